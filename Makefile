@@ -1,0 +1,47 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs, once.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# one process a core; each test process computes with one thread
+WORKERS ?= auto
+
+.PHONY: help install demo test test-all check format reference clean
+
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $(INSTALLED)
+
+install: $(INSTALLED) ## make the virtual environment
+
+demo: $(INSTALLED) ## compare five generators on two texts and write a report (about three minutes)
+	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
+	  --data builtin:unicode-names --budget 250k-tokens --seeds 3 --training.evaluations 6 --out demo/unicode-names
+	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
+	  --data builtin:python-docs --tokenizer byte --budget 250k-tokens --seeds 3 --training.evaluations 6 --out demo/python-docs
+
+test: $(INSTALLED) ## the fast tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-all: $(INSTALLED) ## the slow ones too
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
+
+check: $(INSTALLED) ## lint, format, types, import layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+format: $(INSTALLED) ## apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+reference: $(INSTALLED) ## train the run that ships with the package again (a few minutes)
+	$(BIN)/python scripts/make_reference.py
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist demo

@@ -1,0 +1,231 @@
+"""The settings of a run: plain frozen dataclasses, read from TOML or a mapping, checked, and written back.
+
+Precedence is: defaults < file < flags. An unknown key is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from inklings.errors import ConfigError, unknown_name
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which text, and how it becomes tokens."""
+
+    source: str = "builtin:unicode-names"
+    """Where the text comes from: a path, `-`, `builtin:NAME`, a well-known name, or `hf:OWNER/NAME?...`."""
+    layout: Literal["auto", "lines", "documents"] = "auto"
+    """Whether a document is a line, or a file or record."""
+    document_separator: str | None = None
+    """Cut every file into documents at this string."""
+    field: str = "text"
+    """Name of the field that holds the text in JSONL, CSV and Parquet records."""
+    tokenizer: str = "auto"
+    """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB, bpe:4096 above)."""
+    unknown: Literal["auto", "error", "skip", "replace"] = "auto"
+    """What becomes of a character that the tokenizer lacks; `auto` replaces it if held-out text has one, else refuses."""
+    split: tuple[float, float, float] | None = None
+    """Shares of train, validation and test; None takes what the source is known by, else 0.8, 0.1, 0.1."""
+    split_seed: int = 42
+    """Seed of the assignment of documents to splits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a model learns."""
+
+    budget: str = "1M-tokens"
+    """How much: `2M-tokens`, `500-steps`, `3-min` or `1e15-flops`."""
+    batch_size: int = 32
+    """B: rows of one optimiser step, all accumulated parts together."""
+    sequence_length: int | None = None
+    """T: positions of a row in training; None takes 64 or the model's context length, whichever is larger."""
+    accumulate: int = 1
+    """In how many equal parts a batch is computed; the gradient is that of the whole batch."""
+    order: Literal["auto", "windows", "streams", "positions"] = "auto"
+    """`windows` in random order, `streams` read in order (state carried), single random `positions`; `auto` asks the model."""
+    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
+    """`muon` takes the hidden matrices and leaves the rest to AdamW."""
+    learning_rate: float = 0.01
+    """Peak rate of AdamW or SGD."""
+    matrix_learning_rate: float = 0.03
+    """Peak rate of Muon."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay of its first and second moment."""
+    momentum: float = 0.0
+    """SGD's momentum."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of matrices; vectors and embeddings are never decayed."""
+    schedule: Literal["constant", "step", "linear", "cosine", "wsd"] = "wsd"
+    """Of the learning rate: after the warm-up constant, divided by 10 at `decay_from`, falling, or constant then falling."""
+    warmup: float = 0.02
+    """Share of the steps in which the rate rises from zero."""
+    decay_from: float = 0.5
+    """Share of the steps after which `step` and `wsd` decay."""
+    final_rate: float = 0.0
+    """Rate at which `linear`, `cosine` and `wsd` arrive with the end of the run, as a share of the peak."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 does not clip."""
+    seed: int = 0
+    """Of the weights, the batches and the dropout."""
+    evaluations: int = 10
+    """How often the whole validation split is scored, evenly over the run, the end included."""
+    patience: int = 0
+    """Stop after this many evaluations without a better validation loss; 0 never stops early."""
+    samples: int = 3
+    """How many texts are sampled at each evaluation."""
+    keep_checkpoints: int = 2
+    """How many of the latest checkpoints are kept, beside the best."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products; weights stay float32."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether torch.compile is used."""
+    threads: int = 0
+    """CPU threads; 0 measures and chooses."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "evaluations"):
+            check(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("patience", "samples", "threads", "clip", "weight_decay", "momentum", "final_rate", "seed"):
+            check(self, name, getattr(self, name) >= 0, "0 or more")
+        for name in ("learning_rate", "matrix_learning_rate"):
+            check(self, name, getattr(self, name) > 0, "more than 0")
+        check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
+        check(self, "warmup", 0 <= self.warmup < 1, "in [0, 1)")
+        check(self, "decay_from", 0 <= self.decay_from <= 1, "in [0, 1]")
+        check(self, "sequence_length", self.sequence_length is None or self.sequence_length >= 1, "at least 1")
+        check(self, "accumulate", self.batch_size % self.accumulate == 0, f"a divisor of batch_size ({self.batch_size})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything a run needs to be repeated."""
+
+    architecture: str = "gpt"
+    """A registered name, or `path/to/file.py:Class`."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Fields of the architecture's configuration; what is absent keeps its default."""
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def check(config: Any, name: str, holds: bool, allowed: str) -> None:
+    """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`."""
+    if not holds:
+        raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)!r}; it must be {allowed}.")
+
+
+def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """Make a dataclass from plain values, checking names and types; nested dataclasses take nested mappings.
+
+    Raises:
+        ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a value out of range.
+    """
+    hints = typing.get_type_hints(config_type)
+    fields = {f.name: f for f in dataclasses.fields(config_type) if f.init}  # type: ignore[arg-type]  # T is a dataclass
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            raise ConfigError(f"{where}: {unknown_name('setting', key, fields)}")
+        made[name] = _convert(hints[name], value, where=f"{where}: {name}")
+    missing = [
+        name
+        for name, f in fields.items()
+        if name not in made and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
+    return config_type(**made)
+
+
+def _convert(hint: Any, value: Any, *, where: str) -> Any:
+    """`value` as the annotated type, or a `ConfigError` that says what is allowed."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_mapping(typing.cast(type, hint), value, where=where)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise ConfigError(f"{where}: {unknown_name('value', str(value), [str(a) for a in arguments])}")
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        inner = [a for a in arguments if a is not type(None)]
+        return _convert(inner[0], value, where=where) if len(inner) == 1 else value
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
+        return tuple(_convert(a, v, where=where) for a, v in zip(arguments, value, strict=True))
+    if origin is dict and isinstance(value, Mapping):
+        return dict(value)
+    if origin is list and isinstance(value, list):
+        return [_convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)]
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be {expected}.")
+
+
+def parse_value(hint: Any, text: str, *, where: str) -> Any:
+    """A value given as text, as in `NAME:field=value`, converted to the annotated type.
+
+    Raises:
+        ConfigError: the text is not of that type.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        if text.lower() == "none" and type(None) in arguments:
+            return None
+        return parse_value(next(a for a in arguments if a is not type(None)), text, where=where)
+    if hint is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        if hint is kind:
+            try:
+                return kind(text)
+            except ValueError:
+                break
+    if origin is tuple:
+        parts = text.strip("()").split("/")
+        return _convert(hint, [parse_value(a, p, where=where) for a, p in zip(arguments, parts, strict=False)], where=where)
+    return _convert(hint, text, where=where)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"there is no run file {path}. Examples are in configs/.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """A run file: `architecture`, and the tables `[model]`, `[data]` and `[training]`."""
+    return from_mapping(RunConfig, read_toml(path), where=str(path))
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Plain values that `from_mapping` reads back to an equal configuration."""
+    return dataclasses.asdict(config)

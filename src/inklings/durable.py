@@ -1,0 +1,137 @@
+"""Files that are either whole or absent: written to a temporary name, synced, renamed; and checked when read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from inklings.errors import DiskError, RunError
+
+BLOCK = 4 * 1024 * 1024
+"""Large files are hashed in blocks of this many bytes, so that they can be checked as they are touched."""
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about `path` into one clear `DiskError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(f"the disk is full: could not write {path}. Free some space and run the same command again.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DiskError(f"no permission to write {path}. Choose another place, or change the permissions.") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise DiskError(f"cannot write {path}: a file is in the way of a folder. Move it, or choose another place.") from error
+        raise
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename inside `path` durable (a no-op where directories cannot be opened, as on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; numbers that JSON lacks (NaN, infinity) are an error."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+@contextlib.contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory that appears at `path` only when the block ends well; every file in it is synced first.
+
+    The block is given a temporary directory beside `path`. If `path` appeared meanwhile (another process built the
+    same thing), that one stays and ours is dropped.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    descriptor = os.open(file, os.O_RDONLY)
+                    try:
+                        os.fsync(descriptor)
+                    finally:
+                        os.close(descriptor)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+            sync_directory(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_json(path: Path, *, format_version: int | None = None) -> Any:
+    """Read a JSON file; with `format_version`, refuse one written by a newer format.
+
+    Raises:
+        RunError: the file is missing, is not JSON, or is from a newer format.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} is damaged: {error}. `inklings doctor` checks a whole run.") from None
+    if format_version is not None:
+        found = value.get("format_version") if isinstance(value, dict) else None
+        if not isinstance(found, int):
+            raise RunError(f"{path} has no format_version: it was not written by Inklings.")
+        if found > format_version:
+            raise RunError(
+                f"{path} is of format {found}; this version of Inklings reads up to {format_version}. Upgrade Inklings to open it."
+            )
+    return value
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a whole file, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def block_hashes(path: Path) -> list[str]:
+    """SHA-256 of each block of `BLOCK` bytes of a file, in order."""
+    with open(path, "rb") as file:
+        return [sha256(block) for block in iter(lambda: file.read(BLOCK), b"")]

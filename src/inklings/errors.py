@@ -1,0 +1,79 @@
+"""Every error that Inklings raises on purpose.
+
+One root, `InklingsError`. What a user did wrong is an `InputError` (also a `ValueError`); what the world did
+(a full disk, no memory, a loss that left the finite numbers) is a plain `InklingsError`. A message says what was
+given, what is allowed, and what to try. `exit_code` is what the command line leaves with.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InklingsError(Exception):
+    """Root of all deliberate errors; the command line prints it without a traceback and leaves with `exit_code`."""
+
+    exit_code = 1
+
+
+class InputError(InklingsError, ValueError):
+    """The user gave something that cannot be used."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A setting has an unknown name, the wrong type, or a value out of range."""
+
+
+class ArchitectureError(InputError):
+    """An architecture is unknown, cannot be imported, or does not keep the contract."""
+
+
+class SourceError(InputError):
+    """A text source is missing, unreadable, empty, or not text."""
+
+
+class TokenizerError(InputError):
+    """A tokenizer cannot be made, cannot encode a text, or does not belong to the model."""
+
+
+class RunError(InputError):
+    """A run directory is missing, in the way, incomplete, damaged, or from another format."""
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is not installed; the message names the extra."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional dependency; install it with: pip install 'inklings[{extra}]'")
+        self.extra = extra
+
+
+class DiskError(InklingsError):
+    """The disk is full or may not be written to."""
+
+
+class DownloadError(InklingsError):
+    """A file could not be fetched from the network, or is not the one that was asked for."""
+
+
+class OutOfMemoryError(InklingsError):
+    """A step did not fit into memory; the message names what would."""
+
+
+class DivergedError(InklingsError):
+    """The loss or the gradient stopped being finite."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """The sentence ` Did you mean 'x'?` for the allowed name nearest to `given`, or an empty string."""
+    close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """The message for a name that is not one of `allowed`."""
+    names = sorted(allowed)
+    return f"unknown {kind} {given!r}.{nearest(given, names)} Allowed: {', '.join(names)}."

@@ -1,0 +1,51 @@
+"""What every test runs under: checked shapes and types, poisoned memory, a private cache, one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Shapes and types in the signatures of the package are checked while tests run, and only then.
+install_import_hook("inklings", "beartype.beartype")
+
+settings.register_profile("inklings", deadline=None, max_examples=30, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("inklings")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out unless `-m` says otherwise."""
+    if config.getoption("-m"):
+        return
+    skip = pytest.mark.skip(reason="slow: run by `make test-all`")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_and_poison() -> None:
+    """One thread, so that workers share the machine and bits repeat; uninitialised tensors hold NaN, so that reading one shows."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Token stores of tests go to a temporary cache, shared by the tests of one worker."""
+    os.environ["INKLINGS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder with the public corpora; a test that asks for it is skipped where it is absent."""
+    folder = Path(os.environ.get("INKLINGS_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("the public corpora are not here; set INKLINGS_TEST_DATA to their folder")
+    return folder

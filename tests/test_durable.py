@@ -1,0 +1,76 @@
+"""Files are whole or absent, and what goes wrong on the disk is said in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from inklings import durable
+from inklings.errors import DiskError, RunError
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "value.json"
+    durable.write_json(file, {"a": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", full)
+    with pytest.raises(DiskError, match="disk is full"):
+        durable.write_json(file, {"a": 2})
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_directory_appears_only_when_it_is_finished(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt), durable.new_directory(target) as inside:
+        (inside / "part").write_text("half")
+        assert not target.exists()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with durable.new_directory(target) as inside:
+        (inside / "part").write_text("whole")
+    assert (target / "part").read_text() == "whole"
+
+
+def test_a_directory_that_another_process_built_first_stays(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    with durable.new_directory(target) as inside:
+        (inside / "part").write_text("ours")
+        target.mkdir()
+        (target / "part").write_text("theirs")
+    assert (target / "part").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize(("content", "what"), [("{", "damaged"), ("{}", "format_version"), ('{"format_version": 9}', "Upgrade")])
+def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: str, what: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(content)
+    with pytest.raises(RunError, match=what):
+        durable.read_json(file, format_version=1)
+    with pytest.raises(RunError, match="missing"):
+        durable.read_json(tmp_path / "absent.json")
+
+
+def test_numbers_that_json_lacks_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        durable.write_json(tmp_path / "x.json", {"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_block_hashes_find_the_block_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "BLOCK", 10)
+    file = tmp_path / "data"
+    file.write_bytes(bytes(range(35)))
+    before = durable.block_hashes(file)
+    content = bytearray(file.read_bytes())
+    content[23] ^= 1
+    file.write_bytes(bytes(content))
+    after = durable.block_hashes(file)
+    assert [number for number in range(4) if before[number] != after[number]] == [2]
