@@ -1,0 +1,266 @@
+"""Building a token store: the text streams by, is encoded in parallel, and is appended to files; memory stays bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from inklings import durable
+from inklings.config import DataConfig
+from inklings.errors import SourceError
+from inklings.text.chunks import chunks
+from inklings.text.documents import Piece, Source, SplitName
+from inklings.text.splits import SPLITS, SplitPlan, plan_splits
+from inklings.text.tokenizers import Tokenizer, Tokens
+from inklings.text.vocabularies import make_tokenizer
+
+FORMAT_VERSION = 1
+BATCH = 2**19
+"""Characters that are encoded in one go: some chunks for every core, and the library's bulky results stay small."""
+_ENCODERS = 2
+"""Batches in the making: while one is turned into arrays, the cores encode the next."""
+_REPORTED = 2**20
+"""Characters between two events."""
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class _Part(NamedTuple):
+    """What is encoded as one text: a document, or a chunk of one."""
+
+    text: str
+    split: SplitName
+    first: bool
+    last: bool
+
+
+class _Writer:
+    """Appends the documents of one split to its file."""
+
+    def __init__(self, file: BinaryIO, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
+        self.file = file
+        self.tokenizer = tokenizer
+        self.dtype = dtype
+        self.boundary = np.array([tokenizer.boundary], dtype=np.int32)
+        self.pending: list[Tokens] = []
+        self.offsets = array("q")
+        self.document_bytes = array("q")
+        self.tokens = 0
+        self.characters = 0
+        self.unknown = 0
+
+    def add(self, part: _Part, tokens: Tokens, newline: int) -> None:
+        """Take the tokens of a part; `newline` is what a document counts beside its own bytes."""
+        if part.first:
+            self.offsets.append(self.tokens)
+            self.document_bytes.append(newline)
+            self._put(self.boundary)
+        self.document_bytes[-1] += len(part.text) if part.text.isascii() else len(part.text.encode())
+        self.characters += len(part.text)
+        if self.tokenizer.kind == "char" and self.tokenizer.unknown == "skip":
+            self.unknown += len(part.text) - len(tokens)
+        self._put(tokens)
+
+    def _put(self, tokens: Tokens) -> None:
+        self.pending.append(tokens)
+        self.tokens += len(tokens)
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        if self.pending:
+            tokens = np.concatenate(self.pending)
+            if self.tokenizer.unknown_token is not None:
+                self.unknown += int(np.count_nonzero(tokens == self.tokenizer.unknown_token))
+            self.file.write(tokens.astype(self.dtype).data)
+            self.pending = []
+
+    def finish(self) -> dict[str, int]:
+        """Write a last boundary; what is in the file."""
+        if self.offsets:
+            self.offsets.append(self.tokens)
+            self._put(self.boundary)
+        self.flush()
+        return {
+            "documents": len(self.document_bytes),
+            "tokens": self.tokens,
+            "bytes": sum(self.document_bytes),
+            "characters": self.characters,
+            "unknown": self.unknown,
+        }
+
+
+def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer | None, on_event: OnEvent) -> None:
+    """Write a whole store into an empty folder. Errors as `store.prepare`."""
+    on_event({"event": "prepare", "stage": "reading", "done": 0, "total": None})
+    plan = plan_splits(source, shares=data.split, seed=data.split_seed)
+    reader = _Reader(plan, on_event, folder / "pieces.jsonl" if source.remote else None)
+    if tokenizer is None:
+        tokenizer = make_tokenizer(data.tokenizer, reader.texts, unknown=data.unknown)
+    splits = _encode(folder, reader.pieces("encoding"), tokenizer, newline=1 if source.layout == "lines" else 0)
+    reader.close()
+    if not splits["train"]["documents"]:
+        raise SourceError(f"{source.name} leaves nothing to train on. Give more text, or a larger first share in data.split.")
+    _note_unknown(splits, tokenizer, on_event)
+    tokenizer.save(folder / "tokenizer.json")
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "source": {"name": source.name, "address": source.address, "fingerprint": source.fingerprint, "layout": source.layout},
+        "data": asdict(data),
+        "split": {"method": plan.method, "shares": plan.shares, "seed": plan.seed, "overlap": plan.overlap},
+        "tokenizer": {
+            "kind": tokenizer.kind,
+            "vocab_size": tokenizer.vocab_size,
+            "unknown": tokenizer.unknown,
+            "lossless": tokenizer.lossless,
+            "hash": tokenizer.hash,
+        },
+        "dtype": _dtype(tokenizer).str,
+        "splits": splits,
+        "files": {path.name: _facts(path) for path in sorted(folder.iterdir())},
+    }
+    durable.write_json(folder / "manifest.json", {**manifest, "sha256": manifest_hash(manifest)})
+
+
+def manifest_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest without its own hash."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return durable.sha256(json.dumps(content, sort_keys=True).encode())
+
+
+class _Reader:
+    """Reads a planned text as often as asked, telling how far it is; a remote one is fetched once and kept in a file."""
+
+    def __init__(self, plan: SplitPlan, on_event: OnEvent, spool: Path | None) -> None:
+        self.plan = plan
+        self.on_event = on_event
+        self.spool = spool
+        self.total: int | None = None
+        if spool is not None:
+            with open(spool, "w", encoding="utf-8") as file:
+                for piece in self._counted(plan.pieces(), "downloading"):
+                    file.write(json.dumps(piece) + "\n")
+
+    def pieces(self, stage: str) -> Iterator[Piece]:
+        """All pieces, in order; `stage` is what the events call this reading."""
+        return self._counted(self.plan.pieces() if self.spool is None else self._spooled(self.spool), stage)
+
+    def texts(self) -> Iterator[tuple[str, bool]]:
+        """The text of each piece, and whether it is for training."""
+        for piece in self.pieces("learning a vocabulary"):
+            yield piece.text, piece.split == "train"
+
+    def close(self) -> None:
+        """Delete what was kept."""
+        if self.spool is not None:
+            self.spool.unlink()
+
+    def _spooled(self, path: Path) -> Iterator[Piece]:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                yield Piece(*json.loads(line))
+
+    def _counted(self, pieces: Iterable[Piece], stage: str) -> Iterator[Piece]:
+        done, told = 0, -_REPORTED
+        for piece in pieces:
+            if done - told >= _REPORTED:
+                self.on_event({"event": "prepare", "stage": stage, "done": done, "total": self.total})
+                told = done
+            yield piece
+            done += len(piece.text)
+        self.total = done
+
+
+def _encode(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, *, newline: int) -> dict[SplitName, dict[str, int]]:
+    """Write the token files of all splits; what is in each."""
+    dtype = _dtype(tokenizer)
+    parts = _parts(pieces) if tokenizer.cuts_at_words else _whole_documents(pieces)
+    with contextlib.ExitStack() as stack:
+        files = {name: stack.enter_context(open(folder / f"{name}.tokens.bin", "wb")) for name in SPLITS}
+        writers = {name: _Writer(files[name], tokenizer, dtype) for name in SPLITS}
+        for batch, encoded in _encoded(parts, tokenizer):
+            for part, tokens in zip(batch, encoded, strict=True):
+                writers[part.split].add(part, tokens, newline)
+            for writer in writers.values():
+                writer.flush()
+        result = {name: writer.finish() for name, writer in writers.items()}
+    for name, writer in writers.items():
+        np.save(folder / f"{name}.offsets.npy", np.array(writer.offsets, dtype=np.int64))
+        np.save(folder / f"{name}.bytes.npy", np.array(writer.document_bytes, dtype=np.int64))
+    return result
+
+
+def _parts(pieces: Iterable[Piece]) -> Iterator[_Part]:
+    """Pieces cut further, so that one long document keeps all cores busy."""
+    for text, first, last, split in pieces:
+        assert split is not None
+        begun = 0
+        for chunk in chunks(text):
+            end = begun + len(chunk)
+            yield _Part(chunk, split, first and begun == 0, last and end == len(text))
+            begun = end
+
+
+def _whole_documents(pieces: Iterable[Piece]) -> Iterator[_Part]:
+    """Documents put together again, for a tokenizer whose tokens may depend on how a text is cut; memory grows with the longest."""
+    held: list[str] = []
+    for text, _, last, split in pieces:
+        assert split is not None
+        held.append(text)
+        if last:
+            yield _Part("".join(held), split, True, True)
+            held = []
+
+
+def _encoded(parts: Iterable[_Part], tokenizer: Tokenizer) -> Iterator[tuple[list[_Part], list[Tokens]]]:
+    """Parts in batches with their tokens, in order; `_ENCODERS` batches are in the making at a time."""
+    waiting: deque[tuple[list[_Part], Future[list[Tokens]]]] = deque()
+    with ThreadPoolExecutor(_ENCODERS) as pool:
+        for batch in _batches(parts):
+            waiting.append((batch, pool.submit(tokenizer.encode_batch, [part.text for part in batch])))
+            if len(waiting) > _ENCODERS:
+                done, tokens = waiting.popleft()
+                yield done, tokens.result()
+        for done, tokens in waiting:
+            yield done, tokens.result()
+
+
+def _batches(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    batch: list[_Part] = []
+    length = 0
+    for part in parts:
+        batch.append(part)
+        length += len(part.text)
+        if length >= BATCH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def _dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
+    return np.dtype("<u2" if tokenizer.vocab_size <= 2**16 else "<u4")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Size and hashes of a file."""
+    hashes: dict[str, Any] = {"blocks": durable.block_hashes(path)} if path.suffix == ".bin" else {"sha256": durable.file_sha256(path)}
+    return {"bytes": path.stat().st_size, **hashes}
+
+
+def _note_unknown(splits: dict[SplitName, dict[str, int]], tokenizer: Tokenizer, on_event: OnEvent) -> None:
+    unknown = {name: facts["unknown"] for name, facts in splits.items() if facts["unknown"]}
+    if unknown:
+        where = ", ".join(f"{count:,} in {name}" for name, count in unknown.items())
+        what = "dropped" if tokenizer.unknown == "skip" else "stand for what the vocabulary lacks"
+        unit = "characters were" if tokenizer.unknown == "skip" else "tokens"
+        text = f"{where}: {unit} {what}. Bits per byte are not given for such a text."
+        on_event({"event": "note", "text": text[0].upper() + text[1:]})

@@ -1,0 +1,152 @@
+"""The grammar of SOURCE: a path, stdin, a builtin, a well-known name, or a data set of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import glob
+import hashlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from inklings.config import DataConfig
+from inklings.durable import sha256
+from inklings.errors import ConfigError, SourceError, nearest
+from inklings.text import builtin, hub, well_known
+from inklings.text.cache import cache_directory
+from inklings.text.documents import Layout, Piece, Source, Text, documents, guess_layout
+from inklings.text.files import TextFile, content_hash, find_files, keep_stream, read_texts, sample, text_file
+
+SAMPLED = 16
+"""Files whose beginnings are looked at to guess the layout of a folder."""
+_READER = 1
+"""Counted up when the same bytes begin to give other documents: it is part of every fingerprint."""
+
+
+def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well_known.HOST) -> Source:
+    """The text that `data.source` names, read with the layout, the separator and the field that `data` gives.
+
+    Local files are read once, to hash them. A well-known text is downloaded if it is not in the cache, stdin is copied there.
+
+    Args:
+        data: what to read, and how.
+        cache: where downloads and stdin are kept; None: the user's cache folder.
+        host: where the well-known texts come from.
+
+    Raises:
+        SourceError: the source is unknown, missing, empty, or not text.
+        DownloadError: it cannot be fetched.
+        MissingExtraError: reading it needs an optional dependency.
+        ConfigError: layout and separator contradict each other.
+    """
+    given = data.source
+    cache = cache or cache_directory()
+    if data.document_separator is not None and (data.layout == "lines" or not data.document_separator):
+        raise ConfigError(
+            "document_separator is empty; give the text between two documents."
+            if not data.document_separator
+            else "layout is 'lines' and document_separator is given: a document is a line, or what the separator cuts. Give one of them."
+        )
+    if given.startswith("builtin:"):
+        return _builtin(data)
+    if given in well_known.ALIASES:
+        return dataclasses.replace(_from_hub(data, well_known.ALIASES[given]), name=given)
+    if given.startswith("hf:"):
+        return _from_hub(data, given)
+    if given in well_known.CORPORA:
+        if Path(given).exists():
+            warnings.warn(f"{given!r} is taken for the well-known text; to read the local one, write ./{given}.", stacklevel=2)
+        return _well_known(data, cache / "downloads" / given, host)
+    if given == "-":
+        kept = _stdin(cache / "stdin")
+        return _from_files(data, [text_file(kept, where="standard input")], str(kept))
+    return _from_files(data, _local_files(given), str(Path(given).expanduser().absolute()))
+
+
+def _local_files(given: str) -> list[TextFile]:
+    """The files that a path names; a name that is nothing at all may be a misspelt source."""
+    if not given:
+        raise SourceError("the source is empty. Give a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME.")
+    try:
+        return find_files(given)
+    except SourceError as error:
+        if glob.has_magic(given) or Path(given).expanduser().exists():
+            raise
+        names = [*well_known.CORPORA, *well_known.ALIASES, *(f"builtin:{name}" for name in builtin.ABOUT)]
+        if "://" in given:
+            raise SourceError(f"{given} is an address, not a source. Download it and give the path of the file.") from error
+        hint = nearest(given, names)
+        if not hint and os.sep in given:
+            raise
+        raise SourceError(f"{error} Nor is it one of the texts known by name.{hint} They are: {', '.join(names)}.") from error
+
+
+@functools.cache
+def _stdin(folder: Path) -> Path:
+    """Stdin, copied into a file: once in a process, since it can be read only once."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("the source is `-`, but nothing is piped in. Example: cat book.txt | inklings prepare -")
+    return keep_stream(sys.stdin.buffer.read, folder)
+
+
+def _builtin(data: DataConfig) -> Source:
+    texts, layout = builtin.builtin(data.source.removeprefix("builtin:"))
+    hashes = [sha256(text.encode()) for text in texts]
+    return _local_source(data, data.source, _layout(data, layout), lambda: (Text([text], data.source) for text in texts), hashes)
+
+
+def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
+    corpus = well_known.CORPORA[data.source]
+    files = [(text_file(well_known.obtain(file, folder, host=host), where=data.source), file.split) for file in corpus.files]
+    source = _local_source(
+        data,
+        data.source,
+        _layout(data, corpus.layout),
+        lambda: (Text(text.chunks, text.where, split) for file, split in files for text in read_texts(file, data.field)),
+        [file.converted_sha256 or file.sha256 for file in corpus.files],
+    )
+    fixed = all(split is not None for _, split in files)
+    return dataclasses.replace(source, default_split=corpus.default_split, fixed_splits=fixed)
+
+
+def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source:
+    records = any(file.kind != "text" for file in files)
+    if not records and data.field != DataConfig.field:
+        warnings.warn(f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.", stacklevel=2)
+    marked_up = any(".md" in file.path.suffixes for file in files)
+    layout = _layout(data, "documents" if records or marked_up else guess_layout(sample(file) for file in files[:SAMPLED]))
+    hashes = [f"{file.kind}{file.compression} {content_hash(file)}" for file in files]
+    source = _local_source(data, address, layout, lambda: (text for file in files for text in read_texts(file, data.field)), hashes)
+    if next(source.pieces(), None) is None:
+        where = files[0].where if len(files) == 1 else data.source
+        raise SourceError(f"{where} holds no text: it is empty or blank.")
+    return source
+
+
+def _from_hub(data: DataConfig, given: str) -> Source:
+    address = hub.parse_address(given, field=data.field)
+    address = dataclasses.replace(address, revision=hub.commit(address))
+    source = _local_source(data, str(address), _layout(data, "documents"), lambda: hub.read_hub(address), [str(address)])
+    return dataclasses.replace(source, remote=True)
+
+
+def _layout(data: DataConfig, known: Layout) -> Layout:
+    """The layout that was asked for, or else the known one."""
+    if data.layout != "auto":
+        return data.layout
+    return "documents" if data.document_separator is not None else known
+
+
+def _local_source(data: DataConfig, address: str, layout: Layout, texts: Callable[[], Iterable[Text]], hashes: list[str]) -> Source:
+    """A source of texts; `hashes` say what is in them."""
+
+    def read() -> Iterator[Piece]:
+        return documents(texts(), layout, data.document_separator)
+
+    described = {"reader": _READER, "content": hashes, "layout": layout, "separator": data.document_separator, "field": data.field}
+    fingerprint = hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    return Source(name=data.source, address=address, fingerprint=fingerprint, layout=layout, read=read)

@@ -1,0 +1,354 @@
+"""A tokenizer turns text into numbers and back; this wraps a Hugging Face `tokenizers` object with what a generator needs.
+
+That is: which token separates documents, what becomes of text that the vocabulary lacks, whether bytes get lost, the
+bytes of every single token, and a hash that ties the vocabulary to a model. `vocabularies.py` makes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tokenizers
+from jaxtyping import Int32, Integer
+
+from inklings import durable
+from inklings.errors import RunError, TokenizerError
+
+FORMAT_VERSION = 1
+BOUNDARY = "<|endoftext|>"
+"""The token that opens every document and, as a target, ends the one before; the same in all vocabularies that we make."""
+UNKNOWN = "<unk>"
+
+Kind = Literal["byte", "char", "word", "bpe", "file"]
+UnknownPolicy = Literal["error", "skip", "replace"]
+Tokens = Int32[np.ndarray, " _"]
+
+_SHOWN = 20
+"""How many unknown characters an error message lists."""
+
+
+class Tokenizer:
+    """Text to tokens and back. Encoding never produces the boundary: its name, met in a text, is text like any other.
+
+    Attributes:
+        backend: The Hugging Face tokenizer; the reference that the quick ways for `char` and `byte` must equal.
+        kind: How it was made; `file` is somebody else's tokenizer.json.
+        boundary: The token between documents.
+        unknown: What becomes of text that the vocabulary lacks.
+        unknown_token: The token that stands for such text, where there is one.
+        vocab_size: How many tokens there are, the boundary included.
+        hash: SHA-256 of vocabulary, rules and policy; equal for tokenizers that encode alike.
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        kind: Kind,
+        boundary: int,
+        unknown: UnknownPolicy = "error",
+        unknown_token: int | None = None,
+    ) -> None:
+        backend.encode_special_tokens = True  # a special token's name in a text is text
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend = backend
+        self.kind = kind
+        self.boundary = boundary
+        self.unknown = unknown
+        self.unknown_token = unknown_token
+        self._rules: dict[str, Any] = json.loads(backend.to_str())
+        self._ids: dict[str, int] = backend.get_vocab(with_added_tokens=True)
+        self.vocab_size = max(self._ids.values()) + 1
+        self.hash = durable.sha256(json.dumps(self._fields(), sort_keys=True).encode())
+
+    @functools.cached_property
+    def lossless(self) -> bool:
+        """Whether decoding gives back the very bytes that were encoded; only then are bits per byte meaningful."""
+        if self.kind == "file":
+            return _keeps_all_bytes(self._rules)
+        return self.kind in ("byte", "bpe") or (self.kind == "char" and self.unknown == "error")
+
+    @functools.cached_property
+    def cuts_at_words(self) -> bool:
+        """Whether a text cut where `documents.Piece` is cut, and tokenised part by part, has the tokens of the whole."""
+        if self.kind != "file":
+            return True
+        pre_tokenizer = self._rules["pre_tokenizer"]
+        return self.lossless and pre_tokenizer["type"] == "ByteLevel" and bool(pre_tokenizer.get("use_regex", True))
+
+    def encode(self, text: str) -> Tokens:
+        """The tokens of a text, without a boundary.
+
+        Raises:
+            TokenizerError: the vocabulary lacks something in it (listed) and the policy is `error`; or it is not Unicode.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text; in parallel where the vocabulary is more than a table. Errors as `encode`."""
+        try:
+            if self.kind == "byte":
+                return self._encode_bytes([text.encode() for text in texts])
+            if self.kind == "char":
+                return self._encode_characters(texts)
+            return self._encode_by_backend(texts)
+        except UnicodeEncodeError as error:
+            raise TokenizerError(
+                f"the text holds {error.object[error.start]!a}, half of a character, which no encoding can store. "
+                "Give text that is valid UTF-8."
+            ) from None
+
+    def _encode_bytes(self, texts: Sequence[bytes]) -> list[Tokens]:
+        tokens = self._byte_table[np.frombuffer(b"".join(texts), dtype=np.uint8)]
+        return _cut(tokens, [len(text) for text in texts])
+
+    def _encode_characters(self, texts: Sequence[str]) -> list[Tokens]:
+        codepoints = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
+        table = self._codepoint_table
+        tokens = table[np.minimum(codepoints, len(table) - 1)]
+        lengths = [len(text) for text in texts]
+        known = tokens >= 0
+        if known.all():
+            return _cut(tokens, lengths)
+        if self.unknown == "error":
+            self._refuse(sorted(map(chr, np.unique(codepoints[~known]).tolist())))
+        if self.unknown == "skip":
+            before = np.concatenate(([0], np.cumsum(known)))
+            ends = np.cumsum(lengths)
+            return _cut(tokens[known], np.diff(before[ends], prepend=0).tolist())
+        assert self.unknown_token is not None
+        return _cut(np.where(known, tokens, np.int32(self.unknown_token)), lengths)
+
+    def _encode_by_backend(self, texts: Sequence[str]) -> list[Tokens]:
+        try:
+            encodings = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        except TypeError:
+            for text in texts:
+                text.encode()  # a lone surrogate is what it chokes on
+            raise
+        result = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        if self.kind == "file" and any((tokens == self.boundary).any() for tokens in result):
+            raise TokenizerError(
+                f"the text holds {self.backend.id_to_token(self.boundary)!r}, which this tokenizer.json reads as the end of a document. "
+                "Remove it from the text (`document_separator` cuts there), or choose another tokenizer."
+            )
+        if self.unknown_token is None or self.unknown == "replace":
+            return result
+        known = [tokens != self.unknown_token for tokens in result]
+        if self.unknown == "error" and not all(part.all() for part in known):
+            missing = sorted({word for text in texts for word in self.unknown_characters(text)})
+            if missing:
+                self._refuse(missing)
+        return [tokens[part] for tokens, part in zip(result, known, strict=True)] if self.unknown == "skip" else result
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """What in a text the vocabulary lacks, sorted, each once: characters, or words where words are the unit."""
+        if self.kind == "char":
+            return sorted(character for character in set(text) if character not in self._ids)
+        if self.unknown_token is None:
+            return []
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        name = self.backend.id_to_token(self.unknown_token)
+        parts = {text[a:b] for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if token == self.unknown_token}
+        return sorted(parts - {name})
+
+    def _refuse(self, missing: list[str]) -> None:
+        shown = ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        raise TokenizerError(
+            f"the vocabulary ({self.kind}, {self.vocab_size} tokens) lacks {shown}. "
+            "Remove them from the text, or train with data.unknown set to 'replace' or 'skip', or with the tokenizer 'byte' or 'bpe:N'."
+        )
+
+    def decode(self, tokens: Iterable[int] | Integer[np.ndarray, " n"]) -> str:
+        """The text of tokens: bytes that do not make a character, and unknown ones, become U+FFFD; boundaries vanish.
+
+        Raises:
+            TokenizerError: a token is not in the vocabulary.
+        """
+        wanted = [int(token) for token in tokens]
+        if self.kind == "file" and not self._byte_level:
+            for token in wanted:
+                self.token_bytes(token)  # raises for one that does not exist
+            text: str = self.backend.decode([t for t in wanted if t != self.boundary], skip_special_tokens=False)
+            return text
+        text = b"".join(map(self.token_bytes, wanted)).decode("utf-8", errors="replace")
+        return text.removeprefix(" ") if self.kind == "word" else text
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token adds to a text, for streaming; none for the boundary.
+
+        A word of the tokenizer `word` brings the blank before it, so a text streamed from it begins with one.
+
+        Raises:
+            TokenizerError: there is no such token.
+        """
+        if not 0 <= token < self.vocab_size:
+            raise TokenizerError(
+                f"there is no token {token}; this vocabulary has 0 to {self.vocab_size - 1}. Does the tokenizer belong to the model?"
+            )
+        return self._token_bytes[token]
+
+    def token_name(self, token: int) -> str:
+        """What a token looks like in a table: its text quoted, the boundary and single bytes by name."""
+        if token == self.boundary:
+            return BOUNDARY
+        if token == self.unknown_token:
+            return UNKNOWN
+        data = self.token_bytes(token)
+        try:
+            return repr(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            return " ".join(f"<0x{byte:02X}>" for byte in data)
+
+    @functools.cached_property
+    def _byte_level(self) -> bool:
+        decoder = self._rules["decoder"]
+        return decoder is not None and decoder["type"] == "ByteLevel"
+
+    @functools.cached_property
+    def _byte_table(self) -> Tokens:
+        return np.array([self._ids[character] for character in byte_names()], dtype=np.int32)
+
+    @functools.cached_property
+    def _codepoint_table(self) -> Tokens:
+        """Token of each code point, -1 where there is none; the last entry stands for all higher ones."""
+        characters = {ord(name): token for name, token in self._ids.items() if len(name) == 1}
+        table = np.full(max(characters, default=0) + 2, -1, dtype=np.int32)
+        table[list(characters)] = list(characters.values())
+        return table
+
+    @functools.cached_property
+    def _token_bytes(self) -> list[bytes]:
+        added = {token: entry.content for token, entry in self.backend.get_added_tokens_decoder().items()}
+        names = {token: name for name, token in self._ids.items()}
+        values = {character: byte for byte, character in enumerate(byte_names())}
+        result = []
+        for token in range(self.vocab_size):
+            name = names.get(token)
+            if token == self.boundary or name is None:
+                result.append(b"")
+            elif token == self.unknown_token and self.kind == "char":
+                result.append("\ufffd".encode())
+            elif token in added:
+                result.append(added[token].encode())
+            elif self._byte_level:
+                # a character outside the table belongs to a token that somebody added to the vocabulary by hand
+                result.append(b"".join(bytes([values[c]]) if c in values else c.encode() for c in name))
+            elif self.kind == "char":
+                result.append(name.encode())
+            elif self.kind == "word":
+                result.append(b" " + name.encode())
+            else:
+                result.append(self._bytes_by_decoder(token, name))
+        return result
+
+    def _bytes_by_decoder(self, token: int, name: str) -> bytes:
+        """What a token of an unknown kind adds to a text; decoded after another, since many decoders strip the first blank."""
+        if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
+            return bytes([int(name[3:5], 16)])
+        pair: str = self.backend.decode([token, token], skip_special_tokens=False)
+        single: str = self.backend.decode([token], skip_special_tokens=False)
+        return pair.removeprefix(single).encode()
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "kind": self.kind,
+            "boundary": self.boundary,
+            "unknown": self.unknown,
+            "unknown_token": self.unknown_token,
+            "tokenizer": self._rules,
+        }
+
+    def to_json(self) -> str:
+        """Everything as one JSON document; `tokenizer` in it is what Hugging Face's library reads."""
+        return json.dumps({**self._fields(), "sha256": self.hash}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "the tokenizer") -> Tokenizer:
+        """The inverse of `to_json`; `where` names the place in errors.
+
+        Raises:
+            RunError: it is damaged, was not written by Inklings, or comes from a newer format.
+        """
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise RunError(f"{where} is damaged: {error}. Copy it again from the run that it belongs to.") from None
+        if not isinstance(value, dict) or not isinstance(value.get("format_version"), int):
+            raise RunError(f"{where} has no format_version: it was not written by Inklings.")
+        if value["format_version"] > FORMAT_VERSION:
+            raise RunError(
+                f"{where} is of format {value['format_version']}; this version reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
+            )
+        expected = value.pop("sha256", None)
+        if expected != durable.sha256(json.dumps(value, sort_keys=True).encode()):
+            raise RunError(f"{where} is damaged: its content does not fit its hash. Copy it again from the run that it belongs to.")
+        return cls(
+            tokenizers.Tokenizer.from_str(json.dumps(value["tokenizer"])),
+            kind=value["kind"],
+            boundary=value["boundary"],
+            unknown=value["unknown"],
+            unknown_token=value["unknown_token"],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it to a file, atomically."""
+        durable.write_bytes(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: the file is missing or damaged, was not written by Inklings, or comes from a newer format.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{path} is missing.") from None
+        except UnicodeDecodeError as error:
+            raise RunError(f"{path} is damaged: {error}. Copy it again from the run that it belongs to.") from None
+        return cls.from_json(text, where=str(path))
+
+
+@functools.cache
+def byte_names() -> tuple[str, ...]:
+    """The character by which byte-level vocabularies write each of the 256 bytes, printable ones as themselves (GPT-2, 2019)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = iter(range(256, 512))
+    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+def _cut(tokens: Tokens, lengths: Sequence[int]) -> list[Tokens]:
+    """Consecutive parts of the given lengths."""
+    ends = np.cumsum(lengths).tolist()
+    return [tokens[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def _keeps_all_bytes(rules: dict[str, Any]) -> bool:
+    """Whether a tokenizer.json is byte-level throughout, so that its decoder undoes what its encoder did.
+
+    Anything else may lose something (case, blanks, accents, unknown characters), so it is taken to lose bytes.
+    """
+    pre_tokenizer, decoder, model = rules["pre_tokenizer"], rules["decoder"], rules["model"]
+    if rules["normalizer"] is not None or pre_tokenizer is None or decoder is None or decoder["type"] != "ByteLevel":
+        return False
+    steps = pre_tokenizer["pretokenizers"] if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
+    for step in steps:
+        if step["type"] == "ByteLevel":
+            if step["add_prefix_space"]:
+                return False
+        elif step["type"] == "Split":
+            if step["behavior"] == "Removed":
+                return False
+        elif step["type"] != "Digits":
+            return False
+    whole_bytes = model["type"] == "BPE" and all(character in model["vocab"] for character in byte_names())
+    return whole_bytes and steps[-1]["type"] == "ByteLevel"

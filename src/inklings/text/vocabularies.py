@@ -1,0 +1,209 @@
+"""Making a tokenizer: from a file, from nothing (`byte`), or learned from text that streams by.
+
+Only the training part is learned from. Learned vocabularies put the boundary at 0 and, where there is one, the unknown
+token at 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+
+from inklings.errors import TokenizerError, unknown_name
+from inklings.text.chunks import chunks
+from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy, byte_names
+
+AUTO_BYTES = 2_000_000
+"""`auto` takes `char` below this many bytes of text, and `AUTO_LARGE` from there on."""
+AUTO_LARGE = "bpe:4096"
+LEARNING_CHARACTERS = 2**28
+"""A vocabulary of words or of byte pairs is learned from about this many characters, spread evenly over the training part."""
+
+_NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
+_FORMS = "byte, char, word:N, bpe:N, auto, or the path of a tokenizer.json"
+
+UnknownChoice = Literal["auto", "error", "skip", "replace"]
+Texts = Callable[[], Iterator[tuple[str, bool]]]
+"""Reads the text again from its start: parts of documents, and whether each belongs to the training part."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one reading found: which characters there are, and how much text."""
+
+    n_bytes: int
+    training: frozenset[str]
+    held_out: frozenset[str]
+
+
+def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
+    """The tokenizer that `spec` asks for; `texts` is read as often as it takes (not at all for `byte` and for a file).
+
+    Raises:
+        TokenizerError: the spec is not one, its size is too small, its file is not a tokenizer, or there is no training text.
+    """
+    name, _, size = spec.partition(":")
+    if name in ("word", "bpe") and size:
+        _check_size(spec, name, size)
+        parts = _training_texts(texts)
+        return _learn_words(parts, int(size), unknown) if name == "word" else _learn_byte_pairs(parts, int(size))
+    if spec == "byte":
+        return _bytes()
+    if spec in ("char", "auto"):
+        survey = _survey(texts, stop_at=AUTO_BYTES if spec == "auto" else None)
+        return make_tokenizer(AUTO_LARGE, texts, unknown=unknown) if survey is None else _characters(survey, unknown)
+    if names_a_file(spec):
+        return read_tokenizer(Path(spec), unknown=unknown)
+    if name in ("word", "bpe"):
+        raise TokenizerError(f"the tokenizer {spec!r} needs a size, as in {name}:4096. Allowed: {_FORMS}.")
+    raise TokenizerError(f"{unknown_name('tokenizer', spec, ('byte', 'char', 'word:N', 'bpe:N', 'auto'))} Or the path of a tokenizer.json.")
+
+
+def names_a_file(spec: str) -> bool:
+    """Whether a spec is the path of a tokenizer.json and not the name of a tokenizer to be made."""
+    made = spec in ("byte", "char", "auto") or spec.startswith(("word:", "bpe:"))
+    return not made and (spec.endswith(".json") or Path(spec).is_file())
+
+
+def _check_size(spec: str, name: str, size: str) -> None:
+    smallest = 257 if name == "bpe" else 1
+    if not re.fullmatch("[0-9]{1,9}", size) or int(size) < smallest:
+        reason = " (256 bytes and the boundary)" if name == "bpe" else ""
+        raise TokenizerError(f"the tokenizer {spec!r} has no usable size: after {name}: comes a whole number from {smallest} up{reason}.")
+
+
+def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
+    """Read everything once; None if there are `stop_at` bytes or more."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    n_bytes = 0
+    for text, training in texts():
+        n_bytes += len(text.encode())
+        if stop_at is not None and n_bytes >= stop_at:
+            return None
+        found[training].update(text)
+    return Survey(n_bytes, frozenset(found[True]), frozenset(found[False]))
+
+
+def _training_texts(texts: Texts) -> Iterator[str]:
+    """The training part in chunks; beyond `LEARNING_CHARACTERS` ever fewer are taken, evenly over what was read so far."""
+    seen = 0
+    due = 1.0
+    for text, training in texts():
+        if not training:
+            continue
+        for chunk in chunks(text):
+            seen += len(chunk)
+            due += min(1.0, LEARNING_CHARACTERS / seen)
+            if due >= 1.0:
+                due -= 1.0
+                yield chunk
+    if not seen:
+        raise TokenizerError("there is no training text to learn a vocabulary from. Give more text, or a larger share for training.")
+
+
+def _bytes() -> Tokenizer:
+    vocabulary = {BOUNDARY: 0, **{name: byte + 1 for byte, name in enumerate(byte_names())}}
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    return Tokenizer(_with_special(backend, BOUNDARY), kind="byte", boundary=0)
+
+
+def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
+    """Characters in the order of their code points. `auto` makes room for unknown ones only if held-out text has some."""
+    if not survey.training:
+        raise TokenizerError("there is no training text to learn a vocabulary from. Give more text, or a larger share for training.")
+    policy: UnknownPolicy = ("replace" if survey.held_out - survey.training else "error") if unknown == "auto" else unknown
+    special = [BOUNDARY, UNKNOWN] if policy == "replace" else [BOUNDARY]
+    vocabulary = {name: token for token, name in enumerate((*special, *sorted(survey.training)))}
+    # byte pairs without a single merge: every character for itself; without an unknown token, unknown ones are dropped
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN if policy == "replace" else None))
+    backend.decoder = decoders.Fuse()
+    unknown_token = 1 if policy == "replace" else None
+    return Tokenizer(_with_special(backend, *special), kind="char", boundary=0, unknown=policy, unknown_token=unknown_token)
+
+
+def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tokenizer:
+    """The `size` most frequent words. White space is not kept: decoding joins words by blanks."""
+    words = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            # keeps a text from spelling the boundary
+            pre_tokenizers.Split(Regex(re.escape(BOUNDARY[0]) + f"(?={re.escape(BOUNDARY[1:])})"), "isolated"),
+        ]
+    )
+    learner = tokenizers.Tokenizer(models.WordLevel())
+    learner.pre_tokenizer = words
+    learner.train_from_iterator(texts, trainers.WordLevelTrainer(vocab_size=size + 1, show_progress=False))
+    counted = learner.get_vocab()
+    # a corpus may spell the unknown token itself (WikiText does); that is one word more, not a second entry
+    frequent = [word for word in sorted(counted, key=counted.__getitem__) if word != UNKNOWN][:size]
+    vocabulary = {name: token for token, name in enumerate((BOUNDARY, UNKNOWN, *frequent))}
+    backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
+    backend.pre_tokenizer = words
+    policy: UnknownPolicy = "replace" if unknown == "auto" else unknown
+    return Tokenizer(_with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1)
+
+
+def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
+    """Byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019); small corpora give fewer than `size`."""
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[BOUNDARY], initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    return Tokenizer(backend, kind="bpe", boundary=0)
+
+
+def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
+    """A tokenizer.json, ours or anybody's; one without a token that ends a text gets the boundary as its last.
+
+    Raises:
+        TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit `unknown`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TokenizerError(f"cannot read the tokenizer {path}: {error.strerror}. Allowed: {_FORMS}.") from None
+    except UnicodeDecodeError:
+        raise TokenizerError(f"{path} is not a tokenizer.json: it is not text.") from None
+    if '"sha256"' in text:
+        ours = Tokenizer.from_json(text, where=str(path))
+        if unknown not in ("auto", ours.unknown):
+            raise TokenizerError(f"data.unknown is {unknown!r}, but {path} was made with {ours.unknown!r}. Use that, or 'auto'.")
+        return ours
+    try:
+        backend = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(f"{path} is not a tokenizer.json of the `tokenizers` library: {error}") from None
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
+    boundary = _with_special(backend, end).token_to_id(end)
+    assert boundary is not None
+    model = json.loads(backend.to_str())["model"]
+    unknown_token = model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
+    policy: UnknownPolicy = "error" if unknown == "auto" else unknown
+    if unknown == "auto" and unknown_token is not None:
+        policy = "replace"
+    made = Tokenizer(backend, kind="file", boundary=boundary, unknown=policy, unknown_token=unknown_token)
+    if unknown_token is None and not made.lossless:
+        if unknown not in ("auto", "skip"):
+            raise TokenizerError(
+                f"{path} has no unknown token and drops what it lacks: data.unknown must be 'auto' or 'skip', not {unknown!r}."
+            )
+        made = Tokenizer(backend, kind="file", boundary=boundary, unknown="skip")
+    return made
+
+
+def _with_special(backend: tokenizers.Tokenizer, *names: str) -> tokenizers.Tokenizer:
+    """The same tokenizer, with these names marked as what no text can spell."""
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
+    return backend
