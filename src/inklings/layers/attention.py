@@ -1,0 +1,205 @@
+"""Causal attention over a sliding window and within documents, in one parallel pass or streamed from a cache.
+
+A query may look back over as many tokens as its document has before it, and over `window` tokens at most, itself
+included. How a piece of new tokens lies in its rows (`Piece`) is worked out once per forward and serves every layer;
+each layer keeps its keys and values in a ring of `window` places (`KeyValueCache`), so the work per token is constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from inklings.layers.dropout import dropout
+from inklings.layers.windows import tokens_before
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of queries and the run of keys, in the order [cached, new], that they need."""
+
+    queries: slice
+    keys: slice
+    mask: Bool[Tensor, "#B 1 Q K"] | None
+    """Which keys each query sees; None for all up to the query itself."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """How T new tokens lie in their rows: made by `place`, used by every layer of one forward."""
+
+    positions: Int[Tensor, "#B T"]
+    """How many tokens of its document precede each token; one row stands for all where they are alike."""
+    window: int
+    cached: int
+    """How many places of the ring are attended to beside the new tokens."""
+    blocks: tuple[Block, ...]
+    slot: int | None
+    """The first place of the ring that the new tokens fill, where that is one run and the same for all rows."""
+
+    @property
+    def length(self) -> int:
+        """T."""
+        return self.positions.shape[1]
+
+    def write(self, ring: Tensor, new: Tensor) -> Tensor:
+        """`ring` (B, window, ...) with the newest of `new` (B, T, ...) at position modulo `window`; in place unless gradients are on."""
+        new = new.to(ring.dtype)
+        if not torch.is_grad_enabled() and self.slot is not None:
+            ring[:, self.slot : self.slot + self.length] = new
+            return ring
+        end = self.positions[:, -1:].expand(ring.shape[0], 1)
+        if not torch.is_grad_enabled() and self.length == 1:
+            ring[torch.arange(ring.shape[0], device=ring.device), end[:, 0] % self.window] = new[:, 0]
+            return ring
+        # How many tokens ago each place was, or is now, written: 0 for the newest. Places of an earlier document get
+        # tokens that the masks hide, and are overwritten before they would be seen.
+        ago = (end - torch.arange(self.window, device=ring.device)) % self.window
+        index = (self.length - 1 - ago).clamp(min=0)
+        trailing = (1,) * (ring.ndim - 2)
+        newest = new.gather(1, index.view(*index.shape, *trailing).expand_as(ring))
+        return torch.where((ago < self.length).view(*ago.shape, *trailing), newest, ring)
+
+
+def place(
+    length: int,
+    window: int,
+    *,
+    past: Int[Tensor, " B"] | None = None,
+    starts: Bool[Tensor, "B T"] | None = None,
+    device: torch.device,
+) -> Piece:
+    """Lay out `length` new tokens after `past` tokens per row (None: a fresh pass that keeps no cache)."""
+    rows = 1 if starts is None else starts.shape[0]
+    before = torch.zeros(rows, dtype=torch.int64, device=device) if past is None else past
+    positions = tokens_before(before, starts, length)
+    if past is None:
+        alike, first, last = starts is None, 0, 0
+    else:
+        least, most = past.aminmax()  # one transfer per forward, so that only the filled places are attended to
+        first, last = int(least), int(most)
+        alike = starts is None and first == last
+    if alike:
+        positions = positions[:1]
+    slot = first % window if past is not None and alike and first % window + length <= window else None
+    if length == 1 and past is not None:
+        filled = min(last + 1, window)
+        mask = None if alike else (torch.arange(filled, device=device) <= positions)[:, None, None]
+        block = Block(slice(0, 1), slice(0, filled), mask)
+        return Piece(positions=positions, window=window, cached=filled, blocks=(block,), slot=slot)
+    cached = min(last, window)
+    blocks = _blocks(positions, window, past=past, cached=cached, plain=alike and cached == 0)
+    return Piece(positions=positions, window=window, cached=cached, blocks=blocks, slot=slot)
+
+
+def _blocks(positions: Int[Tensor, "#B T"], window: int, *, past: Int[Tensor, " B"] | None, cached: int, plain: bool) -> tuple[Block, ...]:
+    """Cut the new tokens into runs of `window`, each of which needs the run before it (or the cache) and itself."""
+    length, device = positions.shape[1], positions.device
+    times = torch.arange(length, device=device)[None]  # of keys, counted from the first new token
+    if cached:
+        assert past is not None
+        last = past[: positions.shape[0], None] - 1
+        cached_times = -1 - (last - torch.arange(cached, device=device)) % window
+        times = torch.cat((cached_times, times.expand(cached_times.shape[0], length)), dim=1)
+    reach = positions.clamp(max=window - 1)
+    blocks = []
+    for first in range(0, length, window):
+        queries = slice(first, min(first + window, length))
+        keys = slice(cached + first - window if first else 0, cached + queries.stop)
+        if plain and first == 0:
+            blocks.append(Block(queries, keys, None))
+            continue
+        distance = torch.arange(queries.start, queries.stop, device=device)[:, None] - times[:, None, keys]
+        blocks.append(Block(queries, keys, ((distance >= 0) & (distance <= reach[:, queries, None]))[:, None]))
+    return tuple(blocks)
+
+
+@dataclass
+class KeyValueCache:
+    """One layer's past: the keys and values of the last `window` tokens of each row, at position modulo `window`."""
+
+    keys: Float[Tensor, "B W H D"]
+    values: Float[Tensor, "B W H D"]
+
+    def extend(
+        self, piece: Piece, keys: Float[Tensor, "B T H D"], values: Float[Tensor, "B T H D"]
+    ) -> tuple[Float[Tensor, "B K H D"], Float[Tensor, "B K H D"]]:
+        """Take in the new keys and values; return all that the piece's blocks refer to."""
+        if piece.length == 1:
+            self.keys, self.values = piece.write(self.keys, keys), piece.write(self.values, values)
+            return self.keys[:, : piece.cached].to(keys.dtype), self.values[:, : piece.cached].to(values.dtype)
+        seen = keys, values
+        if piece.cached:  # joined before the ring is written: the first queries see what the last tokens overwrite
+            seen = (
+                torch.cat((self.keys[:, : piece.cached].to(keys.dtype), keys), dim=1),
+                torch.cat((self.values[:, : piece.cached].to(values.dtype), values), dim=1),
+            )
+        self.keys, self.values = piece.write(self.keys, keys), piece.write(self.values, values)
+        return seen
+
+
+def empty_caches(n_layer: int, batch_size: int, window: int, n_head: int, head_size: int, *, like: Tensor) -> list[KeyValueCache]:
+    """A cache for each layer, on the device and of the type of `like`; zeros, since a hidden NaN would still spread."""
+    shape = (batch_size, window, n_head, head_size)
+    return [KeyValueCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(n_layer)]
+
+
+def cache_tensors(caches: Sequence[KeyValueCache]) -> dict[str, Tensor]:
+    """The caches as named tensors of a state."""
+    keys = {f"keys_{layer}": cache.keys for layer, cache in enumerate(caches)}
+    return keys | {f"values_{layer}": cache.values for layer, cache in enumerate(caches)}
+
+
+def caches_of(tensors: Mapping[str, Tensor], n_layer: int) -> list[KeyValueCache]:
+    """The caches in the named tensors of a state."""
+    return [KeyValueCache(tensors[f"keys_{layer}"], tensors[f"values_{layer}"]) for layer in range(n_layer)]
+
+
+def attend(
+    queries: Float[Tensor, "B T H D"],
+    keys: Float[Tensor, "B T H D"],
+    values: Float[Tensor, "B T H D"],
+    piece: Piece,
+    cache: KeyValueCache | None,
+    *,
+    dropout_rate: float = 0.0,
+) -> Float[Tensor, "B T C"]:
+    """Softmax attention of the new tokens to all that they may see; the heads come back side by side (C = H D).
+
+    `dropout_rate` drops attention weights; leave it at 0 outside training.
+    """
+    if cache is not None:
+        keys, values = cache.extend(piece, keys, values)
+    queries, keys, values = queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
+    if len(piece.blocks) == 1:
+        return _attend_block(queries, keys, values, piece.blocks[0].mask, dropout_rate)
+    return torch.cat(
+        [_attend_block(queries[:, :, b.queries], keys[:, :, b.keys], values[:, :, b.keys], b.mask, dropout_rate) for b in piece.blocks],
+        dim=1,
+    )
+
+
+def _attend_block(
+    queries: Float[Tensor, "B H Q D"],
+    keys: Float[Tensor, "B H K D"],
+    values: Float[Tensor, "B H K D"],
+    mask: Bool[Tensor, "#B 1 Q K"] | None,
+    dropout_rate: float,
+) -> Float[Tensor, "B Q C"]:
+    causal = mask is None and queries.shape[2] > 1
+    if dropout_rate > 0 and queries.is_cpu:
+        # PyTorch's own attention leaves its fast kernel for dropout on a CPU, and draws its mask slowly.
+        scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+        if causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        mixed = dropout(scores.softmax(dim=-1), dropout_rate) @ values
+    else:
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_rate, is_causal=causal)
+    return mixed.transpose(1, 2).flatten(2)

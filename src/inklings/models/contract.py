@@ -1,0 +1,198 @@
+"""The contract of an architecture: what every generator declares and implements, and nothing more.
+
+An architecture is one file with a `ModelConfig` and a `SequenceModel`. Whoever keeps this contract trains, streams,
+is evaluated, compared and generated from like all the others, and every test in `tests/contracts/` runs on it.
+
+Shapes are named B (rows of the batch), T (positions), C (channels), V (size of the vocabulary).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from inklings.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What any architecture must be told; subclasses add their sizes and check them in `__post_init__`.
+
+    `vocab_size` and `boundary_token` come from the tokenizer, never from the user.
+    """
+
+    vocab_size: int
+    """V: how many tokens there are, the boundary included."""
+    boundary_token: int = 0
+    """The token that opens every document and, as a target, ends the one before; it also pads a missing past."""
+    context_length: int = 64
+    """How many tokens, the current one included, a prediction may look back on (no limit where state is carried)."""
+
+    def __post_init__(self) -> None:
+        require(self, "vocab_size", self.vocab_size >= 2, "at least 2")
+        require(self, "context_length", self.context_length >= 1, "at least 1")
+        require(self, "boundary_token", 0 <= self.boundary_token < self.vocab_size, "a token of the vocabulary")
+
+
+def require(config: Any, field_name: str, holds: bool, allowed: str) -> None:
+    """Raise a `ConfigError` that names the field, the value given and what is allowed, unless `holds`."""
+    if not holds:
+        raise ConfigError(f"{type(config).__name__}.{field_name} is {getattr(config, field_name)!r}; it must be {allowed}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What an architecture can do: declared here, never guessed from a name or a type."""
+
+    objective: Literal["likelihood", "counting", "adversarial"] = "likelihood"
+    """How it learns: by gradient on the log-likelihood, by counting once, or against a critic."""
+    has_likelihood: bool = True
+    """Whether its logits are a distribution over the next token that may be scored."""
+    carries_state: bool = False
+    """Whether training hands the state of one batch to the next (ordered streams, truncated back-propagation)."""
+    batch_statistics: bool = False
+    """Whether rows of a training batch influence each other (BatchNorm). In evaluation they never may."""
+    branches: tuple[str, ...] = ()
+    """Names of submodules that can be knocked out to see what each is worth."""
+    exports: tuple[str, ...] = ()
+    """Formats that it can be exported to, such as `transformers`."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a model carries from one token to the next: named tensors, each with the batch as its first dimension.
+
+    The three operations are what continuous batching and beam search need, and they are the same for every model.
+    """
+
+    tensors: dict[str, Tensor]
+
+    @property
+    def batch_size(self) -> int:
+        """Number of rows."""
+        return next(iter(self.tensors.values())).shape[0]
+
+    def clone(self) -> State:
+        """An independent copy: streaming on from one leaves the other as it is."""
+        return State({name: tensor.clone() for name, tensor in self.tensors.items()})
+
+    def select(self, rows: Int[Tensor, " N"]) -> State:
+        """A new state made of copies of the given rows, in that order; rows may repeat."""
+        return State({name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()})
+
+    def assign(self, rows: Int[Tensor, " N"], other: State) -> None:
+        """Overwrite the given rows, in place, with the N rows of `other`."""
+        for name, tensor in self.tensors.items():
+            tensor.index_copy_(0, rows, other.tensors[name].to(tensor.dtype))
+
+    def detach(self) -> State:
+        """The same values, cut from the graph."""
+        return State({name: tensor.detach() for name, tensor in self.tensors.items()})
+
+
+@dataclass(frozen=True)
+class Output:
+    """What `forward` returns."""
+
+    logits: Float[Tensor, "B T V"]
+    """Unnormalised log-probabilities of the token after each position."""
+    state: State | None
+    """The state after the last position; None if `forward` was given none."""
+    hidden: Float[Tensor, "B T C"]
+    """The representation that the head reads."""
+    losses: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """Named auxiliary losses, already weighted, to be added to the objective."""
+
+
+class SequenceModel(nn.Module, ABC):
+    """A generator of token sequences.
+
+    **Streaming is `forward` with a state.** `forward(tokens)` is one fresh parallel pass, for training and scoring.
+    `forward(tokens, state)` continues from a state, any T >= 1, and returns the state to go on from. The two agree:
+    any split of a sequence into pieces gives the logits of the single pass. Where gradients are off, `forward`
+    consumes the state that it is given and may write into it (`State.clone` keeps one); under autograd nothing is
+    written in place.
+
+    `starts` marks positions whose token is the first of a document: whatever is carried across positions begins anew
+    there, so a row may hold several documents and none sees another.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    traits: Traits = Traits()
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
+        """Logits for the token after each position; see the class for `state` and `starts`."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """The state before the first token, for `batch_size` rows, on the device of the weights."""
+
+    @abstractmethod
+    def flops(self, tokens: int) -> int:
+        """Floating-point operations of training on that many tokens, forward and backward, computed from the sizes."""
+
+    @property
+    def lead(self) -> int:
+        """How many earlier tokens a training window repeats, unscored, so that its first scored position is not misled.
+
+        Zero for a model that sees an absent past as absent; the window less one where it is padded.
+        """
+        return 0
+
+    @property
+    def receptive_field(self) -> int | None:
+        """How many tokens, the current one included, can change a prediction; None where there is no limit."""
+        return None
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Hidden weight matrices, which an optimiser for matrices (Muon) may take; embeddings and heads are not.
+
+        The default takes the weight of every `nn.Linear` that maps to something other than the vocabulary.
+        """
+        return [
+            weight
+            for module in self.modules()
+            if isinstance(module, nn.Linear) and module.out_features != self.config.vocab_size
+            for name, weight in module.named_parameters(recurse=False)
+            if name == "weight"
+        ]
+
+    def state_after(self, context: Int[Tensor, "B N"]) -> State:
+        """The state of rows that have already read `context`; used to predict one position from a given past."""
+        with torch.no_grad():
+            output: Output = self(context, self.initial_state(context.shape[0]))
+        assert output.state is not None
+        return output.state
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(tensor.device for tensor in itertools.chain(self.parameters(), self.buffers()))
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of trained numbers; tied weights count once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[Any]]:
+    """The fields that a user may set: all of the configuration but what the tokenizer decides."""
+    return {f.name: f for f in dataclasses.fields(config_type) if f.name not in ("vocab_size", "boundary_token")}

@@ -1,0 +1,115 @@
+"""Where architectures are found: a name here, a class in the user's own file, or another package's entry point."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inklings.config import from_mapping
+from inklings.errors import ArchitectureError, unknown_name
+
+if TYPE_CHECKING:
+    from inklings.models.contract import SequenceModel
+
+ARCHITECTURES = {
+    "ngram": "inklings.models.ngram:NGram",
+    "mlp": "inklings.models.mlp:MLP",
+    "recurrent": "inklings.models.recurrent:Recurrent",
+    "tree_wavenet": "inklings.models.tree_wavenet:TreeWaveNet",
+    "gpt2": "inklings.models.gpt2:GPT2",
+    "gpt": "inklings.models.gpt:GPT",
+}
+"""Name -> where the class is. A string, so that listing the names imports nothing."""
+
+ENTRY_POINT_GROUP = "inklings.models"
+
+
+def available() -> dict[str, str]:
+    """Every architecture known by name, those that installed packages add included; imports none of them."""
+    added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**added, **ARCHITECTURES}
+
+
+def summary(name: str) -> str:
+    """The first sentence of the module that a registered architecture lives in, read without importing it."""
+    spec = importlib.util.find_spec(available()[name].partition(":")[0])
+    if spec is None or spec.origin is None:
+        return ""
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ")
+
+
+def is_file(architecture: str) -> bool:
+    """Whether the name is of the form `path/to/file.py:Class`."""
+    return architecture.partition(":")[0].endswith(".py")
+
+
+def load_class(architecture: str) -> type[SequenceModel]:
+    """The class behind a registered name or behind `path/to/file.py:Class`.
+
+    Raises:
+        ArchitectureError: the name is unknown, the file cannot be imported, or the class is not a `SequenceModel`.
+    """
+    target = architecture if is_file(architecture) else available().get(architecture)
+    if target is None:
+        message = unknown_name("architecture", architecture, available())
+        raise ArchitectureError(f"{message} Your own is given as path/to/file.py:Class.")
+    module_name, _, class_name = target.partition(":")
+    module = import_file(Path(module_name)) if is_file(target) else importlib.import_module(module_name)
+    return _checked_class(module, class_name, architecture)
+
+
+def import_file(path: Path) -> Any:
+    """Import a user's Python file; whatever it raises becomes an `ArchitectureError` with the place."""
+    if not path.is_file():
+        raise ArchitectureError(f"there is no file {path}. `inklings new {path}` writes a template.")
+    name = f"inklings_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        calls = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        line = error.lineno if isinstance(error, SyntaxError) else calls[-1] if calls else None
+        where = f"{path}, line {line}" if line else f"{path}"
+        raise ArchitectureError(f"{where} could not be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _checked_class(module: Any, class_name: str, given: str) -> type[SequenceModel]:
+    from inklings.models.contract import SequenceModel
+
+    found = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, SequenceModel)]
+    candidates = [name for name in found if name != "SequenceModel"]
+    if not class_name:
+        raise ArchitectureError(f"{given} names no class. It defines: {', '.join(candidates) or 'no SequenceModel'}; give FILE.py:CLASS.")
+    loaded = getattr(module, class_name, None)
+    if loaded is None:
+        raise ArchitectureError(f"{given}: {unknown_name('class', class_name, candidates)}")
+    if not (isinstance(loaded, type) and issubclass(loaded, SequenceModel)):
+        raise ArchitectureError(f"{given} is not a subclass of inklings.models.contract.SequenceModel.")
+    if not hasattr(loaded, "Config"):
+        raise ArchitectureError(f"{given} has no `Config`: set it to your subclass of ModelConfig.")
+    return loaded
+
+
+def build(architecture: str, fields: Mapping[str, Any], *, vocab_size: int, boundary_token: int) -> SequenceModel:
+    """Make a model with fresh weights (from torch's global generator) from the fields that a user set.
+
+    Raises:
+        ArchitectureError: see `load_class`.
+        ConfigError: a field is unknown, of the wrong type, or out of range.
+    """
+    model_type = load_class(architecture)
+    given = {**fields, "vocab_size": vocab_size, "boundary_token": boundary_token}
+    return model_type(from_mapping(model_type.Config, given, where=f"model {architecture}"))
