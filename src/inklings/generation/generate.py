@@ -1,0 +1,117 @@
+"""Writing text with any architecture that streams: several samples at once, or one as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from inklings.errors import ConfigError
+from inklings.generation.decoding import Row, check_pair, decode
+from inklings.generation.reader import Reader
+from inklings.generation.sampling import SamplingConfig, row_generators
+from inklings.generation.session import Session, check_length
+from inklings.generation.text_stream import TextStream
+from inklings.models.contract import SequenceModel
+from inklings.text.tokenizers import Tokenizer
+
+ROWS = 256
+"""So many samples are written side by side; more come one group after the other, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generated text."""
+
+    text: str
+    """What follows the prompt, without the stop string that ended it."""
+    tokens: list[int]
+    """What was drawn: without the boundary that ended it, but with all tokens of a stop string."""
+    finished: Literal["boundary", "length", "stop"]
+    """Why it ended: the model ended the document, enough tokens were drawn, or a stop string came."""
+
+
+def generate(
+    model: SequenceModel,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    *,
+    max_new_tokens: int,
+    sampling: SamplingConfig | None = None,
+    samples: int = 1,
+    stop: tuple[str, ...] = (),
+    stop_at_boundary: bool = True,
+    use_cache: bool = True,
+) -> list[Generation]:
+    """Write `samples` texts that go on from the prompt; an empty prompt begins a document.
+
+    Sample r depends on the seed and on r alone, not on how many are written beside it. A prompt longer than the
+    model's context is read to its end all the same; the model looks back as far as it can.
+
+    Args:
+        model: any architecture; it is used in evaluation mode, and left in the mode it was in.
+        tokenizer: the one that the model was trained with.
+        prompt: encoded as it is, with the boundary before it.
+        max_new_tokens: how many tokens are drawn at most.
+        sampling: how; None is `SamplingConfig()`, plain draws at temperature 1.
+        samples: how many texts.
+        stop: strings that end a text before them; only what is new is searched.
+        stop_at_boundary: whether the end of a document ends the text. Otherwise it shows as a newline, and the next
+            document begins.
+        use_cache: False reads the whole text anew for every token, to check the state against.
+
+    Raises:
+        TokenizerError: the tokenizer does not belong to the model, or lacks a character of the prompt and its policy
+            is to refuse it. (Where its policy is to go on, `tokenizer.unknown_characters(prompt)` tells what it lacks.)
+        ConfigError: a number is out of range, or a stop string is empty.
+    """
+    check_pair(model, tokenizer)
+    check_length(max_new_tokens)
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}; it must be at least 1.")
+    sampling = sampling or SamplingConfig()
+    history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
+    rows = [Row(list(history), TextStream(stop), generator, max_new_tokens) for generator in row_generators(sampling.seed, range(samples))]
+    for begin in range(0, samples, ROWS):
+        group = rows[begin : begin + ROWS]
+        reader = Reader(model, use_cache=use_cache)
+        if use_cache and len(history) > 1:
+            # What the rows have in common is read once; each then reads the last token itself.
+            reader.read([history[:-1]])
+            reader.select([0] * len(group))
+        for _ in decode(reader, group, tokenizer, sampling, stop_at_boundary=stop_at_boundary):
+            pass
+    return [_generation(row) for row in rows]
+
+
+def stream(
+    model: SequenceModel,
+    tokenizer: Tokenizer,
+    prompt: str = "",
+    *,
+    max_new_tokens: int,
+    sampling: SamplingConfig | None = None,
+    stop: tuple[str, ...] = (),
+    stop_at_boundary: bool = True,
+    use_cache: bool = True,
+) -> Iterator[str]:
+    """Write one text and yield it as it comes: whole characters only, and nothing that may still begin a stop string.
+
+    The pieces together are the text of `generate` with one sample. Arguments and errors are those of `generate`; what
+    is wrong is said at the call, before the first piece.
+    """
+    session = Session(
+        model,
+        tokenizer,
+        sampling=sampling or SamplingConfig(),
+        max_new_tokens=max_new_tokens,
+        stop=stop,
+        stop_at_boundary=stop_at_boundary,
+        use_cache=use_cache,
+    )
+    return session.say(prompt)
+
+
+def _generation(row: Row) -> Generation:
+    assert row.finished is not None
+    return Generation("".join(row.pieces), row.drawn, row.finished)

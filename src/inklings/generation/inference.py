@@ -1,0 +1,26 @@
+"""Using a model without training it: no gradients, and everything in evaluation mode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+@contextlib.contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Turn off gradients, dropout and batch statistics within the block; afterwards every module is in the mode it was in.
+
+    `torch.no_grad` rather than `torch.inference_mode`: what a model caches inside may later take part in training.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True

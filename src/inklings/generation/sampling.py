@@ -1,0 +1,127 @@
+"""From logits to the next token: temperature, top-k, top-p, min-p and repetition penalty, with a generator per row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from inklings.config import check
+from inklings.errors import DivergedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How the next token is drawn.
+
+    Penalty, temperature, top-k, top-p and min-p apply in this order, each to what the one before left.
+    """
+
+    repetition_penalty: float = 1.0
+    """Logits of tokens that occurred are divided by this where positive and multiplied where negative (Keskar et al. 2019); 1 is none."""
+    temperature: float = 1.0
+    """Logits are divided by this; 0 takes the most likely token (the first of several)."""
+    top_k: int | None = None
+    """Only the k most likely tokens remain (Fan et al. 2018)."""
+    top_p: float | None = None
+    """Only the fewest most likely tokens that together have this probability remain (Holtzman et al. 2020), at least one."""
+    min_p: float | None = None
+    """Only tokens with at least this share of the greatest probability remain (Nguyen et al. 2024)."""
+    ban_boundary: bool = False
+    """Whether the end of a document is never drawn, so that only a length or a stop string ends a text."""
+    seed: int = 0
+    """Of the draws; row r of a batch draws from a generator of its own, seeded by (seed, r)."""
+
+    def __post_init__(self) -> None:
+        check(self, "repetition_penalty", 0 < self.repetition_penalty < math.inf, "more than 0 (1 is no penalty)")
+        check(self, "temperature", 0 <= self.temperature < math.inf, "0 or more (0 takes the most likely token)")
+        check(self, "top_k", self.top_k is None or self.top_k >= 1, "at least 1, or None")
+        check(self, "top_p", self.top_p is None or 0 < self.top_p <= 1, "in (0, 1], or None")
+        check(self, "min_p", self.min_p is None or 0 <= self.min_p <= 1, "in [0, 1], or None")
+        check(self, "seed", self.seed >= 0, "0 or more")
+
+
+def row_generators(seed: int, rows: Sequence[int]) -> list[torch.Generator]:
+    """One generator for each row number. They live on the CPU, so that a seed means the same draws on every device."""
+    return [torch.Generator().manual_seed(int(np.random.SeedSequence([seed, row]).generate_state(1)[0])) for row in rows]
+
+
+def next_token_probabilities(
+    logits: Float[Tensor, "B V"],
+    sampling: SamplingConfig,
+    *,
+    seen: Bool[Tensor, "B V"] | None = None,
+    banned: int | None = None,
+) -> Float[Tensor, "B V"]:
+    """The distribution that the next token is drawn from, in float32 or better; each row sums to 1.
+
+    `seen` marks the tokens that the repetition penalty applies to. The token `banned` gets probability zero.
+
+    Raises:
+        DivergedError: a logit is NaN or plus infinity. Minus infinity is a token that cannot come.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if not bool((logits < math.inf).all()):
+        raise DivergedError("the model's logits are not finite: its weights have diverged or are damaged.")
+    # A finite floor: where nothing but the banned token is possible, the others become equally likely instead of NaN.
+    logits = logits.clamp(min=torch.finfo(logits.dtype).min)
+    if seen is not None and sampling.repetition_penalty != 1:
+        penalty = sampling.repetition_penalty
+        logits = torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+        logits = logits.clamp(torch.finfo(logits.dtype).min, torch.finfo(logits.dtype).max)
+    if banned is not None:
+        logits = logits.index_fill(1, torch.tensor([banned], device=logits.device), -math.inf)
+    # The greatest logit becomes 0 before the division, so no temperature, however small, makes infinities meet.
+    logits = logits - logits.amax(dim=1, keepdim=True)
+    if sampling.temperature == 0:
+        return torch.zeros_like(logits).scatter_(1, logits.argmax(dim=1, keepdim=True), 1.0)
+    probabilities = torch.softmax(logits / sampling.temperature, dim=1)
+    if sampling.top_k is not None or sampling.top_p is not None:
+        probabilities = _keep_most_likely(probabilities, sampling.top_k, sampling.top_p)
+    if sampling.min_p is not None:
+        probabilities = probabilities.where(probabilities >= sampling.min_p * probabilities.amax(dim=1, keepdim=True), 0.0)
+    return probabilities / probabilities.sum(dim=1, keepdim=True)
+
+
+def _keep_most_likely(probabilities: Float[Tensor, "B V"], top_k: int | None, top_p: float | None) -> Float[Tensor, "B V"]:
+    """Zero outside the first `top_k` tokens in order of probability, then outside the nucleus of what remains.
+
+    Of equally likely tokens the one with the smaller number comes first, so exactly k remain.
+    """
+    ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+    if top_k is not None:
+        ordered[:, top_k:] = 0.0
+    if top_p is not None:
+        ordered = ordered / ordered.sum(dim=1, keepdim=True)
+        before = ordered.cumsum(dim=1) - ordered
+        before[:, 0] = 0.0
+        ordered = ordered.where(before < top_p, 0.0)
+    return torch.zeros_like(probabilities).scatter_(1, order, ordered)
+
+
+def sample_next(
+    logits: Float[Tensor, "B V"],
+    sampling: SamplingConfig,
+    generators: Sequence[torch.Generator],
+    *,
+    seen: Bool[Tensor, "B V"] | None = None,
+    banned: int | None = None,
+) -> Int[Tensor, " B"]:
+    """Draw one token for each row, on the CPU; see `next_token_probabilities` for `seen` and `banned`.
+
+    Each row takes exactly one number from its own generator, whatever the other rows do.
+    """
+    probabilities = next_token_probabilities(logits, sampling, seen=seen, banned=banned)
+    if sampling.temperature == 0:
+        return probabilities.argmax(dim=1).cpu()
+    cumulative = probabilities.cpu().double().cumsum(dim=1)
+    total = cumulative[:, -1:]
+    uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
+    # Strictly below the total: the first sum that exceeds the threshold then belongs to a token that is possible.
+    threshold = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
