@@ -1,0 +1,220 @@
+"""The one place for intervals and tests.
+
+Two sources of doubt are kept apart. Documents (or blocks of text) say how sure the figure of *one run* is: `bootstrap_ratio`,
+`paired_bootstrap`. Seeds say whether *an architecture* is better than another: `paired_t`, `sign_flip`, and `holm`
+where several pairs are looked at. All functions are deterministic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Num
+from scipy import stats
+
+from inklings.errors import ConfigError
+
+BATCH_ELEMENTS = 2**22
+"""How many resampled values are held at a time."""
+
+EXACT_FLIPS = 2**16
+"""Up to so many assignments of signs are enumerated; where there are more, so many are drawn."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval that covers the truth with the stated confidence."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+    n: int
+    """How many units it rests on: documents, blocks or seeds."""
+
+    def contains(self, value: float) -> bool:
+        """Whether the value lies within the interval, ends included."""
+        return self.low <= value <= self.high
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies clear of zero: what a claim of a difference needs."""
+        return not self.contains(0.0)
+
+    def to_mapping(self) -> dict[str, float | int | str | None]:
+        """Plain values for JSON, which has no infinity: an end that is not known is None."""
+        known = {name: value if math.isfinite(value) else None for name, value in vars(self).items() if isinstance(value, float)}
+        return {**vars(self), **known}
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A mean difference with its interval, and how often chance alone would give one as great."""
+
+    interval: Interval
+    p_value: float
+    """Two-sided."""
+
+
+def bootstrap_ratio(
+    numerator: Num[np.ndarray, " n"],
+    denominator: Num[np.ndarray, " m"],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Interval of sum(numerator) / sum(denominator) by resampling the units (documents or blocks) with replacement.
+
+    Nats over targets, or bits over bytes, of one run. It is the studentised bootstrap (Efron and Tibshirani 1993,
+    section 12.5), the standard error being that of the linearised ratio. scipy has the percentile and BCa intervals
+    only, and on 30 documents of very unequal length those at 95% cover the truth in 91% and 89% of simulations, this
+    one in 93%. Units of denominator zero do not count. Fewer than four units leave the interval infinite.
+
+    Raises:
+        ConfigError: the confidence is not in (0, 1), or the arrays are empty, not finite, or of different lengths.
+    """
+    _check_confidence(confidence)
+    x, y = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    if len(x) != len(y) or y.sum() <= 0:
+        raise ConfigError(f"a ratio of {len(x)} by {len(y)} units; give as many of both, and more than 0 to divide by.")
+    if not np.isfinite(x).all():
+        raise ConfigError("a unit's sum is not finite (the model gave a probability of zero, or diverged); no interval can be given.")
+    x, y = x[y > 0], y[y > 0]
+    n, estimate = len(x), float(x.sum() / y.sum())
+    residuals = x - estimate * y
+    if n == 1:
+        return Interval(estimate, -math.inf, math.inf, confidence, "one unit", n)
+    if np.abs(residuals).max() <= 1e-12 * np.abs(x).max():
+        return Interval(estimate, estimate, estimate, confidence, "units without spread", n)
+    columns = np.stack([residuals, y, residuals**2, residuals * y, y**2], axis=1)
+    rng = np.random.default_rng(seed)
+    batch = max(1, BATCH_ELEMENTS // n)
+    studentised = np.concatenate([_studentised(columns, min(batch, resamples - done), rng) for done in range(0, resamples, batch)])
+    # The order statistics themselves, since the outermost may be infinite and do not mix.
+    low, high = np.quantile(studentised, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
+    error = math.sqrt(n * columns[:, 2].sum()) / y.sum()
+    return Interval(estimate, float(estimate - high * error), float(estimate - low * error), confidence, "studentised bootstrap", n)
+
+
+def _studentised(columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.random.Generator) -> Float[np.ndarray, " resamples"]:
+    """Deviation of each resample's ratio from the estimate, over the standard error that the resample itself would state.
+
+    Columns: residuals r around the estimate, denominators y, and r^2, r y, y^2. A resample's own residuals are
+    r - d y, where d is the deviation of its ratio.
+    """
+    n = len(columns)
+    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n)
+    r, y, rr, ry, yy = (counts @ columns).T
+    deviation = r / y
+    squares = rr - 2 * deviation * ry + deviation**2 * yy
+    # A resample without spread (one unit drawn n times) is infinitely sure of itself, but for rounding.
+    squares[squares <= 1e-12 * columns[:, 2].sum()] = 0.0
+    with np.errstate(divide="ignore"):
+        return np.where(deviation == 0, 0.0, deviation * y / np.sqrt(n * squares))
+
+
+def paired_bootstrap(
+    first: Num[np.ndarray, " n"],
+    second: Num[np.ndarray, " m"],
+    denominator: Num[np.ndarray, " k"],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the difference, first less second, between two models' sums over the same units.
+
+    The denominator (targets of one tokenizer, or bytes where tokenizers differ) is the same for both, so the
+    difference is itself a ratio of sums, and what makes a document hard for both models cancels.
+
+    Raises:
+        ConfigError: see `bootstrap_ratio`.
+    """
+    if len(first) != len(second):
+        raise ConfigError(f"the models were scored on {len(first)} and {len(second)} units; a paired interval needs the same ones.")
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    return bootstrap_ratio(difference, denominator, confidence=confidence, resamples=resamples, seed=seed)
+
+
+def mean_interval(values: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95) -> Interval:
+    """Student's interval of the mean of a few values (one for each seed). One value gives an infinite interval.
+
+    Raises:
+        ConfigError: no value, or the confidence is not in (0, 1).
+    """
+    return paired_t(values, confidence=confidence).interval
+
+
+def paired_t(differences: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95) -> PairedTest:
+    """Student's paired t test on differences, one for each seed that both sides were run with.
+
+    Raises:
+        ConfigError: no difference, or the confidence is not in (0, 1).
+    """
+    _check_confidence(confidence)
+    values = _some(differences)
+    n, estimate = len(values), float(values.mean())
+    if n == 1:
+        return PairedTest(Interval(estimate, -math.inf, math.inf, confidence, "one unit", n), 1.0)
+    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+        # Neither side depends on the seed (two counting models): the difference is exact.
+        return PairedTest(Interval(estimate, estimate, estimate, confidence, "units without spread", n), float(estimate == 0))
+    result = stats.ttest_1samp(values, 0.0)
+    found = result.confidence_interval(confidence)
+    return PairedTest(Interval(estimate, float(found.low), float(found.high), confidence, "Student's t", n), float(result.pvalue))
+
+
+def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0) -> float:
+    """Two-sided p value of the sign-flip (permutation) test on paired differences.
+
+    Under the hypothesis of no difference each sign is a fair coin. All 2^n assignments are enumerated up to
+    `EXACT_FLIPS`. With n seeds the smallest possible value is 2 / 2^n: 0.0625 for 5.
+
+    Raises:
+        ConfigError: no difference.
+    """
+    values = _some(differences)
+    if len(values) == 1 or not values.any():
+        return 1.0  # one sign is as good as the other
+    result = stats.permutation_test(
+        (values,),
+        lambda x, axis: x.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=EXACT_FLIPS,
+        batch=max(1, BATCH_ELEMENTS // len(values)),
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) adjusted p values of a family of tests, in the given order.
+
+    Calling those below a level different errs anywhere in the family no more often than that level.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [0.0] * len(p_values)
+    greatest = 0.0
+    for rank, index in enumerate(order):
+        greatest = max(greatest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = greatest
+    return adjusted
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ConfigError(f"the confidence is {confidence!r}; it must be in (0, 1), such as 0.95.")
+
+
+def _some(differences: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    values = np.asarray(differences, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ConfigError(f"{values.size} values, {int((~np.isfinite(values)).sum())} of them not finite; give at least one finite value.")
+    return values
