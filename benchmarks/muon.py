@@ -1,0 +1,60 @@
+"""Muon here against `torch.optim.Muon`: one step over the hidden matrices of some models, interleaved in one process.
+
+python benchmarks/muon.py [--pairs 40] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from inklings.config import TrainingConfig
+from inklings.device import choose_runtime
+from inklings.training.muon import Muon
+
+SHAPES = {
+    "tree, 24 and 128 wide": [(128, 48), (128, 256), (128, 256)],
+    "gpt 4 x 64": [(192, 64), (64, 64), (256, 64), (64, 256)] * 4,
+    "gpt 4 x 128": [(384, 128), (128, 128), (512, 128), (128, 512)] * 4,
+    "gpt 6 x 384": [(1152, 384), (384, 384), (1536, 384), (384, 1536)] * 6,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    fast = choose_runtime(TrainingConfig(device="cpu")).muon_precision
+    for name, shapes in SHAPES.items():
+        sets = []
+        for _ in range(3):
+            matrices = [nn.Parameter(torch.randn(shape) * 0.02) for shape in shapes]
+            for matrix in matrices:
+                matrix.grad = torch.randn_like(matrix)
+            sets.append(matrices)
+        rivals = {
+            "torch": torch.optim.Muon(sets[0], lr=0.02, weight_decay=0.0),
+            "ours, bfloat16": Muon(sets[1], lr=0.02, dtype=torch.bfloat16),
+            "ours, float32": Muon(sets[2], lr=0.02, dtype=torch.float32),
+        }
+        pairs = max(5, arguments.pairs // 8) if "384" in name else arguments.pairs
+        times = np.zeros((pairs, len(rivals)))
+        for row in range(-1, pairs):
+            for column, rival in enumerate(rivals.values()):
+                start = time.perf_counter()
+                rival.step()
+                if row >= 0:
+                    times[row, column] = time.perf_counter() - start
+        figures = ", ".join(f"{rival} {ms:.2f} ms" for rival, ms in zip(rivals, np.median(times, axis=0) * 1e3, strict=True))
+        ratios = np.median(times[:, :1] / times[:, 1:], axis=0)
+        print(f"{name}: {figures}; torch takes x{ratios[0]:.2f} / x{ratios[1]:.2f} as long (chosen here: {fast}; {pairs} rounds)")
+
+
+if __name__ == "__main__":
+    main()

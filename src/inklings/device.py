@@ -1,0 +1,229 @@
+"""Where and how products are computed: device, precision, compilation and threads, chosen by measuring, with reasons."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from inklings.config import TrainingConfig
+from inklings.errors import ConfigError, InklingsError
+
+Precision = Literal["float32", "bfloat16"]
+
+WORTH = 1.1
+"""Another choice must be this much faster than the plain one (one thread, float32) to be taken: less is noise."""
+BFLOAT16_WORTH = 1.25
+"""The same for bfloat16, which also costs digits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How a run computes; chosen once, recorded with the run, and used again when it is resumed."""
+
+    device: str = "cpu"
+    precision: Precision = "float32"
+    """Of the matrix products under autocast; weights and evaluation are float32."""
+    compile: bool = False
+    threads: int = 1
+    muon_precision: Precision = "float32"
+    """Of the orthogonalisation inside Muon, which never needs the digits."""
+    reasons: tuple[str, ...] = ()
+    """Why each choice was made, in words."""
+
+
+def choose_runtime(
+    training: TrainingConfig, probe: Callable[[Runtime], float] | None = None, *, seconds: float = 1.0, compile_pays: bool = False
+) -> Runtime:
+    """Settle what the configuration leaves open, by timing steps of the real model.
+
+    Args:
+        training: what the user asked for; anything but `auto` (0 for threads) is taken as it is.
+        probe: makes one training step under a runtime and returns its seconds; None measures nothing.
+        seconds: about how long the measuring may take.
+        compile_pays: whether the run is long enough for compilation on a GPU.
+
+    Raises:
+        ConfigError: a device was asked for that is not there.
+        InklingsError: compilation was asked for and fails.
+    """
+    device, reason = _device(training.device)
+    reasons = [reason]
+    on_cpu = device == "cpu"
+    fast = _bfloat16_is_fast(device)
+    available = torch.get_num_threads()
+    runtime = Runtime(
+        device=device,
+        precision="float32" if training.precision == "auto" else training.precision,
+        # one thread is never far from the best for the small models of short runs; several can be, on a busy machine
+        threads=training.threads or 1,
+        compile=training.compile == "on",
+        muon_precision="bfloat16" if fast else "float32",
+    )
+    if training.threads:
+        reasons.append(f"{_threads(runtime)}: as asked")
+    elif on_cpu and available > 1 and probe is not None:
+        counts = sorted({1, min(4, available), min(16, available), available})
+        choices = [replace(runtime, threads=count, compile=False) for count in counts]
+        taken, said = _fastest(choices, probe, seconds / 2, _threads, WORTH)
+        runtime = replace(runtime, threads=taken.threads)
+        reasons.append(said)
+    else:
+        reasons.append("1 thread: " + ("there is one core" if available == 1 else "not measured" if on_cpu else "the work is elsewhere"))
+    if training.precision != "auto":
+        reasons.append(f"{training.precision}: as asked")
+    elif fast and probe is not None:
+        choices = [replace(runtime, compile=False), replace(runtime, compile=False, precision="bfloat16")]
+        taken, said = _fastest(choices, probe, seconds / 2, lambda r: r.precision, BFLOAT16_WORTH)
+        runtime = replace(runtime, precision=taken.precision)
+        reasons.append(said)
+    else:
+        reasons.append("float32: " + ("not measured" if fast else "no fast bfloat16 on this hardware"))
+    runtime, said = _compilation(training, runtime, probe, compile_pays=compile_pays)
+    return replace(runtime, reasons=(*reasons, said))
+
+
+def _threads(runtime: Runtime) -> str:
+    return f"{runtime.threads} thread{'s' * (runtime.threads > 1)}"
+
+
+def _device(asked: str) -> tuple[str, str]:
+    """The device, without waking one that is not there."""
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if asked == "auto":
+        if has_cuda:
+            return "cuda", "cuda: present"
+        return ("mps", "mps: present") if has_mps else ("cpu", "cpu: no GPU present")
+    kind, _, index = asked.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise ConfigError(f"device {asked!r} is unknown. Allowed: auto, cpu, cuda, cuda:N, mps.")
+    if kind == "cuda" and (not has_cuda or int(index or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if has_cuda else 0
+        raise ConfigError(f"device {asked!r} is not there: torch {torch.__version__} sees {count} CUDA devices. Use auto or cpu.")
+    if kind == "mps" and not has_mps:
+        raise ConfigError("device 'mps' is not there: it needs macOS on Apple silicon. Use auto or cpu.")
+    return asked, f"{asked}: as asked"
+
+
+def _bfloat16_is_fast(device: str) -> bool:
+    """Whether products in bfloat16 have units of their own here."""
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _compilation(
+    training: TrainingConfig, runtime: Runtime, probe: Callable[[Runtime], float] | None, *, compile_pays: bool
+) -> tuple[Runtime, str]:
+    if training.compile == "off":
+        return runtime, "not compiled: as asked"
+    if training.compile == "auto" and not (runtime.device.startswith("cuda") and compile_pays and probe is not None):
+        return runtime, "not compiled: pays off on a GPU in long runs only"
+    compiled = replace(runtime, compile=True)
+    if probe is None:
+        return compiled, "compiled: as asked"
+    try:
+        probe(compiled)
+    except Exception as error:  # whatever a compiler can raise: there is no common class
+        first = str(error).strip().partition("\n")[0]
+        if training.compile == "on":
+            raise InklingsError(
+                f"torch.compile fails here: {type(error).__name__}: {first}. Train without --training.compile on."
+            ) from error
+        return runtime, f"not compiled: it fails here ({type(error).__name__}: {first})"
+    return compiled, "compiled: " + ("as asked" if training.compile == "on" else "a long run on a GPU")
+
+
+def _fastest(
+    choices: list[Runtime], probe: Callable[[Runtime], float], seconds: float, name: Callable[[Runtime], str], worth: float
+) -> tuple[Runtime, str]:
+    """The fastest of the choices, timed in turn; a later one must beat an earlier one by the factor `worth`."""
+    for choice in choices:
+        probe(choice)  # the first step allocates and warms caches
+    times: list[list[float]] = [[] for _ in choices]
+    end = time.perf_counter() + seconds
+    while len(times[0]) < 2 or (time.perf_counter() < end and len(times[0]) < 50):
+        for choice, measured in zip(choices, times, strict=True):
+            measured.append(probe(choice))
+    medians = [statistics.median(measured) for measured in times]
+    best = 0
+    for index in range(1, len(choices)):
+        if medians[index] * worth < medians[best]:
+            best = index
+    figures = ", ".join(f"{name(choice)} {median * 1e3:.3g} ms" for choice, median in zip(choices, medians, strict=True))
+    return choices[best], f"{name(choices[best])}: measured a step at {figures}"
+
+
+def autocast(runtime: Runtime) -> AbstractContextManager[Any]:
+    """The context in which a model's forward pass runs."""
+    if runtime.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(runtime.device).type, dtype=torch.bfloat16)
+
+
+@contextlib.contextmanager
+def threads_of(runtime: Runtime) -> Iterator[None]:
+    """Use the runtime's number of threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(runtime.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, as plain values."""
+    packages = ("inklings", "torch", "numpy", "tokenizers", "safetensors")
+    found: dict[str, Any] = {name: _version(name) for name in packages}
+    found |= {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory": memory_bytes(),
+        "devices": ["cpu"],
+    }
+    if torch.cuda.is_available():
+        found["devices"] += [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found["devices"].append("mps")
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The name of the processor, where the system tells it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_bytes() -> int | None:
+    """Main memory of this machine, as far as this process may use it; None where the system does not tell."""
+    if not hasattr(os, "sysconf"):
+        return None
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return min(physical, int(text)) if text.isdigit() else physical

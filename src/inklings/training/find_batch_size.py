@@ -1,0 +1,192 @@
+"""How large a batch memory holds: forecast on a CPU (where trying may end the process), tried on a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inklings.config import RunConfig
+from inklings.device import Runtime, memory_bytes
+from inklings.errors import OutOfMemoryError
+from inklings.models.contract import SequenceModel
+from inklings.text.store import TokenStore
+from inklings.training.objectives import Likelihood, make_batches
+from inklings.training.setup import OnEvent, settle_model
+
+USABLE = 0.8
+"""Share of the free memory that a forecast may use."""
+PEAK = 1.5
+"""Peak memory of a step as a multiple of what its forward pass keeps: gradients of activations, copies, fragments."""
+STATES = 4
+"""Numbers kept per parameter: itself, its gradient, and the optimiser's two averages."""
+
+
+def find_batch_size(config: RunConfig, *, store: TokenStore | None = None, on_event: OnEvent | None = None) -> int:
+    """The largest `batch_size` whose step fits into memory in one piece, at most what one epoch holds.
+
+    Raises:
+        InputError: as in `train`.
+        OutOfMemoryError: not even one row fits.
+    """
+    settled = settle_model(config, store=store, on_event=on_event)
+    if settled.model.traits.objective == "counting":
+        return settled.config.training.batch_size
+    length = settled.config.training.sequence_length
+    assert length is not None
+    most = max(1, settled.store.split("train").n_targets // length)
+    runtime = settled.plain_runtime
+    largest = _forecast_rows(settled.model, settled.store, settled.config, runtime, most) if runtime.device == "cpu" else None
+    if largest is None:
+        largest = _tried_rows(settled.model, settled.store, settled.config, runtime, most)
+    if largest < 1:
+        raise OutOfMemoryError(
+            "not even a batch of one row fits into memory. Take a smaller model or a shorter --training.sequence-length."
+        )
+    return largest
+
+
+def step_bytes(model: SequenceModel, store: TokenStore, config: RunConfig) -> int:
+    """Forecast of the memory that training takes with the settings of `config`, on top of the program itself."""
+    fixed, per_row = _costs(model, store, config)
+    training = config.training
+    return int(fixed + per_row * (training.batch_size // training.accumulate))
+
+
+def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[float, float]:
+    """Bytes that any step takes, and bytes for each row of it; from what autograd keeps at two small sizes."""
+    kept = [_kept_bytes(model, store, config, rows) for rows in (4, 8)]
+    per_row = max(1.0, (kept[1] - kept[0]) / 4)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return STATES * weights + PEAK * max(0.0, kept[0] - 4 * per_row), PEAK * per_row
+
+
+def _kept_bytes(model: SequenceModel, store: TokenStore, config: RunConfig, rows: int) -> int:
+    training = replace(config.training, batch_size=rows, accumulate=1)
+    trial = copy.deepcopy(model).train()
+    batches = make_batches(trial, store.split("train"), training)
+    objective = Likelihood(trial, batches, training, Runtime())
+    own = {p.untyped_storage().data_ptr() for p in trial.parameters()}
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        objective.gradients(batches.batch(0))
+    return sum(seen.values())
+
+
+def _forecast_rows(model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int) -> int | None:
+    free = free_bytes()
+    if free is None:
+        return None
+    fixed, per_row = _costs(model, store, config)
+    return max(0, min(most, int((USABLE * free - fixed) / per_row)))
+
+
+def _tried_rows(model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int) -> int:
+    """The largest size of which two steps succeed: doubled until one fails, then bisected."""
+
+    def fits(rows: int) -> bool:
+        training = replace(config.training, batch_size=rows, accumulate=1)
+        try:
+            trial = copy.deepcopy(model).to(runtime.device).train()
+            objective = Likelihood(trial, make_batches(trial, store.split("train"), training), training, runtime)
+            for step in range(2):  # the optimiser's averages appear in the first
+                objective.step(step, 1e-6, measure=True)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        release()
+        return False
+
+    good, bad = 0, None
+    rows = 1
+    while bad is None and good < most:
+        if fits(rows):
+            good, rows = rows, min(2 * rows, most)
+        else:
+            bad = rows
+    while bad is not None and bad - good > max(1, good // 16):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
+
+
+def release() -> None:
+    """Give cached memory back."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # does nothing where CUDA was not used
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for that."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text or "out of memory" in text)
+
+
+@contextlib.contextmanager
+def memory_errors(config: RunConfig) -> Iterator[None]:
+    """Turn running out of memory into an `OutOfMemoryError` that names what would fit."""
+    try:
+        yield
+        return
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # outside of the handler, where the failed step's tensors are free again
+    release()
+    raise OutOfMemoryError(_advice(config))
+
+
+def _advice(config: RunConfig) -> str:
+    training = config.training
+    rows = training.batch_size // training.accumulate
+    try:
+        fitting = min(find_batch_size(config), rows // 2)
+    except Exception:
+        fitting = rows // 2
+    given = f"a step with batch_size {training.batch_size}" + (f" in {training.accumulate} parts" if training.accumulate > 1 else "")
+    if fitting < 1:
+        return f"{given} did not fit into memory, and no batch does: take a smaller model or a shorter --training.sequence-length."
+    parts = next(
+        parts for parts in range(1, training.batch_size + 1) if training.batch_size % parts == 0 and training.batch_size // parts <= fitting
+    )
+    return (
+        f"{given} did not fit into memory. A batch of {fitting} would: --training.batch-size {fitting}; "
+        f"or the same batch in parts, with the same gradient: --training.accumulate {parts}."
+    )
+
+
+def free_bytes() -> int | None:
+    """Main memory that this process may still take; None where the system does not tell."""
+    limits = [] if memory_bytes() is None else [memory_bytes() or 0]
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        fields = dict(line.split(":", 1) for line in information.read_text(encoding="ascii").splitlines())
+        limits = [int(fields["MemAvailable"].split()[0]) * 1024]
+    if sys.platform != "win32":
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            used = Path("/proc/self/statm")
+            taken = int(used.read_text(encoding="ascii").split()[0]) * resource.getpagesize() if used.is_file() else 0
+            limits.append(max(0, soft - taken))
+    return min(limits, default=None)

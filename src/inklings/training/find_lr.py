@@ -1,0 +1,95 @@
+"""The learning-rate range test: raise the rate step by step and see where the loss turns (Smith 2017)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from inklings.config import RunConfig
+from inklings.device import threads_of
+from inklings.errors import ConfigError, InklingsError
+from inklings.text.store import TokenStore
+from inklings.training.loop import seed_step
+from inklings.training.objectives import make_objective
+from inklings.training.setup import OnEvent, set_up
+
+LOWEST = 1e-5
+HIGHEST = 10.0
+STEPS = 300
+SMOOTHING = 0.9
+"""Weight of the past in the running mean of the loss, corrected for its start."""
+GIVE_UP = 1.5
+"""The test ends when the smoothed loss is this many times its minimum."""
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """What `find_lr` found."""
+
+    learning_rates: list[float]
+    """Of AdamW or SGD, rising by a constant factor."""
+    losses: list[float]
+    """Smoothed, in nats per token."""
+    turning_point: float
+    """The rate at which the smoothed loss was lowest."""
+    suggestion: float
+    """A tenth of it, for `learning_rate`."""
+    matrix_suggestion: float | None
+    """For `matrix_learning_rate`, which rose in proportion; None without Muon."""
+
+
+def find_lr(
+    config: RunConfig, *, store: TokenStore | None = None, initial: Path | None = None, steps: int = STEPS, on_event: OnEvent | None = None
+) -> LearningRates:
+    """Train a copy of the model for some hundred steps at rising rates; nothing is written.
+
+    Both rates rise together, in the proportion that the settings have. Past the turning point steps overshoot; a tenth of
+    it leaves room for the rest of the run, where the loss is less smooth than at its start.
+
+    Raises:
+        InputError: as in `train`, or the architecture has no learning rate.
+        InklingsError: the loss never fell.
+    """
+    setup = set_up(config, store=store, initial=initial, on_event=on_event)
+    if setup.model.traits.objective == "counting":
+        raise ConfigError(f"{config.architecture} counts: it has no learning rate.")
+    training = setup.config.training
+    model = copy.deepcopy(setup.model).train()
+    rates: list[float] = []
+    losses: list[float] = []
+    with threads_of(setup.runtime), torch.random.fork_rng(devices=[]):
+        objective = make_objective(model, setup.store.split("train"), setup.config, setup.runtime)
+        mean = 0.0
+        for step in range(steps):
+            rate = LOWEST * (HIGHEST / LOWEST) ** (step / max(1, steps - 1))
+            seed_step(training.seed, step, model.device)
+            made = objective.step(step, rate / training.learning_rate, measure=False)
+            assert made.loss is not None
+            loss = float(made.loss)
+            if not (made.moved and math.isfinite(loss)):
+                break
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+            rates.append(rate)
+            losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+            if on_event is not None:
+                on_event({"event": "find_lr", "step": step + 1, "steps": steps, "learning_rate": rate, "loss": losses[-1]})
+            if losses[-1] > GIVE_UP * min(losses):
+                break
+    lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
+    if lowest == 0:
+        raise InklingsError(
+            f"the loss never fell at rates from {LOWEST:g}: there is nothing to suggest. Look at the text (`inklings prepare`)."
+        )
+    proportion = training.matrix_learning_rate / training.learning_rate
+    suggestion = rates[lowest] / 10
+    return LearningRates(
+        learning_rates=rates,
+        losses=losses,
+        turning_point=rates[lowest],
+        suggestion=suggestion,
+        matrix_suggestion=suggestion * proportion if training.optimizer == "muon" else None,
+    )

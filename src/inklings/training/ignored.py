@@ -1,0 +1,38 @@
+"""Settings that somebody asked for and that will do nothing, said aloud."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from inklings.config import TrainingConfig
+from inklings.models.contract import SequenceModel
+
+_USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "matrix_learning_rate": ("optimizer", ("muon",)),
+    "betas": ("optimizer", ("muon", "adamw")),
+    "momentum": ("optimizer", ("sgd",)),
+    "decay_from": ("schedule", ("step", "wsd")),
+    "final_rate": ("schedule", ("linear", "cosine", "wsd")),
+}
+"""A setting, and the values of another one under which it is looked at."""
+
+_DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
+
+
+def ignored_settings(training: TrainingConfig, model: SequenceModel) -> list[str]:
+    """A sentence for each setting that differs from its default and is not looked at, or does not do what it says."""
+    if model.traits.objective == "counting":
+        return [f"{type(model).__name__} counts the training split once, so the budget of {training.budget} is not looked at."]
+    notes = []
+    for name, (other, values) in _USED_BY.items():
+        if getattr(training, name) != _DEFAULTS[name] and getattr(training, other) not in values:
+            notes.append(f"training.{name} is not looked at: {other} is {getattr(training, other)!r}.")
+    if training.patience >= training.evaluations:
+        notes.append(f"training.patience of {training.patience} cannot end a run that is evaluated {training.evaluations} times.")
+    if training.accumulate > 1 and model.traits.batch_statistics:
+        notes.append(
+            "training.accumulate changes what is learned here: the batch statistics are those of each part, not of the whole batch."
+        )
+    if training.order == "streams" and not model.traits.carries_state:
+        notes.append("training.order 'streams' reads rows in order, but this architecture carries nothing from one to the next.")
+    return notes

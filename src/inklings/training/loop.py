@@ -1,0 +1,265 @@
+"""The loop that trains every architecture: steps, evaluations, checkpoints and events, until the budget is spent."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inklings.config import RunConfig
+from inklings.device import Runtime
+from inklings.durable import write_bytes
+from inklings.errors import DivergedError
+from inklings.models.contract import SequenceModel
+from inklings.text.store import TokenStore
+from inklings.training.checkpoints import (
+    Progress,
+    Stopped,
+    prune_checkpoints,
+    publish_weights,
+    write_checkpoint,
+)
+from inklings.training.divergence import diverged
+from inklings.training.interruption import Interruption
+from inklings.training.metrics import Event, MetricsLog
+from inklings.training.objectives import Objective, reads_are_free
+from inklings.training.schedules import rate_at
+from inklings.training.validation import TRAIN_TARGETS, part_of, sample_texts, score
+
+LINES = 2000
+"""About how many steps of a run get a line in its metrics; a line holds the mean loss since the one before."""
+CHECKPOINT_SECONDS = 60.0
+"""Training never goes on for longer than this without a checkpoint."""
+LOOK_EVERY = 25
+"""Steps between two looks at the losses on a GPU, where each look makes the host wait."""
+
+
+FIGURES = ("loss", "perplexity", "bits_per_byte", "accuracy", "top5_accuracy", "macro_f1")
+"""Of the validation split, in the events."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Job:
+    """What the loop works on."""
+
+    run: Path
+    config: RunConfig
+    """Nothing left open."""
+    steps: int
+    tokens_per_step: int
+    runtime: Runtime
+    store: TokenStore
+    model: SequenceModel
+    objective: Objective
+
+
+class Loop:
+    """Goes on from `progress` until the budget is spent, patience ends, or somebody interrupts."""
+
+    def __init__(
+        self, job: Job, progress: Progress, log: MetricsLog, on_event: Callable[[Event], None], interruption: Interruption
+    ) -> None:
+        self.job = job
+        self.progress = progress
+        self._training = job.config.training
+        self._log = log
+        self._on_event = on_event
+        self._interruption = interruption
+        self._validation = job.store.split("validation")
+        self._train_part = part_of(job.store.split("train"), min(TRAIN_TARGETS, self._validation.n_targets), seed=self._training.seed)
+        self._line_every = -(-job.steps // LINES)
+        self._look_every = 1 if reads_are_free(job.model.device) else LOOK_EVERY
+        self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
+        self._losses = list(progress.pending_losses)
+        self._norm: float | None = None
+        self._recent: deque[float] = deque(maxlen=5)
+        self._step = progress.step
+        self._seconds = progress.seconds
+        self._saved_step = progress.step
+        self._saved_at = self._seconds
+
+    def run(self) -> bool:
+        """Train; True if the run is complete, False if it was interrupted. All is saved in both cases."""
+        while self.progress.stopped is None:
+            if not self._train_to(self._next_evaluation()):
+                if self._step != self._saved_step:
+                    self._save()
+                return False
+            self._evaluate()
+        return True
+
+    def _next_evaluation(self) -> int:
+        """The next of the steps at which the validation split is scored: evenly spread, the last one included."""
+        count = min(self._training.evaluations, self.job.steps)
+        return next(due for due in (-(-index * self.job.steps // count) for index in range(1, count + 1)) if due > self._step)
+
+    def _train_to(self, target: int) -> bool:
+        """Make steps up to number `target`; False if interrupted before."""
+        training, objective, steps, device = self._training, self.job.objective, self.job.steps, self.job.model.device
+        self.job.model.train()
+        begin, before = time.perf_counter(), self._seconds
+        while self._step < target and not self._interruption.asked:
+            seed_step(training.seed, self._step, device)
+            due = (self._step + 1) % self._line_every == 0 or self._step + 1 == steps
+            made = objective.step(self._step, self._rate(self._step), measure=due)
+            self._unseen.append((made.loss, made.gradient_norm))
+            self._step += 1
+            self._seconds = before + time.perf_counter() - begin
+            checkpoint_due = self._seconds - self._saved_at >= CHECKPOINT_SECONDS and self._step < target
+            if due or checkpoint_due or not made.moved or len(self._unseen) >= self._look_every:
+                self._look()
+            if due:
+                self._write_line()
+            if checkpoint_due:
+                self._save()
+                begin, before = time.perf_counter(), self._seconds
+        self._look()
+        return self._step == target
+
+    def _rate(self, step: int) -> float:
+        training = self._training
+        return rate_at(
+            step,
+            self.job.steps,
+            schedule=training.schedule,
+            warmup=training.warmup,
+            decay_from=training.decay_from,
+            final_rate=training.final_rate,
+        )
+
+    def _look(self) -> None:
+        """Read the losses that were not looked at yet, and stop if one is not finite."""
+        first = self._step - len(self._unseen)
+        for offset, (loss_tensor, norm_tensor) in enumerate(self._unseen):
+            norm = None if norm_tensor is None else float(norm_tensor)
+            if loss_tensor is None:
+                continue
+            loss = float(loss_tensor)
+            if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
+                raise self._diverged(first + offset + 1, loss, norm)
+            self._norm = norm
+            self._losses.append(loss)
+            self._recent.append(loss)
+        self._unseen.clear()
+
+    def _diverged(self, step: int, loss: float, norm: float | None) -> DivergedError:
+        error = diverged(
+            self.job.model,
+            self._training,
+            run=self.job.run,
+            step=step,
+            loss=loss,
+            gradient_norm=norm,
+            last_losses=list(self._recent),
+            rate=self._rate(step - 1),
+            checkpoint=self._saved_step,
+        )
+        self._emit({"event": "diverged", "step": step, "message": str(error)})
+        self._log.flush()
+        return error
+
+    def _write_line(self) -> None:
+        if not self._losses:
+            return
+        training, rate = self._training, self._rate(self._step - 1)
+        self._emit(
+            {
+                "event": "step",
+                "step": self._step,
+                "loss": sum(self._losses) / len(self._losses),
+                "learning_rate": training.learning_rate * rate,
+                "gradient_norm": self._norm,
+                "tokens": self._step * self.job.tokens_per_step,
+                "seconds": self._seconds,
+            }
+        )
+        self._losses.clear()
+
+    def _evaluate(self) -> None:
+        """Score the validation split, sample, and save; the best weights become those of the run."""
+        job = self.job
+        scores = score(job.model, self._validation, self._train_part, lossless=job.store.lossless("validation"))
+        found = scores.validation
+        if not math.isfinite(found.loss):
+            raise self._diverged(self._step, found.loss, self._norm)
+        best = self.progress.best_loss is None or found.loss < self.progress.best_loss
+        since_best = 0 if best else self.progress.evaluations_since_best + 1
+        stopped: Stopped | None = None
+        if self._step >= job.steps:
+            stopped = "budget"
+        elif self._training.patience and since_best >= self._training.patience:
+            stopped = "patience"
+        self.progress = replace(
+            self.progress,
+            validation_loss=found.loss,
+            best_loss=found.loss if best else self.progress.best_loss,
+            best_step=self._step if best else self.progress.best_step,
+            evaluations_since_best=since_best,
+            stopped=stopped,
+        )
+        self._emit(
+            {
+                "event": "evaluation",
+                "step": self._step,
+                "tokens": self._step * job.tokens_per_step,
+                "seconds": self._seconds,
+                **{key: _finite(getattr(found, key)) for key in FIGURES},
+                "train_loss": _finite(scores.train_loss),
+                "best": best,
+            }
+        )
+        texts = sample_texts(job.model, job.store.tokenizer, samples=self._training.samples, seed=self._training.seed)
+        if texts:
+            write_bytes(job.run / "samples" / f"step_{self._step}.txt", "\n\n---\n\n".join(texts).encode())
+            self._emit({"event": "sample", "step": self._step, "texts": texts})
+        self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint; kill the process at any moment here, and the run goes on from this one or the one before."""
+        self._emit({"event": "checkpoint", "step": self._step})
+        self.progress = replace(
+            self.progress,
+            step=self._step,
+            tokens=self._step * self.job.tokens_per_step,
+            seconds=self._seconds,
+            pending_losses=list(self._losses),
+            metrics_length=self._log.sync(),
+        )
+        architecture = self.job.config.architecture
+        write_checkpoint(self.job.run, self.progress, self.job.model, self.job.objective.tensors(), architecture=architecture)
+        if self.progress.best_step == self._step:
+            publish_weights(self.job.run, self._step)
+        prune_checkpoints(self.job.run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step)
+        self._saved_step, self._saved_at = self._step, self._seconds
+
+    def _emit(self, event: Event) -> None:
+        self._log.append(event)
+        self._on_event(event)
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Seed torch for one step, so that dropout is a function of (seed, step) and a resumed run needs no random state.
+
+    The two numbers are mixed (SplitMix64): neighbouring steps and seeds have nothing in common.
+    """
+    mask = (1 << 64) - 1
+    mixed = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9) & mask
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+    mixed ^= mixed >> 31
+    torch.default_generator.manual_seed(mixed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(mixed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(mixed)

@@ -1,0 +1,218 @@
+"""What a step of training is: by gradient on the log-likelihood, or by counting once. One loop drives them all."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from inklings.config import RunConfig, TrainingConfig
+from inklings.device import Runtime, autocast
+from inklings.errors import ArchitectureError
+from inklings.models.contract import Output, SequenceModel, State
+from inklings.text.batches import Batch, positions, streams, windows
+from inklings.text.store import TokenSplit
+from inklings.training.optimizers import Optimizers
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """A batch for every step."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: a pure function of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of training gave."""
+
+    loss: Float[Tensor, ""] | None
+    """Nats per target of the batch, auxiliary losses left out; None where learning has no loss."""
+    gradient_norm: Float[Tensor, ""] | None = None
+    """Before clipping; None if it was not measured."""
+    moved: bool = True
+    """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite."""
+
+
+class Objective(ABC):
+    """How a model learns, a step at a time, and what must be saved of that beside the weights."""
+
+    @abstractmethod
+    def step(self, step: int, rate: float, *, measure: bool) -> Step:
+        """Make step number `step` (from 0) at `rate` times the peak learning rates.
+
+        With `measure`, the gradient's norm is wanted even where nothing is clipped.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The state to be saved, as a flat dictionary."""
+
+    @abstractmethod
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take up state that `tensors` gave."""
+
+
+class Likelihood(Objective):
+    """Gradient descent on the mean negative log-likelihood of the targets.
+
+    A batch may be computed in equal parts: the sums of their token losses are divided by the weight of the whole
+    batch, so the gradient is that of the batch in one piece, however unequal the weights of the parts are.
+    """
+
+    def __init__(self, model: SequenceModel, batches: Batches, training: TrainingConfig, runtime: Runtime) -> None:
+        muon_dtype = torch.bfloat16 if runtime.muon_precision == "bfloat16" else torch.float32
+        self.optimizers = Optimizers(model, training, muon_dtype=muon_dtype)
+        self._model = model
+        self._forward: Callable[..., Output] = torch.compile(model) if runtime.compile else model
+        self._batches = batches
+        self._training = training
+        self._runtime = runtime
+        self._device = model.device
+        self._guard = reads_are_free(self._device)
+        carries = model.traits.carries_state and training.order == "streams"
+        self._state = model.initial_state(training.batch_size) if carries else None
+
+    def step(self, step: int, rate: float, *, measure: bool) -> Step:
+        """Forward, backward, clip, update."""
+        loss = self.gradients(self._batches.batch(step))
+        clip = self._training.clip
+        norm = self.optimizers.gradient_norm() if clip or measure else None
+        if self._guard:
+            size = 0.0 if norm is None else float(norm)
+            if not (math.isfinite(float(loss)) and math.isfinite(size)):
+                return Step(loss, norm, moved=False)
+            if clip and size > clip:
+                assert norm is not None
+                self.optimizers.clip(clip, norm)
+        elif clip:
+            assert norm is not None
+            self.optimizers.clip(clip, norm)
+        self.optimizers.step(rate)
+        return Step(loss, norm)
+
+    def gradients(self, batch: Batch) -> Float[Tensor, ""]:
+        """Add the gradient of the batch's mean loss to the parameters, carry the state on, and return that loss."""
+        total = float(batch.weights.sum())
+        assert total > 0, "a batch must have a target that counts"
+        rows = self._training.batch_size // self._training.accumulate
+        parts = [slice(at, at + rows) for at in range(0, self._training.batch_size, rows)]
+        losses, states = [], []
+        for part in parts:
+            loss, state = self._part(batch, part, total, whole=len(parts) == 1)
+            losses.append(loss)
+            states.append(state)
+        if self._state is not None:
+            after = [state.detach() for state in states if state is not None]
+            self._state = after[0] if len(after) == 1 else _joined(after)
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _part(self, batch: Batch, part: slice, total: float, *, whole: bool) -> tuple[Float[Tensor, ""], State | None]:
+        tokens, targets, weights, starts, context = (
+            None if field is None else (field if whole else field[part]).to(self._device, non_blocking=True)
+            for field in (batch.tokens, batch.targets, batch.weights, batch.starts, batch.context)
+        )
+        assert tokens is not None and targets is not None and weights is not None
+        state = self._state
+        if state is not None and not whole:
+            state = State({name: tensor[part] for name, tensor in state.tensors.items()})
+        if context is not None:
+            state = self._model.state_after(context)
+        with autocast(self._runtime):
+            output = self._forward(tokens, state, starts=starts)
+        token_losses = F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        loss = torch.dot(token_losses, weights.flatten() / total)
+        objective = loss
+        if output.losses:
+            share = 1.0 if whole else float(batch.weights[part].sum()) / total
+            objective = loss + share * torch.stack(list(output.losses.values())).sum()
+        objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return loss.detach(), output.state if self._state is not None else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimisers' state, and the state that is carried from batch to batch."""
+        carried = {} if self._state is None else self._state.tensors
+        return {
+            **{f"optimizer/{name}": tensor for name, tensor in self.optimizers.tensors().items()},
+            **{f"carried/{name}": tensor for name, tensor in carried.items()},
+        }
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take up both again; nothing is there before the first step."""
+        self.optimizers.load(_below("optimizer/", tensors))
+        carried = _below("carried/", tensors)
+        if self._state is not None and carried:
+            self._state = State({name: tensor.to(self._device) for name, tensor in carried.items()})
+
+
+class Counting(Objective):
+    """One call of the model's `count` on the training split; there is nothing to go on with."""
+
+    def __init__(self, model: SequenceModel, split: TokenSplit) -> None:
+        count = getattr(model, "count", None)
+        if not callable(count):
+            raise ArchitectureError(
+                f"{type(model).__name__} declares the objective 'counting', which needs a method count(tokens), and it has none."
+            )
+        self._count = count
+        self._split = split
+
+    def step(self, step: int, rate: float, *, measure: bool) -> Step:
+        """Count everything."""
+        self._count(self._split.read(0, len(self._split.tokens)))
+        return Step(None)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing: all is in the model's buffers."""
+        return {}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing."""
+
+
+def reads_are_free(device: torch.device) -> bool:
+    """Whether a number can be looked at right away: reading one off a GPU makes the host wait for all that it was given."""
+    return device.type == "cpu"
+
+
+def make_objective(model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime) -> Objective:
+    """The objective that the model's traits name, over a training split, with settings that leave nothing `auto`.
+
+    Raises:
+        ArchitectureError: the objective is not one that can be trained here.
+    """
+    kind = model.traits.objective
+    if kind == "counting":
+        return Counting(model, split)
+    if kind != "likelihood":
+        raise ArchitectureError(f"{type(model).__name__} declares the objective {kind!r}, which this version cannot train yet.")
+    return Likelihood(model, make_batches(model, split, config.training), config.training, runtime)
+
+
+def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConfig) -> Batches:
+    """The batches in the order that was settled."""
+    size, length = training.batch_size, training.sequence_length
+    assert length is not None, "the length of a row has been settled"
+    if training.order == "positions":
+        return positions(split, batch_size=size, context_length=model.config.context_length, seed=training.seed)
+    if training.order == "streams":
+        return streams(split, batch_size=size, length=length, seed=training.seed)
+    assert training.order == "windows", "the order has been settled"
+    return windows(split, batch_size=size, length=length, lead=model.lead, seed=training.seed)
+
+
+def _joined(states: list[State]) -> State:
+    return State({name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors})
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,60 @@
+"""What a run would be, before it is one: steps, parameters, operations, memory and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inklings.config import RunConfig
+from inklings.models.contract import parameter_count
+from inklings.text.store import TokenStore
+from inklings.training.find_batch_size import step_bytes
+from inklings.training.setup import OnEvent, set_up
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """The figures of a run that was not made."""
+
+    config: RunConfig
+    """With nothing left open."""
+    parameters: int
+    vocab_size: int
+    steps: int
+    tokens: int
+    """Target tokens that are trained on."""
+    epochs: float
+    """How often that is the training part."""
+    flops: int
+    """Forward and backward, over the whole run."""
+    memory: int
+    """Bytes of weights, gradients, the optimiser and activations, forecast."""
+    seconds: float
+    """Of the training steps, as they were measured just now; evaluations come on top."""
+    reasons: tuple[str, ...]
+    """Why device, precision and threads were chosen, and what of the request is not looked at."""
+
+
+def plan_run(
+    config: RunConfig, *, store: TokenStore | None = None, initial: Path | None = None, on_event: OnEvent | None = None
+) -> RunPlan:
+    """Settle a run as `train` would, and train nothing.
+
+    Raises:
+        InputError: as in `train`.
+    """
+    setup = set_up(config, store=store, initial=initial, on_event=on_event, measure=True)
+    counting = setup.model.traits.objective == "counting"
+    tokens = setup.steps * setup.tokens_per_step
+    return RunPlan(
+        config=setup.config,
+        parameters=parameter_count(setup.model),
+        vocab_size=setup.store.tokenizer.vocab_size,
+        steps=setup.steps,
+        tokens=tokens,
+        epochs=tokens / setup.store.split("train").n_targets,
+        flops=setup.model.flops(tokens),
+        memory=0 if counting else step_bytes(setup.model, setup.store, setup.config),
+        seconds=setup.steps * (setup.seconds_per_step or 0.0),
+        reasons=(*setup.runtime.reasons, *setup.notes),
+    )

@@ -1,0 +1,285 @@
+"""A run on disk: what was asked for, what was chosen, what happened, and the weights; see DESIGN.
+
+RUN/ config.json          resolved settings, sufficient to repeat the run, and what they were resolved from
+     environment.json     versions, hardware, what was chosen for this machine and why
+     tokenizer.json       with its hash
+     metrics.jsonl        one event a line
+     samples/             text sampled during training
+     model.safetensors    the best weights
+     checkpoints/step_N/  the best and the last few, to go on from
+     architecture.py      a copy of the user's own architecture, if it is one
+     lock                 held by the process that trains
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from inklings.config import RunConfig, from_mapping, to_mapping
+from inklings.device import Runtime
+from inklings.durable import new_directory, write_bytes
+from inklings.errors import RunError, TokenizerError
+from inklings.models.contract import SequenceModel
+from inklings.models.registry import build
+from inklings.text.tokenizers import Tokenizer
+from inklings.training import checkpoints
+from inklings.training.checked_files import check_tensors, read_checked_json, refuse_pickle, write_checked_json
+from inklings.training.lock import is_locked
+from inklings.training.metrics import Event, read_metrics
+from inklings.training.user_code import architecture_of, keep_copy
+
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+TOKENIZER = "tokenizer.json"
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The content of config.json."""
+
+    config: RunConfig
+    """With nothing left open: every field of the model, device, precision, threads, order, length of a row."""
+    given: RunConfig
+    """As it was asked for."""
+    steps: int
+    """How many the budget pays for; grows when the run is extended."""
+    tokens_per_step: int
+    seconds_per_step: float | None = None
+    """What a budget in minutes was turned into steps by."""
+    tokenizer: str
+    """Hash of the tokenizer."""
+    data: str
+    """Hash of the tokens of all splits."""
+    code: dict[str, Any] | None = None
+    """Of the user's own architecture file: where it was, its class, its hash."""
+    initial: str | None = None
+    """The run whose weights this one began with."""
+    extensions: list[dict[str, Any]] = field(default_factory=list)
+    """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run stood."""
+
+    def is_complete(self, progress: checkpoints.Progress) -> bool:
+        """Whether a run that stands there has nothing left to do: it stopped by itself, and was not extended since."""
+        return progress.stopped is not None and not any(extension["from_step"] >= progress.step for extension in self.extensions)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of a list of runs."""
+
+    path: str
+    architecture: str
+    source: str
+    step: int
+    validation_loss: float | None
+    """The best so far."""
+    state: Literal["complete", "stopped early", "unfinished", "training", "damaged"]
+
+
+class RunDirectory:
+    """An existing run; `open` or `create` makes one."""
+
+    def __init__(self, path: Path, record: RunRecord, environment: dict[str, Any]) -> None:
+        self.path = path
+        self.record = record
+        self.environment = environment
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        record: RunRecord,
+        *,
+        tokenizer: Tokenizer,
+        environment: dict[str, Any],
+        first_checkpoint: Callable[[Path, RunRecord], None],
+    ) -> RunDirectory:
+        """Make a run, whole with its first checkpoint or not at all.
+
+        Raises:
+            RunError: something is at `path` already.
+            DiskError: it cannot be written.
+        """
+        refuse_existing(path)
+        if path.is_dir():
+            path.rmdir()  # empty; not every system renames onto a directory
+        with new_directory(path) as temporary:
+            record = replace(record, code=keep_copy(temporary, record.given.architecture))
+            write_checked_json(temporary / CONFIG, _plain(record))
+            write_checked_json(temporary / ENVIRONMENT, environment)
+            tokenizer.save(temporary / TOKENIZER)
+            write_bytes(temporary / METRICS, b"")
+            (temporary / "samples").mkdir()
+            first_checkpoint(temporary, record)
+        made = cls.open(path)
+        if made.record != record:
+            raise RunError(_in_the_way(path))
+        return made
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Open a run; its settings are checked, its weights when they are loaded.
+
+        Raises:
+            RunError: there is no run, it is half-written, damaged, or from a newer format, or a file was given.
+        """
+        if path.is_file():
+            with open(path, "rb") as file:
+                refuse_pickle(path, file.read(8))
+            raise RunError(f"{path} is a file; a run is a directory. `inklings runs` lists those below a folder.")
+        if not path.is_dir():
+            raise RunError(
+                f"there is no run {path}. `inklings runs` lists those below a folder; `inklings train ARM --run {path}` makes one."
+            )
+        missing = [name for name in (CONFIG, ENVIRONMENT, TOKENIZER) if not (path / name).is_file()]
+        if CONFIG in missing:
+            raise RunError(f"{path} is not a run: it has no {CONFIG}.")
+        if missing:
+            raise RunError(f"{path} is half-written or damaged: it lacks {', '.join(missing)}.")
+        return cls(path, _record(path / CONFIG), read_checked_json(path / ENVIRONMENT))
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved settings."""
+        return self.record.config
+
+    @property
+    def runtime(self) -> Runtime:
+        """How the run computes."""
+        stored = dict(self.environment["runtime"])
+        return Runtime(**{**stored, "reasons": tuple(stored["reasons"])})
+
+    def tokenizer(self) -> Tokenizer:
+        """The run's own tokenizer.
+
+        Raises:
+            RunError: it is damaged.
+            TokenizerError: it is not the one that the run was made with.
+        """
+        tokenizer = Tokenizer.load(self.path / TOKENIZER)
+        if tokenizer.hash != self.record.tokenizer:
+            raise TokenizerError(f"{self.path / TOKENIZER} does not belong to this run: it is another tokenizer. Put the run's own back.")
+        return tokenizer
+
+    def build_model(self, *, trust_code: bool = False) -> SequenceModel:
+        """The architecture with fresh weights.
+
+        Raises:
+            RunError: its code is missing, changed, or not to be trusted.
+        """
+        tokenizer = self.tokenizer()
+        architecture = architecture_of(self.path, self.config.architecture, self.record.code, trust_code=trust_code)
+        return build(architecture, self.config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+
+    def load_model(self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False) -> SequenceModel:
+        """The trained model, on the CPU, in evaluation mode.
+
+        Args:
+            weights: those of the lowest validation loss, or those of the last checkpoint.
+            trust_code: whether to run the architecture's Python code if another user or machine made it.
+
+        Raises:
+            RunError: the weights are missing, damaged, of another architecture, or a pickle; or the code is not trusted.
+        """
+        if weights == "last":
+            steps = checkpoints.checkpoint_steps(self.path)
+            if not steps:
+                raise RunError(f"{self.path} has no checkpoint; its best weights may be there.")
+            path = checkpoints.checkpoint_path(self.path, steps[-1]) / checkpoints.WEIGHTS
+        else:
+            path = self.path / checkpoints.WEIGHTS
+            if not path.is_file():
+                raise RunError(
+                    f"{path} is missing: the run has not been evaluated yet, or the file was removed. Ask for the last weights "
+                    f"(--weights last), or let it train on: `inklings resume {self.path}`."
+                )
+        with torch.random.fork_rng(devices=[]):
+            model = self.build_model(trust_code=trust_code)
+        checkpoints.read_model(path, model, architecture=self.config.architecture)
+        return model.eval()
+
+    def metrics(self) -> list[Event]:
+        """All events so far."""
+        return read_metrics(self.path / METRICS)
+
+    def samples(self) -> dict[int, list[str]]:
+        """The texts that were sampled in training, by step."""
+        return {event["step"]: event["texts"] for event in self.metrics() if event["event"] == "sample"}
+
+    def check(self) -> list[str]:
+        """What is wrong with the run, every byte of it read; an empty list if nothing is."""
+        problems = []
+        weights = self.path / checkpoints.WEIGHTS
+        checks: list[Callable[[], Any]] = [self.tokenizer, self.metrics]
+        checks.append(lambda: architecture_of(self.path, self.config.architecture, self.record.code, trust_code=True))
+        if weights.exists():
+            checks.append(lambda: check_tensors(weights))
+        for check in checks:
+            try:
+                check()
+            except (RunError, TokenizerError) as error:
+                problems.append(str(error))
+        for step in checkpoints.checkpoint_steps(self.path):
+            problems += checkpoints.check_checkpoint(checkpoints.checkpoint_path(self.path, step))
+        return problems
+
+    def extended(self, *, budget: str, steps: int, from_step: int) -> RunDirectory:
+        """The run with a larger budget, recorded on disk before anything is trained."""
+        entry = {"budget": budget, "steps": steps, "from_step": from_step}
+        record = replace(self.record, steps=steps, extensions=[*self.record.extensions, entry])
+        write_checked_json(self.path / CONFIG, _plain(record))
+        return RunDirectory(self.path, record, self.environment)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise a `RunError` if a run cannot be made at `path` because something is there."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise RunError(_in_the_way(path))
+
+
+def _in_the_way(path: Path) -> str:
+    if (path / CONFIG).is_file():
+        return f"{path} is a run already. Go on with it: `inklings resume {path}`; or choose another --run."
+    return f"{path} exists and is not a run. Choose another --run."
+
+
+def _plain(record: RunRecord) -> dict[str, Any]:
+    nested = {"config": to_mapping(record.config), "given": to_mapping(record.given)}
+    return {f.name: nested.get(f.name, getattr(record, f.name)) for f in dataclasses.fields(record)}
+
+
+def _record(path: Path) -> RunRecord:
+    content = read_checked_json(path)
+    content.pop("format_version")
+    for name in ("config", "given"):
+        content[name] = from_mapping(RunConfig, content[name], where=str(path))
+    return RunRecord(**content)
+
+
+def list_runs(directory: Path) -> list[RunSummary]:
+    """All runs below a directory, by path."""
+    runs = (config.parent for config in sorted(directory.rglob(CONFIG)) if (config.parent / METRICS).is_file())
+    return [_summary(run) for run in runs if not any(part.startswith(".") for part in run.relative_to(directory).parts)]
+
+
+def _summary(path: Path) -> RunSummary:
+    try:
+        run = RunDirectory.open(path)
+        steps = checkpoints.checkpoint_steps(path)
+        progress = checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1])) if steps else checkpoints.Progress()
+    except RunError:
+        return RunSummary(str(path), "?", "?", 0, None, "damaged")
+    state: Literal["complete", "stopped early", "unfinished", "training"] = "unfinished"
+    if is_locked(path):
+        state = "training"
+    elif run.record.is_complete(progress):
+        state = "complete" if progress.stopped == "budget" else "stopped early"
+    return RunSummary(str(path), run.config.architecture, run.config.data.source, progress.step, progress.best_loss, state)

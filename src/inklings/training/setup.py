@@ -1,0 +1,255 @@
+"""Everything that is settled before the first step: text, model, precision, threads, and how many steps the budget pays for."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inklings.config import RunConfig, TrainingConfig
+from inklings.device import Runtime, choose_runtime, threads_of
+from inklings.durable import sha256
+from inklings.errors import ConfigError, RunError, TokenizerError
+from inklings.models.contract import SequenceModel
+from inklings.models.registry import build, is_file
+from inklings.text.store import TokenStore, prepare
+from inklings.training.budgets import parse_budget, steps_within
+from inklings.training.ignored import ignored_settings
+from inklings.training.metrics import Event
+from inklings.training.objectives import make_objective
+from inklings.training.run_directory import RunDirectory
+
+OnEvent = Callable[[Event], None]
+
+PROBE_SHARE = 0.05
+"""About this share of the run is spent on measuring before it."""
+PROBE_SECONDS = 3.0
+"""At most."""
+SHORT_STEPS, SHORT_SECONDS = 100, 30.0
+"""A run with fewer steps that also takes less time is not worth measuring."""
+COMPILE_PAYS = 300.0
+"""Seconds of training from which compilation on a GPU earns its own time back."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Settled:
+    """Text, model and training settings, before anything was measured."""
+
+    given: RunConfig
+    config: RunConfig
+    """With every field of the model, the order and the length of a row."""
+    store: TokenStore
+    model: SequenceModel
+    """With its initial weights, on the CPU."""
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Target tokens of a step: nominal, alike for all architectures. Counting takes the whole split in one."""
+        training = self.config.training
+        assert training.sequence_length is not None
+        if self.model.traits.objective == "counting":
+            return self.store.split("train").n_targets
+        return training.batch_size * training.sequence_length
+
+    @property
+    def plain_runtime(self) -> Runtime:
+        """The device that was asked for, with nothing measured or compiled."""
+        return choose_runtime(replace(self.config.training, precision="float32", compile="off"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Setup:
+    """A run that could begin now; nothing of it is on disk."""
+
+    given: RunConfig
+    config: RunConfig
+    """With nothing left open."""
+    store: TokenStore
+    model: SequenceModel
+    """With its initial weights, on its device."""
+    runtime: Runtime
+    steps: int
+    tokens_per_step: int
+    seconds_per_step: float | None
+    """As measured; None where nothing was."""
+    notes: tuple[str, ...]
+    """What the user asked for and will not get, in sentences."""
+
+
+def set_up(
+    config: RunConfig,
+    *,
+    store: TokenStore | None = None,
+    initial: Path | None = None,
+    on_event: OnEvent | None = None,
+    trust_code: bool = False,
+    measure: bool = False,
+) -> Setup:
+    """Settle all that `config` leaves open; see `train` for the arguments. With `measure`, a step is timed in any case.
+
+    Raises:
+        InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be used.
+    """
+    budget = parse_budget(config.training.budget)
+    settled = settle_model(config, store=store, initial=initial, on_event=on_event, trust_code=trust_code)
+    training, model, tokens = settled.config.training, settled.model, settled.tokens_per_step
+    seconds: float | None = None
+    if model.traits.objective == "counting":
+        runtime, steps = replace(settled.plain_runtime, device="cpu"), 1
+    else:
+
+        def steps_at(seconds_per_step: float) -> int:
+            return steps_within(budget, tokens_per_step=tokens, flops_per_step=model.flops(tokens), seconds_per_step=seconds_per_step)
+
+        minutes = budget.unit == "min"
+        settled_runtime = training.threads and training.precision != "auto" and training.compile == "off"
+        if settled_runtime and not minutes and not measure:
+            runtime = choose_runtime(training)
+        else:
+            probe = Probe(settled)
+            seconds = probe.measure(settled.plain_runtime, steps=2)
+            whole = seconds * steps_at(seconds)
+            allowance = min(PROBE_SECONDS, PROBE_SHARE * whole)
+            worth_it = steps_at(seconds) >= SHORT_STEPS or whole > SHORT_SECONDS or training.compile == "on"
+            runtime = choose_runtime(training, probe if worth_it else None, seconds=allowance, compile_pays=whole > COMPILE_PAYS)
+            if minutes or worth_it:
+                seconds = probe.measure(runtime, seconds=max(1.0, allowance) if minutes else 0.0)
+        steps = steps_at(seconds or 1.0)
+    made = replace(
+        training,
+        device=runtime.device,
+        precision=runtime.precision,
+        compile="on" if runtime.compile else "off",
+        threads=runtime.threads,
+    )
+    return Setup(
+        given=config,
+        config=replace(settled.config, training=made),
+        store=settled.store,
+        model=model.to(runtime.device),
+        runtime=runtime,
+        steps=steps,
+        tokens_per_step=tokens,
+        seconds_per_step=seconds,
+        notes=tuple(ignored_settings(training, model)),
+    )
+
+
+def settle_model(
+    config: RunConfig,
+    *,
+    store: TokenStore | None = None,
+    initial: Path | None = None,
+    on_event: OnEvent | None = None,
+    trust_code: bool = False,
+) -> Settled:
+    """The text, and the model with its initial weights.
+
+    Raises:
+        InputError: as in `set_up`.
+    """
+    parent = None if initial is None else RunDirectory.open(initial)
+    tokenizer = None if parent is None else parent.tokenizer()
+    if store is None:
+        store = prepare(config.data, tokenizer=tokenizer, on_event=on_event)
+    if tokenizer is not None and store.tokenizer.hash != tokenizer.hash:
+        raise TokenizerError(f"the text was prepared with another tokenizer than that of {initial}. Prepare it with the run's own.")
+    model = fresh_model(config, store)
+    if parent is not None:
+        _take_weights(model, parent, config, trust_code=trust_code)
+    fields = dataclasses.asdict(model.config)
+    chosen = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
+    training = _settle_training(model, config.training)
+    return Settled(given=config, config=replace(config, model=chosen, training=training), store=store, model=model)
+
+
+def fresh_model(config: RunConfig, store: TokenStore) -> SequenceModel:
+    """The model with weights drawn from the seed, and torch's generator left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return build(config.architecture, config.model, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
+
+
+def _settle_training(model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
+    """The settings with the order and the length of a row taken from the model where they were left open."""
+    order = training.order
+    if order == "auto":
+        order = "streams" if model.traits.carries_state else "windows"
+    length = training.sequence_length or max(64, model.config.context_length)
+    if order == "positions":
+        if training.sequence_length not in (None, 1):
+            raise ConfigError(f"TrainingConfig.sequence_length is {training.sequence_length}; the order 'positions' has rows of 1.")
+        length = 1
+    return replace(training, order=order, sequence_length=length)
+
+
+def data_hash(store: TokenStore) -> str:
+    """Hash of the tokens of all splits: equal exactly if training would read the same."""
+    tokens = {name: facts for name, facts in store.manifest["files"].items() if name.endswith((".bin", ".npy"))}
+    return sha256(repr(sorted((name, sorted(facts.items())) for name, facts in tokens.items())).encode())
+
+
+def _take_weights(model: SequenceModel, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
+    """Load the best weights of another run, if it is of the same architecture and sizes."""
+    theirs = parent.config.architecture
+    if theirs != config.architecture and not (is_file(theirs) and is_file(config.architecture)):
+        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {config.architecture!r}: its weights fit its own architecture only.")
+    loaded = parent.load_model(trust_code=trust_code)
+    try:
+        model.load_state_dict(loaded.state_dict())
+    except RuntimeError:
+        mine, given = dataclasses.asdict(model.config), dataclasses.asdict(loaded.config)
+        differing = [f"{name} is {mine[name]!r} here and {given.get(name)!r} there" for name in mine if mine[name] != given.get(name)]
+        what = ", ".join(differing) or "the code differs"
+        raise RunError(f"the weights of {parent.path} do not fit: {what}. Use the sizes of that run.") from None
+
+
+class Probe:
+    """Times training steps of copies of the model on real batches; the model itself is not touched."""
+
+    def __init__(self, settled: Settled) -> None:
+        self._settled = settled
+        self._split = settled.store.split("train")
+        self._ready: dict[Runtime, Callable[[], Any]] = {}
+
+    def __call__(self, runtime: Runtime) -> float:
+        """Seconds of one step."""
+        with threads_of(runtime), torch.random.fork_rng(devices=[]):
+            step = self._stepper(runtime)
+            _synchronize(runtime)
+            start = time.perf_counter()
+            step()
+            _synchronize(runtime)
+            return time.perf_counter() - start
+
+    def measure(self, runtime: Runtime, *, steps: int = 3, seconds: float = 0.0) -> float:
+        """Mean seconds of a step, over at least that many and that long, the first one not counted."""
+        self(runtime)
+        times: list[float] = []
+        while len(times) < steps or sum(times) < seconds:
+            times.append(self(runtime))
+        return sum(times) / len(times)
+
+    def _stepper(self, runtime: Runtime) -> Callable[[], Any]:
+        key = replace(runtime, reasons=())
+        if key not in self._ready:
+            model = copy.deepcopy(self._settled.model).to(runtime.device).train()
+            objective = make_objective(model, self._split, self._settled.config, runtime)
+            counter = iter(range(1 << 60))
+            # at a rate of next to nothing the copy stays finite, and a step costs the same
+            self._ready[key] = lambda: objective.step(next(counter), 1e-6, measure=False)
+        return self._ready[key]
+
+
+def _synchronize(runtime: Runtime) -> None:
+    """Wait until the device has done what it was given."""
+    if runtime.device.startswith("cuda"):
+        torch.cuda.synchronize(runtime.device)
+    elif runtime.device == "mps":
+        torch.mps.synchronize()

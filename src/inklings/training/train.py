@@ -1,0 +1,281 @@
+"""`train` and `resume`: from settings to a run directory, and on from there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from inklings.config import RunConfig
+from inklings.device import choose_runtime, environment, threads_of
+from inklings.durable import sync_directory
+from inklings.errors import ConfigError, RunError, TokenizerError
+from inklings.models.contract import SequenceModel, parameter_count
+from inklings.text.store import TokenStore, prepare
+from inklings.training import checkpoints
+from inklings.training.budgets import parse_budget, steps_within
+from inklings.training.checkpoints import Progress
+from inklings.training.find_batch_size import memory_errors
+from inklings.training.interruption import Interruption
+from inklings.training.lock import locked
+from inklings.training.loop import Job, Loop
+from inklings.training.metrics import Event, MetricsLog
+from inklings.training.objectives import make_objective
+from inklings.training.run_directory import METRICS, RunDirectory, RunRecord, refuse_existing
+from inklings.training.setup import OnEvent, Setup, data_hash, set_up
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """How a run stands when `train` or `resume` returns."""
+
+    run: Path
+    steps: int
+    """Made so far."""
+    tokens: int
+    """Target tokens trained on."""
+    seconds: float
+    """Wall time of the training steps, over all sessions."""
+    best_validation_loss: float | None
+    """Nats per token; None before the first evaluation."""
+    best_step: int | None
+    final_validation_loss: float | None
+    """Of the latest evaluation."""
+    stopped: Literal["budget", "patience", "interrupted"]
+    advice: str | None
+    """How to go on, where the run was interrupted."""
+
+
+def train(
+    config: RunConfig,
+    run: Path | str,
+    *,
+    on_event: OnEvent | None = None,
+    store: TokenStore | None = None,
+    initial: Path | str | None = None,
+    trust_code: bool = False,
+) -> TrainingResult:
+    """Train a new run.
+
+    Args:
+        config: its settings.
+        run: where it is kept; nothing may be there.
+        on_event: called with every event as it happens.
+        store: the text, if it is prepared already; it must be what `config.data` describes.
+        initial: begin with the best weights and the tokenizer of this run.
+        trust_code: whether the Python code of `initial` may be run although another user or machine made it.
+
+    Raises:
+        InputError: something in the settings cannot be used.
+        DivergedError: the loss or the gradient is no longer finite.
+        DiskError: the run cannot be written; what is there goes on from its last checkpoint.
+        OutOfMemoryError: a step does not fit into memory; the message names what would.
+    """
+    run = Path(run)
+    refuse_existing(run)
+    with memory_errors(config):
+        setup = set_up(config, store=store, initial=None if initial is None else Path(initial), on_event=on_event, trust_code=trust_code)
+        directory = _create(run, setup, initial)
+        with locked(run):
+            progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
+            return _go_on(directory, setup.store, setup.model, progress, notes=setup.notes, on_event=on_event)
+
+
+def resume(
+    run: Path | str,
+    *,
+    budget: str | None = None,
+    on_event: OnEvent | None = None,
+    store: TokenStore | None = None,
+    trust_code: bool = False,
+) -> TrainingResult:
+    """Go on with a run from its last checkpoint, to the same bits as if it had not stopped; a complete one is left as it is.
+
+    Args:
+        run: its directory.
+        budget: a new budget for the whole run, larger than what it has; the schedule is computed anew for it.
+        on_event: called with every event as it happens.
+        store: the text, if it is prepared already.
+        trust_code: whether the run's Python code may be run although another user or machine made it.
+
+    Raises:
+        RunError: there is no such run, it is damaged, its text changed, or another process trains it.
+        ConfigError: the budget is not larger, or cannot be read.
+        DivergedError, DiskError, OutOfMemoryError: as in `train`.
+    """
+    run = Path(run)
+    directory = RunDirectory.open(run)
+    with locked(run), memory_errors(directory.config):
+        step, problems = checkpoints.latest_sound_checkpoint(run)
+        progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
+        _tidy(directory, progress)
+        if budget is not None:
+            directory = _extend(directory, budget, progress, trust_code=trust_code)
+        if directory.record.is_complete(progress):
+            return _result(run, progress)
+        progress = replace(progress, stopped=None, evaluations_since_best=0 if progress.stopped else progress.evaluations_since_best)
+        store = store or _same_store(directory) or prepare(directory.config.data, tokenizer=directory.tokenizer(), on_event=on_event)
+        _check_text(directory, store)
+        model = directory.build_model(trust_code=trust_code)
+        checkpoints.read_model(
+            checkpoints.checkpoint_path(run, step) / checkpoints.WEIGHTS, model, architecture=directory.config.architecture
+        )
+        choose_runtime(directory.config.training)  # the run's device must be there
+        notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
+        return _go_on(directory, store, model.to(directory.runtime.device), progress, notes=notes, on_event=on_event)
+
+
+def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory:
+    """The run on disk, with the initial weights as the checkpoint of step 0."""
+    record = RunRecord(
+        config=setup.config,
+        given=setup.given,
+        steps=setup.steps,
+        tokens_per_step=setup.tokens_per_step,
+        seconds_per_step=setup.seconds_per_step,
+        tokenizer=setup.store.tokenizer.hash,
+        data=data_hash(setup.store),
+        initial=None if initial is None else str(initial),
+    )
+
+    def first_checkpoint(path: Path, record: RunRecord) -> None:
+        checkpoints.write_checkpoint(path, Progress(), setup.model, {}, architecture=record.config.architecture)
+
+    facts = {**environment(), "runtime": asdict(setup.runtime), "store": str(setup.store.path.resolve())}
+    return RunDirectory.create(run, record, tokenizer=setup.store.tokenizer, environment=facts, first_checkpoint=first_checkpoint)
+
+
+def _extend(directory: RunDirectory, budget: str, progress: Progress, *, trust_code: bool) -> RunDirectory:
+    """The run with the steps that a new total budget pays for."""
+    record = directory.record
+    tokens = record.tokens_per_step
+    parsed = parse_budget(budget)
+    if parsed.unit == "min" and record.seconds_per_step is None:
+        raise ConfigError(f"how long a step of {directory.path} takes was not measured. Give its budget in tokens, steps or flops.")
+    model = directory.build_model(trust_code=trust_code) if parsed.unit == "flops" else None
+    steps = steps_within(
+        parsed,
+        tokens_per_step=tokens,
+        flops_per_step=1 if model is None else model.flops(tokens),
+        seconds_per_step=record.seconds_per_step or 1.0,
+    )
+    if steps == record.steps and record.extensions and record.extensions[-1]["budget"] == budget:
+        return directory  # the same command again, after an interruption
+    if steps <= record.steps:
+        raise ConfigError(
+            f"the budget {budget} pays for {steps} steps in all, and {directory.path} has {record.steps} already "
+            f"({progress.step} made). Give a larger total, such as {2 * record.steps}-steps."
+        )
+    return directory.extended(budget=budget, steps=steps, from_step=progress.step)
+
+
+def _same_store(directory: RunDirectory) -> TokenStore | None:
+    """The store that the run began with, if it is still there: then neither a moved text nor a lost network matters."""
+    try:
+        store = TokenStore(Path(directory.environment["store"]))
+    except RunError:
+        return None
+    return store if data_hash(store) == directory.record.data and store.tokenizer.hash == directory.record.tokenizer else None
+
+
+def _check_text(directory: RunDirectory, store: TokenStore) -> None:
+    if store.tokenizer.hash != directory.record.tokenizer:
+        raise TokenizerError(f"the text was prepared with another tokenizer than that of {directory.path}. Prepare it with the run's own.")
+    if data_hash(store) != directory.record.data:
+        raise RunError(
+            f"the text {directory.config.data.source} is not what it was when {directory.path} began, so the run cannot go on exactly. "
+            f"Bring the text back, or train a new run on the new text: --from {directory.path}."
+        )
+
+
+def _go_on(
+    directory: RunDirectory,
+    store: TokenStore,
+    model: SequenceModel,
+    progress: Progress,
+    *,
+    notes: tuple[str, ...],
+    on_event: OnEvent | None,
+) -> TrainingResult:
+    """Train from `progress`, with the weights that the model has, until the run is complete or interrupted."""
+    run, record, runtime = directory.path, directory.record, directory.runtime
+    told = on_event or _nobody
+    objective = make_objective(model, store.split("train"), record.config, runtime)
+    objective.load(checkpoints.read_objective(checkpoints.checkpoint_path(run, progress.step)))
+    job = Job(
+        run=run,
+        config=record.config,
+        steps=record.steps,
+        tokens_per_step=record.tokens_per_step,
+        runtime=runtime,
+        store=store,
+        model=model,
+        objective=objective,
+    )
+    with (
+        Interruption() as interruption,
+        MetricsLog(run / METRICS, length=progress.metrics_length) as log,
+        threads_of(runtime),
+        torch.random.fork_rng(devices=[]),
+    ):
+        for text in notes:
+            told({"event": "note", "text": text})
+        start: Event = {
+            "event": "start" if progress.step == 0 else "resume",
+            "step": progress.step,
+            "steps": record.steps,
+            "parameters": parameter_count(model),
+            "tokens_per_step": record.tokens_per_step,
+            "runtime": asdict(runtime),
+            "notes": list(notes),
+        }
+        log.append(start)
+        told({**start, "event": "start"})
+        loop = Loop(job, progress, log, told, interruption)
+        complete = loop.run()
+        result = _result(run, loop.progress, interrupted=not complete)
+        end: Event = {"event": "end", "step": result.steps, "tokens": result.tokens, "seconds": result.seconds, "stopped": result.stopped}
+        log.append(end)
+        told(end)
+    return result
+
+
+def _tidy(directory: RunDirectory, progress: Progress) -> None:
+    """Bring the run to its last sound checkpoint.
+
+    Damaged later ones go, the best weights are those of that moment, and what a killed process left half-written goes.
+    """
+    run = directory.path
+    for step in checkpoints.checkpoint_steps(run):
+        if step > progress.step:
+            checkpoints.remove_checkpoint(checkpoints.checkpoint_path(run, step))
+    if checkpoints.published_step(run) != progress.best_step:
+        if progress.best_step is None:
+            (run / checkpoints.WEIGHTS).unlink(missing_ok=True)
+            sync_directory(run)
+        else:
+            checkpoints.publish_weights(run, progress.best_step)
+    checkpoints.prune_checkpoints(run, keep=directory.config.training.keep_checkpoints, best_step=progress.best_step)
+    for leftover in (*run.glob(".*.tmp"), *run.glob("samples/.*.tmp")):
+        leftover.unlink(missing_ok=True)
+
+
+def _result(run: Path, progress: Progress, *, interrupted: bool = False) -> TrainingResult:
+    assert interrupted or progress.stopped is not None
+    return TrainingResult(
+        run=run,
+        steps=progress.step,
+        tokens=progress.tokens,
+        seconds=progress.seconds,
+        best_validation_loss=progress.best_loss,
+        best_step=progress.best_step,
+        final_validation_loss=progress.validation_loss,
+        stopped="interrupted" if interrupted or progress.stopped is None else progress.stopped,
+        advice=f"inklings resume {run}" if interrupted else None,
+    )
+
+
+def _nobody(event: Event) -> None:
+    """Nobody listens."""

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from inklings import device
+from inklings.config import TrainingConfig
+from inklings.device import Runtime, autocast, choose_runtime, environment, memory_bytes, threads_of
+from inklings.errors import ConfigError, InklingsError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a GPU, with sixteen cores and fast bfloat16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    monkeypatch.setattr(device, "_bfloat16_is_fast", lambda device: True)
+
+
+def probe(**seconds: float):  # type: ignore[no-untyped-def]
+    """A probe of a model that takes these seconds: keys are t1, t4, t16 and bfloat16 (a factor)."""
+
+    def measure(runtime: Runtime) -> float:
+        return seconds[f"t{runtime.threads}"] * (seconds["bfloat16"] if runtime.precision == "bfloat16" else 1)
+
+    return measure
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("seconds", "threads", "precision"),
+    [
+        ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5}, 16, "bfloat16"),
+        ({"t1": 1.0, "t4": 0.95, "t16": 3.0, "bfloat16": 0.9}, 1, "float32"),
+        ({"t1": 1.0, "t4": 0.3, "t16": 0.29, "bfloat16": 2.0}, 4, "float32"),
+    ],
+)
+def test_the_fastest_is_chosen_if_it_is_clearly_faster(seconds: dict[str, float], threads: int, precision: str) -> None:
+    runtime = choose_runtime(TrainingConfig(), probe(**seconds), seconds=0.001)
+    assert (runtime.threads, runtime.precision, runtime.device, runtime.compile) == (threads, precision, "cpu", False)
+    assert sum("measured a step at" in reason for reason in runtime.reasons) == 2
+
+
+@pytest.mark.usefixtures("machine")
+def test_what_was_asked_for_is_taken_unmeasured() -> None:
+    def never(runtime: Runtime) -> float:
+        raise AssertionError("measured, though nothing was open")
+
+    training = TrainingConfig(threads=3, precision="bfloat16", compile="off")
+    runtime = choose_runtime(training, never)
+    assert (runtime.threads, runtime.precision, runtime.compile) == (3, "bfloat16", False)
+    assert all("as asked" in reason or "no GPU" in reason for reason in runtime.reasons)
+
+
+@pytest.mark.usefixtures("machine")
+def test_without_a_probe_nothing_is_risky() -> None:
+    runtime = choose_runtime(TrainingConfig())
+    assert (runtime.threads, runtime.precision, runtime.compile) == (1, "float32", False)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "gpu", "cpu:1", "cuda:x"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cpu"):
+        choose_runtime(TrainingConfig(device=name))
+
+
+@pytest.mark.usefixtures("machine")
+def test_compilation_that_fails_is_an_error_where_it_was_asked_for() -> None:
+    def broken(runtime: Runtime) -> float:
+        if runtime.compile:
+            raise RuntimeError("no compiler\nmany lines")
+        return 1.0
+
+    training = TrainingConfig(threads=1, precision="float32", compile="on")
+    with pytest.raises(InklingsError, match="no compiler"):
+        choose_runtime(training, broken)
+    assert choose_runtime(training, lambda runtime: 1.0).compile
+
+
+def test_no_gpu_is_woken_that_was_not_asked_for() -> None:
+    code = """
+import torch
+from inklings.config import TrainingConfig
+from inklings.device import choose_runtime
+choose_runtime(TrainingConfig(device="cpu"))
+assert not torch.cuda.is_initialized()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_threads_are_those_of_the_runtime_within_the_block_only() -> None:
+    before = torch.get_num_threads()
+    with threads_of(Runtime(threads=2)):
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == before
+
+
+def test_autocast_is_for_bfloat16_only() -> None:
+    a = torch.ones(4, 4)
+    with autocast(Runtime()):
+        assert (a @ a).dtype == torch.float32
+    with autocast(Runtime(precision="bfloat16")):
+        assert (a @ a).dtype == torch.bfloat16
+
+
+def test_the_environment_is_plain_values() -> None:
+    import json
+
+    found = environment()
+    assert json.loads(json.dumps(found)) == found
+    assert found["torch"] == torch.__version__
+    assert memory_bytes() is None or memory_bytes() > 2**20

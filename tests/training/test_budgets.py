@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inklings.errors import ConfigError
+from inklings.training.budgets import Budget, parse_budget, steps_within
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [
+        ("2M-tokens", 2_000_000, "tokens"),
+        ("0.1M-tokens", 100_000, "tokens"),
+        ("1.5B-tokens", 1_500_000_000, "tokens"),
+        ("10k-steps", 10_000, "steps"),
+        ("500-steps", 500, "steps"),
+        ("1-step", 1, "steps"),
+        ("200_000-steps", 200_000, "steps"),
+        ("3-min", 3, "min"),
+        ("0.5-minutes", Fraction(1, 2), "min"),
+        ("1e15-flops", 10**15, "flops"),
+        (" 2.5E3-FLOPS ", 2500, "flops"),
+    ],
+)
+def test_forms(text: str, amount: int | Fraction, unit: str) -> None:
+    assert parse_budget(text) == Budget(Fraction(amount), unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "many", "3", "3-", "-tokens", "-5-steps", "0-steps", "0.0-min", "nan-min", "inf-min", "1e4000-flops", "3 min", "5-5-steps"]
+)
+def test_what_is_no_budget_shows_examples(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"2M-tokens, 500-steps, 3-min, 1e15-flops"):
+        parse_budget(text)
+
+
+def test_an_unknown_unit_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'tokens'"):
+        parse_budget("3-tokns")
+
+
+@given(st.integers(1, 10**12), st.sampled_from(["", "k", "M", "B", "T"]), st.sampled_from(["tokens", "steps", "min", "flops"]))
+def test_every_whole_number_is_read_exactly(number: int, factor: str, unit: str) -> None:
+    powers = {"": 0, "k": 3, "M": 6, "B": 9, "T": 12}
+    assert parse_budget(f"{number}{factor}-{unit}") == Budget(Fraction(number * 10 ** powers[factor]), unit)  # type: ignore[arg-type]
+
+
+@given(
+    st.integers(1, 10**9),
+    st.sampled_from(["tokens", "steps", "min", "flops"]),
+    st.integers(1, 10**6),
+    st.integers(1, 10**9),
+    st.floats(1e-4, 100),
+)
+def test_the_budget_is_never_exceeded_and_used_up_to_a_step(amount: int, unit: str, tokens: int, flops: int, seconds: float) -> None:
+    steps = steps_within(Budget(Fraction(amount), unit), tokens_per_step=tokens, flops_per_step=flops, seconds_per_step=seconds)  # type: ignore[arg-type]
+    cost = {"tokens": tokens, "steps": 1, "min": Fraction(seconds) / 60, "flops": flops}[unit]
+    assert steps >= 1
+    assert steps == 1 or steps * cost <= amount
+    assert (steps + 1) * cost > amount

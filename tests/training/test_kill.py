@@ -1,0 +1,145 @@
+"""Runs that are killed for good, at any moment, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inklings.config import RunConfig, to_mapping
+from inklings.text.store import TokenStore
+from inklings.training.checkpoints import checkpoint_path, checkpoint_steps
+from inklings.training.run_directory import RunDirectory
+from inklings.training.train import resume, train
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+
+PREPARATION = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from inklings.config import RunConfig, from_mapping
+from inklings.text.store import TokenStore
+from inklings.training.train import resume, train
+config = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test")
+store, run = TokenStore(Path(sys.argv[2])), Path(sys.argv[3])
+"""
+
+TRAIN = (
+    PREPARATION
+    + """
+result = train(config, run, store=store, on_event=lambda event: print(event["event"], event.get("step"), flush=True))
+print(result.stopped, result.steps, flush=True)
+"""
+)
+
+SWEEP = (
+    PREPARATION
+    + """
+class Mortal:
+    '''Kills the process just before, or just after, the call number `fatal` of those that make files durable.'''
+
+    def __init__(self, fatal, after):
+        self.calls, self.fatal, self.after = 0, fatal, after
+
+    def guard(self, real):
+        def call(*arguments, **keywords):
+            self.calls += 1
+            if self.calls == self.fatal and not self.after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                return None if real is None else real(*arguments, **keywords)
+            finally:
+                if self.calls == self.fatal:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return call
+
+def child(fatal, after, path):
+    mortal = Mortal(fatal, after)
+    os.fsync = mortal.guard(None)
+    for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
+        setattr(os, name, mortal.guard(getattr(os, name)))
+    train(config, path, store=store)
+    os._exit(0)
+
+stride, fatal = int(sys.argv[4]), int(sys.argv[5])
+while True:
+    path = run / f"killed-{fatal}"
+    pid = os.fork()
+    if pid == 0:
+        child(fatal, fatal % 2 == 0, path)
+    _, status = os.waitpid(pid, 0)
+    made = train(config, path, store=store) if not path.exists() else resume(path, store=store)
+    print(path, os.WIFSIGNALED(status), made.stopped, made.steps, flush=True)
+    if not os.WIFSIGNALED(status):
+        assert os.WEXITSTATUS(status) == 0
+        break
+    fatal += stride
+"""
+)
+
+
+def command(script: str, config: RunConfig, store: TokenStore, run: Path, *more: str) -> list[str]:
+    return [sys.executable, "-c", script, json.dumps(to_mapping(config)), str(store.path), str(run), *more]
+
+
+def content(run: Path) -> tuple[bytes, bytes, bytes, list[tuple[int, float]]]:
+    last = checkpoint_path(run, checkpoint_steps(run)[-1])
+    losses = [(event["step"], event["loss"]) for event in RunDirectory.open(run).metrics() if event["event"] in ("step", "evaluation")]
+    return (
+        (run / "model.safetensors").read_bytes(),
+        (last / "model.safetensors").read_bytes(),
+        (last / "optimizer.safetensors").read_bytes(),
+        losses,
+    )
+
+
+@pytest.mark.parametrize(("stride", "first"), [(11, 1), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(2, 12))])
+def test_killed_at_any_write_it_goes_on_to_the_same_bits(stride: int, first: int, config_of, store: TokenStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    config = config_of("recurrent", evaluations=4, samples=1, keep_checkpoints=1, budget="8-steps")
+    train(config, tmp_path / "whole", store=store)
+    made = subprocess.run(command(SWEEP, config, store, tmp_path, str(stride), str(first)), capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    lines = [line.split() for line in made.stdout.splitlines()]
+    assert len(lines) > 8, "too few moments were tried"
+    assert [killed for _, killed, _, _ in lines] == ["True"] * (len(lines) - 1) + ["False"]
+    whole = content(tmp_path / "whole")
+    for path, _, stopped, steps in lines:
+        assert (stopped, steps) == ("budget", "8")
+        assert content(Path(path)) == whole, path
+        assert RunDirectory.open(Path(path)).check() == []
+        assert not list(Path(path).rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("number", "after"), [(signal.SIGKILL, 37), (signal.SIGTERM, 23), (signal.SIGINT, 49)])
+def test_a_signal_from_outside_loses_no_more_than_it_may(
+    number: signal.Signals, after: int, config_of, store: TokenStore, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    config = config_of("mlp", budget="120-steps", evaluations=10)
+    train(config, tmp_path / "whole", store=store)
+    with subprocess.Popen(
+        command(TRAIN, config, store, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(after)]
+        process.send_signal(number)
+        rest, errors = process.communicate()
+    lines += [line.split() for line in rest.splitlines()]
+    saved = checkpoint_steps(tmp_path / "run")[-1]
+    announced = [int(line[1]) for line in lines if line[0] == "checkpoint"]
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        # the last one announced may not have been finished
+        assert saved in announced[-2:]
+    else:
+        assert process.returncode == 0, errors
+        assert lines[-1] == ["interrupted", str(saved)]
+        assert saved < 120
+    assert resume(tmp_path / "run", store=store).steps == 120
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
