@@ -1,0 +1,197 @@
+"""GPT-2 weights as the `transformers` library keeps them: a directory with `config.json` and `model.safetensors`.
+
+`load_gpt2` reads such a directory into a `GPT2`, `save_gpt2` writes one that `GPT2LMHeadModel.from_pretrained` opens.
+Neither needs `transformers`. Pickled weights (`pytorch_model.bin`) are never opened.
+
+There, a linear map keeps its matrix as (inputs, outputs) and calls itself Conv1D; here it is (outputs, inputs).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from inklings.durable import new_directory, read_json, write_bytes
+from inklings.errors import RunError
+from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.training.checked_files import refuse_pickle
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+PREFIX = "transformer."
+
+NAMES = {
+    "embedding": "wte",
+    "position_embedding": "wpe",
+    "norm": "ln_f",
+    "blocks.#.attention.norm": "h.#.ln_1",
+    "blocks.#.attention.query_key_value": "h.#.attn.c_attn",
+    "blocks.#.attention.project": "h.#.attn.c_proj",
+    "blocks.#.feed_forward.norm": "h.#.ln_2",
+    "blocks.#.feed_forward.widen": "h.#.mlp.c_fc",
+    "blocks.#.feed_forward.project": "h.#.mlp.c_proj",
+}
+"""Modules of `GPT2` and what they are called there; # stands for the number of a layer."""
+
+REQUIRED: dict[str, Any] = {
+    "model_type": "gpt2",
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "reorder_and_upcast_attn": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+"""Settings that make a model GPT-2 and not a relative of it; one that the file leaves out has this value there too."""
+
+
+def load_gpt2(directory: Path, *, vocab_size: int | None = None, boundary_token: int | None = None) -> GPT2:
+    """A `GPT2` with the weights of a directory that `transformers` wrote, in float32 and in evaluation mode.
+
+    Args:
+        directory: holds `config.json` and `model.safetensors`.
+        vocab_size: how many tokens the tokenizer has, where the vocabulary was filled up to a round number; the rest is cut off.
+        boundary_token: the token between documents; by default the end-of-text token that the configuration names.
+
+    Raises:
+        RunError: a file is missing, damaged or a pickle, or the model is not a plain GPT-2.
+        ConfigError: a size is out of range.
+    """
+    given = read_json(directory / CONFIG)
+    if not isinstance(given, dict):
+        raise RunError(f"{directory / CONFIG} is not a model's configuration.")
+    config = _read_config(directory, given, vocab_size, boundary_token)
+    tensors = _read_weights(directory)
+    with torch.device("meta"):
+        model = GPT2(config)
+    loaded = {}
+    for name, expected in model.state_dict().items():
+        theirs = _their_name(name)
+        if theirs not in tensors:
+            raise RunError(
+                f"{directory / WEIGHTS} has no tensor {theirs}: its weights are not those of a GPT-2 of {config.n_layer} layers."
+            )
+        tensor = tensors[theirs].float()
+        if _transposed(name):
+            tensor = tensor.T
+        if name == "embedding.weight":
+            tensor = tensor[: config.vocab_size]
+        if tensor.shape != expected.shape:
+            there, here = tuple(tensors[theirs].shape), tuple(expected.shape)
+            raise RunError(f"{directory / WEIGHTS}: {theirs} is of shape {there}, which does not fit {name} of shape {here} in {CONFIG}.")
+        loaded[name] = tensor.clone(memory_format=torch.contiguous_format)
+    model.load_state_dict(loaded, assign=True)
+    return model.requires_grad_().eval()
+
+
+def save_gpt2(model: GPT2, directory: Path) -> None:
+    """Write a directory that `transformers`' `GPT2LMHeadModel.from_pretrained` opens; it appears whole or not at all.
+
+    Raises:
+        RunError: there is something at `directory` already.
+        DiskError: the disk is full or may not be written to.
+    """
+    if directory.exists():
+        raise RunError(f"{directory} exists already; choose another place.")
+    config = model.config
+    settings = REQUIRED | {
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_ctx": config.context_length,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "bos_token_id": config.boundary_token,
+        "eos_token_id": config.boundary_token,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+    }
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        plain = tensor.detach().to("cpu", torch.float32)
+        tensors[PREFIX + _their_name(name)] = (plain.T if _transposed(name) else plain).contiguous()
+    with new_directory(directory) as temporary:
+        write_bytes(temporary / CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
+        write_bytes(temporary / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+
+
+def _their_name(name: str) -> str:
+    """What a tensor of `GPT2` is called there, without the prefix that only some files have."""
+    module, _, kind = name.rpartition(".")
+    layer = re.search(r"\d+", module)
+    return NAMES[re.sub(r"\d+", "#", module)].replace("#", layer.group() if layer else "") + "." + kind
+
+
+def _transposed(name: str) -> bool:
+    return name.endswith(("query_key_value.weight", "project.weight", "widen.weight"))
+
+
+def _read_config(directory: Path, given: Mapping[str, Any], vocab_size: int | None, boundary_token: int | None) -> GPT2Config:
+    path = directory / CONFIG
+    for name, required in REQUIRED.items():
+        if given.get(name, required) != required:
+            raise RunError(f"{path}: {name} is {given[name]!r}; only plain GPT-2 can be loaded, where it is {required!r}.")
+    for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
+        if not isinstance(given.get(name), int):
+            raise RunError(f"{path}: {name} is {given.get(name)!r}, where a GPT-2 has a whole number.")
+    if given.get("n_inner") not in (None, 4 * given["n_embd"]):
+        raise RunError(f"{path}: n_inner is {given['n_inner']!r}; only plain GPT-2 can be loaded, where it is 4 * n_embd.")
+    size = given["vocab_size"] if vocab_size is None else vocab_size
+    if size > given["vocab_size"]:
+        raise RunError(
+            f"{path} has {given['vocab_size']} tokens, but {size} are asked for: the tokenizer does not belong to these weights."
+        )
+    boundary = given.get("eos_token_id") if boundary_token is None else boundary_token
+    if not isinstance(boundary, int) or not 0 <= boundary < size:
+        raise RunError(f"{path} names no end-of-text token among its {size} tokens (eos_token_id is {boundary!r}); give boundary_token.")
+    rates = {name: given.get(name, 0.1) for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
+    if len(set(rates.values())) > 1:
+        warnings.warn(f"{path} has several rates of dropout, {rates}; resid_pdrop is taken for all of them.", stacklevel=3)
+    return GPT2Config(
+        vocab_size=size,
+        boundary_token=boundary,
+        context_length=given["n_positions"],
+        n_layer=given["n_layer"],
+        n_head=given["n_head"],
+        n_embd=given["n_embd"],
+        dropout=rates["resid_pdrop"],
+    )
+
+
+def _read_weights(directory: Path) -> dict[str, Tensor]:
+    """All tensors, without the prefix of their names."""
+    path = directory / WEIGHTS
+    if not path.is_file():
+        others = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        if others:
+            raise RunError(
+                f"{directory} has its weights only as a pickle ({', '.join(others)}), which is never opened: it can run any code. "
+                f"Where you trust it, load it with transformers and call save_pretrained, which writes {WEIGHTS}."
+            )
+        parts = (
+            f" Weights in several parts ({WEIGHTS}.index.json) cannot be read." if (directory / f"{WEIGHTS}.index.json").exists() else ""
+        )
+        raise RunError(f"{path} is missing.{parts}")
+    with path.open("rb") as file:
+        refuse_pickle(path, file.read(8))
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"{path} is damaged or is not a safetensors file: {error}") from None
+    head = tensors.pop("lm_head.weight", None)
+    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    if head is not None and "wte.weight" in tensors and not torch.equal(head, tensors["wte.weight"]):
+        raise RunError(f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot be loaded.")
+    return tensors
