@@ -1,0 +1,199 @@
+"""What a comparison is on disk: `comparison.json`, the plan and all figures, readable by people and other programs.
+
+OUT/ comparison.json              the plan, the data, every run's figures, the differences, the verdict
+     runs/ARM/seed-N/             run directories
+     results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
+     report.html, figures/        what `write_report` makes of the rest
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from inklings.config import from_mapping
+from inklings.durable import read_json, write_json
+from inklings.errors import ConfigError, RunError, nearest
+
+FORMAT_VERSION = 1
+FILE_NAME = "comparison.json"
+CONTENT = {FILE_NAME, "runs", "results", "figures", "report.html"}
+"""What a comparison's folder holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmPlan:
+    """One contestant: a configuration to train, or an existing run that is evaluated as it is."""
+
+    label: str
+    config: dict[str, Any] | None = None
+    """The whole run configuration, seed aside; None for an existing run."""
+    run: str | None = None
+    """Where the existing run is; None for an arm that is trained here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was asked for: with the same plan, a comparison goes on where it stopped."""
+
+    arms: list[ArmPlan]
+    seeds: list[int]
+    data: dict[str, Any]
+    """The data configuration that all arms share."""
+    budget: str | None
+    """What each trained arm gets; None if nothing is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One (arm, seed): how it was trained and how it scored on the held-out split."""
+
+    seed: int | None
+    """None for an existing run, whose seed is its own."""
+    status: Literal["done", "failed", "not ranked"]
+    run: str
+    """The run directory: relative to the comparison's folder, or absolute where it lies outside."""
+    message: str | None = None
+    """Why it failed or is not ranked."""
+    weights: str | None = None
+    """SHA-256 of the weights that were scored."""
+    parameters: int | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    """Trained target tokens."""
+    seconds: float | None = None
+    """Wall-clock time of training."""
+    targets: int | None = None
+    """Held-out targets scored."""
+    loss: float | None = None
+    """Nats per token."""
+    loss_interval: tuple[float, float] | None = None
+    """95% interval of `loss`, from resampling its text: how sure this run's figure is, not the architecture's."""
+    bits_per_byte: float | None = None
+    accuracy: float | None = None
+    top5_accuracy: float | None = None
+    macro_f1: float | None = None
+    results: str | None = None
+    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, and of the scored `likelihood.json` and
+    `units.safetensors`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """One contestant with all its runs."""
+
+    label: str
+    architecture: str
+    kind: Literal["trained", "counted", "as it is"]
+    """`counted` arms are deterministic: one run stands for every seed. `as it is` had a budget of its own."""
+    tokenizer: str | None = None
+    """Hash of the tokenizer; losses per token are comparable between equal ones only."""
+    notes: list[str] = field(default_factory=list)
+    runs: list[RunResult] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[RunResult]:
+        """The runs that were scored."""
+        return [run for run in self.runs if run.status == "done"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What separates two arms, in the comparison's unit; `better` has the lower mean."""
+
+    better: str
+    worse: str
+    mean: float
+    """How much lower the better arm is."""
+    low: float | None
+    high: float | None
+    """95% interval of `mean`; None where there is too little text for one."""
+    p: float | None
+    """Two-sided p over the seeds, corrected by Holm for all pairs; None where text was resampled."""
+    evidence: Literal["seeds", "documents", "blocks"]
+    count: int
+    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few."""
+    finding: Literal["better", "better on this text", "no claim"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome in words."""
+
+    headline: str
+    sentences: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison, finished or not."""
+
+    plan: Plan
+    created: str
+    """When it was begun (UTC, ISO 8601)."""
+    command: str | None
+    """The command line that repeats it."""
+    status: Literal["complete", "interrupted"]
+    split: Literal["test", "validation"]
+    """On which split the arms are ranked; validation only where there is no test text."""
+    unit: Literal["nats per token", "bits per byte"]
+    """Of the ranking; bits per byte where tokenizers differ."""
+    environment: dict[str, Any]
+    text: dict[str, Any]
+    """Source, layout, tokenizer, splits with their documents, tokens and bytes, and overlap."""
+    arms: list[ArmResult]
+    """In the order in which they were given."""
+    differences: list[Difference] = field(default_factory=list)
+    verdict: Verdict | None = None
+
+    @property
+    def failed(self) -> list[tuple[str, RunResult]]:
+        """Arm and run of everything that failed."""
+        return [(arm.label, run) for arm in self.arms for run in arm.runs if run.status == "failed"]
+
+
+def run_value(run: RunResult, unit: str) -> float:
+    """The ranking figure of a scored run."""
+    value = run.loss if unit == "nats per token" else run.bits_per_byte
+    assert value is not None
+    return value
+
+
+def mean_value(arm: ArmResult, unit: str) -> float:
+    """The mean of an arm's ranking figure over its scored runs."""
+    return sum(run_value(run, unit) for run in arm.done) / len(arm.done)
+
+
+def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
+    """The arms that were scored, the best first; ties by name, so that the order is always the same."""
+    return sorted((arm for arm in arms if arm.done), key=lambda arm: (mean_value(arm, unit), arm.label))
+
+
+def write_comparison(out: Path, comparison: Comparison) -> None:
+    """Write `comparison.json`, atomically."""
+    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(comparison)})
+
+
+def read_comparison(out: Path) -> Comparison:
+    """The comparison in a folder.
+
+    Raises:
+        RunError: there is none, it is damaged, or it is from a newer format.
+    """
+    if not (out / FILE_NAME).is_file():
+        siblings = [path.name for path in out.parent.glob("*") if (path / FILE_NAME).is_file()] if out.parent.is_dir() else []
+        raise RunError(
+            f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
+            f"`inklings compare ARM ARM ... --out {out}` makes one."
+        )
+    value = read_json(out / FILE_NAME, format_version=FORMAT_VERSION)
+    fields = {key: item for key, item in value.items() if key != "format_version"}
+    try:
+        return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
+    except ConfigError as error:
+        raise RunError(
+            f"{error} The file is damaged or was edited. Delete it: the same compare command makes it again from the runs."
+        ) from None

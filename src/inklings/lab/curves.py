@@ -1,0 +1,77 @@
+"""The learning curve of a run, raw and smoothed, as it is drawn: from the events that training wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+RAW_POINTS = 400
+"""How many single steps a raw curve keeps: what a screen can show."""
+WINDOWS = 30
+"""Into how many windows of steps the smoothed curve is cut."""
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean over each window of that many values, in order; the last window may be shorter.
+
+    The single losses of a run make a band, not a line; their mean over windows (makemore part 5 takes 1000 steps)
+    shows where the run is going.
+    """
+    starts = np.arange(0, len(values), window)
+    counts = np.diff(np.append(starts, len(values)))
+    return np.add.reduceat(values.astype(np.float64), starts) / counts if len(values) else np.zeros(0)
+
+
+def window_ends(values: np.ndarray, window: int) -> np.ndarray:
+    """The last value of each window of `smooth`: where on the axis a window's mean is drawn."""
+    last = np.minimum(np.arange(window - 1, len(values) + window - 1, window), len(values) - 1)
+    return values[last] if len(values) else values
+
+
+def window_size(values: int) -> int:
+    """Values to a window, for at most `WINDOWS` windows: a number that can be said (1, 2, 5, 10, 20, 50, ...)."""
+    size = 1
+    for size in (factor * 10**exponent for exponent in range(12) for factor in (1, 2, 5)):
+        if size * WINDOWS >= values:
+            break
+    return size
+
+
+def learning_curve(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns to draw from the events of a run.
+
+    Returns:
+        `every`: how many steps a line of the metrics stands for; `window`: how many steps a window does; and three
+        tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw` (the lines, evenly thinned to `RAW_POINTS`),
+        `smoothed` (means over windows) and `validation` (every evaluation, with `accuracy`). A counted model has
+        one evaluation and no steps.
+    """
+    steps, evaluations = [], []
+    for event in events:
+        if event["event"] == "step":
+            steps.append(event)
+        elif event["event"] == "evaluation":
+            evaluations.append(event)
+    columns = {name: np.array([event[name] for event in steps], dtype=np.float64) for name in ("step", "tokens", "seconds", "loss")}
+    every = int(columns["step"][0]) if steps else 1
+    window = window_size(len(steps))
+    thin = np.unique(np.linspace(0, len(steps) - 1, min(RAW_POINTS, len(steps))).round().astype(int))
+    return {
+        "every": every,
+        "window": window * every,
+        "raw": {name: _listed(values[thin]) for name, values in columns.items()},
+        "smoothed": {
+            name: _listed(smooth(values, window) if name == "loss" else window_ends(values, window)) for name, values in columns.items()
+        },
+        "validation": {
+            name: _listed(np.array([event[name] for event in evaluations], dtype=np.float64))
+            for name in ("step", "tokens", "seconds", "loss", "accuracy")
+        },
+    }
+
+
+def _listed(values: np.ndarray) -> list[float]:
+    """Plain numbers of six digits: enough to draw, and short in a file."""
+    return [float(f"{value:.6g}") for value in values]

@@ -1,0 +1,151 @@
+"""The work behind one (arm, seed): train the run or go on with it, score it on the held-out split, let it write."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from inklings.config import RunConfig, to_mapping
+from inklings.device import threads_of
+from inklings.durable import file_sha256, write_bytes
+from inklings.errors import InklingsError, RunError
+from inklings.evaluation.likelihood import evaluate, save_likelihood
+from inklings.generation.generate import generate
+from inklings.generation.sampling import SamplingConfig
+from inklings.lab.comparison import RunResult
+from inklings.lab.curves import learning_curve
+from inklings.lab.records import RunRecord, write_record
+from inklings.models.contract import SequenceModel, parameter_count
+from inklings.text.store import TokenStore
+from inklings.text.tokenizers import Tokenizer
+from inklings.training.metrics import Event
+from inklings.training.run_directory import RunDirectory
+from inklings.training.train import resume, train
+
+OnEvent = Callable[[Event], None]
+
+TEMPERATURE = 0.8
+"""Of the samples in a report: what most people read generators at."""
+SAMPLES = {"lines": (10, 100), "documents": (2, 400)}
+"""How many texts a report shows of an arm, and their greatest length in tokens, by layout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One (arm, seed), with all that another process needs to do it."""
+
+    arm: str
+    seed: int | None
+    config: RunConfig | None
+    """None: an existing run, scored as it is."""
+    out: Path
+    run: Path
+    results: str
+    """Where its results go, relative to `out`."""
+    store: Path
+    """The token store: the comparison's text, in the tokens of this arm."""
+    split: Literal["test", "validation"]
+    writes: bool
+    """Whether it writes samples: one run of each arm does."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.arm if self.seed is None else f"{self.arm} seed {self.seed}"
+
+
+def attempt(job: Job, on_event: OnEvent) -> RunResult | None:
+    """Do the job; whatever goes wrong becomes a failed result, so that the other arms go on. None if it was interrupted."""
+    try:
+        return _do(job, on_event)
+    except InklingsError as error:
+        return failed(job, str(error))
+    except Exception as error:  # a fault of an architecture, or of ours: what is known of it is kept beside the results
+        path = job.out / job.results / "failure.txt"
+        write_bytes(path, traceback.format_exc().encode())
+        return failed(job, f"{type(error).__name__}: {error} (details in {path})")
+
+
+def failed(job: Job, message: str) -> RunResult:
+    """The result of a job that came to nothing."""
+    return RunResult(seed=job.seed, status="failed", run=_place(job), message=message)
+
+
+def _do(job: Job, on_event: OnEvent) -> RunResult | None:
+    store = TokenStore(job.store)
+    if job.config is not None:
+        exists = job.run.is_dir() and any(job.run.iterdir())
+        if exists and RunDirectory.open(job.run).record.given != job.config:
+            raise RunError(f"{job.run} is a run with other settings than this comparison's. Move it away, or choose another --out.")
+        result = resume(job.run, store=store, on_event=on_event) if exists else train(job.config, job.run, store=store, on_event=on_event)
+        if result.stopped == "interrupted":
+            return None
+    return score(job, store)
+
+
+def score(job: Job, store: TokenStore) -> RunResult:
+    """Evaluate a run's best weights on the held-out split, keep what a report shows, and return the figures."""
+    directory = RunDirectory.open(job.run)
+    events = directory.metrics()
+    last = next((event for event in reversed(events) if "tokens" in event), {"step": None, "tokens": None, "seconds": None})
+    with threads_of(directory.runtime):
+        model = directory.load_model().to(directory.runtime.device)
+        found = RunResult(
+            seed=job.seed, status="not ranked", run=_place(job), weights=weights_hash(job.run), parameters=parameter_count(model),
+            steps=last["step"], tokens=last["tokens"], seconds=last["seconds"], results=job.results,
+        )  # fmt: skip
+        positions: list[list[float]] = []
+        if model.traits.has_likelihood:
+            likelihood = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
+            if not math.isfinite(likelihood.loss):
+                return replace(
+                    found, status="failed", results=None, message="it gave a held-out token no probability: its loss is infinite"
+                )
+            save_likelihood(likelihood, job.out / job.results)
+            positions = [[float(value) for value in place] for place in likelihood.loss_by_position]
+            interval = likelihood.interval()
+            found = replace(
+                found,
+                status="done",
+                targets=likelihood.targets,
+                loss=likelihood.loss,
+                loss_interval=(interval.low, interval.high) if math.isfinite(interval.high - interval.low) else None,
+                bits_per_byte=likelihood.bits_per_byte,
+                accuracy=likelihood.accuracy,
+                top5_accuracy=likelihood.top5_accuracy,
+                macro_f1=likelihood.macro_f1,
+            )
+        else:
+            found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
+        samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.writes else []
+    record = RunRecord(curve=learning_curve(events), loss_by_position=positions, settings=to_mapping(directory.config), samples=samples)
+    write_record(job.out / job.results, record)
+    return found
+
+
+def write_samples(model: SequenceModel, tokenizer: Tokenizer, *, layout: str) -> list[str]:
+    """Texts from nothing, the same draws for every arm."""
+    samples, length = SAMPLES[layout]
+    sampling = SamplingConfig(temperature=TEMPERATURE, seed=0)
+    made = generate(model, tokenizer, "", max_new_tokens=length, sampling=sampling, samples=samples, stop_at_boundary=layout == "lines")
+    return [generation.text for generation in made]
+
+
+def weights_hash(run: Path) -> str | None:
+    """SHA-256 of a run's best weights; None where there are none yet."""
+    path = run / "model.safetensors"
+    return file_sha256(path) if path.is_file() else None
+
+
+def _place(job: Job) -> str:
+    """The run directory as `comparison.json` names it."""
+    return job.run.relative_to(job.out).as_posix() if job.run.is_relative_to(job.out) else str(job.run.resolve())
+
+
+def named(job: Job, event: Event) -> dict[str, Any]:
+    """An event of training, with the run that it is of."""
+    return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}

@@ -1,0 +1,161 @@
+"""Several runs at a time, each in a process of its own; their events and results come back to one place.
+
+Processes are spawned, never forked: torch's threads do not survive a fork. Each has its own pipe, so one that dies
+can neither block nor garble the others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from inklings.lab.comparison import RunResult
+from inklings.lab.job import Job, OnEvent, attempt, failed, named
+from inklings.training.interruption import Interruption
+from inklings.training.metrics import Event
+
+STEP_EVENTS = 0.1
+"""Seconds between two step events of a run that a worker sends: a display needs no more, and a fast run makes thousands."""
+
+Attempt = Callable[[Job, OnEvent], RunResult | None]
+
+
+def do_jobs(jobs: Sequence[Job], *, workers: int, on_event: OnEvent, do: Attempt = attempt) -> Iterator[tuple[Job, RunResult]]:
+    """Do all jobs and yield each with its result as it ends; after an interruption, the ones that ended until then.
+
+    Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With one worker all is
+    done in this process.
+    """
+    if workers == 1:
+        yield from _in_turn(jobs, on_event, do)
+    else:
+        yield from _side_by_side(jobs, min(workers, len(jobs)), on_event, do)
+
+
+def _in_turn(jobs: Sequence[Job], on_event: OnEvent, do: Attempt) -> Iterator[tuple[Job, RunResult]]:
+    for job in jobs:
+        try:
+            result = do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
+        except KeyboardInterrupt:
+            return
+        if result is None:
+            return
+        yield job, result
+
+
+class _Worker:
+    """A process that does one job after another."""
+
+    def __init__(self, do: Attempt) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, do), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.job: Job | None = None
+
+    def give(self, job: Job) -> None:
+        """Hand it a job."""
+        self.job = job
+        self.connection.send(job)
+
+    def end(self) -> None:
+        """Let the process end, at once if it is at work."""
+        self.connection.close()
+        if self.job is not None:
+            self.process.kill()
+        self.process.join()
+
+
+def _side_by_side(jobs: Sequence[Job], count: int, on_event: OnEvent, do: Attempt) -> Iterator[tuple[Job, RunResult]]:
+    waiting = deque(jobs)
+    workers = [_Worker(do) for _ in range(count)]
+    stopping = False
+    try:
+        with Interruption() as interruption:
+            while True:
+                for worker in workers:
+                    if worker.job is None and waiting and not stopping:
+                        worker.give(waiting.popleft())
+                busy = {worker.connection: worker for worker in workers if worker.job is not None}
+                if not busy:
+                    return
+                for connection in wait(list(busy), timeout=0.2):
+                    assert isinstance(connection, Connection)
+                    worker = busy[connection]
+                    job = worker.job
+                    assert job is not None
+                    try:
+                        message = connection.recv()
+                    except (EOFError, OSError):
+                        worker.job = None
+                        workers.remove(worker)
+                        worker.end()
+                        if not stopping:
+                            yield job, failed(job, f"its process died ({_death(worker.process)}); the same command tries it again")
+                            workers += [_Worker(do)] if waiting else []
+                        continue
+                    if isinstance(message, dict):
+                        on_event(message)
+                        continue
+                    worker.job = None
+                    if message is not None:
+                        yield job, message
+                if interruption.asked and not stopping:
+                    stopping = True
+                    _ask_to_stop([worker.process for worker in workers if worker.job is not None])
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def _ask_to_stop(processes: Sequence[BaseProcess]) -> None:
+    """SIGTERM, which training answers by saving. On Windows it would kill, but there the console's Ctrl-C reaches all."""
+    if sys.platform != "win32":
+        for process in processes:
+            process.terminate()
+
+
+def _death(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"{name}: perhaps the machine ran out of memory" if name == "SIGKILL" else name
+    return f"exit code {code}"
+
+
+def _serve(connection: Connection, do: Attempt) -> None:
+    """The life of a worker: jobs in, events and results out, until the other end is closed."""
+    # Ctrl-C reaches every process of the terminal. Between runs the parent decides; within one, training saves.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            job: Job = connection.recv()
+            connection.send(do(job, _Sender(connection, job)))
+
+
+class _Sender:
+    """Sends a run's events to the parent, steps not more often than a display can show."""
+
+    def __init__(self, connection: Connection, job: Job) -> None:
+        self.connection = connection
+        self.job = job
+        self.next_step = 0.0
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if event["event"] == "step":
+            if now < self.next_step:
+                return
+            self.next_step = now + STEP_EVENTS
+        try:
+            self.connection.send(named(self.job, event))
+        except BrokenPipeError:
+            raise SystemExit(1) from None  # the parent is gone; the run goes on from its last checkpoint when asked again

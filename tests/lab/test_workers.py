@@ -1,0 +1,121 @@
+"""Jobs in turn and side by side: the same results, faults that stay with their job, and an orderly stop."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inklings.errors import DivergedError
+from inklings.lab import job as job_module
+from inklings.lab.comparison import RunResult
+from inklings.lab.job import Job, attempt
+from inklings.lab.workers import do_jobs
+
+DOERS = '''
+import os, signal
+from inklings.lab.comparison import RunResult
+from inklings.training.interruption import Interruption
+
+
+def do(job, on_event):
+    """A job named after what befalls it."""
+    on_event({"event": "start", "steps": 5})
+    for step in range(5):
+        on_event({"event": "step", "step": step})
+    if job.arm == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return RunResult(seed=job.seed, status="done", run=job.arm, loss=1.0 + (job.seed or 0))
+
+
+def until_asked(job, on_event):
+    """Works until it is asked to stop, as training does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    on_event({"event": "start", "steps": 5})
+    signal.sigwait([signal.SIGTERM])
+    return None
+'''
+
+
+@pytest.fixture
+def doers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module that spawned processes can import: they are given the parent's path."""
+    (tmp_path / "lab_doers.py").write_text(DOERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("lab_doers")
+    del sys.modules["lab_doers"]
+
+
+def make(arm: str, seed: int | None = 0) -> Job:
+    here = Path("nowhere")
+    return Job(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", writes=False)
+
+
+def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(doers: Any) -> None:
+    jobs = [make("a", 0), make("dies", 0), make("b", 0), make("a", 1)]
+    events: list[dict[str, Any]] = []
+    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, workers=2, on_event=events.append, do=doers.do)}
+    dead = found.pop(("dies", 0))
+    assert dead.status == "failed"
+    assert "SIGKILL" in (dead.message or "")
+    rest = [job for job in jobs if job.arm != "dies"]
+    assert found == {(job.arm, job.seed): result for job, result in do_jobs(rest, workers=1, on_event=lambda event: None, do=doers.do)}
+    started = [(event["arm"], event["seed"], event["run"]) for event in events if event["event"] == "start"]
+    assert sorted(started) == [("a", 0, "a seed 0"), ("a", 1, "a seed 1"), ("b", 0, "b seed 0"), ("dies", 0, "dies seed 0")]
+    steps = [event for event in events if event["event"] == "step" and event["arm"] == "b"]
+    assert 1 <= len(steps) <= 5, "steps are thinned, the first one comes"
+
+
+def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
+    running: list[str] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        running.append(event["run"])
+        if len(running) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    found = list(do_jobs([make("a"), make("b"), make("c")], workers=2, on_event=on_event, do=doers.until_asked))
+    assert found == []
+    assert sorted(running) == ["a seed 0", "b seed 0"], "nothing new is begun"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("stop", ["none", "ctrl-c"])
+def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
+    def do(job: Job, on_event: Callable[[dict[str, Any]], None]) -> RunResult | None:
+        if job.arm == "b" and stop == "ctrl-c":
+            raise KeyboardInterrupt
+        return None if job.arm == "b" else RunResult(seed=0, status="done", run=job.arm)
+
+    found = [job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], workers=1, on_event=lambda event: None, do=do)]
+    assert found == ["a"]
+
+
+def test_a_deliberate_error_becomes_a_failed_result_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(job: Job, on_event: object) -> None:
+        raise DivergedError("the loss is not finite")
+
+    monkeypatch.setattr(job_module, "_do", diverge)
+    result = attempt(make("a"), lambda event: None)
+    assert (result.status, result.message) == ("failed", "the loss is not finite") if result else False
+
+
+def test_a_fault_is_kept_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(job: Job, on_event: object) -> None:
+        raise ZeroDivisionError("somewhere deep")
+
+    monkeypatch.setattr(job_module, "_do", break_down)
+    job = Job(
+        arm="a", seed=0, config=None, out=tmp_path, run=tmp_path / "r", results="results/a", store=tmp_path, split="test", writes=False
+    )
+    result = attempt(job, lambda event: None)
+    assert result is not None
+    assert (result.message or "").startswith("ZeroDivisionError: somewhere deep (details in ")
+    assert "break_down" in (tmp_path / "results/a/failure.txt").read_text()
