@@ -1,0 +1,40 @@
+"""`inklings doctor [RUN]`: check this machine, or every file of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.reference import open_run
+from inklings.cli.terminal import open_terminal
+from inklings.device import environment
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Flags of the verb."""
+
+    run: tyro.conf.Positional[str | None] = None
+    """A run (or builtin:reference) whose every file is to be checked; without it, the machine is described."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb; damage found leaves with 1."""
+    flags = parse(Doctor, arguments, verb="doctor", description="Check this machine, or every file of a run.")
+    terminal = open_terminal(flags.json)
+    if flags.run is None:
+        found = environment()
+        terminal.table(["", ""], [(str(key), str(value)) for key, value in found.items()])
+        terminal.result(found)
+        return 0
+    problems = open_run(flags.run).check()
+    for problem in problems:
+        terminal.say(f"damaged: {problem}", style="bold red")
+    if not problems:
+        terminal.say(f"{flags.run} is whole: every file is as it was written.", style="bold green")
+    terminal.result({"run": str(flags.run), "problems": problems})
+    return 1 if problems else 0

@@ -1,0 +1,74 @@
+"""`inklings evaluate RUN`: score a run on held-out text."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.progress import Display
+from inklings.cli.reference import open_run
+from inklings.cli.terminal import open_terminal
+from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
+from inklings.text.store import prepare
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Flags of the verb."""
+
+    run: tyro.conf.Positional[str]
+    """A run's directory, or builtin:reference."""
+    data: str | None = None
+    """Another text than the run's own; it is read with the run's tokenizer."""
+    split: Literal["train", "validation", "test"] = "validation"
+    """Which part is scored, as a whole, in a fixed order."""
+    batch_size: int = 64
+    """Rows scored at a time; the result does not depend on it."""
+    weights: Literal["best", "last"] = "best"
+    trust_code: bool = False
+    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Evaluate, arguments, verb="evaluate", description="Score a run on held-out text.")
+    terminal = open_terminal(flags.json)
+    run = open_run(flags.run)
+    model = run.load_model(flags.weights, trust_code=flags.trust_code)
+    data = run.config.data if flags.data is None else dataclasses.replace(run.config.data, source=flags.data)
+    with Display(terminal) as display:
+        store = prepare(data, tokenizer=run.tokenizer(), on_event=display)
+    result = evaluate(model, store.split(flags.split), batch_size=flags.batch_size, lossless=store.lossless(flags.split))
+    terminal.say(f"{flags.run}: {flags.split} split of {data.source}, {result.targets:,} targets", style="bold")
+    bits = ("refused", "the tokenizer loses bytes") if result.bits_per_byte is None else (f"{result.bits_per_byte:.4f}", "")
+    rows = [
+        ("loss", f"{result.loss:.4f} nats per token", _interval(result)),
+        ("perplexity", f"{result.perplexity:.2f}", ""),
+        ("bits per byte", *bits),
+        ("accuracy", f"{result.accuracy:.2%}", f"top 5: {result.top5_accuracy:.2%}"),
+        ("macro F1", f"{result.macro_f1:.4f}", ""),
+    ]
+    terminal.table(["", "", ""], rows)
+    places = [(f"{first} to {last}", f"{loss:.4f}", f"{count:,}") for first, last, loss, count in result.loss_by_position]
+    terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
+    if run.path.is_dir() and flags.run != "builtin:reference":
+        folder = save_likelihood(result, run.path / "evaluations" / f"{flags.split}-{store.path.name}")
+        terminal.say(f"per-document losses: {folder}")
+    terminal.result({"run": flags.run, "split": flags.split, "source": data.source, **result.summary()})
+    return 0
+
+
+def _interval(result: Likelihood) -> str:
+    """How sure this run's figure is, in words."""
+    if not math.isfinite(result.loss):
+        return "the run diverged"
+    interval = result.interval()
+    units = "documents" if result.blocks is None else "blocks of 2 KiB"
+    return f"95% interval over {units} {interval.low:.4f} to {interval.high:.4f}"

@@ -1,0 +1,139 @@
+"""`inklings generate RUN [PROMPT]`: write text with a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.reference import open_run
+from inklings.cli.terminal import open_terminal
+from inklings.generation.generate import generate, stream
+from inklings.generation.sampling import SamplingConfig
+from inklings.generation.session import Session
+from inklings.models.contract import SequenceModel
+from inklings.text.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Flags of the verb."""
+
+    run: tyro.conf.Positional[str]
+    """A run's directory, or builtin:reference."""
+    prompt: tyro.conf.Positional[str] = ""
+    """What the text begins with; `-` reads it from stdin."""
+    max_new_tokens: int = 200
+    temperature: float = 0.8
+    """0 always takes the likeliest token."""
+    top_k: int | None = None
+    """Only the K likeliest tokens."""
+    top_p: float | None = None
+    """Only the likeliest tokens that together hold this probability."""
+    min_p: float | None = None
+    """Only tokens at least this share as likely as the likeliest."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that have occurred become less likely."""
+    stop: tuple[str, ...] = ()
+    """End the text before any of these strings."""
+    seed: int = 0
+    samples: int = 1
+    """How many texts; each depends on the seed and its number alone."""
+    across_documents: bool = False
+    """Go on after the end of a document instead of stopping there."""
+    interactive: bool = False
+    """Read prompts line by line; each goes on from what was written before."""
+    weights: Literal["best", "last"] = "best"
+    trust_code: bool = False
+    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Generate, arguments, verb="generate", description="Write text with a run.")
+    terminal = open_terminal(flags.json)
+    run = open_run(flags.run)
+    model, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
+    prompt = sys.stdin.read() if flags.prompt == "-" else flags.prompt
+    sampling = SamplingConfig(
+        temperature=flags.temperature,
+        top_k=flags.top_k,
+        top_p=flags.top_p,
+        min_p=flags.min_p,
+        repetition_penalty=flags.repetition_penalty,
+        seed=flags.seed,
+    )
+    if flags.interactive:
+        return _interact(model, tokenizer, sampling, flags)
+    _warn_unknown(tokenizer, prompt)
+    if flags.samples == 1 and not flags.json:
+        sys.stdout.write(prompt)
+        pieces = stream(
+            model,
+            tokenizer,
+            prompt,
+            max_new_tokens=flags.max_new_tokens,
+            sampling=sampling,
+            stop=flags.stop,
+            stop_at_boundary=not flags.across_documents,
+        )
+        for piece in pieces:
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return 0
+    results = generate(
+        model,
+        tokenizer,
+        prompt,
+        max_new_tokens=flags.max_new_tokens,
+        sampling=sampling,
+        samples=flags.samples,
+        stop=flags.stop,
+        stop_at_boundary=not flags.across_documents,
+    )
+    for number, result in enumerate(results, start=1):
+        terminal.say(f"--- sample {number}", style="dim")
+        terminal.say(prompt + result.text)
+    terminal.result({"prompt": prompt, "samples": [{"text": r.text, "tokens": len(r.tokens), "finished": r.finished} for r in results]})
+    return 0
+
+
+def _warn_unknown(tokenizer: Tokenizer, prompt: str) -> None:
+    """Say which characters of a prompt the tokenizer cannot keep (where its policy is to go on)."""
+    unknown = tokenizer.unknown_characters(prompt)
+    if unknown and tokenizer.unknown != "error":
+        what = "skipped" if tokenizer.unknown == "skip" else "replaced by the unknown token"
+        print(f"inklings: {what}, since the training text had none of them: {' '.join(unknown)}", file=sys.stderr)
+
+
+def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConfig, flags: Generate) -> int:
+    """Turn by turn until end of input (Ctrl-D) or Ctrl-C."""
+    session = Session(
+        model,
+        tokenizer,
+        sampling=sampling,
+        max_new_tokens=flags.max_new_tokens,
+        stop=flags.stop,
+        stop_at_boundary=not flags.across_documents,
+    )
+    print("Each line goes on from the text so far. An empty line only continues; /new begins anew; Ctrl-D ends.", file=sys.stderr)
+    while True:
+        try:
+            line = input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print(file=sys.stderr)
+            return 0
+        if line == "/new":
+            session.restart()
+            continue
+        _warn_unknown(tokenizer, line)
+        for piece in session.say(line):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")

@@ -1,0 +1,99 @@
+"""The command `inklings`: finds the verb, runs it, and turns errors into one clear message and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 an audit or a verdict that was asked to hold did not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import warnings
+from typing import TextIO
+
+from inklings.errors import InklingsError, unknown_name
+
+VERBS = {
+    "models": "the architectures there are, or the settings of one",
+    "corpora": "the texts that are known by name",
+    "runs": "the runs below a folder",
+    "doctor": "check this machine, or every file of a run",
+    "new": "write a template of an architecture of your own",
+    "prepare": "build the token store of a text and show what is in it",
+    "train": "train one generator",
+    "resume": "go on with a run that was stopped, or train it further",
+    "evaluate": "score a run on held-out text",
+    "generate": "write text with a run",
+    "compare": "train several generators under one budget and compare them",
+    "report": "write the HTML report of a comparison again",
+}
+"""Verb -> what it does. Each lives in the module of its name and is imported only when it is called."""
+
+EXAMPLES = """\
+examples:
+  inklings compare ngram gru.toml gpt --data my.txt --budget 1M-tokens --seeds 3 --out comparison
+  inklings train gpt --data my.txt --budget 3-min --run runs/mine
+  inklings generate runs/mine "Once upon" --temperature 0.8
+  inklings generate builtin:reference
+"""
+
+
+def help_text() -> str:
+    """What `inklings --help` prints."""
+    width = max(len(verb) for verb in VERBS)
+    verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
+    return (
+        "usage: inklings VERB ...\n\nA workbench for text generators.\n\nverbs:\n"
+        f"{verbs}\n\n{EXAMPLES}\n`inklings VERB --help` tells more; every verb takes --json.\n"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from inklings import __version__
+
+        print(f"inklings {__version__}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    try:
+        if verb not in VERBS:
+            from inklings.errors import ConfigError
+
+            raise ConfigError(f"{unknown_name('verb', verb, VERBS)} `inklings --help` lists them.")
+        module = importlib.import_module(f"inklings.cli.{verb}")
+        code: int = module.main(rest)
+        return code
+    except InklingsError as error:
+        return _fail(str(error), error.exit_code, as_json="--json" in rest)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept.", 1, as_json="--json" in rest)
+    except BrokenPipeError:
+        # the reader (`| head`) has gone: nothing to tell, and nothing may be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(message: str, code: int, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    print(f"inklings: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    """A warning of ours is a line; what other packages warn developers of is not for a user."""
+    if issubclass(category, UserWarning):
+        print(f"inklings: {message}", file=sys.stderr)
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    warnings.showwarning = _show_warning
+    sys.exit(main(sys.argv[1:]))

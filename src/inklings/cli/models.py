@@ -1,0 +1,50 @@
+"""`inklings models [NAME]`: the architectures there are, or the settings of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.models.registry import available, load_class, summary
+
+
+@dataclass(frozen=True)
+class Models:
+    """Flags of the verb."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """A registered name or FILE.py:CLASS; without it, all are listed."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Models, arguments, verb="models", description="The architectures there are, or the settings of one.")
+    terminal = open_terminal(flags.json)
+    if flags.name is not None:
+        _show_one(flags.name, terminal)
+        return 0
+    found = {name: summary(name) for name in available()}
+    terminal.table(["architecture", "what it is"], list(found.items()))
+    terminal.say("\n`inklings models NAME` shows its settings. Your own: inklings new my_model.py")
+    terminal.result({"models": found})
+    return 0
+
+
+def _show_one(name: str, terminal: Terminal) -> None:
+    from inklings.models.contract import model_fields
+
+    model_type = load_class(name)
+    fields = {
+        field.name: {"type": str(field.type), "default": None if field.default is dataclasses.MISSING else field.default}
+        for field in model_fields(model_type.Config).values()
+    }
+    terminal.say(f"{name}: {summary(name) if name in available() else (model_type.__doc__ or '').strip()}", style="bold")
+    terminal.table(["setting", "type", "default"], [(n, str(f["type"]), repr(f["default"])) for n, f in fields.items()])
+    terminal.say(f"\n`inklings train {name} --help` explains each.")
+    terminal.result({"name": name, "settings": fields, "traits": dataclasses.asdict(model_type.traits)})

@@ -1,0 +1,22 @@
+"""What `train` and `resume` say when they end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from inklings.cli.terminal import Terminal
+from inklings.training.train import TrainingResult
+
+
+def report_result(result: TrainingResult, terminal: Terminal) -> int:
+    """Print how the run ended and what to do next; an interrupted run leaves with 1."""
+    interrupted = result.stopped == "interrupted"
+    if interrupted:
+        terminal.say(f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume {result.run}", style="bold yellow")
+    else:
+        why = "stopped early: the validation loss no longer fell" if result.stopped == "patience" else "done"
+        best = f", best validation loss {result.best_validation_loss:.4f} nats per token" if result.best_validation_loss is not None else ""
+        terminal.say(f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold")
+        terminal.say(f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test")
+    terminal.result(dataclasses.asdict(result))
+    return 1 if interrupted else 0

@@ -1,0 +1,34 @@
+"""What `inklings train --dry-run` shows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from inklings.cli.progress import Display
+from inklings.cli.terminal import Terminal
+from inklings.config import RunConfig, to_mapping
+from inklings.lab.ranking import duration
+from inklings.training.plan import plan_run
+
+
+def show_plan(config: RunConfig, terminal: Terminal) -> int:
+    """Print the resolved plan and train nothing."""
+    with Display(terminal) as display:
+        plan = plan_run(config, on_event=display)
+    rows = [
+        ("architecture", plan.config.architecture, ""),
+        ("parameters", f"{plan.parameters:,}", f"vocabulary of {plan.vocab_size:,}"),
+        ("steps", f"{plan.steps:,}", ""),
+        ("tokens", f"{plan.tokens:,}", f"{plan.epochs:.2f} times the training part"),
+        ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),
+        ("memory", f"{plan.memory / 2**20:,.0f} MiB", "weights, gradients, optimiser and activations"),
+        ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
+    ]
+    terminal.table(["", "", ""], rows, right=(1,))
+    settings = to_mapping(plan.config)
+    terminal.table(["setting", "value"], [(f"model.{k}", str(v)) for k, v in settings["model"].items()])
+    terminal.table(["setting", "value"], [(f"training.{k}", str(v)) for k, v in settings["training"].items()])
+    for reason in plan.reasons:
+        terminal.say(reason, style="dim")
+    terminal.result({**dataclasses.asdict(plan), "config": settings})
+    return 0

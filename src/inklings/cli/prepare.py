@@ -1,0 +1,81 @@
+"""`inklings prepare SOURCE`: build the token store of a text and show what is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.progress import Display
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import DataConfig
+from inklings.text.inspect import describe
+from inklings.text.store import prepare
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Flags of the verb."""
+
+    source: tyro.conf.Positional[str]
+    """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
+    tokenizer: str | None = None
+    """byte, char, word:N, bpe:N, or a tokenizer.json."""
+    data: DataConfig = field(default_factory=DataConfig)
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Prepare, arguments, verb="prepare", description="Build the token store of a text and show what is in it.")
+    terminal = open_terminal(flags.json)
+    data = dataclasses.replace(flags.data, source=flags.source, tokenizer=flags.tokenizer or flags.data.tokenizer)
+    with Display(terminal) as display:
+        store = prepare(data, on_event=display)
+    description = describe(store)
+    _show(description, terminal)
+    terminal.result({"store": str(store.path), **description})
+    return 0
+
+
+def _show(description: dict[str, Any], terminal: Terminal) -> None:
+    tokenizer, split = description["tokenizer"], description["split"]
+    terminal.say(
+        f"{description['source']}: layout {description['layout']}, tokenizer {tokenizer['kind']} with {tokenizer['vocab_size']:,} tokens"
+        + ("" if tokenizer["lossless"] else " (loses bytes: no bits per byte)"),
+        style="bold",
+    )
+    columns = ["split", "documents", "tokens", "bytes", "tokens/byte", "shortest", "median", "longest", "also in train"]
+    rows = [_split_row(name, facts, (split["overlap"] or {}).get(name)) for name, facts in description["splits"].items()]
+    terminal.table(columns, rows, right=range(1, len(columns)))
+    shares = "/".join(f"{share:g}" for share in split["shares"]) if split.get("shares") else "as the source says"
+    terminal.say(f"split by {split['method']}, {shares}, seed {split.get('seed')}; lengths in tokens", style="dim")
+    most = "  ".join(f"{item['name']} {item['share']:.1%}" for item in description["most_frequent"])
+    terminal.say(f"\nmost frequent: {most}")
+    rare = description["rare"]
+    terminal.say(f"{rare['tokens']:,} tokens occur fewer than {rare['below']} times, {description['unused']:,} never")
+    terminal.say("\nfirst documents of the training part:")
+    for document in description["documents"]:
+        text = " ".join(document["text"].split())
+        terminal.say(f"  {text[:110]}{'...' if len(text) > 110 else ''}", style="dim")
+
+
+def _split_row(name: str, facts: dict[str, Any], overlap: float | None) -> tuple[str, ...]:
+    def number(value: float | int | None, form: str = ",.0f") -> str:
+        return "" if value is None else format(value, form)
+
+    return (
+        name,
+        number(facts["documents"]),
+        number(facts["tokens"]),
+        number(facts["bytes"]),
+        number(facts["tokens_per_byte"], ".3f"),
+        number(facts["shortest"]),
+        number(facts["median"]),
+        number(facts["longest"]),
+        "" if overlap is None else f"{overlap:.1%}",
+    )

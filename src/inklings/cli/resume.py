@@ -1,0 +1,37 @@
+"""`inklings resume RUN`: go on with a run that was stopped, or train it further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.outcome import report_result
+from inklings.cli.progress import Display
+from inklings.cli.terminal import open_terminal
+from inklings.training.train import resume
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Flags of the verb."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's directory."""
+    budget: str | None = None
+    """A new total budget, larger than the old one: more of the same."""
+    trust_code: bool = False
+    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Resume, arguments, verb="resume", description="Go on with a run that was stopped, or train it further.")
+    terminal = open_terminal(flags.json)
+    with Display(terminal) as display:
+        result = resume(flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code)
+    return report_result(result, terminal)

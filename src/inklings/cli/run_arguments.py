@@ -1,0 +1,108 @@
+"""A run's settings as flags. The fields of an architecture are flags too, so its class is looked up before they are parsed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from inklings.cli.arguments import parse
+from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping, load_run_config
+from inklings.errors import ConfigError
+from inklings.models.registry import load_class
+from inklings.training.arms import parse_arm
+
+
+@dataclass(frozen=True)
+class RunArguments:
+    """A run's settings as the command line gave them, with the verb's own flags."""
+
+    config: RunConfig
+    verb: Any
+    """The parsed dataclass of flags that belong to the verb alone."""
+
+
+def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
+    """Parse `ARM [flags]`: settings are defaults < `--config` < ARM < flags.
+
+    Raises:
+        ConfigError: no ARM and no `--config` was given.
+        InputError: the ARM or the file is wrong.
+    """
+    asks_help = any(argument in ("-h", "--help") for argument in arguments)
+    given = list(arguments)
+    arm = given.pop(0) if given and not given[0].startswith("-") else None
+    base = RunConfig()
+    if "--config" in given[:-1]:
+        base = load_run_config(Path(given[given.index("--config") + 1]))
+    elif arm is None and not asks_help:
+        raise ConfigError(
+            f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`. `inklings models` lists them."
+        )
+    if arm is not None:
+        chosen = parse_arm(arm, base=base)
+        if chosen.config is None:
+            raise ConfigError(
+                f"{arm} is a run that is already trained: go on with `inklings resume {arm}`, or fine-tune with `--from {arm}`."
+            )
+        base = chosen.config
+    whose = "" if arm else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"
+    parsed = parse(_run_type(base, verb_type), given, verb=f"{verb} {arm or 'ARM'}", description=description + whose)
+    return RunArguments(config=_merge(base, parsed), verb=parsed.verb)
+
+
+def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
+    """Parse a verb's flags and the settings that all its contestants share (text, budget, training)."""
+    parsed = parse(_settings_type(RunConfig(), verb_type, []), arguments, verb=verb, description=description)
+    return RunArguments(config=_merge(RunConfig(), parsed), verb=parsed.verb)
+
+
+def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
+    """A dataclass whose fields are the run's settings, those of its architecture included."""
+    model_type = load_class(base.architecture).Config
+    # the tokenizer decides these two: they get placeholders and no flag
+    placeholders = {"vocab_size": 2, "boundary_token": 0}
+    hidden = [(name, Annotated[int, tyro.conf.Suppress], dataclasses.field(default=value)) for name, value in placeholders.items()]
+    model_flags = dataclasses.make_dataclass("Model", hidden, bases=(model_type,), frozen=True, kw_only=True)
+    default: Any = from_mapping(model_flags, base.model, where=f"model {base.architecture}")
+    return _settings_type(base, verb_type, [("model", model_flags, dataclasses.field(default=default))])
+
+
+def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, Any, Any]]) -> type[Any]:
+    """A dataclass of the verb's own flags and of the settings, with what was said so far as defaults."""
+
+    def shortcut(name: str, help_text: str) -> Any:
+        return Annotated[str | None, tyro.conf.arg(name=name, help=help_text)]
+
+    return dataclasses.make_dataclass(
+        "Arguments",
+        [
+            ("verb", Annotated[verb_type, tyro.conf.arg(name="")]),
+            ("config", Annotated[Path | None, tyro.conf.arg(help="A run file (TOML) with settings; flags win over it.")], None),
+            ("source", shortcut("data", "The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."), None),
+            ("tokenizer", shortcut("tokenizer", "byte, char, word:N, bpe:N, or a tokenizer.json."), None),
+            ("budget", shortcut("budget", "2M-tokens, 500-steps, 3-min or 1e15-flops."), None),
+            *more,
+            ("data", DataConfig, dataclasses.field(default=base.data)),
+            ("training", TrainingConfig, dataclasses.field(default=base.training)),
+        ],
+        frozen=True,
+    )
+
+
+def _merge(base: RunConfig, parsed: Any) -> RunConfig:
+    """The settings with the flags merged in."""
+    data, training, model = parsed.data, parsed.training, base.model
+    if parsed.source is not None:
+        data = dataclasses.replace(data, source=parsed.source)
+    if parsed.tokenizer is not None:
+        data = dataclasses.replace(data, tokenizer=parsed.tokenizer)
+    if parsed.budget is not None:
+        training = dataclasses.replace(training, budget=parsed.budget)
+    if hasattr(parsed, "model"):
+        model = {name: value for name, value in dataclasses.asdict(parsed.model).items() if name not in ("vocab_size", "boundary_token")}
+    return dataclasses.replace(base, model=model, data=data, training=training)

@@ -1,0 +1,40 @@
+"""`inklings runs [DIR]`: the runs below a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.terminal import open_terminal
+from inklings.training.run_directory import RunSummary, list_runs
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Flags of the verb."""
+
+    directory: tyro.conf.Positional[Path] = Path("runs")
+    """The folder that is searched, subfolders included."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Runs, arguments, verb="runs", description="The runs below a folder.")
+    terminal = open_terminal(flags.json)
+    found = list_runs(flags.directory)
+    if found:
+        terminal.table(["run", "architecture", "text", "step", "validation loss", "state"], [_row(run) for run in found], right=(3, 4))
+    else:
+        terminal.say(f"no runs below {flags.directory}. `inklings train ARM --run DIR` makes one.")
+    terminal.result({"runs": [run.__dict__ for run in found]})
+    return 0
+
+
+def _row(run: RunSummary) -> tuple[str, ...]:
+    loss = "" if run.validation_loss is None else f"{run.validation_loss:.4f}"
+    return str(run.path), run.architecture, run.source, f"{run.step:,}", loss, run.state

@@ -1,0 +1,88 @@
+"""`inklings train ARM`: train one generator."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from inklings.cli.arguments import Json
+from inklings.cli.outcome import report_result
+from inklings.cli.plan import show_plan
+from inklings.cli.progress import Display
+from inklings.cli.run_arguments import parse_run
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import RunConfig
+from inklings.training.find_batch_size import find_batch_size
+from inklings.training.find_lr import find_lr
+from inklings.training.train import train
+
+
+@dataclass(frozen=True)
+class Train:
+    """Flags of the verb itself."""
+
+    run: Path | None = None
+    """Where the run is kept; by default runs/ and a name made of the architecture, the text and a number."""
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Begin with the weights and the tokenizer of this run (fine-tuning)."""
+    dry_run: bool = False
+    """Print the resolved plan (parameters, FLOPs, memory, expected time) and train nothing."""
+    find_lr: bool = False
+    """Try rising learning rates for a few hundred steps, print the curve and a suggestion, and train nothing."""
+    find_batch_size: bool = False
+    """Find the largest batch that fits into memory, and train nothing."""
+    trust_code: bool = False
+    """Allow the copy of an architecture file in the run given with --from to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    parsed = parse_run(arguments, Train, verb="train", description="Train one generator.")
+    flags: Train = parsed.verb
+    terminal = open_terminal(flags.json)
+    if flags.dry_run:
+        return show_plan(parsed.config, terminal)
+    if flags.find_lr:
+        return _find_lr(parsed.config, terminal)
+    if flags.find_batch_size:
+        return _find_batch_size(parsed.config, terminal)
+    run = flags.run or free_run(parsed.config)
+    terminal.say(f"training {parsed.config.architecture} on {parsed.config.data.source} for {parsed.config.training.budget} into {run}")
+    with Display(terminal) as display:
+        result = train(parsed.config, run, on_event=display, initial=flags.from_, trust_code=flags.trust_code)
+    return report_result(result, terminal)
+
+
+def free_run(config: RunConfig) -> Path:
+    """The first free name below runs/ for a run of this architecture on this text."""
+    architecture = Path(config.architecture.partition(":")[0]).stem
+    source = Path(config.data.source.partition("?")[0].replace(":", "-").rstrip("/")).stem or "stdin"
+    number = 1
+    while (path := Path("runs") / f"{architecture}-{source}-{number}").exists():
+        number += 1
+    return path
+
+
+def _find_lr(config: RunConfig, terminal: Terminal) -> int:
+    with Display(terminal) as display:
+        found = find_lr(config, on_event=display)
+    rows = [(f"{rate:.2e}", f"{loss:.4f}") for rate, loss in zip(found.learning_rates, found.losses, strict=True)]
+    terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
+    matrices = f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}" if found.matrix_suggestion is not None else ""
+    terminal.say(f"suggestion: --training.learning-rate {found.suggestion:.2g}{matrices}", style="bold")
+    terminal.result(dataclasses.asdict(found))
+    return 0
+
+
+def _find_batch_size(config: RunConfig, terminal: Terminal) -> int:
+    with Display(terminal) as display:
+        size = find_batch_size(config, on_event=display)
+    terminal.say(f"the largest batch that fits: --training.batch-size {size}", style="bold")
+    terminal.result({"batch_size": size})
+    return 0
