@@ -1,0 +1,112 @@
+"""What the contract is checked on: a small model of some architecture, and tokens to feed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inklings.models.contract import SequenceModel, State
+from inklings.models.registry import build
+
+BOUNDARY = 0
+
+
+class NotApplicableError(Exception):
+    """A property that this model, by its own traits, does not claim; the message says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An architecture, by a registered name or as FILE.py:CLASS, with fields that keep it tiny."""
+
+    architecture: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    vocab_size: int = 23  # a prime: no width happens to equal it
+
+    def __str__(self) -> str:
+        name = self.architecture.rpartition("/")[2]
+        return ":".join([name, ",".join(f"{key}={value}" for key, value in self.fields.items())]).rstrip(":")
+
+    def build(self, *, seed: int = 0, vocab_size: int | None = None) -> SequenceModel:
+        """A model with fresh weights, in training mode."""
+        torch.manual_seed(seed)
+        return build(self.architecture, self.fields, vocab_size=vocab_size or self.vocab_size, boundary_token=BOUNDARY)
+
+
+def is_counting(model: SequenceModel) -> bool:
+    return model.traits.objective == "counting"
+
+
+def require_gradient(model: SequenceModel) -> None:
+    """Skip what is about gradients for a model that learns without."""
+    if is_counting(model):
+        raise NotApplicableError("it learns by counting, not by gradient")
+
+
+def require_separate_rows(model: SequenceModel) -> None:
+    """Skip what cannot hold while rows of a training batch influence each other."""
+    if model.traits.batch_statistics:
+        raise NotApplicableError("rows of a training batch influence each other (batch statistics)")
+
+
+def chain(rng: np.random.Generator, length: int, vocab_size: int) -> np.ndarray:
+    """Tokens other than the boundary, each with three possible successors, so that contexts come back."""
+    tokens = np.empty(length, dtype=np.int64)
+    tokens[0] = rng.integers(1, vocab_size)
+    for index, choice in enumerate(rng.integers(0, 3, length - 1), start=1):
+        tokens[index] = (3 * tokens[index - 1] + choice) % (vocab_size - 1) + 1
+    return tokens
+
+
+def random_tokens(vocab_size: int, rows: int, length: int, seed: int = 0) -> Tensor:
+    """(rows, length) tokens without a boundary among them."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(np.stack([chain(rng, length, vocab_size) for _ in range(rows)]))
+
+
+def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tensor, Tensor]:
+    """The tokens with a boundary about every so many positions, at other places in each row, and where those are."""
+    starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
+    return tokens.masked_fill(starts, BOUNDARY), starts
+
+
+def counted_stream(vocab_size: int, documents: int = 60, seed: int = 1) -> np.ndarray:
+    """A training split as the token store holds it: each document opened by the boundary, one more at the end."""
+    rng = np.random.default_rng(seed)
+    parts = [np.concatenate([[BOUNDARY], chain(rng, int(rng.integers(3, 25)), vocab_size)]) for _ in range(documents)]
+    return np.concatenate([*parts, [BOUNDARY]]).astype(np.uint16)
+
+
+def prepared(subject: Subject, seed: int = 0) -> SequenceModel:
+    """A model in evaluation mode with nothing special about its weights.
+
+    They are moved off their first values, since a projection that begins at zero would hide what lies before it;
+    running statistics are filled; a counting model has counted.
+    """
+    model = subject.build(seed=seed)
+    if is_counting(model):
+        model.count(counted_stream(model.config.vocab_size))
+        return model.eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        for step in range(3):
+            model(random_tokens(model.config.vocab_size, 4, 2 * model.config.context_length, seed=step))
+    return model.eval()
+
+
+def cross_entropy(model: SequenceModel, tokens: Tensor, state: State | None = None) -> Tensor:
+    """Mean loss of predicting each token of (B, T + 1) from those before it, auxiliary losses included."""
+    output = model(tokens[:, :-1], state)
+    loss = nn.functional.cross_entropy(output.logits.flatten(0, 1), tokens[:, 1:].flatten())
+    return loss + sum(output.losses.values())
+
+
+def changed(tokens: Tensor, vocab_size: int) -> Tensor:
+    """The same shape with a different token, never the boundary, at every place."""
+    return tokens % (vocab_size - 1) + 1

@@ -1,0 +1,68 @@
+"""Every promise of the contract, on every registered architecture and on two that are files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inklings.cli import templates
+from inklings.models.registry import ARCHITECTURES
+
+from . import properties, run_properties
+from .subjects import NotApplicableError, Subject
+
+FILES = Path(__file__).parent / "fixtures"
+TEMPLATE = Path(templates.__path__[0]) / "architecture.py"
+
+SUBJECTS = [
+    Subject("ngram", {"order": 2}),
+    Subject("ngram", {"order": 4}),
+    Subject("mlp", {"n_embd": 6, "n_hidden": 20, "context_length": 4}),
+    Subject("mlp", {"n_embd": 8, "n_hidden": 32, "context_length": 8}),
+    Subject("recurrent", {"cell": "rnn", "n_layer": 1, "n_embd": 12, "n_hidden": 20, "context_length": 8}),
+    Subject("recurrent", {"cell": "gru", "n_layer": 2, "n_embd": 12, "n_hidden": 20, "context_length": 8}),
+    Subject("recurrent", {"cell": "lstm", "n_layer": 2, "n_embd": 16, "n_hidden": 16, "context_length": 8}),
+    Subject("tree_wavenet", {"norm": "batch", "execution": "convolution", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject("tree_wavenet", {"norm": "batch", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject("tree_wavenet", {"norm": "layer", "execution": "convolution", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject("tree_wavenet", {"norm": "layer", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 4}),
+    Subject("tree_wavenet", {"batchnorm_bug": True, "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject("gpt2", {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}),
+    Subject("gpt2", {"n_layer": 2, "n_head": 4, "n_embd": 16, "context_length": 5}),
+    Subject("gpt", {"feed_forward": "relu2", "n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 8}),
+    Subject("gpt", {"feed_forward": "swiglu", "n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 5, "tied_head": True}),
+    Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 16, "context_length": 5}),
+    Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 24, "context_length": 1}),
+    Subject(f"{TEMPLATE}:MyModel", {"n_embd": 16, "n_layer": 2, "context_length": 8}),
+    Subject(f"{TEMPLATE}:MyModel", {"n_embd": 24, "n_layer": 1, "context_length": 4}),
+]
+
+Check = Callable[[Subject], None]
+CHECKS: list[Check] = [check for name, check in vars(properties).items() if name.startswith("check_")]
+RUN_CHECKS: list[Check] = [check for name, check in vars(run_properties).items() if name.startswith("check_")]
+
+
+def name_of(check: Check) -> str:
+    return check.__name__.removeprefix("check_")
+
+
+def test_every_registered_architecture_is_a_subject_twice() -> None:
+    tried = [subject.architecture for subject in SUBJECTS]
+    assert all(tried.count(name) >= 2 for name in ARCHITECTURES)
+
+
+@pytest.mark.parametrize("check", [*CHECKS, *RUN_CHECKS], ids=name_of)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_contract(subject: Subject, check: Check) -> None:
+    try:
+        check(subject)
+    except NotApplicableError as reason:
+        pytest.skip(f"not applicable: {reason}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subject", SUBJECTS, ids=str)
+def test_streaming_over_many_splits(subject: Subject) -> None:
+    properties.check_streaming(subject, cases=60, seed=1)
