@@ -1,0 +1,172 @@
+"""Every verb does its work, prints for people on stderr and one JSON document on stdout when asked, and loses nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import inklings
+from inklings.cli.main import VERBS, help_text, main
+
+TINY = ["--training.threads", "1", "--training.samples", "1", "--training.evaluations", "1", "--training.precision", "float32"]
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run a verb with --json and return its document."""
+    monkeypatch.chdir(tmp_path)
+    Path("words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
+
+    def run(*arguments: str, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*arguments, "--json"]) == code
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
+
+    return run
+
+
+@pytest.fixture
+def run(ask: Ask) -> str:
+    """A small finished run."""
+    ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--budget", "3-steps", "--run", "run", *TINY)
+    return "run"
+
+
+def test_help_names_every_verb_and_every_verb_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in VERBS:
+        assert f"  {verb} " in help_text()
+        with pytest.raises(SystemExit) as leaving:
+            main([verb, "--help"])
+        assert leaving.value.code == 0
+        assert "--json" in capsys.readouterr().out
+
+
+def test_prepare_shows_what_is_in_the_text(ask: Ask) -> None:
+    shown = ask("prepare", "words.txt")
+    assert sum(split["documents"] for split in shown["splits"].values()) == 200
+    assert shown["layout"] == "lines"
+    assert Path(shown["store"]).is_dir()
+
+
+def test_train_resume_evaluate_and_list(ask: Ask, run: str) -> None:
+    more = ask("resume", run, "--budget", "5-steps")
+    assert (more["steps"], more["stopped"]) == (5, "budget")
+    scored = ask("evaluate", run, "--split", "test")
+    assert 0 < scored["loss"] < 4
+    assert list(Path(run, "evaluations").iterdir())
+    listed = ask("runs", ".")["runs"]
+    assert [found["step"] for found in listed] == [5]
+    assert ask("doctor", run)["problems"] == []
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:
+    Path("mine.toml").write_text('architecture = "mlp"\n[model]\nn_hidden = 5\nn_embd = 3\n[training]\nbatch_size = 7\n')
+    plan = ask(
+        "train", "mine.toml", "--data", "words.txt", "--model.n-embd", "4", "--training.batch-size", "6", "--budget", "2-steps", "--dry-run"
+    )
+    assert (plan["config"]["model"]["n_hidden"], plan["config"]["model"]["n_embd"]) == (5, 4)
+    assert plan["config"]["training"]["batch_size"] == 6
+    assert plan["tokens"] == 2 * 6 * 64
+    assert plan["parameters"] > 0
+    assert plan["memory"] > 16 * plan["parameters"] - 1
+    assert not Path("runs").exists()
+    same = ask("train", "--config", "mine.toml", "--data", "words.txt", "--budget", "2-steps", "--dry-run")
+    assert same["config"]["training"]["batch_size"] == 7
+
+
+def test_the_finders_find(ask: Ask) -> None:
+    found = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-lr", *TINY)
+    assert found["suggestion"] > 0
+    assert ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-batch-size", *TINY)["batch_size"] >= 1
+    assert not Path("runs").exists()
+
+
+def test_a_run_gets_a_name_of_its_own(ask: Ask) -> None:
+    first = ask("train", "mlp:n_hidden=4", "--data", "words.txt", "--budget", "1-steps", *TINY)
+    second = ask("train", "mlp:n_hidden=4", "--data", "words.txt", "--budget", "1-steps", *TINY)
+    assert first["run"] != second["run"]
+
+
+def test_fine_tuning_begins_where_the_other_run_ended(ask: Ask, run: str) -> None:
+    tuned = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--from", run, "--budget", "1-steps", "--run", "tuned", *TINY)
+    fresh = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--budget", "1-steps", "--run", "fresh", *TINY)
+    assert tuned["best_validation_loss"] < fresh["best_validation_loss"]
+
+
+def test_samples_depend_on_the_seed_and_their_number_alone(ask: Ask, run: str) -> None:
+    three = ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9")["samples"]
+    two = ask("generate", run, "wo", "--samples", "2", "--max-new-tokens", "9")["samples"]
+    assert three[:2] == two
+    assert three != ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9", "--seed", "1")["samples"]
+
+
+def test_interactive_turns_go_on_from_the_text_so_far(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("word\n\n/new\nword\n"))
+    capsys.readouterr()
+    assert main(["generate", run, "--interactive", "--max-new-tokens", "5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+def test_a_comparison_is_a_table_a_verdict_and_a_report(ask: Ask) -> None:
+    asked = [
+        "compare",
+        "ngram:order=2",
+        "mlp:n_hidden=8",
+        "--data",
+        "words.txt",
+        "--budget",
+        "3-steps",
+        "--seeds",
+        "2",
+        "--out",
+        "c",
+        *TINY,
+    ]
+    made = ask(*asked, "--workers", "1")
+    assert made["status"] == "complete"
+    assert [len(arm["runs"]) for arm in made["arms"]] == [1, 2]
+    assert made["verdict"]["headline"]
+    page = Path(made["report"]).read_text(encoding="utf-8")
+    assert "mlp" in page
+    Path(made["report"]).unlink()
+    assert Path(ask("report", "c")["report"]).is_file()
+
+
+def test_lists(ask: Ask) -> None:
+    assert set(ask("models")["models"]) >= {"ngram", "mlp", "recurrent", "tree_wavenet", "gpt2", "gpt"}
+    assert "n_layer" in ask("models", "gpt")["settings"]
+    assert "builtin:python-docs" in ask("corpora")["corpora"]
+    assert ask("doctor")["torch"]
+
+
+def test_the_reference_run_is_small_whole_and_as_good_as_it_says(ask: Ask) -> None:
+    folder = Path(inklings.__file__).parent / "reference"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
+    assert ask("doctor", "builtin:reference")["problems"] == []
+    said = float((folder / "README.md").read_text().rpartition("loss ")[2].split()[0])
+    assert abs(ask("evaluate", "builtin:reference")["loss"] - said) < 1e-3
+    assert ask("generate", "builtin:reference", "GREEK")["samples"][0]["text"]
+    assert not (folder / "evaluations").exists()
+
+
+def test_code_from_another_machine_is_run_only_on_request(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
+    ask("new", "own.py")
+    sizes = "own.py:MyModel:n_layer=1,n_embd=8"
+    ask("train", sizes, "--data", "words.txt", "--budget", "2-steps", "--run", "own", *TINY)
+    ask("generate", "own", "--max-new-tokens", "2")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody-elses"))
+    assert "--trust-code" in ask("generate", "own", code=2)["error"]
+    assert "--trust-code" in ask("resume", "own", "--budget", "3-steps", code=2)["error"]
+    ask("generate", "own", "--max-new-tokens", "2", "--trust-code")
+    assert ask("resume", "own", "--budget", "3-steps", "--trust-code")["steps"] == 3

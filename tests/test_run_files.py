@@ -1,0 +1,49 @@
+"""Every run file in configs/ runs: at tiny size, on a few lines of text."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from inklings.config import load_run_config
+from inklings.training.train import train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_hidden": 8}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_run_file_runs(path: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"line {number} of a text, {number * 37 % 101}\n" for number in range(300)))
+    config = load_run_config(path)
+    tokenizer = "bpe:300" if config.data.tokenizer.startswith("bpe") else config.data.tokenizer
+    model = {name: SMALL.get(name, value) for name, value in config.model.items()}
+    if model.get("context_length", 0) > 64:
+        model["context_length"] = 64
+    config = dataclasses.replace(
+        config,
+        model=model,
+        data=dataclasses.replace(config.data, source=str(text), tokenizer=tokenizer),
+        training=dataclasses.replace(
+            config.training,
+            budget="4-steps",
+            batch_size=2 * config.training.accumulate if config.training.accumulate == 1 else 4,
+            accumulate=min(config.training.accumulate, 2),
+            evaluations=1,
+            samples=1,
+            threads=1,
+            precision="float32",
+            compile="off",
+        ),
+    )
+    result = train(config, tmp_path / "run")
+    assert result.stopped == "budget"
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_run_file_says_what_it_is(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
