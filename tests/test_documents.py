@@ -1,0 +1,73 @@
+"""The documents keep their word: their console blocks run, at a tiny budget; links lead somewhere; JSON and Markdown are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from inklings.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TINY = [
+    (re.compile(r"--budget \S+"), "--budget 3-steps"),
+    (re.compile(r"--seeds \d+"), "--seeds 2"),
+    (re.compile(r"--max-new-tokens \d+"), "--max-new-tokens 4"),
+]
+
+
+def commands(document: Path) -> list[str]:
+    """The lines after a `$ ` in the document's console blocks, in order."""
+    text = document.read_text(encoding="utf-8")
+    return [line[2:] for block in BLOCK.findall(text) for line in block.splitlines() if line.startswith("$ ")]
+
+
+def shrink(command: str) -> str:
+    """The same command with a tiny budget, so that a document's whole story takes seconds."""
+    for pattern, small in TINY:
+        command = pattern.sub(small, command)
+    return command
+
+
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if commands(d)], ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_of_a_document_run(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    budget = 3
+    for command in commands(document):
+        small = shrink(command)
+        if small.startswith("inklings resume"):
+            budget += 3  # "more of the same" must be more
+            small = small.replace("--budget 3-steps", f"--budget {budget}-steps")
+        if small.startswith("inklings "):
+            try:
+                code = main(shlex.split(small)[1:])
+            except SystemExit as leaving:
+                code = int(leaving.code or 0)
+        else:
+            code = subprocess.run(["bash", "-c", small], env=os.environ, check=False).returncode
+        assert code == 0, f"{command}\n{capsys.readouterr()}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere_and_fences_are_closed(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert text.count("\n```") % 2 == 0 or text.startswith("```"), "an open code fence"
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_json_files_are_json() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.json"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    for name in listed:
+        json.loads((ROOT / name).read_text(encoding="utf-8"))
