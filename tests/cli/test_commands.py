@@ -170,3 +170,29 @@ def test_code_from_another_machine_is_run_only_on_request(ask: Ask, tmp_path: Pa
     assert "--trust-code" in ask("resume", "own", "--budget", "3-steps", code=2)["error"]
     ask("generate", "own", "--max-new-tokens", "2", "--trust-code")
     assert ask("resume", "own", "--budget", "3-steps", "--trust-code")["steps"] == 3
+
+
+def test_a_comparison_takes_text_and_budget_from_its_files_unless_told(ask: Ask) -> None:
+    Path("other.txt").write_text("\n".join(f"quite another line {number}" for number in range(200)))
+    settings = '[data]\nsource = "other.txt"\n[training]\nbudget = "2-steps"\n'
+    Path("mine.toml").write_text(f'architecture = "mlp"\n{settings}')
+    terms = ["--seeds", "1", "--workers", "1", *TINY]
+    made = ask("compare", "ngram:order=2", "mine.toml", "--out", "c", *terms)
+    assert (made["plan"]["data"]["source"], made["plan"]["budget"]) == ("other.txt", "2-steps")
+    told = ask("compare", "ngram:order=2", "mine.toml", "--data", "words.txt", "--budget", "1-steps", "--out", "d", *terms)
+    assert (told["plan"]["data"]["source"], told["plan"]["budget"]) == ("words.txt", "1-steps")
+    based = ask("compare", "ngram:order=2", "mlp", "--config", "mine.toml", "--out", "e", *terms)
+    assert (based["plan"]["data"]["source"], based["plan"]["budget"]) == ("other.txt", "2-steps")
+    Path("theirs.toml").write_text('architecture = "mlp"\n[data]\nsource = "words.txt"\n')
+    assert "--data" in ask("compare", "mine.toml", "theirs.toml", "--out", "f", *terms, code=2)["error"]
+    assert not Path("f").exists()
+
+
+def test_a_plan_of_fine_tuning_looks_at_the_run_that_it_begins_from(ask: Ask, run: str) -> None:
+    arguments = ("train", "mlp:n_hidden=4", "--data", "words.txt", "--from", run, "--budget", "1-steps", *TINY)
+    assert "n_hidden" in ask(*arguments, "--dry-run", code=2)["error"]
+    assert "n_hidden" in ask(*arguments, "--find-lr", code=2)["error"]
+
+
+def test_an_interactive_session_has_no_document(ask: Ask, run: str) -> None:
+    assert "--interactive" in ask("generate", run, "--interactive", code=2)["error"]

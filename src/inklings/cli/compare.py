@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import tyro
 
@@ -21,6 +22,8 @@ from inklings.lab.ranking import render_table, sample_texts
 from inklings.lab.report import write_report
 from inklings.training.arms import parse_arm
 
+T = TypeVar("T")
+
 SAMPLE_WIDTH = 110
 """Characters of a sample that are printed; the report has all."""
 
@@ -30,7 +33,8 @@ class Compare:
     """Flags of the verb itself."""
 
     arms: tyro.conf.Positional[tuple[str, ...]]
-    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, or an existing RUN."""
+    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, or an existing RUN. What an arm says of its own training
+    wins over the flags; text and budget are the same for all."""
     out: Path = Path("comparison")
     """Where the runs, the results and the report go; the same command goes on where it was stopped."""
     seeds: int = 3
@@ -53,13 +57,16 @@ def main(arguments: Sequence[str]) -> int:
     settings = parsed.config
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
     names = ", ".join(arm.label for arm in arms)
-    terminal.say(f"comparing {names} on {settings.data.source}: {settings.training.budget} each, {seed_count}")
+    data = settings.data if parsed.says_text else _agreed("text", "--data", settings.data, [a.config.data for a in arms if a.config])
+    budgets = [arm.config.training.budget for arm in arms if arm.config]
+    budget = settings.training.budget if parsed.says_budget else _agreed("budget", "--budget", settings.training.budget, budgets)
+    terminal.say(f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else ""))
     command = shlex.join(["inklings", "compare", *arguments])
     with Display(terminal, quiet_runs=True) as display:
         comparison = compare(
             arms,
-            data=settings.data,
-            budget=settings.training.budget,
+            data=data,
+            budget=budget,
             seeds=seeds,
             out=flags.out,
             workers=flags.workers,
@@ -83,3 +90,15 @@ def main(arguments: Sequence[str]) -> int:
     terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
     terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
+
+
+def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:
+    """What the arms' own files say, where the command line does not; None if there are only existing runs.
+
+    Raises:
+        ConfigError: the files disagree, so a comparison would silently overrule one of them.
+    """
+    named = {value for value in of_arms if value != default}
+    if len(named) > 1:
+        raise ConfigError(f"the arms name different settings of the {what}, and a comparison has one for all: say which with {flag}.")
+    return next(iter(named), default) if of_arms else None

@@ -12,6 +12,7 @@ import tyro
 from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
+from inklings.errors import ConfigError
 from inklings.generation.generate import generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
         seed=flags.seed,
     )
     if flags.interactive:
+        if flags.json:
+            raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
         return _interact(model, tokenizer, sampling, flags)
     _warn_unknown(tokenizer, prompt)
     if flags.samples == 1 and not flags.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from inklings.cli.progress import Display
 from inklings.cli.terminal import Terminal
@@ -11,10 +12,10 @@ from inklings.lab.ranking import duration
 from inklings.training.plan import plan_run
 
 
-def show_plan(config: RunConfig, terminal: Terminal) -> int:
+def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> int:
     """Print the resolved plan and train nothing."""
     with Display(terminal) as display:
-        plan = plan_run(config, on_event=display)
+        plan = plan_run(config, initial=initial, on_event=display)
     rows = [
         ("architecture", plan.config.architecture, ""),
         ("parameters", f"{plan.parameters:,}", f"vocabulary of {plan.vocab_size:,}"),

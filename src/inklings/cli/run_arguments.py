@@ -24,6 +24,10 @@ class RunArguments:
     config: RunConfig
     verb: Any
     """The parsed dataclass of flags that belong to the verb alone."""
+    says_text: bool
+    """Whether `--data` was given."""
+    says_budget: bool
+    """Whether `--budget` was given."""
 
 
 def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
@@ -36,10 +40,8 @@ def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, desc
     asks_help = any(argument in ("-h", "--help") for argument in arguments)
     given = list(arguments)
     arm = given.pop(0) if given and not given[0].startswith("-") else None
-    base = RunConfig()
-    if "--config" in given[:-1]:
-        base = load_run_config(Path(given[given.index("--config") + 1]))
-    elif arm is None and not asks_help:
+    base = _base(given)
+    if arm is None and not asks_help and not any(argument.partition("=")[0] == "--config" for argument in given):
         raise ConfigError(
             f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`. `inklings models` lists them."
         )
@@ -52,13 +54,26 @@ def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, desc
         base = chosen.config
     whose = "" if arm else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"
     parsed = parse(_run_type(base, verb_type), given, verb=f"{verb} {arm or 'ARM'}", description=description + whose)
-    return RunArguments(config=_merge(base, parsed), verb=parsed.verb)
+    return _merge(base, parsed)
 
 
 def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
-    """Parse a verb's flags and the settings that all its contestants share (text, budget, training)."""
-    parsed = parse(_settings_type(RunConfig(), verb_type, []), arguments, verb=verb, description=description)
-    return RunArguments(config=_merge(RunConfig(), parsed), verb=parsed.verb)
+    """Parse a verb's flags and the settings that its contestants begin from: defaults < `--config` < flags.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+    base = _base(arguments)
+    return _merge(base, parse(_settings_type(base, verb_type, []), arguments, verb=verb, description=description))
+
+
+def _base(arguments: Sequence[str]) -> RunConfig:
+    """The settings of the file given with `--config`, or the defaults; tyro needs them before it parses."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config" and (equals or place + 1 < len(arguments)):
+            return load_run_config(Path(value if equals else arguments[place + 1]))
+    return RunConfig()
 
 
 def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
@@ -94,7 +109,7 @@ def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, 
     )
 
 
-def _merge(base: RunConfig, parsed: Any) -> RunConfig:
+def _merge(base: RunConfig, parsed: Any) -> RunArguments:
     """The settings with the flags merged in."""
     data, training, model = parsed.data, parsed.training, base.model
     if parsed.source is not None:
@@ -105,4 +120,5 @@ def _merge(base: RunConfig, parsed: Any) -> RunConfig:
         training = dataclasses.replace(training, budget=parsed.budget)
     if hasattr(parsed, "model"):
         model = {name: value for name, value in dataclasses.asdict(parsed.model).items() if name not in ("vocab_size", "boundary_token")}
-    return dataclasses.replace(base, model=model, data=data, training=training)
+    config = dataclasses.replace(base, model=model, data=data, training=training)
+    return RunArguments(config=config, verb=parsed.verb, says_text=parsed.source is not None, says_budget=parsed.budget is not None)

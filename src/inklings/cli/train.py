@@ -47,9 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     flags: Train = parsed.verb
     terminal = open_terminal(flags.json)
     if flags.dry_run:
-        return show_plan(parsed.config, terminal)
+        return show_plan(parsed.config, terminal, initial=flags.from_)
     if flags.find_lr:
-        return _find_lr(parsed.config, terminal)
+        return _find_lr(parsed.config, terminal, initial=flags.from_)
     if flags.find_batch_size:
         return _find_batch_size(parsed.config, terminal)
     run = flags.run or free_run(parsed.config)
@@ -69,9 +69,9 @@ def free_run(config: RunConfig) -> Path:
     return path
 
 
-def _find_lr(config: RunConfig, terminal: Terminal) -> int:
+def _find_lr(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> int:
     with Display(terminal) as display:
-        found = find_lr(config, on_event=display)
+        found = find_lr(config, initial=initial, on_event=display)
     rows = [(f"{rate:.2e}", f"{loss:.4f}") for rate, loss in zip(found.learning_rates, found.losses, strict=True)]
     terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
     matrices = f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}" if found.matrix_suggestion is not None else ""

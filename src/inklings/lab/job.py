@@ -22,6 +22,7 @@ from inklings.lab.records import RunRecord, write_record
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.text.store import TokenStore
 from inklings.text.tokenizers import Tokenizer
+from inklings.training.checkpoints import WEIGHTS
 from inklings.training.metrics import Event
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
@@ -137,7 +138,7 @@ def write_samples(model: SequenceModel, tokenizer: Tokenizer, *, layout: str) ->
 
 def weights_hash(run: Path) -> str | None:
     """SHA-256 of a run's best weights; None where there are none yet."""
-    path = run / "model.safetensors"
+    path = run / WEIGHTS
     return file_sha256(path) if path.is_file() else None
 
 
