@@ -90,7 +90,7 @@ def test_a_long_piece_costs_two_windows_per_token() -> None:
 
 
 def test_the_cache_is_written_in_place_without_gradients_and_only_then() -> None:
-    new = torch.randn(2, 1, HEADS, SIZE)
+    new = torch.randn(2, HEADS, 1, SIZE)
     piece = place(1, 4, past=torch.tensor([1, 2]), device=new.device)
     for gradient in (False, True):
         (cache,) = empty_caches(1, 2, 4, HEADS, SIZE, like=new)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -50,3 +53,19 @@ def test_nothing_happens_in_evaluation() -> None:
     layer, x = Dropout(0.5), torch.randn(100)
     assert not torch.equal(layer(x), x)
     assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.slow
+def test_the_mask_is_the_same_in_compiled_code() -> None:
+    """In a process of its own: a compiler cannot see through the checks of shapes that the tests put around every function."""
+    code = """
+import torch
+from inklings.layers.dropout import dropout
+x = torch.randn(6, 10)
+compiled = torch.compile(lambda x: dropout(x, 0.3), backend="aot_eager", fullgraph=True)
+torch.manual_seed(5)
+expected = dropout(x, 0.3)
+torch.manual_seed(5)
+torch.testing.assert_close(compiled(x), expected)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -55,7 +55,7 @@ def score(model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int
         # Rows that fit into one chunk need nothing carried: a fresh parallel pass gives the same logits, faster.
         state = None
         if longest > _chunk(len(rows), vocab_size):
-            with inference(model):
+            with inference(model.modules()):
                 state = model.initial_state(len(rows))
         while begin < longest:
             n_alive = int((rows.lengths > begin).sum())
@@ -74,7 +74,7 @@ def score(model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int
                 )
             index, inputs, targets = places[:, :-1], tokens[:, :-1], tokens[:, 1:]
             scored = (index >= rows.scored[:, None]) & (index < rows.end[:, None])
-            with inference(model):
+            with inference(model.modules()):
                 output = model(torch.from_numpy(inputs).to(model.device), state)
                 nats, rank, prediction = _judge(output.logits, torch.from_numpy(targets).to(model.device))
             state = output.state

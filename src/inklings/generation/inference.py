@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
 
 
 @contextlib.contextmanager
-def inference(model: nn.Module) -> Iterator[None]:
-    """Turn off gradients, dropout and batch statistics within the block; afterwards every module is in the mode it was in.
+def inference(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Turn off gradients, dropout and batch statistics within the block; afterwards each of `modules` is in the mode it was in.
+
+    Give `model.modules()`; whoever enters often keeps the list, for walking through a model takes longer than a small step.
 
     `torch.no_grad` rather than `torch.inference_mode`: what a model caches inside may later take part in training.
     """
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in modules if module.training]
     for module in training:
         module.training = False
     try:

@@ -28,6 +28,7 @@ class Reader:
     def __init__(self, model: SequenceModel, *, use_cache: bool = True) -> None:
         self.model = model
         self.use_cache = use_cache
+        self._modules = tuple(model.modules())
         self._state: State | None = None
         self._count = 0
 
@@ -37,14 +38,14 @@ class Reader:
         A call that is interrupted, by Ctrl-C say, leaves no state behind: the next one reads everything again.
         """
         if not self.use_cache:
-            with inference(self.model):
+            with inference(self._modules):
                 return self._forward(histories, 0, len(histories[0]), None)[0]
         state, self._state = self._state, None
         end = len(histories[0])
         if state is None or self._count >= end:
             state, self._count = self.model.initial_state(len(histories)), 0
         piece = max(1, min(PIECE, LOGITS // (len(histories) * self.model.config.vocab_size)))
-        with inference(self.model):
+        with inference(self._modules):
             for begin in range(self._count, end, piece):
                 logits, state = self._forward(histories, begin, min(begin + piece, end), state)
         self._state, self._count = state, end

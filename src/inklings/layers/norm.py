@@ -16,19 +16,14 @@ from torch.autograd.function import once_differentiable
 EPSILON = 1e-6
 
 
-def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The normed vectors, in float32 at least, and what each was multiplied with: three passes at most over the data."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half the digits are not enough for a sum of squares
-    scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(EPSILON).rsqrt_()
-    return wide * scale, scale
-
-
 class _RMSNorm(torch.autograd.Function):
     """With a backward written out; on a CPU autograd's own composition takes up to twice the time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y, scale = _scaled(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half the digits are not enough for a sum of squares
+        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(EPSILON).rsqrt_()
+        y: Tensor = wide * scale
         ctx.save_for_backward(y, scale)
         return y.to(x.dtype)
 
@@ -44,9 +39,7 @@ class _RMSNorm(torch.autograd.Function):
 
 def rms_norm(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Scale the last dimension to a root mean square of one."""
-    if not x.is_cpu or torch.compiler.is_compiling():
+    if not (x.is_cpu and x.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling():
         return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
-    if not (x.requires_grad and torch.is_grad_enabled()):
-        return _scaled(x)[0].to(x.dtype)
     normed: Tensor = _RMSNorm.apply(x)  # type: ignore[no-untyped-call]
     return normed

@@ -16,13 +16,23 @@ from torch import Tensor, nn
 
 # Coefficients of the quintic iteration (Jordan 2024): steepest at zero, singular values end near 1, within about 0.3.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-_ITERATIONS = 5
+_ITERATIONS = 4
+"""Five are usual after a division by the Frobenius norm; the closer bound on the largest singular value below makes up for one."""
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Float[Tensor, "N R C"]:
-    """Each matrix with its singular values brought close to 1, by Newton-Schulz iterations in `dtype`; R <= C is cheapest."""
+    """Each matrix with its singular values brought close to 1, by Newton-Schulz iterations in `dtype`; R <= C is cheapest.
+
+    The first iteration has the square of the Gram matrix at hand. The fourth root of its norm is the 8-norm of the singular values,
+    no less than the largest of them and up to R^(3/8) times closer to it than the Frobenius norm is: so the values start larger.
+    """
     x: Tensor = (matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).to(dtype)
-    for _ in range(_ITERATIONS):
+    gram = x @ x.mT
+    square = gram @ gram
+    scale = square.float().norm(dim=(-2, -1), keepdim=True).clamp(min=1e-12) ** -0.25
+    x = (scale * x).to(dtype)
+    x = torch.baddbmm(x, (_B * scale**2 * gram + _C * scale**4 * square).to(dtype), x, beta=_A)
+    for _ in range(_ITERATIONS - 1):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
     return x
