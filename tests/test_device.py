@@ -8,7 +8,7 @@ import torch
 
 from inklings import device
 from inklings.config import TrainingConfig
-from inklings.device import Runtime, autocast, choose_runtime, environment, memory_bytes, threads_of
+from inklings.device import Measured, Runtime, autocast, choose_runtime, environment, memory_bytes, threads_of
 from inklings.errors import ConfigError, InklingsError
 
 
@@ -18,14 +18,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
-    monkeypatch.setattr(device, "_bfloat16_is_fast", lambda device: True)
+    monkeypatch.setattr(device, "bfloat16_is_fast", lambda device: True)
 
 
-def probe(**seconds: float):  # type: ignore[no-untyped-def]
-    """A probe of a model that takes these seconds: keys are t1, t4, t16 and bfloat16 (a factor)."""
+def probe(loss_in_bfloat16: float = 2.01, **seconds: float):  # type: ignore[no-untyped-def]
+    """A probe of a model that takes these seconds: keys are t1, t4, t16, and bfloat16 and compiled (factors)."""
 
-    def measure(runtime: Runtime) -> float:
-        return seconds[f"t{runtime.threads}"] * (seconds["bfloat16"] if runtime.precision == "bfloat16" else 1)
+    def measure(runtime: Runtime) -> Measured:
+        taken = seconds[f"t{runtime.threads}"]
+        low = runtime.precision == "bfloat16"
+        taken *= (seconds["bfloat16"] if low else 1) * (seconds["compiled"] if runtime.compile else 1)
+        return Measured(taken, loss_in_bfloat16 if low else 2.0)
 
     return measure
 
@@ -37,17 +40,40 @@ def probe(**seconds: float):  # type: ignore[no-untyped-def]
         ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5}, 16, "bfloat16"),
         ({"t1": 1.0, "t4": 0.95, "t16": 3.0, "bfloat16": 0.9}, 1, "float32"),
         ({"t1": 1.0, "t4": 0.3, "t16": 0.29, "bfloat16": 2.0}, 4, "float32"),
+        ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": 2.1}, 16, "float32"),
+        ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": float("nan")}, 16, "float32"),
     ],
 )
 def test_the_fastest_is_chosen_if_it_is_clearly_faster(seconds: dict[str, float], threads: int, precision: str) -> None:
     runtime = choose_runtime(TrainingConfig(), probe(**seconds), seconds=0.001)
     assert (runtime.threads, runtime.precision, runtime.device, runtime.compile) == (threads, precision, "cpu", False)
-    assert sum("measured a step at" in reason for reason in runtime.reasons) == 2
+    assert sum("measured a step at" in reason for reason in runtime.reasons) == 1
+    assert any("the loss with bfloat16" in reason for reason in runtime.reasons) is ("loss_in_bfloat16" in seconds)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(("compiled", "steps", "taken"), [(0.5, 10, True), (0.5, 0, False), (1.1, 10, False)])
+def test_compilation_is_taken_if_it_saves_more_than_it_takes(compiled: float, steps: int, taken: bool) -> None:
+    measure = probe(t1=1.0, t4=1.0, t16=1.0, bfloat16=1.0, compiled=compiled)
+    runtime = choose_runtime(TrainingConfig(), measure, seconds=0.001, steps=steps)
+    assert runtime.compile is taken
+
+
+@pytest.mark.usefixtures("machine")
+def test_compilation_that_fails_is_no_error_where_it_was_not_asked_for() -> None:
+    def broken(runtime: Runtime) -> Measured:
+        if runtime.compile:
+            raise RuntimeError("no compiler")
+        return Measured(1.0, 2.0)
+
+    runtime = choose_runtime(TrainingConfig(), broken, seconds=0.001, steps=10)
+    assert not runtime.compile
+    assert any("it fails here (RuntimeError: no compiler)" in reason for reason in runtime.reasons)
 
 
 @pytest.mark.usefixtures("machine")
 def test_what_was_asked_for_is_taken_unmeasured() -> None:
-    def never(runtime: Runtime) -> float:
+    def never(runtime: Runtime) -> Measured:
         raise AssertionError("measured, though nothing was open")
 
     training = TrainingConfig(threads=3, precision="bfloat16", compile="off")
@@ -71,15 +97,15 @@ def test_a_device_that_is_not_there_is_refused(name: str) -> None:
 
 @pytest.mark.usefixtures("machine")
 def test_compilation_that_fails_is_an_error_where_it_was_asked_for() -> None:
-    def broken(runtime: Runtime) -> float:
+    def broken(runtime: Runtime) -> Measured:
         if runtime.compile:
             raise RuntimeError("no compiler\nmany lines")
-        return 1.0
+        return Measured(1.0, 2.0)
 
     training = TrainingConfig(threads=1, precision="float32", compile="on")
     with pytest.raises(InklingsError, match="no compiler"):
         choose_runtime(training, broken)
-    assert choose_runtime(training, lambda runtime: 1.0).compile
+    assert choose_runtime(training, lambda runtime: Measured(1.0, 2.0)).compile
 
 
 def test_no_gpu_is_woken_that_was_not_asked_for() -> None:

@@ -26,6 +26,20 @@ WORTH = 1.1
 """Another choice must be this much faster than the plain one (one thread, float32) to be taken: less is noise."""
 BFLOAT16_WORTH = 1.25
 """The same for bfloat16, which also costs digits."""
+LOSS_AGREES = 0.02
+"""A choice whose loss on the same batch differs by more than this share from that of the plain one is not taken."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One step of the real model under some runtime."""
+
+    seconds: float
+    loss: float
+    """Nats per target; of the first batch, at the initial weights."""
+
+
+Measure = Callable[["Runtime"], Measured]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,55 +57,56 @@ class Runtime:
     """Why each choice was made, in words."""
 
 
-def choose_runtime(
-    training: TrainingConfig, probe: Callable[[Runtime], float] | None = None, *, seconds: float = 1.0, compile_pays: bool = False
-) -> Runtime:
+def choose_runtime(training: TrainingConfig, probe: Measure | None = None, *, seconds: float = 1.0, steps: int = 0) -> Runtime:
     """Settle what the configuration leaves open, by timing steps of the real model.
 
     Args:
         training: what the user asked for; anything but `auto` (0 for threads) is taken as it is.
-        probe: makes one training step under a runtime and returns its seconds; None measures nothing.
-        seconds: about how long the measuring may take.
-        compile_pays: whether the run is long enough for compilation on a GPU.
+        probe: makes one training step under a runtime; None measures nothing.
+        seconds: about how long the measuring may take, a compilation not counted.
+        steps: how many steps the run has, if a compilation may be tried out: it is taken if it pays for itself.
 
     Raises:
         ConfigError: a device was asked for that is not there.
         InklingsError: compilation was asked for and fails.
     """
     device, reason = _device(training.device)
-    reasons = [reason]
-    on_cpu = device == "cpu"
-    fast = _bfloat16_is_fast(device)
-    available = torch.get_num_threads()
-    runtime = Runtime(
+    on_cpu, fast = device == "cpu", bfloat16_is_fast(device)
+    plain = Runtime(
         device=device,
         precision="float32" if training.precision == "auto" else training.precision,
         # one thread is never far from the best for the small models of short runs; several can be, on a busy machine
         threads=training.threads or 1,
-        compile=training.compile == "on",
         muon_precision="bfloat16" if fast else "float32",
     )
+    counts = thread_counts() if on_cpu and not training.threads else [plain.threads]
+    precisions: list[Precision] = ["float32", "bfloat16"] if fast and training.precision == "auto" else [plain.precision]
+    choices = [replace(plain, threads=count, precision=precision) for precision in precisions for count in counts]
+    reasons = [reason]
     if training.threads:
-        reasons.append(f"{_threads(runtime)}: as asked")
-    elif on_cpu and available > 1 and probe is not None:
-        counts = sorted({1, min(4, available), min(16, available), available})
-        choices = [replace(runtime, threads=count, compile=False) for count in counts]
-        taken, said = _fastest(choices, probe, seconds / 2, _threads, WORTH)
-        runtime = replace(runtime, threads=taken.threads)
-        reasons.append(said)
-    else:
-        reasons.append("1 thread: " + ("there is one core" if available == 1 else "not measured" if on_cpu else "the work is elsewhere"))
+        reasons.append(f"{_threads(plain)}: as asked")
     if training.precision != "auto":
-        reasons.append(f"{training.precision}: as asked")
-    elif fast and probe is not None:
-        choices = [replace(runtime, compile=False), replace(runtime, compile=False, precision="bfloat16")]
-        taken, said = _fastest(choices, probe, seconds / 2, lambda r: r.precision, BFLOAT16_WORTH)
-        runtime = replace(runtime, precision=taken.precision)
+        reasons.append(f"{plain.precision}: as asked")
+    elif not fast:
+        reasons.append("float32: no fast bfloat16 on this hardware")
+    runtime = plain
+    if len(choices) > 1 and probe is not None:
+        runtime, said = fastest(choices, probe, seconds)
         reasons.append(said)
-    else:
-        reasons.append("float32: " + ("not measured" if fast else "no fast bfloat16 on this hardware"))
-    runtime, said = _compilation(training, runtime, probe, compile_pays=compile_pays)
+    elif len(choices) > 1:
+        reasons.append(f"{_name(plain)}: not measured")
+    runtime, said = _compilation(training, runtime, probe, steps)
     return replace(runtime, reasons=(*reasons, said))
+
+
+def thread_counts() -> list[int]:
+    """Numbers of CPU threads that are worth trying, one first."""
+    available = torch.get_num_threads()
+    return sorted({1, min(4, available), min(16, available), available})
+
+
+def _name(runtime: Runtime) -> str:
+    return f"{runtime.precision} on {_threads(runtime)}"
 
 
 def _threads(runtime: Runtime) -> str:
@@ -116,53 +131,68 @@ def _device(asked: str) -> tuple[str, str]:
     return asked, f"{asked}: as asked"
 
 
-def _bfloat16_is_fast(device: str) -> bool:
+def bfloat16_is_fast(device: str) -> bool:
     """Whether products in bfloat16 have units of their own here."""
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _compilation(
-    training: TrainingConfig, runtime: Runtime, probe: Callable[[Runtime], float] | None, *, compile_pays: bool
-) -> tuple[Runtime, str]:
+def _compilation(training: TrainingConfig, runtime: Runtime, probe: Measure | None, steps: int) -> tuple[Runtime, str]:
+    """The runtime, compiled if that was asked for or saves more time in `steps` steps than it takes."""
     if training.compile == "off":
         return runtime, "not compiled: as asked"
-    if training.compile == "auto" and not (runtime.device.startswith("cuda") and compile_pays and probe is not None):
-        return runtime, "not compiled: pays off on a GPU in long runs only"
+    asked = training.compile == "on"
+    if not asked and (probe is None or not steps):
+        return runtime, "not compiled: the run is too short for it to pay"
     compiled = replace(runtime, compile=True)
     if probe is None:
         return compiled, "compiled: as asked"
+    start = time.perf_counter()
     try:
-        probe(compiled)
+        first = probe(compiled)
     except Exception as error:  # whatever a compiler can raise: there is no common class
-        first = str(error).strip().partition("\n")[0]
-        if training.compile == "on":
+        what = str(error).strip().partition("\n")[0]
+        if asked:
             raise InklingsError(
-                f"torch.compile fails here: {type(error).__name__}: {first}. Train without --training.compile on."
+                f"torch.compile fails here: {type(error).__name__}: {what}. Train without --training.compile on."
             ) from error
-        return runtime, f"not compiled: it fails here ({type(error).__name__}: {first})"
-    return compiled, "compiled: " + ("as asked" if training.compile == "on" else "a long run on a GPU")
+        return runtime, f"not compiled: it fails here ({type(error).__name__}: {what})"
+    if asked:
+        return compiled, "compiled: as asked"
+    cost = time.perf_counter() - start
+    pairs = [(probe(runtime), probe(compiled)) for _ in range(5)]
+    plain_step, compiled_step = (statistics.median(step.seconds for step in side) for side in zip(*pairs, strict=True))
+    figures = f"a step takes {compiled_step * 1e3:.3g} ms against {plain_step * 1e3:.3g}, compiling {cost:.0f} s"
+    if not _agree(first, pairs[0][0]):
+        return runtime, f"not compiled: the loss is another ({first.loss:.4f} against {pairs[0][0].loss:.4f})"
+    pays = (plain_step - compiled_step) * steps > 2 * cost
+    return (compiled, f"compiled: {figures}") if pays else (runtime, f"not compiled: {figures}, in {steps} steps")
 
 
-def _fastest(
-    choices: list[Runtime], probe: Callable[[Runtime], float], seconds: float, name: Callable[[Runtime], str], worth: float
-) -> tuple[Runtime, str]:
-    """The fastest of the choices, timed in turn; a later one must beat an earlier one by the factor `worth`."""
-    for choice in choices:
-        probe(choice)  # the first step allocates and warms caches
+def _agree(one: Measured, other: Measured) -> bool:
+    return abs(one.loss - other.loss) <= LOSS_AGREES * abs(other.loss)
+
+
+def fastest(choices: list[Runtime], probe: Measure, seconds: float) -> tuple[Runtime, str]:
+    """The fastest of the choices, timed in turn; a later one must beat those before it clearly, bfloat16 more clearly."""
+    first = [probe(choice) for choice in choices]  # which also allocates and warms caches
     times: list[list[float]] = [[] for _ in choices]
     end = time.perf_counter() + seconds
     while len(times[0]) < 2 or (time.perf_counter() < end and len(times[0]) < 50):
         for choice, measured in zip(choices, times, strict=True):
-            measured.append(probe(choice))
+            measured.append(probe(choice).seconds)
     medians = [statistics.median(measured) for measured in times]
+    agrees = [_agree(step, first[0]) for step in first]
+
     best = 0
     for index in range(1, len(choices)):
-        if medians[index] * worth < medians[best]:
+        worth = WORTH if choices[index].precision == choices[best].precision else BFLOAT16_WORTH
+        if agrees[index] and medians[index] * worth < medians[best]:
             best = index
-    figures = ", ".join(f"{name(choice)} {median * 1e3:.3g} ms" for choice, median in zip(choices, medians, strict=True))
-    return choices[best], f"{name(choices[best])}: measured a step at {figures}"
+    figures = ", ".join(f"{_name(choice)} {median * 1e3:.3g} ms" for choice, median in zip(choices, medians, strict=True))
+    left_out = "".join(f"; the loss with {_name(choice)} is another" for choice, same in zip(choices, agrees, strict=True) if not same)
+    return choices[best], f"{_name(choices[best])}: measured a step at {figures}{left_out}"
 
 
 def autocast(runtime: Runtime) -> AbstractContextManager[Any]:

@@ -11,8 +11,10 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
-from inklings.cli.terminal import open_terminal
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.device import threads_of
 from inklings.errors import ConfigError
+from inklings.generation.decoder import choose_decoder
 from inklings.generation.generate import generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
@@ -46,6 +48,8 @@ class Generate:
     """How many texts; each depends on the seed and its number alone."""
     across_documents: bool = False
     """Go on after the end of a document instead of stopping there."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the weights; `auto` measures both if the model is large. The same seed gives the same text at the same precision."""
     interactive: bool = False
     """Read prompts line by line; each goes on from what was written before."""
     weights: Literal["best", "last"] = "best"
@@ -69,9 +73,17 @@ def main(arguments: Sequence[str]) -> int:
         repetition_penalty=flags.repetition_penalty,
         seed=flags.seed,
     )
+    if flags.interactive and flags.json:
+        raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
+    decoder = choose_decoder(model, rows=flags.samples, precision=flags.precision)
+    for reason in decoder.runtime.reasons:
+        terminal.say(reason, style="dim")
+    with threads_of(decoder.runtime):
+        return _write(decoder.model, tokenizer, prompt, sampling, flags, terminal)
+
+
+def _write(model: SequenceModel, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, flags: Generate, terminal: Terminal) -> int:
     if flags.interactive:
-        if flags.json:
-            raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
         return _interact(model, tokenizer, sampling, flags)
     _warn_unknown(tokenizer, prompt)
     if flags.samples == 1 and not flags.json:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from inklings.config import RunConfig, TrainingConfig
-from inklings.device import Runtime, choose_runtime, threads_of
+from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.durable import sha256
 from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.contract import SequenceModel
@@ -22,7 +22,7 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
 from inklings.training.metrics import Event
-from inklings.training.objectives import make_objective
+from inklings.training.objectives import Step, make_objective
 from inklings.training.run_directory import RunDirectory
 
 OnEvent = Callable[[Event], None]
@@ -33,8 +33,8 @@ PROBE_SECONDS = 3.0
 """At most."""
 SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 """A run with fewer steps that also takes less time is not worth measuring."""
-COMPILE_PAYS = 300.0
-"""Seconds of training from which compilation on a GPU earns its own time back."""
+COMPILE_PAYS = 600.0
+"""Seconds of training from which it is worth trying out whether compilation earns its own time back."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,7 +117,8 @@ def set_up(
             whole = seconds * steps_at(seconds)
             allowance = min(PROBE_SECONDS, PROBE_SHARE * whole)
             worth_it = steps_at(seconds) >= SHORT_STEPS or whole > SHORT_SECONDS or training.compile == "on"
-            runtime = choose_runtime(training, probe if worth_it else None, seconds=allowance, compile_pays=whole > COMPILE_PAYS)
+            long = steps_at(seconds) if whole > COMPILE_PAYS else 0
+            runtime = choose_runtime(training, probe if worth_it else None, seconds=allowance, steps=long)
             if minutes or worth_it:
                 seconds = probe.measure(runtime, seconds=max(1.0, allowance) if minutes else 0.0)
         steps = steps_at(seconds or 1.0)
@@ -216,27 +217,31 @@ class Probe:
     def __init__(self, settled: Settled) -> None:
         self._settled = settled
         self._split = settled.store.split("train")
-        self._ready: dict[Runtime, Callable[[], Any]] = {}
+        self._ready: dict[Runtime, Callable[[], Step]] = {}
+        self._losses: dict[Runtime, float] = {}
 
-    def __call__(self, runtime: Runtime) -> float:
-        """Seconds of one step."""
+    def __call__(self, runtime: Runtime) -> Measured:
+        """One step; its loss is that of the first batch."""
         with threads_of(runtime), torch.random.fork_rng(devices=[]):
             step = self._stepper(runtime)
+            torch.manual_seed(0)
             _synchronize(runtime)
             start = time.perf_counter()
-            step()
+            made = step()
             _synchronize(runtime)
-            return time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            loss = self._losses.setdefault(replace(runtime, reasons=()), math.nan if made.loss is None else float(made.loss))
+            return Measured(seconds, loss)
 
     def measure(self, runtime: Runtime, *, steps: int = 3, seconds: float = 0.0) -> float:
         """Mean seconds of a step, over at least that many and that long, the first one not counted."""
         self(runtime)
         times: list[float] = []
         while len(times) < steps or sum(times) < seconds:
-            times.append(self(runtime))
+            times.append(self(runtime).seconds)
         return sum(times) / len(times)
 
-    def _stepper(self, runtime: Runtime) -> Callable[[], Any]:
+    def _stepper(self, runtime: Runtime) -> Callable[[], Step]:
         key = replace(runtime, reasons=())
         if key not in self._ready:
             model = copy.deepcopy(self._settled.model).to(runtime.device).train()

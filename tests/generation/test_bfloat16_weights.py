@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from inklings.generation.bfloat16_weights import Bfloat16Linear, with_bfloat16_weights
+from inklings.models.registry import build
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    made = build("gpt", {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 8}, vocab_size=11, boundary_token=0)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+def test_logits_are_near_and_the_state_goes_on() -> None:
+    exact = model().eval()
+    near = with_bfloat16_weights(exact)
+    tokens = torch.randint(11, (3, 12))
+    with torch.no_grad():
+        expected = exact(tokens).logits
+        first = near(tokens[:, :5], near.initial_state(3))
+        second = near(tokens[:, 5:], first.state)
+        found = torch.cat((first.logits, second.logits), dim=1)
+    assert found.dtype == torch.float32
+    difference = (found.log_softmax(-1) - expected.log_softmax(-1)).abs().max()
+    assert 0 < difference < 0.3
+
+
+def test_the_model_stays_as_it_was_and_shares_the_rest() -> None:
+    exact = model()
+    before = {name: tensor.clone() for name, tensor in exact.state_dict().items()}
+    near = with_bfloat16_weights(exact)
+    assert not any(isinstance(module, Bfloat16Linear) for module in exact.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in exact.state_dict().items())
+    assert near.embedding.weight is exact.embedding.weight
+    assert sum(isinstance(module, Bfloat16Linear) for module in near.modules()) == sum(type(m) is nn.Linear for m in exact.modules())
+
+
+def test_the_mode_is_kept() -> None:
+    for training in (True, False):
+        assert all(module.training is training for module in with_bfloat16_weights(model().train(training)).modules())

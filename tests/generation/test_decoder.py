@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inklings.device import Runtime
+from inklings.generation import decoder as module
+from inklings.generation.bfloat16_weights import Bfloat16Linear
+from inklings.generation.decoder import choose_decoder
+from inklings.models.contract import SequenceModel
+from inklings.models.registry import build
+
+
+@pytest.fixture
+def model() -> SequenceModel:
+    torch.manual_seed(0)
+    return build("gpt", {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}, vocab_size=11, boundary_token=0).eval()
+
+
+def in_bfloat16(model: SequenceModel) -> bool:
+    return any(isinstance(part, Bfloat16Linear) for part in model.modules())
+
+
+def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
+    made = choose_decoder(model)
+    assert made.model is model
+    assert made.runtime == Runtime()
+
+
+def test_what_was_asked_for_is_taken_unmeasured(model: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_stepper", None)
+    made = choose_decoder(model, precision="bfloat16")
+    assert in_bfloat16(made.model)
+    assert made.runtime.reasons == ("bfloat16: as asked",)
+    assert choose_decoder(model, precision="float32").model is model
+
+
+@pytest.mark.parametrize(("precision", "tried"), [("auto", {"float32", "bfloat16"}), ("float32", {"float32"})])
+def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.MonkeyPatch, precision: str, tried: set[str]) -> None:
+    monkeypatch.setattr(module, "WORTH_MEASURING", 0)
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: True)
+    seen: list[Runtime] = []
+
+    def first(choices, probe, seconds):  # type: ignore[no-untyped-def]
+        measured = [probe(choice) for choice in choices for _ in range(3)]
+        assert all(step.seconds > 0 and abs(step.loss - measured[0].loss) < 0.05 for step in measured)
+        seen.extend(choices)
+        return choices[-1], "said"
+
+    monkeypatch.setattr(module, "fastest", first)
+    made = choose_decoder(model, rows=3, precision=precision)  # type: ignore[arg-type]
+    assert {choice.precision for choice in seen} == tried
+    assert in_bfloat16(made.model) is ("bfloat16" in tried)
+    assert made.runtime.reasons == ("said",)
+    assert not in_bfloat16(model)
