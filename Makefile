@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
 
-.PHONY: help install demo test test-all check format reference clean
+.PHONY: help install demo test test-all check bench format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,14 @@ check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+bench: $(INSTALLED) ## the measurements that need no other project (about ten minutes, on an idle machine)
+	@$(BIN)/python benchmarks/loop_overhead.py
+	@$(BIN)/python benchmarks/muon.py
+	@$(BIN)/python benchmarks/training_speed.py --size small --data builtin:python-docs
+	@$(BIN)/python benchmarks/generation_speed.py --tokens 128
+	@echo "Beside nanoGPT: clone https://github.com/karpathy/nanoGPT and give its folder to training_speed.py,"
+	@echo "generation_speed.py and shakespeare.py as --nanogpt FOLDER. More in benchmarks/README.md."
 
 format: $(INSTALLED) ## apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix .

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from side_by_side import interleaved, ratio
 from torch.nn import functional as F
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
@@ -96,21 +97,12 @@ def main() -> None:
         )  # fmt: skip
         config = RunConfig(architecture=architecture, model=dict(fields), training=training)
         with tempfile.TemporaryDirectory() as folder:
-            loops = [bare_loop(config, store), our_loop(config, store, Path(folder))]
-            times = np.zeros((arguments.pairs, 2))
-            for run in loops:
-                run(chunk)
-            for pair in range(arguments.pairs):
-                for which in (0, 1) if pair % 2 else (1, 0):
-                    start = time.perf_counter()
-                    loops[which](chunk)
-                    times[pair, which] = (time.perf_counter() - start) / chunk
-        ratios = times[:, 1] / times[:, 0]
-        drawn = np.median(np.random.default_rng(0).choice(ratios, (2000, len(ratios))), axis=1)
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        bare, ours = np.median(times, axis=0) * 1e3
-        ratio = f"ratio {np.median(ratios):.3f} [{low:.3f}, {high:.3f}], {len(ratios)} pairs"
-        print(f"{name}: bare {bare:.3f} ms, ours {ours:.3f} ms a step; {ratio}")
+            bare, ours = bare_loop(config, store), our_loop(config, store, Path(folder))
+            rivals = {"bare": partial(bare, chunk), "ours": partial(ours, chunk)}
+            times = interleaved(rivals, arguments.pairs)
+        middle, low, high = ratio(times["ours"], times["bare"])
+        steps = ", ".join(f"{rival} {np.median(seconds) / chunk * 1e3:.3f} ms" for rival, seconds in times.items())
+        print(f"{name}: {steps} a step; ratio {middle:.3f} [{low:.3f}, {high:.3f}], {arguments.pairs} pairs")
 
 
 if __name__ == "__main__":

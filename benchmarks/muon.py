@@ -6,10 +6,10 @@ python benchmarks/muon.py [--pairs 40] [--threads 1]
 from __future__ import annotations
 
 import argparse
-import time
 
 import numpy as np
 import torch
+from side_by_side import interleaved, ratio
 from torch import nn
 
 from inklings.config import TrainingConfig
@@ -43,17 +43,11 @@ def main() -> None:
             "ours, bfloat16": Muon(sets[1], lr=0.02, dtype=torch.bfloat16),
             "ours, float32": Muon(sets[2], lr=0.02, dtype=torch.float32),
         }
-        pairs = max(5, arguments.pairs // 8) if "384" in name else arguments.pairs
-        times = np.zeros((pairs, len(rivals)))
-        for row in range(-1, pairs):
-            for column, rival in enumerate(rivals.values()):
-                start = time.perf_counter()
-                rival.step()
-                if row >= 0:
-                    times[row, column] = time.perf_counter() - start
-        figures = ", ".join(f"{rival} {ms:.2f} ms" for rival, ms in zip(rivals, np.median(times, axis=0) * 1e3, strict=True))
-        ratios = np.median(times[:, :1] / times[:, 1:], axis=0)
-        print(f"{name}: {figures}; torch takes x{ratios[0]:.2f} / x{ratios[1]:.2f} as long (chosen here: {fast}; {pairs} rounds)")
+        rounds = max(5, arguments.pairs // 8) if "384" in name else arguments.pairs
+        times = interleaved({rival: optimizer.step for rival, optimizer in rivals.items()}, rounds)
+        figures = ", ".join(f"{rival} {np.median(seconds) * 1e3:.2f} ms" for rival, seconds in times.items())
+        low, high = (ratio(times["torch"], times[rival])[0] for rival in ("ours, bfloat16", "ours, float32"))
+        print(f"{name}: {figures}; torch takes x{low:.2f} / x{high:.2f} as long (chosen here: {fast}; {rounds} rounds)")
 
 
 if __name__ == "__main__":

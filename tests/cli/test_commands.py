@@ -106,6 +106,8 @@ def test_samples_depend_on_the_seed_and_their_number_alone(ask: Ask, run: str) -
     two = ask("generate", run, "wo", "--samples", "2", "--max-new-tokens", "9")["samples"]
     assert three[:2] == two
     assert three != ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9", "--seed", "1")["samples"]
+    assert ask("generate", run, "wo")["decoding"]["precision"] == "float32"
+    assert ask("generate", run, "wo", "--precision", "bfloat16")["decoding"]["precision"] == "bfloat16"
 
 
 def test_interactive_turns_go_on_from_the_text_so_far(

@@ -14,7 +14,7 @@ from inklings.cli.reference import open_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.device import threads_of
 from inklings.errors import ConfigError
-from inklings.generation.decoder import choose_decoder
+from inklings.generation.decoder import Decoder, choose_decoder
 from inklings.generation.generate import generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
@@ -79,17 +79,18 @@ def main(arguments: Sequence[str]) -> int:
     for reason in decoder.runtime.reasons:
         terminal.say(reason, style="dim")
     with threads_of(decoder.runtime):
-        return _write(decoder.model, tokenizer, prompt, sampling, flags, terminal)
+        if flags.interactive:
+            return _interact(decoder.model, tokenizer, sampling, flags)
+        return _write(decoder, tokenizer, prompt, sampling, flags, terminal)
 
 
-def _write(model: SequenceModel, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, flags: Generate, terminal: Terminal) -> int:
-    if flags.interactive:
-        return _interact(model, tokenizer, sampling, flags)
+def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, flags: Generate, terminal: Terminal) -> int:
+    """One text as it comes, or several when they are done."""
     _warn_unknown(tokenizer, prompt)
     if flags.samples == 1 and not flags.json:
         sys.stdout.write(prompt)
         pieces = stream(
-            model,
+            decoder.model,
             tokenizer,
             prompt,
             max_new_tokens=flags.max_new_tokens,
@@ -103,7 +104,7 @@ def _write(model: SequenceModel, tokenizer: Tokenizer, prompt: str, sampling: Sa
         sys.stdout.write("\n")
         return 0
     results = generate(
-        model,
+        decoder.model,
         tokenizer,
         prompt,
         max_new_tokens=flags.max_new_tokens,
@@ -115,7 +116,14 @@ def _write(model: SequenceModel, tokenizer: Tokenizer, prompt: str, sampling: Sa
     for number, result in enumerate(results, start=1):
         terminal.say(f"--- sample {number}", style="dim")
         terminal.say(prompt + result.text)
-    terminal.result({"prompt": prompt, "samples": [{"text": r.text, "tokens": len(r.tokens), "finished": r.finished} for r in results]})
+    decoding = {"precision": decoder.runtime.precision, "threads": decoder.runtime.threads}
+    terminal.result(
+        {
+            "prompt": prompt,
+            "decoding": decoding,
+            "samples": [{"text": r.text, "tokens": len(r.tokens), "finished": r.finished} for r in results],
+        }
+    )
     return 0
 
 

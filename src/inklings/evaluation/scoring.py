@@ -21,7 +21,7 @@ from inklings.text.store import TokenSplit
 LOGITS = 2**25
 """At most so many logits are computed at a time (128 MiB in float32; scoring them takes about twice as much again)."""
 
-POSITIONS = 2**14
+POSITIONS = 2**12
 """At most so many positions, over all rows, are computed at a time."""
 
 CHUNK = 256

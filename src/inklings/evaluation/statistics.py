@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Num
-from scipy import stats
 
 from inklings.errors import ConfigError
 
@@ -165,6 +164,8 @@ def paired_t(differences: Sequence[float] | Float[np.ndarray, " n"], *, confiden
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         # Neither side depends on the seed (two counting models): the difference is exact.
         return PairedTest(Interval(estimate, estimate, estimate, confidence, "units without spread", n), float(estimate == 0))
+    from scipy import stats  # takes half a second and 60 MiB, which training should not pay
+
     result = stats.ttest_1samp(values, 0.0)
     found = result.confidence_interval(confidence)
     return PairedTest(Interval(estimate, float(found.low), float(found.high), confidence, "Student's t", n), float(result.pvalue))
@@ -182,6 +183,8 @@ def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: i
     values = _some(differences)
     if len(values) == 1 or not values.any():
         return 1.0  # one sign is as good as the other
+    from scipy import stats
+
     result = stats.permutation_test(
         (values,),
         lambda x, axis: x.mean(axis=axis),

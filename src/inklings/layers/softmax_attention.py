@@ -73,7 +73,7 @@ class _Attention(torch.autograd.Function):
         shape = queries.shape
         queries = (queries * shape[-1] ** -0.5).flatten(0, 1)
         keys, values = keys.flatten(0, 1), values.flatten(0, 1)
-        bias = None if mask is None else _bias_of(mask, shape[1], queries.dtype)
+        bias = None if mask is None else torch.zeros(mask.shape, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
         kept: list[Tensor] = []
         mixed = []
         for begin, end, reach in _runs(queries.shape[1], keys.shape[1], causal):
@@ -126,14 +126,8 @@ def _weights(queries: Float[Tensor, "N R D"], keys: Float[Tensor, "N K D"], bias
     """The softmax of the scores of scaled queries; the last R of the keys belong to a causal run itself."""
     scores = queries @ keys.mT
     if bias is not None:
-        scores += bias
+        scores.view(bias.shape[0], -1, *scores.shape[1:]).add_(bias)  # the same for all heads of a row
     if causal:
         length = queries.shape[1]
         scores[:, :, -length:] += torch.full((length, length), -torch.inf, dtype=scores.dtype).triu_(1)
     return scores.softmax(dim=-1)
-
-
-def _bias_of(mask: Bool[Tensor, "#B 1 Q K"], n_head: int, dtype: torch.dtype) -> Float[Tensor, "N Q K"]:
-    """Zero where a key is seen and minus infinity where it is not, for all heads of all rows."""
-    bias = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
-    return bias[:, 0] if mask.shape[0] == 1 else bias.expand(-1, n_head, -1, -1).flatten(0, 1)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from inklings.layers.dropout import Dropout
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -59,7 +60,7 @@ class Recurrent(SequenceModel):
         between_layers = config.dropout if config.n_layer > 1 else 0.0  # torch warns where there is no "between"
         self._parts = ("hidden", "cell") if config.cell == "lstm" else ("hidden",)
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = cells[config.cell](config.n_embd, config.n_hidden, config.n_layer, dropout=between_layers, batch_first=True)
         self.head = nn.Linear(config.n_hidden, config.vocab_size)
         # Small, so that the first predictions are near uniform.
