@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from inklings.device import Runtime
+from inklings.errors import ConfigError
 from inklings.generation import decoder as module
-from inklings.generation.bfloat16_weights import Bfloat16Linear
 from inklings.generation.decoder import choose_decoder
+from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
+
+pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneDNN")
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def model() -> SequenceModel:
 
 
 def in_bfloat16(model: SequenceModel) -> bool:
-    return any(isinstance(part, Bfloat16Linear) for part in model.modules())
+    return any(isinstance(part, PackedLinear) and part.dtype == torch.bfloat16 for part in model.modules())
 
 
 def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
@@ -54,3 +57,12 @@ def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.Mon
     assert in_bfloat16(made.model) is ("bfloat16" in tried)
     assert made.runtime.reasons == ("said",)
     assert not in_bfloat16(model)
+
+
+def test_bfloat16_is_refused_where_weights_cannot_be_packed(model: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "can_pack", lambda: False)
+    with pytest.raises(ConfigError, match="float32 or auto"):
+        choose_decoder(model, precision="bfloat16")
+    monkeypatch.setattr(module, "WORTH_MEASURING", 0)
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    assert choose_decoder(model, precision="float32").model is model

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
-from inklings.device import Measured, Runtime, bfloat16_is_fast, fastest, thread_counts, threads_of
-from inklings.generation.bfloat16_weights import with_bfloat16_weights
+from inklings.device import Measured, Precision, Runtime, bfloat16_is_fast, fastest, thread_counts, threads_of
+from inklings.errors import ConfigError
+from inklings.generation.packed_weights import can_pack, with_packed_weights
 from inklings.generation.reader import Reader
 from inklings.models.contract import SequenceModel, parameter_count
 
@@ -33,22 +34,27 @@ class Decoder:
 def choose_decoder(model: SequenceModel, *, rows: int = 1, precision: Literal["auto", "float32", "bfloat16"] = "auto") -> Decoder:
     """The fastest way to write `rows` texts side by side whose loss is the same; `runtime.reasons` says what was measured.
 
-    The weights in bfloat16 are a copy, the model itself stays. A text depends on the precision: the same seed
-    may lead elsewhere where the measurement comes out the other way, unless `precision` is given.
+    Packed weights are a copy, the model itself stays. A text depends on the precision: the same seed may lead
+    elsewhere where the measurement comes out the other way, unless `precision` is given.
+
+    Raises:
+        ConfigError: bfloat16 was asked for where weights cannot be packed.
     """
     plain = Runtime(device=str(model.device))
-    if precision == "bfloat16":
-        near = with_bfloat16_weights(model)
-        return Decoder(near, Runtime(device=plain.device, precision="bfloat16", reasons=("bfloat16: as asked",)))
-    if plain.device != "cpu" or parameter_count(model) < WORTH_MEASURING:
+    packs = plain.device == "cpu" and can_pack()
+    if precision == "bfloat16" and not packs:
+        raise ConfigError(f"decoding in bfloat16 needs a CPU and a PyTorch with oneDNN; this is {plain.device}. Use float32 or auto.")
+    large = parameter_count(model) >= WORTH_MEASURING
+    if plain.device != "cpu" or not (large or precision == "bfloat16"):
         return Decoder(model, plain)
-    models = {"float32": model}
-    if precision == "auto" and bfloat16_is_fast("cpu"):
-        models["bfloat16"] = with_bfloat16_weights(model)
-    choices = [Runtime(precision=name, threads=count) for name in ("float32", "bfloat16") if name in models for count in thread_counts()]
+    asked: list[Precision] = [precision] if precision != "auto" else ["float32", "bfloat16"] if bfloat16_is_fast("cpu") else ["float32"]
+    models = {name: with_packed_weights(model, name, rows=rows) if packs else model for name in asked}
+    choices = [Runtime(precision=name, threads=count) for name in models for count in thread_counts()]
+    if not large:
+        return Decoder(models["bfloat16"], replace(choices[0], reasons=("bfloat16: as asked",)))
     steps = {choice: _stepper(models[choice.precision], choice, rows) for choice in choices}
     chosen, said = fastest(choices, lambda choice: steps[choice](), SECONDS)
-    return Decoder(models[chosen.precision], Runtime(precision=chosen.precision, threads=chosen.threads, reasons=(said,)))
+    return Decoder(models[chosen.precision], replace(chosen, reasons=(said,)))
 
 
 def _stepper(model: SequenceModel, runtime: Runtime, rows: int) -> Callable[[], Measured]:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from inklings.generation.bfloat16_weights import Bfloat16Linear, with_bfloat16_weights
+from inklings.device import Precision
+from inklings.generation.packed_weights import PackedLinear, can_pack, with_packed_weights
 from inklings.models.registry import build
+
+pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneDNN")
 
 
 def model() -> nn.Module:
@@ -15,9 +19,10 @@ def model() -> nn.Module:
     return made
 
 
-def test_logits_are_near_and_the_state_goes_on() -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.3)])
+def test_logits_are_near_and_the_state_goes_on(precision: Precision, tolerance: float) -> None:
     exact = model().eval()
-    near = with_bfloat16_weights(exact)
+    near = with_packed_weights(exact, precision)
     tokens = torch.randint(11, (3, 12))
     with torch.no_grad():
         expected = exact(tokens).logits
@@ -26,19 +31,27 @@ def test_logits_are_near_and_the_state_goes_on() -> None:
         found = torch.cat((first.logits, second.logits), dim=1)
     assert found.dtype == torch.float32
     difference = (found.log_softmax(-1) - expected.log_softmax(-1)).abs().max()
-    assert 0 < difference < 0.3
+    assert difference < tolerance
+    assert precision == "float32" or difference > 0
 
 
 def test_the_model_stays_as_it_was_and_shares_the_rest() -> None:
     exact = model()
     before = {name: tensor.clone() for name, tensor in exact.state_dict().items()}
-    near = with_bfloat16_weights(exact)
-    assert not any(isinstance(module, Bfloat16Linear) for module in exact.modules())
+    near = with_packed_weights(exact, "bfloat16")
+    assert not any(isinstance(module, PackedLinear) for module in exact.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in exact.state_dict().items())
     assert near.embedding.weight is exact.embedding.weight
-    assert sum(isinstance(module, Bfloat16Linear) for module in near.modules()) == sum(type(m) is nn.Linear for m in exact.modules())
+    assert sum(isinstance(module, PackedLinear) for module in near.modules()) == sum(type(m) is nn.Linear for m in exact.modules())
 
 
 def test_the_mode_is_kept() -> None:
     for training in (True, False):
-        assert all(module.training is training for module in with_bfloat16_weights(model().train(training)).modules())
+        assert all(module.training is training for module in with_packed_weights(model().train(training), "float32").modules())
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_bias_is_added(rows: int) -> None:
+    linear = nn.Linear(6, 5)
+    x = torch.randn(rows, 2, 6)
+    torch.testing.assert_close(PackedLinear(linear, "float32", rows)(x), linear(x).detach())
