@@ -174,7 +174,7 @@ def _agree(one: Measured, other: Measured) -> bool:
     return abs(one.loss - other.loss) <= LOSS_AGREES * abs(other.loss)
 
 
-def fastest(choices: list[Runtime], probe: Measure, seconds: float) -> tuple[Runtime, str]:
+def fastest(choices: list[Runtime], probe: Measure, seconds: float, *, bfloat16_worth: float = BFLOAT16_WORTH) -> tuple[Runtime, str]:
     """The fastest of the choices, timed in turn; a later one must beat those before it clearly, bfloat16 more clearly."""
     first = [probe(choice) for choice in choices]  # which also allocates and warms caches
     times: list[list[float]] = [[] for _ in choices]
@@ -187,7 +187,7 @@ def fastest(choices: list[Runtime], probe: Measure, seconds: float) -> tuple[Run
 
     best = 0
     for index in range(1, len(choices)):
-        worth = WORTH if choices[index].precision == choices[best].precision else BFLOAT16_WORTH
+        worth = WORTH if choices[index].precision == choices[best].precision else bfloat16_worth
         if agrees[index] and medians[index] * worth < medians[best]:
             best = index
     figures = ", ".join(f"{_name(choice)} {median * 1e3:.3g} ms" for choice, median in zip(choices, medians, strict=True))

@@ -31,7 +31,7 @@ def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
 
 
 def test_what_was_asked_for_is_taken_unmeasured(model: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_stepper", None)
+    monkeypatch.setattr(module, "_probe", None)
     made = choose_decoder(model, precision="bfloat16")
     assert in_bfloat16(made.model)
     assert made.runtime.reasons == ("bfloat16: as asked",)
@@ -45,7 +45,7 @@ def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: True)
     seen: list[Runtime] = []
 
-    def first(choices, probe, seconds):  # type: ignore[no-untyped-def]
+    def first(choices, probe, seconds, bfloat16_worth):  # type: ignore[no-untyped-def]
         measured = [probe(choice) for choice in choices for _ in range(3)]
         assert all(step.seconds > 0 and abs(step.loss - measured[0].loss) < 0.05 for step in measured)
         seen.extend(choices)

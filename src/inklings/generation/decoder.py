@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
 
-from inklings.device import Measured, Precision, Runtime, bfloat16_is_fast, fastest, thread_counts, threads_of
+from inklings.device import WORTH, Measure, Measured, Precision, Runtime, bfloat16_is_fast, fastest, thread_counts, threads_of
 from inklings.errors import ConfigError
+from inklings.generation.inference import inference
 from inklings.generation.packed_weights import can_pack, with_packed_weights
-from inklings.generation.reader import Reader
 from inklings.models.contract import SequenceModel, parameter_count
 
 WORTH_MEASURING = 2_000_000
@@ -52,25 +54,31 @@ def choose_decoder(model: SequenceModel, *, rows: int = 1, precision: Literal["a
     choices = [Runtime(precision=name, threads=count) for name in models for count in thread_counts()]
     if not large:
         return Decoder(models["bfloat16"], replace(choices[0], reasons=("bfloat16: as asked",)))
-    steps = {choice: _stepper(models[choice.precision], choice, rows) for choice in choices}
-    chosen, said = fastest(choices, lambda choice: steps[choice](), SECONDS)
+    chosen, said = fastest(choices, _probe(models, rows), SECONDS, bfloat16_worth=WORTH)
     return Decoder(models[chosen.precision], replace(chosen, reasons=(said,)))
 
 
-def _stepper(model: SequenceModel, runtime: Runtime, rows: int) -> Callable[[], Measured]:
-    """Reads one more token in each row at every call; the loss is that of predicting the first ones."""
+def _probe(models: Mapping[Precision, SequenceModel], rows: int) -> Measure:
+    """Reads one more token in each row at every call, with whichever model; they go on from one state, so that memory holds one."""
+    model = next(iter(models.values()))
     text = torch.randint(model.config.vocab_size, (rows, 8), generator=torch.Generator().manual_seed(0))
-    reader, histories = Reader(model), [[model.config.boundary_token, *row] for row in text.tolist()]
-    logits = reader.read([history[:-1] for history in histories])
-    loss = float(F.cross_entropy(logits.float(), text[:, -1]))
+    losses = {name: _loss(model, text) for name, model in models.items()}
+    state = model.initial_state(rows)
 
-    def step() -> Measured:
-        with threads_of(runtime):
+    def step(runtime: Runtime) -> Measured:
+        nonlocal state
+        reading = models[runtime.precision]
+        with threads_of(runtime), inference(reading.modules()):
             start = time.perf_counter()
-            reader.read(histories)
+            after = reading(text[:, :1], state).state
             seconds = time.perf_counter() - start
-        for history in histories:
-            history.append(history[-1])
-        return Measured(seconds, loss)
+        assert after is not None
+        state = after
+        return Measured(seconds, losses[runtime.precision])
 
     return step
+
+
+def _loss(model: SequenceModel, text: Int[Tensor, "B T"]) -> float:
+    with inference(model.modules()):
+        return float(F.cross_entropy(model(text[:, :-1]).logits.float().flatten(0, 1), text[:, 1:].flatten()))

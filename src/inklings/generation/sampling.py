@@ -81,8 +81,9 @@ def next_token_probabilities(
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(1, logits.argmax(dim=1, keepdim=True), 1.0)
     probabilities = torch.softmax(logits / sampling.temperature, dim=1)
-    if sampling.top_k is not None or sampling.top_p is not None:
-        probabilities = _keep_most_likely(probabilities, sampling.top_k, sampling.top_p)
+    top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < logits.shape[1] else None
+    if top_k is not None or sampling.top_p is not None:
+        probabilities = _keep_most_likely(probabilities, top_k, sampling.top_p)
     if sampling.min_p is not None:
         probabilities = probabilities.where(probabilities >= sampling.min_p * probabilities.amax(dim=1, keepdim=True), 0.0)
     return probabilities / probabilities.sum(dim=1, keepdim=True)

@@ -5,6 +5,8 @@ A gain in front of a linear map is part of that map, so none is kept.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import torch
@@ -14,6 +16,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-6
+
+
+@functools.cache
+def _constants(size: int) -> tuple[Tensor, Tensor]:
+    """sqrt(size) and sqrt(size * epsilon), as tensors: a step of decoding is so short that turning a Python number into one shows."""
+    return torch.tensor(math.sqrt(size), device="cpu"), torch.tensor(math.sqrt(size * EPSILON), device="cpu")
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -39,7 +47,12 @@ class _RMSNorm(torch.autograd.Function):
 
 def rms_norm(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Scale the last dimension to a root mean square of one."""
-    if not (x.is_cpu and x.requires_grad and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+    if not x.is_cpu or torch.compiler.is_compiling():
         return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        if x.dtype != torch.float32:
+            return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
+        root, least = _constants(x.shape[-1])
+        return x * torch.div(root, torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), least))
     normed: Tensor = _RMSNorm.apply(x)  # type: ignore[no-untyped-call]
     return normed

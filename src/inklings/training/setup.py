@@ -230,7 +230,7 @@ class Probe:
             made = step()
             _synchronize(runtime)
             seconds = time.perf_counter() - start
-            loss = self._losses.setdefault(replace(runtime, reasons=()), math.nan if made.loss is None else float(made.loss))
+            loss = self._losses.setdefault(_alike(runtime), math.nan if made.loss is None else float(made.loss))
             return Measured(seconds, loss)
 
     def measure(self, runtime: Runtime, *, steps: int = 3, seconds: float = 0.0) -> float:
@@ -242,7 +242,7 @@ class Probe:
         return sum(times) / len(times)
 
     def _stepper(self, runtime: Runtime) -> Callable[[], Step]:
-        key = replace(runtime, reasons=())
+        key = _alike(runtime)
         if key not in self._ready:
             model = copy.deepcopy(self._settled.model).to(runtime.device).train()
             objective = make_objective(model, self._split, self._settled.config, runtime)
@@ -250,6 +250,11 @@ class Probe:
             # at a rate of next to nothing the copy stays finite, and a step costs the same
             self._ready[key] = lambda: objective.step(next(counter), 1e-6, measure=False)
         return self._ready[key]
+
+
+def _alike(runtime: Runtime) -> Runtime:
+    """What runtimes have in common that can share a copy of the model: all but the number of threads."""
+    return replace(runtime, threads=1, reasons=())
 
 
 def _synchronize(runtime: Runtime) -> None:
