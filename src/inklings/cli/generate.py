@@ -15,7 +15,7 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
-from inklings.generation.generate import generate, stream
+from inklings.generation.generate import ROWS, generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel
@@ -75,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     if flags.interactive and flags.json:
         raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
-    decoder = choose_decoder(model, rows=flags.samples, precision=flags.precision)
+    rows = 1 if flags.interactive else max(1, min(flags.samples, ROWS))
+    decoder = choose_decoder(model, rows=rows, precision=flags.precision)
     for reason in decoder.runtime.reasons:
         terminal.say(reason, style="dim")
     with threads_of(decoder.runtime):
