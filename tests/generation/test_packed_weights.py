@@ -6,7 +6,8 @@ from torch import nn
 
 from inklings.device import Precision
 from inklings.generation.packed_weights import PackedLinear, can_pack, with_packed_weights
-from inklings.models.registry import build
+from inklings.models.contract import parameter_count
+from inklings.models.registry import ARCHITECTURES, build
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneDNN")
 
@@ -55,3 +56,17 @@ def test_a_bias_is_added(rows: int) -> None:
     linear = nn.Linear(6, 5)
     x = torch.randn(rows, 2, 6)
     torch.testing.assert_close(PackedLinear(linear, "float32", rows)(x), linear(x).detach())
+
+
+@pytest.mark.parametrize("architecture", sorted(set(ARCHITECTURES) - {"ngram"}))
+def test_every_architecture_streams_with_packed_weights(architecture: str) -> None:
+    """Some look at the weights of their linear maps, for a type or to share them."""
+    torch.manual_seed(0)
+    exact = build(architecture, {}, vocab_size=11, boundary_token=0).eval()
+    packed = with_packed_weights(exact, "float32")
+    tokens = torch.randint(1, 11, (2, 9))
+    with torch.no_grad():
+        first = packed(tokens[:, :4], packed.initial_state(2))
+        found = torch.cat((first.logits, packed(tokens[:, 4:], first.state).logits), dim=1)
+        torch.testing.assert_close(found, exact(tokens).logits, atol=1e-4, rtol=1e-4)
+    assert parameter_count(packed) == parameter_count(exact)

@@ -19,22 +19,23 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 class PackedLinear(nn.Module):
-    """A linear map for inference on a CPU; products in its own precision, inputs and outputs in that of the input."""
+    """A linear map for inference on a CPU; products in its own precision, inputs and outputs in that of the input.
+
+    `weight` and `bias` are those of the map that it stands for: an architecture may look at them, or share them.
+    """
 
     def __init__(self, linear: nn.Linear, precision: Precision, rows: int) -> None:
         super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
         self.dtype = DTYPES[precision]
-        weight = linear.weight.detach().to(self.dtype)
-        # neither a parameter nor a buffer: an arranged weight has no numbers to look at
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
-        self.bias = None if linear.bias is None else linear.bias.detach().to(self.dtype)
+        # neither parameters nor buffers: an arranged weight has no numbers to look at
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(self.dtype), rows)
+        self.packed_bias = None if linear.bias is None else linear.bias.detach().to(self.dtype)
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         """As `nn.Linear`."""
-        if x.dtype == self.dtype:
-            exact: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-            return exact
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.bias, "none", [], "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.packed_bias, "none", [], "")
         return out.to(x.dtype)
 
 
