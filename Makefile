@@ -36,7 +36,7 @@ check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-bench: $(INSTALLED) ## the measurements that need no other project (about ten minutes, on an idle machine)
+bench: $(INSTALLED) ## the measurements that need no other project (about four minutes; leave the machine idle)
 	@$(BIN)/python benchmarks/loop_overhead.py
 	@$(BIN)/python benchmarks/muon.py
 	@$(BIN)/python benchmarks/training_speed.py --size small --data builtin:python-docs
