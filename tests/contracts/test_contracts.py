@@ -29,6 +29,8 @@ SUBJECTS = [
     Subject("tree_wavenet", {"norm": "layer", "execution": "convolution", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
     Subject("tree_wavenet", {"norm": "layer", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 4}),
     Subject("tree_wavenet", {"batchnorm_bug": True, "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject("wavenet", {"n_layer": 3, "n_embd": 16, "n_skip": 16, "context_length": 8}),
+    Subject("wavenet", {"n_layer": 2, "cycles": 2, "kernel_size": 3, "n_embd": 12, "n_skip": 20, "skip": False, "context_length": 5}),
     Subject("gpt2", {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}),
     Subject("gpt2", {"n_layer": 2, "n_head": 4, "n_embd": 16, "context_length": 5}),
     Subject("gpt", {"feed_forward": "relu2", "n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 8}),

@@ -36,7 +36,7 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
     documents = starts.cumsum(1)
     distance = time[:, None] - time
     seen = (distance >= 0) & (distance < config.context_length) & (documents[:, :, None] == documents[:, None, :])
-    table = model.rotary.table[time % model.rotary.period]  # from the row's start, where the model counts from the document's
+    table = model.stack.rotary.table[time % model.stack.rotary.period]  # from the row's start, where the model counts from the document's
 
     def norm(x: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), eps=1e-6)
@@ -46,7 +46,7 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
         return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
     x = norm(model.embedding(tokens))
-    for block in model.blocks:
+    for block in model.stack.blocks:
         query, key, value = block.attention.query_key_value(norm(x)).unflatten(-1, (3, config.n_head, -1)).unbind(2)
         query, key = turn(norm(query)), turn(norm(key))
         scores = torch.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
@@ -120,7 +120,7 @@ def test_a_stream_of_any_length_keeps_its_size_and_its_precision() -> None:
     model = tiny(6)
     tokens = torch.randint(VOCABULARY, (1, 20))
     state = model.initial_state(1)
-    far = State({**state.clone().tensors, "position": torch.tensor([model.rotary.period * 10**9])})
+    far = State({**state.clone().tensors, "position": torch.tensor([model.stack.rotary.period * 10**9])})
     for part in tokens.split([12, 8], dim=1):  # the first fills every window, so that only the positions differ
         here, there = model(part, state), model(part, far)
         assert here.state is not None

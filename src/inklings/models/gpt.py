@@ -7,6 +7,7 @@ Residual branches end in a projection that starts at zero: at first the network 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -117,6 +118,54 @@ class Block(nn.Module):
         return out
 
 
+class GPTStack(nn.Module):
+    """Vectors in, vectors out: all layers, but for embedding and head."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.rotary = Rotary(config.n_embd // config.n_head, config.context_length)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        for name, weight in self.blocks.named_parameters():
+            if name.endswith("project.weight"):
+                nn.init.zeros_(weight)
+            else:
+                nn.init.normal_(weight, std=config.n_embd**-0.5)
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], carried: Mapping[str, Tensor] | None, starts: Bool[Tensor, "B T"] | None
+    ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor] | None]:
+        """Hidden vectors of unit size, and what is carried on; None is carried from a fresh pass."""
+        config = self.config
+        past = None if carried is None else carried["position"]
+        piece = place(x.shape[1], config.context_length, past=past, starts=starts, device=x.device)
+        caches = None if carried is None else caches_of(carried, config.n_layer)
+        turns = self.rotary(piece.positions)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, turns, piece, None if caches is None else caches[layer])
+        if caches is None:
+            return rms_norm(x), None
+        position = (piece.positions[:, -1] + 1).expand(x.shape[0]).contiguous()
+        return rms_norm(x), {"position": position, **cache_tensors(caches)}
+
+    def initial(self, batch_size: int) -> dict[str, Tensor]:
+        """Nothing read yet: `position` counts the tokens of the document; each layer has a ring of keys and of values."""
+        config, like = self.config, next(self.parameters()).detach()
+        caches = empty_caches(config.n_layer, batch_size, config.context_length, config.n_head, config.n_embd // config.n_head, like=like)
+        return {"position": torch.zeros(batch_size, dtype=torch.int64, device=like.device), **cache_tensors(caches)}
+
+    def flops(self, tokens: int) -> int:
+        """Two per weight and token forward, four backward; for attention the whole square of scores of one window."""
+        config = self.config
+        weights = sum(weight.numel() for weight in self.parameters())
+        return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
+
+    @property
+    def receptive_field(self) -> int:
+        """Each layer looks `context_length - 1` tokens further back."""
+        return self.config.n_layer * (self.config.context_length - 1) + 1
+
+
 class GPT(SequenceModel):
     """See the module."""
 
@@ -128,23 +177,13 @@ class GPT(SequenceModel):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.dropout = Dropout(config.dropout)
-        self.rotary = Rotary(config.n_embd // config.n_head, config.context_length)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.stack = GPTStack(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self._initialise()
-        if config.tied_head:
-            self.head.weight = self.embedding.weight
-
-    def _initialise(self) -> None:
-        config = self.config
         # A tied head starts by giving the token that it has just read a logit of n_embd times the embedding's size.
         nn.init.normal_(self.embedding.weight, std=0.5 / config.n_embd if config.tied_head else EMBEDDING_STD)
         nn.init.normal_(self.head.weight, std=LOGIT_STD / config.n_embd**0.5)
-        for name, weight in self.blocks.named_parameters():
-            if name.endswith("project.weight"):
-                nn.init.zeros_(weight)
-            else:
-                nn.init.normal_(weight, std=config.n_embd**-0.5)
+        if config.tied_head:
+            self.head.weight = self.embedding.weight
 
     def forward(
         self,
@@ -154,36 +193,23 @@ class GPT(SequenceModel):
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
         """See `SequenceModel`."""
-        batch, length = tokens.shape
-        past = None if state is None else state.tensors["position"]
-        piece = place(length, self.config.context_length, past=past, starts=starts, device=tokens.device)
-        caches = None if state is None else caches_of(state.tensors, self.config.n_layer)
-        turns = self.rotary(piece.positions)
         x = self.dropout(rms_norm(self.embedding(tokens)))
-        for layer, block in enumerate(self.blocks):
-            x = block(x, turns, piece, None if caches is None else caches[layer])
-        hidden = rms_norm(x)
-        position = (piece.positions[:, -1] + 1).expand(batch).contiguous()
-        after = None if caches is None else State({"position": position, **cache_tensors(caches)})
-        return Output(logits=self.head(hidden), state=after, hidden=hidden)
+        hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
+        return Output(logits=self.head(hidden), state=None if carried is None else State(carried), hidden=hidden)
 
     def initial_state(self, batch_size: int) -> State:
-        """Nothing read yet: `position` counts the tokens of the document; each layer has a ring of keys and of values."""
-        config, like = self.config, self.embedding.weight.detach()
-        caches = empty_caches(config.n_layer, batch_size, config.context_length, config.n_head, config.n_embd // config.n_head, like=like)
-        return State({"position": torch.zeros(batch_size, dtype=torch.int64, device=self.device), **cache_tensors(caches)})
+        """What the layers carry."""
+        return State(self.stack.initial(batch_size))
 
     @property
     def receptive_field(self) -> int:
-        """Each layer looks `context_length - 1` tokens further back."""
-        return self.config.n_layer * (self.config.context_length - 1) + 1
+        """That of the layers."""
+        return self.stack.receptive_field
 
     def matrices(self) -> list[nn.Parameter]:
-        """All the blocks hold."""
-        return list(self.blocks.parameters())
+        """All the layers hold."""
+        return list(self.stack.parameters())
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward; for attention the whole square of scores of one window."""
-        config = self.config
-        weights = sum(matrix.numel() for matrix in self.matrices()) + config.vocab_size * config.n_embd
-        return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
+        """The layers, and the head."""
+        return self.stack.flops(tokens) + 6 * tokens * self.config.vocab_size * self.config.n_embd

@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "mlp": "inklings.models.mlp:MLP",
     "recurrent": "inklings.models.recurrent:Recurrent",
     "tree_wavenet": "inklings.models.tree_wavenet:TreeWaveNet",
+    "wavenet": "inklings.models.wavenet:WaveNet",
     "gpt2": "inklings.models.gpt2:GPT2",
     "gpt": "inklings.models.gpt:GPT",
 }

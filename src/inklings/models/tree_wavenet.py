@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from inklings.errors import ConfigError
+from inklings.layers.causal_convolution import causal_taps
 from inklings.layers.windows import context_windows, last_tokens, tokens_before
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
@@ -191,25 +192,18 @@ class TreeWaveNet(SequenceModel):
         block of boundaries stands in, as in a padded window. It passes through the same levels as one more row. So it does
         at positions before the document themselves, where `before` is negative.
         """
-        fuse, (batch_size, length) = self.config.fuse, tokens.shape
+        fuse, length = self.config.fuse, tokens.shape[1]
         vectors = self.embedding(tokens)
-        absent = self.embedding.weight[None, self.config.boundary_token]
-        row = torch.arange(batch_size, device=tokens.device)[:, None, None]
-        position = torch.arange(1, length + 1, device=tokens.device)[:, None]
-        neighbours = torch.arange(1 - fuse, 1, device=tokens.device)
-        available = -before[:, :, None]
+        absent = self.embedding.weight[self.config.boundary_token]
         kept = []
         for index, level in enumerate(self.levels):
             if cached is not None:
                 vectors = torch.cat([cached[index], vectors], dim=1)
             kept.append(vectors)
-            rows = torch.cat([absent, vectors.flatten(0, 1)])
-            # The partners of every position as indices of rows, the oldest first; 0 is the absent one.
-            offsets = neighbours * fuse**index
-            partners = (row * vectors.shape[1] + (position + (vectors.shape[1] - length)) + offsets) * (offsets >= available)
-            partners = F.pad(partners.flatten(), (fuse, 0))
-            fused = level(rows.index_select(0, partners).view(-1, fuse * rows.shape[1]))
-            vectors, absent = fused[1:].view(batch_size, length, -1), fused[:1]
+            seen = causal_taps(vectors, before, length=length, taps=fuse, dilation=fuse**index, absent=absent)
+            # The absent one passes through the level as one more row.
+            fused = level(torch.cat([absent.repeat(fuse)[None], seen.flatten(0, 1)]))
+            vectors, absent = fused[1:].view(*tokens.shape, -1), fused[0]
         return vectors, kept
 
     def _cached(self) -> dict[str, int]:
