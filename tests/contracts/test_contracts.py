@@ -16,6 +16,8 @@ from .subjects import NotApplicableError, Subject
 FILES = Path(__file__).parent / "fixtures"
 TEMPLATE = Path(templates.__path__[0]) / "architecture.py"
 
+WAVEGPT = {"n_layer": 1, "n_head": 2, "n_embd": 16, "wave_layers": 2, "context_length": 6}
+
 SUBJECTS = [
     Subject("ngram", {"order": 2}),
     Subject("ngram", {"order": 4}),
@@ -35,6 +37,10 @@ SUBJECTS = [
     Subject("gpt2", {"n_layer": 2, "n_head": 4, "n_embd": 16, "context_length": 5}),
     Subject("gpt", {"feed_forward": "relu2", "n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 8}),
     Subject("gpt", {"feed_forward": "swiglu", "n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 5, "tied_head": True}),
+    Subject("wavegpt", {**WAVEGPT, "fusion": "causal", "gate": "scalar"}),
+    Subject("wavegpt", {**WAVEGPT, "fusion": "previous_segment", "gate": "channel"}),
+    Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "logits", "gate": "input"}),
+    Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "probabilities", "gate": "sigmoid", "wave_cycles": 2}),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 16, "context_length": 5}),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 24, "context_length": 1}),
     Subject(f"{TEMPLATE}:MyModel", {"n_embd": 16, "n_layer": 2, "context_length": 8}),

@@ -175,6 +175,10 @@ class SequenceModel(nn.Module, ABC):
             if name == "weight"
         ]
 
+    def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
+        """Of those `traits.branches` that the model itself weighs, the mean share that it gives them on these tokens."""
+        return {}
+
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
         """The state of rows that have already read `context`; used to predict one position from a given past."""
         with torch.no_grad():

@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "wavenet": "inklings.models.wavenet:WaveNet",
     "gpt2": "inklings.models.gpt2:GPT2",
     "gpt": "inklings.models.gpt:GPT",
+    "wavegpt": "inklings.models.wavegpt:WaveGPT",
 }
 """Name -> where the class is. A string, so that listing the names imports nothing."""
 
