@@ -25,6 +25,7 @@ VERBS = {
     "resume": "go on with a run that was stopped, or train it further",
     "evaluate": "score a run on held-out text",
     "generate": "write text with a run",
+    "audit": "check that a generator is what it claims to be",
     "compare": "train several generators under one budget and compare them",
     "report": "write the HTML report of a comparison again",
 }

@@ -193,7 +193,8 @@ class WaveGPT(SequenceModel):
         if self.view_head is None:
             mixed: Tensor = self.head(hidden)
             return mixed
-        ours, theirs = self.head(transformer).log_softmax(-1), self.view_head(view).log_softmax(-1)
+        ours: Tensor = self.head(transformer).log_softmax(-1)
+        theirs: Tensor = self.view_head(view).log_softmax(-1)
         if self.config.mix == "logits":
             return share * ours + (1 - share) * theirs
         return torch.logaddexp(share.log() + ours, (1 - share).log() + theirs)

@@ -166,7 +166,7 @@ def settle_model(
         _take_weights(model, parent, config, trust_code=trust_code)
     fields = dataclasses.asdict(model.config)
     chosen = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
-    training = _settle_training(model, config.training)
+    training = settle_training(model, config.training)
     return Settled(given=config, config=replace(config, model=chosen, training=training), store=store, model=model)
 
 
@@ -177,7 +177,7 @@ def fresh_model(config: RunConfig, store: TokenStore) -> SequenceModel:
         return build(config.architecture, config.model, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
 
 
-def _settle_training(model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
+def settle_training(model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
     """The settings with the order and the length of a row taken from the model where they were left open."""
     order = training.order
     if order == "auto":

@@ -1,0 +1,220 @@
+"""The audit: every check that applies to a subject, one after the other, whatever becomes of the others.
+
+A subject is an architecture with settings, or a run. Checks of the architecture use random weights, and a run's own as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from inklings.audit.branches import check_branches, check_gradients
+from inklings.audit.causality import check_causality
+from inklings.audit.clauses import check_contract
+from inklings.audit.data import check_coverage, check_overlap
+from inklings.audit.finding import Finding
+from inklings.audit.head import head_of
+from inklings.audit.novelty import check_novelty
+from inklings.audit.prefix import CLIFF_ROWS, check_prefixes, text_windows, window_length
+from inklings.audit.probe import scrambled
+from inklings.audit.rows import check_documents, check_rows
+from inklings.audit.sanity import check_loss, floors
+from inklings.audit.streaming import check_generation, check_streaming
+from inklings.audit.subject import Subject
+from inklings.audit.targets import check_random_tokens, check_targets
+from inklings.device import Runtime, threads_of
+from inklings.evaluation.likelihood import evaluate
+from inklings.generation.generate import generate
+from inklings.generation.sampling import SamplingConfig
+from inklings.models.contract import SequenceModel
+from inklings.text.store import TokenStore
+from inklings.training.objectives import make_batches
+from inklings.training.setup import settle_training
+
+HONEST = ("contract", "causality", "prefixes", "rows", "documents", "targets", "random tokens")
+"""Checks of the architecture and its loss: who fails one is not ranked, for its loss does not mean what others' do."""
+TARGETS = 32_768
+"""Held-out targets that are scored."""
+BATCHES = 8
+"""Training batches on which batch statistics are valued."""
+SAMPLES = {"lines": (64, 48), "files": (8, 192)}
+"""By layout: samples, and tokens of each at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the checks said."""
+
+    subject: str
+    trained: bool
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The checks that should hold and do not."""
+        return [finding for finding in self.findings if not finding.holds]
+
+    @property
+    def dishonest(self) -> list[Finding]:
+        """Those failures for which a loss may not be ranked."""
+        return [finding for finding in self.failed if finding.check in HONEST]
+
+    def plain(self) -> dict[str, Any]:
+        """As values for JSON."""
+        return {"subject": self.subject, "trained": self.trained, "findings": [dataclasses.asdict(finding) for finding in self.findings]}
+
+
+def audit(subject: Subject, *, on_finding: Callable[[Finding], None] | None = None, only: Sequence[str] = ()) -> Audit:
+    """Carry out every check that applies, or those named in `only`; `on_finding` is told each outcome as it comes."""
+    findings = []
+    checks = _checks(subject)
+    with threads_of(Runtime(threads=1)):  # many small passes: a second thread gains little, and loses much beside another process
+        for name in only or checks:
+            finding = _carried_out(name, checks[name])
+            findings.append(finding)
+            if on_finding is not None:
+                on_finding(finding)
+    return Audit(subject=subject.label, trained=subject.trained is not None, findings=tuple(findings))
+
+
+def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding], None]) -> Audit:
+    """What can be said of a text alone, where there is no model to be audited."""
+    finding = _carried_out("overlap", lambda: check_overlap(store))
+    on_finding(finding)
+    return Audit(subject=label, trained=False, findings=(finding,))
+
+
+def _carried_out(name: str, check: Callable[[], Finding]) -> Finding:
+    """The finding, or what kept the check from one: a user's model may raise anything anywhere, and the other checks go on."""
+    try:
+        return check()
+    except Exception as error:
+        return Finding(check=name, status="fail", summary=f"the check ended with {type(error).__name__}: {error}")
+
+
+def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
+    """The checks by name, in their order; each makes what it needs only when it is called."""
+    made: list[SequenceModel] = []
+
+    def model() -> SequenceModel:
+        """With random weights, made once."""
+        if not made:
+            made.append(scrambled(subject.fresh))
+        return made[0]
+
+    def on_both(check: Callable[[SequenceModel], Finding]) -> Callable[[], Finding]:
+        """With random weights and, if these pass, with a run's own."""
+
+        def both() -> Finding:
+            finding = check(model())
+            return check(subject.trained) if finding.status == "pass" and subject.trained is not None else finding
+
+        return both
+
+    return {
+        "contract": on_both(check_contract),
+        "causality": on_both(check_causality),
+        "prefixes": lambda: _prefixes(subject, model),
+        "rows": lambda: _rows(subject, model),
+        "documents": on_both(check_documents),
+        "targets": lambda: _targets(subject, model()),
+        "random tokens": lambda: check_random_tokens(subject.fresh(0)),
+        "overlap": lambda: _without_text("overlap") if subject.store is None else check_overlap(subject.store),
+        "coverage": lambda: _coverage(subject, model()),
+        "streaming": on_both(check_streaming),
+        "generation": on_both(check_generation),
+        "branches": lambda: _branches(subject, model),
+        "gradients": lambda: check_gradients(subject.fresh),
+        "memory": lambda: Finding(check="memory", status="not applicable", summary="it has no memory"),
+        "novelty": lambda: _novelty(subject),
+        "loss": lambda: _loss(subject),
+    }
+
+
+def _without_text(check: str) -> Finding:
+    return Finding(check=check, status="not applicable", summary="it needs a text: give one with --data")
+
+
+def _of_a_run_only(check: str) -> Finding:
+    return Finding(check=check, status="not applicable", summary="it needs a trained model: audit a run")
+
+
+def _prefixes(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
+    finding = check_prefixes(model(), None, trained=False)
+    if subject.trained is None or not subject.trained.traits.has_likelihood:
+        return finding
+    split = None if subject.store is None else subject.store.split(subject.split)
+    return check_prefixes(subject.trained, split, trained=split is not None)
+
+
+def _rows(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
+    finding = check_rows(model())
+    if finding.status == "fail" or subject.trained is None or subject.store is None:
+        return finding
+    learns = subject.trained.traits.objective == "likelihood"
+    training = settle_training(subject.trained, subject.training)
+    # Batches of single positions come with a context, which a fresh pass does not take.
+    batches = make_batches(subject.trained, subject.store.split("train"), training) if learns and training.order != "positions" else None
+    return check_rows(subject.trained, [batches.batch(step) for step in range(BATCHES)] if batches else (), trained=True)
+
+
+def _targets(subject: Subject, model: SequenceModel) -> Finding:
+    if model.traits.objective == "counting":
+        return Finding(check="targets", status="not applicable", summary="it counts the whole text; there are no batches")
+    training = settle_training(model, subject.training)
+    targets = (training.sequence_length or 1) * training.batch_size + model.lead
+    return check_targets(lambda split: make_batches(model, split, training), targets=targets)
+
+
+def _coverage(subject: Subject, model: SequenceModel) -> Finding:
+    if subject.store is None:
+        return _without_text("coverage")
+    if model.traits.objective == "counting":
+        return Finding(check="coverage", status="not applicable", summary="it counts the whole text; there are no batches")
+    training = settle_training(model, subject.training)
+    return check_coverage(lambda split: make_batches(model, split, training), subject.store.split("train"))
+
+
+def _branches(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
+    finding = check_branches(model())
+    if finding.status != "pass" or subject.trained is None or subject.store is None:
+        return finding
+    split = subject.store.split(subject.split)
+    length = window_length(subject.trained)
+    if split.n_targets <= length:
+        return finding
+    return check_branches(subject.trained, text_windows(split, CLIFF_ROWS, length).to(subject.trained.device))
+
+
+def _novelty(subject: Subject) -> Finding:
+    if subject.trained is None:
+        return _of_a_run_only("novelty")
+    if subject.store is None:
+        return _without_text("novelty")
+    store = subject.store
+    lines = store.manifest["source"]["layout"] == "lines"
+    samples, length = SAMPLES["lines" if lines else "files"]
+    with torch.random.fork_rng(devices=[]):
+        made = generate(
+            subject.trained, store.tokenizer, "", max_new_tokens=length, sampling=SamplingConfig(temperature=1.0, seed=0),
+            samples=samples, stop_at_boundary=lines,
+        )  # fmt: skip
+    split = head_of(store.split(subject.split), 4 * samples * length)
+    held_out = [split.document(index).tolist() for index in range(split.n_documents)]
+    characters = store.tokenizer.kind in ("char", "byte")
+    return check_novelty([list(text.tokens) for text in made], held_out, store.split("train"), characters=characters)
+
+
+def _loss(subject: Subject) -> Finding:
+    if subject.store is None:
+        return _without_text("loss")
+    model = subject.trained or subject.fresh(0)
+    if not model.traits.has_likelihood:
+        return Finding(check="loss", status="not applicable", summary="it has no likelihood")
+    loss = evaluate(model, head_of(subject.store.split(subject.split), TARGETS), lossless=False).loss
+    counts = model.traits.objective == "counting" and subject.trained is None
+    return check_loss(loss, floors(subject.store, subject.split, targets=TARGETS), trained=subject.trained is not None and not counts)

@@ -1,0 +1,172 @@
+"""What the checks feed to a model, and how they look inside: tokens, weights off their first values, outputs of every module."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from inklings.models.contract import SequenceModel
+
+TOLERANCE = 1e-4
+"""Between logits in float32 that were computed over other shapes: absolute, and relative to the largest."""
+SCRAMBLED_BY = 0.2
+LONGEST = 160
+"""Positions that are looked at; a longer context is not filled."""
+
+FreshModel = Callable[[int], SequenceModel]
+"""A model with weights drawn from a seed, in training mode."""
+
+
+def random_tokens(model: SequenceModel, rows: int, length: int, seed: int = 0, *, symbols: int | None = None) -> Int[Tensor, "B T"]:
+    """Independent uniform tokens, the boundary not among them; of the first `symbols` tokens only, if that is given."""
+    config = model.config
+    choices = torch.tensor([token for token in range(config.vocab_size) if token != config.boundary_token][:symbols])
+    drawn = choices[torch.randint(len(choices), (rows, length), generator=torch.Generator().manual_seed(seed))]
+    return drawn.to(model.device)
+
+
+def other_tokens(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Another token, not the boundary, at every place."""
+    size, boundary = model.config.vocab_size, model.config.boundary_token
+    changed = (tokens + 1) % size
+    changed = torch.where(changed == boundary, (changed + 1) % size, changed)
+    return torch.where(changed == tokens, (changed + 1) % size, changed)
+
+
+def with_documents(model: SequenceModel, tokens: Int[Tensor, "B T"], seed: int = 0, every: int = 7) -> tuple[Tensor, Tensor]:
+    """The tokens with a boundary about every so many positions, at other places in each row, and where those are."""
+    starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
+    starts = starts.to(tokens.device)
+    return tokens.masked_fill(starts, model.config.boundary_token), starts
+
+
+def span(model: SequenceModel) -> int:
+    """How many positions a probe looks at: twice the context and a little more, and no size that the model has besides."""
+    length = min(2 * model.config.context_length + 3, LONGEST)
+    sizes = {size for tensor in model.state_dict().values() for size in tensor.shape}
+    while length in sizes:
+        length += 1
+    return length
+
+
+def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
+    """A model in evaluation mode with nothing special about its weights.
+
+    They are moved off their first values, since a projection that begins at zero would hide what lies before it;
+    running statistics are filled; a counting model has counted a text with repeating contexts.
+    """
+    model = fresh(seed)
+    if model.traits.objective == "counting":
+        model.count(_repeating_text(model, seed))  # type: ignore[operator]  # what the objective `counting` asks for
+        return model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+            parameter.add_(SCRAMBLED_BY * noise.to(parameter))
+        if model.traits.batch_statistics:
+            for step in range(3):
+                model(random_tokens(model, 4, span(model), seed=step))
+    return model.eval()
+
+
+def _repeating_text(model: SequenceModel, seed: int) -> np.ndarray:
+    """Sixty short documents of tokens that each have three possible successors."""
+    rng = np.random.default_rng(seed)
+    size, boundary = model.config.vocab_size, model.config.boundary_token
+    text = [boundary]
+    for _ in range(60):
+        token = int(rng.integers(size))
+        for choice in rng.integers(0, 3, int(rng.integers(3, 25))):
+            token = (3 * token + int(choice)) % size
+            text.append(token if token != boundary else (token + 1) % size)
+        text.append(boundary)
+    return np.array(text, dtype=np.uint32)
+
+
+def logits_of(model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None) -> Tensor:
+    """Of one parallel pass, with no gradient; dropout, where it is on, drops the same at every call."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        logits: Tensor = model(tokens, starts=starts).logits
+    return logits
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[nn.Module]:
+    """A copy of the model in one mode: what it remembers of a pass (running statistics) does not reach the model itself."""
+    made = copy.deepcopy(model) if training else model
+    before = made.training
+    made.train(training)
+    try:
+        yield made
+    finally:
+        made.train(before)
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """How far two results are apart, as a multiple of what is tolerated; NaN counts as infinitely far."""
+    if not found.numel():
+        return 0.0
+    apart = float((found - expected).abs().max())
+    allowed = TOLERANCE * (1.0 + float(expected.abs().max()))
+    return apart / allowed if apart == apart else float("inf")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One tensor that a module handed on."""
+
+    module: str
+    """Name of the module, and its class."""
+    tensor: Tensor
+
+
+@contextlib.contextmanager
+def traced(model: nn.Module) -> Iterator[list[Trace]]:
+    """A list that fills with what every module hands on, in the order in which they end."""
+    traces: list[Trace] = []
+    handles = []
+    for name, module in model.named_modules():
+        label = f"{name or 'the model'} ({type(module).__name__})"
+
+        def record(module: nn.Module, inputs: object, output: object, label: str = label) -> None:
+            traces.extend(Trace(label, tensor) for tensor in tensors_in(output))
+
+        handles.append(module.register_forward_hook(record))
+    try:
+        yield traces
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def tensors_in(value: object) -> list[Tensor]:
+    """All floating-point tensors in a module's output, whatever holds them; a state is not part of it."""
+    if isinstance(value, Tensor):
+        return [value] if value.is_floating_point() else []
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    if dataclasses.is_dataclass(value) and hasattr(value, "logits"):
+        return tensors_in([value.logits, getattr(value, "hidden", None)])
+    return []
+
+
+def along(tensor: Tensor, rows: int, length: int) -> Tensor | None:
+    """The tensor as (rows, length, the rest), if its shape says where rows and positions lie; None if it does not."""
+    shape = tuple(tensor.shape)
+    if shape and shape[0] == rows * length:
+        return tensor.reshape(rows, length, -1)
+    if shape and shape[0] == rows:
+        places = [axis for axis, size in enumerate(shape) if axis and size == length]
+        return tensor.movedim(places[0], 1).flatten(2) if len(places) == 1 and tensor.ndim > 2 else None
+    return None

@@ -1,0 +1,107 @@
+"""`inklings audit ARM`: is it what it claims to be? Exit code 3 if a check that applies does not hold."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tyro
+
+from inklings.audit.audit import Audit, audit, audit_text
+from inklings.audit.finding import Finding
+from inklings.audit.subject import Subject, of_architecture, of_run
+from inklings.cli.arguments import Json
+from inklings.cli.progress import Display
+from inklings.cli.reference import open_run
+from inklings.cli.run_arguments import RunArguments, parse_settings
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import DataConfig
+from inklings.errors import ArchitectureError
+from inklings.text.store import TokenStore, prepare
+from inklings.training.arms import Arm, parse_arm
+
+STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
+WIDTH = 104
+"""Columns that a summary may take."""
+
+
+@dataclass(frozen=True)
+class AuditFlags:
+    """Flags of the verb itself."""
+
+    arm: tyro.conf.Positional[str]
+    """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or builtin:reference."""
+    split: Literal["validation", "test"] = "validation"
+    """The held-out text that losses are taken on."""
+    trust_code: bool = False
+    """Allow a run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    parsed = parse_settings(arguments, AuditFlags, verb="audit", description="Check that a generator is what it claims to be.")
+    flags: AuditFlags = parsed.verb
+    terminal = open_terminal(flags.json)
+    terminal.say(f"auditing {flags.arm}", style="bold")
+
+    def show(finding: Finding) -> None:
+        """Print a finding as it comes."""
+        first, *rest = textwrap.wrap(finding.summary, WIDTH) or [""]
+        terminal.say(f"  {finding.status:<15} {finding.check:<14} {first}", style=STYLES[finding.status])
+        for line in rest:
+            terminal.say(f"{'':33}{line}", style=STYLES[finding.status])
+
+    try:
+        subject = _subject(flags, parsed, terminal)
+    except ArchitectureError as error:
+        if ".py" not in flags.arm:
+            raise  # a name that is not known is a slip; a file that cannot be used is what the audit is asked about
+        finding = Finding(check="contract", status="fail", summary=str(error))
+        show(finding)
+        text = _text(parsed.config.data, terminal) if parsed.says_text else None
+        beside = () if text is None else audit_text(flags.arm, text, on_finding=show).findings
+        result = Audit(subject=flags.arm, trained=False, findings=(finding, *beside))
+    else:
+        result = audit(subject, on_finding=show)
+    return _conclude(result, terminal)
+
+
+def _conclude(result: Audit, terminal: Terminal) -> int:
+    counts = {status: sum(finding.status == status for finding in result.findings) for status in STYLES}
+    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    if result.failed:
+        terminal.say(f"{result.subject} does not hold: {', '.join(finding.check for finding in result.failed)} ({words})", style="bold red")
+    else:
+        terminal.say(f"{result.subject} holds ({words})", style="bold green")
+    terminal.result({**result.plain(), "holds": not result.failed})
+    return 3 if result.failed else 0
+
+
+def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject:
+    """What the ARM names, with its text.
+
+    Raises:
+        InputError: the arm, its run or its text cannot be used.
+    """
+    arm = Arm(flags.arm) if flags.arm == "builtin:reference" else parse_arm(flags.arm, base=parsed.config)
+    if arm.config is None:
+        return _run(flags, parsed, terminal)
+    config = arm.config
+    names_text = parsed.says_text or config.data != DataConfig()
+    store = _text(parsed.config.data if parsed.says_text else config.data, terminal) if names_text else None
+    return of_architecture(flags.arm, config, store, split=flags.split)
+
+
+def _run(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject:
+    run = open_run(flags.arm)
+    with Display(terminal) as display:
+        store = prepare(parsed.config.data if parsed.says_text else run.config.data, tokenizer=run.tokenizer(), on_event=display)
+    return of_run(flags.arm, run, store, split=flags.split, trust_code=flags.trust_code)
+
+
+def _text(data: DataConfig, terminal: Terminal) -> TokenStore:
+    with Display(terminal) as display:
+        return prepare(data, on_event=display)
