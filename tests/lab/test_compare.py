@@ -16,7 +16,9 @@ from inklings.lab.compare import compare
 from inklings.lab.comparison import Comparison, read_comparison
 from inklings.lab.contestants import folder_name, unique_labels
 from inklings.lab.job import Job, score
+from inklings.lab.ranking import rank
 from inklings.lab.records import read_record
+from inklings.lab.report import write_report
 from inklings.models.mlp import MLP
 from inklings.text.store import prepare
 from inklings.training.arms import Arm, parse_arm
@@ -249,7 +251,7 @@ def test_an_arm_without_a_likelihood_is_not_ranked(
     run = out / comparison.arms[1].runs[0].run
     store = prepare(base.data)
     monkeypatch.setattr(MLP, "traits", replace(MLP.traits, has_likelihood=False))
-    job = Job(arm="gan", seed=0, config=None, out=tmp_path, run=run, results="results/gan", store=store.path, split="test", writes=True)
+    job = Job(arm="gan", seed=0, config=None, out=tmp_path, run=run, results="results/gan", store=store.path, split="test", first=True)
     result = score(job, store)
     assert (result.status, result.loss) == ("not ranked", None)
     assert "no likelihood" in (result.message or "")
@@ -295,3 +297,31 @@ def test_labels_and_their_folders_are_unique() -> None:
     assert len({folder.lower() for folder in folders}) == 5
     assert all(set(folder) <= set("abcdefghijklmnopqrstuvwxyzGPT0123456789._=,+-") for folder in folders)
     assert folder_name("../..") == "arm"
+
+
+LEAKY_ARM = "wavegpt:fusion=leaky_broadcast,n_layer=1,n_head=2,n_embd=8,wave_layers=2,context_length=4"
+
+
+def test_who_fails_its_audit_is_shown_but_not_ranked(base: RunConfig, tmp_path: Path) -> None:
+    log = Log()
+    comparison = compare(arms(base, LEAKY_ARM, MLP_ARM, WIDE_ARM), out=tmp_path / "c", seeds=[0, 1], on_event=log)
+    leaky, honest, _ = comparison.arms
+    assert leaky.done and {finding.check for finding in leaky.dishonest} >= {"causality", "prefixes"}
+    assert honest.audit and honest.runs[0].audit and not honest.dishonest
+    assert all(leaky.label not in (d.better, d.worse) for d in comparison.differences)
+    row = rank(comparison)[-1]
+    assert row.arm.label == leaky.label and row.rank is None and row.value is not None
+    assert comparison.verdict is not None and "fails its audit" in " ".join(comparison.verdict.sentences)
+    assert any("will not be ranked" in event.get("text", "") for event in log.events)
+    page = write_report(tmp_path / "c").read_text()
+    assert "the future enters in view" in page
+    again = compare(arms(base, LEAKY_ARM, MLP_ARM, WIDE_ARM), out=tmp_path / "c", seeds=[0, 1], on_event=(second := Log()))
+    assert again.arms == comparison.arms
+    assert not any("auditing" in event.get("text", "") for event in second.events)
+
+
+def test_an_existing_run_is_audited_as_it_is(base: RunConfig, tmp_path: Path) -> None:
+    first = compare(arms(base, LEAKY_ARM, MLP_ARM), out=tmp_path / "c", seeds=[0])
+    runs = [str(tmp_path / "c" / run.run) for arm in first.arms for run in arm.runs]
+    compared = compare(arms(base, *runs), out=tmp_path / "d", seeds=[0], data=base.data)
+    assert [bool(arm.dishonest) for arm in compared.arms] == [True, False]

@@ -201,7 +201,7 @@ def test_more_arms_than_colours_get_another_dash(tmp_path: Path, write_fake_comp
 def test_a_comparison_in_which_all_failed_still_has_a_report(tmp_path: Path, write_fake_comparison) -> None:
     write_fake_comparison(tmp_path, arms={}, failed={"a": "no", "b": "never"})
     text = write_report(tmp_path).read_text()
-    assert "No arm could be scored." in text
+    assert "No arm could be ranked." in text
     assert "failed: never" in text
     assert "<script" not in text
 

@@ -128,8 +128,8 @@ def test_words() -> None:
     assert verdict.headline == "a beats all 2 others."
     assert verdict.sentences[0].startswith("a beats b, the next best, by 0.500 ± ")
     assert "at equal tokens (3 seeds, p " in verdict.sentences[0]
-    assert headline(strong[0]) == "Only a was scored: there is nothing to compare it with."
-    assert headline(ArmResult(label="x", architecture="x", kind="trained")) == "No arm could be scored."
+    assert headline(strong[0]) == "Only a could be ranked: there is nothing to compare it with."
+    assert headline(ArmResult(label="x", architecture="x", kind="trained")) == "No arm could be ranked."
     assert (say_p(0.0004), say_p(0.01234)) == ("< 0.001", "= 0.012")
 
 

@@ -54,7 +54,7 @@ def doers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def make(arm: str, seed: int | None = 0) -> Job:
     here = Path("nowhere")
-    return Job(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", writes=False)
+    return Job(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
 
 
 def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(doers: Any) -> None:
@@ -113,7 +113,7 @@ def test_a_fault_is_kept_with_its_traceback(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(job_module, "_do", break_down)
     job = Job(
-        arm="a", seed=0, config=None, out=tmp_path, run=tmp_path / "r", results="results/a", store=tmp_path, split="test", writes=False
+        arm="a", seed=0, config=None, out=tmp_path, run=tmp_path / "r", results="results/a", store=tmp_path, split="test", first=False
     )
     result = attempt(job, lambda event: None)
     assert result is not None

@@ -6,6 +6,7 @@ A subject is an architecture with settings, or a run. Checks of the architecture
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +38,15 @@ from inklings.training.setup import settle_training
 
 HONEST = ("contract", "causality", "prefixes", "rows", "documents", "targets", "random tokens")
 """Checks of the architecture and its loss: who fails one is not ranked, for its loss does not mean what others' do."""
+BEFORE = ("contract", "causality", "prefixes", "rows", "documents", "targets", "coverage", "streaming", "branches", "gradients")
+"""What a comparison checks of an arm before it trains it."""
+AFTER = ("prefixes", "rows", "branches")
+"""What it checks once more of a trained run, where the text says what something is worth."""
 TARGETS = 32_768
 """Held-out targets that are scored."""
 BATCHES = 8
 """Training batches on which batch statistics are valued."""
-SAMPLES = {"lines": (64, 48), "files": (8, 192)}
+SAMPLES = {"lines": (64, 48), "documents": (8, 192)}
 """By layout: samples, and tokens of each at most."""
 
 
@@ -64,8 +69,17 @@ class Audit:
         return [finding for finding in self.failed if finding.check in HONEST]
 
     def plain(self) -> dict[str, Any]:
-        """As values for JSON."""
-        return {"subject": self.subject, "trained": self.trained, "findings": [dataclasses.asdict(finding) for finding in self.findings]}
+        """As values for JSON; a number that is not finite becomes None."""
+        findings = [_finite(dataclasses.asdict(finding)) for finding in self.findings]
+        return {"subject": self.subject, "trained": self.trained, "findings": findings}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def audit(subject: Subject, *, on_finding: Callable[[Finding], None] | None = None, only: Sequence[str] = ()) -> Audit:
@@ -197,7 +211,7 @@ def _novelty(subject: Subject) -> Finding:
         return _without_text("novelty")
     store = subject.store
     lines = store.manifest["source"]["layout"] == "lines"
-    samples, length = SAMPLES["lines" if lines else "files"]
+    samples, length = SAMPLES["lines" if lines else "documents"]
     with torch.random.fork_rng(devices=[]):
         made = generate(
             subject.trained, store.tokenizer, "", max_new_tokens=length, sampling=SamplingConfig(temperature=1.0, seed=0),

@@ -57,6 +57,8 @@ def check_branches(model: SequenceModel, windows: Tensor | None = None, *, seed:
         return Finding(check="branches", status="fail", summary=summary, evidence={"missing": missing})
     tokens = random_tokens(model, 2, span(model), seed) if windows is None else windows[:, :-1]
     whole = logits_of(model, tokens[:2])
+    if not bool(torch.isfinite(whole).all()):
+        return Finding(check="branches", status="fail", summary="some logits are not finite, so no branch can be valued")
     shares = model.branch_shares(tokens)
     found: dict[str, dict[str, float]] = {}
     for branch in branches:

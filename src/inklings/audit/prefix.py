@@ -74,7 +74,11 @@ def check_prefixes(model: SequenceModel, split: TokenSplit | None, *, trained: b
             summary=f"{cost} and from prefixes alone (within {losses.largest:.0e})",
             evidence=evidence,
         )
-    worth = f"a leak of {losses.leak:.3f} nats per token" if trained else "what the leak is worth, only a trained run tells"
+    worth = (
+        f"a leak of {losses.leak:.3f} nats per token, up to {losses.largest:.2f} at a single one"
+        if trained
+        else "what the leak is worth, only a trained run tells"
+    )
     if trained and cliff > 0.1:
         worth += f"; at the end of the window, with nothing ahead to read, the loss is {cliff:.2f} nats higher"
     return Finding(

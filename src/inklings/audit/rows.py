@@ -140,10 +140,11 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
         for first, last in itertools.pairwise(cuts):
             alone = logits_of(model, tokens[row : row + 1, first:last])
             if difference(logits[row, first:last], alone[0]) > 1:
+                why = "nothing lies before it, but what is after or beside it is seen" if first == 0 else "`starts` is not heeded"
                 return Finding(
                     check="documents",
                     status="fail",
-                    summary=f"the document at positions {first} to {last - 1} of a row is not read as if alone: `starts` is not heeded",
+                    summary=f"the document at positions {first} to {last - 1} of a row is not read as if alone: {why}",
                     evidence={"first": first, "last": last},
                 )
     return Finding(check="documents", status="pass", summary="a document predicts the same alone and after others in its row")

@@ -14,7 +14,7 @@ from inklings.audit.probe import difference, logits_of, random_tokens, span, wit
 from inklings.generation.reader import Reader
 from inklings.models.contract import SequenceModel
 
-CASES = 6
+CASES = 8
 PROMPT = 48
 
 
@@ -29,8 +29,8 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
         if case % 2:
             tokens, starts = with_documents(model, tokens, seed=case)
         expected = logits_of(model, tokens, starts)
-        cuts = range(1, length) if case < 2 else sorted(rng.choice(np.arange(1, length), size=int(rng.integers(1, 6)), replace=False))
-        state, pieces = model.initial_state(rows), [0, *(int(cut) for cut in cuts), length]
+        cuts, how = _pieces(rng, length, case)
+        state, pieces = model.initial_state(rows), [0, *cuts, length]
         for first, last in itertools.pairwise(pieces):
             with torch.no_grad():
                 output = model(tokens[:, first:last], state, starts=None if starts is None else starts[:, first:last])
@@ -38,16 +38,26 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
                 return _fail("forward was given a state and returned none", first)
             apart = difference(output.logits, expected[:, first:last])
             if apart > 1:
-                text = "one token at a time" if case < 2 else f"in pieces of {[b - a for a, b in itertools.pairwise(pieces)]}"
                 documents = " with documents in the rows" if starts is not None else ""
                 effect = float((output.logits - expected[:, first:last]).abs().max())
-                return _fail(f"read {text}{documents}, the logits from position {first} on differ by {effect:.2g} from one pass", first)
+                return _fail(f"read {how}{documents}, the logits from position {first} on differ by {effect:.2g} from one pass", first)
             state = output.state
     return Finding(
         check="streaming",
         status="pass",
         summary=f"read token by token and in pieces, the logits are those of one pass ({cases} cases of {span(model)} positions)",
     )
+
+
+def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int], str]:
+    """Where a sequence is cut, and in words: token by token; a prompt, then token by token, as text is written; anyhow."""
+    if case < 2:
+        return list(range(1, length)), "one token at a time"
+    if case < 4:
+        prompt = int(rng.integers(1, length))
+        return list(range(prompt, length)), f"one token at a time after the first {prompt}"
+    cuts = sorted(rng.permutation(np.arange(1, length))[: int(rng.integers(1, 6))].tolist())
+    return cuts, f"in pieces of {[last - first for first, last in itertools.pairwise([0, *cuts, length])]}"
 
 
 def _fail(summary: str, position: int) -> Finding:

@@ -117,6 +117,8 @@ def check_random_tokens(model: SequenceModel, *, loss: Callable[[Tensor, Tensor]
     mean, error = float(last.mean()), float(last.std(ddof=1) / math.sqrt(len(last)))
     least = math.log(symbols)
     evidence = {"loss": mean, "ln_v": least, "steps": steps, "first_loss": losses[0], "standard_error": error}
+    if not math.isfinite(mean):
+        return Finding(check="random tokens", status="fail", summary=f"learning random tokens, the loss is {mean}", evidence=evidence)
     said = f"after {steps} steps on {symbols} random symbols the loss is {mean:.2f} nats"
     if mean >= least - MARGIN - 3 * error:
         summary = f"{said}, not below ln {symbols} = {least:.2f}"

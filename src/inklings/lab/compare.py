@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from inklings.audit.audit import BEFORE, audit
+from inklings.audit.subject import of_architecture
 from inklings.config import DataConfig, to_mapping
 from inklings.device import choose_runtime, environment
 from inklings.errors import ConfigError, RunError
@@ -69,7 +71,7 @@ def compare(
     store = prepare(data, on_event=report)
     contestants = [settle(arm, label, data, budget, store, report) for arm, label in zip(arms, unique_labels(arms), strict=True)]
     plan = Plan(arms=[c.plan for c in contestants], seeds=sorted(seeds), data=to_mapping(data), budget=budget)
-    comparison = _begin(out, plan, contestants, store, command)
+    comparison = _audited(_begin(out, plan, contestants, store, command), contestants, report)
     jobs = _jobs(out, contestants, comparison.plan.seeds, comparison.split)
     results = _finished(out, comparison, jobs)
     waiting = [job for job in jobs if (job.arm, job.seed) not in results]
@@ -153,8 +155,22 @@ def _begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: Toke
             f"{out} holds another comparison, which differs in {'; '.join(differing)}. Choose another --out, or move that one away."
         )
     seeds = sorted({*before.plan.seeds, *plan.seeds})
-    arms = [replace(arm, runs=old.runs) if (old := _arm(before, arm.label)) else arm for arm in made.arms]
+    arms = [replace(arm, runs=old.runs, audit=old.audit) if (old := _arm(before, arm.label)) else arm for arm in made.arms]
     return replace(made, created=before.created, plan=replace(plan, seeds=seeds), arms=arms)
+
+
+def _audited(comparison: Comparison, contestants: Sequence[Contestant], report: OnEvent) -> Comparison:
+    """The comparison with every architecture audited that was not yet: what fails is trained and shown, but not ranked."""
+    arms = []
+    for arm, contestant in zip(comparison.arms, contestants, strict=True):
+        if contestant.config is not None and not arm.audit:
+            report({"event": "note", "text": f"auditing {arm.label}"})
+            subject = of_architecture(arm.label, contestant.config, contestant.store)
+            arm = replace(arm, audit=list(audit(subject, only=BEFORE).findings))
+            for finding in arm.dishonest:
+                report({"event": "note", "text": f"{arm.label} fails {finding.check} and will not be ranked: {finding.summary}"})
+        arms.append(arm)
+    return replace(comparison, arms=arms)
 
 
 def _arm(comparison: Comparison, label: str) -> ArmResult | None:
@@ -189,7 +205,7 @@ def _jobs(out: Path, contestants: Sequence[Contestant], seeds: Sequence[int], sp
             place = f"{folder}/seed-{seed}" if own is not None else f"{folder}/as-it-is"
             job = Job(
                 arm=contestant.plan.label, seed=own, config=config, out=out, run=contestant.run or out / "runs" / place,
-                results=f"results/{place}", store=contestant.store.path, split=split, writes=i == 0,
+                results=f"results/{place}", store=contestant.store.path, split=split, first=i == 0,
             )  # fmt: skip
             jobs.append(job)
     return jobs

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from inklings.audit.audit import HONEST
+from inklings.audit.finding import Finding
 from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError, nearest
@@ -76,6 +78,8 @@ class RunResult:
     accuracy: float | None = None
     top5_accuracy: float | None = None
     macro_f1: float | None = None
+    audit: list[Finding] = field(default_factory=list)
+    """Of an arm's first run: what of the audit needs trained weights."""
     results: str | None = None
     """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, and of the scored `likelihood.json` and
     `units.safetensors`."""
@@ -92,12 +96,35 @@ class ArmResult:
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
+    audit: list[Finding] = field(default_factory=list)
+    """Of the architecture, before any training."""
     runs: list[RunResult] = field(default_factory=list)
 
     @property
     def done(self) -> list[RunResult]:
         """The runs that were scored."""
         return [run for run in self.runs if run.status == "done"]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The audit, in which what trained weights showed takes the place of what random ones did, unless these failed."""
+        found = {finding.check: finding for finding in self.audit}
+        for run in self.runs:
+            for finding in run.audit:
+                before = found.get(finding.check)
+                if before is None or before.holds or not finding.holds:
+                    found[finding.check] = finding
+        return list(found.values())
+
+    @property
+    def dishonest(self) -> list[Finding]:
+        """Failed checks for which the arm is shown but not ranked: its loss does not mean what the others' does."""
+        return [finding for finding in self.findings if not finding.holds and finding.check in HONEST]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a figure that may be ranked."""
+        return bool(self.done) and not self.dishonest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +195,8 @@ def mean_value(arm: ArmResult, unit: str) -> float:
 
 
 def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
-    """The arms that were scored, the best first; ties by name, so that the order is always the same."""
-    return sorted((arm for arm in arms if arm.done), key=lambda arm: (mean_value(arm, unit), arm.label))
+    """The arms that may be ranked, the best first; ties by name, so that the order is always the same."""
+    return sorted((arm for arm in arms if arm.ranked), key=lambda arm: (mean_value(arm, unit), arm.label))
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from inklings.audit.audit import AFTER, BEFORE, audit
+from inklings.audit.subject import of_run
 from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
@@ -50,8 +52,8 @@ class Job:
     store: Path
     """The token store: the comparison's text, in the tokens of this arm."""
     split: Literal["test", "validation"]
-    writes: bool
-    """Whether it writes samples: one run of each arm does."""
+    first: bool
+    """Whether it is its arm's first run: that one writes samples, and is audited."""
 
     @property
     def name(self) -> str:
@@ -122,7 +124,11 @@ def score(job: Job, store: TokenStore) -> RunResult:
             )
         else:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
-        samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.writes else []
+        samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.first else []
+    if job.first:
+        # An existing run was not seen before it was trained.
+        only = AFTER if job.config is not None else tuple(dict.fromkeys((*BEFORE, *AFTER)))
+        found = replace(found, audit=list(audit(of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only).findings))
     record = RunRecord(curve=learning_curve(events), loss_by_position=positions, settings=to_mapping(directory.config), samples=samples)
     write_record(job.out / job.results, record)
     return found

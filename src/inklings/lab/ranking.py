@@ -40,7 +40,7 @@ def rank(comparison: Comparison) -> list[Row]:
         best = ranked[0].label
         against = {(d.worse if d.better == best else d.better): d for d in comparison.differences if best in (d.better, d.worse)}
     rows = [_row(arm, i + 1, comparison.unit, against.get(arm.label)) for i, arm in enumerate(ranked)]
-    return rows + [_row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.done]
+    return rows + [_row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.ranked]
 
 
 def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | None) -> Row:
@@ -105,6 +105,8 @@ def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tu
 
 def finding(row: Row) -> str:
     """What is known about an arm against the best one."""
+    if row.arm.dishonest:
+        return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
     if row.rank is None:
         failed = next((run for run in row.arm.runs if run.message), None)
         return f"{failed.status}: {failed.message}" if failed else "no result yet"

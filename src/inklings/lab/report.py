@@ -64,6 +64,7 @@ def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) 
         datasets={name: rows for figure in figures for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
         samples=samples(comparison, records),
+        checks=list(dict.fromkeys(finding.check for row in rows for finding in row.arm.findings)),
         shared=shared_settings(settings),
         own=own_settings(settings),
         script=chart_script(),

@@ -92,14 +92,19 @@ def _difference(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
 
 def say(arms: Sequence[ArmResult], differences: Sequence[Difference], *, unit: str, budget: str | None) -> Verdict:
     """The verdict in words: a headline, and the sentences that carry it."""
-    missing = [arm.label for arm in arms if not arm.done]
+    missing = [arm.label for arm in arms if not arm.done and not arm.dishonest]
     absent = [f"Not ranked: {_list(missing)}; the table says why."] if missing else []
+    absent += [
+        f"Not ranked: {arm.label} fails its audit ({_list([finding.check for finding in arm.dishonest])}), so its loss is no measure of it."
+        for arm in arms
+        if arm.dishonest
+    ]
     ranked = ranked_arms(arms, unit)
     if not ranked:
-        return Verdict(headline="No arm could be scored.", sentences=absent)
+        return Verdict(headline="No arm could be ranked.", sentences=absent)
     best = ranked[0].label
     if len(ranked) == 1:
-        return Verdict(headline=f"Only {best} was scored: there is nothing to compare it with.", sentences=absent)
+        return Verdict(headline=f"Only {best} could be ranked: there is nothing to compare it with.", sentences=absent)
     against = {_other(d, best): d for d in differences if best in (d.better, d.worse)}
     level = [arm.label for arm in ranked[1:] if against[arm.label].finding == "no claim"]
     beaten = [arm.label for arm in ranked[1:] if arm.label not in level]
