@@ -44,7 +44,8 @@ def causal_taps(
     row = torch.arange(batch, device=vectors.device)[:, None, None] * width
     position = torch.arange(width - length + 1, width + 1, device=vectors.device)[:, None]
     offset = torch.arange(-reach, 1, dilation, device=vectors.device)
-    index = (row + position + offset) * (offset >= -before[:, :, None])
+    place = position + offset  # below one, it lies before the first vector
+    index = (row + place) * ((offset >= -before[:, :, None]) & (place > 0))
     return listed.index_select(0, index.flatten()).view(batch, length, taps * channels)
 
 

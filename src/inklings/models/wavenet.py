@@ -18,6 +18,7 @@ from inklings.layers.causal_convolution import Queues, causal_taps, read_one_tok
 from inklings.layers.dropout import Dropout
 from inklings.layers.windows import tokens_before
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
+from inklings.models.wavenet_on_cpu import EPSILON, layers_on_cpu
 
 HEAD_STD = 0.1
 """Size of the logits at the start: small, so that the loss starts near ln V; not zero, so that the first gradient passes the head."""
@@ -65,7 +66,7 @@ class WaveNetConfig(ModelConfig):
 
 def normed(x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
     """Layer normalisation without weights: one kernel, so that it costs little where one token is read at a time."""
-    return torch.layer_norm(x, x.shape[-1:], eps=1e-5)
+    return torch.layer_norm(x, x.shape[-1:], eps=EPSILON)
 
 
 class GatedLayer(nn.Module):
@@ -100,6 +101,7 @@ class WaveNetStack(nn.Module):
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
         self.n_embd = config.n_embd
+        self.adds = config.residual
         self.queues = config.queues
         n_layer = len(self.queues.dilations)
         # Where only the skips are read, nobody reads what the last layer would pass on.
@@ -138,10 +140,13 @@ class WaveNetStack(nn.Module):
             taps = causal_taps(seen, before, length=x.shape[1], taps=self.queues.taps, dilation=dilation, absent=absent)
             x, out = layer(x, taps)
             gated.append(out)
-        return self._combine(x, gated), inputs
+        return self._combine(x, torch.cat(gated, dim=-1)), inputs
 
     def _one_token(self, x: Float[Tensor, "B C"], rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]) -> Float[Tensor, "B S"]:
         """One more token in every row; the rings are written in place."""
+        plain = layers_on_cpu(self.layers, self.skip, self.queues, rings, adds=self.adds)
+        if plain is not None:
+            return self._top(plain.read(x, rings, position))
         step = read_one_token(self.queues, rings, position)
         gated = []
         for layer, taps, newest in zip(self.layers, step.taps.flatten(2).unbind(), step.taps[:, :, -1].unbind(), strict=True):
@@ -149,11 +154,13 @@ class WaveNetStack(nn.Module):
             x, out = layer(x, taps)
             gated.append(out)
         step.write()
-        return self._combine(x, gated)
+        return self._combine(x, torch.cat(gated, dim=-1))
 
-    def _combine(self, x: Float[Tensor, "*N C"], gated: list[Tensor]) -> Float[Tensor, "*N S"]:
+    def _combine(self, x: Float[Tensor, "*N C"], gated: Float[Tensor, "*N NC"]) -> Float[Tensor, "*N S"]:
         """The sum of the skip connections, one matrix for all of them, or the last layer; then once more through a matrix."""
-        summed = x if self.skip is None else self.skip(torch.cat(gated, dim=-1))
+        return self._top(x if self.skip is None else self.skip(gated))
+
+    def _top(self, summed: Float[Tensor, "*N S"]) -> Float[Tensor, "*N S2"]:
         mixed: Tensor = normed(torch.relu(self.mix(torch.relu(normed(summed)))))
         return mixed
 

@@ -1,0 +1,94 @@
+"""What a leak looks like: loss by position of a window, from one parallel pass and from each prefix alone, for some runs.
+
+    python benchmarks/leak.py runs/leaky runs/gpt --out docs/images/leak
+
+writes leak.svg and leak.png, and prints the figures as JSON. The runs must be of one text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import altair
+import torch
+
+from inklings.audit.branches import check_branches
+from inklings.audit.prefix import parallel_losses, text_windows
+from inklings.lab.charts import COLORS
+from inklings.text.store import prepare
+from inklings.training.run_directory import RunDirectory
+
+
+def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[str, object]]:
+    """Rows for the chart, and a run's figures: nats per token over the positions of windows of its own context."""
+    torch.set_num_threads(2)
+    model = run.load_model().eval()
+    split = prepare(run.config.data, tokenizer=run.tokenizer()).split("validation")
+    length = model.config.context_length
+    windows = text_windows(split, rows, length)
+    parallel = parallel_losses(model, windows).mean(0)
+    prefix = torch.stack([parallel_losses(model, windows[:, : at + 2])[:, -1] for at in range(length)], dim=1).mean(0)
+    label = run.path.name
+    points = [
+        {"run": label, "computed": how, "position": at + 1, "loss": float(loss)}
+        for how, values in (("in one pass", parallel), ("from its prefix alone", prefix))
+        for at, loss in enumerate(values.tolist())
+    ]
+    branches = check_branches(model, windows[:256])
+    facts = {
+        "run": label,
+        "parallel": float(parallel.mean()),
+        "prefix": float(prefix.mean()),
+        "leak": float(prefix.mean() - parallel.mean()),
+        "last_position": float(parallel[-1]),
+        "positions_before": float(parallel[length // 2 : -1].mean()),
+        "branches": branches.evidence.get("branches"),
+    }
+    return points, facts
+
+
+def chart(points: list[dict[str, object]]) -> altair.FacetChart:
+    """Two lines a run: where they part, the pass reads what it should predict."""
+    base = altair.Chart(altair.Data(values=points)).encode(
+        x=altair.X("position:Q", title="position in the window", scale=altair.Scale(nice=False)),
+        y=altair.Y("loss:Q", title="nats per token", scale=altair.Scale(domainMin=0)),
+        color=altair.Color(
+            "computed:N",
+            title=None,
+            scale=altair.Scale(domain=["from its prefix alone", "in one pass"], range=COLORS["light"][:2]),
+            legend=altair.Legend(orient="top", symbolType="stroke"),
+        ),
+        strokeDash=altair.StrokeDash("computed:N", legend=None, sort=["in one pass", "from its prefix alone"]),
+    )
+    made: altair.FacetChart = (
+        base.mark_line(strokeWidth=2)
+        .properties(width=330, height=230)
+        .facet(column=altair.Column("run:N", title=None, header=altair.Header(labelFontSize=13, labelFontWeight="bold"), sort=None))
+        .configure_view(stroke=None)
+        .configure(background="white", font="DejaVu Sans, sans-serif")
+        .configure_axis(gridColor="#e8e5dd", domainColor="#b9b4a8", tickColor="#b9b4a8")
+    )
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--rows", type=int, default=1024)
+    parser.add_argument("--out", type=Path, default=Path("leak"))
+    flags = parser.parse_args()
+    points, facts = [], []
+    for path in flags.runs:
+        of_run, found = losses(RunDirectory.open(path), flags.rows)
+        points += of_run
+        facts.append(found)
+    made = chart(points)
+    made.save(flags.out.with_suffix(".svg"))
+    made.save(flags.out.with_suffix(".png"), scale_factor=2)
+    print(json.dumps(facts, indent=1))
+
+
+if __name__ == "__main__":
+    main()
