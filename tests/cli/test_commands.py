@@ -76,6 +76,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:
     assert plan["config"]["training"]["batch_size"] == 6
     assert plan["tokens"] == 2 * 6 * 64
     assert plan["parameters"] > 0
+    assert plan["receptive_field"] == plan["config"]["model"]["context_length"]
     assert plan["memory"] > 16 * plan["parameters"] - 1
     assert not Path("runs").exists()
     same = ask("train", "--config", "mine.toml", "--data", "words.txt", "--budget", "2-steps", "--dry-run")

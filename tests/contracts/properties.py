@@ -1,12 +1,11 @@
 """What every architecture promises, one function a property: `check_x(subject)` raises an `AssertionError` with evidence.
 
 Each begins with the promise in a sentence. `test_contracts.py` runs them over all architectures; `test_broken.py` shows
-that each of them catches a model that breaks its promise.
+that each of them catches a model that breaks its promise. What the audit asks of every generator, it answers here too.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import typing
 import warnings
@@ -17,6 +16,9 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
+from inklings.audit import branches, causality, streaming
+from inklings.audit import rows as batch_rows
+from inklings.audit.finding import Finding
 from inklings.errors import ConfigError
 from inklings.models.contract import SequenceModel, State
 from inklings.models.registry import load_class
@@ -40,6 +42,13 @@ TOLERANCE = 1e-4
 
 def assert_same(found: Tensor, expected: Tensor, what: str) -> None:
     assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE, msg=lambda evidence: f"{what}: {evidence}")
+
+
+def require(finding: Finding) -> None:
+    """What the audit found, as an assertion."""
+    if finding.status == "not applicable":
+        raise NotApplicableError(finding.summary)
+    assert finding.holds, finding.summary
 
 
 def sample_input(model: SequenceModel, rows: int = 3, seed: int = 0) -> Tensor:
@@ -91,70 +100,34 @@ def check_initial_loss(subject: Subject) -> None:
 
 
 def check_causality(subject: Subject) -> None:
-    """No logit depends on a token after it, in evaluation and (batch statistics aside) in training."""
+    """No logit depends on a token after it, in evaluation and (batch statistics aside) in training; later ones do."""
     model = prepared(subject)
-    modes = [False] if is_counting(model) or model.traits.batch_statistics else [False, True]
+    require(causality.check_causality(model))
+    if model.receptive_field == 0:
+        return
     tokens = sample_input(model)
-    for training in modes:
-        model.train(training)
-        for t in (0, 1, model.config.context_length - 1, tokens.shape[1] // 2, tokens.shape[1] - 2):
-            other = torch.cat([tokens[:, : t + 1], changed(tokens[:, t + 1 :], model.config.vocab_size)], dim=1)
-            with torch.no_grad():
-                torch.manual_seed(0)  # dropout, if any, drops the same in both passes
-                before = model(tokens).logits
-                torch.manual_seed(0)
-                after = model(other).logits
-            mode = "training" if training else "evaluation"
-            assert_same(after[:, : t + 1], before[:, : t + 1], f"tokens after position {t} change logits up to it, in {mode}")
-            if model.receptive_field != 0:
-                assert not torch.equal(after[:, t + 1 :], before[:, t + 1 :]), f"no logit after {t} depends on the tokens after {t}"
+    for t in (0, 1, model.config.context_length - 1, tokens.shape[1] // 2, tokens.shape[1] - 2):
+        other = torch.cat([tokens[:, : t + 1], changed(tokens[:, t + 1 :], model.config.vocab_size)], dim=1)
+        with torch.no_grad():
+            before, after = model(tokens).logits, model(other).logits
+        assert not torch.equal(after[:, t + 1 :], before[:, t + 1 :]), f"no logit after {t} depends on the tokens after {t}"
 
 
 def check_documents_are_separate(subject: Subject) -> None:
     """A document predicts the same wherever it lies in a row: nothing of the one before it is seen."""
     model = prepared(subject)
     for seed in range(3):
-        tokens, starts = with_documents(sample_input(model, seed=seed), seed)
-        with torch.no_grad():
-            logits = model(tokens, starts=starts).logits
-        for row in range(tokens.shape[0]):
-            cuts = [0, *(t for t in torch.nonzero(starts[row]).flatten().tolist() if t > 0), tokens.shape[1]]
-            for first, last in itertools.pairwise(cuts):
-                with torch.no_grad():
-                    alone = model(tokens[row : row + 1, first:last]).logits
-                assert_same(logits[row, first:last], alone[0], f"the document at {first}:{last} of row {row} is not read as if alone")
+        require(batch_rows.check_documents(model, seed=seed))
 
 
 def check_rows_are_independent(subject: Subject) -> None:
-    """In evaluation a row's logits do not depend on what else is in the batch, its order, or its size."""
-    model = prepared(subject)
-    tokens = sample_input(model, rows=5)
-    order = torch.tensor([3, 0, 4, 1, 2])
-    others = changed(tokens, model.config.vocab_size)
-    others[2] = tokens[2]
-    with torch.no_grad():
-        logits = model(tokens).logits
-        assert_same(model(tokens[order]).logits, logits[order], "permuting the rows changes them")
-        assert_same(model(others).logits[2], logits[2], "changing the other rows changes a row")
-        for row in range(5):
-            assert_same(model(tokens[row : row + 1]).logits[0], logits[row], f"row {row} is different when alone")
+    """A row's logits do not depend on what else is in the batch, its order, or its size; in training only as declared."""
+    require(batch_rows.check_rows(prepared(subject)))
 
 
 def check_every_parameter_learns(subject: Subject) -> None:
-    """Every parameter gets a gradient that is not all zero within the first three optimiser steps."""
-    model = subject.build()
-    require_gradient(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    silent = dict(model.named_parameters())
-    for step in range(3):  # a projection that begins at zero lets nothing through at the first
-        optimizer.zero_grad()
-        cross_entropy(model, random_tokens(model.config.vocab_size, 8, 2 * model.config.context_length, seed=step)).backward()
-        for name, parameter in list(silent.items()):
-            if parameter.grad is not None and parameter.grad.abs().max() > 0:
-                assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
-                del silent[name]
-        optimizer.step()
-    assert not silent, f"parameters without a gradient: {', '.join(silent)}"
+    """Every parameter gets a finite gradient that is not all zero within the first three optimiser steps."""
+    require(branches.check_gradients(lambda seed: subject.build(seed=seed)))
 
 
 def check_one_batch_is_overfitted(subject: Subject) -> None:
@@ -186,30 +159,9 @@ def check_one_batch_is_overfitted(subject: Subject) -> None:
 def check_streaming(subject: Subject, cases: int = 8, seed: int = 0) -> None:
     """Any split of a sequence into pieces, each continuing from the state of the last, gives the logits of one pass."""
     model = prepared(subject)
-    rng = np.random.default_rng(seed)
-    context = model.config.context_length
-    for case in range(cases):
-        tokens = random_tokens(model.config.vocab_size, int(rng.integers(1, 4)), int(rng.integers(2 * context, 4 * context)), case)
-        starts = None
-        if case % 2:
-            tokens, starts = with_documents(tokens, seed=case)
-        length = tokens.shape[1]
-        prefill = int(rng.integers(0, length))
-        if case < 2:  # a prompt, then token by token: how text is generated
-            cuts = [0, *range(prefill, length), length]
-        else:
-            cuts = [0, *sorted(rng.integers(0, length, int(rng.integers(1, 6))).tolist()), length]
-        pieces = [(first, last) for first, last in itertools.pairwise(cuts) if last > first]
-        with torch.inference_mode(case % 4 == 3), torch.no_grad():
-            expected = model(tokens, starts=starts).logits
-            state = model.initial_state(tokens.shape[0])
-            for first, last in pieces:
-                here = None if starts is None else starts[:, first:last]
-                output = model(tokens[:, first:last], state, starts=here if here is not None and here.any() else None)
-                what = f"streamed in pieces {pieces} {'with' if starts is not None else 'without'} document starts, {first}:{last} differs"
-                assert_same(output.logits, expected[:, first:last], what)
-                assert output.state is not None, "forward was given a state and returned none"
-                state = output.state
+    require(streaming.check_streaming(model, cases=cases, seed=seed))
+    with torch.inference_mode():
+        require(streaming.check_streaming(model, cases=3, seed=seed + 1))
 
 
 def check_rows_of_different_lengths(subject: Subject) -> None:

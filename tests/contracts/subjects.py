@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inklings.audit.probe import scrambled
 from inklings.models.contract import SequenceModel, State
 from inklings.models.registry import build
 
@@ -75,29 +76,9 @@ def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tenso
     return tokens.masked_fill(starts, BOUNDARY), starts
 
 
-def counted_stream(vocab_size: int, documents: int = 60, seed: int = 1) -> np.ndarray:
-    """A training split as the token store holds it: each document opened by the boundary, one more at the end."""
-    rng = np.random.default_rng(seed)
-    parts = [np.concatenate([[BOUNDARY], chain(rng, int(rng.integers(3, 25)), vocab_size)]) for _ in range(documents)]
-    return np.concatenate([*parts, [BOUNDARY]]).astype(np.uint16)
-
-
 def prepared(subject: Subject, seed: int = 0) -> SequenceModel:
-    """A model in evaluation mode with nothing special about its weights.
-
-    They are moved off their first values, since a projection that begins at zero would hide what lies before it;
-    running statistics are filled; a counting model has counted.
-    """
-    model = subject.build(seed=seed)
-    if is_counting(model):
-        model.count(counted_stream(model.config.vocab_size))
-        return model.eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-        for step in range(3):
-            model(random_tokens(model.config.vocab_size, 4, 2 * model.config.context_length, seed=step))
-    return model.eval()
+    """A model in evaluation mode with nothing special about its weights, as the audit looks at it."""
+    return scrambled(lambda seed: subject.build(seed=seed), seed)
 
 
 def cross_entropy(model: SequenceModel, tokens: Tensor, state: State | None = None) -> Tensor:

@@ -28,6 +28,7 @@ from inklings.audit.streaming import check_generation, check_streaming
 from inklings.audit.subject import Subject
 from inklings.audit.targets import check_random_tokens, check_targets
 from inklings.device import Runtime, threads_of
+from inklings.errors import InputError
 from inklings.evaluation.likelihood import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
@@ -106,6 +107,8 @@ def _carried_out(name: str, check: Callable[[], Finding]) -> Finding:
     """The finding, or what kept the check from one: a user's model may raise anything anywhere, and the other checks go on."""
     try:
         return check()
+    except InputError as error:  # a text that is too small, say: the message tells what it would take
+        return Finding(check=name, status="not applicable", summary=str(error).rstrip("."))
     except Exception as error:
         return Finding(check=name, status="fail", summary=f"the check ended with {type(error).__name__}: {error}")
 

@@ -1,8 +1,8 @@
 """Causality: no prediction depends on a token after it. By perturbation and by gradient; a leak is located.
 
 Perturbing sees every leak, rounding and sorting included; the gradient sees leaks that are too faint to move a logit. Both
-are exact where a comparison of losses has noise. The idea of testing prefixes for invariance is common in test suites of
-transformers; a systematic account is arXiv:2608.22876.
+are exact where a comparison of losses has noise. Test suites of transformers compare prefixes in the same way; see also
+arXiv:2608.22876.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from inklings.models.contract import SequenceModel
 TOLERANCE = 1e-4
 """Between logits in float32 that were computed over other shapes: absolute, and relative to the largest."""
 SCRAMBLED_BY = 0.2
+"""Standard deviation of what is added to a weight, with up to 16 inputs; with more inputs less, by their root."""
 LONGEST = 160
 """Positions that are looked at; a longer context is not filled."""
 
@@ -72,7 +73,9 @@ def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
         torch.manual_seed(seed)
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
-            parameter.add_(SCRAMBLED_BY * noise.to(parameter))
+            # As much a weight in wide matrices would make recurrent networks chaotic, and rounding would look like a leak.
+            width = parameter[0].numel() if parameter.ndim > 1 else 1
+            parameter.add_(SCRAMBLED_BY * min(1.0, (16 / width) ** 0.5) * noise.to(parameter))
         if model.traits.batch_statistics:
             for step in range(3):
                 model(random_tokens(model, 4, span(model), seed=step))

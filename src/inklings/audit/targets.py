@@ -32,6 +32,8 @@ LAST = 15
 WORK = 6e11
 """Floating-point operations that learning random tokens may take; larger models make fewer steps."""
 FEWEST_STEPS = 20
+WRONG = 1.0
+"""A predictor that is wrong scores 20 nats, and below this is right but where the boundary comes between."""
 MARGIN = 0.02
 """Nats below ln V that are noise, beside three standard errors."""
 
@@ -46,14 +48,14 @@ def check_targets(make_batches: Callable[[TokenSplit], Batches], *, targets: int
     batches = make_batches(split)
     taken = [batches.batch(step) for step in range(steps)]
     losses = {shift: _loss_of_shift(taken, shift, vocab_size, boundary) for shift in (0, 1, 2)}
-    right = losses[1] < 1e-3 and losses[0] > 1 and losses[2] > 1
+    right = losses[1] < 1e-3 and losses[0] > WRONG and losses[2] > WRONG
     evidence = {"repeats_the_token": losses[0], "predicts_the_next": losses[1], "predicts_the_one_after": losses[2]}
     if right:
         summary = f"on a cycle of tokens predicting the next one scores 0, repeating the last one {losses[0]:.1f} nats"
         return Finding(check="targets", status="pass", summary=summary, evidence=evidence)
-    if losses[0] < 1e-3:
+    if losses[0] < WRONG:
         summary = "the targets are not shifted: a model that repeats the token it has just read scores 0"
-    elif losses[2] < 1e-3:
+    elif losses[2] < WRONG:
         summary = "the targets are shifted twice: the token after the next one is asked for"
     else:
         summary = f"the targets are not the next tokens: predicting these scores {losses[1]:.2f} nats where it should score 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -24,7 +25,9 @@ from inklings.training.arms import Arm, parse_arm
 
 STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 WIDTH = 104
-"""Columns that a summary may take."""
+"""Columns that a summary may take, where the terminal has as many."""
+BEFORE = 33
+"""Columns before it."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,16 @@ def main(arguments: Sequence[str]) -> int:
 
     def show(finding: Finding) -> None:
         """Print a finding as it comes."""
-        first, *rest = textwrap.wrap(finding.summary, WIDTH) or [""]
+        width = max(30, min(WIDTH, terminal.console.width - BEFORE - 1))
+        first, *rest = textwrap.wrap(finding.summary, width) or [""]
         terminal.say(f"  {finding.status:<15} {finding.check:<14} {first}", style=STYLES[finding.status])
         for line in rest:
-            terminal.say(f"{'':33}{line}", style=STYLES[finding.status])
+            terminal.say(f"{'':{BEFORE}}{line}", style=STYLES[finding.status])
 
     try:
         subject = _subject(flags, parsed, terminal)
     except ArchitectureError as error:
-        if ".py" not in flags.arm:
+        if ".py" not in flags.arm or not Path(flags.arm.partition(".py")[0] + ".py").is_file():
             raise  # a name that is not known is a slip; a file that cannot be used is what the audit is asked about
         finding = Finding(check="contract", status="fail", summary=str(error))
         show(finding)

@@ -19,6 +19,7 @@ def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) ->
     rows = [
         ("architecture", plan.config.architecture, ""),
         ("parameters", f"{plan.parameters:,}", f"vocabulary of {plan.vocab_size:,}"),
+        ("receptive field", "all" if plan.receptive_field is None else f"{plan.receptive_field:,}", "tokens that can change a prediction"),
         ("steps", f"{plan.steps:,}", ""),
         ("tokens", f"{plan.tokens:,}", f"{plan.epochs:.2f} times the training part"),
         ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),

@@ -20,6 +20,8 @@ class RunPlan:
     """With nothing left open."""
     parameters: int
     vocab_size: int
+    receptive_field: int | None
+    """How many tokens, the current one included, can change a prediction; None where there is no limit."""
     steps: int
     tokens: int
     """Target tokens that are trained on."""
@@ -50,6 +52,7 @@ def plan_run(
         config=setup.config,
         parameters=parameter_count(setup.model),
         vocab_size=setup.store.tokenizer.vocab_size,
+        receptive_field=setup.model.receptive_field,
         steps=setup.steps,
         tokens=tokens,
         epochs=tokens / setup.store.split("train").n_targets,

@@ -227,6 +227,7 @@ def _go_on(
             "step": progress.step,
             "steps": record.steps,
             "parameters": parameter_count(model),
+            "receptive_field": model.receptive_field,
             "tokens_per_step": record.tokens_per_step,
             "runtime": asdict(runtime),
             "notes": list(notes),

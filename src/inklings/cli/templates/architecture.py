@@ -4,6 +4,7 @@ It works as it is; change it and see what becomes of it:
 
     inklings train my_model.py:MyModel --budget 1-min --run runs/mine
     inklings generate runs/mine
+    inklings audit my_model.py:MyModel
     inklings compare my_model.py:MyModel recurrent gpt --budget 1-min --out comparison
 
 Shapes: B rows of the batch, T positions, C channels, V tokens of the vocabulary.
