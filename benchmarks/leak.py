@@ -23,7 +23,7 @@ from inklings.training.run_directory import RunDirectory
 
 def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[str, object]]:
     """Rows for the chart, and a run's figures: nats per token over the positions of windows of its own context."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     model = run.load_model().eval()
     split = prepare(run.config.data, tokenizer=run.tokenizer()).split("validation")
     length = model.config.context_length
@@ -49,26 +49,52 @@ def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[
     return points, facts
 
 
-def chart(points: list[dict[str, object]]) -> altair.FacetChart:
-    """Two lines a run: where they part, the pass reads what it should predict."""
-    base = altair.Chart(altair.Data(values=points)).encode(
-        x=altair.X("position:Q", title="position in the window", scale=altair.Scale(nice=False)),
-        y=altair.Y("loss:Q", title="nats per token", scale=altair.Scale(domainMin=0)),
-        color=altair.Color(
-            "computed:N",
-            title=None,
-            scale=altair.Scale(domain=["from its prefix alone", "in one pass"], range=COLORS["light"][:2]),
-            legend=altair.Legend(orient="top", symbolType="stroke"),
-        ),
-        strokeDash=altair.StrokeDash("computed:N", legend=None, sort=["in one pass", "from its prefix alone"]),
+def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
+    """On the left the losses of the first run, both ways; on the right what each run gains by seeing more than the prefix."""
+    first = points[0]["run"]
+    x = altair.X("position:Q", title="position in the window", scale=altair.Scale(nice=False))
+    losses_of_first = (
+        altair.Chart(altair.Data(values=[point for point in points if point["run"] == first]))
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=x,
+            y=altair.Y("loss:Q", title="nats per token", scale=altair.Scale(zero=False)),
+            color=altair.Color(
+                "computed:N",
+                title=None,
+                scale=altair.Scale(domain=["from its prefix alone", "in one pass"], range=COLORS["light"][:2]),
+                legend=altair.Legend(orient="top", symbolType="stroke"),
+            ),
+        )
+        .properties(width=350, height=230, title=altair.Title(f"{first}: loss", anchor="start"))
     )
-    made: altair.FacetChart = (
-        base.mark_line(strokeWidth=2)
-        .properties(width=330, height=230)
-        .facet(column=altair.Column("run:N", title=None, header=altair.Header(labelFontSize=13, labelFontWeight="bold"), sort=None))
+    gained: dict[tuple[object, object], float] = {}
+    for point in points:
+        sign = 1 if point["computed"] == "from its prefix alone" else -1
+        key = point["run"], point["position"]
+        gained[key] = gained.get(key, 0.0) + sign * float(str(point["loss"]))
+    runs = list(dict.fromkeys(point["run"] for point in points))
+    gains = (
+        altair.Chart(altair.Data(values=[{"run": run, "position": at, "gain": value} for (run, at), value in gained.items()]))
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=x,
+            y=altair.Y("gain:Q", title="nats per token"),
+            color=altair.Color(
+                "run:N",
+                title=None,
+                scale=altair.Scale(domain=runs, range=COLORS["light"][2:4]),
+                legend=altair.Legend(orient="top", symbolType="stroke"),
+            ),
+        )
+        .properties(width=350, height=230, title=altair.Title("read from the future", anchor="start"))
+    )
+    made: altair.HConcatChart = (
+        altair.hconcat(losses_of_first, gains, spacing=40)
+        .resolve_scale(color="independent")
         .configure_view(stroke=None)
-        .configure(background="white", font="DejaVu Sans, sans-serif")
-        .configure_axis(gridColor="#e8e5dd", domainColor="#b9b4a8", tickColor="#b9b4a8")
+        .configure(background="white", font="DejaVu Sans, sans-serif", padding=12)
+        .configure_axis(gridColor="#e8e5dd", domainColor="#b9b4a8", tickColor="#b9b4a8", titleFontWeight="normal")
     )
     return made
 
@@ -76,7 +102,7 @@ def chart(points: list[dict[str, object]]) -> altair.FacetChart:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--rows", type=int, default=1024)
+    parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("leak"))
     flags = parser.parse_args()
     points, facts = [], []

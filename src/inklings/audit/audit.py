@@ -43,7 +43,7 @@ BEFORE = ("contract", "causality", "prefixes", "rows", "documents", "targets", "
 """What a comparison checks of an arm before it trains it."""
 AFTER = ("prefixes", "rows", "branches")
 """What it checks once more of a trained run, where the text says what something is worth."""
-TARGETS = 32_768
+TARGETS = 16_384
 """Held-out targets that are scored."""
 BATCHES = 8
 """Training batches on which batch statistics are valued."""

@@ -24,7 +24,7 @@ from inklings.text.store import TokenSplit
 ALLOWED = 1e-3
 """Nats per token between two ways to compute one loss that are rounding."""
 ROWS = 16
-POSITIONS = 48
+POSITIONS = 32
 """At most so many prefixes are computed, spread over the window."""
 CLIFF_ROWS = 96
 

@@ -26,7 +26,7 @@ from inklings.training.objectives import Batches
 SYMBOLS = 16
 """Random tokens are drawn from so many: fewer are learned sooner."""
 ROWS, LENGTH = 16, 32
-STEPS = 60
+STEPS = 50
 LAST = 15
 """The mean loss of so many steps at the end counts; every batch is new, so nothing can be learned by heart."""
 WORK = 6e11
