@@ -36,11 +36,12 @@ check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
-bench: $(INSTALLED) ## the measurements that need no other project (about four minutes; leave the machine idle)
+bench: $(INSTALLED) ## the measurements that need no other project (about five minutes; leave the machine idle)
 	@$(BIN)/python benchmarks/loop_overhead.py
 	@$(BIN)/python benchmarks/muon.py
 	@$(BIN)/python benchmarks/training_speed.py --size small --data builtin:python-docs
 	@$(BIN)/python benchmarks/generation_speed.py --tokens 128
+	@$(BIN)/python benchmarks/wavenet_streaming.py --rounds 5 --tokens 100 10000
 	@echo "Beside nanoGPT: clone https://github.com/karpathy/nanoGPT and give its folder to training_speed.py,"
 	@echo "generation_speed.py and shakespeare.py as --nanogpt FOLDER. More in benchmarks/README.md."
 
