@@ -1,0 +1,79 @@
+"""What is known about each entry of a memory beside its vector, and what a search gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries, one a row; ids are never used twice, a higher one is a later one."""
+
+    ids: Int64[np.ndarray, " n"]
+    values: Int64[np.ndarray, " n"]
+    """The token that followed."""
+    positions: Int64[np.ndarray, " n"]
+    """Where in its document the value stands."""
+    documents: Int64[np.ndarray, " n"]
+    times: Int64[np.ndarray, " n"]
+    """What the memory's clock said when the entry was added."""
+    uses: Int64[np.ndarray, " n"]
+    """How often a search gave the entry back."""
+    scores: Float32[np.ndarray, " n"]
+    """How much the entry is worth; ageing lowers it."""
+
+    @classmethod
+    def empty(cls, count: int) -> Entries:
+        """Room for so many entries."""
+        return cls(*(np.zeros(count, np.float32 if field.name == "scores" else np.int64) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class Hits:
+    """For each query k entries, the nearest first; where there are fewer, id, value, position, document, age and uses are -1."""
+
+    ids: Int64[np.ndarray, "q k"]
+    distances: Float32[np.ndarray, "q k"]
+    """Squared L2; infinity where there is no entry."""
+    values: Int64[np.ndarray, "q k"]
+    positions: Int64[np.ndarray, "q k"]
+    documents: Int64[np.ndarray, "q k"]
+    ages: Int64[np.ndarray, "q k"]
+    """Steps of the memory's clock since the entry was added."""
+    uses: Int64[np.ndarray, "q k"]
+    """How often the entry had been given back before this search."""
+    scores: Float32[np.ndarray, "q k"]
+    """0 where there is no entry."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """For each query positions of one document, `first` to `last`, both included: what it can see without a memory."""
+
+    documents: Int64[np.ndarray, " q"]
+    first: Int64[np.ndarray, " q"]
+    last: Int64[np.ndarray, " q"]
+
+    def of(self, queries: Int64[np.ndarray, " m"]) -> Span:
+        """The spans of some of the queries."""
+        return Span(self.documents[queries], self.first[queries], self.last[queries])
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a memory is and how good its answers are."""
+
+    count: int
+    capacity: int
+    dimension: int
+    backend: str
+    ready: bool
+    """Whether the backend answers by its own means; until it has enough vectors it answers as `exact` does."""
+    eviction: str
+    clock: int
+    recall: float | None
+    """Share of the `recall_at` truly nearest entries that a search finds, for noisy copies of its own keys; None when empty."""
+    recall_at: int

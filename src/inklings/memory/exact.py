@@ -1,0 +1,170 @@
+"""The backend `exact`: the true nearest neighbours, the reference that the other backends are held to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from inklings.memory.nearest import Vectors, as_answer, fast_bfloat16, half_norms, nearest, rank
+from inklings.memory.rows import Rows
+
+FEW = 4096
+"""Up to so many vectors, products in bfloat16 are not worth a second look at the candidates."""
+
+PART = 2048
+"""Vectors looked at at once, so that they stay in the cache."""
+
+
+class Exact:
+    """Vectors in one array that grows by doubling; a removed one is replaced by the last.
+
+    Args:
+        dimension: the size of a vector.
+        capacity: how many vectors there will be at most, if that is known: no room is made for more until they come.
+        products: how candidates are found: `float32`, `bfloat16` (half as much memory again, the same answers) or
+            `auto`, which takes `bfloat16` where the processor is made for it.
+    """
+
+    name = "exact"
+    ready = True
+
+    def __init__(self, dimension: int, *, capacity: int | None = None, products: Literal["auto", "float32", "bfloat16"] = "auto") -> None:
+        self.dimension = dimension
+        self._capacity = capacity
+        self._rows = Rows()
+        self._full: Float32[Tensor, "size d"] = torch.empty(0, dimension)
+        self._half_norms: Float32[Tensor, " size"] = torch.empty(0)
+        bfloat16 = products == "bfloat16" or (products == "auto" and fast_bfloat16())
+        self._rounded: Tensor | None = torch.empty(0, dimension, dtype=torch.bfloat16) if bfloat16 else None
+        self._trusted = self._settled = True
+        self._longest = self._rounding = 0.0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def ids(self) -> Int64[np.ndarray, " n"]:
+        """The id of every vector in the order of `everything`, a view."""
+        return self._rows.ids
+
+    @property
+    def everything(self) -> Float32[np.ndarray, "n d"]:
+        """All vectors, a view."""
+        return self._full[: len(self)].numpy()
+
+    def add(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Take in new vectors under new ids.
+
+        Raises:
+            InputError: an id is there already; nothing was added.
+        """
+        self._settle()
+        part = self._rows.add(ids)
+        if part.stop > len(self._full):
+            double = 2 * part.start
+            self._grow(part.start, max(part.stop, double if self._capacity is None else min(double, self._capacity)))
+        self._full[part] = torch.from_numpy(vectors)
+        self._note(part)
+
+    def update(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Put other vectors under known ids.
+
+        Raises:
+            InputError: an id is unknown or given twice; nothing was changed.
+        """
+        self._settle()
+        rows = torch.from_numpy(self._rows.find_each(ids))
+        self._full[rows] = torch.from_numpy(vectors)
+        self._note(rows)
+
+    def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
+        """Forget vectors.
+
+        Raises:
+            InputError: an id is unknown or given twice; nothing was removed.
+        """
+        self._settle()
+        holes, movers = (torch.from_numpy(rows) for rows in self._rows.remove(ids))
+        for array in (self._full, self._half_norms, self._rounded):
+            if array is not None:
+                array[holes] = array[movers]
+
+    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and squared distances of the nearest k, nearest first, equally near ones by id; -1 and infinity where there are fewer."""
+        found = nearest(torch.from_numpy(queries), self._among(), k, torch.from_numpy(self.ids))
+        if 4 * found.uncertified > len(queries):
+            self._trusted = False
+        return as_answer(self.ids, found, k)
+
+    def rank(
+        self, queries: Float32[np.ndarray, "q d"], candidates: Int64[np.ndarray, "q c"], k: int
+    ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """The nearest k of each query's own candidates (ids, -1 for none), in the same form and to the same bits as `search`."""
+        rows = torch.from_numpy(self._rows.find_known(candidates.reshape(-1)).reshape(candidates.shape))
+        places, distances = rank(torch.from_numpy(queries), self._full[: len(self)], rows, k, torch.from_numpy(self.ids))
+        answer, near = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), np.inf, np.float32)
+        there = np.isfinite(distances.numpy())
+        answer[:, : there.shape[1]] = np.where(there, self.ids[places.numpy()], -1)
+        near[:, : there.shape[1]] = distances.numpy()
+        return answer, near
+
+    def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
+        """The vectors under these ids, as they were added.
+
+        Raises:
+            InputError: an id is unknown.
+        """
+        found: Float32[np.ndarray, "n d"] = self.everything[self._rows.find(ids)]
+        return found
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Nothing beside the vectors decides the answers."""
+        return {}
+
+    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+        """Take in what was saved, into an empty index; the array itself is kept, not copied."""
+        self._full = torch.from_numpy(vectors)
+        self._rows.add(ids)
+        self._settled = False
+
+    def _settle(self) -> None:
+        """After a restore, look at the vectors once; not before they are needed, so that opening a memory does not wait for it."""
+        if not self._settled:
+            self._grow(0, len(self), keep_full=True)
+            self._note(slice(0, len(self)))
+            self._settled = True
+
+    def _among(self) -> Vectors:
+        self._settle()
+        n = len(self)
+        rounded = self._rounded[:n] if self._rounded is not None and self._trusted and n > FEW else None
+        return Vectors(self._full[:n], self._half_norms[:n], self._longest, rounded, self._rounding)
+
+    def _grow(self, used: int, size: int, *, keep_full: bool = False) -> None:
+        def grown(array: Tensor) -> Tensor:
+            larger = array.new_empty((size, *array.shape[1:]))
+            larger[:used] = array[:used]
+            return larger
+
+        if not keep_full:
+            self._full = grown(self._full)
+        self._half_norms = grown(self._half_norms)
+        self._rounded = None if self._rounded is None else grown(self._rounded)
+        self._trusted = True
+
+    def _note(self, rows: slice | Int64[Tensor, " n"]) -> None:
+        """Bring what is kept beside the vectors of these rows up to date, a part at a time."""
+        count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        for at in range(0, count, PART):
+            some = slice(rows.start + at, min(rows.start + at + PART, rows.stop)) if isinstance(rows, slice) else rows[at : at + PART]
+            part = self._full[some]
+            self._half_norms[some] = norms = half_norms(part)
+            self._longest = max(self._longest, 1.001 * float(norms.max() * 2) ** 0.5)
+            if self._rounded is not None:
+                self._rounded[some] = rounded = part.bfloat16()
+                off = torch.linalg.vector_norm(part - rounded.float(), dim=1)
+                self._rounding = max(self._rounding, 1.001 * float(off.max()))

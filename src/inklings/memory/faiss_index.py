@@ -1,0 +1,331 @@
+"""The approximate backends `ivf`, `ivfpq` and `hnsw` by FAISS, each built by rule from the vectors it holds.
+
+Each keeps its vectors in an `Exact` as well. That one answers until there are enough vectors to build from, gives the
+vectors back as they were added, and measures the candidates that FAISS finds: distances are always the true ones.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from inklings.memory.exact import Exact
+from inklings.memory.faiss_library import answer, from_array, library, one_thread, to_array
+from inklings.memory.flat import in_order
+
+VECTORS_A_CLUSTER = 39
+"""The fewest vectors that k-means takes for one centre."""
+FEWEST_CLUSTERS = 16
+"""With fewer than these there is nothing to gain over comparing with every vector."""
+GROWTH = 4
+"""Clusters are learned anew when so many times the vectors they were learned from have been there, counting those that left."""
+DEAD_SHARE = 0.3
+"""A graph is built anew when more than this share of its nodes is removed."""
+
+
+class Approximate(ABC):
+    """What the three share: when to build, and that every answer is measured again on the vectors themselves."""
+
+    name: str
+
+    def __init__(self, dimension: int, capacity: int | None) -> None:
+        self._faiss = library(self.name)
+        self.dimension = dimension
+        self._exact = Exact(dimension, capacity=capacity, products="float32")
+        self._index: Any = None
+        self._built_from = self._added = 0
+
+    def __len__(self) -> int:
+        return len(self._exact)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the index is built; until then the answers are those of `exact`."""
+        return self._index is not None
+
+    def add(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Take in new vectors under new ids; builds the index when the rule says so.
+
+        Raises:
+            InputError: an id is there already; nothing was added.
+        """
+        self._exact.add(ids, vectors)
+        self._added += len(ids)
+        if self._due():
+            self._build()
+        elif self.ready:
+            self._put(ids, vectors)
+
+    def update(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Put other vectors under known ids.
+
+        Raises:
+            InputError: an id is unknown or given twice; nothing was changed.
+        """
+        self._exact.update(ids, vectors)
+        self._added += len(ids)
+        if self.ready:
+            self._delete(ids)
+            self._put(ids, vectors)
+            self._rebuild_if_due()
+
+    def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
+        """Forget vectors.
+
+        Raises:
+            InputError: an id is unknown or given twice; nothing was removed.
+        """
+        self._exact.remove(ids)
+        if self.ready:
+            self._delete(ids)
+            self._rebuild_if_due()
+
+    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and squared distances of near vectors, nearest first; -1 and infinity where fewer were found."""
+        if not self.ready or not len(self):
+            return self._exact.search(queries, k)
+        return self._exact.rank(queries, self._candidates(np.ascontiguousarray(queries), k), k)
+
+    def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
+        """The vectors under these ids, as they were added.
+
+        Raises:
+            InputError: an id is unknown.
+        """
+        return self._exact.vectors(ids)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The index as FAISS writes it, what it was built from, and the order of the vectors, which decides what is built next."""
+        state = {"order": self._exact.ids.copy(), "built_from": np.array([self._built_from, self._added])}
+        if self.ready:
+            state["faiss"] = to_array(self._faiss, self._index)
+        return state
+
+    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+        """Take in what was saved, into an empty index."""
+        order = state["order"]
+        self._exact.restore(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order), {})
+        self._built_from, self._added = state["built_from"].tolist()
+        if "faiss" in state:
+            self._index = from_array(self._faiss, state["faiss"])
+
+    def _build(self) -> None:
+        with one_thread(self._faiss):
+            self._index = self._trained(self._exact.everything)
+            self._insert(self._exact.ids, self._exact.everything)
+        self._built_from, self._added = len(self), 0
+
+    def _put(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        with one_thread(self._faiss):
+            self._insert(ids, np.ascontiguousarray(vectors))
+
+    def _rebuild_if_due(self) -> None:
+        if self._due():
+            self._build()
+
+    @abstractmethod
+    def _due(self) -> bool:
+        """Whether the index is to be built, or built anew, from the vectors there are."""
+
+    @abstractmethod
+    def _trained(self, vectors: Float32[np.ndarray, "n d"]) -> Any:
+        """An empty index of FAISS that has learned what it must from these vectors."""
+
+    @abstractmethod
+    def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Put vectors into the index of FAISS."""
+
+    @abstractmethod
+    def _delete(self, ids: Int64[np.ndarray, " n"]) -> None:
+        """Take vectors out of the index of FAISS, or see to it that they are not found."""
+
+    @abstractmethod
+    def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
+        """At least k ids for each query, -1 where there are fewer."""
+
+
+class IVF(Approximate):
+    """Vectors sorted into clusters; the nearest clusters are searched.
+
+    Clusters are learned from the vectors themselves, by seeded k-means: at most one for every 39 vectors, not before
+    there are 624, and anew whenever three times as many vectors have come as they were learned from: the count has
+    grown fourfold, or the memory has turned over.
+
+    Args:
+        dimension: the size of a vector.
+        clusters: how many at most.
+        probes: how many of them a search looks into.
+        seed: of k-means.
+        capacity: how many vectors there will be at most, if that is known.
+
+    Raises:
+        MissingExtraError: FAISS is not installed.
+    """
+
+    name = "ivf"
+
+    def __init__(self, dimension: int, *, clusters: int = 1024, probes: int = 32, seed: int = 0, capacity: int | None = None) -> None:
+        super().__init__(dimension, capacity)
+        self.clusters, self.probes, self.seed = clusters, probes, seed
+
+    def _due(self) -> bool:
+        if len(self) < VECTORS_A_CLUSTER * min(FEWEST_CLUSTERS, self.clusters):
+            return False
+        return not self.ready or self._built_from + self._added >= GROWTH * self._built_from
+
+    def _trained(self, vectors: Float32[np.ndarray, "n d"]) -> Any:
+        index = self._empty(min(self.clusters, len(vectors) // VECTORS_A_CLUSTER), len(vectors))
+        index.cp.seed = self.seed
+        index.train(vectors)
+        # by a table of ids, so that removing takes constant time
+        index.set_direct_map_type(self._faiss.DirectMap.Hashtable)
+        return index
+
+    def _empty(self, clusters: int, count: int) -> Any:
+        return self._faiss.IndexIVFFlat(self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters)
+
+    def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        self._index.add_with_ids(vectors, ids)
+
+    def _delete(self, ids: Int64[np.ndarray, " n"]) -> None:
+        ids = np.ascontiguousarray(ids)
+        self._index.remove_ids(self._faiss.IDSelectorArray(len(ids), self._faiss.swig_ptr(ids)))
+
+    def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
+        settings = self._faiss.SearchParametersIVF(nprobe=min(self.probes, self._index.nlist))
+        return answer(self._index, queries, min(k, len(self)) or 1, params=settings)[1]
+
+
+class IVFPQ(IVF):
+    """As `IVF`, the vectors in the clusters as short codes; more candidates than asked for are measured exactly.
+
+    Args:
+        dimension: the size of a vector.
+        code_bytes: parts that a vector is cut into, each coded in a byte (in half a byte below 9984 vectors); a divisor
+            of the dimension, or 0 for the largest divisor up to a quarter of it.
+        refine: how many times k candidates are measured exactly.
+        clusters: how many at most.
+        probes: how many of them a search looks into.
+        seed: of k-means.
+        capacity: how many vectors there will be at most, if that is known.
+
+    Raises:
+        MissingExtraError: FAISS is not installed.
+    """
+
+    name = "ivfpq"
+
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        code_bytes: int = 0,
+        refine: int = 8,
+        clusters: int = 1024,
+        probes: int = 32,
+        seed: int = 0,
+        capacity: int | None = None,
+    ) -> None:
+        super().__init__(dimension, clusters=clusters, probes=probes, seed=seed, capacity=capacity)
+        quarter = max(1, dimension // 4)
+        self.code_bytes = code_bytes or next(parts for parts in range(quarter, 0, -1) if dimension % parts == 0)
+        self.refine = refine
+
+    def _empty(self, clusters: int, count: int) -> Any:
+        bits = 8 if count >= VECTORS_A_CLUSTER * 256 else 4
+        index = self._faiss.IndexIVFPQ(self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters, self.code_bytes, bits)
+        index.pq.cp.seed = self.seed
+        return index
+
+    def _due(self) -> bool:
+        # a code of half a byte needs 39 vectors for each of its 16 values, however few clusters there are
+        return len(self) >= VECTORS_A_CLUSTER * FEWEST_CLUSTERS and super()._due()
+
+    def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
+        return super()._candidates(queries, k * self.refine)
+
+
+class HNSW(Approximate):
+    """A graph of neighbours, walked towards the query; a removed vector stays as a signpost that is never an answer.
+
+    Args:
+        dimension: the size of a vector.
+        links: neighbours of a vector in the graph.
+        build_width: candidates kept while a vector is linked.
+        search_width: candidates kept while searching; k if that is more.
+        capacity: how many vectors there will be at most, if that is known.
+
+    Raises:
+        MissingExtraError: FAISS is not installed.
+    """
+
+    name = "hnsw"
+
+    def __init__(
+        self, dimension: int, *, links: int = 32, build_width: int = 100, search_width: int = 128, capacity: int | None = None
+    ) -> None:
+        super().__init__(dimension, capacity)
+        self.links, self.build_width, self.search_width = links, build_width, search_width
+        self._id_of = np.empty(0, np.int64)
+        """The id of each node of the graph, -1 where it was removed."""
+        self._node_of: dict[int, int] = {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """As for the others, and which node is which vector."""
+        return {**super().state(), "nodes": self._nodes.copy()}
+
+    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+        """Take in what was saved, into an empty index."""
+        super().restore(ids, vectors, state)
+        self._id_of = state["nodes"].copy()
+        self._node_of = {known: node for node, known in enumerate(self._id_of.tolist()) if known >= 0}
+
+    @property
+    def _nodes(self) -> Int64[np.ndarray, " nodes"]:
+        return self._id_of[: self._index.ntotal if self.ready else 0]
+
+    def _due(self) -> bool:
+        if not len(self):
+            return False
+        return not self.ready or self._index.ntotal - len(self) > DEAD_SHARE * self._index.ntotal
+
+    def _trained(self, vectors: Float32[np.ndarray, "n d"]) -> Any:
+        index = self._faiss.IndexHNSWFlat(self.dimension, self.links)
+        index.hnsw.efConstruction = self.build_width
+        self._node_of = {}
+        return index
+
+    def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        start, stop = self._index.ntotal, self._index.ntotal + len(ids)
+        if stop > len(self._id_of):
+            self._id_of = np.concatenate([self._id_of[:start], np.empty(max(stop, 2 * start) - start, np.int64)])
+        # FAISS does not save the state of its generator; with one for each call, a graph reopened grows as the first would
+        self._index.hnsw.rng = self._faiss.RandomGenerator(start)
+        self._index.add(vectors)
+        self._id_of[start:stop] = ids
+        self._node_of.update(zip(ids.tolist(), range(start, stop), strict=True))
+
+    def _delete(self, ids: Int64[np.ndarray, " n"]) -> None:
+        nodes = [self._node_of.pop(known) for known in ids.tolist()]
+        self._id_of[nodes] = -1
+
+    def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
+        k = min(k, len(self))
+        found = np.full((len(queries), k), -1, np.int64)
+        left = np.arange(len(queries))
+        asked = k if self._index.ntotal == len(self) else max(self.search_width, k)
+        while len(left):
+            settings = self._faiss.SearchParametersHNSW(efSearch=max(self.search_width, asked))
+            nodes = answer(self._index, queries[left], min(asked, self._index.ntotal), params=settings)[1]
+            ids = np.where(nodes >= 0, self._nodes[nodes], -1)
+            order = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
+            found[left] = np.take_along_axis(ids, order, 1)
+            if asked >= self._index.ntotal:
+                break
+            # all that is near may be removed: look further, until enough is alive
+            left = left[(ids >= 0).sum(1) < k]
+            asked *= 2
+        return found

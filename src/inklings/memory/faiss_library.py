@@ -1,0 +1,58 @@
+"""FAISS, loaded when it is first needed: an extra, which `exact` does without."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from inklings.errors import MissingExtraError
+
+
+def library(backend: str) -> Any:
+    """The module `faiss`.
+
+    Raises:
+        MissingExtraError: it is not installed; the message names the backend and the extra.
+    """
+    try:
+        with warnings.catch_warnings():
+            # the generated bindings warn about types without a module; nothing of ours is concerned
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return importlib.import_module("faiss")
+    except ImportError:
+        raise MissingExtraError(f"the memory's backend {backend!r}", "memory") from None
+
+
+@contextlib.contextmanager
+def one_thread(faiss: Any) -> Iterator[None]:
+    """Build with one thread: sums in k-means and links in a graph then come in one order, the same every time."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def answer(
+    faiss_index: Any, queries: Float32[np.ndarray, "q d"], k: int, **settings: Any
+) -> tuple[Float32[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
+    """Distances and labels as FAISS gives them, label -1 where there are fewer than k."""
+    distances, labels = faiss_index.search(queries, k, **settings)
+    return distances, labels
+
+
+def to_array(faiss: Any, faiss_index: Any) -> np.ndarray:
+    """The bytes of an index, as FAISS would write them to a file."""
+    return np.array(faiss.serialize_index(faiss_index), dtype=np.uint8)
+
+
+def from_array(faiss: Any, data: np.ndarray) -> Any:
+    """The index that `to_array` gave."""
+    return faiss.deserialize_index(data)

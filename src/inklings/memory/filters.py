@@ -1,0 +1,65 @@
+"""Searching for entries that meet a condition."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from inklings.memory.entries import Entries, Span
+from inklings.memory.exact import Exact
+from inklings.memory.index import Index
+from inklings.memory.rows import Rows
+
+Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]
+
+
+def nearest_outside(index: Index, queries: Float32[np.ndarray, "q d"], k: int, rows: Rows, slots: Entries, span: Span | None) -> Answer:
+    """The nearest k that the memory knows and that lie outside of each query's span, by asking for more until there are enough."""
+    ids = np.full((len(queries), k), -1, np.int64)
+    distances = np.full((len(queries), k), np.inf, np.float32)
+    left = np.arange(len(queries))
+    asked = k if span is None else 2 * k + 16
+    while len(left):
+        found, near = index.search(queries[left], min(asked, max(k, len(index))))
+        allowed = _allowed(found, rows, slots, None if span is None else span.of(left))
+        if not allowed.all():
+            order = np.argsort(~allowed, axis=1, kind="stable")
+            found = np.take_along_axis(np.where(allowed, found, -1), order, 1)
+            near = np.take_along_axis(np.where(allowed, near, np.float32(np.inf)), order, 1)
+        ids[left], distances[left] = found[:, :k], near[:, :k]
+        if asked >= len(index):
+            break
+        left = left[allowed.sum(1) < k]
+        asked *= 4
+    return ids, distances
+
+
+def nearest_in_documents(
+    index: Index,
+    queries: Float32[np.ndarray, "q d"],
+    k: int,
+    rows: Rows,
+    slots: Entries,
+    span: Span | None,
+    documents: Int64[np.ndarray, " q"],
+) -> Answer:
+    """As `nearest_outside`, each query among the entries of one document, all of which are compared."""
+    ids = np.full((len(queries), k), -1, np.int64)
+    distances = np.full((len(queries), k), np.inf, np.float32)
+    for document in np.unique(documents):
+        its = np.flatnonzero(documents == document)
+        own = rows.ids[slots.documents[: len(rows)] == document]
+        among = Exact(index.dimension, products="float32")
+        among.add(own, index.vectors(own))
+        ids[its], distances[its] = nearest_outside(among, queries[its], k, rows, slots, None if span is None else span.of(its))
+    return ids, distances
+
+
+def _allowed(found: Int64[np.ndarray, "q c"], rows: Rows, slots: Entries, span: Span | None) -> Bool[np.ndarray, "q c"]:
+    at = rows.find_known(found.reshape(-1)).reshape(found.shape)
+    allowed: Bool[np.ndarray, "q c"] = at >= 0
+    if span is not None:
+        positions = slots.positions[at]
+        inside = (slots.documents[at] == span.documents[:, None]) & (positions >= span.first[:, None]) & (positions <= span.last[:, None])
+        allowed &= ~inside
+    return allowed

@@ -1,0 +1,83 @@
+"""What a backend of the memory must do: keep vectors under ids, and find the nearest."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from inklings.errors import InklingsError
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Vectors of one size under ids that the store gives out, never twice; distances are squared L2, the nearest first.
+
+    Ids that are unknown, known already or given twice are an `InputError`, and the index is as it was before the call.
+    """
+
+    name: str
+    """`exact`, `flat`, `ivf`, `ivfpq`, `hnsw` or `pgvector`."""
+    dimension: int
+
+    def add(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Take in new vectors under new ids."""
+        ...
+
+    def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
+        """Forget vectors; they are never found again, whatever the backend has to do for that."""
+        ...
+
+    def update(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Put other vectors under known ids, all or none."""
+        ...
+
+    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and distances of the nearest k, nearest first; id -1 and distance infinity where there are fewer."""
+        ...
+
+    def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
+        """The vectors under these ids, as they were added."""
+        ...
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        ...
+
+
+@runtime_checkable
+class LocalIndex(Index, Protocol):
+    """A backend within this process: it can be saved with the store, and may have to be trained before it is ready."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers by its own means; until then it answers as `exact` does."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What decides the answers beside the ids and the vectors."""
+        ...
+
+    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+        """Become, from empty, the index that gave this state; `vectors` may be kept and written to."""
+        ...
+
+
+def exchange(index: Index, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+    """Take entries out and put others in."""
+    if isinstance(index, LocalIndex):
+        if len(leaving):
+            index.remove(leaving)
+        index.add(ids, vectors)
+        return
+    # a server may die in between: what is to leave must not be lost before the new is there
+    index.add(ids, vectors)
+    try:
+        if len(leaving):
+            index.remove(leaving)
+    except BaseException:
+        with contextlib.suppress(InklingsError):
+            index.remove(ids)
+        raise

@@ -1,0 +1,182 @@
+"""The exact nearest neighbours by matrix products, with a certificate.
+
+A product gives `|v|^2 / 2 - q.v`, which orders the vectors as their distance to q does, but with rounding errors that
+grow with the size of the vectors. So a few more candidates than asked for are taken, their distances computed from
+differences in float64, and the answer believed only where the error bound says that no vector left out can be nearer.
+The few queries for which it cannot say so are searched again, among all vectors that the bound leaves possible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import BFloat16, Float32, Float64, Int64
+from torch import Tensor
+
+SPARE = 16
+"""Candidates beyond k from products in float32."""
+SPARE_BFLOAT16 = 48
+"""Candidates beyond k from products in bfloat16."""
+_SCORES = 1 << 20
+"""Scores held at once: what stays in the cache of a processor."""
+_DIFFERENCES = 1 << 20
+"""Components of differences held at once, likewise."""
+_UNIT = 2.0**-24
+_UNIT_BFLOAT16 = 2.0**-9
+_SMALLEST = 2.0**-126
+"""Products below this may be taken for zero."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What is searched: n vectors of size d, and what the products and their error bounds need."""
+
+    full: Float32[Tensor, "n d"]
+    half_norms: Float32[Tensor, " n"]
+    """Half the squared length of each vector."""
+    longest: float
+    """No vector is longer than this."""
+    rounded: BFloat16[Tensor, "n d"] | None = None
+    """The vectors in bfloat16, where products of these are faster."""
+    rounding: float = 0.0
+    """No vector is further than this from its rounded one."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For each query the rows of the nearest vectors, nearest first, and their squared distances."""
+
+    rows: Int64[Tensor, "q k"]
+    distances: Float64[Tensor, "q k"]
+    uncertified: int
+    """How many queries had to be searched again after products in bfloat16."""
+
+
+def half_norms(vectors: Float32[Tensor, "n d"]) -> Float32[Tensor, " n"]:
+    """Half the squared length of each vector."""
+    lengths: Float32[Tensor, " n"] = torch.linalg.vector_norm(vectors, dim=1)
+    return lengths.square() / 2
+
+
+def nearest(queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int64[Tensor, " n"]) -> Nearest:
+    """The nearest `min(k, n)` vectors of each query; of equally near ones those with the lowest `order` come first."""
+    k = min(k, among.full.shape[0])
+    rows = torch.empty(queries.shape[0], k, dtype=torch.int64)
+    distances = torch.empty(queries.shape[0], k, dtype=torch.float64)
+    left = torch.arange(queries.shape[0])
+    uncertified = 0
+    if k == 0:
+        return Nearest(rows, distances, 0)
+    for rounded in (True, False):
+        if (rounded and among.rounded is None) or not len(left):
+            continue
+        candidates, limit = _candidates(queries[left], among, k, rounded)
+        found, near = rank(queries[left], among.full, candidates, k, order)
+        rows[left], distances[left] = found, near
+        own = queries[left].double().square().sum(1) / 2
+        left = left[near[:, -1] / 2 - own >= limit]
+        uncertified = len(left) if rounded else uncertified
+    for i in left.tolist():
+        possible = _possible(queries[i : i + 1], among, float(distances[i, -1]))
+        found, near = rank(queries[i : i + 1], among.full, possible[None], k, order)
+        rows[i], distances[i] = found[0], near[0]
+    return Nearest(rows, distances, uncertified)
+
+
+def rank(
+    queries: Float32[Tensor, "q d"], full: Float32[Tensor, "n d"], candidates: Int64[Tensor, "q c"], k: int, order: Int64[Tensor, " n"]
+) -> tuple[Int64[Tensor, "q k"], Float64[Tensor, "q k"]]:
+    """The nearest k of each query's own candidates (row -1: none, at distance infinity), by differences in float64."""
+    distances = torch.empty(candidates.shape, dtype=torch.float64)
+    step_c = max(1, min(candidates.shape[1], _DIFFERENCES // full.shape[1]))
+    step_q = max(1, _DIFFERENCES // (step_c * full.shape[1]))
+    for q in range(0, len(queries), step_q):
+        point = queries[q : q + step_q, None].double()
+        for c in range(0, candidates.shape[1], step_c):
+            some = candidates[q : q + step_q, c : c + step_c]
+            difference = full[some.clamp(min=0)].double().sub_(point)
+            distances[q : q + step_q, c : c + step_c] = difference.square_().sum(-1)
+    distances.masked_fill_(candidates < 0, torch.inf)
+    by_order = order[candidates.clamp(min=0)].masked_fill(candidates < 0, torch.iinfo(torch.int64).max).argsort(1)
+    distances, candidates = distances.gather(1, by_order), candidates.gather(1, by_order)
+    best = distances.argsort(dim=1, stable=True)[:, :k]
+    return candidates.gather(1, best), distances.gather(1, best)
+
+
+def _candidates(
+    queries: Float32[Tensor, "q d"], among: Vectors, k: int, rounded: bool
+) -> tuple[Int64[Tensor, "q c"], Float64[Tensor, " q"]]:
+    """The rows with the lowest scores, and for each query a limit below which the score of no other vector truly lies."""
+    n = among.full.shape[0]
+    count = min(n, k + (SPARE_BFLOAT16 if rounded else SPARE))
+    rows = torch.empty(len(queries), count, dtype=torch.int64)
+    worst = torch.empty(len(queries), dtype=torch.float64)
+    step_q = 256
+    for q in range(0, len(queries), step_q):
+        some = queries[q : q + step_q]
+        step_n = max(count, _SCORES // len(some))
+        values, places = [], []
+        for at in range(0, n, step_n):
+            scores = _scores(some, among, slice(at, at + step_n), rounded)
+            top = scores.topk(min(count, scores.shape[1]), largest=False, sorted=False)
+            values.append(top.values)
+            places.append(top.indices + at)
+        best = torch.cat(values, 1).topk(count, largest=False, sorted=False)
+        rows[q : q + step_q] = torch.cat(places, 1).gather(1, best.indices)
+        worst[q : q + step_q] = best.values.amax(1)
+    limit = worst - _error(queries, among) - (_rounding_error(queries, among, worst) if rounded else 0.0)
+    return rows, limit if count < n else torch.full_like(limit, torch.inf)
+
+
+def _scores(queries: Float32[Tensor, "q d"], among: Vectors, part: slice, rounded: bool) -> Float32[Tensor, "q part"]:
+    """`|v|^2 / 2 - q.v` for a part of the vectors."""
+    if rounded and among.rounded is not None:
+        return among.half_norms[part] - queries.bfloat16() @ among.rounded[part].T
+    return torch.addmm(among.half_norms[part], queries, among.full[part].T, alpha=-1)
+
+
+def _error(queries: Float32[Tensor, "q d"], among: Vectors) -> Float64[Tensor, " q"]:
+    """How far a score can be from the true one by the sums in float32, in any order."""
+    length = queries.double().square().sum(1).sqrt()
+    terms = queries.shape[1] + 8
+    return 2 * terms * (_UNIT * (length * among.longest + among.longest**2) + _SMALLEST)
+
+
+def _rounding_error(queries: Float32[Tensor, "q d"], among: Vectors, worst: Float64[Tensor, " q"]) -> Float64[Tensor, " q"]:
+    """How far a score of at least `worst` can lie above the true one because queries, vectors and products are rounded to bfloat16.
+
+    A product is half a squared length less its score, so a positive one is at most the largest half less `worst`. A
+    negative one is no larger than its own score, and takes the more off the higher that is: it counts as at `worst`.
+    """
+    length = queries.double().square().sum(1).sqrt()
+    off = (queries.double() - queries.bfloat16().double()).square().sum(1).sqrt()
+    product = torch.maximum(among.longest**2 / 2 - worst, worst.abs())
+    return length * among.rounding + off * (among.longest + among.rounding) + 2 * _UNIT_BFLOAT16 * product
+
+
+def _possible(query: Float32[Tensor, "1 d"], among: Vectors, distance: float) -> Int64[Tensor, " c"]:
+    """Every row that may be as near as this squared distance."""
+    limit = distance / 2 - float(query.double().square().sum()) / 2 + float(_error(query, among))
+    parts = []
+    for at in range(0, among.full.shape[0], _SCORES):
+        scores = _scores(query, among, slice(at, at + _SCORES), False)
+        parts.append((scores[0].double() <= limit).nonzero()[:, 0] + at)
+    return torch.cat(parts)
+
+
+def fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def as_answer(ids: Int64[np.ndarray, " n"], found: Nearest, k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+    """Ids and float32 distances of exactly k columns: -1 and infinity where there are fewer."""
+    count, width = found.rows.shape
+    answer = np.full((count, k), -1, np.int64)
+    distances = np.full((count, k), np.inf, np.float32)
+    there = np.isfinite(found.distances.numpy())
+    answer[:, :width] = np.where(there, ids[found.rows.numpy()] if len(ids) else -1, -1)
+    distances[:, :width] = found.distances.numpy()
+    return answer, distances

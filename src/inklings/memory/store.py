@@ -1,0 +1,316 @@
+"""The associative memory: vectors with what followed them, found again by nearness, never more than its capacity."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy.typing import NDArray
+
+from inklings.errors import InputError
+from inklings.memory.arrays import checked_column, checked_vectors, lengths
+from inklings.memory.entries import Entries, Hits, Info, Span
+from inklings.memory.eviction import lowest
+from inklings.memory.filters import nearest_in_documents, nearest_outside
+from inklings.memory.index import Index, LocalIndex, exchange
+from inklings.memory.recall import noisy_keys, recall
+from inklings.memory.rows import Rows
+from inklings.memory.settings import MemoryConfig, make_index
+
+__all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
+
+
+class Memory:
+    """A fixed number of slots for entries: a vector, the token that followed it, and where that was.
+
+    Adding and removing take constant time, but for eviction by `least_used` and `lowest_score`, which looks once at
+    every entry. A call that raises leaves the memory as it was.
+
+    Args:
+        config: size, backend and eviction.
+        index: the backend itself, where the caller made it (`pgvector`, or one of their own); empty.
+
+    Raises:
+        MissingExtraError: the backend needs FAISS, which is not installed.
+        ConfigError: the backend is `pgvector` and no index is given.
+        InputError: the index given is of another dimension.
+    """
+
+    def __init__(self, config: MemoryConfig, index: Index | None = None) -> None:
+        self.config = config
+        self.index: Index = make_index(config) if index is None else index
+        if self.index.dimension != config.dimension:
+            raise InputError(f"the index holds vectors of size {self.index.dimension}, the memory of size {config.dimension}.")
+        self.clock = 0
+        """Steps so far, as counted by `age`."""
+        self.next_id = 0
+        """What the next entry is called; ids below it are never given again."""
+        self._rows = Rows()
+        self._slots = Entries.empty(config.capacity)
+        self._lengths = np.zeros(config.capacity, np.float32)
+        self._oldest = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def ids(self) -> Int64[np.ndarray, " n"]:
+        """The ids of all entries, in no order that means anything."""
+        return self._rows.ids.copy()
+
+    def add(
+        self,
+        vectors: NDArray[np.floating],
+        *,
+        values: NDArray[np.integer],
+        positions: NDArray[np.integer],
+        documents: NDArray[np.integer],
+        scores: NDArray[np.floating] | None = None,
+    ) -> Int64[np.ndarray, " n"]:
+        """Take in entries, first making room for them by the eviction policy if there is none; returns their ids.
+
+        Args:
+            vectors: (n, d), finite.
+            values: (n,), the token that followed each.
+            positions: (n,), of the values in their documents.
+            documents: (n,), numbers of the documents.
+            scores: (n,), what each is worth; 1 if None.
+
+        Raises:
+            InputError: a vector of the wrong size or not finite, arrays of unequal length, or more entries than the capacity.
+        """
+        keys = checked_vectors(vectors, self.config.dimension, "vectors")
+        count, room = len(keys), self.config.capacity
+        if count > room:
+            raise InputError(f"{count} entries are to be added to a memory of capacity {room}; add at most {room} at once.")
+        facts = {"values": values, "positions": positions, "documents": documents}
+        columns = {name: checked_column(name, given, count, np.int64) for name, given in facts.items()}
+        columns["scores"] = checked_column("scores", np.ones(count) if scores is None else scores, count, np.float32)
+        leaving = self._victims(len(self) + count - room)
+        ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
+        self.next_id += count
+        if not count:
+            return ids
+        exchange(self.index, leaving, ids, keys)
+        self._vacate(leaving)
+        part = self._rows.add(ids)
+        for name, column in columns.items():
+            getattr(self._slots, name)[part] = column
+        self._slots.times[part] = self.clock
+        self._slots.uses[part] = 0
+        self._lengths[part] = lengths(keys)
+        return ids
+
+    def search(
+        self,
+        queries: NDArray[np.floating],
+        k: int,
+        *,
+        documents: NDArray[np.integer] | None = None,
+        leaving_out: Span | None = None,
+        count_uses: bool = True,
+    ) -> Hits:
+        """The k entries nearest to each query; fewer, masked by id -1, where the memory or the filters leave fewer.
+
+        Args:
+            queries: (q, d), finite.
+            k: how many, up to the capacity.
+            documents: (q,), search only among the entries of this document.
+            leaving_out: do not give entries of these positions: what the query's attention sees anyway.
+            count_uses: whether the entries given count this as a use.
+
+        Raises:
+            InputError: queries of the wrong size or not finite, k out of range, or filters for another number of queries.
+        """
+        points = checked_vectors(queries, self.config.dimension, "queries")
+        if not 1 <= k <= self.config.capacity:
+            raise InputError(f"k is {k}; a memory of capacity {self.config.capacity} gives 1 to {self.config.capacity} hits.")
+        if leaving_out is not None:
+            leaving_out = Span(*(checked_column(f.name, getattr(leaving_out, f.name), len(points), np.int64) for f in fields(Span)))
+        if documents is None:
+            ids, distances = nearest_outside(self.index, points, k, self._rows, self._slots, leaving_out)
+        else:
+            wanted = checked_column("documents", documents, len(points), np.int64)
+            ids, distances = nearest_in_documents(self.index, points, k, self._rows, self._slots, leaving_out, wanted)
+        return self._hits(ids, distances, count_uses)
+
+    def update(
+        self,
+        ids: NDArray[np.integer],
+        *,
+        vectors: NDArray[np.floating] | None = None,
+        values: NDArray[np.integer] | None = None,
+        positions: NDArray[np.integer] | None = None,
+        documents: NDArray[np.integer] | None = None,
+        scores: NDArray[np.floating] | None = None,
+    ) -> None:
+        """Change entries, each array as for `add`; what is not given stays, and so do ids, times and uses.
+
+        Raises:
+            InputError: an id is unknown or given twice, or an array as for `add`.
+        """
+        chosen = self._chosen(ids)
+        rows = self._rows.find(chosen)
+        facts = {"values": values, "positions": positions, "documents": documents, "scores": scores}
+        columns = {
+            name: checked_column(name, given, len(rows), getattr(self._slots, name).dtype)
+            for name, given in facts.items()
+            if given is not None
+        }
+        if vectors is not None:
+            keys = checked_vectors(vectors, self.config.dimension, "vectors")
+            if len(keys) != len(rows):
+                raise InputError(f"{len(keys)} vectors are given for {len(rows)} entries; give one for each.")
+            self.index.update(chosen, keys)
+            self._lengths[rows] = lengths(keys)
+        for name, column in columns.items():
+            getattr(self._slots, name)[rows] = column
+
+    def remove(self, ids: NDArray[np.integer]) -> None:
+        """Forget entries for good.
+
+        Raises:
+            InputError: an id is unknown or given twice.
+        """
+        chosen = self._chosen(ids)
+        if len(chosen):
+            self.index.remove(chosen)
+            self._vacate(chosen)
+
+    def clear(self) -> None:
+        """Forget all entries; their ids are not given again."""
+        self.remove(self.ids)
+
+    def age(self, decay: float = 1.0, steps: int = 1) -> None:
+        """Let time pass: the clock goes on, and every score is multiplied by `decay`.
+
+        Raises:
+            InputError: a decay outside of 0 to 1, or negative steps.
+        """
+        if not 0 <= decay <= 1:
+            raise InputError(f"decay is {decay}; it must be from 0 (scores become 0) to 1 (scores stay).")
+        if steps < 0:
+            raise InputError(f"steps is {steps}; time does not run backwards: give 0 or more.")
+        self.clock += steps
+        self._slots.scores[: len(self)] *= np.float32(decay)
+
+    def forget(self, factor: float, generator: np.random.Generator) -> Int64[np.ndarray, " forgotten"]:
+        """Forget each entry with probability `factor`, independently; returns the ids of those forgotten.
+
+        Raises:
+            InputError: a factor that is not a probability.
+        """
+        if not 0 <= factor <= 1:
+            raise InputError(f"factor is {factor}; it is a probability: give 0 to 1.")
+        # in the order of the ids, so that the same generator forgets the same entries after any detours
+        chosen = np.sort(self._rows.ids)
+        chosen = chosen[generator.random(len(chosen)) < factor]
+        self.remove(chosen)
+        return chosen
+
+    def evict(self, count: int) -> Int64[np.ndarray, " evicted"]:
+        """Remove the `count` entries (all, if there are fewer) that the eviction policy gives up first; returns their ids.
+
+        Raises:
+            InputError: a negative count.
+        """
+        if count < 0:
+            raise InputError(f"count is {count}; it must be 0 or more.")
+        leaving = self._victims(count)
+        self.remove(leaving)
+        return leaving
+
+    def near_zero(self, threshold: float) -> Int64[np.ndarray, " found"]:
+        """The ids, lowest first, of entries whose vectors are at most `threshold` long (L2)."""
+        return np.sort(self._rows.ids[self._lengths[: len(self)] <= threshold])
+
+    def vectors(self, ids: NDArray[np.integer] | None = None) -> Float32[np.ndarray, "n d"]:
+        """The vectors of these entries, or of all in the order of `ids`, copied.
+
+        Raises:
+            InputError: an id is unknown.
+        """
+        return self.index.vectors(self.ids if ids is None else self._known(ids))
+
+    def entries(self, ids: NDArray[np.integer] | None = None) -> Entries:
+        """What is known about these entries, or about all in the order of `ids`, copied.
+
+        Raises:
+            InputError: an id is unknown.
+        """
+        rows = np.arange(len(self)) if ids is None else self._rows.find(self._known(ids))
+        return Entries(self._rows.ids[rows], *(getattr(self._slots, f.name)[rows] for f in fields(Entries)[1:]))
+
+    def info(self, k: int = 5, *, sample: int = 64, noise: float = 0.1, seed: int = 0) -> Info:
+        """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys."""
+        measured = None
+        if len(self):
+            measured = recall(self.index, self._rows.ids, noisy_keys(self.index, self._rows.ids, sample, noise, seed), k)
+        ready = self.index.ready if isinstance(self.index, LocalIndex) else True
+        own = self.config
+        return Info(len(self), own.capacity, own.dimension, self.index.name, ready, own.eviction, self.clock, measured, k)
+
+    def fill(self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int) -> None:
+        """Take over entries whose vectors are in the index already: how a saved memory is opened."""
+        part = self._rows.add(entries.ids)
+        for field in fields(Entries)[1:]:
+            getattr(self._slots, field.name)[part] = getattr(entries, field.name)
+        self._lengths[part] = lengths
+        self.clock, self.next_id = clock, next_id
+        self._oldest = int(entries.ids.min(initial=next_id))
+
+    @property
+    def lengths(self) -> Float32[np.ndarray, " n"]:
+        """The L2 length of every vector in the order of `ids`, copied."""
+        return self._lengths[: len(self)].copy()
+
+    def _hits(self, ids: Int64[np.ndarray, "q k"], distances: Float32[np.ndarray, "q k"], count_uses: bool) -> Hits:
+        rows = self._rows.find_known(ids.reshape(-1)).reshape(ids.shape)
+        there = rows >= 0
+
+        def column(name: str) -> NDArray[Any]:
+            return np.where(there, getattr(self._slots, name)[rows], 0 if name == "scores" else -1)
+
+        ages = np.where(there, self.clock - self._slots.times[rows], -1)
+        known = {name: column(name) for name in ("values", "positions", "documents", "uses", "scores")}
+        if count_uses:
+            np.add.at(self._slots.uses, rows[there], 1)
+        return Hits(ids=ids, distances=distances, ages=ages, **known)
+
+    def _known(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
+        known = np.array(ids, np.int64).reshape(-1)
+        self._rows.find(known)
+        return known
+
+    def _chosen(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
+        chosen = np.array(ids, np.int64).reshape(-1)
+        self._rows.find_each(chosen)
+        return chosen
+
+    def _vacate(self, ids: Int64[np.ndarray, " n"]) -> None:
+        holes, movers = self._rows.remove(ids)
+        for field in fields(Entries)[1:]:
+            column = getattr(self._slots, field.name)
+            column[holes] = column[movers]
+        self._lengths[holes] = self._lengths[movers]
+
+    def _victims(self, count: int) -> Int64[np.ndarray, " count"]:
+        count = min(max(count, 0), len(self))
+        if self.config.eviction == "oldest":
+            return self._first(count)
+        keys = self._slots.uses if self.config.eviction == "least_used" else self._slots.scores
+        return lowest(keys[: len(self)], self._rows.ids, count)
+
+    def _first(self, count: int) -> Int64[np.ndarray, " count"]:
+        """The lowest ids there are: every id that is gone is passed over once in the life of the memory."""
+        found: list[int] = []
+        at = self._oldest
+        while len(found) < count:
+            if at in self._rows:
+                found.append(at)
+            elif not found:
+                self._oldest = at + 1
+            at += 1
+        return np.array(found, np.int64)
