@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inklings.audit.audit import Audit, audit
+from inklings.audit.audit import Audit, audit, dishonest
 from inklings.audit.data import check_coverage
 from inklings.audit.finding import Finding
 from inklings.audit.subject import Subject, of_architecture
@@ -142,8 +142,8 @@ def test_what_is_dead_is_named() -> None:
 
 
 def test_dishonest_is_who_fails_what_a_loss_rests_on() -> None:
-    assert {found.check for found in audited(LEAKY).dishonest} == {"causality", "prefixes", "documents"}
-    assert not audited("UnusedParameter").dishonest
+    assert {found.check for found in dishonest(audited(LEAKY).findings)} == {"causality", "prefixes", "documents"}
+    assert not dishonest(audited("UnusedParameter").findings)
 
 
 def test_checks_can_be_picked_and_are_told_as_they_come() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,21 +15,6 @@ from inklings.cli.main import VERBS, help_text, main
 
 TINY = ["--training.threads", "1", "--training.samples", "1", "--training.evaluations", "1", "--training.precision", "float32"]
 Ask = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Run a verb with --json and return its document."""
-    monkeypatch.chdir(tmp_path)
-    Path("words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
-
-    def run(*arguments: str, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        assert main([*arguments, "--json"]) == code
-        document: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return document
-
-    return run
 
 
 @pytest.fixture

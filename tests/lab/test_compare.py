@@ -37,6 +37,20 @@ class Broken(MLP):
         return super().forward(tokens, state, starts=starts)
 """
 
+NOT_A_NUMBER = """
+from dataclasses import replace
+
+from inklings.models.mlp import MLP, MLPConfig
+
+
+class Broken(MLP):
+    Config = MLPConfig
+
+    def forward(self, tokens, state=None, *, starts=None):
+        output = super().forward(tokens, state, starts=starts)
+        return replace(output, logits=output.logits * float("nan"))
+"""
+
 MLP_ARM = "mlp:n_embd=4,n_hidden=8,context_length=3"
 WIDE_ARM = "mlp:n_embd=6,n_hidden=12,context_length=3"
 
@@ -318,6 +332,13 @@ def test_who_fails_its_audit_is_shown_but_not_ranked(base: RunConfig, tmp_path: 
     again = compare(arms(base, LEAKY_ARM, MLP_ARM, WIDE_ARM), out=tmp_path / "c", seeds=[0, 1], on_event=(second := Log()))
     assert again.arms == comparison.arms
     assert not any("auditing" in event.get("text", "") for event in second.events)
+
+
+def test_figures_of_an_audit_that_are_not_finite_can_be_written(base: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "nan.py").write_text(NOT_A_NUMBER)
+    comparison = compare(arms(base, f"{tmp_path / 'nan.py'}:Broken", MLP_ARM), out=tmp_path / "c", seeds=[0])
+    assert {finding.check for finding in comparison.arms[0].dishonest} >= {"contract", "prefixes"}
+    assert read_comparison(tmp_path / "c").arms[0].audit
 
 
 def test_an_existing_run_is_audited_as_it_is(base: RunConfig, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ A subject is an architecture with settings, or a run. Checks of the architecture
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from inklings.evaluation.likelihood import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
+from inklings.text.batches import Batch
 from inklings.text.store import TokenStore
 from inklings.training.objectives import make_batches
 from inklings.training.setup import settle_training
@@ -43,6 +45,8 @@ BEFORE = ("contract", "causality", "prefixes", "rows", "documents", "targets", "
 """What a comparison checks of an arm before it trains it."""
 AFTER = ("prefixes", "rows", "branches")
 """What it checks once more of a trained run, where the text says what something is worth."""
+OF_TEXT = ("overlap", "coverage", "novelty", "loss")
+"""Checks that a text may be too small for. In the others an error of ours is raised by the model, and fails them."""
 TARGETS = 16_384
 """Held-out targets that are scored."""
 BATCHES = 8
@@ -64,15 +68,14 @@ class Audit:
         """The checks that should hold and do not."""
         return [finding for finding in self.findings if not finding.holds]
 
-    @property
-    def dishonest(self) -> list[Finding]:
-        """Those failures for which a loss may not be ranked."""
-        return [finding for finding in self.failed if finding.check in HONEST]
-
     def plain(self) -> dict[str, Any]:
-        """As values for JSON; a number that is not finite becomes None."""
-        findings = [_finite(dataclasses.asdict(finding)) for finding in self.findings]
-        return {"subject": self.subject, "trained": self.trained, "findings": findings}
+        """As values for JSON."""
+        return {"subject": self.subject, "trained": self.trained, "findings": [dataclasses.asdict(finding) for finding in self.findings]}
+
+
+def dishonest(findings: Iterable[Finding]) -> list[Finding]:
+    """Those failures for which a loss may not be ranked."""
+    return [finding for finding in findings if not finding.holds and finding.check in HONEST]
 
 
 def _finite(value: Any) -> Any:
@@ -106,10 +109,12 @@ def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding],
 def _carried_out(name: str, check: Callable[[], Finding]) -> Finding:
     """The finding, or what kept the check from one: a user's model may raise anything anywhere, and the other checks go on."""
     try:
-        return check()
-    except InputError as error:  # a text that is too small, say: the message tells what it would take
-        return Finding(check=name, status="not applicable", summary=str(error).rstrip("."))
+        finding = check()
+        # JSON has no number for what is not finite
+        return dataclasses.replace(finding, evidence=_finite(finding.evidence))
     except Exception as error:
+        if isinstance(error, InputError) and name in OF_TEXT:  # it is too small, say: the message tells what it would take
+            return Finding(check=name, status="not applicable", summary=str(error).rstrip("."))
         return Finding(check=name, status="fail", summary=f"the check ended with {type(error).__name__}: {error}")
 
 
@@ -174,9 +179,12 @@ def _rows(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
         return finding
     learns = subject.trained.traits.objective == "likelihood"
     training = settle_training(subject.trained, subject.training)
-    # Batches of single positions come with a context, which a fresh pass does not take.
-    batches = make_batches(subject.trained, subject.store.split("train"), training) if learns and training.order != "positions" else None
-    return check_rows(subject.trained, [batches.batch(step) for step in range(BATCHES)] if batches else (), trained=True)
+    batches: list[Batch] = []
+    if learns and training.order != "positions":  # single positions come with a context, which a fresh pass does not take
+        with contextlib.suppress(InputError):  # a text too small for a batch values nothing
+            loader = make_batches(subject.trained, subject.store.split("train"), training)
+            batches = [loader.batch(step) for step in range(BATCHES)]
+    return check_rows(subject.trained, batches, trained=True)
 
 
 def _targets(subject: Subject, model: SequenceModel) -> Finding:

@@ -16,8 +16,6 @@ from inklings.audit.prefix import parallel_losses
 from inklings.audit.probe import FreshModel, logits_of, random_tokens, span
 from inklings.models.contract import SequenceModel
 
-ROWS = 64
-"""Windows of text on which a branch's worth is measured."""
 STEPS = 3
 """A projection that begins at zero lets no gradient through at the first step."""
 

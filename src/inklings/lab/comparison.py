@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inklings.audit.audit import HONEST
+from inklings.audit.audit import dishonest
 from inklings.audit.finding import Finding
 from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
@@ -119,7 +119,7 @@ class ArmResult:
     @property
     def dishonest(self) -> list[Finding]:
         """Failed checks for which the arm is shown but not ranked: its loss does not mean what the others' does."""
-        return [finding for finding in self.findings if not finding.holds and finding.check in HONEST]
+        return dishonest(self.findings)
 
     @property
     def ranked(self) -> bool:

@@ -1,0 +1,31 @@
+"""What the tests of several verbs share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inklings.cli.main import main
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run a verb with --json and return its document."""
+    monkeypatch.chdir(tmp_path)
+    Path("words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
+
+    def run(*arguments: str, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*arguments, "--json"]) == code
+        out = capsys.readouterr().out
+        assert out.count("\n") == 1
+        document: dict[str, Any] = json.loads(out)
+        return document
+
+    return run
