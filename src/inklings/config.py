@@ -29,6 +29,8 @@ class DataConfig:
     """Whether a document is a line, or a file or record."""
     document_separator: str | None = None
     """Cut every file into documents at this string."""
+    document_opening: str | None = None
+    """Cut every file into documents before each line that this regular expression fits as a whole, such as a heading."""
     field: str = "text"
     """Name of the field that holds the text in JSONL, CSV and Parquet records."""
     tokenizer: str = "auto"

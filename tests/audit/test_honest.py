@@ -86,6 +86,26 @@ FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             ]
         ).map(lambda mixture: {**fields, "mix": mixture[0], "gate": mixture[1]})
     ),
+    "varda": st.fixed_dictionaries(
+        {
+            "backbone": st.sampled_from(
+                [
+                    "gpt:n_layer=1,n_head=2,n_embd=8",
+                    "gpt2:n_layer=1,n_head=2,n_embd=8",
+                    "recurrent:n_embd=8,n_hidden=8",
+                    "wavenet:n_layer=2,n_embd=8,n_skip=8",
+                ]
+            ),
+            "reader": st.sampled_from(["mixture", "attention"]),
+            "write": st.sampled_from(["all", "random", "surprisal", "learned"]),
+            "segment": st.integers(1, 6),
+            "num_search_results": st.integers(1, 5),
+            "memory_size": st.sampled_from([8, 100]),
+            "forgetfulness_factor": st.sampled_from([0.0, 0.2]),
+            "delete_within": st.sampled_from([0.0, 1.0]),
+            "context_length": contexts,
+        }
+    ),
 }
 
 

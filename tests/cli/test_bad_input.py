@@ -91,7 +91,7 @@ def test_a_field_out_of_range_is_named(command: Command, text: Path) -> None:
     assert not Path("r").exists()
 
 
-@pytest.mark.parametrize("budget", ["", "many", "3-lightyears", "-5-steps", "0-steps", "1e400-flops", "nan-min"])
+@pytest.mark.parametrize("budget", ["", "many", "3-lightyears", "-5-steps", "0-tokens", "1e400-flops", "nan-min"])
 def test_a_budget_that_cannot_be_parsed_shows_what_can(command: Command, text: Path, budget: str) -> None:
     command.refuses("train", "mlp", "--data", text, f"--budget={budget}", "--run", "r", saying="500-steps")
     assert not Path("r").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,22 @@ FILES = Path(__file__).parent / "fixtures"
 TEMPLATE = Path(templates.__path__[0]) / "architecture.py"
 
 WAVEGPT = {"n_layer": 1, "n_head": 2, "n_embd": 16, "wave_layers": 2, "context_length": 6}
+
+TINY = {"context_length": 6, "segment": 5, "num_search_results": 3, "memory_size": 20, "sharpness": 2.0, "share": 0.1}
+INSIDE = "gpt:n_layer=1,n_head=2,n_embd=16"
+VARDAS: list[dict[str, Any]] = [
+    {**TINY, "backbone": INSIDE, "reader": "mixture"},
+    {**TINY, "backbone": "recurrent:cell=gru,n_layer=1,n_embd=12,n_hidden=20", "reader": "attention", "memory_dim": 8, "write": "random"},
+    {**TINY, "backbone": "wavenet:n_layer=2,n_embd=12,n_skip=16", "reader": "concat", "write": "surprisal"},
+    {
+        **TINY,
+        "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16",
+        "write": "learned",
+        "segment": 2,
+        "delete_within": 1.0,
+        "forgetfulness_factor": 0.1,
+    },
+]
 
 SUBJECTS = [
     Subject("ngram", {"order": 2}),
@@ -41,6 +58,8 @@ SUBJECTS = [
     Subject("wavegpt", {**WAVEGPT, "fusion": "previous_segment", "gate": "channel"}),
     Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "logits", "gate": "input"}),
     Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "probabilities", "gate": "sigmoid", "wave_cycles": 2}),
+    *(Subject("varda", fields) for fields in VARDAS),
+    Subject("varda", {**TINY, "backbone": f"{FILES / 'own_architecture.py'}:Convolution:n_embd=16", "write": "learned"}),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 16, "context_length": 5}),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 24, "context_length": 1}),
     Subject(f"{TEMPLATE}:MyModel", {"n_embd": 16, "n_layer": 2, "context_length": 8}),

@@ -9,10 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import inklings.memory.nearest
 from inklings.errors import InputError, MissingExtraError
 from inklings.memory.exact import Exact
 from inklings.memory.faiss_index import HNSW, IVF, IVFPQ
 from inklings.memory.flat import Flat
+from inklings.memory.nearest import SPARE_BFLOAT16, _candidates, _lowest, nearest, widened
 from inklings.memory.rows import Rows
 from inklings.memory.store import Memory
 
@@ -35,6 +37,8 @@ CASES = {
     "far from the origin": lambda g, n, d: 3000 + g.standard_normal((n, d)),
     "mostly equal": lambda g, n, d: g.integers(0, 2, (n, 1)) * np.ones((n, d)),
     "of all sizes": lambda g, n, d: g.standard_normal((n, d)) * 10.0 ** g.integers(-6, 7, (n, 1)),
+    "the same in bfloat16, though not their products": lambda g, n, d: 200 + g.integers(-4, 5, (n, d)),
+    "all rounded the same way": lambda g, n, d: (1.002 + 0.0018 * g.random((n, 1))) * np.ones((n, d)),
     "tiny": lambda g, n, d: 1e-22 * g.standard_normal((n, d)),
     "large": lambda g, n, d: 1e14 * g.standard_normal((n, d)),
 }
@@ -55,6 +59,57 @@ def test_exact_is_exact_whatever_the_vectors(case: str, products: Any) -> None:
         expected, true = brute(ids, vectors, queries, k)
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_allclose(distances, true, rtol=1e-6, atol=1e-44)
+
+
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+@pytest.mark.parametrize("case", CASES)
+def test_no_vector_that_was_left_out_lies_below_the_limit(case: str, products: Any) -> None:
+    """The certificate itself: answers alone do not show a bound that is too narrow, as long as there is luck."""
+    generator = np.random.default_rng(3)
+    vectors = CASES[case](generator, 5000, 12).astype(np.float32)
+    queries = np.concatenate([vectors[:6], CASES[case](generator, 30, 12).astype(np.float32)])
+    index = Exact(12, products=products)
+    index.add(np.arange(5000), vectors)
+    rows, limit = _candidates(torch.from_numpy(queries), index._among(), 7, products == "bfloat16")
+    points, all_of_them = queries.astype(np.longdouble), vectors.astype(np.longdouble)
+    scores = np.square(all_of_them).sum(1) / 2 - points @ all_of_them.T
+    np.put_along_axis(scores, rows.numpy(), np.inf, 1)
+    assert (scores >= limit.numpy()[:, None]).all()
+
+
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_ordinary_vectors_are_searched_once(products: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inklings.memory.nearest, "_possible", None)
+    index = Exact(12, products=products)
+    index.add(np.arange(5000), normal(0, 5000, 12))
+    found = nearest(torch.from_numpy(normal(1, 20, 12)), index._among(), 5, torch.arange(5000))
+    assert found.uncertified == 0
+
+
+def test_more_candidates_are_taken_where_few_do_not_do() -> None:
+    """Vectors that bfloat16 does not tell apart: after a few searches it is not asked any more, until the memory has grown."""
+    index = Exact(12, products="bfloat16")
+    index.add(np.arange(5000), (3000 + normal(0, 5000, 12)).astype(np.float32))
+    spares = [index._among().spare]
+    while index._among().rounded is not None:
+        index.search(3000 + normal(1, 4, 12), 5)
+        spares.append(index._among().spare)
+    assert tuple(dict.fromkeys(spares))[: len(SPARE_BFLOAT16)] == SPARE_BFLOAT16
+    index.add(np.arange(5000, 11_000), normal(2, 6000, 12))
+    assert index._among().rounded is not None
+
+
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 200), st.integers(0, 2**31))
+def test_the_lowest_are_found_by_groups(rows: int, groups: int, count: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    width = 64 * groups
+    count = min(count, width - 10)
+    scores = torch.from_numpy(generator.integers(0, generator.choice([3, 1000]), (rows, width)).astype(np.float32))
+    scores[:, width - 10 :] = torch.inf
+    values, places = _lowest(scores, count)
+    assert values.sort().values.tolist() == scores.sort().values[:, :count].tolist()
+    assert scores.gather(1, places).tolist() == values.tolist()
+    assert all(len(set(row)) == count for row in places.tolist())
 
 
 def test_candidates_without_the_certificate_would_be_wrong() -> None:
@@ -232,6 +287,47 @@ def test_without_faiss_the_error_names_the_extra(backend: str, monkeypatch: pyte
     memory = Memory(config("exact"))
     memory.add(np.ones((3, 8)), **facts(np.random.default_rng(0), 3))
     assert memory.search(np.ones((1, 8)), 1).distances[0, 0] == 0
+
+
+def test_a_copy_of_rounded_vectors_stands_on_its_own() -> None:
+    """More than `FEW`, so that the answers come from the vectors in bfloat16."""
+    first = Exact(8, products="bfloat16")
+    first.add(np.arange(5000), normal(0, 5000, 8))
+    second = first.copy()
+    second.update(np.arange(0, 5000, 2), 5 + normal(2, 2500, 8))
+    assert first._rounded is not None
+    assert torch.equal(first._rounded[:5000], widened(torch.from_numpy(normal(0, 5000, 8))))
+    queries = normal(3, 20, 8)
+    for found, expected in zip(first.search(queries, 5), brute(np.arange(5000), normal(0, 5000, 8), queries, 5), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [Exact, Flat, IVF, IVFPQ, HNSW])
+def test_compact_leaves_no_room_for_what_is_gone(make: Any) -> None:
+    index = make(8)
+    index.add(np.arange(800), normal(0, 800, 8))
+    index.add(np.arange(800, 810), normal(1, 10, 8))
+    index.remove(np.arange(0, 800, 8))  # too few for a graph to be built anew
+    queries = index.vectors(np.arange(801, 810))
+    before = index.search(queries, 5)
+    index.compact()
+    exact = index if make is Exact else getattr(index, "_exact", None)
+    if exact is not None:
+        assert len(exact._full) == len(exact._half_norms) == len(exact._rows._ids) == 710
+    if make is HNSW:
+        assert index._index.ntotal == len(index._nodes) == len(index._id_of) == 710
+    if make is Flat:
+        assert index._index.codes.size() == 710 * 8 * 4
+    assert index.search(queries, 1)[0][:, 0].tolist() == list(range(801, 810))
+    if make is not HNSW:
+        for mine, earlier in zip(index.search(queries, 5), before, strict=True):
+            np.testing.assert_array_equal(mine, earlier)
+    index.remove(np.setdiff1d(np.arange(800), np.arange(0, 800, 8)))
+    index.remove(np.arange(800, 810))
+    index.compact()
+    assert index.search(queries, 2)[0].tolist() == [[-1, -1]] * 9
+    index.add(np.arange(900, 903), normal(3, 3, 8))
+    assert index.search(normal(3, 3, 8), 1)[0][:, 0].tolist() == [900, 901, 902]
 
 
 def test_exact_makes_no_more_room_than_its_capacity() -> None:

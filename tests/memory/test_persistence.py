@@ -180,7 +180,7 @@ class Server:
     def __init__(self, inner: Any) -> None:
         self.inner, self.name, self.dimension = inner, "pgvector", inner.dimension
         self.add, self.update, self.remove = inner.add, inner.update, inner.remove
-        self.search, self.vectors = inner.search, inner.vectors
+        self.search, self.vectors, self.compact = inner.search, inner.vectors, inner.compact
 
     def __len__(self) -> int:
         return len(self.inner)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,27 +21,11 @@ from inklings.errors import ConfigError, DiskError, InklingsError, InputError, M
 from inklings.memory import postgres
 from inklings.memory.pgvector import PgVector
 
-from .postgres import PASSWORD, Server, private_server
+from .postgres import PASSWORD, Server
 
 NUMBER = itertools.count()
 WRONG = "s3cr3t"
 """A password; under a name, because tracebacks show the lines of the tests."""
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with private_server() as running:
-        yield running
-
-
-@pytest.fixture
-def table() -> str:
-    return f"memory {next(NUMBER)}"
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "RECONNECT_PAUSES", (0.01, 0.3))
 
 
 def ids(*numbers: int) -> np.ndarray:
@@ -376,6 +360,15 @@ def test_what_was_done_before_the_answer_was_lost_is_not_done_twice(
     lose_the_answer()
     index.update(ids(2), vectors[:1])
     assert index.vectors(ids(2, 3)).tobytes() == vectors[[0, 3]].tobytes()
+    lose_the_answer()
+    index.exchange(ids(2, 3), ids(7, 8), vectors[:2])
+    assert index.vectors(ids(4, 5, 7, 8)).tobytes() == vectors[[4, 5, 0, 1]].tobytes()
+    assert len(index) == 4
+    lose_the_answer()
+    given = index.new_ids(3, 0)
+    assert given.min() > 8
+    assert index.new_ids(3, 0).min() > given.max()
+    index.add(ids(3), vectors[1:2])
     lose_the_answer()
     with pytest.raises(InputError, match="not new"):
         index.add(ids(3), vectors[:1])  # not what is there: another writer's, not ours

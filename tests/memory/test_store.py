@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from inklings.errors import ConfigError, InputError
-from inklings.memory.arrays import checked_column
+from inklings.memory.arrays import checked_column, checked_ids
 from inklings.memory.index import LocalIndex
 from inklings.memory.store import Entries, Memory, MemoryConfig, Span
 
-from .twin import BACKENDS, EXACT, Twin, config, facts
+from .twin import BACKENDS, EXACT, Twin, config, facts, known_of
 
 POLICIES = ["oldest", "least_used", "lowest_score"]
 
@@ -54,7 +54,7 @@ class Sequences(RuleBasedStateMachine):
     def begin(self, backend: str, policy: str, capacity: int, seed: int) -> None:
         self.twin = Twin(config(backend, capacity=capacity, eviction=policy, dimension=4), seed)
 
-    @rule(operation=st.integers(0, 9))
+    @rule(operation=st.integers(0, 11))
     def operate(self, operation: int) -> None:
         self.twin.one(operation, largest=14)
 
@@ -109,6 +109,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("too few vectors to update", lambda m: m.update(TWO, vectors=np.zeros((1, 8)), values=TWO), "1 vectors"),
     ("NaN to update", lambda m: m.update(TWO, vectors=NAN, values=TWO), "NaN"),
     ("NaN to search", lambda m: m.search(NAN, 3), r"queries\[0\]"),
+    ("a query of the wrong size", lambda m: m.search(np.zeros((2, 7)), 3), r"queries.*\(2, 7\).*\(n, 8\)"),
+    ("an infinite query", lambda m: m.search(np.full((2, 8), -np.inf), 3), r"queries\[0\]"),
+    ("a wrong dimension to update", lambda m: m.update(TWO, vectors=np.zeros((2, 9))), r"\(2, 9\).*\(n, 8\)"),
     ("k of zero", lambda m: m.search(np.zeros((1, 8)), 0), "k is 0"),
     ("k above the capacity", lambda m: m.search(np.zeros((1, 8)), 41), "k is 41.*40"),
     ("filters for other queries", lambda m: m.search(np.zeros((1, 8)), 2, documents=TWO), "documents"),
@@ -128,6 +131,40 @@ def test_a_refused_call_changes_nothing(backend: str, call: Any, message: str) -
     with pytest.raises(InputError, match=message):
         call(memory)
     assert snapshot(memory) == before
+
+
+def test_ids_are_whole_numbers() -> None:
+    with pytest.raises(InputError, match=r"float64.*whole numbers"):
+        checked_ids(np.array([1.5]))
+    assert checked_ids(np.array([])).dtype == np.int64
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_empty_memory_does_what_there_is_to_do(backend: str) -> None:
+    memory = filled(backend)
+    memory.clear()
+    for empty in (Memory(config(backend)), memory):
+        for documents in (None, TWO):
+            hits = empty.search(np.zeros((2, 8)), 5, documents=documents, leaving_out=Span(TWO, TWO, TWO))
+            assert hits.ids.tolist() == hits.values.tolist() == hits.ages.tolist() == [[-1] * 5] * 2
+            assert np.isposinf(hits.distances).all()
+        empty.age(0.5)
+        empty.compact()
+        for none in (empty.evict(3), empty.forget(1.0, np.random.default_rng()), empty.near_zero(1.0), empty.ids, empty.vectors()):
+            assert len(none) == 0
+        assert (empty.info().count, empty.info().recall) == (0, None)
+        with pytest.raises(InputError, match="there is no entry with id 0"):
+            empty.remove(np.array([0]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_more_hits_than_entries_are_masked(backend: str) -> None:
+    """A caller that is to refuse it looks at `len(memory)`; a model reads what there is."""
+    hits = filled(backend, count=3).search(np.zeros((2, 8)), 5)
+    assert ((hits.ids >= 0) == [[True] * 3 + [False] * 2] * 2).all()
+    for name, missing in (("values", -1), ("positions", -1), ("documents", -1), ("ages", -1), ("uses", -1), ("scores", 0)):
+        assert (getattr(hits, name)[:, 3:] == missing).all(), name
+    assert np.isposinf(hits.distances[:, 3:]).all()
 
 
 @pytest.mark.parametrize(
@@ -295,6 +332,54 @@ def test_what_the_memory_gives_is_a_copy() -> None:
     for array in (memory.ids, memory.vectors(), memory.entries().values, memory.entries().scores, memory.lengths):
         array[:] = 0
     assert snapshot(memory) == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_copy_and_the_memory_that_was_copied_know_nothing_of_each_other(backend: str, policy: str) -> None:
+    """Each goes its own way after the copy; the other's answers and entries stay, and both do what a dictionary says."""
+    for capacity, largest in ((30, 20), (800, 300)):
+        twin = Twin(config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed=1)
+        twin.at_random(20, largest=largest)
+        for keep_first in (True, False):
+            twin.copy(keep_first)
+            for _ in range(10):
+                twin.at_random(3, largest=largest)
+                twin.check()
+                twin.check_aside()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_copy_lives_on_as_the_first_would(backend: str) -> None:
+    first = filled(backend, 700, capacity=900, clusters=20, probes=4, eviction="least_used")
+    first.remove(np.arange(0, 200, 2))
+    second = first.copy()
+    generator = np.random.default_rng(2)
+    for _ in range(3):
+        queries, new, about = generator.standard_normal((20, 8)), generator.standard_normal((150, 8)), facts(generator, 150)
+        for each in (first, second):
+            each.search(queries, 5)
+            each.add(new, **about)
+            each.forget(0.05, np.random.default_rng(1))
+        assert known_of(first, queries) == known_of(second, queries)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_empty_memory_is_copied_too(backend: str) -> None:
+    first = filled(backend)
+    first.clear()
+    for memory in (first, Memory(config(backend))):
+        second = memory.copy()
+        given = second.add(np.eye(3, 8), **facts(np.random.default_rng(0), 3))
+        assert given.tolist() == list(range(memory.next_id, memory.next_id + 3))
+        assert (len(second), len(memory)) == (3, 0)
+        assert memory.search(np.eye(1, 8), 2).ids.tolist() == [[-1, -1]]
+
+
+def test_a_memory_in_a_database_is_not_copied() -> None:
+    memory = Memory(config("exact"), Failing(Memory(config("exact")).index, ""))
+    with pytest.raises(InputError, match="cannot be copied"):
+        memory.copy()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -7,7 +7,10 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import pytest
 
+from inklings.errors import InputError
+from inklings.memory.index import Index, LocalIndex
 from inklings.memory.store import Entries, Hits, Memory, MemoryConfig, Span
 
 BACKENDS = ["exact", "flat", "ivf", "ivfpq", "hnsw"]
@@ -28,16 +31,30 @@ def facts(generator: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     }
 
 
+def known_of(memory: Memory, queries: np.ndarray) -> list[Any]:
+    """Everything that a memory knows, and what it answers."""
+    entries = memory.entries()
+    hits = memory.search(queries, min(4, memory.config.capacity), count_uses=False)
+    arrays = [getattr(entries, field.name) for field in fields(Entries)] + [getattr(hits, field.name) for field in fields(Hits)]
+    arrays += [memory.vectors(), memory.lengths, memory.near_zero(2.0)]
+    count = len(memory.index) if isinstance(memory.index, LocalIndex) else None  # of a shared one others may change it
+    return [array.tolist() for array in arrays] + [memory.clock, memory.next_id, count]
+
+
 class Twin:
     """A memory, and beside it a dictionary from id to what the entry should be."""
 
-    def __init__(self, settings: MemoryConfig, seed: int = 0) -> None:
-        self.memory = Memory(settings)
+    def __init__(self, settings: MemoryConfig, seed: int = 0, index: Index | None = None, alone: bool = True) -> None:
+        self.alone = alone
+        """Whether nobody else uses the index: then the ids have no gaps."""
+        self.memory = Memory(settings, index)
         self.plain: dict[int, dict[str, Any]] = {}
         self.random = np.random.default_rng(seed)
         self.clock = self.given = 0
         self.found = self.findable = 0
         self.operations = 0
+        self.aside: tuple[Memory, np.ndarray, list[Any]] | None = None
+        """The memory that the last copy left behind, queries, and what it knew."""
 
     def some(self, count: int) -> np.ndarray:
         """Vectors: most are new, some are zero, some lie on a grid where many are equal."""
@@ -55,8 +72,10 @@ class Twin:
             del self.plain[leaving]
         vectors, about, scores = self.some(count), facts(self.random, count), self.random.random(count).astype(np.float32).round(1)
         ids = self.memory.add(vectors, **about, scores=scores)
-        assert ids.tolist() == list(range(self.given, self.given + count))
-        self.given += count
+        if self.alone:
+            assert ids.tolist() == list(range(self.given, self.given + count))
+        assert ids.min(initial=self.given) >= self.given
+        self.given = int(ids.max(initial=self.given - 1)) + 1
         for row, known in enumerate(ids.tolist()):
             of = {name: int(column[row]) for name, column in about.items()}
             self.plain[known] = {**of, "vector": vectors[row], "scores": scores[row], "times": self.clock, "uses": 0}
@@ -128,6 +147,36 @@ class Twin:
         for hit in hits.ids[hits.ids >= 0].tolist():
             self.plain[hit]["uses"] += 1
 
+    def copy(self, keep_first: bool) -> None:
+        """Go on with a copy, or with the memory that was copied; what was left behind last must be as it was left."""
+        if not isinstance(self.memory.index, LocalIndex):
+            with pytest.raises(InputError, match="cannot be copied"):
+                self.memory.copy()
+            return
+        self.check_aside()
+        first, second = self.memory, self.memory.copy()
+        self.memory, aside = (first, second) if keep_first else (second, first)
+        queries = self.some(3)
+        self.aside = aside, queries, known_of(aside, queries)
+        assert known_of(self.memory, queries) == self.aside[2]
+
+    def compact(self) -> None:
+        """Entries and answers stay; a graph built anew may find others, never wrong ones."""
+        queries = self.some(3)
+        before = known_of(self.memory, queries)
+        self.memory.compact()
+        after = known_of(self.memory, queries)
+        if self.memory.index.name == "hnsw":
+            answers = len(fields(Entries)), len(fields(Entries)) + len(fields(Hits))
+            del before[slice(*answers)], after[slice(*answers)]
+        assert before == after
+
+    def check_aside(self) -> None:
+        """The memory that was left behind by the last copy has not changed."""
+        if self.aside is not None:
+            memory, queries, known = self.aside
+            assert known_of(memory, queries) == known
+
     def check_row(self, hits: Hits, row: int, allowed: np.ndarray, true: np.ndarray, *, all_compared: bool) -> None:
         order = np.lexsort((allowed, true))[: hits.ids.shape[1]]
         best, near = allowed[order].tolist(), true[order]
@@ -143,7 +192,7 @@ class Twin:
         backend = self.memory.index.name
         if backend == "exact" or all_compared:
             assert there == best
-        if backend == "flat":
+        if backend in ("flat", "pgvector"):
             np.testing.assert_allclose(distances[: len(there)], near, rtol=1e-5, atol=1e-5)
         if best:
             self.found += sum(truly[known] <= near[-1] * (1 + 1e-6) for known in there)
@@ -156,7 +205,8 @@ class Twin:
     def check(self) -> None:
         """Everything that the memory knows is what the dictionary knows."""
         memory = self.memory
-        assert len(memory) == len(memory.index) == len(self.plain) <= memory.config.capacity
+        assert len(memory) == len(self.plain) <= memory.config.capacity
+        assert len(memory.index) == len(self.plain) or not self.alone
         ids = memory.ids
         assert sorted(ids.tolist()) == sorted(self.plain)
         entries, vectors = memory.entries(), memory.vectors()
@@ -167,7 +217,7 @@ class Twin:
 
     def at_random(self, count: int, *, largest: int) -> None:
         """So many random operations; adding is as likely as all ways of losing entries together."""
-        for operation in self.random.choice(10, count, p=[0.25, 0.12, 0.1, 0.05, 0.05, 0.05, 0.03, 0.25, 0.05, 0.05]).tolist():
+        for operation in self.random.choice(12, count, p=[0.25, 0.12, 0.1, 0.05, 0.05, 0.05, 0.03, 0.2, 0.05, 0.05, 0.03, 0.02]).tolist():
             self.one(operation, largest)
             self.operations += 1
 
@@ -184,5 +234,7 @@ class Twin:
             lambda: self.search(2, int(self.random.integers(1, 12))),
             lambda: self.search(2, 5, by_document=True, windowed=True),
             lambda: self.search(2, 5, windowed=True),
+            lambda: self.copy(bool(self.random.integers(2))),
+            self.compact,
         ]
         list(operations)[operation]()

@@ -168,3 +168,17 @@ def test_reading_text_loads_nothing_heavy() -> None:
     code = "import sys, inklings.text.sources, inklings.text.splits; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "datasets", "pyarrow", "huggingface_hub", "pydoc_data.topics"} & set(loaded)
+
+
+def test_a_line_that_fits_the_opening_begins_a_document(tmp_path: Path) -> None:
+    text = " \n = One = \n \n first\n = = Part = = \n more\n = Two = \nlast"
+    (tmp_path / "all.txt").write_text(text)
+    source = opened(tmp_path / "all.txt", document_opening=" = [^=].* = ")
+    assert texts(source) == [" = One = \n \n first\n = = Part = = \n more\n", " = Two = \nlast"]
+    assert opened(tmp_path / "all.txt", document_opening=" = T.* = ").fingerprint != source.fingerprint
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        opened(tmp_path / "all.txt", document_opening="(")
+    with pytest.raises(ConfigError, match="both given"):
+        opened(tmp_path / "all.txt", document_opening="x", document_separator="y")
+    with pytest.raises(ConfigError, match="layout is 'lines' and document_opening is given"):
+        opened(tmp_path / "all.txt", document_opening="x", layout="lines")

@@ -31,7 +31,8 @@ def test_forms(text: str, amount: int | Fraction, unit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "many", "3", "3-", "-tokens", "-5-steps", "0-steps", "0.0-min", "nan-min", "inf-min", "1e4000-flops", "3 min", "5-5-steps"]
+    "text",
+    ["", "many", "3", "3-", "-tokens", "-5-steps", "0-tokens", "0.0-min", "nan-min", "inf-min", "1e4000-flops", "3 min", "5-5-steps"],
 )
 def test_what_is_no_budget_shows_examples(text: str) -> None:
     with pytest.raises(ConfigError, match=r"2M-tokens, 500-steps, 3-min, 1e15-flops"):
@@ -62,3 +63,7 @@ def test_the_budget_is_never_exceeded_and_used_up_to_a_step(amount: int, unit: s
     assert steps >= 1
     assert steps == 1 or steps * cost <= amount
     assert (steps + 1) * cost > amount
+
+
+def test_no_steps_at_all_may_be_asked_for() -> None:
+    assert steps_within(parse_budget("0-steps"), tokens_per_step=10, flops_per_step=10, seconds_per_step=1.0) == 0

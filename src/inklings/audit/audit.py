@@ -20,6 +20,7 @@ from inklings.audit.clauses import check_contract
 from inklings.audit.data import check_coverage, check_overlap
 from inklings.audit.finding import Finding
 from inklings.audit.head import head_of
+from inklings.audit.memory import check_memory
 from inklings.audit.novelty import check_novelty
 from inklings.audit.prefix import CLIFF_ROWS, check_prefixes, text_windows, window_length
 from inklings.audit.probe import scrambled
@@ -151,7 +152,7 @@ def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
         "generation": on_both(check_generation),
         "branches": lambda: _branches(subject, model),
         "gradients": lambda: check_gradients(subject.fresh),
-        "memory": lambda: Finding(check="memory", status="not applicable", summary="it has no memory"),
+        "memory": lambda: _memory(subject, model),
         "novelty": lambda: _novelty(subject),
         "loss": lambda: _loss(subject),
     }
@@ -213,6 +214,13 @@ def _branches(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
     if split.n_targets <= length:
         return finding
     return check_branches(subject.trained, text_windows(split, CLIFF_ROWS, length).to(subject.trained.device))
+
+
+def _memory(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
+    finding = check_memory(model())
+    if finding.status in ("fail", "not applicable") or subject.trained is None:
+        return finding
+    return check_memory(subject.trained, None if subject.store is None else subject.store.split(subject.split))
 
 
 def _novelty(subject: Subject) -> Finding:

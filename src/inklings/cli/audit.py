@@ -1,4 +1,7 @@
-"""`inklings audit ARM`: is it what it claims to be? Exit code 3 if a check that applies does not hold."""
+"""`inklings audit ARM`: is it what it claims to be? Exit code 3 if a check that applies does not hold.
+
+`inklings audit RUN --memory`: is its memory the reason of what it gains? See `cli/proof.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ import tyro
 
 from inklings.audit.audit import Audit, audit, audit_text
 from inklings.audit.finding import Finding
+from inklings.audit.memory_arms import Provable
 from inklings.audit.subject import Subject, of_architecture, of_run
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
+from inklings.cli.proof import show_proof
 from inklings.cli.reference import open_run
 from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
-from inklings.errors import ArchitectureError
+from inklings.errors import ArchitectureError, ConfigError
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm, parse_arm
 
@@ -38,6 +43,10 @@ class AuditFlags:
     """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or builtin:reference."""
     split: Literal["validation", "test"] = "validation"
     """The held-out text that losses are taken on."""
+    memory: bool = False
+    """Instead of all that: prove what the memory of a RUN is worth, against controls and rivals; takes as long as scoring ten times."""
+    targets: int | None = None
+    """`--memory`: whole documents, spread over the split, until they hold so many tokens to predict; by default all of it."""
     trust_code: bool = False
     """Allow a run's own copy of an architecture file to be executed though another machine made it."""
     json: Json = False
@@ -48,6 +57,10 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parse_settings(arguments, AuditFlags, verb="audit", description="Check that a generator is what it claims to be.")
     flags: AuditFlags = parsed.verb
     terminal = open_terminal(flags.json)
+    if flags.targets is not None and not flags.memory:
+        raise ConfigError("--targets limits the proof of a memory only. Add --memory, or leave it out.")
+    if flags.memory:
+        return _prove(flags, parsed, terminal)
     terminal.say(f"auditing {flags.arm}", style="bold")
 
     def show(finding: Finding) -> None:
@@ -82,6 +95,24 @@ def _conclude(result: Audit, terminal: Terminal) -> int:
         terminal.say(f"{result.subject} holds ({words})", style="bold green")
     terminal.result({**result.plain(), "holds": not result.failed})
     return 3 if result.failed else 0
+
+
+def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
+    """The proof of a run's memory.
+
+    Raises:
+        InputError: the run or its text cannot be used, or there is no memory.
+    """
+    if flags.arm != "builtin:reference" and parse_arm(flags.arm, base=parsed.config).run is None:
+        raise ConfigError(f"{flags.arm} is not trained, so its memory gains nothing yet. Train it (`inklings train`), and give the RUN.")
+    subject = _run(flags, parsed, terminal)
+    model = subject.trained
+    assert model is not None
+    if not isinstance(model, Provable):
+        raise ConfigError(
+            f"{flags.arm} has no memory. Put one behind it: `inklings train varda --from {flags.arm} --run NEW`, then audit NEW --memory."
+        )
+    return show_proof(subject, terminal, targets=flags.targets)
 
 
 def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject:

@@ -11,6 +11,7 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
 from inklings.device import environment
+from inklings.training.memory_opening import check_memory
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         terminal.table(["", ""], [(str(key), str(value)) for key, value in found.items()])
         terminal.result(found)
         return 0
-    problems = open_run(flags.run).check()
+    run = open_run(flags.run)
+    problems = [*run.check(), *check_memory(run)]
     for problem in problems:
         terminal.say(f"damaged: {problem}", style="bold red")
     if not problems:

@@ -10,12 +10,14 @@ from typing import Literal
 
 import tyro
 
+from inklings.audit.remembered import Remembered, remembered
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
 from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
 from inklings.text.store import prepare
+from inklings.training.memory_opening import attach
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Evaluate:
     batch_size: int = 64
     """Rows scored at a time; the result does not depend on it."""
     weights: Literal["best", "last"] = "best"
+    memory: bool = True
+    """Whether the run's long-term memory is read, if it has one."""
     trust_code: bool = False
     """Allow the run's own copy of an architecture file to be executed though another machine made it."""
     json: Json = False
@@ -42,11 +46,17 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
+    memory = attach(run, model, weights=flags.weights) if flags.memory else None
     data = run.config.data if flags.data is None else dataclasses.replace(run.config.data, source=flags.data)
     with Display(terminal) as display:
         store = prepare(data, tokenizer=run.tokenizer(), on_event=display)
     result = evaluate(model, store.split(flags.split), batch_size=flags.batch_size, lossless=store.lossless(flags.split))
+    known = None if memory is None else remembered([d.tokens for d in memory.documents()], store.split(flags.split), memory.tokenizer)
     terminal.say(f"{flags.run}: {flags.split} split of {data.source}, {result.targets:,} targets", style="bold")
+    if memory is not None and known is not None:
+        terminal.say(f"with a long-term memory of {len(memory):,} entries (--no-memory reads none)")
+        if known.flatters:
+            terminal.say(_flattered(known, flags.split), style="yellow")
     bits = ("refused", "the tokenizer loses bytes") if result.bits_per_byte is None else (f"{result.bits_per_byte:.4f}", "")
     rows = [
         ("loss", f"{result.loss:.4f} nats per token", _interval(result)),
@@ -59,9 +69,10 @@ def main(arguments: Sequence[str]) -> int:
     places = [(f"{first} to {last}", f"{loss:.4f}", f"{count:,}") for first, last, loss, count in result.loss_by_position]
     terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
     if run.path.is_dir() and flags.run != "builtin:reference":
-        folder = save_likelihood(result, run.path / "evaluations" / f"{flags.split}-{store.path.name}")
+        folder = save_likelihood(result, run.path / "evaluations" / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}")
         terminal.say(f"per-document losses: {folder}")
-    terminal.result({"run": flags.run, "split": flags.split, "source": data.source, **result.summary()})
+    about = None if memory is None or known is None else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
+    terminal.result({"run": flags.run, "split": flags.split, "source": data.source, "memory": about, **result.summary()})
     return 0
 
 
@@ -72,3 +83,11 @@ def _interval(result: Likelihood) -> str:
     interval = result.interval()
     units = "documents" if result.blocks is None else "blocks of 2 KiB"
     return f"95% interval over {units} {interval.low:.4f} to {interval.high:.4f}"
+
+
+def _flattered(known: Remembered, split: str) -> str:
+    """What of the scored text the memory holds, in words."""
+    found = [f"{known.documents:,} of the {split} documents"] if known.documents else []
+    if known.spans:
+        found.append(f"{known.spans:.1%} of its spans of {known.span} tokens")
+    return f"warning: the memory holds {' and '.join(found)}: these figures flatter the model; they say little about new text."

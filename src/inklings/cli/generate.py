@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -15,11 +16,13 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
-from inklings.generation.generate import ROWS, generate, stream
+from inklings.generation.generate import ROWS, Generation, generate, stream
+from inklings.generation.provenance import origins
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
+from inklings.training.memory_opening import attach
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ class Generate:
     """Of the weights; `auto` measures both if the model is large. The same seed gives the same text at the same precision."""
     interactive: bool = False
     """Read prompts line by line; each goes on from what was written before."""
+    provenance: bool = False
+    """Of a model with a memory: list, for each new token, the entries that its prediction took something of."""
     weights: Literal["best", "last"] = "best"
+    memory: bool = True
+    """Whether the run's long-term memory is read, if it has one."""
     trust_code: bool = False
     """Allow the run's own copy of an architecture file to be executed though another machine made it."""
     json: Json = False
@@ -64,6 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     model, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
+    memory = attach(run, model, weights=flags.weights) if flags.memory else None
+    if memory is not None:
+        print(f"inklings: reading a long-term memory of {len(memory):,} entries", file=sys.stderr)
     prompt = sys.stdin.read() if flags.prompt == "-" else flags.prompt
     sampling = SamplingConfig(
         temperature=flags.temperature,
@@ -88,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
 def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, flags: Generate, terminal: Terminal) -> int:
     """One text as it comes, or several when they are done."""
     _warn_unknown(tokenizer, prompt)
-    if flags.samples == 1 and not flags.json:
+    if flags.samples == 1 and not flags.json and not flags.provenance:
         sys.stdout.write(prompt)
         pieces = stream(
             decoder.model,
@@ -117,15 +127,51 @@ def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: Sampli
     for number, result in enumerate(results, start=1):
         terminal.say(f"--- sample {number}", style="dim")
         terminal.say(prompt + result.text)
+        if flags.provenance:
+            _show_origins(decoder.model, tokenizer, prompt, result, terminal)
     decoding = {"precision": decoder.runtime.precision, "threads": decoder.runtime.threads}
     terminal.result(
         {
             "prompt": prompt,
             "decoding": decoding,
-            "samples": [{"text": r.text, "tokens": len(r.tokens), "finished": r.finished} for r in results],
+            "samples": [
+                {
+                    "text": r.text,
+                    "tokens": len(r.tokens),
+                    "finished": r.finished,
+                    **({"provenance": _origins(decoder.model, tokenizer, prompt, r)} if flags.provenance else {}),
+                }
+                for r in results
+            ],
         }
     )
     return 0
+
+
+def _origins(model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation) -> list[dict[str, Any]]:
+    """Each new token with what its prediction took of the memory, as plain values."""
+    history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
+    found = origins(model, [*history, *result.tokens])[len(history) - 1 :]
+    return [
+        {
+            "token": tokenizer.decode([token]),
+            "entries": [{**dataclasses.asdict(origin), "value": tokenizer.decode([origin.value])} for origin in entries],
+        }
+        for token, entries in zip(result.tokens, found, strict=True)
+    ]
+
+
+def _show_origins(model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation, terminal: Terminal) -> None:
+    rows = []
+    for token in _origins(model, tokenizer, prompt, result):
+        for number, entry in enumerate(token["entries"]):
+            where = f"document {entry['document']}" if entry["long_term"] else "this text"
+            first = repr(token["token"]) if number == 0 else ""
+            rows.append((first, repr(entry["value"]), f"{entry['weight']:.1%}", f"{entry['distance']:.3f}", where, str(entry["position"])))
+    if rows:
+        terminal.table(["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5))
+    else:
+        terminal.say("no token rests on the memory: nothing was found, or nothing of it was taken", style="dim")
 
 
 def _warn_unknown(tokenizer: Tokenizer, prompt: str) -> None:

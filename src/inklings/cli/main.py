@@ -26,10 +26,15 @@ VERBS = {
     "evaluate": "score a run on held-out text",
     "generate": "write text with a run",
     "audit": "check that a generator is what it claims to be",
+    "import": "make a run of GPT-2 weights that somebody else trained",
     "compare": "train several generators under one budget and compare them",
+    "memory": "look into the long-term memory of a run, add text to it, or forget",
     "report": "write the HTML report of a comparison again",
 }
 """Verb -> what it does. Each lives in the module of its name and is imported only when it is called."""
+
+MODULES = {"import": "import_gpt2"}
+"""But for those whose name Python keeps for itself."""
 
 EXAMPLES = """\
 examples:
@@ -66,7 +71,7 @@ def main(arguments: list[str]) -> int:
             from inklings.errors import ConfigError
 
             raise ConfigError(f"{unknown_name('verb', verb, VERBS)} `inklings --help` lists them.")
-        module = importlib.import_module(f"inklings.cli.{verb}")
+        module = importlib.import_module(f"inklings.cli.{MODULES.get(verb, verb)}")
         code: int = module.main(rest)
         return code
     except InklingsError as error:

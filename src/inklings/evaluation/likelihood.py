@@ -104,6 +104,8 @@ def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, l
     _check(model, split, batch_size)
     config = model.config
     length = warm_up(config.context_length)
+    if model.traits.whole_documents:
+        length = max(length, -(-int(np.diff(split.offsets).max(initial=0)) // LANE_OF_WARM_UPS))
     lanes = cut_lanes(split.offsets, warm_up=length)
     lanes = lanes.select(np.argsort(-lanes.lengths, kind="stable"))
     targets_of = np.diff(split.offsets)

@@ -114,7 +114,7 @@ def _studentised(columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.rand
     squares = rr - 2 * deviation * ry + deviation**2 * yy
     # A resample without spread (one unit drawn n times) is infinitely sure of itself, but for rounding.
     squares[squares <= 1e-12 * columns[:, 2].sum()] = 0.0
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # where units are all alike, nothing is divided by nothing: that is no deviation
         return np.where(deviation == 0, 0.0, deviation * y / np.sqrt(n * squares))
 
 

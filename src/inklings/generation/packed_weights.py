@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from inklings.device import Precision
 from inklings.models.contract import SequenceModel
+from inklings.models.remembering import Remembering
 
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -46,7 +47,9 @@ def can_pack() -> bool:
 
 def with_packed_weights(model: SequenceModel, precision: Precision, *, rows: int = 1) -> SequenceModel:
     """A model like `model`, for inference on a CPU with about `rows` texts side by side; all but linear maps is shared with it."""
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    shared: dict[int, object] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    if isinstance(model, Remembering):  # may be larger than the model, and live on a server
+        shared[id(model.long_term)] = model.long_term
     made = copy.deepcopy(model, shared)
     for module in list(made.modules()):
         for name, child in module.named_children():

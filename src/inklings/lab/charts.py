@@ -48,6 +48,8 @@ class Figure:
     charts: Mapping[str, Any]
     controls: tuple[Control, ...] = ()
     wide: bool = False
+    legend: bool = True
+    """Whether its files need a legend: not where an axis names what the colours mean, or there is one arm."""
     data: Mapping[str, Rows] = field(default_factory=dict)
 
     @property
@@ -125,7 +127,7 @@ def loss_figure(arms: Sequence[str], means: Rows, seeds: Rows, *, unit: str, spl
     return Figure(
         "loss", "How well each arm predicts unseen text", f"{unit}, lower is better",
         f"{'Dots are seeds, the bar is their mean' if seeds else 'The bar is the loss'}; the line is {interval}.",
-        {"": _layers(*layers, height=36 * len(means))}, wide=True, data={"means": means, "seeds": seeds},
+        {"": _layers(*layers, height=36 * len(means))}, wide=True, legend=False, data={"means": means, "seeds": seeds},
     )  # fmt: skip
 
 
@@ -191,6 +193,25 @@ def position_figure(arms: Sequence[str], rows: Rows, domain: tuple[float, float]
     )  # fmt: skip
 
 
+def memory_figure(name: str, arms: Sequence[str], rows: Rows, caption: str) -> Figure:
+    """What each way of reading the text costs against no memory. Rows: `arm, way, value, low, high`, per cent of perplexity."""
+    y = alt.Y("way:N", sort=[row["way"] for row in rows], title=None, axis=alt.Axis(labelFontSize=13, labelPadding=10, labelLimit=150))
+    grid = alt.Axis(grid=True, domain=False, tickCount=6, labelExpr="(datum.value > 0 ? '+' : '') + datum.label + '%'")
+    x = alt.X("low:Q", scale=alt.Scale(zero=True, nice=True, padding=12), title="change of perplexity against no memory", axis=grid)
+    base = alt.Chart(alt.NamedData(name=name)).encode(y=y, color=_color(arms), opacity=_opacity())
+    zero = alt.Chart(alt.NamedData(name=name)).mark_rule(strokeDash=[2, 3], strokeWidth=1.2).encode(x=alt.datum(0), color=_color(arms))
+    rule = base.mark_rule(strokeWidth=2, strokeCap="round").encode(x=x, x2="high:Q")
+    dot = base.mark_circle(size=80, opacity=1).encode(
+        x="value:Q",
+        tooltip=[alt.Tooltip("way:N", title="with"), alt.Tooltip("value:Q", format="+.1f", title="per cent"),
+                 alt.Tooltip("low:Q", format="+.1f", title="from"), alt.Tooltip("high:Q", format="+.1f", title="to")],
+    )  # fmt: skip
+    return Figure(
+        name, "What the memory is worth, and what else would do", "per cent of perplexity, lower is better", caption,
+        {"": _layers(zero, rule, dot, height=30 * len(rows))}, wide=True, legend=False, data={name: rows},
+    )  # fmt: skip
+
+
 def _x(name: str) -> Any:
     axis = alt.Axis(labelExpr="datum.value === 0 ? '0' : format(datum.value, '~s')", tickCount=5)
     return alt.X(f"{name}:Q", title=AXIS_TITLES[name], axis=axis, scale=alt.Scale(nice=False, domainMin=0))
@@ -229,7 +250,7 @@ def static_files(figure: Figure) -> dict[str, bytes]:
     spec["width"] = 760 if figure.wide else 560
     spec["title"] = {"text": figure.title, "subtitle": figure.unit}
     spec["config"] = {**theme("light"), "background": "white", "padding": 16}
-    if figure.name != "loss":  # its axis names the arms already
+    if figure.legend:
         _give_legend(spec)
     text = json.dumps(spec)
     svg = vl_convert.vegalite_to_svg(text)

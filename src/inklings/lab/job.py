@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inklings.audit.audit import AFTER, BEFORE, audit
+from inklings.audit.memory_arms import Provable
+from inklings.audit.memory_proof import MemoryProof, prove
 from inklings.audit.subject import of_run
 from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
@@ -35,6 +37,8 @@ TEMPERATURE = 0.8
 """Of the samples in a report: what most people read generators at."""
 SAMPLES = {"lines": (10, 100), "documents": (2, 400)}
 """How many texts a report shows of an arm, and their greatest length in tokens, by layout."""
+PROOF_TARGETS = 30_000
+"""Held-out targets on which a memory is put to the proof: the text is read about ten times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +128,25 @@ def score(job: Job, store: TokenStore) -> RunResult:
             )
         else:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
+        proof = _proof(model, store, job) if job.first else None
         samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.first else []
     if job.first:
         # An existing run was not seen before it was trained.
         only = AFTER if job.config is not None else tuple(dict.fromkeys((*BEFORE, *AFTER)))
         found = replace(found, audit=list(audit(of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only).findings))
-    record = RunRecord(curve=learning_curve(events), loss_by_position=positions, settings=to_mapping(directory.config), samples=samples)
+    record = RunRecord(
+        curve=learning_curve(events), loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof
+    )
     write_record(job.out / job.results, record)
     return found
+
+
+def _proof(model: SequenceModel, store: TokenStore, job: Job) -> MemoryProof | None:
+    """What the memory is worth, where there is one."""
+    if not isinstance(model, Provable):
+        return None
+    fit = store.split("validation") if job.split == "test" and store.manifest["splits"]["validation"]["documents"] else None
+    return prove(model, store.split(job.split), fit=fit, targets=PROOF_TARGETS)
 
 
 def write_samples(model: SequenceModel, tokenizer: Tokenizer, *, layout: str) -> list[str]:

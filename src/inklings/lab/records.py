@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inklings.audit.memory_proof import MemoryProof
 from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError
@@ -32,6 +33,8 @@ class RunRecord:
     """The run's configuration with nothing left open."""
     samples: list[str]
     """Texts written from nothing by the weights that were scored."""
+    memory: MemoryProof | None = None
+    """What the memory is worth, of an arm's first run that has one."""
 
 
 Records = Mapping[tuple[str, int | None], RunRecord]

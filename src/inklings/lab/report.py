@@ -15,6 +15,7 @@ from inklings.durable import write_bytes
 from inklings.lab import charts, ranking
 from inklings.lab.charts import Figure, Rows
 from inklings.lab.comparison import ArmResult, Comparison, RunResult, read_comparison
+from inklings.lab.memory_section import memory_sections
 from inklings.lab.records import Records, RunRecord, read_record
 from inklings.lab.settings import own_settings, settings_of, shared_settings
 from inklings.lab.verdict import say_half_width, say_p
@@ -33,7 +34,7 @@ def write_report(out: Path) -> Path:
         (arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results is not None
     }
     figures = make_figures(comparison, records)
-    for figure in figures:
+    for figure in [*figures, *(section.figure for section in memory_sections(comparison, records))]:
         for name, data in charts.static_files(figure).items():
             write_bytes(out / "figures" / name, data)
     write_bytes(out / "report.html", render(comparison, records, figures).encode())
@@ -48,6 +49,8 @@ def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) 
     colors = {arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)}
     rows = ranking.rank(comparison)
     settings = settings_of(comparison, records)
+    memories = memory_sections(comparison, records)
+    drawn = [*figures, *(section.figure for section in memories)]
     return environment.get_template("report.html.jinja").render(
         comparison=comparison,
         title=title(comparison),
@@ -60,8 +63,9 @@ def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) 
         colors=colors,
         palette=charts.COLORS,
         figures=figures,
-        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in figures},
-        datasets={name: rows for figure in figures for name, rows in figure.data.items()},
+        memories=memories,
+        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in drawn},
+        datasets={name: rows for figure in drawn for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
         samples=samples(comparison, records),
         checks=list(dict.fromkeys(finding.check for row in rows for finding in row.arm.findings)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy.typing import DTypeLike, NDArray
 
 from inklings.errors import InputError
@@ -35,6 +35,18 @@ def lengths(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
     with np.errstate(over="ignore", invalid="ignore"):
         squared: Float32[np.ndarray, " n"] = np.einsum("nd,nd->n", vectors, vectors)
         return squared ** np.float32(0.5)
+
+
+def checked_ids(ids: NDArray[Any]) -> Int64[np.ndarray, " n"]:
+    """Ids as int64, flat, copied.
+
+    Raises:
+        InputError: they are not whole numbers.
+    """
+    given = np.asarray(ids)
+    if given.size and not np.issubdtype(given.dtype, np.integer):
+        raise InputError(f"the ids are of {given.dtype}; they must be whole numbers, as int64.")
+    return given.astype(np.int64).reshape(-1)
 
 
 def checked_column(name: str, given: NDArray[Any], count: int, dtype: DTypeLike) -> NDArray[Any]:

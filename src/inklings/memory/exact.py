@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Literal
 
 import numpy as np
@@ -9,11 +10,14 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from inklings.memory.nearest import Vectors, as_answer, fast_bfloat16, half_norms, nearest, rank
+from inklings.memory.nearest import SPARE_BFLOAT16, Vectors, as_answer, fast_bfloat16, half_norms, nearest, rank, widened
 from inklings.memory.rows import Rows
 
 FEW = 4096
 """Up to so many vectors, products in bfloat16 are not worth a second look at the candidates."""
+
+DOUBTED = 32
+"""When more than one query in so many has to be searched twice, more candidates are taken: even one costs another pass."""
 
 PART = 2048
 """Vectors looked at at once, so that they stay in the cache."""
@@ -39,8 +43,12 @@ class Exact:
         self._full: Float32[Tensor, "size d"] = torch.empty(0, dimension)
         self._half_norms: Float32[Tensor, " size"] = torch.empty(0)
         bfloat16 = products == "bfloat16" or (products == "auto" and fast_bfloat16())
-        self._rounded: Tensor | None = torch.empty(0, dimension, dtype=torch.bfloat16) if bfloat16 else None
-        self._trusted = self._settled = True
+        self._rounded: Tensor | None = widened(self._full) if bfloat16 else None
+        self._settled = True
+        self._spares: tuple[int, ...] = SPARE_BFLOAT16
+        """How many candidates may be enough; none when products in bfloat16 have turned out to be of no use."""
+        self._doubt = 0
+        """How often a query had to be searched twice, beyond one in `DOUBTED`."""
         self._longest = self._rounding = 0.0
 
     def __len__(self) -> int:
@@ -96,8 +104,10 @@ class Exact:
     def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
         """Ids and squared distances of the nearest k, nearest first, equally near ones by id; -1 and infinity where there are fewer."""
         found = nearest(torch.from_numpy(queries), self._among(), k, torch.from_numpy(self.ids))
-        if 4 * found.uncertified > len(queries):
-            self._trusted = False
+        if self._among().rounded is not None:
+            self._doubt = max(0, self._doubt + DOUBTED * found.uncertified - len(queries))
+            if self._doubt > DOUBTED * 8:
+                self._spares, self._doubt = self._spares[1:], 0
         return as_answer(self.ids, found, k)
 
     def rank(
@@ -121,6 +131,19 @@ class Exact:
         found: Float32[np.ndarray, "n d"] = self.everything[self._rows.find(ids)]
         return found
 
+    def copy(self) -> Exact:
+        """The same vectors and answers, to be changed on its own."""
+        other = copy(self)
+        other.compact()
+        return other
+
+    def compact(self) -> None:
+        """Move what is kept into arrays that have room for no more."""
+        count = len(self)
+        self._rows = self._rows.copy()
+        self._full, self._half_norms = self._full[:count].clone(), self._half_norms[:count].clone()
+        self._rounded = None if self._rounded is None else self._rounded[:count].clone()
+
     def state(self) -> dict[str, np.ndarray]:
         """Nothing beside the vectors decides the answers."""
         return {}
@@ -141,8 +164,9 @@ class Exact:
     def _among(self) -> Vectors:
         self._settle()
         n = len(self)
-        rounded = self._rounded[:n] if self._rounded is not None and self._trusted and n > FEW else None
-        return Vectors(self._full[:n], self._half_norms[:n], self._longest, rounded, self._rounding)
+        if self._rounded is None or not self._spares or n <= FEW:
+            return Vectors(self._full[:n], self._half_norms[:n], self._longest)
+        return Vectors(self._full[:n], self._half_norms[:n], self._longest, self._rounded[:n], self._rounding, self._spares[0])
 
     def _grow(self, used: int, size: int, *, keep_full: bool = False) -> None:
         def grown(array: Tensor) -> Tensor:
@@ -154,7 +178,7 @@ class Exact:
             self._full = grown(self._full)
         self._half_norms = grown(self._half_norms)
         self._rounded = None if self._rounded is None else grown(self._rounded)
-        self._trusted = True
+        self._spares = SPARE_BFLOAT16
 
     def _note(self, rows: slice | Int64[Tensor, " n"]) -> None:
         """Bring what is kept beside the vectors of these rows up to date, a part at a time."""
@@ -165,6 +189,6 @@ class Exact:
             self._half_norms[some] = norms = half_norms(part)
             self._longest = max(self._longest, 1.001 * float(norms.max() * 2) ** 0.5)
             if self._rounded is not None:
-                self._rounded[some] = rounded = part.bfloat16()
-                off = torch.linalg.vector_norm(part - rounded.float(), dim=1)
+                self._rounded[some] = rounded = widened(part)
+                off = torch.linalg.vector_norm(part - rounded[:, : self.dimension].float(), dim=1)
                 self._rounding = max(self._rounding, 1.001 * float(off.max()))

@@ -7,6 +7,7 @@ vectors back as they were added, and measures the candidates that FAISS finds: d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,20 @@ class Approximate(ABC):
             InputError: an id is unknown.
         """
         return self._exact.vectors(ids)
+
+    def copy(self) -> Approximate:
+        """The same vectors and answers, to be changed on its own."""
+        other = copy(self)
+        other._exact = self._exact.copy()
+        if self.ready:
+            other._index = self._faiss.clone_index(self._index)
+        return other
+
+    def compact(self) -> None:
+        """Move what is kept into arrays that have room for no more."""
+        self._exact.compact()
+        if self.ready:
+            self._index = self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
         """The index as FAISS writes it, what it was built from, and the order of the vectors, which decides what is built next."""
@@ -272,6 +287,21 @@ class HNSW(Approximate):
         self._id_of = np.empty(0, np.int64)
         """The id of each node of the graph, -1 where it was removed."""
         self._node_of: dict[int, int] = {}
+
+    def copy(self) -> HNSW:
+        """The same vectors, graph and answers, to be changed on its own."""
+        other = super().copy()
+        assert isinstance(other, HNSW)
+        other._id_of, other._node_of = self._nodes.copy(), self._node_of.copy()
+        return other
+
+    def compact(self) -> None:
+        """As for the others; a graph with removed vectors is built anew without them."""
+        super().compact()
+        if self.ready and self._index.ntotal > len(self):
+            self._id_of = np.empty(0, np.int64)
+            self._build()
+        self._id_of, self._node_of = self._nodes.copy(), self._node_of.copy()
 
     def state(self) -> dict[str, np.ndarray]:
         """As for the others, and which node is which vector."""

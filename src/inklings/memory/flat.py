@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,16 @@ class Flat:
         """
         found: Float32[np.ndarray, "n d"] = self._stored()[self._rows.find(ids)]
         return found
+
+    def copy(self) -> Flat:
+        """The same vectors and answers, to be changed on its own."""
+        other = copy(self)
+        other.compact()
+        return other
+
+    def compact(self) -> None:
+        """Move what is kept into arrays that have room for no more."""
+        self._rows, self._index = self._rows.copy(), self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
         """The order of the vectors: of equally near ones FAISS takes the first."""

@@ -42,6 +42,10 @@ class Index(Protocol):
         """The vectors under these ids, as they were added."""
         ...
 
+    def compact(self) -> None:
+        """Give back the room that removed vectors left; ids, vectors and, but for what is approximate, answers stay."""
+        ...
+
     def __len__(self) -> int:
         """How many vectors there are."""
         ...
@@ -49,11 +53,15 @@ class Index(Protocol):
 
 @runtime_checkable
 class LocalIndex(Index, Protocol):
-    """A backend within this process: it can be saved with the store, and may have to be trained before it is ready."""
+    """A backend within this process: it can be copied, saved with the store, and may have to be trained before it is ready."""
 
     @property
     def ready(self) -> bool:
         """Whether it answers by its own means; until then it answers as `exact` does."""
+        ...
+
+    def copy(self) -> LocalIndex:
+        """One that gives the same answers, to be changed on its own."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
@@ -65,12 +73,28 @@ class LocalIndex(Index, Protocol):
         ...
 
 
+@runtime_checkable
+class SharedIndex(Index, Protocol):
+    """A backend outside of this process, which others may write to at the same time."""
+
+    def new_ids(self, count: int, above: int) -> Int64[np.ndarray, " count"]:
+        """Ascending ids from `above` on that nobody else has, or will be given."""
+        ...
+
+    def exchange(self, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+        """Forget vectors and take in others, all or nothing."""
+        ...
+
+
 def exchange(index: Index, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
     """Take entries out and put others in."""
     if isinstance(index, LocalIndex):
         if len(leaving):
             index.remove(leaving)
         index.add(ids, vectors)
+        return
+    if isinstance(index, SharedIndex):
+        index.exchange(leaving, ids, vectors)
         return
     # a server may die in between: what is to leave must not be lost before the new is there
     index.add(ids, vectors)

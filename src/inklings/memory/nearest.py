@@ -4,6 +4,8 @@ A product gives `|v|^2 / 2 - q.v`, which orders the vectors as their distance to
 grow with the size of the vectors. So a few more candidates than asked for are taken, their distances computed from
 differences in float64, and the answer believed only where the error bound says that no vector left out can be nearer.
 The few queries for which it cannot say so are searched again, among all vectors that the bound leaves possible.
+Where the processor multiplies bfloat16 faster, its products find the candidates, with a bound of their own; the queries
+for which that bound is too wide are searched by float32.
 """
 
 from __future__ import annotations
@@ -17,12 +19,20 @@ from torch import Tensor
 
 SPARE = 16
 """Candidates beyond k from products in float32."""
-SPARE_BFLOAT16 = 48
-"""Candidates beyond k from products in bfloat16."""
-_SCORES = 1 << 20
-"""Scores held at once: what stays in the cache of a processor."""
-_DIFFERENCES = 1 << 20
-"""Components of differences held at once, likewise."""
+SPARE_BFLOAT16 = (48, 96, 192, 384, 768)
+"""Candidates beyond k from products in bfloat16: more where vectors lie so close together that fewer do not do."""
+_SCORES = 1 << 24
+"""Scores held at once."""
+_BLOCK = 1 << 13
+"""Vectors in one product: fewer do not keep a processor busy, with more the scores leave its cache."""
+_GROUP = 64
+"""Neighbouring scores of which at first only the lowest is looked at."""
+_GATHERED = 1 << 20
+"""Components of candidates held at once."""
+_SAMPLE = 1024
+"""Vectors that are compared with a query to find how large products with near ones are."""
+_DIFFERENCES = 1 << 17
+"""Components of differences held at once: what stays in the cache of a processor."""
 _UNIT = 2.0**-24
 _UNIT_BFLOAT16 = 2.0**-9
 _SMALLEST = 2.0**-126
@@ -38,10 +48,12 @@ class Vectors:
     """Half the squared length of each vector."""
     longest: float
     """No vector is longer than this."""
-    rounded: BFloat16[Tensor, "n d"] | None = None
-    """The vectors in bfloat16, where products of these are faster."""
+    rounded: BFloat16[Tensor, "n wide"] | None = None
+    """The vectors in bfloat16, as `widened` gives them, where products of these are faster."""
     rounding: float = 0.0
     """No vector is further than this from its rounded one."""
+    spare: int = SPARE_BFLOAT16[0]
+    """Candidates beyond k from the rounded ones."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ def nearest(queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int6
         if (rounded and among.rounded is None) or not len(left):
             continue
         candidates, limit = _candidates(queries[left], among, k, rounded)
+        if rounded:
+            candidates, limit = _fewer(queries[left], among, k, candidates, limit)
         found, near = rank(queries[left], among.full, candidates, k, order)
         rows[left], distances[left] = found, near
         own = queries[left].double().square().sum(1) / 2
@@ -110,31 +124,90 @@ def _candidates(
 ) -> tuple[Int64[Tensor, "q c"], Float64[Tensor, " q"]]:
     """The rows with the lowest scores, and for each query a limit below which the score of no other vector truly lies."""
     n = among.full.shape[0]
-    count = min(n, k + (SPARE_BFLOAT16 if rounded else SPARE))
+    count = min(n, k + (among.spare if rounded else SPARE))
     rows = torch.empty(len(queries), count, dtype=torch.int64)
     worst = torch.empty(len(queries), dtype=torch.float64)
+    shift = _shift(queries, among) if rounded else torch.zeros(len(queries))
     step_q = 256
     for q in range(0, len(queries), step_q):
         some = queries[q : q + step_q]
         step_n = max(count, _SCORES // len(some))
         values, places = [], []
+        points = widened(some, -shift[q : q + step_q]) if rounded else some
         for at in range(0, n, step_n):
-            scores = _scores(some, among, slice(at, at + step_n), rounded)
-            top = scores.topk(min(count, scores.shape[1]), largest=False, sorted=False)
-            values.append(top.values)
-            places.append(top.indices + at)
+            part = _lowest(_scores(points, among, range(at, min(n, at + step_n))), count)
+            values.append(part[0])
+            places.append(part[1] + at)
         best = torch.cat(values, 1).topk(count, largest=False, sorted=False)
         rows[q : q + step_q] = torch.cat(places, 1).gather(1, best.indices)
         worst[q : q + step_q] = best.values.amax(1)
-    limit = worst - _error(queries, among) - (_rounding_error(queries, among, worst) if rounded else 0.0)
+    limit = worst - shift - _error(queries, among) - (_rounding_error(queries, among, worst, shift) if rounded else 0.0)
     return rows, limit if count < n else torch.full_like(limit, torch.inf)
 
 
-def _scores(queries: Float32[Tensor, "q d"], among: Vectors, part: slice, rounded: bool) -> Float32[Tensor, "q part"]:
-    """`|v|^2 / 2 - q.v` for a part of the vectors."""
-    if rounded and among.rounded is not None:
-        return among.half_norms[part] - queries.bfloat16() @ among.rounded[part].T
-    return torch.addmm(among.half_norms[part], queries, among.full[part].T, alpha=-1)
+def _fewer(
+    queries: Float32[Tensor, "q d"], among: Vectors, k: int, candidates: Int64[Tensor, "q c"], limit: Float64[Tensor, " q"]
+) -> tuple[Int64[Tensor, "q few"], Float64[Tensor, " q"]]:
+    """Those of the candidates with the lowest scores by float32, and the limit lowered to what they are sure of."""
+    q, c = candidates.shape
+    if c <= k + SPARE:
+        return candidates, limit
+    scores = torch.empty(q, c)
+    step = max(1, _GATHERED // (c * queries.shape[1]))
+    for at in range(0, q, step):
+        some = candidates[at : at + step]
+        products = torch.bmm(among.full[some], queries[at : at + step, :, None])[:, :, 0]
+        scores[at : at + step] = among.half_norms[some] - products
+    best = scores.topk(k + SPARE, largest=False, sorted=False)
+    return candidates.gather(1, best.indices), limit.minimum(best.values.amax(1) - _error(queries, among))
+
+
+def widened(vectors: Float32[Tensor, "n d"], last: float | Float32[Tensor, " n"] = 1.0) -> BFloat16[Tensor, "n wide"]:
+    """Vectors in bfloat16 with a further component, and zeros up to a width that a processor likes."""
+    n, d = vectors.shape
+    wide = torch.zeros(n, (d // 8 + 1) * 8, dtype=torch.bfloat16)
+    wide[:, :d] = vectors
+    wide[:, d] = last
+    return wide
+
+
+def _shift(queries: Float32[Tensor, "q d"], among: Vectors) -> Float32[Tensor, " q"]:
+    """About the product of each query with vectors near to it, a number of bfloat16.
+
+    A product is rounded to bfloat16 when it is done, the less the smaller it is. With this taken off before, which the
+    further component does, those that matter are small.
+    """
+    n = len(among.full)
+    some = torch.arange(0, n, max(1, n // _SAMPLE))
+    products = queries @ among.full[some].T
+    best = (among.half_norms[some] - products).argmin(1, keepdim=True)
+    return products.gather(1, best)[:, 0].bfloat16().float()
+
+
+def _scores(queries: Tensor, among: Vectors, part: range) -> Float32[Tensor, "q part"]:
+    """`|v|^2 / 2 - q.v` for a part of the vectors, then infinity up to a multiple of `_GROUP`; by bfloat16 if the queries are."""
+    scores = torch.empty(len(queries), -(-len(part) // _GROUP) * _GROUP)
+    scores[:, len(part) :] = torch.inf
+    for at in range(0, len(part), _BLOCK):
+        some = slice(part.start + at, min(part.start + at + _BLOCK, part.stop))
+        block = scores[:, at : some.stop - part.start]
+        if among.rounded is not None and queries.dtype == torch.bfloat16:
+            torch.sub(among.half_norms[some], queries @ among.rounded[some].T, out=block)
+        else:
+            torch.addmm(among.half_norms[some], queries, among.full[some].T, alpha=-1, out=block)
+    return scores
+
+
+def _lowest(scores: Float32[Tensor, "q n"], count: int) -> tuple[Float32[Tensor, "q c"], Int64[Tensor, "q c"]]:
+    """The `count` lowest of each row (all, if there are fewer) and where they are: in the groups whose lowest are the lowest."""
+    groups = scores.view(len(scores), -1, _GROUP)
+    if groups.shape[1] <= count:
+        top = scores.topk(min(count, scores.shape[1]), largest=False, sorted=False)
+        return top.values, top.indices
+    best = groups.amin(2).topk(count, largest=False, sorted=False).indices
+    some = groups.gather(1, best[:, :, None].expand(-1, -1, _GROUP)).flatten(1)
+    top = some.topk(count, largest=False, sorted=False)
+    return top.values, best.gather(1, top.indices // _GROUP) * _GROUP + top.indices % _GROUP
 
 
 def _error(queries: Float32[Tensor, "q d"], among: Vectors) -> Float64[Tensor, " q"]:
@@ -144,24 +217,29 @@ def _error(queries: Float32[Tensor, "q d"], among: Vectors) -> Float64[Tensor, "
     return 2 * terms * (_UNIT * (length * among.longest + among.longest**2) + _SMALLEST)
 
 
-def _rounding_error(queries: Float32[Tensor, "q d"], among: Vectors, worst: Float64[Tensor, " q"]) -> Float64[Tensor, " q"]:
+def _rounding_error(
+    queries: Float32[Tensor, "q d"], among: Vectors, worst: Float64[Tensor, " q"], shift: Float32[Tensor, " q"]
+) -> Float64[Tensor, " q"]:
     """How far a score of at least `worst` can lie above the true one because queries, vectors and products are rounded to bfloat16.
 
-    A product is half a squared length less its score, so a positive one is at most the largest half less `worst`. A
-    negative one is no larger than its own score, and takes the more off the higher that is: it counts as at `worst`.
+    A product less its shift is half a squared length less its score, so a positive one is at most the largest half less
+    `worst`. A negative one is no larger than its own score, and takes the more off the higher that is: it counts as at
+    `worst`.
     """
     length = queries.double().square().sum(1).sqrt()
     off = (queries.double() - queries.bfloat16().double()).square().sum(1).sqrt()
     product = torch.maximum(among.longest**2 / 2 - worst, worst.abs())
-    return length * among.rounding + off * (among.longest + among.rounding) + 2 * _UNIT_BFLOAT16 * product
+    sums = 2 * (queries.shape[1] + 8) * _UNIT * shift.double().abs()
+    return length * among.rounding + off * (among.longest + among.rounding) + 2 * _UNIT_BFLOAT16 * product + sums
 
 
 def _possible(query: Float32[Tensor, "1 d"], among: Vectors, distance: float) -> Int64[Tensor, " c"]:
     """Every row that may be as near as this squared distance."""
     limit = distance / 2 - float(query.double().square().sum()) / 2 + float(_error(query, among))
     parts = []
-    for at in range(0, among.full.shape[0], _SCORES):
-        scores = _scores(query, among, slice(at, at + _SCORES), False)
+    n = among.full.shape[0]
+    for at in range(0, n, _SCORES):
+        scores = _scores(query, among, range(at, min(n, at + _SCORES)))
         parts.append((scores[0].double() <= limit).nonzero()[:, 0] + at)
     return torch.cat(parts)
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inklings.errors import ConfigError, DiskError, InklingsError, MissingExtraError
@@ -49,11 +50,12 @@ class Database:
         self._process = os.getpid()
         self._connect_first()
 
-    def run(self, work: Callable[[Connection, bool], Result]) -> Result:
+    def run(self, work: Callable[[Connection, bool], Result], *, transaction: bool = True) -> Result:
         """Do work in one transaction, and again, twice at most, when the connection is lost.
 
         Args:
             work: gets the connection, and whether an earlier attempt failed: that one may yet have been done, and only its answer lost.
+            transaction: False for what PostgreSQL does in none, such as VACUUM.
 
         Raises:
             InklingsError: the server was lost and did not come back, or refused.
@@ -66,7 +68,7 @@ class Database:
             while True:
                 try:
                     connection = self._connected()
-                    with connection.transaction():
+                    with connection.transaction() if transaction else nullcontext():
                         return work(connection, repeated)
                 except psycopg.Error as error:
                     lost = self._connection is None or self._connection.closed

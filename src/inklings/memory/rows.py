@@ -22,6 +22,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self._row_of)
 
+    def copy(self) -> Rows:
+        """The same ids in the same rows, to be changed on its own."""
+        other = Rows()
+        other._ids, other._row_of = self.ids.copy(), self._row_of.copy()
+        return other
+
     @property
     def ids(self) -> Int64[np.ndarray, " n"]:
         """The id of every row, a view."""
@@ -46,8 +52,9 @@ class Rows:
         self._row_of.update(zip(given, range(start, stop), strict=True))
         return slice(start, stop)
 
-    def __contains__(self, known: int) -> bool:
-        return known in self._row_of
+    def row(self, known: int) -> int:
+        """The row of one id, -1 if the id is unknown."""
+        return self._row_of.get(known, -1)
 
     def find(self, ids: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
         """The row of each id.

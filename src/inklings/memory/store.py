@@ -6,15 +6,15 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 from numpy.typing import NDArray
 
 from inklings.errors import InputError
-from inklings.memory.arrays import checked_column, checked_vectors, lengths
+from inklings.memory.arrays import checked_column, checked_ids, checked_vectors, lengths
 from inklings.memory.entries import Entries, Hits, Info, Span
-from inklings.memory.eviction import lowest
+from inklings.memory.eviction import Order
 from inklings.memory.filters import nearest_in_documents, nearest_outside
-from inklings.memory.index import Index, LocalIndex, exchange
+from inklings.memory.index import Index, LocalIndex, SharedIndex, exchange
 from inklings.memory.recall import noisy_keys, recall
 from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig, make_index
@@ -25,12 +25,14 @@ __all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
 class Memory:
     """A fixed number of slots for entries: a vector, the token that followed it, and where that was.
 
-    Adding and removing take constant time, but for eviction by `least_used` and `lowest_score`, which looks once at
-    every entry. A call that raises leaves the memory as it was.
+    Removing takes constant time and adding to a full memory O(log n), both amortised: about once in n / 16 evictions
+    every entry is looked at, and at the first eviction by `lowest_score` after scores have aged. What the backend needs
+    beside that is its own. A call that raises leaves the memory as it was.
 
     Args:
         config: size, backend and eviction.
-        index: the backend itself, where the caller made it (`pgvector`, or one of their own); empty.
+        index: the backend itself, where the caller made it (`pgvector`, or one of their own); empty, or a table that other
+            memories use too: each finds and counts only its own entries.
 
     Raises:
         MissingExtraError: the backend needs FAISS, which is not installed.
@@ -50,7 +52,7 @@ class Memory:
         self._rows = Rows()
         self._slots = Entries.empty(config.capacity)
         self._lengths = np.zeros(config.capacity, np.float32)
-        self._oldest = 0
+        self._order = Order()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -89,10 +91,13 @@ class Memory:
         columns = {name: checked_column(name, given, count, np.int64) for name, given in facts.items()}
         columns["scores"] = checked_column("scores", np.ones(count) if scores is None else scores, count, np.float32)
         leaving = self._victims(len(self) + count - room)
-        ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
-        self.next_id += count
+        if count and isinstance(self.index, SharedIndex):
+            ids = self.index.new_ids(count, self.next_id)
+        else:
+            ids = np.arange(self.next_id, self.next_id + count, dtype=np.int64)
         if not count:
             return ids
+        self.next_id = int(ids[-1]) + 1
         exchange(self.index, leaving, ids, keys)
         self._vacate(leaving)
         part = self._rows.add(ids)
@@ -101,6 +106,7 @@ class Memory:
         self._slots.times[part] = self.clock
         self._slots.uses[part] = 0
         self._lengths[part] = lengths(keys)
+        self._order.lowered(self._keys()[part], ids)
         return ids
 
     def search(
@@ -167,6 +173,7 @@ class Memory:
             self._lengths[rows] = lengths(keys)
         for name, column in columns.items():
             getattr(self._slots, name)[rows] = column
+        self._order.lowered(self._keys()[rows], chosen)
 
     def remove(self, ids: NDArray[np.integer]) -> None:
         """Forget entries for good.
@@ -194,7 +201,10 @@ class Memory:
         if steps < 0:
             raise InputError(f"steps is {steps}; time does not run backwards: give 0 or more.")
         self.clock += steps
-        self._slots.scores[: len(self)] *= np.float32(decay)
+        if decay != 1:
+            self._slots.scores[: len(self)] *= np.float32(decay)
+            if self.config.eviction == "lowest_score":
+                self._order.forget()  # the order stays, but scores that were not equal may be, and then the oldest goes
 
     def forget(self, factor: float, generator: np.random.Generator) -> Int64[np.ndarray, " forgotten"]:
         """Forget each entry with probability `factor`, independently; returns the ids of those forgotten.
@@ -252,6 +262,36 @@ class Memory:
         own = self.config
         return Info(len(self), own.capacity, own.dimension, self.index.name, ready, own.eviction, self.clock, measured, k)
 
+    def copy(self) -> Memory:
+        """A memory with the same entries, ids, clock and answers, to be changed on its own; costs what copying its bytes does.
+
+        Raises:
+            InputError: the entries are in a database, which everyone who uses the table shares.
+        """
+        if not isinstance(self.index, LocalIndex):
+            raise InputError(
+                f"a memory of the backend {self.index.name!r} cannot be copied: all who use the table share it. Copy the table."
+            )
+        other = Memory(self.config, self.index.copy())
+        other.clock, other.next_id = self.clock, self.next_id
+        other._rows = self._rows.copy()
+        for field in fields(Entries)[1:]:
+            getattr(other._slots, field.name)[: len(self)] = getattr(self._slots, field.name)[: len(self)]
+        other._lengths[: len(self)] = self._lengths[: len(self)]
+        return other
+
+    def compact(self) -> None:
+        """Give back the room that removed entries left; ids and entries stay.
+
+        The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew without them. A
+        database is told that it may use the room again. For a while this takes as much memory as a copy.
+
+        Raises:
+            InklingsError: the database was lost, or this user may not do it.
+        """
+        self.index.compact()
+        self._rows = self._rows.copy()
+
     def fill(self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int) -> None:
         """Take over entries whose vectors are in the index already: how a saved memory is opened."""
         part = self._rows.add(entries.ids)
@@ -259,7 +299,6 @@ class Memory:
             getattr(self._slots, field.name)[part] = getattr(entries, field.name)
         self._lengths[part] = lengths
         self.clock, self.next_id = clock, next_id
-        self._oldest = int(entries.ids.min(initial=next_id))
 
     @property
     def lengths(self) -> Float32[np.ndarray, " n"]:
@@ -280,12 +319,12 @@ class Memory:
         return Hits(ids=ids, distances=distances, ages=ages, **known)
 
     def _known(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
-        known = np.array(ids, np.int64).reshape(-1)
+        known = checked_ids(ids)
         self._rows.find(known)
         return known
 
     def _chosen(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
-        chosen = np.array(ids, np.int64).reshape(-1)
+        chosen = checked_ids(ids)
         self._rows.find_each(chosen)
         return chosen
 
@@ -298,19 +337,10 @@ class Memory:
 
     def _victims(self, count: int) -> Int64[np.ndarray, " count"]:
         count = min(max(count, 0), len(self))
-        if self.config.eviction == "oldest":
-            return self._first(count)
-        keys = self._slots.uses if self.config.eviction == "least_used" else self._slots.scores
-        return lowest(keys[: len(self)], self._rows.ids, count)
+        return self._order.first(count, self._keys(), self._rows)
 
-    def _first(self, count: int) -> Int64[np.ndarray, " count"]:
-        """The lowest ids there are: every id that is gone is passed over once in the life of the memory."""
-        found: list[int] = []
-        at = self._oldest
-        while len(found) < count:
-            if at in self._rows:
-                found.append(at)
-            elif not found:
-                self._oldest = at + 1
-            at += 1
-        return np.array(found, np.int64)
+    def _keys(self) -> Shaped[np.ndarray, " n"]:
+        """What the eviction policy goes by, of every row: the lowest go first."""
+        if self.config.eviction == "oldest":
+            return self._rows.ids
+        return (self._slots.uses if self.config.eviction == "least_used" else self._slots.scores)[: len(self)]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -61,18 +62,30 @@ class Traits:
     """Whether rows of a training batch influence each other (BatchNorm). In evaluation they never may."""
     branches: tuple[str, ...] = ()
     """Names of submodules that can be knocked out to see what each is worth."""
+    whole_documents: bool = False
+    """Whether a prediction may rest on anything before it in the document: then documents are scored whole, never in parts."""
     exports: tuple[str, ...] = ()
     """Formats that it can be exported to, such as `transformers`."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What a state refers to by number instead of holding it: too large to be copied whenever a state is."""
+
+    shared: bool
+    """Whether another state or row may refer to it too: who would write to it then takes a copy of its own."""
 
 
 @dataclass(frozen=True)
 class State:
     """What a model carries from one token to the next: named tensors, each with the batch as its first dimension.
 
-    The three operations are what continuous batching and beam search need, and they are the same for every model.
+    The operations are what continuous batching and beam search need, and they are the same for every model.
     """
 
     tensors: dict[str, Tensor]
+    stores: dict[int, Store] = field(default_factory=dict)
+    """What the rows refer to by number, if the model has such a thing; it lives as long as a state refers to it."""
 
     @property
     def batch_size(self) -> int:
@@ -81,20 +94,36 @@ class State:
 
     def clone(self) -> State:
         """An independent copy: streaming on from one leaves the other as it is."""
-        return State({name: tensor.clone() for name, tensor in self.tensors.items()})
+        return State({name: tensor.clone() for name, tensor in self.tensors.items()}, self._share())
 
     def select(self, rows: Int[Tensor, " N"]) -> State:
         """A new state made of copies of the given rows, in that order; rows may repeat."""
-        return State({name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()})
+        return State({name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}, self._share())
 
     def assign(self, rows: Int[Tensor, " N"], other: State) -> None:
         """Overwrite the given rows, in place, with the N rows of `other`."""
         for name, tensor in self.tensors.items():
             tensor.index_copy_(0, rows, other.tensors[name].to(tensor.dtype))
+        self.stores.update(other._share())
 
     def detach(self) -> State:
         """The same values, cut from the graph."""
-        return State({name: tensor.detach() for name, tensor in self.tensors.items()})
+        return State({name: tensor.detach() for name, tensor in self.tensors.items()}, self.stores)
+
+    def part(self, rows: slice) -> State:
+        """A view of consecutive rows."""
+        return State({name: tensor[rows] for name, tensor in self.tensors.items()}, self.stores)
+
+    @staticmethod
+    def joined(states: Sequence[State]) -> State:
+        """The rows of several states, one after the other."""
+        tensors = {name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors}
+        return State(tensors, {number: store for state in states for number, store in state.stores.items()})
+
+    def _share(self) -> dict[int, Store]:
+        for store in self.stores.values():
+            store.shared = True
+        return dict(self.stores)
 
 
 @dataclass(frozen=True)
@@ -126,6 +155,8 @@ class SequenceModel(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     traits: Traits = Traits()
+    wraps: ClassVar[str | None] = None
+    """The field that names another architecture inside this one, as `backbone`; its weights may come from a run of that one."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -161,6 +192,19 @@ class SequenceModel(nn.Module, ABC):
     def receptive_field(self) -> int | None:
         """How many tokens, the current one included, can change a prediction; None where there is no limit."""
         return None
+
+    @property
+    def input_embedding(self) -> nn.Embedding | None:
+        """The layer that turns tokens into the vectors that all else is computed from, where there is one such layer."""
+        return None
+
+    def state_to_tensors(self, state: State) -> dict[str, Tensor]:
+        """All that a state is, its stores included, as tensors for a checkpoint."""
+        return state.tensors
+
+    def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
+        """The state that `state_to_tensors` wrote down."""
+        return State({name: tensor.to(self.device) for name, tensor in tensors.items()})
 
     def matrices(self) -> list[nn.Parameter]:
         """Hidden weight matrices, which an optimiser for matrices (Muon) may take; embeddings and heads are not.

@@ -210,6 +210,11 @@ class GPT(SequenceModel):
         """All the layers hold."""
         return list(self.stack.parameters())
 
+    @property
+    def input_embedding(self) -> nn.Embedding:
+        """Of the tokens."""
+        return self.embedding
+
     def flops(self, tokens: int) -> int:
         """The layers, and the head."""
         return self.stack.flops(tokens) + 6 * tokens * self.config.vocab_size * self.config.n_embd

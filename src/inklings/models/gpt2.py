@@ -204,6 +204,11 @@ class GPT2(SequenceModel):
         """The weights of the blocks' linear maps."""
         return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
 
+    @property
+    def input_embedding(self) -> nn.Embedding:
+        """Of the tokens."""
+        return self.embedding
+
     def flops(self, tokens: int) -> int:
         """Two per weight and token forward, four backward; for attention the whole square of scores of one window."""
         config = self.config

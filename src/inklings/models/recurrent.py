@@ -127,6 +127,11 @@ class Recurrent(SequenceModel):
         shape = (self.config.n_layer, batch_size, self.config.n_hidden)
         return self._as_state(tuple(self.head.weight.new_zeros(shape) for _ in self._parts))
 
+    @property
+    def input_embedding(self) -> nn.Embedding:
+        """Of the tokens."""
+        return self.embedding
+
     def flops(self, tokens: int) -> int:
         """The gates' products with the input and with the past, and the head; once forward and twice backward."""
         config = self.config

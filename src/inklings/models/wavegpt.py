@@ -227,6 +227,11 @@ class WaveGPT(SequenceModel):
         """Those of both halves."""
         return [weight for half in (self.transformer, self.wavenet) for weight in half.parameters() if weight.ndim == 2]
 
+    @property
+    def input_embedding(self) -> nn.Embedding:
+        """Of the tokens."""
+        return self.embedding
+
     def flops(self, tokens: int) -> int:
         """Both halves, the heads, and a gate that reads."""
         heads = self.config.vocab_size * self.config.n_embd * (1 if self.view_head is None else 2)

@@ -207,6 +207,11 @@ class WaveNet(SequenceModel):
         """Follows from layers, cycles and kernel."""
         return self.config.receptive_field
 
+    @property
+    def input_embedding(self) -> nn.Embedding:
+        """Of the tokens."""
+        return self.embedding
+
     def flops(self, tokens: int) -> int:
         """The layers, and the head."""
         return self.stack.flops(tokens) + 6 * tokens * self.head.weight.numel()

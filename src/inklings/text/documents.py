@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ class Text(NamedTuple):
     split: SplitName | None = None
 
 
-def documents(texts: Iterable[Text], layout: Layout, separator: str | None) -> Iterator[Piece]:
-    """The documents of the texts: their lines, or what the separator cuts, or each text whole.
+def documents(texts: Iterable[Text], layout: Layout, separator: str | None, opening: str | None = None) -> Iterator[Piece]:
+    """The documents of the texts: their lines, or what the separator cuts, or what an opening line begins, or each text whole.
 
     Raises:
         SourceError: the layout is `lines` and a line is longer than `LONGEST_LINE`.
@@ -98,7 +99,10 @@ def documents(texts: Iterable[Text], layout: Layout, separator: str | None) -> I
                 if line and not line.isspace():
                     yield Piece(line, True, True, text.split)
         else:
-            ended = _ended_once(text.chunks) if separator is None else _ended_by(text.chunks, separator)
+            if separator is not None:
+                ended = _ended_by(text.chunks, separator)
+            else:
+                ended = _ended_once(text.chunks) if opening is None else _opened_by(text.chunks, opening)
             yield from _pieces(ended, text.split)
 
 
@@ -161,6 +165,24 @@ def _ended_by(chunks: Iterable[str], separator: str) -> Iterator[tuple[str, bool
         if safe > 0:
             yield held[:safe], False
             held = held[safe:]
+    yield held, True
+
+
+def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]]:
+    """Chunks, and whether a document ends after each: before every line that the pattern fits as a whole."""
+    pattern = re.compile(opening)
+    held = ""
+    for chunk in chunks:
+        *ended, held = (held + chunk).split("\n")
+        for line in ended:
+            if pattern.fullmatch(line):
+                yield "", True
+            yield f"{line}\n", False
+        if len(held) > LONGEST_LINE:  # no heading: what comes of it is passed on, so that memory does not grow
+            yield held, False
+            held = ""
+    if pattern.fullmatch(held):
+        yield "", True
     yield held, True
 
 

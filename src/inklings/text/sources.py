@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -43,14 +44,9 @@ def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well
         MissingExtraError: reading it needs an optional dependency.
         ConfigError: layout and separator contradict each other.
     """
+    _check_cutting(data)
     given = data.source
     cache = cache or cache_directory()
-    if data.document_separator is not None and (data.layout == "lines" or not data.document_separator):
-        raise ConfigError(
-            "document_separator is empty; give the text between two documents."
-            if not data.document_separator
-            else "layout is 'lines' and document_separator is given: a document is a line, or what the separator cuts. Give one of them."
-        )
     if given.startswith("builtin:"):
         return _builtin(data)
     if given in well_known.ALIASES:
@@ -65,6 +61,23 @@ def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well
         kept = _stdin(cache / "stdin")
         return _from_files(data, [text_file(kept, where="standard input")], str(kept))
     return _from_files(data, _local_files(given), str(Path(given).expanduser().absolute()))
+
+
+def _check_cutting(data: DataConfig) -> None:
+    """Refuse, with a `ConfigError`, settings that say in two ways, or in none that can be used, what a document is."""
+    separator, opening = data.document_separator, data.document_opening
+    if separator is not None and not separator:
+        raise ConfigError("document_separator is empty; give the text between two documents.")
+    if opening is not None:
+        if separator is not None:
+            raise ConfigError("document_separator and document_opening are both given: a document is what one of them cuts. Give one.")
+        try:
+            re.compile(opening)
+        except re.error as error:
+            raise ConfigError(f"document_opening {opening!r} is not a regular expression: {error}.") from None
+    if data.layout == "lines" and (separator or opening):
+        name, what = ("document_separator", "the separator cuts") if separator else ("document_opening", "an opening line begins")
+        raise ConfigError(f"layout is 'lines' and {name} is given: a document is a line, or what {what}. Give one of them.")
 
 
 def _local_files(given: str) -> list[TextFile]:
@@ -108,6 +121,7 @@ def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
         _layout(data, corpus.layout),
         lambda: (Text(text.chunks, text.where, split) for file, split in files for text in read_texts(file, data.field)),
         [file.converted_sha256 or file.sha256 for file in corpus.files],
+        opening=corpus.opening,
     )
     fixed = all(split is not None for _, split in files)
     return dataclasses.replace(source, default_split=corpus.default_split, fixed_splits=fixed)
@@ -138,15 +152,22 @@ def _layout(data: DataConfig, known: Layout) -> Layout:
     """The layout that was asked for, or else the known one."""
     if data.layout != "auto":
         return data.layout
-    return "documents" if data.document_separator is not None else known
+    return "documents" if data.document_separator is not None or data.document_opening is not None else known
 
 
-def _local_source(data: DataConfig, address: str, layout: Layout, texts: Callable[[], Iterable[Text]], hashes: list[str]) -> Source:
-    """A source of texts; `hashes` say what is in them."""
+def _local_source(
+    data: DataConfig, address: str, layout: Layout, texts: Callable[[], Iterable[Text]], hashes: list[str], *, opening: str | None = None
+) -> Source:
+    """A source of texts; `hashes` say what is in them, `opening` how its documents are known to begin."""
+    if layout == "lines" or data.document_separator is not None:
+        opening = None
+    opening = data.document_opening or opening
 
     def read() -> Iterator[Piece]:
-        return documents(texts(), layout, data.document_separator)
+        return documents(texts(), layout, data.document_separator, opening)
 
     described = {"reader": _READER, "content": hashes, "layout": layout, "separator": data.document_separator, "field": data.field}
+    if opening is not None:
+        described["opening"] = opening
     fingerprint = hashlib.sha256(json.dumps(described).encode()).hexdigest()
     return Source(name=data.source, address=address, fingerprint=fingerprint, layout=layout, read=read)

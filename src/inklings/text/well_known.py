@@ -37,6 +37,8 @@ class Corpus:
     files: tuple[RemoteFile, ...]
     layout: Layout
     default_split: tuple[float, float, float] | None = None
+    opening: str | None = None
+    """The lines that documents begin with, as a regular expression; None where a file is one document."""
 
 
 def fortune_lines(text: str) -> str:
@@ -77,7 +79,7 @@ CORPORA: dict[str, Corpus] = {
         default_split=(0.9, 0.1, 0.0),
     ),
     "wikitext-2": Corpus(
-        about="2 million words of Wikipedia (Merity et al., 2016), rare words replaced by <unk>, in its three files",
+        about="2 million words of Wikipedia articles (Merity et al., 2016), rare words replaced by <unk>, in its three files",
         licence="CC BY-SA",
         files=(
             RemoteFile(
@@ -97,6 +99,7 @@ CORPORA: dict[str, Corpus] = {
             ),
         ),
         layout="documents",
+        opening=r" = [^=].* = ",
     ),
     "fortunes": Corpus(
         about="5,437 quotations, one a line",

@@ -11,7 +11,7 @@ from typing import Any
 from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping, parse_value, read_toml, to_mapping
 from inklings.errors import ArchitectureError, ConfigError, RunError, unknown_name
 from inklings.models.contract import model_fields
-from inklings.models.registry import available, load_class
+from inklings.models.registry import available, load_class, split_fields, split_name
 from inklings.training.run_directory import CONFIG
 
 GRAMMAR = "NAME[:field=value,...], FILE.py:CLASS[:field=value,...], FILE.toml, or the directory of a run"
@@ -44,7 +44,7 @@ def parse_arm(text: str, *, base: RunConfig) -> Arm:
     if text.endswith(".toml"):
         path = Path(text)
         return Arm(path.stem, config=_merged(base, read_toml(path), where=text))
-    name, fields = _split(text)
+    name, fields = split_name(text)
     if name in available() or name.partition(":")[0].endswith(".py"):
         return Arm(_label(text), config=_with_fields(base, name, fields, text))
     path = Path(text)
@@ -55,14 +55,6 @@ def parse_arm(text: str, *, base: RunConfig) -> Arm:
     if "/" in text or path.is_file():
         raise ArchitectureError(f"there is no run {text}. An ARM is {GRAMMAR}.")
     raise ArchitectureError(f"{unknown_name('architecture', name, available())} An ARM is {GRAMMAR}.")
-
-
-def _split(text: str) -> tuple[str, str | None]:
-    """The architecture and the text of the fields."""
-    head, colon, tail = text.rpartition(":")
-    if colon and ("=" in tail or not tail):
-        return head, tail
-    return text, None
 
 
 def _label(text: str) -> str:
@@ -76,11 +68,8 @@ def _with_fields(base: RunConfig, architecture: str, fields: str | None, text: s
     allowed = model_fields(config_type)
     model: dict[str, Any] = dict(base.model) if base.architecture == architecture else {}
     sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-    for part in fields.split(",") if fields else []:
-        key, equals, value = part.strip().partition("=")
-        if not equals or not key or not value:
-            raise ConfigError(f"{text}: {part!r} is not field=value.")
-        section, dot, inner = key.replace("-", "_").partition(".")
+    for key, value in split_fields(fields or "", where=text):
+        section, dot, inner = key.partition(".")
         if dot and section in _SECTIONS:
             names = {f.name for f in dataclasses.fields(_SECTIONS[section])}
             if inner not in names:

@@ -41,8 +41,10 @@ class Budget:
 def parse_budget(text: str) -> Budget:
     """Read `2M-tokens`, `500-steps`, `3-min` or `1e15-flops`; numbers take k, M, B (or G) and T.
 
+    `0-steps` trains nothing: a run of weights as they are, which another run gave.
+
     Raises:
-        ConfigError: the text has another form, an unknown unit, or an amount of zero or beyond `LARGEST`.
+        ConfigError: the text has another form, an unknown unit, or an amount of zero (but `0-steps`) or beyond `LARGEST`.
     """
     match = _FORM.fullmatch(text.strip().lower().replace("_", ""))
     if match is None:
@@ -52,7 +54,7 @@ def parse_budget(text: str) -> Budget:
         names = ("tokens", "steps", "min", "flops")
         raise ConfigError(f"budget {text!r} has the unknown unit {match['unit']!r}.{nearest(match['unit'], names)} Examples: {EXAMPLES}.")
     amount = Fraction(match["number"]) * _FACTORS[match["factor"]]
-    if amount <= 0:
+    if amount <= 0 and unit != "steps":
         raise ConfigError(f"budget {text!r} is nothing. Examples: {EXAMPLES}.")
     if amount > LARGEST:
         raise ConfigError(f"budget {text!r} is more than any machine can do. Examples: {EXAMPLES}.")
@@ -60,7 +62,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def steps_within(budget: Budget, *, tokens_per_step: int, flops_per_step: int, seconds_per_step: float) -> int:
-    """How many whole steps the budget pays for; at least one.
+    """How many whole steps the budget pays for; at least one, unless it is `0-steps`.
 
     `seconds_per_step` (measured on this machine) is looked at for minutes only. Minutes count training steps;
     evaluation and sampling come on top.
@@ -71,4 +73,4 @@ def steps_within(budget: Budget, *, tokens_per_step: int, flops_per_step: int, s
         "min": Fraction(max(seconds_per_step, 1e-9)) / 60,
         "flops": Fraction(flops_per_step),
     }
-    return max(1, int(budget.amount / costs[budget.unit]))
+    return max(1, int(budget.amount / costs[budget.unit])) if budget.amount else 0

@@ -15,11 +15,16 @@ from inklings.errors import RunError
 
 
 @contextlib.contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the lock of a run directory; nobody else trains it meanwhile.
+def locked(run: Path, *, doing: str = "trained", advice: str = "choose another --run") -> Iterator[None]:
+    """Hold the lock of a run directory, or of a folder in it; nobody else trains it meanwhile.
 
     The operating system ties the lock to the open file, so a killed process leaves none behind: its lock file, if it
     lies there, is simply taken over.
+
+    Args:
+        run: the directory.
+        doing: what the holder does with it, for the message.
+        advice: what else than waiting can be done, for the message.
 
     Raises:
         RunError: another process holds it.
@@ -29,7 +34,7 @@ def locked(run: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _try_lock(descriptor):
-            raise RunError(f"{run} is being trained by another process ({_holder(path)}). Wait for it, or choose another --run.")
+            raise RunError(f"{run} is being {doing} by another process ({_holder(path)}). Wait for it, or {advice}.")
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())

@@ -96,6 +96,8 @@ class Loop:
 
     def _next_evaluation(self) -> int:
         """The next of the steps at which the validation split is scored: evenly spread, the last one included."""
+        if self.job.steps == 0:
+            return 0
         count = min(self._training.evaluations, self.job.steps)
         return next(due for due in (-(-index * self.job.steps // count) for index in range(1, count + 1)) if due > self._step)
 

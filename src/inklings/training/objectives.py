@@ -75,6 +75,7 @@ class Likelihood(Objective):
         self._model = model
         self._forward: Callable[..., Output] = torch.compile(model) if runtime.compile else model
         self._batches = batches
+        self._epoch: int | None = getattr(batches, "steps_per_epoch", None)
         self._training = training
         self._runtime = runtime
         self._device = model.device
@@ -84,6 +85,9 @@ class Likelihood(Objective):
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
         """Forward, backward, clip, update."""
+        if self._state is not None and self._epoch is not None and step % self._epoch == 0:
+            # what was carried through an epoch has seen all of the text that the next one reads again
+            self._state = self._model.initial_state(self._training.batch_size)
         loss = self.gradients(self._batches.batch(step))
         clip = self._training.clip
         norm = self.optimizers.gradient_norm() if clip or measure else None
@@ -113,7 +117,7 @@ class Likelihood(Objective):
             states.append(state)
         if self._state is not None:
             after = [state.detach() for state in states if state is not None]
-            self._state = after[0] if len(after) == 1 else _joined(after)
+            self._state = after[0] if len(after) == 1 else State.joined(after)
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def _part(self, batch: Batch, part: slice, total: float, *, whole: bool) -> tuple[Float[Tensor, ""], State | None]:
@@ -124,7 +128,7 @@ class Likelihood(Objective):
         assert tokens is not None and targets is not None and weights is not None
         state = self._state
         if state is not None and not whole:
-            state = State({name: tensor[part] for name, tensor in state.tensors.items()})
+            state = state.part(part)
         if context is not None:
             state = self._model.state_after(context)
         with autocast(self._runtime):
@@ -140,7 +144,7 @@ class Likelihood(Objective):
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimisers' state, and the state that is carried from batch to batch."""
-        carried = {} if self._state is None else self._state.tensors
+        carried = {} if self._state is None else self._model.state_to_tensors(self._state)
         return {
             **{f"optimizer/{name}": tensor for name, tensor in self.optimizers.tensors().items()},
             **{f"carried/{name}": tensor for name, tensor in carried.items()},
@@ -151,7 +155,7 @@ class Likelihood(Objective):
         self.optimizers.load(_below("optimizer/", tensors))
         carried = _below("carried/", tensors)
         if self._state is not None and carried:
-            self._state = State({name: tensor.to(self._device) for name, tensor in carried.items()})
+            self._state = self._model.state_from_tensors(carried)
 
 
 class Counting(Objective):
@@ -208,10 +212,6 @@ def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConf
         return streams(split, batch_size=size, length=length, seed=training.seed)
     assert training.order == "windows", "the order has been settled"
     return windows(split, batch_size=size, length=length, lead=model.lead, seed=training.seed)
-
-
-def _joined(states: list[State]) -> State:
-    return State({name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors})
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

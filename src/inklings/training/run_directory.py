@@ -7,6 +7,7 @@ RUN/ config.json          resolved settings, sufficient to repeat the run, and w
      samples/             text sampled during training
      model.safetensors    the best weights
      checkpoints/step_N/  the best and the last few, to go on from
+     memory/              the long-term memory of a model that reads one; see `run_memory.py`
      architecture.py      a copy of the user's own architecture, if it is one
      lock                 held by the process that trains
 """
@@ -32,7 +33,7 @@ from inklings.training import checkpoints
 from inklings.training.checked_files import check_tensors, read_checked_json, refuse_pickle, write_checked_json
 from inklings.training.lock import is_locked
 from inklings.training.metrics import Event, read_metrics
-from inklings.training.user_code import architecture_of, keep_copy
+from inklings.training.user_code import keep_copy, with_own_code
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -110,7 +111,7 @@ class RunDirectory:
         if path.is_dir():
             path.rmdir()  # empty; not every system renames onto a directory
         with new_directory(path) as temporary:
-            record = replace(record, code=keep_copy(temporary, record.given.architecture))
+            record = replace(record, code=keep_copy(temporary, record.config))
             write_checked_json(temporary / CONFIG, _plain(record))
             write_checked_json(temporary / ENVIRONMENT, environment)
             tokenizer.save(temporary / TOKENIZER)
@@ -149,6 +150,14 @@ class RunDirectory:
         """The resolved settings."""
         return self.record.config
 
+    def usable_config(self, *, trust_code: bool = False) -> RunConfig:
+        """The settings, with a file of code as the run's own copy of it.
+
+        Raises:
+            RunError: the copy is missing, changed, or not to be trusted.
+        """
+        return with_own_code(self.path, self.config, self.record.code, trust_code=trust_code)
+
     @property
     def runtime(self) -> Runtime:
         """How the run computes."""
@@ -174,8 +183,27 @@ class RunDirectory:
             RunError: its code is missing, changed, or not to be trusted.
         """
         tokenizer = self.tokenizer()
-        architecture = architecture_of(self.path, self.config.architecture, self.record.code, trust_code=trust_code)
-        return build(architecture, self.config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+        config = self.usable_config(trust_code=trust_code)
+        return build(config.architecture, config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+
+    def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
+        """Where the weights of the lowest validation loss are, or those of the last checkpoint.
+
+        Raises:
+            RunError: there are none yet.
+        """
+        if weights == "last":
+            steps = checkpoints.checkpoint_steps(self.path)
+            if not steps:
+                raise RunError(f"{self.path} has no checkpoint; its best weights may be there.")
+            return checkpoints.checkpoint_path(self.path, steps[-1]) / checkpoints.WEIGHTS
+        path = self.path / checkpoints.WEIGHTS
+        if not path.is_file():
+            raise RunError(
+                f"{path} is missing: the run has not been evaluated yet, or the file was removed. Ask for the last weights "
+                f"(--weights last), or let it train on: `inklings resume {self.path}`."
+            )
+        return path
 
     def load_model(self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False) -> SequenceModel:
         """The trained model, on the CPU, in evaluation mode.
@@ -187,18 +215,7 @@ class RunDirectory:
         Raises:
             RunError: the weights are missing, damaged, of another architecture, or a pickle; or the code is not trusted.
         """
-        if weights == "last":
-            steps = checkpoints.checkpoint_steps(self.path)
-            if not steps:
-                raise RunError(f"{self.path} has no checkpoint; its best weights may be there.")
-            path = checkpoints.checkpoint_path(self.path, steps[-1]) / checkpoints.WEIGHTS
-        else:
-            path = self.path / checkpoints.WEIGHTS
-            if not path.is_file():
-                raise RunError(
-                    f"{path} is missing: the run has not been evaluated yet, or the file was removed. Ask for the last weights "
-                    f"(--weights last), or let it train on: `inklings resume {self.path}`."
-                )
+        path = self.weights_path(weights)
         with torch.random.fork_rng(devices=[]):
             model = self.build_model(trust_code=trust_code)
         checkpoints.read_model(path, model, architecture=self.config.architecture)
@@ -217,7 +234,7 @@ class RunDirectory:
         problems = []
         weights = self.path / checkpoints.WEIGHTS
         checks: list[Callable[[], Any]] = [self.tokenizer, self.metrics]
-        checks.append(lambda: architecture_of(self.path, self.config.architecture, self.record.code, trust_code=True))
+        checks.append(lambda: self.usable_config(trust_code=True))
         if weights.exists():
             checks.append(lambda: check_tensors(weights))
         for check in checks:

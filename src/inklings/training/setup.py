@@ -16,8 +16,9 @@ from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.durable import sha256
 from inklings.errors import ConfigError, RunError, TokenizerError
-from inklings.models.contract import SequenceModel
-from inklings.models.registry import build, is_file
+from inklings.models.backbone import written_out
+from inklings.models.contract import SequenceModel, model_fields
+from inklings.models.registry import build, is_file, load_class
 from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
@@ -161,6 +162,7 @@ def settle_model(
         store = prepare(config.data, tokenizer=tokenizer, on_event=on_event)
     if tokenizer is not None and store.tokenizer.hash != tokenizer.hash:
         raise TokenizerError(f"the text was prepared with another tokenizer than that of {initial}. Prepare it with the run's own.")
+    config = config if parent is None else _around(parent.usable_config(trust_code=trust_code), config)
     model = fresh_model(config, store)
     if parent is not None:
         _take_weights(model, parent, config, trust_code=trust_code)
@@ -196,12 +198,29 @@ def data_hash(store: TokenStore) -> str:
     return sha256(repr(sorted((name, sorted(facts.items())) for name, facts in tokens.items())).encode())
 
 
+def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
+    """The settings, with the parent's architecture as what a wrapping one wraps, unless another is named."""
+    wrapping, field = load_class(config.architecture), load_class(config.architecture).wraps
+    if field is None or parent.architecture == config.architecture:
+        return config
+    defaults = {name: about.default for name, about in model_fields(wrapping.Config).items()}
+    inner = {name: value for name, value in parent.model.items() if value is not None}
+    own = {field: written_out(parent.architecture, inner), "context_length": inner.get("context_length", defaults["context_length"])}
+    model = {**config.model, **{name: value for name, value in own.items() if config.model.get(name, defaults[name]) == defaults[name]}}
+    return replace(config, model=model)
+
+
 def _take_weights(model: SequenceModel, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
-    """Load the best weights of another run, if it is of the same architecture and sizes."""
-    theirs = parent.config.architecture
-    if theirs != config.architecture and not (is_file(theirs) and is_file(config.architecture)):
+    """Load the best weights of another run, if it is of the same architecture and sizes, or of the one that is wrapped."""
+    theirs, whole = parent.config.architecture, model
+    if theirs != config.architecture and model.wraps is not None:
+        model = getattr(model, model.wraps)
+    elif theirs != config.architecture and not (is_file(theirs) and is_file(config.architecture)):
         raise RunError(f"{parent.path} is a run of {theirs!r}, not of {config.architecture!r}: its weights fit its own architecture only.")
     loaded = parent.load_model(trust_code=trust_code)
+    if type(loaded).__qualname__ != type(model).__qualname__:
+        named = getattr(whole.config, whole.wraps or "", config.architecture)
+        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {named!r}: its weights fit its own architecture only.")
     try:
         model.load_state_dict(loaded.state_dict())
     except RuntimeError:

@@ -10,36 +10,42 @@ import hashlib
 import hmac
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inklings.config import RunConfig
 from inklings.durable import file_sha256, sha256, write_bytes
 from inklings.errors import DiskError, RunError
-from inklings.models.registry import is_file
+from inklings.models.registry import is_file, load_class, split_name
 
 COPY = "architecture.py"
 
 
-def keep_copy(run: Path, architecture: str) -> dict[str, Any] | None:
-    """Copy the file behind `path/to/file.py:Class` into a run; what `architecture_of` needs to use it, else None."""
-    if not is_file(architecture):
+def keep_copy(run: Path, config: RunConfig) -> dict[str, Any] | None:
+    """Copy the file behind `path/to/file.py:Class` into a run; what `with_own_code` needs to use it, else None."""
+    named = _file(config)
+    if named is None:
         return None
-    file, _, class_name = architecture.rpartition(":")
+    file, _, class_name = named.rpartition(":")
     source = Path(file).read_bytes()
     write_bytes(run / COPY, source)
     digest = sha256(source)
     return {"file": file, "class": class_name, "sha256": digest, "signature": _signature(digest)}
 
 
-def architecture_of(run: Path, architecture: str, code: dict[str, Any] | None, *, trust_code: bool) -> str:
-    """What to give the registry for the architecture of a run: its name, or the run's own copy of its file.
+def with_own_code(run: Path, config: RunConfig, code: dict[str, Any] | None, *, trust_code: bool) -> RunConfig:
+    """The settings of a run for the registry: a file of code is the run's own copy of it.
 
     Raises:
         RunError: the copy is missing or changed, or another user or machine made it and `trust_code` is not set.
     """
-    if code is None:
-        return architecture
+    named = _file(config)
+    if named is None:
+        return config
     copy = run / COPY
+    if code is None:
+        raise RunError(f"{run} is damaged: it names the code {named}, of which it keeps no copy.")
     if not copy.is_file():
         raise RunError(f"{copy} is missing: the run's architecture is defined there.")
     digest = file_sha256(copy)
@@ -53,7 +59,21 @@ def architecture_of(run: Path, architecture: str, code: dict[str, Any] | None, *
             f"{run} was made by another user or on another machine, and its architecture is Python code ({copy}). "
             "Read that file, and if you trust it, say --trust-code."
         )
-    return f"{copy}:{code['class']}"
+    own = f"{copy}:{code['class']}"
+    if is_file(config.architecture):
+        return replace(config, architecture=own)
+    field = load_class(config.architecture).wraps
+    assert field is not None
+    return replace(config, model={**config.model, field: config.model[field].replace(named, own, 1)})
+
+
+def _file(config: RunConfig) -> str | None:
+    """The `path/to/file.py:Class` that the settings name: the architecture, or the one that it wraps."""
+    if is_file(config.architecture):
+        return config.architecture
+    field = load_class(config.architecture).wraps
+    inner = "" if field is None else split_name(str(config.model.get(field, "")))[0]
+    return inner if inner and is_file(inner) else None
 
 
 def _signature(digest: str) -> str | None:

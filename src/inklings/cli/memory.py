@@ -1,0 +1,279 @@
+"""`inklings memory RUN info|search|add|remove|forget|compact`: look into the long-term memory of a run, add text to it, or forget."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.progress import Display
+from inklings.cli.reference import open_run
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import DataConfig
+from inklings.errors import ConfigError
+from inklings.memory.settings import Backend
+from inklings.models.contract import SequenceModel
+from inklings.text.sources import open_source
+from inklings.training.memory_opening import CAPACITY, changing, create_memory, has_memory, open_memory
+from inklings.training.run_directory import RunDirectory
+from inklings.training.run_memory import Hit, MemoryInfo, RunMemory
+
+Action = Literal["info", "search", "add", "remove", "forget", "compact"]
+
+HITS = 5
+"""Of a search, where no other number is asked for."""
+NARROWEST, WIDEST = 8, 32
+"""Characters that a table shows on each side of a value."""
+NAME = 20
+"""Characters of a document's name that it shows."""
+DOCUMENTS = 20
+"""How many documents `info` lists."""
+
+
+@dataclass(frozen=True)
+class MemoryFlags:
+    """Flags of the verb."""
+
+    run: tyro.conf.Positional[str]
+    """A run's directory."""
+    action: tyro.conf.Positional[Action]
+    """info; search TEXT; add FILE; remove IDS (3, 5-9); forget some at random; compact what is on disk."""
+    what: tyro.conf.Positional[tuple[str, ...]] = ()
+    """The TEXT, the FILE (any text source, `-` for stdin) or the IDS."""
+    k: int | None = None
+    """search: how many entries to show; 5 if nothing is said, or all of fewer."""
+    layout: Literal["auto", "lines", "documents"] | None = None
+    """add: whether a document is a line, or a file or record."""
+    capacity: int | None = None
+    """add, the first time: most entries there can be, 1,000,000 if nothing is said; then the oldest give way to new ones."""
+    backend: Backend | None = None
+    """add, the first time: how the memory is searched; `exact` if nothing is said."""
+    factor: float | None = None
+    """forget: the probability with which each entry is forgotten."""
+    seed: int | None = None
+    """forget: the same seed forgets the same entries; 0 if nothing is said."""
+    connection: str | None = None
+    """pgvector: the connection string of the database; other users see it here, so better set INKLINGS_POSTGRES."""
+    table: str | None = None
+    """pgvector: a table of one's own choice; one that is not there yet is made."""
+    trust_code: bool = False
+    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+TAKES: dict[Action, tuple[str, ...]] = {
+    "info": (),
+    "search": ("what", "k"),
+    "add": ("what", "layout", "capacity", "backend"),
+    "remove": ("what",),
+    "forget": ("factor", "seed"),
+    "compact": (),
+}
+"""What each action can be told beside what all can."""
+
+NEEDS = {
+    "TEXT": "what stands before the place that is sought",
+    "FILE": "any text source, or `-` for stdin",
+    "IDS": "numbers or ranges, as in 3 5-9",
+}
+"""What stands for `what` where it cannot be left out."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    description = "Look into the long-term memory of a run, add text to it, or forget."
+    flags = parse(MemoryFlags, arguments, verb="memory", description=description)
+    _check(flags)
+    terminal = open_terminal(flags.json)
+    run = open_run(flags.run)
+    model = run.load_model(trust_code=flags.trust_code)
+    if flags.action in READING:
+        terminal.result({"run": flags.run, **READING[flags.action](_open(run, model, flags), flags, terminal)})
+        return 0
+    with changing(run):
+        fresh = flags.action == "add" and not has_memory(run)
+        memory = _create(run, model, flags) if fresh else _open(run, model, flags)
+        terminal.result({"run": flags.run, **CHANGING[flags.action](memory, flags, terminal)})
+    return 0
+
+
+def _check(flags: MemoryFlags) -> None:
+    """Refuse, with a `ConfigError`, what the action does not know or cannot do without."""
+    told = [name for name in ("what", "k", "layout", "capacity", "backend", "factor", "seed") if getattr(flags, name) not in (None, ())]
+    other = [name for name in told if name not in TAKES[flags.action]]
+    if other:
+        shown = repr(" ".join(flags.what)) if other[0] == "what" else f"--{other[0]}"
+        users = [action for action, names in TAKES.items() if other[0] in names]
+        raise ConfigError(f"`memory RUN {flags.action}` takes no {shown}; it is for {' and '.join(users)}.")
+    noun = {"search": "TEXT", "add": "FILE", "remove": "IDS"}.get(flags.action)
+    if noun and not flags.what:
+        raise ConfigError(f"`memory RUN {flags.action}` needs {noun}: {NEEDS[noun]}.")
+    if noun in ("TEXT", "FILE") and len(flags.what) > 1:
+        raise ConfigError(f"`memory RUN {flags.action}` takes one {noun}, and {len(flags.what)} are given; quote it if it has blanks.")
+    if flags.action == "forget" and flags.factor is None:
+        raise ConfigError("`memory RUN forget` needs --factor, the probability with which each entry is forgotten: 0 to 1.")
+
+
+def _open(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMemory:
+    memory = open_memory(run, model, connection=flags.connection, table=flags.table)
+    config = memory.memory.config
+    for name in ("capacity", "backend"):
+        asked, found = getattr(flags, name), getattr(config, name)
+        if asked not in (None, found):
+            raise ConfigError(f"--{name} is {asked}, but this memory was made with {found}, which stays. Leave the flag out.")
+    if memory.table is None and (flags.table or flags.connection):
+        raise ConfigError(f"this memory is in files (backend {config.backend}); --connection and --table are for pgvector. Leave them out.")
+    return memory
+
+
+def _create(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMemory:
+    if flags.backend != "pgvector" and (flags.table or flags.connection):
+        raise ConfigError("--connection and --table are for --backend pgvector; say that too, or leave them out.")
+    capacity = CAPACITY if flags.capacity is None else flags.capacity
+    backend = flags.backend or "exact"
+    return create_memory(run, model, capacity=capacity, backend=backend, connection=flags.connection, table=flags.table)
+
+
+def _info(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    info = memory.info()
+    _show_info(info, flags.run, terminal)
+    return dataclasses.asdict(info)
+
+
+def _show_info(info: MemoryInfo, run: str, terminal: Terminal) -> None:
+    found = info.memory
+    terminal.say(f"{run}: {found.count:,} entries of {len(info.documents):,} documents, room for {found.capacity:,}", style="bold")
+    backend = found.backend if info.table is None else f"{found.backend}, table {info.table}"
+    rows = [
+        ("backend", backend if found.ready else f"{backend} (answers as exact until it has more)"),
+        ("vectors of", f"{found.dimension} numbers"),
+        ("gives way", f"the {found.eviction}".replace("_", " ")),
+        ("additions", f"{found.clock:,}"),
+        ("on disk", f"{info.bytes / 1e6:,.1f} MB"),
+    ]
+    if found.recall is not None:
+        rows.append((f"recall@{found.recall_at}", f"{found.recall:.1%} of the truly nearest are found"))
+    terminal.table(["", ""], rows)
+    documents = [(d.name, f"{d.tokens:,}", f"{d.entries:,}", f"{d.first_id} to {d.last_id}") for d in info.documents[:DOCUMENTS]]
+    if documents:
+        terminal.table(["document", "tokens", "entries", "ids"], documents, right=(1, 2))
+    if len(info.documents) > DOCUMENTS:
+        terminal.say(f"and {len(info.documents) - DOCUMENTS:,} more; --json lists all", style="dim")
+
+
+def _search(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    k = min(HITS, max(1, len(memory))) if flags.k is None else flags.k
+    hits = memory.search(flags.what[0], k)
+    found = [(str(hit.id), f"{hit.distance:.4f}", str(hit.age), _end(hit.document)) for hit in hits]
+    columns = ["id", "distance", "age", "document"]
+    beside = sum(max(len(cell) + 2 for cell in column) for column in zip(columns, *found, strict=True))
+    value = max(len(_shown(hit.value)) for hit in hits) if hits else 0
+    side = min(WIDEST, max(NARROWEST, (terminal.console.width - beside - value - 2) // 2))
+    rows = [(*cells, _snippet(hit, side)) for cells, hit in zip(found, hits, strict=True)]
+    terminal.table([*columns, "text"], rows, right=(0, 1, 2))
+    return {"text": flags.what[0], "hits": [dataclasses.asdict(hit) for hit in hits]}
+
+
+def _end(name: str) -> str:
+    """The end of a long name, which tells documents of one source apart."""
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
+
+
+def _snippet(hit: Hit, side: int) -> str:
+    """The text around a hit in one line, its value in marks, which stand below each other."""
+    before, after = (re.sub(r"\s+", " ", text) for text in (hit.before, hit.after))
+    return f"{before[-side:]:>{side}}«{_shown(hit.value)}»{after[:side]}"
+
+
+def _shown(value: str) -> str:
+    return value if value.isprintable() else repr(value)
+
+
+def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    given = flags.what[0]
+    texts = read_texts(DataConfig(source=given, layout=flags.layout or "auto"))
+    with Display(terminal) as display:
+        added = memory.add(texts, on_event=display)
+    some = "1 document" if len(added.documents) == 1 else f"{len(added.documents):,} documents"
+    terminal.say(f"added {some} of {given}: {len(added.ids):,} entries, {len(memory):,} in all", style="bold")
+    if added.known:
+        terminal.say(f"{len(added.known):,} documents are there already, or come twice; they were left out.", style="yellow")
+    if added.evicted:
+        terminal.say(f"the memory is full: {added.evicted:,} entries gave way, the oldest first.", style="yellow")
+    ids = {"first_id": int(added.ids.min()), "last_id": int(added.ids.max())} if len(added.ids) else {"first_id": None, "last_id": None}
+    facts = {"added": len(added.ids), "documents": added.documents, "left_out": added.known, "evicted": added.evicted}
+    return {**facts, **ids, "entries": len(memory)}
+
+
+def read_texts(data: DataConfig) -> list[tuple[str, str]]:
+    """Every document of a source, with a name for people.
+
+    Raises:
+        SourceError: the source is missing, empty, or not text.
+    """
+    texts: list[str] = []
+    held: list[str] = []
+    for piece in open_source(data).pieces():
+        held.append(piece.text)
+        if piece.last:
+            texts.append("".join(held))
+            held = []
+    is_path = Path(data.source).expanduser().exists()
+    name = "stdin" if data.source == "-" else Path(data.source).name if is_path else data.source
+    return [(name if len(texts) == 1 else f"{name}:{number}", text) for number, text in enumerate(texts, start=1)]
+
+
+def _remove(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    ids = parse_ids(flags.what, memory.memory.ids)
+    memory.remove(ids)
+    terminal.say(f"removed {len(ids):,} entries; {len(memory):,} are left.", style="bold")
+    return {"removed": ids, "entries": len(memory)}
+
+
+def parse_ids(given: Sequence[str], known: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
+    """Ids given as numbers and as ranges, both ends included; of a range those that are known.
+
+    Raises:
+        ConfigError: something is not an id, or a range holds none.
+    """
+    ids: list[int] = []
+    for word in (word for argument in given for word in argument.replace(",", " ").split()):
+        first, dash, last = word.partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(first) > 18 or len(last) > 18:
+            raise ConfigError(f"{word!r} is not the id of an entry; give numbers or ranges, as in 3 5-9 (`search` and `info` show them).")
+        if not dash:
+            ids.append(int(first))
+            continue
+        found = np.sort(known[(known >= int(first)) & (known <= int(last))]).tolist()
+        if not found:
+            raise ConfigError(f"there are no entries with ids from {first} to {last}: removed, or never given.")
+        ids += found
+    return ids
+
+
+def _forget(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    assert flags.factor is not None
+    ids = memory.forget(flags.factor, flags.seed or 0)
+    terminal.say(f"forgot {len(ids):,} entries; {len(memory):,} are left.", style="bold")
+    return {"forgotten": ids.tolist(), "entries": len(memory)}
+
+
+def _compact(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    before = memory.info().bytes
+    dropped = memory.compact()
+    after = memory.info().bytes
+    terminal.say(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now; {dropped:,} documents without entries dropped.", style="bold")
+    return {"bytes_before": before, "bytes": after, "documents_dropped": dropped, "entries": len(memory)}
+
+
+Act = Callable[[RunMemory, MemoryFlags, Terminal], dict[str, Any]]
+
+READING: dict[str, Act] = {"info": _info, "search": _search}
+CHANGING: dict[str, Act] = {"add": _add, "remove": _remove, "forget": _forget, "compact": _compact}

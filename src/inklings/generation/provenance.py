@@ -1,0 +1,83 @@
+"""Where a text comes from: for each token the remembered entries that its prediction took something of.
+
+A text is read again in one pass, which by the contract predicts what it predicted token by token as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from inklings.errors import ArchitectureError
+from inklings.generation.inference import inference
+from inklings.models.contract import SequenceModel
+from inklings.models.remembering import Remembering
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An entry that a prediction took something of."""
+
+    value: int
+    """The token that followed there."""
+    weight: float
+    """Its share of the prediction, 0 to 1."""
+    distance: float
+    """Squared L2 from what was searched with."""
+    long_term: bool
+    """Whether it is in the long-term memory, rather than in what was read of this text."""
+    document: int
+    """Its number in the memory that it is in."""
+    position: int
+    """Of the value in that document; the boundary that opens it is 0."""
+    age: int
+    """Steps of the memory's clock since it was written."""
+
+
+def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.01, most: int = 5) -> list[list[Origin]]:
+    """For every token of a text but its first, the entries that mattered most to its prediction, the weightiest first.
+
+    Args:
+        model: one that has a memory; it is used in evaluation mode.
+        tokens: the text, with the boundary before it.
+        at_least: smaller shares are left out.
+        most: how many entries of a token.
+
+    Raises:
+        ArchitectureError: the model has no memory.
+    """
+    if not isinstance(model, Remembering):
+        raise ArchitectureError(
+            f"{type(model).__name__} has no memory, so nothing can be said of where its text comes from. "
+            "Attach one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
+        )
+    read = torch.tensor([tokens[:-1]], device=model.device)
+    starts = read == model.config.boundary_token
+    starts[:, 0] = False
+    with inference(model.modules()), model.recording() as records:
+        model(read, starts=starts if bool(starts.any()) else None)
+    found = records[0][0]
+    lists = []
+    for place in range(len(tokens) - 1):
+        weights = found.weights[place]
+        order = [
+            int(hit) for hit in np.argsort(-weights, kind="stable")[:most] if found.hits.ids[place, hit] >= 0 and weights[hit] >= at_least
+        ]
+        lists.append(
+            [
+                Origin(
+                    value=int(found.hits.values[place, hit]),
+                    weight=float(weights[hit]),
+                    distance=float(found.hits.distances[place, hit]),
+                    long_term=bool(found.outside[place, hit]),
+                    document=int(found.hits.documents[place, hit]),
+                    position=int(found.hits.positions[place, hit]),
+                    age=int(found.hits.ages[place, hit]),
+                )
+                for hit in order
+            ]
+        )
+    return lists

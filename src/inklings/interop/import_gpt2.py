@@ -1,0 +1,98 @@
+"""A run made of GPT-2 weights that somebody else trained: from a folder that `transformers` wrote, or from the hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+
+from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.device import choose_runtime, environment
+from inklings.errors import DownloadError, MissingExtraError, RunError
+from inklings.interop.gpt2_weights import load_gpt2
+from inklings.models.contract import model_fields
+from inklings.text.tokenizers import Tokenizer
+from inklings.text.vocabularies import read_tokenizer
+from inklings.training import checkpoints
+from inklings.training.run_directory import RunDirectory, RunRecord, refuse_existing
+from inklings.training.setup import settle_training
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt")
+"""What is fetched of a model on the hub: never a pickle."""
+
+
+def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> RunDirectory:
+    """Make a run of the weights and the tokenizer behind `source`; it trains nothing, and can be gone on from with `--from`.
+
+    Args:
+        source: a folder with `config.json`, `model.safetensors` and `tokenizer.json` (or `vocab.json` and `merges.txt`),
+            or OWNER/NAME of a model on the Hugging Face hub, or one of its older names without an owner (`gpt2`).
+        run: where the run is to be; nothing may be there.
+        data: the text that it is evaluated on where none is named.
+
+    Raises:
+        RunError: a file is missing, damaged or a pickle, the model is not a plain GPT-2, or something is at `run`.
+        TokenizerError: the tokenizer cannot be used.
+        DownloadError: the hub cannot be reached or has no such model.
+        MissingExtraError: the source is on the hub, and the extra `hub` is not installed.
+    """
+    refuse_existing(run)
+    folder = Path(source) if Path(source).is_dir() else _fetched(source)
+    tokenizer = _tokenizer(folder)
+    model = load_gpt2(folder, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    training = settle_training(model, TrainingConfig(budget="0-steps"))
+    runtime = choose_runtime(dataclasses.replace(training, precision="float32", compile="off"))
+    fields = {name: getattr(model.config, name) for name in model_fields(type(model.config))}
+    training = dataclasses.replace(training, device=runtime.device, precision="float32", compile="off", threads=runtime.threads)
+    config = RunConfig(architecture="gpt2", model=fields, data=data or DataConfig(), training=training)
+    assert training.sequence_length is not None
+    record = RunRecord(
+        config=config,
+        given=config,
+        steps=0,
+        tokens_per_step=training.batch_size * training.sequence_length,
+        tokenizer=tokenizer.hash,
+        data="",
+        initial=source,
+    )
+
+    def first_checkpoint(path: Path, record: RunRecord) -> None:
+        progress = checkpoints.Progress(best_step=0, stopped="budget")
+        checkpoints.write_checkpoint(path, progress, model, {}, architecture=record.config.architecture)
+        checkpoints.publish_weights(path, 0)
+
+    facts = {**environment(), "runtime": dataclasses.asdict(runtime), "store": ""}
+    return RunDirectory.create(run, record, tokenizer=tokenizer, environment=facts, first_checkpoint=first_checkpoint)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    """The folder's tokenizer in either of its forms."""
+    if (folder / "tokenizer.json").is_file():
+        return read_tokenizer(folder / "tokenizer.json")
+    vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
+    if not (vocabulary.is_file() and merges.is_file()):
+        raise RunError(f"{folder} has no tokenizer: tokenizer.json, or vocab.json and merges.txt. Save the model's tokenizer beside it.")
+    backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "tokenizer.json"
+        backend.save(str(path))
+        return read_tokenizer(path)
+
+
+def _fetched(name: str) -> Path:
+    """The files of a model on the hub, in its own cache."""
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise RunError(f"there is no folder {name}. Give a folder that transformers wrote, or OWNER/NAME of a model on the hub.")
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"there is no folder {name}; reading it from the Hugging Face hub", "hub") from error
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
+    except Exception as error:  # the library raises those of several HTTP clients, without a common root
+        raise DownloadError(f"there is no folder {name}, and the hub did not give such a model: {error}") from error

@@ -1,0 +1,52 @@
+"""A model inside another, named as everywhere: `NAME[:field=value,...]` or `FILE.py:CLASS[:field=value,...]`."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from inklings.config import parse_value
+from inklings.errors import ArchitectureError, ConfigError, unknown_name
+from inklings.models.contract import ModelConfig, SequenceModel, model_fields
+from inklings.models.registry import build, load_class, split_fields, split_name
+
+
+def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
+    """The model that `name` describes, with fresh weights, the vocabulary of `config`, and its context unless the name gives one.
+
+    Raises:
+        ArchitectureError: the architecture is unknown, cannot be loaded, or is not one that a memory can be added to.
+        ConfigError: a field or a value cannot be used.
+    """
+    architecture, given = split_name(name)
+    fields = parse_fields(architecture, given)
+    if "context_length" in model_fields(load_class(architecture).Config):
+        fields.setdefault("context_length", config.context_length)
+    made = build(architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token)
+    if made.traits.objective != "likelihood" or not made.traits.has_likelihood or made.wraps is not None:
+        raise ArchitectureError(f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own. Try gpt2.")
+    return made
+
+
+def parse_fields(architecture: str, text: str | None) -> dict[str, Any]:
+    """The model fields that `field=value,...` gives.
+
+    Raises:
+        ArchitectureError: the architecture is unknown or cannot be loaded.
+        ConfigError: a part has another form, the field is unknown, or the value is of another type.
+    """
+    config_type = load_class(architecture).Config
+    hints, allowed = typing.get_type_hints(config_type), model_fields(config_type)
+    fields: dict[str, Any] = {}
+    for key, value in split_fields(text or "", where=architecture):
+        if key not in allowed:
+            raise ConfigError(unknown_name(f"field of {architecture}", key, allowed))
+        fields[key] = parse_value(hints[key], value, where=f"{architecture}: {key}")
+    return fields
+
+
+def written_out(architecture: str, fields: Mapping[str, Any]) -> str:
+    """The name that `make_backbone` reads back as these."""
+    parts = [f"{key}={'/'.join(map(str, value)) if isinstance(value, tuple | list) else value}" for key, value in fields.items()]
+    return architecture + (":" + ",".join(parts) if parts else "")

@@ -1,0 +1,61 @@
+"""What a model that keeps a memory offers beside the contract: entries of a text, queries, and a place for a memory from outside."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int, Int64
+from torch import Tensor
+
+from inklings.memory.entries import Hits
+from inklings.memory.store import Memory
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model would write of one document, in the order of the text."""
+
+    vectors: Float32[np.ndarray, "n d"]
+    values: Int64[np.ndarray, " n"]
+    """The token that followed each."""
+    positions: Int64[np.ndarray, " n"]
+    """Where in the document the values stand; the boundary that opens it is 0."""
+    scores: Float32[np.ndarray, " n"]
+    """What each is worth to the model, above 0 and up to 1."""
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What was found for every position of one row, and what of it the prediction took."""
+
+    hits: Hits
+    """(T, k)."""
+    weights: Float32[np.ndarray, "T k"]
+    """The share of each hit in the prediction, from 0 to 1; 0 where there is no hit."""
+    outside: np.ndarray
+    """(T, k), bool: whether the hit comes from the long-term memory."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A `SequenceModel` that reads from a memory."""
+
+    dimension: int
+    """Of the vectors of its memory."""
+    long_term: Memory | None
+    """A memory from outside that every row reads and none writes; None where there is none."""
+
+    def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
+        """What it would write of a document, given with its opening boundary (and with its closing one, to keep its end)."""
+        ...
+
+    def recording(self) -> AbstractContextManager[list[list[Recollection]]]:
+        """A list that gets, for every pass within the block, what each row found."""
+        ...
+
+    def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T d"]:
+        """What it would search with after each token of a text that begins with the boundary."""
+        ...

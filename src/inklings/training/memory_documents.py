@@ -1,0 +1,101 @@
+"""The documents behind the entries of a run's long-term memory: what a hit shows, and how a text is known again.
+
+Each addition is a file, named after the first of its documents; a file for every document would have a list of names wait for the
+disk thousands of times. Numbers are never used for two documents while either has entries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from inklings.durable import disk_errors, read_json, sha256, write_json
+from inklings.errors import RunError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A text as the model read it."""
+
+    number: int
+    """What the entries of the memory call it."""
+    name: str
+    """For people: the file, and which of its documents."""
+    tokens: Int64[np.ndarray, " n"]
+    """From the boundary that opens it to the one that closes it, so that an entry's position is an index."""
+    sha256: str
+    """Of the tokens; see `hash_of`."""
+
+
+def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
+    """What texts are told apart by: of the tokens and not of the characters, of which a tokenizer may lose some."""
+    return sha256(tokens.astype("<u4").tobytes())
+
+
+def read_documents(folder: Path) -> dict[int, Document]:
+    """All documents by number, also those that no entry is of any more; none where there is no folder.
+
+    Raises:
+        RunError: a file is damaged, or from a newer format.
+    """
+    found: dict[int, Document] = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.name):
+        for document in _read(path):
+            found[document.number] = document
+    return found
+
+
+def write_documents(folder: Path, documents: Sequence[Document]) -> None:
+    """Write the documents of one addition, atomically.
+
+    Raises:
+        DiskError: the disk is full, or may not be written to.
+    """
+    _write(folder / f"{documents[0].number}.json", documents)
+
+
+def keep_documents(folder: Path, numbers: Collection[int]) -> int:
+    """Drop all documents but those with these numbers; returns how many were dropped.
+
+    Raises:
+        RunError: a file is damaged, or from a newer format.
+        DiskError: the disk is full, or may not be written to.
+    """
+    dropped = 0
+    for path in folder.glob("*.json"):
+        documents = _read(path)
+        kept = [document for document in documents if document.number in numbers]
+        dropped += len(documents) - len(kept)
+        if not kept:
+            with disk_errors(path):
+                path.unlink()
+        elif len(kept) < len(documents):
+            _write(path, kept)
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+    return dropped
+
+
+def _write(path: Path, documents: Sequence[Document]) -> None:
+    plain = [{"number": d.number, "name": d.name, "sha256": d.sha256, "tokens": d.tokens.tolist()} for d in documents]
+    write_json(path, {"format_version": FORMAT_VERSION, "sha256": _content_hash(plain), "documents": plain})
+
+
+def _read(path: Path) -> list[Document]:
+    content: dict[str, Any] = read_json(path, format_version=FORMAT_VERSION)
+    plain = content.get("documents")
+    if content.get("sha256") != _content_hash(plain) or not isinstance(plain, list):
+        raise RunError(f"{path} is damaged or was edited: its hash does not fit. Restore it from a copy.")
+    return [Document(d["number"], d["name"], np.array(d["tokens"], dtype=np.int64), d["sha256"]) for d in plain]
+
+
+def _content_hash(plain: Any) -> str:
+    return sha256(json.dumps(plain, sort_keys=True).encode())
