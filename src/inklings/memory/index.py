@@ -88,9 +88,11 @@ class SharedIndex(Index, Protocol):
 
 def exchange(index: Index, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
     """Take entries out and put others in."""
+    if not len(leaving):
+        index.add(ids, vectors)
+        return
     if isinstance(index, LocalIndex):
-        if len(leaving):
-            index.remove(leaving)
+        index.remove(leaving)
         index.add(ids, vectors)
         return
     if isinstance(index, SharedIndex):
@@ -99,8 +101,7 @@ def exchange(index: Index, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarr
     # a server may die in between: what is to leave must not be lost before the new is there
     index.add(ids, vectors)
     try:
-        if len(leaving):
-            index.remove(leaving)
+        index.remove(leaving)
     except BaseException:
         with contextlib.suppress(InklingsError):
             index.remove(ids)

@@ -33,6 +33,8 @@ _SAMPLE = 1024
 """Vectors that are compared with a query to find how large products with near ones are."""
 _DIFFERENCES = 1 << 17
 """Components of differences held at once: what stays in the cache of a processor."""
+_AT_ONCE = 1 << 16
+"""Components of differences up to which all of them are computed, and no candidates are looked for."""
 _UNIT = 2.0**-24
 _UNIT_BFLOAT16 = 2.0**-9
 _SMALLEST = 2.0**-126
@@ -81,6 +83,9 @@ def nearest(queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int6
     uncertified = 0
     if k == 0:
         return Nearest(rows, distances, 0)
+    if queries.numel() * among.full.shape[0] <= _AT_ONCE:
+        everything = torch.arange(among.full.shape[0]).expand(queries.shape[0], -1)
+        return Nearest(*rank(queries, among.full, everything, k, order), 0)
     for rounded in (True, False):
         if (rounded and among.rounded is None) or not len(left):
             continue
