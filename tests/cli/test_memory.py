@@ -215,3 +215,18 @@ def test_what_an_addition_says_is_for_people(run: str, capsys: pytest.CaptureFix
     said = capsys.readouterr()
     assert json.loads(said.out)["memory"]["count"] == 17
     assert "17 entries of 2 documents" in said.err
+
+
+def test_a_generated_text_says_where_it_comes_from(ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a model that reads its memory: of the entries that a token takes something of, those of an added text bear its name."""
+    Path("story.txt").write_text(STORY, encoding="utf-8")
+    small = "varda:backbone=[gpt:n_layer=1,n_head=2,n_embd=8],segment=4,num_search_results=3"
+    ask("train", small, "--data", "words.txt", "--tokenizer", "byte", "--budget", "3-steps", "--run", "real", *TINY)
+    ask("memory", "real", "add", "story.txt")
+    (sample,) = ask("generate", "real", "the harbour", "--max-new-tokens", "6", "--provenance")["samples"]
+    assert [len(token["entries"]) > 0 for token in sample["provenance"]] == [True] * sample["tokens"]
+    documents = {entry["document"] for token in sample["provenance"] for entry in token["entries"]}
+    assert "story.txt" in documents <= {"story.txt", None}
+    assert main(["generate", "real", "the harbour", "--max-new-tokens", "2", "--provenance"]) == 0
+    assert re.search(r"token +remembered +weight +distance +from +position", capsys.readouterr().out)
+    assert main(["generate", "real", "--provenance", "--interactive"]) == 2

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
 from inklings.cli.arguments import Json, parse
+from inklings.cli.origins import origins_of, show_origins
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
-from inklings.generation.generate import ROWS, Generation, generate, stream
-from inklings.generation.provenance import origins
+from inklings.generation.generate import ROWS, generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel
@@ -83,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
         repetition_penalty=flags.repetition_penalty,
         seed=flags.seed,
     )
+    if flags.interactive and flags.provenance:
+        raise ConfigError("--interactive writes as it goes and --provenance tells of a text that is done; give one of them.")
     if flags.interactive and flags.json:
         raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
     rows = 1 if flags.interactive else max(1, min(flags.samples, ROWS))
@@ -92,11 +93,20 @@ def main(arguments: Sequence[str]) -> int:
     with threads_of(decoder.runtime):
         if flags.interactive:
             return _interact(decoder.model, tokenizer, sampling, flags)
-        return _write(decoder, tokenizer, prompt, sampling, flags, terminal)
+        names = {} if memory is None or not flags.provenance else {made.number: made.name for made in memory.documents()}
+        return _write(decoder, tokenizer, prompt, sampling, flags, names, terminal)
 
 
-def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: SamplingConfig, flags: Generate, terminal: Terminal) -> int:
-    """One text as it comes, or several when they are done."""
+def _write(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: SamplingConfig,
+    flags: Generate,
+    names: dict[int, str],
+    terminal: Terminal,
+) -> int:
+    """One text as it comes, or several when they are done; `names` are those of the documents of a long-term memory."""
     _warn_unknown(tokenizer, prompt)
     if flags.samples == 1 and not flags.json and not flags.provenance:
         sys.stdout.write(prompt)
@@ -124,11 +134,12 @@ def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: Sampli
         stop=flags.stop,
         stop_at_boundary=not flags.across_documents,
     )
+    found = [origins_of(decoder.model, tokenizer, prompt, result, names) for result in results] if flags.provenance else []
     for number, result in enumerate(results, start=1):
         terminal.say(f"--- sample {number}", style="dim")
         terminal.say(prompt + result.text)
-        if flags.provenance:
-            _show_origins(decoder.model, tokenizer, prompt, result, terminal)
+        if found:
+            show_origins(found[number - 1], terminal)
     decoding = {"precision": decoder.runtime.precision, "threads": decoder.runtime.threads}
     terminal.result(
         {
@@ -139,39 +150,13 @@ def _write(decoder: Decoder, tokenizer: Tokenizer, prompt: str, sampling: Sampli
                     "text": r.text,
                     "tokens": len(r.tokens),
                     "finished": r.finished,
-                    **({"provenance": _origins(decoder.model, tokenizer, prompt, r)} if flags.provenance else {}),
+                    **({"provenance": found[number]} if found else {}),
                 }
-                for r in results
+                for number, r in enumerate(results)
             ],
         }
     )
     return 0
-
-
-def _origins(model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation) -> list[dict[str, Any]]:
-    """Each new token with what its prediction took of the memory, as plain values."""
-    history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
-    found = origins(model, [*history, *result.tokens])[len(history) - 1 :]
-    return [
-        {
-            "token": tokenizer.decode([token]),
-            "entries": [{**dataclasses.asdict(origin), "value": tokenizer.decode([origin.value])} for origin in entries],
-        }
-        for token, entries in zip(result.tokens, found, strict=True)
-    ]
-
-
-def _show_origins(model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation, terminal: Terminal) -> None:
-    rows = []
-    for token in _origins(model, tokenizer, prompt, result):
-        for number, entry in enumerate(token["entries"]):
-            where = f"document {entry['document']}" if entry["long_term"] else "this text"
-            first = repr(token["token"]) if number == 0 else ""
-            rows.append((first, repr(entry["value"]), f"{entry['weight']:.1%}", f"{entry['distance']:.3f}", where, str(entry["position"])))
-    if rows:
-        terminal.table(["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5))
-    else:
-        terminal.say("no token rests on the memory: nothing was found, or nothing of it was taken", style="dim")
 
 
 def _warn_unknown(tokenizer: Tokenizer, prompt: str) -> None:

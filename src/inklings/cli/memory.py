@@ -149,7 +149,8 @@ def _info(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str
 
 def _show_info(info: MemoryInfo, run: str, terminal: Terminal) -> None:
     found = info.memory
-    terminal.say(f"{run}: {found.count:,} entries of {len(info.documents):,} documents, room for {found.capacity:,}", style="bold")
+    of = "1 document" if len(info.documents) == 1 else f"{len(info.documents):,} documents"
+    terminal.say(f"{run}: {found.count:,} entries of {of}, room for {found.capacity:,}", style="bold")
     backend = found.backend if info.table is None else f"{found.backend}, table {info.table}"
     rows = [
         ("backend", backend if found.ready else f"{backend} (answers as exact until it has more)"),

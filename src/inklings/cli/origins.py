@@ -1,0 +1,54 @@
+"""What `generate --provenance` shows: for each new token the entries that its prediction took something of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from inklings.cli.terminal import Terminal
+from inklings.generation.generate import Generation
+from inklings.generation.provenance import Origin, origins
+from inklings.models.contract import SequenceModel
+from inklings.text.tokenizers import Tokenizer
+
+
+def origins_of(
+    model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation, names: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    """Each new token with its entries, as plain values; `names` are those of the documents of the long-term memory.
+
+    Raises:
+        ArchitectureError: the model has no memory.
+    """
+    history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
+    found = origins(model, [*history, *result.tokens])[len(history) - 1 :]
+
+    def plain(origin: Origin) -> dict[str, Any]:
+        document = names.get(origin.document, str(origin.document)) if origin.long_term else None
+        return {**dataclasses.asdict(origin), "value": tokenizer.decode([origin.value]), "document": document}
+
+    return [
+        {"token": tokenizer.decode([token]), "entries": [plain(origin) for origin in entries]}
+        for token, entries in zip(result.tokens, found, strict=True)
+    ]
+
+
+def show_origins(tokens: list[dict[str, Any]], terminal: Terminal) -> None:
+    """The same as a table; a document that is none of the long-term memory's is the text itself."""
+    rows = [
+        (
+            repr(token["token"]) if number == 0 else "",
+            repr(entry["value"]),
+            f"{entry['weight']:.1%}",
+            f"{entry['distance']:.3f}",
+            "this text" if entry["document"] is None else entry["document"],
+            str(entry["position"]),
+        )
+        for token in tokens
+        for number, entry in enumerate(token["entries"])
+    ]
+    if rows:
+        terminal.table(["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5))
+    else:
+        terminal.say("no token rests on the memory: nothing was found, or nothing of it was taken", style="dim")
