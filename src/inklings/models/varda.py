@@ -254,9 +254,8 @@ class Varda(SequenceModel):
         """What it would write of a document; see `Remembering`. Nothing is forgotten on the way, however long it is."""
         length = tokens.shape[1]
         room = dataclasses.replace(self.habits.memory, capacity=length + self.config.segment, backend="exact", eviction="oldest")
-        kept, self.habits = self.habits, dataclasses.replace(
-            self.habits, memory=room, clear=False, frozen=False, decay=1.0, forget=0.0, delete_within=0.0
-        )  # fmt: skip
+        kept = self.habits
+        self.habits = dataclasses.replace(kept, memory=room, clear=False, frozen=False, decay=1.0, forget=0.0, delete_within=0.0)
         try:
             with self.controlled("off"), self._reading_only():
                 state = self._read(tokens)[0]

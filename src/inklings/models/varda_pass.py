@@ -60,7 +60,6 @@ class Pass:
             control=model.control,
             window=model.backbone.config.context_length,
             need_vectors=not isinstance(model.reader, Mixture) or model.queries_learn,
-            explores=model.training and model.config.write == "learned",
         )
         self._decisions: list[Decisions] = []
         self._queries: list[Float32[np.ndarray, "B T D"]] = []

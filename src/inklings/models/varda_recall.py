@@ -131,17 +131,13 @@ class Recall:
         control: what is done to the memories.
         window: how many positions the backbone sees anyway, for the control that leaves these out.
         need_vectors: whether the vectors of the hits are wanted.
-        explores: whether the entries to write are drawn by their priority, rather than those of the highest taken.
     """
 
-    def __init__(
-        self, habits: Habits, rows: list[Row], length: int, *, control: Control, window: int, need_vectors: bool, explores: bool
-    ) -> None:
+    def __init__(self, habits: Habits, rows: list[Row], length: int, *, control: Control, window: int, need_vectors: bool) -> None:
         self.habits = habits
         self.rows = rows
         self.control = control
         self.window = window
-        self.explores = explores
         self.found = Found.nothing(len(rows), length, habits.k, habits.memory.dimension, vectors=need_vectors)
         self._need_vectors = need_vectors
         self._gate_at: list[tuple[int, int, np.ndarray]] = []
@@ -262,9 +258,7 @@ class Recall:
         elif habits.order == "random":
             chosen = np.sort(rng.permutation(count)[:wanted])
         else:
-            # what is never written teaches its gate nothing: in training the choice is drawn (Gumbel, without replacement)
-            drawn = rng.gumbel(size=count) if self.explores else 0.0
-            chosen = np.sort(np.argsort(-(pending.priority[:count] + drawn), kind="stable")[:wanted])
+            chosen = np.sort(np.argsort(-pending.priority[:count], kind="stable")[:wanted])
         ids = memory.add(
             pending.keys[chosen],
             values=np.append(pending.tokens[1:count], token)[chosen],
