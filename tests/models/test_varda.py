@@ -18,8 +18,9 @@ from inklings.errors import ArchitectureError, ConfigError
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
-from inklings.models.contract import State
-from inklings.models.registry import build
+from inklings.models.backbone import parse_fields, written_out
+from inklings.models.contract import State, model_fields
+from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
 from inklings.models.varda import Varda
 from inklings.models.varda_readers import TIE
@@ -316,3 +317,11 @@ def test_any_index_may_search(index_type: str) -> None:
     tokens = text(2, 5 * SEGMENT)
     with torch.no_grad():
         torch.testing.assert_close(made(index_type=index_type)(tokens).logits, made()(tokens).logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mlp", "recurrent", "tree_wavenet", "wavenet", "gpt2", "gpt", "wavegpt", "varda"])
+def test_settings_written_out_as_a_name_are_read_back(name: str) -> None:
+    config = build(name, {}, vocab_size=V, boundary_token=0).config if name != "varda" else made().config
+    fields = {field: getattr(config, field) for field in model_fields(type(config)) if field != "backbone"}
+    architecture, text_of_fields = split_name(written_out(name, fields))
+    assert architecture == name and parse_fields(architecture, text_of_fields) == fields

@@ -19,7 +19,7 @@ from inklings.errors import InputError
 from inklings.evaluation.lanes import cut_lanes
 from inklings.evaluation.scoring import LOGITS, SHORTEST_CHUNK, score
 from inklings.models.contract import Output, SequenceModel, State
-from inklings.models.remembering import Recollection, Remembering
+from inklings.models.remembering import Remembering
 from inklings.models.varda_recall import Control
 from inklings.text.store import TokenSplit
 
@@ -46,10 +46,6 @@ class Provable(Remembering, Protocol):
 
     def controlled(self, control: Control) -> AbstractContextManager[None]:
         """Within the block, something is done to the memory."""
-        ...
-
-    def recording(self) -> AbstractContextManager[list[list[Recollection]]]:
-        """A list that gets, for every pass within the block, what each row found."""
         ...
 
 

@@ -200,12 +200,13 @@ def data_hash(store: TokenStore) -> str:
 
 def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
     """The settings, with the parent's architecture as what a wrapping one wraps, unless another is named."""
-    wrapping, field = load_class(config.architecture), load_class(config.architecture).wraps
+    wrapping = load_class(config.architecture)
+    field = wrapping.wraps
     if field is None or parent.architecture == config.architecture:
         return config
     defaults = {name: about.default for name, about in model_fields(wrapping.Config).items()}
-    inner = {name: value for name, value in parent.model.items() if value is not None}
-    own = {field: written_out(parent.architecture, inner), "context_length": inner.get("context_length", defaults["context_length"])}
+    length = parent.model.get("context_length", defaults["context_length"])
+    own = {field: written_out(parent.architecture, parent.model), "context_length": length}
     model = {**config.model, **{name: value for name, value in own.items() if config.model.get(name, defaults[name]) == defaults[name]}}
     return replace(config, model=model)
 
