@@ -37,10 +37,22 @@ class DataConfig:
     """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB, bpe:4096 above)."""
     unknown: Literal["auto", "error", "skip", "replace"] = "auto"
     """What becomes of a character that the tokenizer lacks; `auto` replaces it if held-out text has one, else refuses."""
+    min_known: float = 0.0
+    """Least share of a document's tokens that the vocabulary has; others are dropped. 1 drops all with an unknown word, 0 none."""
+    min_length: int = 0
+    """Least number of tokens of a document, the end mark not counted; shorter ones are dropped."""
+    max_length: int | None = None
+    """Greatest number of tokens of a document, the end mark not counted; longer ones are dropped."""
     split: tuple[float, float, float] | None = None
     """Shares of train, validation and test; None takes what the source is known by, else 0.8, 0.1, 0.1."""
     split_seed: int = 42
     """Seed of the assignment of documents to splits."""
+
+    def __post_init__(self) -> None:
+        check(self, "min_known", 0 <= self.min_known <= 1, "a share in [0, 1]")
+        check(self, "min_length", self.min_length >= 0, "0 or more")
+        least = max(1, self.min_length)
+        check(self, "max_length", self.max_length is None or self.max_length >= least, f"None, or at least {least} (min_length, or 1)")
 
 
 @dataclass(frozen=True, kw_only=True)

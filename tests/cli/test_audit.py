@@ -58,7 +58,7 @@ BAD_FILES = {
     "does not import": ("import nothing_of_the_kind\n", "line 1 could not be imported: ModuleNotFoundError"),
     "is no Python": ("class Mine(:\n", "could not be imported: SyntaxError"),
     "has no such class": ("class Other: pass\n", "Mine"),
-    "is no model": ("class Mine: pass\n", "not a subclass of inklings.models.contract.SequenceModel"),
+    "is no model": ("class Mine: pass\n", "is a subclass of neither inklings.models.contract.SequenceModel nor from_noise.SampleModel"),
     "has no Config": (
         "from inklings.models.contract import SequenceModel\n\nclass Mine(SequenceModel):\n    def forward(self, tokens): ...\n",
         "has no `Config`",

@@ -40,6 +40,23 @@ def test_prepare_shows_what_is_in_the_text(ask: Ask) -> None:
     assert Path(shown["store"]).is_dir()
 
 
+def test_prepare_says_what_the_rules_for_documents_dropped(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = ["--tokenizer", "word:40", "--data.min-known", "0.8", "--data.max-length", "4"]
+    shown = ask("prepare", "words.txt", *rules)
+    assert shown["rules"] == {"min_length": 0, "max_length": 4, "min_known": 0.8}
+    assert sum(split["documents"] + sum(split["dropped"].values()) for split in shown["splits"].values()) == 200
+    assert main(["prepare", "words.txt", *rules]) == 0
+    dropped = shown["splits"]["train"]["dropped"]["min_known"]
+    assert dropped > 0
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert f"{dropped} of 160 training documents dropped: {dropped} with fewer than 80% known words." in said
+    assert main(["prepare", "words.txt", "--tokenizer", "word:1", "--data.min-known", "1"]) == 2
+    assert "data.min_known 1.0 drops 160" in " ".join(capsys.readouterr().err.split())
+    Path("mine.toml").write_text('[data]\nsource = "words.txt"\nlayout = "lines"\ntokenizer = "word:40"\nmin_known = 1\nmax_length = 4\n')
+    plan = ask("train", "mine.toml", "--data.min-known", "0.8", "--budget", "2-steps", "--dry-run")
+    assert (plan["config"]["data"]["min_known"], plan["config"]["data"]["max_length"]) == (0.8, 4)
+
+
 def test_train_resume_evaluate_and_list(ask: Ask, run: str) -> None:
     more = ask("resume", run, "--budget", "5-steps")
     assert (more["steps"], more["stopped"]) == (5, "budget")

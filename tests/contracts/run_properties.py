@@ -19,13 +19,14 @@ from torch import Tensor
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
+from inklings.models.from_noise import SampleModel
 from inklings.models.registry import load_class
 from inklings.text.store import TokenStore, prepare
 from inklings.training.checkpoints import read_model, write_model
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
-from .subjects import Subject, is_counting, prepared, random_tokens, require_gradient, require_separate_rows
+from .subjects import Subject, is_counting, prepared, random_tokens, require_gradient, require_likelihood, require_separate_rows
 
 STEPS = 5
 
@@ -51,13 +52,13 @@ class Run:
 
 def configuration(subject: Subject, *, dropout: float = 0.2, **training: object) -> RunConfig:
     """A run of a few steps, with dropout where the architecture has it, so that its seed matters too."""
-    fields = dict(subject.fields)
-    if "dropout" in {field.name for field in dataclasses.fields(load_class(subject.architecture).Config)}:
+    fields, model_type = dict(subject.fields), load_class(subject.architecture)
+    if "dropout" in {field.name for field in dataclasses.fields(model_type.Config)}:
         fields["dropout"] = dropout
     settings: dict[str, object] = {
         "budget": f"{STEPS}-steps",
         "batch_size": 4,
-        "sequence_length": 12,
+        "sequence_length": None if issubclass(model_type, SampleModel) else 12,  # whole texts are as long as the model makes them
         "schedule": "cosine",
         "warmup": 0.3,
         "evaluations": 1,
@@ -108,13 +109,17 @@ def check_save_and_load(subject: Subject) -> None:
         path = Path(folder) / "model.safetensors"
         write_model(path, model, architecture=subject.architecture, step=7)
         assert read_model(path, fresh, architecture=subject.architecture) == 7
-    tokens = random_tokens(subject.vocab_size, 3, 2 * model.config.context_length)
+    if isinstance(model, SampleModel):
+        read = model.noise(3, model.config.context_length)
+    else:
+        read = random_tokens(subject.vocab_size, 3, 2 * model.config.context_length)
     with torch.no_grad():
-        assert torch.equal(fresh(tokens).logits, model(tokens).logits), "the loaded model predicts something else than the saved one"
+        assert torch.equal(fresh(read).logits, model(read).logits), "the loaded model predicts something else than the saved one"
 
 
 def check_greedy(subject: Subject) -> None:
     """At temperature 0 text is the same whatever the seed and the company, and each token is the likeliest."""
+    require_likelihood(subject.build())
     store = small_store()
     model = prepared(dataclasses.replace(subject, vocab_size=store.tokenizer.vocab_size))
     length = 2 * model.config.context_length + 3
@@ -171,6 +176,7 @@ def check_accumulation_in_the_loop(subject: Subject) -> None:
     """A batch computed in parts trains like the whole: weights within 1e-6 after some steps."""
     model = subject.build()
     require_gradient(model)
+    require_likelihood(model)
     require_separate_rows(model)
     # plain gradient descent: the other optimisers divide by the gradient, and make much of its last bits
     whole, parts = (trained(subject, accumulate=accumulate, optimizer="sgd", learning_rate=0.1, dropout=0.0) for accumulate in (1, 2))

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from inklings.audit.probe import scrambled
-from inklings.models.contract import SequenceModel, State
-from inklings.models.registry import build
+from inklings.models.contract import Architecture, SequenceModel, State
+from inklings.models.from_noise import SampleModel
+from inklings.models.registry import build, load_class
 
 BOUNDARY = 0
 
@@ -33,23 +34,29 @@ class Subject:
         name = self.architecture.rpartition("/")[2]
         return ":".join([name, ",".join(f"{key}={value}" for key, value in self.fields.items())]).rstrip(":")
 
-    def build(self, *, seed: int = 0, vocab_size: int | None = None) -> SequenceModel:
-        """A model with fresh weights, in training mode."""
+    def build(self, *, seed: int = 0, vocab_size: int | None = None) -> Any:
+        """A `SequenceModel` or a `SampleModel` with fresh weights, in training mode."""
         torch.manual_seed(seed)
         return build(self.architecture, self.fields, vocab_size=vocab_size or self.vocab_size, boundary_token=BOUNDARY)
 
 
-def is_counting(model: SequenceModel) -> bool:
+def is_counting(model: Architecture) -> bool:
     return model.traits.objective == "counting"
 
 
-def require_gradient(model: SequenceModel) -> None:
+def require_gradient(model: Architecture) -> None:
     """Skip what is about gradients for a model that learns without."""
     if is_counting(model):
         raise NotApplicableError("it learns by counting, not by gradient")
 
 
-def require_separate_rows(model: SequenceModel) -> None:
+def require_likelihood(model: Architecture) -> None:
+    """Skip what is about probabilities for a model that gives none."""
+    if not model.traits.has_likelihood:
+        raise NotApplicableError("it gives no probabilities")
+
+
+def require_separate_rows(model: Architecture) -> None:
     """Skip what cannot hold while rows of a training batch influence each other."""
     if model.traits.batch_statistics:
         raise NotApplicableError("rows of a training batch influence each other (batch statistics)")
@@ -76,9 +83,15 @@ def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tenso
     return tokens.masked_fill(starts, BOUNDARY), starts
 
 
-def prepared(subject: Subject, seed: int = 0) -> SequenceModel:
+def prepared(subject: Subject, seed: int = 0) -> Any:
     """A model in evaluation mode with nothing special about its weights, as the audit looks at it."""
-    return scrambled(lambda seed: subject.build(seed=seed), seed)
+    if not issubclass(load_class(subject.architecture), SampleModel):
+        return scrambled(lambda seed: subject.build(seed=seed), seed)
+    model = subject.build(seed=seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return model.eval()
 
 
 def cross_entropy(model: SequenceModel, tokens: Tensor, state: State | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from inklings.models.registry import ARCHITECTURES
 
 from . import properties, run_properties
 from .subjects import NotApplicableError, Subject
+from .test_from_noise import NOISE_SUBJECTS
 
 FILES = Path(__file__).parent / "fixtures"
 TEMPLATE = Path(templates.__path__[0]) / "architecture.py"
@@ -76,7 +77,7 @@ def name_of(check: Check) -> str:
 
 
 def test_every_registered_architecture_is_a_subject_twice() -> None:
-    tried = [subject.architecture for subject in SUBJECTS]
+    tried = [subject.architecture for subject in (*SUBJECTS, *NOISE_SUBJECTS)]
     assert all(tried.count(name) >= 2 for name in ARCHITECTURES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.evaluation.likelihood import evaluate
-from inklings.lab.compare import compare
-from inklings.lab.comparison import Comparison, read_comparison
+from inklings.lab.compare import _conflicts, compare
+from inklings.lab.comparison import ArmPlan, Comparison, Plan, read_comparison
 from inklings.lab.contestants import folder_name, unique_labels
 from inklings.lab.job import Job, score
 from inklings.lab.ranking import rank
 from inklings.lab.records import read_record
 from inklings.lab.report import write_report
-from inklings.models.mlp import MLP
+from inklings.lab.text_facts import describe_text
 from inklings.text.store import prepare
 from inklings.training.arms import Arm, parse_arm
 from inklings.training.run_directory import RunDirectory
+from inklings.training.train import train
 
 BROKEN = """
 from inklings.models.mlp import MLP, MLPConfig
@@ -197,6 +199,24 @@ def test_another_comparison_in_the_folder_is_not_touched(change: str, finished: 
     assert read_comparison(out) == comparison
 
 
+def test_a_plan_from_before_a_setting_of_the_text_existed_goes_on(base: RunConfig) -> None:
+    data = json.loads(json.dumps(to_mapping(base.data)))
+    earlier = {name: value for name, value in data.items() if name not in ("min_known", "min_length", "max_length")}
+    before, now = (Plan(arms=[ArmPlan(label="a", config={"data": d})], seeds=[0], data=d, budget="6-steps") for d in (earlier, data))
+    assert _conflicts(before, now) == []
+    changed = replace(now, data={**data, "min_known": 0.8})
+    assert _conflicts(before, changed) == ["data.min_known (0.0, now 0.8)"]
+
+
+def test_a_report_says_which_documents_were_left_out(base: RunConfig) -> None:
+    store = prepare(replace(base.data, min_length=7))
+    facts = describe_text(store)["facts"]
+    dropped = store.manifest["splits"]["train"]["dropped"]["min_length"]
+    assert dropped > 0
+    assert f"training documents dropped: {dropped:,} shorter than 7 tokens" in facts["Left out"]
+    assert "Left out" not in describe_text(prepare(base.data))["facts"]
+
+
 def test_a_lost_comparison_file_is_made_again_from_the_runs(base: RunConfig, tmp_path: Path) -> None:
     out, contest = tmp_path / "out", arms(base, MLP_ARM, WIDE_ARM)
     first = compare(contest, out=out, seeds=[0], workers=1)
@@ -258,13 +278,12 @@ def test_other_tokens_are_compared_in_bits_per_byte_and_other_text_is_said(
     )
 
 
-def test_an_arm_without_a_likelihood_is_not_ranked(
-    finished: tuple[Comparison, Path], base: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    comparison, out = finished
-    run = out / comparison.arms[1].runs[0].run
+def test_an_arm_without_a_likelihood_is_not_ranked(base: RunConfig, tmp_path: Path) -> None:
     store = prepare(base.data)
-    monkeypatch.setattr(MLP, "traits", replace(MLP.traits, has_likelihood=False))
+    (arm,) = arms(base, "one_shot:context_length=8,n_hidden=8")
+    assert arm.config is not None
+    run = tmp_path / "run"
+    train(arm.config, run, store=store)
     job = Job(arm="gan", seed=0, config=None, out=tmp_path, run=run, results="results/gan", store=store.path, split="test", first=True)
     result = score(job, store)
     assert (result.status, result.loss) == ("not ranked", None)

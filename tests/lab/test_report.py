@@ -133,10 +133,10 @@ def test_rows_are_sorted_by_loss(folder: Path, page: Page) -> None:
 
 def test_every_figure_lies_beside_the_page_as_png_and_svg(folder: Path, page: Page) -> None:
     links = {a["href"] for tag, a in page.tags if tag == "a"}
-    assert links == {f"figures/{name}.{kind}" for name in ("loss", "validation", "training", "positions") for kind in ("svg", "png")}
+    assert links == {f"figures/{name}.{kind}" for name in ("loss", "validation", "training", "positions") for kind in ("svg", "png", "csv")}
     for link in links:
         data = (folder / str(link)).read_bytes()
-        assert data.startswith(b"\x89PNG" if str(link).endswith("png") else b"<svg")
+        assert data.startswith({"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,arm,"}[str(link).rpartition(".")[2]])
     for name in ("validation", "training", "positions"):
         assert "role-legend" in (folder / f"figures/{name}.svg").read_text(), "the files have a legend of their own"
 

@@ -190,6 +190,15 @@ def test_what_gives_other_tokens_gives_another_store(source: Path, tmp_path: Pat
     assert len(set(paths)) == len(paths)
 
 
+def test_the_words_that_are_skipped_are_noted(tmp_path: Path) -> None:
+    seen, on_event = events()
+    (tmp_path / "store").mkdir()
+    build(tmp_path / "store", source_of(["a a", "a b"] * 10), DataConfig(tokenizer="word:1", unknown="skip"), None, on_event)
+    unknown = [facts["unknown"] for facts in TokenStore(tmp_path / "store").manifest["splits"].values()]
+    assert sum(unknown) == 10
+    assert f"{unknown[0]} in train" in next(event["text"] for event in seen if event["event"] == "note" and "tokens were" in event["text"])
+
+
 def test_a_given_tokenizer_is_used(source: Path, tmp_path: Path) -> None:
     opened = prepare(DataConfig(source=str(source), layout="lines", tokenizer="char"), tokenizer=BPE, cache=tmp_path / "cache")
     assert opened.tokenizer.hash == BPE.hash

@@ -19,6 +19,7 @@ from inklings.audit.causality import check_causality
 from inklings.audit.clauses import check_contract
 from inklings.audit.data import check_coverage, check_overlap
 from inklings.audit.finding import Finding
+from inklings.audit.from_noise import NoiseSubject, noise_checks
 from inklings.audit.head import head_of
 from inklings.audit.memory import check_memory
 from inklings.audit.novelty import check_novelty
@@ -87,12 +88,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def audit(subject: Subject, *, on_finding: Callable[[Finding], None] | None = None, only: Sequence[str] = ()) -> Audit:
-    """Carry out every check that applies, or those named in `only`; `on_finding` is told each outcome as it comes."""
+def audit(subject: Subject | NoiseSubject, *, on_finding: Callable[[Finding], None] | None = None, only: Sequence[str] = ()) -> Audit:
+    """Carry out every check that applies, or those named in `only` that its kind has; `on_finding` is told each outcome as it comes."""
     findings = []
-    checks = _checks(subject)
+    checks = noise_checks(subject) if isinstance(subject, NoiseSubject) else _checks(subject)
     with threads_of(Runtime(threads=1)):  # many small passes: a second thread gains little, and loses much beside another process
-        for name in only or checks:
+        for name in (name for name in only or checks if name in checks):
             finding = _carried_out(name, checks[name])
             findings.append(finding)
             if on_finding is not None:

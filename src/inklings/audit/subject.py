@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from inklings.audit.from_noise import NoiseSubject
 from inklings.audit.probe import FreshModel
 from inklings.config import RunConfig, TrainingConfig
-from inklings.models.contract import SequenceModel
-from inklings.models.registry import build
+from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.from_noise import SampleModel
+from inklings.models.registry import build, load_class
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 from inklings.training.run_directory import RunDirectory
@@ -35,7 +38,7 @@ class Subject:
     """The held-out text."""
 
 
-def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation") -> Subject:
+def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation") -> Subject | NoiseSubject:
     """An architecture with the settings of a run that was not made.
 
     Raises:
@@ -43,15 +46,17 @@ def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, 
     """
     vocab_size, boundary = (VOCAB_SIZE, 0) if store is None else (store.tokenizer.vocab_size, store.tokenizer.boundary)
 
-    def fresh() -> SequenceModel:
+    def fresh() -> Architecture:
         return build(config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary)
 
+    if issubclass(load_class(config.architecture), SampleModel):
+        return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
     return Subject(label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split)
 
 
 def of_run(
     label: str, run: RunDirectory, store: TokenStore | None, *, split: SplitName = "validation", trust_code: bool = False
-) -> Subject:
+) -> Subject | NoiseSubject:
     """A run with its best weights.
 
     Raises:
@@ -59,15 +64,18 @@ def of_run(
     """
     trained = run.load_model(trust_code=trust_code).eval()
 
-    def fresh() -> SequenceModel:
+    def fresh() -> Architecture:
         """Of the run's own class: the file that it came from may have changed since."""
         return type(trained)(trained.config)
 
+    if isinstance(trained, SampleModel):
+        return NoiseSubject(label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split)
+    assert isinstance(trained, SequenceModel), "an architecture is one of the two"
     return Subject(label=label, fresh=_seeded(fresh), training=run.config.training, trained=trained, store=store, split=split)
 
 
-def _seeded(make: Callable[[], SequenceModel]) -> FreshModel:
-    def fresh(seed: int) -> SequenceModel:
+def _seeded(make: Callable[[], Any]) -> Callable[[int], Any]:
+    def fresh(seed: int) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return make()

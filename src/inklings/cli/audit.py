@@ -15,6 +15,7 @@ import tyro
 
 from inklings.audit.audit import Audit, audit, audit_text
 from inklings.audit.finding import Finding
+from inklings.audit.from_noise import NoiseSubject
 from inklings.audit.memory_arms import Provable
 from inklings.audit.subject import Subject, of_architecture, of_run
 from inklings.cli.arguments import Json
@@ -108,14 +109,14 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
     subject = _run(flags, parsed, terminal)
     model = subject.trained
     assert model is not None
-    if not isinstance(model, Provable):
+    if isinstance(subject, NoiseSubject) or not isinstance(model, Provable):
         raise ConfigError(
             f"{flags.arm} has no memory. Put one behind it: `inklings train varda --from {flags.arm} --run NEW`, then audit NEW --memory."
         )
     return show_proof(subject, terminal, targets=flags.targets)
 
 
-def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject:
+def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
     """What the ARM names, with its text.
 
     Raises:
@@ -130,7 +131,7 @@ def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Sub
     return of_architecture(flags.arm, config, store, split=flags.split)
 
 
-def _run(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject:
+def _run(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
     run = open_run(flags.arm)
     with Display(terminal) as display:
         store = prepare(parsed.config.data if parsed.says_text else run.config.data, tokenizer=run.tokenizer(), on_event=display)

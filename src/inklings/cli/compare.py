@@ -15,11 +15,13 @@ import tyro
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_settings
-from inklings.cli.terminal import open_terminal
+from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError
 from inklings.lab.compare import compare
+from inklings.lab.comparison import Verdict
 from inklings.lab.ranking import render_table, sample_texts
 from inklings.lab.report import write_report
+from inklings.lab.sample_section import load_section, plain_table
 from inklings.training.arms import parse_arm
 
 T = TypeVar("T")
@@ -39,6 +41,9 @@ class Compare:
     """Where the runs, the results and the report go; the same command goes on where it was stopped."""
     seeds: int = 3
     """How many seeds each arm is trained with: the unit of evidence."""
+    samples: int | None = None
+    """Let every run write so many samples and compare them with the held-out text too; 3000 or as many as it has documents, if
+    less, where an arm has no likelihood."""
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
     json: Json = False
@@ -70,16 +75,20 @@ def main(arguments: Sequence[str]) -> int:
             seeds=seeds,
             out=flags.out,
             workers=flags.workers,
+            samples=flags.samples,
             command=command,
             on_event=display,
         )
     columns, rows = render_table(comparison)
     terminal.say()
     terminal.table(columns, rows, right=range(2, len(columns) - 1))
-    if comparison.verdict is not None:
-        terminal.say(f"\n{comparison.verdict.headline}", style="bold")
-        for sentence in comparison.verdict.sentences:
-            terminal.say(sentence)
+    _say(comparison.verdict, terminal)
+    section = load_section(flags.out, comparison)
+    if section is not None:
+        terminal.say(f"\n{section.facts}")
+        columns, rows = plain_table(section)
+        terminal.table(columns, rows, right=range(1, len(columns)))
+    _say(comparison.sample_verdict, terminal)
     shown = ""
     for label, text in sample_texts(comparison, flags.out):
         if label != shown:
@@ -90,6 +99,13 @@ def main(arguments: Sequence[str]) -> int:
     terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
     terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
+
+
+def _say(verdict: Verdict | None, terminal: Terminal) -> None:
+    if verdict is not None:
+        terminal.say(f"\n{verdict.headline}", style="bold")
+        for sentence in verdict.sentences:
+            terminal.say(sentence)
 
 
 def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:

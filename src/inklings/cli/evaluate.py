@@ -1,4 +1,4 @@
-"""`inklings evaluate RUN`: score a run on held-out text."""
+"""`inklings evaluate RUN`: score a run on held-out text, and compare what it writes with that text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -14,8 +14,13 @@ from inklings.audit.remembered import Remembered, remembered
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
-from inklings.cli.terminal import open_terminal
+from inklings.cli.sample_report import report_on_samples
+from inklings.cli.terminal import Terminal, open_terminal
 from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
+from inklings.lab.ground import lay_ground
+from inklings.lab.sample_report import save_report
+from inklings.models.contract import SequenceModel
+from inklings.models.from_noise import SampleModel
 from inklings.text.store import prepare
 from inklings.training.memory_opening import attach
 
@@ -37,28 +42,67 @@ class Evaluate:
     """Whether the run's long-term memory is read, if it has one."""
     trust_code: bool = False
     """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    samples: int | None = None
+    """Let the run write so many samples and compare them with the split; 3000 or as many as the split has documents, if less,
+    for a run without a likelihood."""
+    windows: int | None = None
+    """Compare windows of so many tokens instead of whole documents."""
+    temperature: float = 1.0
+    """Of the samples; a run that has a likelihood is shown at others too."""
+    max_length: int | None = None
+    """Tokens at which samples and documents are cut; by default the longest training document, at most 512."""
+    seed: int = 0
+    """Of the samples."""
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Evaluate, arguments, verb="evaluate", description="Score a run on held-out text.")
+    flags = parse(
+        Evaluate, arguments, verb="evaluate", description="Score a run on held-out text, and compare what it writes with that text."
+    )
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
-    memory = attach(run, model, weights=flags.weights) if flags.memory else None
+    memory = attach(run, model, weights=flags.weights) if flags.memory and isinstance(model, SequenceModel) else None
     data = run.config.data if flags.data is None else dataclasses.replace(run.config.data, source=flags.data)
     with Display(terminal) as display:
         store = prepare(data, tokenizer=run.tokenizer(), on_event=display)
-    result = evaluate(model, store.split(flags.split), batch_size=flags.batch_size, lossless=store.lossless(flags.split))
     known = None if memory is None else remembered([d.tokens for d in memory.documents()], store.split(flags.split), memory.tokenizer)
-    terminal.say(f"{flags.run}: {flags.split} split of {data.source}, {result.targets:,} targets", style="bold")
+    terminal.say(f"{flags.run}: {flags.split} split of {data.source}", style="bold")
     if memory is not None and known is not None:
         terminal.say(f"with a long-term memory of {len(memory):,} entries (--no-memory reads none)")
         if known.flatters:
             terminal.say(_flattered(known, flags.split), style="yellow")
+    keep = run.path.is_dir() and flags.run != "builtin:reference"
+    folder = run.path / "evaluations" / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}"
+    about = None if memory is None or known is None else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
+    document: dict[str, Any] = {"run": flags.run, "split": flags.split, "source": data.source, "memory": about}
+    if isinstance(model, SequenceModel):
+        result = evaluate(model, store.split(flags.split), batch_size=flags.batch_size, lossless=store.lossless(flags.split))
+        _show(result, terminal)
+        if keep:
+            terminal.say(f"per-document losses: {save_likelihood(result, folder)}")
+        document |= result.summary()
+    if flags.samples is not None or isinstance(model, SampleModel):
+        windows = flags.windows or (model.config.context_length if isinstance(model, SampleModel) and model.reads == "windows" else None)
+        ground = lay_ground(store, flags.split, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
+        report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
+        if keep:
+            setting = f"{ground.setting.samples}-samples" + (f"-windows-{windows}" if windows else "")
+            terminal.say(f"sample report: {save_report(report, folder / setting)}")
+        document["samples"] = report.to_mapping()
+    elif ignored := [name for name in ("windows", "max_length", "temperature", "seed") if getattr(flags, name) != getattr(Evaluate, name)]:
+        given = ", ".join("--" + name.replace("_", "-") for name in ignored)
+        terminal.say(f"warning: {given} ignored: no samples were asked for (--samples 3000).", style="yellow")
+    terminal.result(document)
+    return 0
+
+
+def _show(result: Likelihood, terminal: Terminal) -> None:
     bits = ("refused", "the tokenizer loses bytes") if result.bits_per_byte is None else (f"{result.bits_per_byte:.4f}", "")
     rows = [
+        ("targets", f"{result.targets:,}", ""),
         ("loss", f"{result.loss:.4f} nats per token", _interval(result)),
         ("perplexity", f"{result.perplexity:.2f}", ""),
         ("bits per byte", *bits),
@@ -68,12 +112,6 @@ def main(arguments: Sequence[str]) -> int:
     terminal.table(["", "", ""], rows)
     places = [(f"{first} to {last}", f"{loss:.4f}", f"{count:,}") for first, last, loss, count in result.loss_by_position]
     terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
-    if run.path.is_dir() and flags.run != "builtin:reference":
-        folder = save_likelihood(result, run.path / "evaluations" / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}")
-        terminal.say(f"per-document losses: {folder}")
-    about = None if memory is None or known is None else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
-    terminal.result({"run": flags.run, "split": flags.split, "source": data.source, "memory": about, **result.summary()})
-    return 0
 
 
 def _interval(result: Likelihood) -> str:

@@ -16,12 +16,19 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
+from inklings.generation.from_noise import write
 from inklings.generation.generate import ROWS, generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import SequenceModel, predictor
+from inklings.models.from_noise import SampleModel
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.memory_opening import attach
+
+ONLY_PREDICTED = (
+    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "across_documents", "interactive", "provenance",
+)  # fmt: skip
+"""Flags that say how a next token is drawn, or that go on from a text."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Generate:
     stop: tuple[str, ...] = ()
     """End the text before any of these strings."""
     seed: int = 0
+    style_seed: int | None = None
+    """Of a generator that makes texts out of noise: fix the noise that is global to a text, so that all samples share it."""
     samples: int = 1
     """How many texts; each depends on the seed and its number alone."""
     across_documents: bool = False
@@ -69,7 +78,12 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse(Generate, arguments, verb="generate", description="Write text with a run.")
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
-    model, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
+    loaded, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
+    if isinstance(loaded, SampleModel):
+        return write_from_noise(loaded, tokenizer, flags, terminal)
+    if flags.style_seed is not None:
+        raise ConfigError(f"--style-seed fixes the global noise of a text GAN; {flags.run} predicts token by token and has none.")
+    model = predictor(loaded, "going on from a prompt")
     memory = attach(run, model, weights=flags.weights) if flags.memory else None
     if memory is not None:
         print(f"inklings: reading a long-term memory of {len(memory):,} entries", file=sys.stderr)
@@ -192,3 +206,26 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConf
             sys.stdout.write(piece)
             sys.stdout.flush()
         sys.stdout.write("\n")
+
+
+def write_from_noise(model: SampleModel, tokenizer: Tokenizer, flags: Generate, terminal: Terminal) -> int:
+    """Texts of a generator that makes them whole; what only a model that goes on from a text can do is refused."""
+    if flags.prompt:
+        raise ConfigError(
+            f"{flags.run} makes whole texts out of noise and cannot go on from a prompt, but {flags.prompt!r} was given. "
+            "Leave it out; --seed and --style-seed choose the text."
+        )
+    plain = Generate(run=flags.run)
+    given = [f"--{name.replace('_', '-')}" for name in ONLY_PREDICTED if getattr(flags, name) != getattr(plain, name)]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: {flags.run} makes whole texts out of noise; a word is not drawn from probabilities that could be "
+            "changed. Leave that out."
+        )
+    length = min(flags.max_new_tokens, model.config.context_length)
+    made = write(model, tokenizer, flags.samples, seed=flags.seed, style_seed=flags.style_seed, length=length)
+    for generation in made if not flags.json else []:
+        print(generation.text)
+    texts = [{"text": generation.text, "finished": generation.finished} for generation in made]
+    terminal.result({"samples": texts, "seed": flags.seed, "style_seed": flags.style_seed})
+    return 0

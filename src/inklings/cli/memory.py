@@ -19,7 +19,7 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.memory.settings import Backend
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import SequenceModel, predictor
 from inklings.text.sources import open_source
 from inklings.training.memory_opening import CAPACITY, changing, create_memory, has_memory, open_memory
 from inklings.training.run_directory import RunDirectory
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     _check(flags)
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
-    model = run.load_model(trust_code=flags.trust_code)
+    model = predictor(run.load_model(trust_code=flags.trust_code), "a memory")
     if flags.action in READING:
         terminal.result({"run": flags.run, **READING[flags.action](_open(run, model, flags), flags, terminal)})
         return 0

@@ -15,7 +15,9 @@ def report_result(result: TrainingResult, terminal: Terminal) -> int:
         terminal.say(f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume {result.run}", style="bold yellow")
     else:
         why = "stopped early: the validation loss no longer fell" if result.stopped == "patience" else "done"
-        best = f", best validation loss {result.best_validation_loss:.4f} nats per token" if result.best_validation_loss is not None else ""
+        what = "loss" if result.unit == "nats per token" else "figure"
+        found = result.best_validation_loss
+        best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
         terminal.say(f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold")
         terminal.say(f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test")
     terminal.result(dataclasses.asdict(result))

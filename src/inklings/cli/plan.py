@@ -23,7 +23,7 @@ def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) ->
         ("steps", f"{plan.steps:,}", ""),
         ("tokens", f"{plan.tokens:,}", f"{plan.epochs:.2f} times the training part"),
         ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),
-        ("memory", f"{plan.memory / 2**20:,.0f} MiB", "weights, gradients, optimiser and activations"),
+        ("memory", "?" if plan.memory is None else f"{plan.memory / 2**20:,.0f} MiB", "weights, gradients, optimiser and activations"),
         ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
     ]
     terminal.table(["", "", ""], rows, right=(1,))

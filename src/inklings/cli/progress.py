@@ -36,6 +36,7 @@ class Display:
         )
         self.tasks: dict[str, TaskID] = {}
         self.validation: dict[str, float] = {}
+        self.measure: dict[str, str] = {}
         self.shown: dict[str, float] = {}
 
     def __enter__(self) -> Display:
@@ -84,8 +85,14 @@ class Display:
 
     def _on_evaluation(self, event: Event, run: str) -> None:
         self.validation[run] = event["loss"]
+        self.measure[run] = "divergence" if "divergences" in event else "validation loss"
         self.shown.pop(run, None)
         if not self.quiet_runs:
+            if "divergences" in event:
+                self._line(_divergence(event))
+                for reason in event["alarm"]:
+                    self._line(f"       collapsed: {reason}", "red")
+                return
             bits = f", {event['bits_per_byte']:.4f} bits per byte" if event.get("bits_per_byte") is not None else ""
             score = f"validation loss {event['loss']:.4f} nats, accuracy {event['accuracy']:.1%}{bits}"
             self._line(f"step {event['step']:>6}  {score}, {event['seconds']:.1f} s")
@@ -102,4 +109,10 @@ class Display:
             done = None if event.get("stopped") == "interrupted" else self.progress.tasks[task].total
             self.progress.update(task, completed=done, note=loss)
         if not self.live and run:
-            self._line(f"{run}: done, validation loss {self.validation.get(run, float('nan')):.4f}")
+            self._line(f"{run}: done, {self.measure.get(run, 'validation loss')} {self.validation.get(run, float('nan')):.4f}")
+
+
+def _divergence(event: Event) -> str:
+    """An evaluation of a generator without likelihood, in a line."""
+    far = " ".join(f"{value:.3f}" for value in event["divergences"])
+    return f"step {event['step']:>6}  JS divergence of 1- to 4-grams {far}, {event['share_unique']:.1%} unique, {event['seconds']:.1f} s"

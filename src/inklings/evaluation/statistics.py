@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 from inklings.errors import ConfigError
 
@@ -21,6 +21,9 @@ BATCH_ELEMENTS = 2**22
 
 EXACT_FLIPS = 2**16
 """Up to so many assignments of signs are enumerated; where there are more, so many are drawn."""
+
+GROUPS = 50
+"""How many groups of documents `group_jackknife` leaves out, one at a time, where there are as many documents."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,39 @@ def paired_bootstrap(
         raise ConfigError(f"the models were scored on {len(first)} and {len(second)} units; a paired interval needs the same ones.")
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return bootstrap_ratio(difference, denominator, confidence=confidence, resamples=resamples, seed=seed)
+
+
+def groups(n_units: int, most: int = GROUPS) -> Int[np.ndarray, " G1"]:
+    """Where each of at most `most` groups of consecutive units begins, and the end of the last.
+
+    Consecutive, so that windows which one text was cut into are left out together, as they hang together.
+    """
+    n_groups = min(most, n_units)
+    return np.arange(n_groups + 1) * n_units // max(n_groups, 1)
+
+
+def group_jackknife(
+    estimate: float, without: Sequence[float], n: int, *, confidence: float = 0.95, low: float = 0.0, high: float = 1.0
+) -> Interval:
+    """Interval of a statistic of n units from its values with one group of them left out (Shao and Tu 1995, section 2.3).
+
+    It serves statistics that depend on how many units there are (divergences, shares of distinct things), where the
+    values of resamples with replacement do not lie around the estimate: only how the values differ between groups counts
+    here. The ends are kept within `low` and `high`, what the statistic can be.
+
+    Raises:
+        ConfigError: the confidence is not in (0, 1).
+    """
+    _check_confidence(confidence)
+    values = np.asarray(without, dtype=np.float64)
+    n_groups = len(values)
+    if n_groups < 2:
+        return Interval(estimate, -math.inf, math.inf, confidence, "one unit", n)
+    from scipy import stats
+
+    error = math.sqrt((n_groups - 1) * values.var())
+    reach = float(stats.t.ppf((1 + confidence) / 2, n_groups - 1)) * error
+    return Interval(estimate, max(low, estimate - reach), min(high, estimate + reach), confidence, "delete-group jackknife", n)
 
 
 def mean_interval(values: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95) -> Interval:

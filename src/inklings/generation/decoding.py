@@ -14,7 +14,7 @@ from inklings.errors import TokenizerError
 from inklings.generation.reader import Reader
 from inklings.generation.sampling import SamplingConfig, sample_next
 from inklings.generation.text_stream import TextStream
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.text.tokenizers import Tokenizer
 
 
@@ -104,7 +104,7 @@ def _seen(rows: Sequence[Row], tokenizer: Tokenizer) -> Bool[Tensor, "B V"]:
     return seen
 
 
-def check_pair(model: SequenceModel, tokenizer: Tokenizer) -> None:
+def check_pair(model: Architecture, tokenizer: Tokenizer) -> None:
     """Refuse a tokenizer that the model was not made for.
 
     Raises:

@@ -6,6 +6,8 @@ the charts but in the theme (`theme("light")`, `theme("dark")`): the page can ch
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,10 +84,12 @@ def theme(scheme: Scheme) -> dict[str, Any]:
             "subtitleColor": faint, "subtitleFontSize": 12.5,
         },
         "text": {"color": faint, "font": FONT},
+        "style": {"rung": {"color": faint}, "target": {"color": ink}},
     }  # fmt: skip
 
 
-def _color(arms: Sequence[str]) -> Any:
+def arm_color(arms: Sequence[str]) -> Any:
+    """One colour for each arm; the page has the legend."""
     return alt.Color("arm:N", scale=alt.Scale(domain=list(arms)), legend=None)
 
 
@@ -94,12 +98,13 @@ def _dash(arms: Sequence[str]) -> Any:
     return alt.StrokeDash("arm:N", scale=alt.Scale(domain=list(arms), range=dashes), legend=None)
 
 
-def _opacity(full: float = 1.0) -> Any:
+def focus_opacity(full: float = 1.0) -> Any:
     """Full, unless another arm is in focus (a signal that the page's legend sets)."""
     return alt.when("focus === null || focus === datum.arm").then(alt.value(full)).otherwise(alt.value(full * 0.12))
 
 
-def _layers(*layers: Any, height: int | Any) -> Any:
+def layered(*layers: Any, height: int | Any) -> Any:
+    """A chart of layers as wide as its place."""
     focus = alt.param(name="focus", value=None)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     return alt.layer(*layers).add_params(focus).properties(width="container", height=height, autosize=fit)
@@ -112,40 +117,41 @@ def loss_figure(arms: Sequence[str], means: Rows, seeds: Rows, *, unit: str, spl
     scale = alt.Scale(zero=False, nice=True, padding=12)
     grid = alt.Axis(grid=True, domain=False, tickCount=6)
     rule = alt.Chart(alt.NamedData(name="means")).mark_rule(strokeWidth=2, strokeCap="round").encode(
-        y=y, x=alt.X("low:Q", scale=scale, title=f"{unit}, {split} split", axis=grid), x2="high:Q", color=_color(arms), opacity=_opacity()
+        y=y, x=alt.X("low:Q", scale=scale, title=f"{unit}, {split} split", axis=grid), x2="high:Q",
+        color=arm_color(arms), opacity=focus_opacity(),
     )  # fmt: skip
     mean = alt.Chart(alt.NamedData(name="means")).mark_tick(thickness=3, height=18).encode(
-        y=y, x="value:Q", color=_color(arms), opacity=_opacity(),
+        y=y, x="value:Q", color=arm_color(arms), opacity=focus_opacity(),
         tooltip=[alt.Tooltip("arm:N"), alt.Tooltip("value:Q", format=".4f", title=unit),
                  alt.Tooltip("low:Q", format=".4f", title="from"), alt.Tooltip("high:Q", format=".4f", title="to")],
     )  # fmt: skip
     dots = alt.Chart(alt.NamedData(name="seeds")).mark_circle(size=44).encode(
-        y=y, x="value:Q", color=_color(arms), opacity=_opacity(0.75),
+        y=y, x="value:Q", color=arm_color(arms), opacity=focus_opacity(0.75),
         tooltip=["arm:N", "seed:N", alt.Tooltip("value:Q", format=".4f", title=unit)],
     )  # fmt: skip
     layers = (rule, dots, mean) if seeds else (rule, mean)
     return Figure(
         "loss", "How well each arm predicts unseen text", f"{unit}, lower is better",
         f"{'Dots are seeds, the bar is their mean' if seeds else 'The bar is the loss'}; the line is {interval}.",
-        {"": _layers(*layers, height=36 * len(means))}, wide=True, legend=False, data={"means": means, "seeds": seeds},
+        {"": layered(*layers, height=36 * len(means))}, wide=True, legend=False, data={"means": means, "seeds": seeds},
     )  # fmt: skip
 
 
 def validation_figure(arms: Sequence[str], rows: Rows, floors: Rows, domain: tuple[float, float]) -> Figure:
     """Validation loss as training goes on; an arm that is counted at once is a level. Rows: `arm, seed, tokens, seconds, loss`."""
     floor = alt.Chart(alt.NamedData(name="floors")).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, clip=True).encode(
-        y=_y(domain), color=_color(arms), opacity=_opacity(), tooltip=["arm:N", alt.Tooltip("loss:Q", format=".4f")]
+        y=_y(domain), color=arm_color(arms), opacity=focus_opacity(), tooltip=["arm:N", alt.Tooltip("loss:Q", format=".4f")]
     )  # fmt: skip
 
     def chart(x: str) -> Any:
         base = alt.Chart(alt.NamedData(name="validation")).encode(
-            x=_x(x), y=_y(domain), color=_color(arms), detail="seed:N", opacity=_opacity(0.9),
+            x=_x(x), y=_y(domain), color=arm_color(arms), detail="seed:N", opacity=focus_opacity(0.9),
             tooltip=["arm:N", "seed:N", alt.Tooltip(f"{x}:Q", format=",.0f"), alt.Tooltip("loss:Q", format=".4f"),
                      alt.Tooltip("accuracy:Q", format=".1%")],
         )  # fmt: skip
         lines = base.mark_line(strokeWidth=1.8, clip=True).encode(strokeDash=_dash(arms))
         points = base.mark_circle(size=26).transform_filter(f"datum.loss <= {domain[1]}")
-        return _layers(*([floor] if floors else []), lines, points, height=300)
+        return layered(*([floor] if floors else []), lines, points, height=300)
 
     caption = "The whole validation split, scored as training goes on." + (" Dotted: counted in one pass." if floors else "")
     return Figure(
@@ -160,13 +166,13 @@ def training_figure(arms: Sequence[str], smoothed: Rows, raw: Rows, domain: tupl
     def chart(x: str, curve: str) -> Any:
         def lines(name: str, width: float, opacity: float) -> Any:
             return alt.Chart(alt.NamedData(name=name)).mark_line(strokeWidth=width, clip=True).encode(
-                x=_x(x), y=_y(domain), color=_color(arms), detail="seed:N", opacity=_opacity(opacity), strokeDash=_dash(arms),
+                x=_x(x), y=_y(domain), color=arm_color(arms), detail="seed:N", opacity=focus_opacity(opacity), strokeDash=_dash(arms),
                 tooltip=["arm:N", "seed:N", alt.Tooltip(f"{x}:Q", format=",.0f"), alt.Tooltip("loss:Q", format=".4f")],
             )  # fmt: skip
 
         if curve == "raw":
-            return _layers(lines("raw", 0.8, 0.55), height=300)
-        return _layers(lines("smoothed", 1.8, 0.9), height=300)
+            return layered(lines("raw", 0.8, 0.55), height=300)
+        return layered(lines("smoothed", 1.8, 0.9), height=300)
 
     each = "single steps" if every == "1" else f"the mean of every {every} steps"
     return Figure(
@@ -181,7 +187,7 @@ def position_figure(arms: Sequence[str], rows: Rows, domain: tuple[float, float]
     base = alt.Chart(alt.NamedData(name="positions")).encode(
         x=alt.X("position:Q", scale=alt.Scale(type="log", base=2, nice=False), title="position in the document, tokens",
                 axis=alt.Axis(format=",.0f", tickCount=8)),
-        y=_y(domain), color=_color(arms), opacity=_opacity(0.9),
+        y=_y(domain), color=arm_color(arms), opacity=focus_opacity(0.9),
         tooltip=["arm:N", alt.Tooltip("first:Q", title="from token"), alt.Tooltip("last:Q", title="to token"),
                  alt.Tooltip("loss:Q", format=".4f")],
     )  # fmt: skip
@@ -189,7 +195,7 @@ def position_figure(arms: Sequence[str], rows: Rows, domain: tuple[float, float]
     return Figure(
         "positions", "Loss by position", "nats per token",
         f"Who uses a long context: the further into a document, the more there is to go by ({split} split).",
-        {"": _layers(lines, base.mark_circle(size=22), height=280)}, wide=True, data={"positions": rows},
+        {"": layered(lines, base.mark_circle(size=22), height=280)}, wide=True, data={"positions": rows},
     )  # fmt: skip
 
 
@@ -198,8 +204,8 @@ def memory_figure(name: str, arms: Sequence[str], rows: Rows, caption: str) -> F
     y = alt.Y("way:N", sort=[row["way"] for row in rows], title=None, axis=alt.Axis(labelFontSize=13, labelPadding=10, labelLimit=150))
     grid = alt.Axis(grid=True, domain=False, tickCount=6, labelExpr="(datum.value > 0 ? '+' : '') + datum.label + '%'")
     x = alt.X("low:Q", scale=alt.Scale(zero=True, nice=True, padding=12), title="change of perplexity against no memory", axis=grid)
-    base = alt.Chart(alt.NamedData(name=name)).encode(y=y, color=_color(arms), opacity=_opacity())
-    zero = alt.Chart(alt.NamedData(name=name)).mark_rule(strokeDash=[2, 3], strokeWidth=1.2).encode(x=alt.datum(0), color=_color(arms))
+    base = alt.Chart(alt.NamedData(name=name)).encode(y=y, color=arm_color(arms), opacity=focus_opacity())
+    zero = alt.Chart(alt.NamedData(name=name)).mark_rule(strokeDash=[2, 3], strokeWidth=1.2).encode(x=alt.datum(0), color=arm_color(arms))
     rule = base.mark_rule(strokeWidth=2, strokeCap="round").encode(x=x, x2="high:Q")
     dot = base.mark_circle(size=80, opacity=1).encode(
         x="value:Q",
@@ -208,7 +214,7 @@ def memory_figure(name: str, arms: Sequence[str], rows: Rows, caption: str) -> F
     )  # fmt: skip
     return Figure(
         name, "What the memory is worth, and what else would do", "per cent of perplexity, lower is better", caption,
-        {"": _layers(zero, rule, dot, height=30 * len(rows))}, wide=True, legend=False, data={name: rows},
+        {"": layered(zero, rule, dot, height=30 * len(rows))}, wide=True, legend=False, data={name: rows},
     )  # fmt: skip
 
 
@@ -244,7 +250,7 @@ def page_spec(chart: Any) -> dict[str, Any]:
 
 
 def static_files(figure: Figure) -> dict[str, bytes]:
-    """The figure's first chart as `NAME.svg` and `NAME.png`, on white, with title and legend."""
+    """The figure's first chart as `NAME.svg` and `NAME.png`, on white, with title and legend; and its data as `NAME.csv`."""
     spec = page_spec(figure.first)
     spec["datasets"] = dict(figure.data)
     spec["width"] = 760 if figure.wide else 560
@@ -254,11 +260,26 @@ def static_files(figure: Figure) -> dict[str, bytes]:
         _give_legend(spec)
     text = json.dumps(spec)
     svg = vl_convert.vegalite_to_svg(text)
-    return {f"{figure.name}.svg": svg.encode(), f"{figure.name}.png": vl_convert.svg_to_png(svg, scale=2)}
+    return {
+        f"{figure.name}.svg": svg.encode(),
+        f"{figure.name}.png": vl_convert.svg_to_png(svg, scale=2),
+        f"{figure.name}.csv": as_csv(figure.data).encode(),
+    }
+
+
+def as_csv(data: Mapping[str, Rows]) -> str:
+    """All rows of a figure as one table, whose first column says of which part of the figure a row is."""
+    columns = list(dict.fromkeys(name for rows in data.values() for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["part", *columns], lineterminator="\n")
+    writer.writeheader()
+    for part, rows in data.items():
+        writer.writerows({"part": part, **row} for row in rows)
+    return text.getvalue()
 
 
 def _give_legend(spec: dict[str, Any]) -> None:
     """Let the colours have a legend: on the page, the legend is the page's own."""
     for layer in spec["layer"]:
         for channel in ("color", "strokeDash"):
-            layer["encoding"].get(channel, {}).pop("legend", None)
+            layer.get("encoding", {}).get(channel, {}).pop("legend", None)

@@ -20,9 +20,23 @@ from inklings.config import DataConfig, to_mapping
 from inklings.device import choose_runtime, environment
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.likelihood import load_likelihood
-from inklings.lab.comparison import CONTENT, FILE_NAME, ArmResult, Comparison, Plan, RunResult, read_comparison, write_comparison
+from inklings.lab.calibration import Calibration
+from inklings.lab.comparison import (
+    CONTENT,
+    FILE_NAME,
+    ArmResult,
+    Comparison,
+    Plan,
+    RunResult,
+    SamplePlan,
+    read_comparison,
+    write_comparison,
+)
 from inklings.lab.contestants import Contestant, folder_name, settle, unique_labels
 from inklings.lab.job import Job, OnEvent, weights_hash
+from inklings.lab.run_samples import ground_of, read_measured
+from inklings.lab.sample_verdict import find_sample_differences, say_samples
+from inklings.lab.shared_scale import calibrated, plan_samples
 from inklings.lab.text_facts import describe_text
 from inklings.lab.verdict import Units, find_differences, say
 from inklings.lab.workers import do_jobs
@@ -30,6 +44,8 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
 from inklings.training.budgets import parse_budget
 from inklings.training.run_directory import RunDirectory
+
+Split = Literal["test", "validation"]
 
 
 def compare(
@@ -40,6 +56,7 @@ def compare(
     data: DataConfig | None = None,
     budget: str | None = None,
     workers: int | None = None,
+    samples: int | None = None,
     command: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Comparison:
@@ -52,6 +69,8 @@ def compare(
         data: the text; None takes that of the first arm that has one.
         budget: for every trained arm; None takes that of the first trained arm.
         workers: how many runs at a time, each in its own process and on one thread; None takes one a core (one on a GPU).
+        samples: how many samples every run writes, to be compared with the held-out documents; None writes as many as there
+            are such documents, at most 3000, where an arm has no likelihood, and none otherwise.
         command: the command line that repeats this, for the report.
         on_event: called with every event of every run, which carries `run`, `arm` and `seed`.
 
@@ -70,9 +89,14 @@ def compare(
     _check_request(arms, seeds, workers)
     store = prepare(data, on_event=report)
     contestants = [settle(arm, label, data, budget, store, report) for arm, label in zip(arms, unique_labels(arms), strict=True)]
-    plan = Plan(arms=[c.plan for c in contestants], seeds=sorted(seeds), data=to_mapping(data), budget=budget)
-    comparison = _audited(_begin(out, plan, contestants, store, command), contestants, report)
-    jobs = _jobs(out, contestants, comparison.plan.seeds, comparison.split)
+    split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
+    before = read_comparison(out).plan.samples if (out / FILE_NAME).is_file() else None
+    drawn = plan_samples(samples, contestants, store, split, before)
+    plan = Plan(arms=[c.plan for c in contestants], seeds=sorted(seeds), data=to_mapping(data), budget=budget, samples=drawn)
+    comparison = _begin(out, plan, contestants, store, split, command)
+    calibration = None if drawn is None else calibrated(out, ground_of(store.path, split, drawn), report)
+    comparison = _audited(comparison, contestants, report)
+    jobs = _jobs(out, contestants, comparison, store)
     results = _finished(out, comparison, jobs)
     waiting = [job for job in jobs if (job.arm, job.seed) not in results]
     if len(waiting) < len(jobs):
@@ -86,7 +110,7 @@ def compare(
             write_comparison(out, comparison)
             text = f"{job.name} {result.status}: {result.message}" if result.message else None
             report({"event": "note", "text": text} if text else {"event": "result", "run": job.name, "loss": result.loss})
-    comparison = _judge(out, replace(comparison, status="complete" if len(results) == len(jobs) else "interrupted"))
+    comparison = _judge(out, replace(comparison, status="complete" if len(results) == len(jobs) else "interrupted"), calibration)
     write_comparison(out, comparison)
     if comparison.status == "interrupted":
         text = f"Interrupted with {len(results)} of {len(jobs)} runs done; all is saved. The same command goes on where it stopped."
@@ -122,7 +146,7 @@ def _check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | Non
                 )
 
 
-def _begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: TokenStore, command: str | None) -> Comparison:
+def _begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: TokenStore, split: Split, command: str | None) -> Comparison:
     """A new comparison, or the one in `out` with what was added to the plan.
 
     Raises:
@@ -137,12 +161,20 @@ def _begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: Toke
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         status="interrupted",
-        split="test" if store.manifest["splits"]["test"]["documents"] else "validation",
+        split=split,
         unit="nats per token" if equal else "bits per byte",
         environment=environment(),
         text=describe_text(store),
         arms=[
-            ArmResult(label=c.plan.label, architecture=c.architecture, kind=c.kind, tokenizer=c.store.tokenizer.hash, notes=c.notes)
+            ArmResult(
+                label=c.plan.label,
+                architecture=c.architecture,
+                kind=c.kind,
+                tokenizer=c.store.tokenizer.hash,
+                notes=c.notes
+                if plan.samples is None or _measurable(c, store)
+                else [*c.notes, "its samples, of other tokens, are not measured"],
+            )
             for c in contestants
         ],
     )
@@ -179,10 +211,13 @@ def _arm(comparison: Comparison, label: str) -> ArmResult | None:
 
 def _conflicts(before: Plan, now: Plan) -> list[str]:
     """What of an earlier plan the new one lacks or changes, in words; more arms and more seeds are no conflict."""
+    before = _completed(before)
     data = json.loads(json.dumps(now.data))  # tuples as lists, as they are read back
     found = [f"data.{name} ({before.data.get(name)!r}, now {value!r})" for name, value in data.items() if before.data.get(name) != value]
     if before.budget != now.budget and before.budget is not None and now.budget is not None:
         found.append(f"the budget ({before.budget}, now {now.budget})")
+    if before.samples is not None and before.samples != now.samples:
+        found.append(f"the samples ({_say_samples(before.samples)}, now {_say_samples(now.samples)})")
     arms = {arm.label: arm for arm in now.arms}
     for arm in before.arms:
         if arm.label not in arms:
@@ -192,10 +227,36 @@ def _conflicts(before: Plan, now: Plan) -> list[str]:
     return found
 
 
-def _jobs(out: Path, contestants: Sequence[Contestant], seeds: Sequence[int], split: Literal["test", "validation"]) -> list[Job]:
+def _completed(plan: Plan) -> Plan:
+    """A plan with the settings of the text that did not exist when it was written, at their defaults: they change nothing."""
+    defaults = to_mapping(DataConfig())
+    arms = [
+        arm if arm.config is None else replace(arm, config={**arm.config, "data": {**defaults, **arm.config["data"]}}) for arm in plan.arms
+    ]
+    return replace(plan, data={**defaults, **plan.data}, arms=arms)
+
+
+def _say_samples(plan: SamplePlan | None) -> str:
+    if plan is None:
+        return "none"
+    return f"{plan.samples:,} {'documents' if plan.windows is None else f'windows of {plan.windows} tokens'}"
+
+
+def _notes(contestant: Contestant, plan: Plan, store: TokenStore) -> list[str]:
+    """What a reader must know of an arm."""
+    unread = plan.samples is not None and not _measurable(contestant, store)
+    return [*contestant.notes, *(["its samples, of other tokens, are not measured"] if unread else [])]
+
+
+def _measurable(contestant: Contestant, store: TokenStore) -> bool:
+    """Whether its samples can be compared with the text: tokens of another tokenizer cannot."""
+    return contestant.store.tokenizer.hash == store.tokenizer.hash
+
+
+def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, store: TokenStore) -> list[Job]:
     """Every (arm, seed), seed by seed, so that a comparison that is stopped early has all arms."""
     jobs = []
-    for i, seed in enumerate(seeds):
+    for i, seed in enumerate(comparison.plan.seeds):
         for contestant in contestants:
             if i > 0 and contestant.kind != "trained":
                 continue
@@ -205,7 +266,8 @@ def _jobs(out: Path, contestants: Sequence[Contestant], seeds: Sequence[int], sp
             place = f"{folder}/seed-{seed}" if own is not None else f"{folder}/as-it-is"
             job = Job(
                 arm=contestant.plan.label, seed=own, config=config, out=out, run=contestant.run or out / "runs" / place,
-                results=f"results/{place}", store=contestant.store.path, split=split, first=i == 0,
+                results=f"results/{place}", store=contestant.store.path, split=comparison.split, first=i == 0,
+                samples=comparison.plan.samples if _measurable(contestant, store) else None,
             )  # fmt: skip
             jobs.append(job)
     return jobs
@@ -217,7 +279,9 @@ def _finished(out: Path, comparison: Comparison, jobs: Sequence[Job]) -> dict[tu
     found = {}
     for job in jobs:
         result = before.get((job.arm, job.seed))
-        if result is not None and result.weights is not None and result.weights == weights_hash(job.run):
+        if result is None or result.weights is None or (job.samples is not None and result.samples is None):
+            continue
+        if result.weights == weights_hash(job.run):
             found[job.arm, job.seed] = result
     return found
 
@@ -234,8 +298,8 @@ def _with_results(comparison: Comparison, jobs: Sequence[Job], results: dict[tup
     )
 
 
-def _judge(out: Path, comparison: Comparison) -> Comparison:
-    """Differences and verdict of what is there."""
+def _judge(out: Path, comparison: Comparison, calibration: Calibration | None) -> Comparison:
+    """Differences and verdicts of what is there."""
 
     def units(run: RunResult) -> Units:
         assert run.results is not None
@@ -244,7 +308,14 @@ def _judge(out: Path, comparison: Comparison) -> Comparison:
 
     differences = find_differences(comparison.arms, unit=comparison.unit, units_of=units)
     verdict = say(comparison.arms, differences, unit=comparison.unit, budget=comparison.plan.budget)
-    return replace(comparison, differences=differences, verdict=verdict)
+    comparison = replace(comparison, differences=differences, verdict=verdict)
+    if calibration is None:
+        return comparison
+    measured = read_measured(out, comparison)
+    of_samples = find_sample_differences(comparison.arms, measured)
+    return replace(
+        comparison, sample_differences=of_samples, sample_verdict=say_samples(comparison.arms, of_samples, calibration, measured)
+    )
 
 
 def _workers(asked: int | None, jobs: Sequence[Job]) -> int:

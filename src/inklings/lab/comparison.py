@@ -1,6 +1,7 @@
 """What a comparison is on disk: `comparison.json`, the plan and all figures, readable by people and other programs.
 
 OUT/ comparison.json              the plan, the data, every run's figures, the differences, the verdict
+     calibration.json             where samples are compared: what real text and samplers of known worth measure
      runs/ARM/seed-N/             run directories
      results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
      report.html, figures/        what `write_report` makes of the rest
@@ -22,7 +23,8 @@ from inklings.errors import ConfigError, RunError, nearest
 
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
-CONTENT = {FILE_NAME, "runs", "results", "figures", "report.html"}
+CALIBRATION = "calibration.json"
+CONTENT = {FILE_NAME, CALIBRATION, "runs", "results", "figures", "report.html"}
 """What a comparison's folder holds."""
 
 
@@ -38,6 +40,16 @@ class ArmPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplePlan:
+    """How the samples of all runs are drawn."""
+
+    samples: int
+    """How many of each run; fewer where the text has fewer documents to compare with."""
+    windows: int | None = None
+    """Tokens of a window, where an arm writes windows instead of documents."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What was asked for: with the same plan, a comparison goes on where it stopped."""
 
@@ -47,6 +59,18 @@ class Plan:
     """The data configuration that all arms share."""
     budget: str | None
     """What each trained arm gets; None if nothing is trained."""
+    samples: SamplePlan | None = None
+    """None if no samples are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFigures:
+    """What the samples of a run measure, drawn at temperature 1; with intervals and other temperatures in its `samples.json`."""
+
+    values: dict[str, float]
+    """By the names of `sample_measures.METRICS`."""
+    alarm: list[str] = field(default_factory=list)
+    """Why the samples must be called collapsed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +102,13 @@ class RunResult:
     accuracy: float | None = None
     top5_accuracy: float | None = None
     macro_f1: float | None = None
+    samples: SampleFigures | None = None
+    """None where no samples were compared."""
     audit: list[Finding] = field(default_factory=list)
     """Of an arm's first run: what of the audit needs trained weights."""
     results: str | None = None
-    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, and of the scored `likelihood.json` and
-    `units.safetensors`."""
+    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, of the scored `likelihood.json` and
+    `units.safetensors`, and of those whose samples were compared `samples.json`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +128,18 @@ class ArmResult:
 
     @property
     def done(self) -> list[RunResult]:
-        """The runs that were scored."""
-        return [run for run in self.runs if run.status == "done"]
+        """The runs that were scored by their likelihood."""
+        return [run for run in self.runs if run.status == "done" and run.loss is not None]
+
+    @property
+    def measured(self) -> list[RunResult]:
+        """The runs whose samples were measured."""
+        return [run for run in self.runs if run.samples is not None]
+
+    @property
+    def likelihood_free(self) -> bool:
+        """Whether its runs came to their end and have no likelihood."""
+        return not self.done and any(run.status != "failed" for run in self.runs)
 
     @property
     def findings(self) -> list[Finding]:
@@ -129,7 +165,7 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What separates two arms, in the comparison's unit; `better` has the lower mean."""
+    """What separates two arms, in the comparison's unit or in nats of reverse likelihood; `better` has the lower mean."""
 
     better: str
     worse: str
@@ -140,9 +176,9 @@ class Difference:
     """95% interval of `mean`; None where there is too little text for one."""
     p: float | None
     """Two-sided p over the seeds, corrected by Holm for all pairs; None where text was resampled."""
-    evidence: Literal["seeds", "documents", "blocks"]
+    evidence: Literal["seeds", "documents", "blocks", "samples"]
     count: int
-    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few."""
+    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few, or samples of a run."""
     finding: Literal["better", "better on this text", "no claim"]
 
 
@@ -175,6 +211,10 @@ class Comparison:
     """In the order in which they were given."""
     differences: list[Difference] = field(default_factory=list)
     verdict: Verdict | None = None
+    sample_differences: list[Difference] = field(default_factory=list)
+    """In nats per token of reverse likelihood."""
+    sample_verdict: Verdict | None = None
+    """None where no samples were compared."""
 
     @property
     def failed(self) -> list[tuple[str, RunResult]]:

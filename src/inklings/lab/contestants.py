@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from typing import Any, Literal
 
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
-from inklings.errors import TokenizerError
+from inklings.errors import InklingsError, TokenizerError
 from inklings.lab.comparison import ArmPlan
 from inklings.lab.job import OnEvent
+from inklings.models.contract import Architecture
+from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
 from inklings.training.run_directory import RunDirectory
@@ -31,6 +34,9 @@ class Contestant:
     kind: Literal["trained", "counted", "as it is"]
     architecture: str
     notes: list[str]
+    likelihood_free: bool = False
+    windows: int | None = None
+    """Tokens of what it writes, if it has no likelihood and was made for windows instead of documents."""
 
 
 def unique_labels(arms: Sequence[Arm]) -> list[str]:
@@ -72,7 +78,8 @@ def settle(arm: Arm, label: str, data: DataConfig, budget: str | None, store: To
         seed=0,
     )
     config = replace(arm.config, data=data, training=training)
-    traits = fresh_model(config, store).traits
+    model = fresh_model(config, store)
+    traits = model.traits
     return Contestant(
         plan=ArmPlan(label=label, config=_plain(config)),
         config=config,
@@ -83,6 +90,8 @@ def settle(arm: Arm, label: str, data: DataConfig, budget: str | None, store: To
         notes=["it counts the whole training text once, whatever the budget, and has no seeds: one run stands for all"]
         if traits.objective == "counting"
         else [],
+        likelihood_free=isinstance(model, SampleModel),
+        windows=_windows(model),
     )
 
 
@@ -101,6 +110,9 @@ def _settle_run(run: Path, label: str, data: DataConfig, store: TokenStore, on_e
     theirs = replace(directory.config.data, tokenizer=data.tokenizer, unknown=data.unknown)
     if theirs != data:
         notes.append(f"it was trained on {directory.config.data.source}, split its own way: it may have seen the held-out text")
+    model: Architecture | None = None
+    with contextlib.suppress(InklingsError):  # what is wrong with a run is said where it is scored, and the others go on
+        model = directory.load_model()
     return Contestant(
         plan=ArmPlan(label=label, run=str(run.resolve())),
         config=None,
@@ -109,7 +121,13 @@ def _settle_run(run: Path, label: str, data: DataConfig, store: TokenStore, on_e
         kind="as it is",
         architecture=directory.config.architecture,
         notes=notes,
+        likelihood_free=isinstance(model, SampleModel),
+        windows=_windows(model),
     )
+
+
+def _windows(model: Architecture | None) -> int | None:
+    return model.config.context_length if isinstance(model, SampleModel) and model.reads == "windows" else None
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:

@@ -16,14 +16,17 @@ from inklings.audit.subject import of_run
 from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
-from inklings.errors import InklingsError, RunError
+from inklings.errors import InklingsError, RunError, SourceError
 from inklings.evaluation.likelihood import evaluate, save_likelihood
+from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.lab.comparison import RunResult
+from inklings.lab.comparison import RunResult, SamplePlan
 from inklings.lab.curves import learning_curve
 from inklings.lab.records import RunRecord, write_record
-from inklings.models.contract import SequenceModel, parameter_count
+from inklings.lab.run_samples import figures_of, ground_of, measure_run, write_run_samples
+from inklings.models.contract import Architecture, SequenceModel, parameter_count
+from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.checkpoints import WEIGHTS
@@ -57,7 +60,9 @@ class Job:
     """The token store: the comparison's text, in the tokens of this arm."""
     split: Literal["test", "validation"]
     first: bool
-    """Whether it is its arm's first run: that one writes samples, and is audited."""
+    """Whether it is its arm's first run: that one shows what it writes, at other temperatures too, and is audited."""
+    samples: SamplePlan | None = None
+    """How many samples of it are measured; None: none are."""
 
     @property
     def name(self) -> str:
@@ -106,7 +111,7 @@ def score(job: Job, store: TokenStore) -> RunResult:
             steps=last["step"], tokens=last["tokens"], seconds=last["seconds"], results=job.results,
         )  # fmt: skip
         positions: list[list[float]] = []
-        if model.traits.has_likelihood:
+        if isinstance(model, SequenceModel):
             likelihood = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             if not math.isfinite(likelihood.loss):
                 return replace(
@@ -128,17 +133,30 @@ def score(job: Job, store: TokenStore) -> RunResult:
             )
         else:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
-        proof = _proof(model, store, job) if job.first else None
+        if job.samples is not None:
+            found = _with_samples(found, model, job, job.samples)
+        proof = _proof(model, store, job) if job.first and isinstance(model, SequenceModel) else None
         samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.first else []
     if job.first:
         # An existing run was not seen before it was trained.
         only = AFTER if job.config is not None else tuple(dict.fromkeys((*BEFORE, *AFTER)))
         found = replace(found, audit=list(audit(of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only).findings))
-    record = RunRecord(
-        curve=learning_curve(events), loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof
-    )
+    # What a generator without likelihood is trained and evaluated by is no loss in nats: it has no place among the curves.
+    curve = learning_curve(events if isinstance(model, SequenceModel) else [])
+    record = RunRecord(curve=curve, loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof)
     write_record(job.out / job.results, record)
     return found
+
+
+def _with_samples(found: RunResult, model: Architecture, job: Job, plan: SamplePlan) -> RunResult:
+    """The result with what the samples measure; a likelihood is not lost where these cannot be measured."""
+    ground = ground_of(job.store, job.split, plan)
+    try:
+        measured = measure_run(model, ground, seed=job.seed or 0, sweep=job.first)
+    except SourceError as error:
+        return replace(found, message=f"its samples could not be measured: {error}")
+    write_run_samples(job.out / job.results, measured)
+    return replace(found, status="done", samples=figures_of(measured))
 
 
 def _proof(model: SequenceModel, store: TokenStore, job: Job) -> MemoryProof | None:
@@ -149,9 +167,12 @@ def _proof(model: SequenceModel, store: TokenStore, job: Job) -> MemoryProof | N
     return prove(model, store.split(job.split), fit=fit, targets=PROOF_TARGETS)
 
 
-def write_samples(model: SequenceModel, tokenizer: Tokenizer, *, layout: str) -> list[str]:
+def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> list[str]:
     """Texts from nothing, the same draws for every arm."""
     samples, length = SAMPLES[layout]
+    if isinstance(model, SampleModel):
+        return [made.text for made in write(model, tokenizer, samples)]
+    assert isinstance(model, SequenceModel), "an architecture is one of the two"
     sampling = SamplingConfig(temperature=TEMPERATURE, seed=0)
     made = generate(model, tokenizer, "", max_new_tokens=length, sampling=sampling, samples=samples, stop_at_boundary=layout == "lines")
     return [generation.text for generation in made]

@@ -107,6 +107,8 @@ def finding(row: Row) -> str:
     """What is known about an arm against the best one."""
     if row.arm.dishonest:
         return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
+    if row.arm.likelihood_free and row.arm.measured:
+        return "no likelihood: compared by its samples alone"
     if row.rank is None:
         failed = next((run for run in row.arm.runs if run.message), None)
         return f"{failed.status}: {failed.message}" if failed else "no result yet"

@@ -17,6 +17,7 @@ from inklings.lab.charts import Figure, Rows
 from inklings.lab.comparison import ArmResult, Comparison, RunResult, read_comparison
 from inklings.lab.memory_section import memory_sections
 from inklings.lab.records import Records, RunRecord, read_record
+from inklings.lab.sample_section import SampleSection, load_section
 from inklings.lab.settings import own_settings, settings_of, shared_settings
 from inklings.lab.verdict import say_half_width, say_p
 
@@ -33,15 +34,16 @@ def write_report(out: Path) -> Path:
     records = {
         (arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results is not None
     }
-    figures = make_figures(comparison, records)
-    for figure in [*figures, *(section.figure for section in memory_sections(comparison, records))]:
+    figures, measured = make_figures(comparison, records), load_section(out, comparison)
+    drawn = [*figures, *([measured.figure] if measured else []), *(section.figure for section in memory_sections(comparison, records))]
+    for figure in drawn:
         for name, data in charts.static_files(figure).items():
             write_bytes(out / "figures" / name, data)
-    write_bytes(out / "report.html", render(comparison, records, figures).encode())
+    write_bytes(out / "report.html", render(comparison, records, figures, measured).encode())
     return out / "report.html"
 
 
-def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) -> str:
+def render(comparison: Comparison, records: Records, figures: Sequence[Figure], measured: SampleSection | None = None) -> str:
     """The page. Everything that comes from text, labels and messages included, is escaped by the template."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -50,7 +52,7 @@ def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) 
     rows = ranking.rank(comparison)
     settings = settings_of(comparison, records)
     memories = memory_sections(comparison, records)
-    drawn = [*figures, *(section.figure for section in memories)]
+    drawn = [*figures, *([measured.figure] if measured else []), *(section.figure for section in memories)]
     return environment.get_template("report.html.jinja").render(
         comparison=comparison,
         title=title(comparison),
@@ -63,6 +65,7 @@ def render(comparison: Comparison, records: Records, figures: Sequence[Figure]) 
         colors=colors,
         palette=charts.COLORS,
         figures=figures,
+        measured=measured,
         memories=memories,
         specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in drawn},
         datasets={name: rows for figure in drawn for name, rows in figure.data.items()},

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from inklings.lab.job import TEMPERATURE
+from inklings.text.rules import dropped_documents
 from inklings.text.store import TokenStore
 from inklings.training.setup import data_hash
 
@@ -21,6 +22,7 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
         "hash": "by the hash of each document",
     }
     loses = "" if tokenizer["lossless"] else "; it loses what it does not know: no bits per byte for such a split"
+    dropped = "; ".join(dropped_documents(manifest))
     shares = ", ".join(f"{share:.1%} of {name}" for name, share in (overlap or {}).items())
     return {
         "name": re.sub(r"^builtin:", "", source["name"]),
@@ -33,6 +35,7 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
             "Tokenizer": f"{tokenizer['kind']}, {tokenizer['vocab_size']:,} tokens{loses}",
             "Splits": how[manifest["split"]["method"]],
             "Overlap": f"{shares} also stands in train" if shares else "not measured: parts of one document",
+            **({"Left out": dropped} if dropped else {}),
         },
         "sampling": f"temperature {TEMPERATURE}",
     }

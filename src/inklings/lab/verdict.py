@@ -37,24 +37,31 @@ UnitsOf = Callable[[RunResult], Units]
 def find_differences(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) -> list[Difference]:
     """Every pair of scored arms, the better ones first. Holm's correction is over all pairs that are tested over seeds."""
     pairs = combinations(ranked_arms(arms, unit), 2)
-    found = [_over_seeds(a, b, unit) or _over_documents(a, b, unit, units_of) for a, b in pairs]
-    corrected = iter(holm([difference.p for difference in found if difference.p is not None]))
-    return [_judged(difference, next(corrected)) if difference.p is not None else difference for difference in found]
+    return corrected([_over_seeds(a, b, unit) or _over_documents(a, b, unit, units_of) for a, b in pairs])
+
+
+def corrected(found: Sequence[Difference]) -> list[Difference]:
+    """The differences with Holm's correction for all that were tested, and what may be claimed."""
+    p_values = iter(holm([difference.p for difference in found if difference.p is not None]))
+    return [_judged(difference, next(p_values)) if difference.p is not None else difference for difference in found]
 
 
 def _judged(difference: Difference, p: float) -> Difference:
     return replace(difference, p=float(p), finding="better" if p < LEVEL and difference.mean > 0 else "no claim")
 
 
-def paired_runs(a: ArmResult, b: ArmResult) -> list[tuple[RunResult, RunResult]]:
+def paired_runs(
+    a: ArmResult, b: ArmResult, runs_of: Callable[[ArmResult], list[RunResult]] = lambda arm: arm.done
+) -> list[tuple[RunResult, RunResult]]:
     """The runs of two arms that belong together: those of one seed; a counted run stands for every seed."""
+    of_a, of_b = runs_of(a), runs_of(b)
     if a.kind == "counted" and b.kind == "trained":
-        return [(a.done[0], run) for run in b.done]
+        return [(of_a[0], run) for run in of_b]
     if b.kind == "counted" and a.kind == "trained":
-        return [(run, b.done[0]) for run in a.done]
+        return [(run, of_b[0]) for run in of_a]
     if a.kind == b.kind == "trained":
-        of_b = {run.seed: run for run in b.done}
-        return [(run, of_b[run.seed]) for run in a.done if run.seed in of_b]
+        by_seed = {run.seed: run for run in of_b}
+        return [(run, by_seed[run.seed]) for run in of_a if run.seed in by_seed]
     return []
 
 
@@ -64,7 +71,7 @@ def _over_seeds(a: ArmResult, b: ArmResult, unit: str) -> Difference | None:
     if len(pairs) < 2:
         return None
     test = paired_t([run_value(of_b, unit) - run_value(of_a, unit) for of_a, of_b in pairs])
-    return replace(_difference(a, b, test.interval), p=test.p_value, evidence="seeds")
+    return replace(difference_of(a, b, test.interval), p=test.p_value, evidence="seeds")
 
 
 def _over_documents(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) -> Difference:
@@ -73,12 +80,12 @@ def _over_documents(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) ->
     units = units_of(of_a)
     left, right = units.sums, units_of(of_b).sums
     size, scale = (left.targets, 1.0) if unit == "nats per token" else (left.bytes, 1 / np.log(2))
-    difference = _difference(a, b, paired_bootstrap(right.nats * scale, left.nats * scale, size))
+    difference = difference_of(a, b, paired_bootstrap(right.nats * scale, left.nats * scale, size))
     clear = difference.low is not None and difference.low > 0
     return replace(difference, evidence=units.kind, finding="better on this text" if clear else "no claim")
 
 
-def _difference(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
+def difference_of(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
     """How much lower `a` is than `b`, or, where that is negative, `b` than `a`: a mean over fewer, paired runs may differ in sign."""
     mean, low, high = interval.estimate, interval.low, interval.high
     if mean < 0:
@@ -92,25 +99,30 @@ def _difference(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
 
 def say(arms: Sequence[ArmResult], differences: Sequence[Difference], *, unit: str, budget: str | None) -> Verdict:
     """The verdict in words: a headline, and the sentences that carry it."""
-    missing = [arm.label for arm in arms if not arm.done and not arm.dishonest]
-    absent = [f"Not ranked: {_list(missing)}; the table says why."] if missing else []
+    free = [arm.label for arm in arms if arm.likelihood_free and not arm.dishonest]
+    missing = [arm.label for arm in arms if not arm.done and not arm.dishonest and arm.label not in free]
+    absent = [f"Not ranked: {say_list(missing)}; the table says why."] if missing else []
+    absent += [f"No likelihood, so not ranked by one: {say_list(free)}."] if free else []
     absent += [
-        f"Not ranked: {arm.label} fails its audit ({_list([finding.check for finding in arm.dishonest])}), so its loss is no measure of it."
+        f"Not ranked: {arm.label} fails its audit ({say_list([finding.check for finding in arm.dishonest])}), "
+        "so its loss is no measure of it."
         for arm in arms
         if arm.dishonest
     ]
     ranked = ranked_arms(arms, unit)
     if not ranked:
-        return Verdict(headline="No arm could be ranked.", sentences=absent)
+        headline = "No arm has a likelihood to be ranked by." if len(free) == len(arms) else "No arm could be ranked."
+        return Verdict(headline=headline, sentences=absent)
     best = ranked[0].label
     if len(ranked) == 1:
-        return Verdict(headline=f"Only {best} could be ranked: there is nothing to compare it with.", sentences=absent)
+        why = "has a likelihood: by one" if free and len(free) == len(arms) - 1 else "could be ranked:"
+        return Verdict(headline=f"Only {best} {why} there is nothing to compare it with.", sentences=absent)
     against = {_other(d, best): d for d in differences if best in (d.better, d.worse)}
     level = [arm.label for arm in ranked[1:] if against[arm.label].finding == "no claim"]
     beaten = [arm.label for arm in ranked[1:] if arm.label not in level]
     seeds = all(difference.evidence == "seeds" for difference in against.values())
     if level:
-        headline = f"No claim between {_list([best, *level])}."
+        headline = f"No claim between {say_list([best, *level])}."
     elif seeds:
         headline = f"{best} beats {beaten[0] if len(beaten) == 1 else f'all {len(beaten)} others'}."
     else:
@@ -124,7 +136,7 @@ def say(arms: Sequence[ArmResult], differences: Sequence[Difference], *, unit: s
     if not level:
         open_pairs = [d for d in differences if d.finding == "no claim"]
         sentences += (
-            [f"No claim between {_list([f'{d.better} and {d.worse}' for d in open_pairs], last='nor between')}."] if open_pairs else []
+            [f"No claim between {say_list([f'{d.better} and {d.worse}' for d in open_pairs], last='nor between')}."] if open_pairs else []
         )
     if not seeds:
         sentences.append(
@@ -151,9 +163,11 @@ def _no_claim(best: str, difference: Difference, unit: str) -> str:
 
 
 def say_evidence(difference: Difference) -> str:
-    """`5 seeds, p = 0.013`, or `1,289 documents resampled`."""
+    """`5 seeds, p = 0.013`, `1,289 documents resampled`, or `3,000 samples of one run each`."""
     if difference.p is not None:
         return f"{difference.count} seeds, p {say_p(difference.p)}"
+    if difference.evidence == "samples":
+        return f"{difference.count:,} samples of one run each"
     return f"{difference.count:,} {'documents' if difference.evidence == 'documents' else 'blocks of text'} resampled"
 
 
@@ -183,6 +197,6 @@ def _other(difference: Difference, label: str) -> str:
     return difference.worse if difference.better == label else difference.better
 
 
-def _list(names: Sequence[str], last: str = "and") -> str:
+def say_list(names: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, or `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"

@@ -24,7 +24,7 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
     if "context_length" in model_fields(load_class(architecture).Config):
         fields.setdefault("context_length", config.context_length)
     made = build(architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token)
-    if made.traits.objective != "likelihood" or not made.traits.has_likelihood or made.wraps is not None:
+    if not isinstance(made, SequenceModel) or made.traits.objective != "likelihood" or made.wraps is not None:
         raise ArchitectureError(f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own. Try gpt2.")
     return made
 

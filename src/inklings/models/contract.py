@@ -2,6 +2,7 @@
 
 An architecture is one file with a `ModelConfig` and a `SequenceModel`. Whoever keeps this contract trains, streams,
 is evaluated, compared and generated from like all the others, and every test in `tests/contracts/` runs on it.
+A generator that makes whole texts out of noise, and gives no probabilities, is a `SampleModel` instead (`from_noise.py`).
 
 Shapes are named B (rows of the batch), T (positions), C (channels), V (size of the vocabulary).
 """
@@ -19,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ConfigError
+from inklings.errors import ArchitectureError, ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +141,35 @@ class Output:
     """Named auxiliary losses, already weighted, to be added to the objective."""
 
 
-class SequenceModel(nn.Module, ABC):
-    """A generator of token sequences.
+class Architecture(nn.Module, ABC):
+    """What every generator is: sizes, traits, weights, and what training it costs."""
+
+    Config: ClassVar[type[ModelConfig]]
+    traits: Traits = Traits()
+    wraps: ClassVar[str | None] = None
+    """The field that names another architecture inside this one, as `backbone`; its weights may come from a run of that one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def flops(self, tokens: int) -> int:
+        """Floating-point operations of training on that many tokens, forward and backward, computed from the sizes."""
+
+    @property
+    def receptive_field(self) -> int | None:
+        """How many tokens, the current one included, can change a prediction; None where there is no limit."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(tensor.device for tensor in itertools.chain(self.parameters(), self.buffers()))
+
+
+class SequenceModel(Architecture):
+    """A generator of token sequences that gives every next token a probability.
 
     **Streaming is `forward` with a state.** `forward(tokens)` is one fresh parallel pass, for training and scoring.
     `forward(tokens, state)` continues from a state, any T >= 1, and returns the state to go on from. The two agree:
@@ -152,15 +180,6 @@ class SequenceModel(nn.Module, ABC):
     `starts` marks positions whose token is the first of a document: whatever is carried across positions begins anew
     there, so a row may hold several documents and none sees another.
     """
-
-    Config: ClassVar[type[ModelConfig]]
-    traits: Traits = Traits()
-    wraps: ClassVar[str | None] = None
-    """The field that names another architecture inside this one, as `backbone`; its weights may come from a run of that one."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
 
     @abstractmethod
     def forward(
@@ -176,10 +195,6 @@ class SequenceModel(nn.Module, ABC):
     def initial_state(self, batch_size: int) -> State:
         """The state before the first token, for `batch_size` rows, on the device of the weights."""
 
-    @abstractmethod
-    def flops(self, tokens: int) -> int:
-        """Floating-point operations of training on that many tokens, forward and backward, computed from the sizes."""
-
     @property
     def lead(self) -> int:
         """How many earlier tokens a training window repeats, unscored, so that its first scored position is not misled.
@@ -187,11 +202,6 @@ class SequenceModel(nn.Module, ABC):
         Zero for a model that sees an absent past as absent; the window less one where it is padded.
         """
         return 0
-
-    @property
-    def receptive_field(self) -> int | None:
-        """How many tokens, the current one included, can change a prediction; None where there is no limit."""
-        return None
 
     @property
     def input_embedding(self) -> nn.Embedding | None:
@@ -230,11 +240,6 @@ class SequenceModel(nn.Module, ABC):
         assert output.state is not None
         return output.state
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(tensor.device for tensor in itertools.chain(self.parameters(), self.buffers()))
-
 
 def parameter_count(model: nn.Module) -> int:
     """Number of trained numbers; tied weights count once."""
@@ -244,3 +249,17 @@ def parameter_count(model: nn.Module) -> int:
 def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[Any]]:
     """The fields that a user may set: all of the configuration but what the tokenizer decides."""
     return {f.name: f for f in dataclasses.fields(config_type) if f.name not in ("vocab_size", "boundary_token")}
+
+
+def predictor(model: Architecture, what: str) -> SequenceModel:
+    """The model as one that predicts tokens.
+
+    Raises:
+        ArchitectureError: it has no likelihood; `what` says what would need one.
+    """
+    if isinstance(model, SequenceModel):
+        return model
+    raise ArchitectureError(
+        f"{type(model).__name__} makes whole texts out of noise and gives no probabilities, and {what} needs them. "
+        "Its texts are judged by `inklings evaluate RUN --samples 3000`, beside likelihood models too."
+    )

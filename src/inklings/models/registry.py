@@ -17,7 +17,7 @@ from inklings.config import from_mapping
 from inklings.errors import ArchitectureError, ConfigError, unknown_name
 
 if TYPE_CHECKING:
-    from inklings.models.contract import SequenceModel
+    from inklings.models.contract import Architecture
 
 ARCHITECTURES = {
     "ngram": "inklings.models.ngram:NGram",
@@ -29,10 +29,15 @@ ARCHITECTURES = {
     "gpt": "inklings.models.gpt:GPT",
     "wavegpt": "inklings.models.wavegpt:WaveGPT",
     "varda": "inklings.models.varda:Varda",
+    "textgan": "inklings.models.textgan:TextGAN",
+    "one_shot": "inklings.models.one_shot:OneShot",
 }
 """Name -> where the class is. A string, so that listing the names imports nothing."""
 
 ENTRY_POINT_GROUP = "inklings.models"
+
+BASES = ("Architecture", "SequenceModel", "SampleModel")
+"""What a file of one's own imports to build on; none of them is a contestant."""
 
 
 def available() -> dict[str, str]:
@@ -95,11 +100,11 @@ def _outside_brackets(text: str, wanted: str) -> list[int]:
     return places
 
 
-def load_class(architecture: str) -> type[SequenceModel]:
+def load_class(architecture: str) -> type[Architecture]:
     """The class behind a registered name or behind `path/to/file.py:Class`.
 
     Raises:
-        ArchitectureError: the name is unknown, the file cannot be imported, or the class is not a `SequenceModel`.
+        ArchitectureError: the name is unknown, the file cannot be imported, or the class is no architecture.
     """
     target = architecture if is_file(architecture) else available().get(architecture)
     if target is None:
@@ -130,24 +135,25 @@ def import_file(path: Path) -> Any:
     return module
 
 
-def _checked_class(module: Any, class_name: str, given: str) -> type[SequenceModel]:
-    from inklings.models.contract import SequenceModel
+def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:
+    from inklings.models.contract import Architecture
 
-    found = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, SequenceModel)]
-    candidates = [name for name in found if name != "SequenceModel"]
+    found = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Architecture)]
+    candidates = [name for name in found if name not in BASES]
     if not class_name:
-        raise ArchitectureError(f"{given} names no class. It defines: {', '.join(candidates) or 'no SequenceModel'}; give FILE.py:CLASS.")
+        defined = ", ".join(candidates) or "no SequenceModel or SampleModel"
+        raise ArchitectureError(f"{given} names no class. It defines: {defined}; give FILE.py:CLASS.")
     loaded = getattr(module, class_name, None)
     if loaded is None:
         raise ArchitectureError(f"{given}: {unknown_name('class', class_name, candidates)}")
-    if not (isinstance(loaded, type) and issubclass(loaded, SequenceModel)):
-        raise ArchitectureError(f"{given} is not a subclass of inklings.models.contract.SequenceModel.")
+    if not (isinstance(loaded, type) and issubclass(loaded, Architecture)):
+        raise ArchitectureError(f"{given} is a subclass of neither inklings.models.contract.SequenceModel nor from_noise.SampleModel.")
     if not hasattr(loaded, "Config"):
         raise ArchitectureError(f"{given} has no `Config`: set it to your subclass of ModelConfig.")
     return loaded
 
 
-def build(architecture: str, fields: Mapping[str, Any], *, vocab_size: int, boundary_token: int) -> SequenceModel:
+def build(architecture: str, fields: Mapping[str, Any], *, vocab_size: int, boundary_token: int) -> Architecture:
     """Make a model with fresh weights (from torch's global generator) from the fields that a user set.
 
     Raises:

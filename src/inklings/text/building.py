@@ -6,7 +6,7 @@ import contextlib
 import json
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +16,11 @@ import numpy as np
 
 from inklings import durable
 from inklings.config import DataConfig
-from inklings.errors import SourceError
+from inklings.errors import ConfigError, SourceError
 from inklings.text.chunks import chunks
 from inklings.text.documents import Piece, Source, SplitName
-from inklings.text.splits import SPLITS, SplitPlan, plan_splits
+from inklings.text.rules import RULES, Rules, Sieve
+from inklings.text.splits import SPLITS, SplitPlan, measure_overlap, plan_splits
 from inklings.text.tokenizers import Tokenizer, Tokens
 from inklings.text.vocabularies import make_tokenizer
 
@@ -46,11 +47,10 @@ class _Part(NamedTuple):
 class _Writer:
     """Appends the documents of one split to its file."""
 
-    def __init__(self, file: BinaryIO, tokenizer: Tokenizer, dtype: np.dtype[Any]) -> None:
+    def __init__(self, file: BinaryIO, boundary: int, dtype: np.dtype[Any]) -> None:
         self.file = file
-        self.tokenizer = tokenizer
         self.dtype = dtype
-        self.boundary = np.array([tokenizer.boundary], dtype=np.int32)
+        self.boundary = np.array([boundary], dtype=np.int32)
         self.pending: list[Tokens] = []
         self.offsets = array("q")
         self.document_bytes = array("q")
@@ -58,16 +58,15 @@ class _Writer:
         self.characters = 0
         self.unknown = 0
 
-    def add(self, part: _Part, tokens: Tokens, newline: int) -> None:
-        """Take the tokens of a part; `newline` is what a document counts beside its own bytes."""
+    def add(self, part: _Part, tokens: Tokens, *, unknown: int, newline: int) -> None:
+        """Take the tokens of a part, `unknown` of which the vocabulary lacks; `newline` is what a document counts beside its own bytes."""
         if part.first:
             self.offsets.append(self.tokens)
             self.document_bytes.append(newline)
             self._put(self.boundary)
         self.document_bytes[-1] += len(part.text) if part.text.isascii() else len(part.text.encode())
         self.characters += len(part.text)
-        if self.tokenizer.kind == "char" and self.tokenizer.unknown == "skip":
-            self.unknown += len(part.text) - len(tokens)
+        self.unknown += unknown
         self._put(tokens)
 
     def _put(self, tokens: Tokens) -> None:
@@ -78,8 +77,6 @@ class _Writer:
         """Write what has gathered."""
         if self.pending:
             tokens = np.concatenate(self.pending)
-            if self.tokenizer.unknown_token is not None:
-                self.unknown += int(np.count_nonzero(tokens == self.tokenizer.unknown_token))
             self.file.write(tokens.astype(self.dtype).data)
             self.pending = []
 
@@ -105,8 +102,11 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
     reader = _Reader(plan, on_event, folder / "pieces.jsonl" if source.remote else None)
     if tokenizer is None:
         tokenizer = make_tokenizer(data.tokenizer, reader.texts, unknown=data.unknown)
-    splits = _encode(folder, reader.pieces("encoding"), tokenizer, newline=1 if source.layout == "lines" else 0)
+    rules = _checked_rules(data, tokenizer)
+    splits, sieves = _encode(folder, reader.pieces("encoding"), tokenizer, rules, newline=1 if source.layout == "lines" else 0)
     reader.close()
+    for name, sieve in sieves.items():
+        sieve.refuse_empty(source.name, name)
     if not splits["train"]["documents"]:
         raise SourceError(f"{source.name} leaves nothing to train on. Give more text, or a larger first share in data.split.")
     _note_unknown(splits, tokenizer, on_event)
@@ -115,7 +115,7 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
         "format_version": FORMAT_VERSION,
         "source": {"name": source.name, "address": source.address, "fingerprint": source.fingerprint, "layout": source.layout},
         "data": asdict(data),
-        "split": {"method": plan.method, "shares": plan.shares, "seed": plan.seed, "overlap": plan.overlap},
+        "split": {"method": plan.method, "shares": plan.shares, "seed": plan.seed, "overlap": _overlap(plan, sieves)},
         "tokenizer": {
             "kind": tokenizer.kind,
             "vocab_size": tokenizer.vocab_size,
@@ -179,23 +179,48 @@ class _Reader:
         self.total = done
 
 
-def _encode(folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, *, newline: int) -> dict[SplitName, dict[str, int]]:
-    """Write the token files of all splits; what is in each."""
+def _checked_rules(data: DataConfig, tokenizer: Tokenizer) -> Rules:
+    """The rules for documents, or a `ConfigError` where the tokenizer hides what one of them asks for."""
+    if data.min_known and tokenizer.kind == "file" and tokenizer.unknown == "skip" and tokenizer.unknown_token is None:
+        raise ConfigError(
+            f"data.min_known is {data.min_known:g}, but this tokenizer.json drops what it lacks without a trace, so the share that it "
+            "knows cannot be told. Leave data.min_known at 0, or take a tokenizer with an unknown token, such as word:N."
+        )
+    return Rules.of(data)
+
+
+def _overlap(plan: SplitPlan, sieves: Mapping[SplitName, Sieve]) -> dict[SplitName, float] | None:
+    """The overlap of the documents that are kept."""
+    if plan.overlap is None or not sieves:
+        return plan.overlap
+    kept = [np.array(sieves[name].kept_hashes, dtype=np.uint64) for name in SPLITS]
+    return measure_overlap(np.concatenate(kept), np.repeat(np.arange(3, dtype=np.int8), [len(hashes) for hashes in kept]))
+
+
+def _encode(
+    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, rules: Rules, *, newline: int
+) -> tuple[dict[SplitName, dict[str, Any]], dict[SplitName, Sieve]]:
+    """Write the token files of all splits; what is in each, and what the rules did to it: nothing where they keep everything."""
     dtype = _dtype(tokenizer)
-    parts = _parts(pieces) if tokenizer.cuts_at_words else _whole_documents(pieces)
+    parts = _parts(pieces) if tokenizer.cuts_at_words and not rules.active else _whole_documents(pieces)
+    sieves = {name: Sieve(rules) for name in SPLITS} if rules.active else {}
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / f"{name}.tokens.bin", "wb")) for name in SPLITS}
-        writers = {name: _Writer(files[name], tokenizer, dtype) for name in SPLITS}
+        writers = {name: _Writer(files[name], tokenizer.boundary, dtype) for name in SPLITS}
         for batch, encoded in _encoded(parts, tokenizer):
             for part, tokens in zip(batch, encoded, strict=True):
-                writers[part.split].add(part, tokens, newline)
+                unknown = tokenizer.count_unknown(part.text, tokens)
+                units = len(tokens) + (unknown if tokenizer.unknown == "skip" else 0)
+                if not sieves or sieves[part.split].keeps(part.text, len(tokens), units, unknown):
+                    writers[part.split].add(part, tokens, unknown=unknown, newline=newline)
             for writer in writers.values():
                 writer.flush()
-        result = {name: writer.finish() for name, writer in writers.items()}
+        nothing = dict.fromkeys(RULES, 0)
+        result = {name: {**writer.finish(), "dropped": sieves[name].dropped if sieves else nothing} for name, writer in writers.items()}
     for name, writer in writers.items():
         np.save(folder / f"{name}.offsets.npy", np.array(writer.offsets, dtype=np.int64))
         np.save(folder / f"{name}.bytes.npy", np.array(writer.document_bytes, dtype=np.int64))
-    return result
+    return result, sieves
 
 
 def _parts(pieces: Iterable[Piece]) -> Iterator[_Part]:
@@ -210,7 +235,7 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[_Part]:
 
 
 def _whole_documents(pieces: Iterable[Piece]) -> Iterator[_Part]:
-    """Documents put together again, for a tokenizer whose tokens may depend on how a text is cut; memory grows with the longest."""
+    """Documents put together again, for a rule or a tokenizer that must see them whole; memory grows with the longest."""
     held: list[str] = []
     for text, _, last, split in pieces:
         assert split is not None
@@ -256,11 +281,11 @@ def _facts(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, **hashes}
 
 
-def _note_unknown(splits: dict[SplitName, dict[str, int]], tokenizer: Tokenizer, on_event: OnEvent) -> None:
+def _note_unknown(splits: dict[SplitName, dict[str, Any]], tokenizer: Tokenizer, on_event: OnEvent) -> None:
     unknown = {name: facts["unknown"] for name, facts in splits.items() if facts["unknown"]}
     if unknown:
         where = ", ".join(f"{count:,} in {name}" for name, count in unknown.items())
         what = "dropped" if tokenizer.unknown == "skip" else "stand for what the vocabulary lacks"
-        unit = "characters were" if tokenizer.unknown == "skip" else "tokens"
+        unit = "tokens" if tokenizer.unknown != "skip" else "characters were" if tokenizer.kind == "char" else "tokens were"
         text = f"{where}: {unit} {what}. Bits per byte are not given for such a text."
         on_event({"event": "note", "text": text[0].upper() + text[1:]})

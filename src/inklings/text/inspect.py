@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from inklings.text.rules import RULES, Rules
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenSplit, TokenStore
 from inklings.text.tokenizers import Tokenizer
@@ -25,8 +27,9 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         longest_shown: how many tokens of a document are shown.
 
     Returns:
-        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`; `splits`: of each, documents, tokens (boundaries
-        included), bytes, characters, tokens per byte, and tokens of the shortest, the median and the longest document;
+        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `rules` for documents; `splits`: of each, documents,
+        those that each rule dropped, tokens (boundaries included), bytes, characters, tokens per byte, and tokens of the
+        shortest, the median and the longest document;
         `most_frequent`, `rare` and `unused` tokens of the training part, and its first `documents`.
     """
     manifest = store.manifest
@@ -41,6 +44,7 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         "layout": manifest["source"]["layout"],
         "split": manifest["split"],
         "tokenizer": manifest["tokenizer"],
+        "rules": asdict(Rules.of_manifest(manifest)),
         "splits": {name: _describe_split(store, name) for name in SPLITS},
         "most_frequent": [
             {"token": int(token), "name": tokenizer.token_name(token), "count": int(counts[token]), "share": int(counts[token]) / total}
@@ -62,7 +66,7 @@ def count_tokens(split: TokenSplit, vocab_size: int) -> np.ndarray[Any, np.dtype
 
 
 def _describe_split(store: TokenStore, name: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = dict(store.manifest["splits"][name])
+    facts: dict[str, Any] = {"dropped": dict.fromkeys(RULES, 0), **store.manifest["splits"][name]}
     if not facts["documents"]:
         return {**facts, "tokens_per_byte": None, "shortest": None, "median": None, "longest": None}
     lengths = np.diff(store.split(name).offsets) - 1

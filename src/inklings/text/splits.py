@@ -127,7 +127,7 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
         check_shares(shares)
     if source.fixed_splits and shares is None:
         splits, _, hashes = _survey(source)
-        return SplitPlan(source, "fixed", None, seed, _overlap(hashes, splits), None, None)
+        return SplitPlan(source, "fixed", None, seed, measure_overlap(hashes, splits), None, None)
     shares = shares or source.default_split or DEFAULT_SHARES
     if source.remote:
         overlap = {name: 0.0 for name, share in zip(SPLITS[1:], shares[1:], strict=True) if share > 0}
@@ -136,7 +136,7 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
     assignment = assign(len(lengths), shares, seed)
     counts = np.bincount(assignment, minlength=3)
     if len(lengths) >= FEWEST_DOCUMENTS and all(count or not share for count, share in zip(counts, shares, strict=True)):
-        return SplitPlan(source, "documents", shares, seed, _overlap(hashes, assignment), assignment, None)
+        return SplitPlan(source, "documents", shares, seed, measure_overlap(hashes, assignment), assignment, None)
     bounds = [(0, *cut_points(length, shares), length) for length in lengths]
     _refuse_empty(source, shares, [any(b[i] < b[i + 1] for b in bounds) for i in range(3)])
     return SplitPlan(source, "parts", shares, seed, None, None, tuple(lengths))
@@ -197,8 +197,8 @@ def _survey(source: Source) -> tuple[npt.NDArray[np.int8], array[int], npt.NDArr
     return np.array(splits, dtype=np.int8), lengths, np.array(hashes, dtype=np.uint64)
 
 
-def _overlap(hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.int8]) -> dict[SplitName, float]:
-    """The share of each held-out split's documents that occur in train."""
+def measure_overlap(hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.int8]) -> dict[SplitName, float]:
+    """The share of each held-out split's documents that occur in train, by a hash of each and its index into `SPLITS`."""
     train = np.unique(hashes[assignment == 0])
     held_out = {name: hashes[assignment == place] for place, name in enumerate(SPLITS) if place}
     return {name: float(np.isin(found, train).mean()) for name, found in held_out.items() if len(found)}

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import time
@@ -30,6 +31,7 @@ from inklings.errors import RunError, SourceError
 from inklings.text.building import FORMAT_VERSION, OnEvent, build, manifest_hash
 from inklings.text.cache import cache_directory
 from inklings.text.documents import SplitName
+from inklings.text.rules import Rules, notes
 from inklings.text.sources import open_source
 from inklings.text.splits import SPLITS
 from inklings.text.tokenizers import Tokenizer
@@ -126,7 +128,7 @@ class TokenStore:
     Attributes:
         path: Its directory.
         manifest: What it was made from: `source`, `data`, `split`, `tokenizer`, `splits` with documents, tokens, bytes and
-            characters of each, `files` with sizes and hashes.
+            characters of each and how many documents each rule dropped, `files` with sizes and hashes.
         tokenizer: The vocabulary.
     """
 
@@ -201,6 +203,7 @@ def prepare(
 
     Raises:
         SourceError: the source cannot be read, or is too small to be split.
+        ConfigError: the rules for documents leave nothing of a split.
         TokenizerError: the tokenizer cannot be made, or cannot encode the text.
         DiskError: the cache cannot be written.
     """
@@ -216,13 +219,19 @@ def prepare(
             report({"event": "note", "text": f"The prepared text in the cache cannot be used, so it is built again: {error}"})
             _remove(path)
         else:
-            report({"event": "prepare", "stage": "done", "done": 1, "total": 1})
-            return store
+            return _opened(store, report)
     _remove_abandoned(path)
     with durable.new_directory(path) as folder:
         build(folder, source, data, tokenizer, report)
+    return _opened(TokenStore(path), report)
+
+
+def _opened(store: TokenStore, report: OnEvent) -> TokenStore:
+    """The store, after telling what the rules for documents did to it: as much with one from the cache as with a new one."""
+    for text in notes(store.manifest):
+        report({"event": "note", "text": text})
     report({"event": "prepare", "stage": "done", "done": 1, "total": 1})
-    return TokenStore(path)
+    return store
 
 
 def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None) -> str:
@@ -233,6 +242,9 @@ def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None) -> str
     elif names_a_file(data.tokenizer) and Path(data.tokenizer).is_file():
         vocabulary = [durable.file_sha256(Path(data.tokenizer)), data.unknown]
     made_from = [FORMAT_VERSION, fingerprint, data.split, data.split_seed, vocabulary]
+    rules = Rules.of(data)
+    if rules.active:  # without rules the name is that of before there were any, so that earlier stores are found
+        made_from.append(dataclasses.asdict(rules))
     return durable.sha256(json.dumps(made_from).encode())[:32]
 
 

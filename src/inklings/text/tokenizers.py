@@ -158,6 +158,16 @@ class Tokenizer:
         parts = {text[a:b] for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if token == self.unknown_token}
         return sorted(parts - {name})
 
+    def count_unknown(self, text: str, tokens: Tokens) -> int:
+        """How many tokens of a text the vocabulary lacks, marked or skipped; `tokens` are what `encode` gives for the text.
+
+        A tokenizer.json that drops what it lacks, having no token to stand for it, leaves nothing to be counted: 0.
+        """
+        if self.unknown == "skip":
+            units = len(text) if self.kind == "char" else len(self.backend.encode(text, add_special_tokens=False).ids)
+            return units - len(tokens)
+        return 0 if self.unknown_token is None else int(np.count_nonzero(tokens == self.unknown_token))
+
     def _refuse(self, missing: list[str]) -> None:
         shown = ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
         raise TokenizerError(
@@ -166,7 +176,9 @@ class Tokenizer:
         )
 
     def decode(self, tokens: Iterable[int] | Integer[np.ndarray, " n"]) -> str:
-        """The text of tokens: bytes that do not make a character, and unknown ones, become U+FFFD; boundaries vanish.
+        """The text of tokens: bytes that do not make a character, and unknown characters, become U+FFFD; boundaries vanish.
+
+        An unknown word reads `<unk>`.
 
         Raises:
             TokenizerError: a token is not in the vocabulary.

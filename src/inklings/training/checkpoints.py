@@ -18,7 +18,7 @@ from torch import Tensor
 
 from inklings.durable import disk_errors, new_directory, write_bytes
 from inklings.errors import RunError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.training.checked_files import (
     check_tensors,
     read_checked_json,
@@ -47,7 +47,7 @@ class Progress:
     seconds: float = 0.0
     """Wall time of the training steps, over all sessions."""
     best_loss: float | None = None
-    """Lowest validation loss so far."""
+    """Lowest validation loss so far; of a generator without likelihood, the lowest divergence."""
     best_step: int | None = None
     """The step that had it."""
     evaluations_since_best: int = 0
@@ -57,6 +57,8 @@ class Progress:
     """Losses of the steps since the last line of metrics."""
     metrics_length: int = 0
     """Bytes of metrics.jsonl at this point."""
+    unit: str = "nats per token"
+    """Of both."""
     stopped: Stopped | None = None
     """Why the run is complete, if it is."""
 
@@ -72,7 +74,7 @@ def checkpoint_steps(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def write_checkpoint(run: Path, progress: Progress, model: SequenceModel, tensors: Mapping[str, Tensor], *, architecture: str) -> None:
+def write_checkpoint(run: Path, progress: Progress, model: Architecture, tensors: Mapping[str, Tensor], *, architecture: str) -> None:
     """Write the checkpoint of `progress.step`, atomically; `tensors` is the state of the objective."""
     path = checkpoint_path(run, progress.step)
     if path.exists():
@@ -140,7 +142,7 @@ def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
     raise RunError(f"{run} has no checkpoint that is whole. {' '.join(problems)} Start again with another --run.".replace("  ", " "))
 
 
-def write_model(path: Path, model: SequenceModel, *, architecture: str, step: int) -> None:
+def write_model(path: Path, model: Architecture, *, architecture: str, step: int) -> None:
     """Write the weights (and buffers) of a model; tied weights once, with a note of who shares them."""
     state = model.state_dict()
     ties = shared_names(state)
@@ -148,7 +150,7 @@ def write_model(path: Path, model: SequenceModel, *, architecture: str, step: in
     write_tensors(path, {name: tensor for name, tensor in state.items() if name not in ties}, metadata)
 
 
-def read_model(path: Path, model: SequenceModel, *, architecture: str) -> int:
+def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
     """Load weights that `write_model` wrote into a model; returns the step they are from.
 
     Raises:

@@ -10,13 +10,13 @@ import torch
 
 from inklings.config import TrainingConfig
 from inklings.errors import DivergedError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 
 _NAMED = 5
 
 
 def diverged(
-    model: SequenceModel,
+    model: Architecture,
     training: TrainingConfig,
     *,
     run: Path,

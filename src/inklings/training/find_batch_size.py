@@ -16,7 +16,7 @@ from torch import Tensor
 from inklings.config import RunConfig
 from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import SequenceModel, predictor
 from inklings.text.store import TokenStore
 from inklings.training.objectives import Likelihood, make_batches
 from inklings.training.setup import OnEvent, settle_model
@@ -39,13 +39,14 @@ def find_batch_size(config: RunConfig, *, store: TokenStore | None = None, on_ev
     settled = settle_model(config, store=store, on_event=on_event)
     if settled.model.traits.objective == "counting":
         return settled.config.training.batch_size
+    model = predictor(settled.model, "looking for the largest batch")
     length = settled.config.training.sequence_length
     assert length is not None
     most = max(1, settled.store.split("train").n_targets // length)
     runtime = settled.plain_runtime
-    largest = _forecast_rows(settled.model, settled.store, settled.config, runtime, most) if runtime.device == "cpu" else None
+    largest = _forecast_rows(model, settled.store, settled.config, runtime, most) if runtime.device == "cpu" else None
     if largest is None:
-        largest = _tried_rows(settled.model, settled.store, settled.config, runtime, most)
+        largest = _tried_rows(model, settled.store, settled.config, runtime, most)
     if largest < 1:
         raise OutOfMemoryError(
             "not even a batch of one row fits into memory. Take a smaller model or a shorter --training.sequence-length."

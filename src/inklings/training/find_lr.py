@@ -12,9 +12,10 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import threads_of
 from inklings.errors import ConfigError, InklingsError
+from inklings.models.registry import load_class
 from inklings.text.store import TokenStore
 from inklings.training.loop import seed_step
-from inklings.training.objectives import make_objective
+from inklings.training.make_objective import make_objective
 from inklings.training.setup import OnEvent, set_up
 
 LOWEST = 1e-5
@@ -54,6 +55,8 @@ def find_lr(
         InputError: as in `train`, or the architecture has no learning rate.
         InklingsError: the loss never fell.
     """
+    if load_class(config.architecture).traits.objective == "adversarial":
+        raise ConfigError(f"{config.architecture} learns against a critic, whose losses tell no good rate. Compare runs by their samples.")
     setup = set_up(config, store=store, initial=initial, on_event=on_event)
     if setup.model.traits.objective == "counting":
         raise ConfigError(f"{config.architecture} counts: it has no learning rate.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 
 from inklings.config import TrainingConfig
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
+from inklings.models.from_noise import SampleModel
 
 _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "matrix_learning_rate": ("optimizer", ("muon",)),
@@ -19,10 +20,12 @@ _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 _DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
 
 
-def ignored_settings(training: TrainingConfig, model: SequenceModel) -> list[str]:
+def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
     """A sentence for each setting that differs from its default and is not looked at, or does not do what it says."""
     if model.traits.objective == "counting":
         return [f"{type(model).__name__} counts the training split once, so the budget of {training.budget} is not looked at."]
+    if isinstance(model, SampleModel):
+        return _adversarial(training, model)
     notes = []
     for name, (other, values) in _USED_BY.items():
         if getattr(training, name) != _DEFAULTS[name] and getattr(training, other) not in values:
@@ -35,4 +38,22 @@ def ignored_settings(training: TrainingConfig, model: SequenceModel) -> list[str
         )
     if training.order == "streams" and not model.traits.carries_state:
         notes.append("training.order 'streams' reads rows in order, but this architecture carries nothing from one to the next.")
+    return notes
+
+
+_LIKELIHOOD_ONLY = (
+    "optimizer", "learning_rate", "matrix_learning_rate", "betas", "momentum", "weight_decay", "clip", "accumulate", "order", "precision",
+    "compile",
+)  # fmt: skip
+
+
+def _adversarial(training: TrainingConfig, model: SampleModel) -> list[str]:
+    notes = [
+        f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by two Adams in float32 "
+        "(model.generator_rate, model.critic_rate, model.penalty)."
+        for name in _LIKELIHOOD_ONLY
+        if getattr(training, name) != _DEFAULTS[name]
+    ]
+    if training.batch_size == 1:
+        notes.append("a batch of one text: the critic compares single texts, and the spread of a group (minibatch_std) is always zero.")
     return notes

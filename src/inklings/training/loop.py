@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from inklings.config import RunConfig
 from inklings.device import Runtime
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.text.store import TokenStore
 from inklings.training.checkpoints import (
     Progress,
@@ -30,7 +31,7 @@ from inklings.training.interruption import Interruption
 from inklings.training.metrics import Event, MetricsLog
 from inklings.training.objectives import Objective, reads_are_free
 from inklings.training.schedules import rate_at
-from inklings.training.validation import TRAIN_TARGETS, part_of, sample_texts, score
+from inklings.training.validation import validation_of
 
 LINES = 2000
 """About how many steps of a run get a line in its metrics; a line holds the mean loss since the one before."""
@@ -38,10 +39,6 @@ CHECKPOINT_SECONDS = 60.0
 """Training never goes on for longer than this without a checkpoint."""
 LOOK_EVERY = 25
 """Steps between two looks at the losses on a GPU, where each look makes the host wait."""
-
-
-FIGURES = ("loss", "perplexity", "bits_per_byte", "accuracy", "top5_accuracy", "macro_f1")
-"""Of the validation split, in the events."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,7 +52,7 @@ class Job:
     tokens_per_step: int
     runtime: Runtime
     store: TokenStore
-    model: SequenceModel
+    model: Architecture
     objective: Objective
 
 
@@ -71,13 +68,13 @@ class Loop:
         self._log = log
         self._on_event = on_event
         self._interruption = interruption
-        self._validation = job.store.split("validation")
-        self._train_part = part_of(job.store.split("train"), min(TRAIN_TARGETS, self._validation.n_targets), seed=self._training.seed)
+        self._validation = validation_of(job.model, job.store, seed=self._training.seed)
         self._line_every = -(-job.steps // LINES)
         self._look_every = 1 if reads_are_free(job.model.device) else LOOK_EVERY
         self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
         self._losses = list(progress.pending_losses)
         self._norm: float | None = None
+        self._figures: dict[str, Any] = {}
         self._recent: deque[float] = deque(maxlen=5)
         self._step = progress.step
         self._seconds = progress.seconds
@@ -111,6 +108,8 @@ class Loop:
             due = (self._step + 1) % self._line_every == 0 or self._step + 1 == steps
             made = objective.step(self._step, self._rate(self._step), measure=due)
             self._unseen.append((made.loss, made.gradient_norm))
+            if due:
+                self._figures = {name: value.tolist() for name, value in made.figures.items()}
             self._step += 1
             self._seconds = before + time.perf_counter() - begin
             checkpoint_due = self._seconds - self._saved_at >= CHECKPOINT_SECONDS and self._step < target
@@ -169,14 +168,15 @@ class Loop:
     def _write_line(self) -> None:
         if not self._losses:
             return
-        training, rate = self._training, self._rate(self._step - 1)
+        rate = self._rate(self._step - 1)
         self._emit(
             {
                 "event": "step",
                 "step": self._step,
                 "loss": sum(self._losses) / len(self._losses),
-                "learning_rate": training.learning_rate * rate,
+                "learning_rate": self.job.objective.peak_rate * rate,
                 "gradient_norm": self._norm,
+                **self._figures,
                 "tokens": self._step * self.job.tokens_per_step,
                 "seconds": self._seconds,
             }
@@ -186,8 +186,7 @@ class Loop:
     def _evaluate(self) -> None:
         """Score the validation split, sample, and save; the best weights become those of the run."""
         job = self.job
-        scores = score(job.model, self._validation, self._train_part, lossless=job.store.lossless("validation"))
-        found = scores.validation
+        found = self._validation.score()
         if not math.isfinite(found.loss):
             raise self._diverged(self._step, found.loss, self._norm)
         best = self.progress.best_loss is None or found.loss < self.progress.best_loss
@@ -200,6 +199,7 @@ class Loop:
         self.progress = replace(
             self.progress,
             validation_loss=found.loss,
+            unit=found.unit,
             best_loss=found.loss if best else self.progress.best_loss,
             best_step=self._step if best else self.progress.best_step,
             evaluations_since_best=since_best,
@@ -211,12 +211,12 @@ class Loop:
                 "step": self._step,
                 "tokens": self._step * job.tokens_per_step,
                 "seconds": self._seconds,
-                **{key: _finite(getattr(found, key)) for key in FIGURES},
-                "train_loss": _finite(scores.train_loss),
+                "loss": found.loss,
+                **found.figures,
                 "best": best,
             }
         )
-        texts = sample_texts(job.model, job.store.tokenizer, samples=self._training.samples, seed=self._training.seed)
+        texts = self._validation.texts(self._training.samples, self._training.seed)
         if texts:
             write_bytes(job.run / "samples" / f"step_{self._step}.txt", "\n\n---\n\n".join(texts).encode())
             self._emit({"event": "sample", "step": self._step, "texts": texts})
@@ -243,11 +243,6 @@ class Loop:
     def _emit(self, event: Event) -> None:
         self._log.append(event)
         self._on_event(event)
-
-
-def _finite(value: float | None) -> float | None:
-    """The value, or None where JSON has no number for it."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def seed_step(seed: int, step: int, device: torch.device) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.config import RunConfig, TrainingConfig
+from inklings.config import TrainingConfig
 from inklings.device import Runtime, autocast
 from inklings.errors import ArchitectureError
 from inklings.models.contract import Output, SequenceModel, State
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit
-from inklings.training.optimizers import Optimizers
+from inklings.training.optimizers import Optimizers, tensors_below
 
 
 @runtime_checkable
@@ -41,10 +41,15 @@ class Step:
     """Before clipping; None if it was not measured."""
     moved: bool = True
     """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite."""
+    figures: dict[str, Tensor] = field(default_factory=dict)
+    """What else is worth a place in the metrics, by name: numbers, or one for each position."""
 
 
 class Objective(ABC):
     """How a model learns, a step at a time, and what must be saved of that beside the weights."""
+
+    peak_rate: float = 0.0
+    """The learning rate at a rate of one; 0 where there is none."""
 
     @abstractmethod
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
@@ -72,6 +77,7 @@ class Likelihood(Objective):
     def __init__(self, model: SequenceModel, batches: Batches, training: TrainingConfig, runtime: Runtime) -> None:
         muon_dtype = torch.bfloat16 if runtime.muon_precision == "bfloat16" else torch.float32
         self.optimizers = Optimizers(model, training, muon_dtype=muon_dtype)
+        self.peak_rate = training.learning_rate
         self._model = model
         self._forward: Callable[..., Output] = torch.compile(model) if runtime.compile else model
         self._batches = batches
@@ -152,8 +158,8 @@ class Likelihood(Objective):
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take up both again; nothing is there before the first step."""
-        self.optimizers.load(_below("optimizer/", tensors))
-        carried = _below("carried/", tensors)
+        self.optimizers.load(tensors_below("optimizer/", tensors))
+        carried = tensors_below("carried/", tensors)
         if self._state is not None and carried:
             self._state = self._model.state_from_tensors(carried)
 
@@ -188,20 +194,6 @@ def reads_are_free(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def make_objective(model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime) -> Objective:
-    """The objective that the model's traits name, over a training split, with settings that leave nothing `auto`.
-
-    Raises:
-        ArchitectureError: the objective is not one that can be trained here.
-    """
-    kind = model.traits.objective
-    if kind == "counting":
-        return Counting(model, split)
-    if kind != "likelihood":
-        raise ArchitectureError(f"{type(model).__name__} declares the objective {kind!r}, which this version cannot train yet.")
-    return Likelihood(model, make_batches(model, split, config.training), config.training, runtime)
-
-
 def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConfig) -> Batches:
     """The batches in the order that was settled."""
     size, length = training.batch_size, training.sequence_length
@@ -212,7 +204,3 @@ def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConf
         return streams(split, batch_size=size, length=length, seed=training.seed)
     assert training.order == "windows", "the order has been settled"
     return windows(split, batch_size=size, length=length, lead=model.lead, seed=training.seed)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

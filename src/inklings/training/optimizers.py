@@ -94,3 +94,8 @@ def _decay_groups(model: nn.Module, parameters: list[nn.Parameter], weight_decay
     others = [p for p in parameters if p.ndim < 2 or p in embeddings]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def tensors_below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inklings.config import RunConfig
-from inklings.models.contract import parameter_count
+from inklings.models.contract import SequenceModel, parameter_count
 from inklings.text.store import TokenStore
 from inklings.training.find_batch_size import step_bytes
-from inklings.training.setup import OnEvent, set_up
+from inklings.training.setup import OnEvent, Setup, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class RunPlan:
     """How often that is the training part."""
     flops: int
     """Forward and backward, over the whole run."""
-    memory: int
-    """Bytes of weights, gradients, the optimiser and activations, forecast."""
+    memory: int | None
+    """Bytes of weights, gradients, the optimiser and activations, forecast; None where that is not known beforehand."""
     seconds: float
     """Of the training steps, as they were measured just now; evaluations come on top."""
     reasons: tuple[str, ...]
@@ -46,7 +46,6 @@ def plan_run(
         InputError: as in `train`.
     """
     setup = set_up(config, store=store, initial=initial, on_event=on_event, measure=True)
-    counting = setup.model.traits.objective == "counting"
     tokens = setup.steps * setup.tokens_per_step
     return RunPlan(
         config=setup.config,
@@ -57,7 +56,14 @@ def plan_run(
         tokens=tokens,
         epochs=tokens / setup.store.split("train").n_targets,
         flops=setup.model.flops(tokens),
-        memory=0 if counting else step_bytes(setup.model, setup.store, setup.config),
+        memory=_memory(setup),
         seconds=setup.steps * (setup.seconds_per_step or 0.0),
         reasons=(*setup.runtime.reasons, *setup.notes),
     )
+
+
+def _memory(setup: Setup) -> int | None:
+    """What a step takes: nothing where tokens are counted, and not known of a generator and its critic."""
+    if not isinstance(setup.model, SequenceModel):
+        return None
+    return 0 if setup.model.traits.objective == "counting" else step_bytes(setup.model, setup.store, setup.config)

@@ -26,7 +26,7 @@ from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.device import Runtime
 from inklings.durable import new_directory, write_bytes
 from inklings.errors import RunError, TokenizerError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.models.registry import build
 from inklings.text.tokenizers import Tokenizer
 from inklings.training import checkpoints
@@ -176,7 +176,7 @@ class RunDirectory:
             raise TokenizerError(f"{self.path / TOKENIZER} does not belong to this run: it is another tokenizer. Put the run's own back.")
         return tokenizer
 
-    def build_model(self, *, trust_code: bool = False) -> SequenceModel:
+    def build_model(self, *, trust_code: bool = False) -> Architecture:
         """The architecture with fresh weights.
 
         Raises:
@@ -205,7 +205,7 @@ class RunDirectory:
             )
         return path
 
-    def load_model(self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False) -> SequenceModel:
+    def load_model(self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False) -> Architecture:
         """The trained model, on the CPU, in evaluation mode.
 
         Args:

@@ -17,13 +17,16 @@ from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.durable import sha256
 from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.backbone import written_out
-from inklings.models.contract import SequenceModel, model_fields
+from inklings.models.contract import Architecture, SequenceModel, model_fields
+from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build, is_file, load_class
 from inklings.text.store import TokenStore, prepare
+from inklings.text.whole_texts import left_out
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
+from inklings.training.make_objective import make_objective, real_texts
 from inklings.training.metrics import Event
-from inklings.training.objectives import Step, make_objective
+from inklings.training.objectives import Step
 from inklings.training.run_directory import RunDirectory
 
 OnEvent = Callable[[Event], None]
@@ -34,6 +37,8 @@ PROBE_SECONDS = 3.0
 """At most."""
 SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 """A run with fewer steps that also takes less time is not worth measuring."""
+FEW_TEXTS = 100
+"""Fewer real texts than this are learned by heart."""
 COMPILE_PAYS = 600.0
 """Seconds of training from which it is worth trying out whether compilation earns its own time back."""
 
@@ -46,7 +51,7 @@ class Settled:
     config: RunConfig
     """With every field of the model, the order and the length of a row."""
     store: TokenStore
-    model: SequenceModel
+    model: Architecture
     """With its initial weights, on the CPU."""
 
     @property
@@ -56,6 +61,8 @@ class Settled:
         assert training.sequence_length is not None
         if self.model.traits.objective == "counting":
             return self.store.split("train").n_targets
+        if isinstance(self.model, SampleModel):  # real text that the critic reads
+            return self.model.adversary.critic_steps * training.batch_size * training.sequence_length
         return training.batch_size * training.sequence_length
 
     @property
@@ -72,7 +79,7 @@ class Setup:
     config: RunConfig
     """With nothing left open."""
     store: TokenStore
-    model: SequenceModel
+    model: Architecture
     """With its initial weights, on its device."""
     runtime: Runtime
     steps: int
@@ -139,7 +146,7 @@ def set_up(
         steps=steps,
         tokens_per_step=tokens,
         seconds_per_step=seconds,
-        notes=tuple(ignored_settings(training, model)),
+        notes=(*ignored_settings(config.training, model), *text_notes(settled)),
     )
 
 
@@ -172,24 +179,60 @@ def settle_model(
     return Settled(given=config, config=replace(config, model=chosen, training=training), store=store, model=model)
 
 
-def fresh_model(config: RunConfig, store: TokenStore) -> SequenceModel:
+def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
     """The model with weights drawn from the seed, and torch's generator left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return build(config.architecture, config.model, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
 
 
-def settle_training(model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
+def settle_training(model: Architecture, training: TrainingConfig) -> TrainingConfig:
     """The settings with the order and the length of a row taken from the model where they were left open."""
+    if isinstance(model, SampleModel):
+        length = model.config.context_length
+        if training.sequence_length not in (None, length):
+            raise ConfigError(
+                f"TrainingConfig.sequence_length is {training.sequence_length}; texts have model.context_length tokens, {length}."
+            )
+        # a penalty is a second derivative: half the digits are not enough for it, and compilers do not take it
+        return replace(training, order="windows", sequence_length=length, precision="float32", compile="off")
+    assert isinstance(model, SequenceModel), "an architecture is one of the two"
     order = training.order
     if order == "auto":
         order = "streams" if model.traits.carries_state else "windows"
     length = training.sequence_length or max(64, model.config.context_length)
     if order == "positions":
         if training.sequence_length not in (None, 1):
-            raise ConfigError(f"TrainingConfig.sequence_length is {training.sequence_length}; the order 'positions' has rows of 1.")
+            given = training.sequence_length
+            raise ConfigError(f"TrainingConfig.sequence_length is {given}; texts have model.context_length tokens, {length}.")
         length = 1
     return replace(training, order=order, sequence_length=length)
+
+
+def text_notes(settled: Settled) -> list[str]:
+    """What of the text the model cannot be trained on, in sentences.
+
+    Raises:
+        SourceError: it is all of the text.
+    """
+    model = settled.model
+    if not isinstance(model, SampleModel):
+        return []
+    split, length = settled.store.split("train"), model.config.context_length
+    texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
+    ending = "" if texts == 1 else "s"
+    few = f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than to repeat what is there."
+    notes = [few] if texts < FEW_TEXTS else []
+    if model.reads != "documents":
+        return notes
+    longer = left_out(split, length=length)
+    if not longer:
+        return notes
+    return [
+        *notes,
+        f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have more than {length} tokens with their end "
+        "mark and are left out: --model.context-length takes longer ones.",
+    ]
 
 
 def data_hash(store: TokenStore) -> str:
@@ -211,7 +254,7 @@ def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
     return replace(config, model=model)
 
 
-def _take_weights(model: SequenceModel, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
+def _take_weights(model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
     """Load the best weights of another run, if it is of the same architecture and sizes, or of the one that is wrapped."""
     theirs, whole = parent.config.architecture, model
     if theirs != config.architecture and model.wraps is not None:

@@ -12,7 +12,7 @@ from inklings.config import RunConfig
 from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import sync_directory
 from inklings.errors import ConfigError, RunError, TokenizerError
-from inklings.models.contract import SequenceModel, parameter_count
+from inklings.models.contract import Architecture, parameter_count
 from inklings.text.store import TokenStore, prepare
 from inklings.training import checkpoints
 from inklings.training.budgets import parse_budget, steps_within
@@ -21,8 +21,8 @@ from inklings.training.find_batch_size import memory_errors
 from inklings.training.interruption import Interruption
 from inklings.training.lock import locked
 from inklings.training.loop import Job, Loop
+from inklings.training.make_objective import make_objective
 from inklings.training.metrics import Event, MetricsLog
-from inklings.training.objectives import make_objective
 from inklings.training.run_directory import METRICS, RunDirectory, RunRecord, refuse_existing
 from inklings.training.setup import OnEvent, Setup, data_hash, set_up
 
@@ -39,10 +39,12 @@ class TrainingResult:
     seconds: float
     """Wall time of the training steps, over all sessions."""
     best_validation_loss: float | None
-    """Nats per token; None before the first evaluation."""
+    """In `unit`; None before the first evaluation."""
     best_step: int | None
     final_validation_loss: float | None
     """Of the latest evaluation."""
+    unit: str
+    """Nats per token; or bits of divergence, of a generator without likelihood (`sample_validation`)."""
     stopped: Literal["budget", "patience", "interrupted"]
     advice: str | None
     """How to go on, where the run was interrupted."""
@@ -193,7 +195,7 @@ def _check_text(directory: RunDirectory, store: TokenStore) -> None:
 def _go_on(
     directory: RunDirectory,
     store: TokenStore,
-    model: SequenceModel,
+    model: Architecture,
     progress: Progress,
     *,
     notes: tuple[str, ...],
@@ -273,6 +275,7 @@ def _result(run: Path, progress: Progress, *, interrupted: bool = False) -> Trai
         best_validation_loss=progress.best_loss,
         best_step=progress.best_step,
         final_validation_loss=progress.validation_loss,
+        unit=progress.unit,
         stopped="interrupted" if interrupted or progress.stopped is None else progress.stopped,
         advice=f"inklings resume {run}" if interrupted else None,
     )

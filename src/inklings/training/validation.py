@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from inklings.evaluation.likelihood import Likelihood, evaluate
+from inklings.evaluation.likelihood import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.models.contract import SequenceModel
-from inklings.text.store import TokenSplit
-from inklings.text.tokenizers import Tokenizer
+from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.from_noise import SampleModel
+from inklings.text.store import TokenSplit, TokenStore
+from inklings.training.sample_validation import SampleValidation
+from inklings.training.scores import Scores
 
 TRAIN_TARGETS = 20_000
 """At most so many targets of the training split are scored beside the validation split: enough to see the gap."""
 SAMPLE_TOKENS = 160
+FIGURES = ("perplexity", "bits_per_byte", "accuracy", "top5_accuracy", "macro_f1")
+"""Of the validation split, in the events, beside the loss."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One evaluation."""
+class LikelihoodValidation:
+    """Nats per token on the whole validation split, and on a fixed part of the training split."""
 
-    validation: Likelihood
-    train_loss: float
-    """Nats per token on a fixed part of the training split."""
+    def __init__(self, model: SequenceModel, store: TokenStore, *, seed: int) -> None:
+        self._model, self._tokenizer = model, store.tokenizer
+        self._split, self._lossless = store.split("validation"), store.lossless("validation")
+        self._train_part = part_of(store.split("train"), min(TRAIN_TARGETS, self._split.n_targets), seed=seed)
+
+    def score(self) -> Scores:
+        """Score both, in float32, whatever the precision of training is."""
+        found = evaluate(self._model, self._split, lossless=self._lossless)
+        train_loss = evaluate(self._model, self._train_part, lossless=False).loss
+        figures = {name: getattr(found, name) for name in FIGURES} | {"train_loss": train_loss}
+        return Scores(
+            found.loss, figures={name: value if value is not None and math.isfinite(value) else None for name, value in figures.items()}
+        )
+
+    def texts(self, samples: int, seed: int) -> list[str]:
+        """Texts from an empty prompt."""
+        if samples == 0:
+            return []
+        sampling = SamplingConfig(seed=seed)
+        made = generate(self._model, self._tokenizer, "", max_new_tokens=SAMPLE_TOKENS, sampling=sampling, samples=samples)
+        return [generation.text for generation in made]
 
 
-def score(model: SequenceModel, validation: TokenSplit, train_part: TokenSplit, *, lossless: bool) -> Scores:
-    """Score both, in float32, whatever the precision of training is; `lossless` is of the validation split."""
-    return Scores(evaluate(model, validation, lossless=lossless), evaluate(model, train_part, lossless=False).loss)
-
-
-def sample_texts(model: SequenceModel, tokenizer: Tokenizer, *, samples: int, seed: int) -> list[str]:
-    """Texts from an empty prompt, the same draws at every evaluation, so that what changes is the model."""
-    if samples == 0:
-        return []
-    made = generate(model, tokenizer, "", max_new_tokens=SAMPLE_TOKENS, sampling=SamplingConfig(seed=seed), samples=samples)
-    return [generation.text for generation in made]
+def validation_of(model: Architecture, store: TokenStore, *, seed: int) -> LikelihoodValidation | SampleValidation:
+    """The way that a model of this kind is measured."""
+    if isinstance(model, SampleModel):
+        return SampleValidation(model, store, seed=seed)
+    assert isinstance(model, SequenceModel), "an architecture is one of the two"
+    return LikelihoodValidation(model, store, seed=seed)
 
 
 def part_of(split: TokenSplit, targets: int, *, seed: int) -> TokenSplit:

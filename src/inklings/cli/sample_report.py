@@ -1,0 +1,72 @@
+"""The part of `inklings evaluate` that lets a run write and compares what it wrote with real text."""
+
+from __future__ import annotations
+
+import math
+
+from inklings.cli.terminal import Terminal
+from inklings.evaluation.statistics import Interval
+from inklings.lab.calibration import calibrate
+from inklings.lab.ground import Ground
+from inklings.lab.sample_measures import METRICS
+from inklings.lab.sample_report import SampleReport, measure_model
+from inklings.models.contract import Architecture
+
+TABLES = (
+    ("js1", "js2", "js3", "js4", "reverse", "classifier", "length"),
+    ("bleu", "self_bleu", "distinct1", "distinct2", "distinct3", "distinct4", "unique", "novel", "judge"),
+)
+SHORT = {
+    **{f"distinct{n}": f"dist-{n}" for n in (1, 2, 3, 4)},
+    "reverse": "reverse",
+    "classifier": "classif.",
+    "length": "length",
+    "unique": "unique",
+    "novel": "novel",
+    "judge": "judge",
+}
+
+
+def report_on_samples(model: Architecture, ground: Ground, terminal: Terminal, *, name: str, temperature: float) -> SampleReport:
+    """Let the model write, measure it and everything that it is read against, and print all that."""
+    setting = ground.setting
+    kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
+    terminal.say(f"{setting.samples:,} samples against {setting.reference_documents:,} {kind} of the {setting.split} split", style="bold")
+    for note in setting.notes:
+        terminal.say(f"note: {note}")
+    # The run comes first: what is wrong with it should not be said after a minute of work on the rest.
+    runs = measure_model(model, ground, name=name, temperature=temperature)
+    report = SampleReport(calibrate(ground), runs)
+    show_report(report, terminal)
+    return report
+
+
+def show_report(report: SampleReport, terminal: Terminal) -> None:
+    """Print a report: the run with its intervals beside real text, all contestants, the run's place, and the alarm."""
+    run, floor, gameable = next(iter(report.runs)), report.calibration.floor, report.gameable()
+    rows = []
+    for metric, about in METRICS.items():
+        value, real = report.runs[run].values[metric], floor.values[metric]
+        rows.append(
+            (about.title, _number(value.estimate), _ends(value), _number(real.estimate), about.better, ", ".join(gameable.get(metric, [])))
+        )
+    terminal.table(["", run, "95% interval", "real text", "better", "gameable here by"], rows, right=(1, 2, 3))
+    for metrics in TABLES:
+        titles = [SHORT.get(metric, METRICS[metric].title) for metric in metrics]
+        found = [(name, *(_number(of.values[metric].estimate) for metric in metrics)) for name, of in report.contestants().items()]
+        terminal.table(["", *titles], found, right=range(1, len(metrics) + 1))
+    for name in report.runs:
+        terminal.say(report.places(name))
+    for name, measures in report.runs.items():
+        for reason in measures.alarm:
+            terminal.say(f"collapse alarm: {name}: {reason}", style="bold red")
+    if not any(measures.alarm for measures in report.runs.values()):
+        terminal.say("no collapse alarm")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _ends(value: Interval) -> str:
+    return f"{value.low:.3f} to {value.high:.3f}" if math.isfinite(value.low) and math.isfinite(value.high) else "too few samples"

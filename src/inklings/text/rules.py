@@ -1,0 +1,145 @@
+"""Which documents are kept: rules on their length, and on how much of them the vocabulary knows.
+
+A rule looks at one document, after it became tokens. So it is the same in every split, and what it drops moves no other
+document from one split to another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inklings.config import DataConfig
+from inklings.errors import ConfigError
+from inklings.text.documents import SplitName
+
+Rule = Literal["max_length", "min_length", "min_known"]
+RULES: tuple[Rule, Rule, Rule] = ("max_length", "min_length", "min_known")
+"""In the order in which they are tried; a document is counted for the first that it breaks."""
+
+_CALLED: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "test"}
+_UNITS = {"word": "words", "char": "characters"}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a document must be like to be kept; the defaults keep every one."""
+
+    min_length: int = 0
+    max_length: int | None = None
+    min_known: float = 0.0
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Rules:
+        """The rules among the settings of a text."""
+        return cls(data.min_length, data.max_length, data.min_known)
+
+    @classmethod
+    def of_manifest(cls, manifest: Mapping[str, Any]) -> Rules:
+        """The rules by which a store was made; one from before there were rules kept every document."""
+        return cls(**{name: manifest["data"][name] for name in RULES if name in manifest["data"]})
+
+    @property
+    def active(self) -> bool:
+        """Whether they could drop anything."""
+        return self != Rules()
+
+    def broken_by(self, length: int, known: float) -> Rule | None:
+        """The first rule that a document of `length` tokens, of which the share `known` is in the vocabulary, breaks."""
+        if self.max_length is not None and length > self.max_length:
+            return "max_length"
+        if length < self.min_length:
+            return "min_length"
+        return "min_known" if known < self.min_known else None
+
+
+class Sieve:
+    """Applies the rules to the documents of one split, and keeps 24 bytes of each to tell what came of it."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.dropped: dict[Rule, int] = dict.fromkeys(RULES, 0)
+        self.lengths = array("q")
+        self.known = array("d")
+        self.kept_hashes = array("Q")
+
+    def keeps(self, text: str, length: int, units: int, unknown: int) -> bool:
+        """Whether a document is kept.
+
+        Args:
+            text: the document.
+            length: its tokens.
+            units: its tokens before unknown ones were skipped.
+            unknown: how many of these the vocabulary lacks.
+        """
+        known = (units - unknown) / units if units else 1.0
+        self.lengths.append(length)
+        self.known.append(known)
+        rule = self.rules.broken_by(length, known)
+        if rule is not None:
+            self.dropped[rule] += 1
+            return False
+        self.kept_hashes.append(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()))
+        return True
+
+    def refuse_empty(self, source: str, split: SplitName) -> None:
+        """Refuse rules that leave nothing of a split that held documents.
+
+        Raises:
+            ConfigError: they do; it names them, how many each dropped, and what would keep half.
+        """
+        if not self.lengths or self.kept_hashes:
+            return
+        guilty = [rule for rule in RULES if self.dropped[rule]]
+        dropped = ", ".join(f"data.{rule} {getattr(self.rules, rule)} drops {self.dropped[rule]:,}" for rule in guilty)
+        raise ConfigError(
+            f"{source}: no {_CALLED[split]} document is left of {len(self.lengths):,}: {dropped}. "
+            f"Try {', and '.join(map(self._advice, guilty))}."
+        )
+
+    def _advice(self, rule: Rule) -> str:
+        """A value of the rule with which it keeps half of the documents, or more."""
+        middle = (len(self.lengths) + 1) // 2 - 1
+        if rule == "max_length":
+            return f"data.max_length {sorted(self.lengths)[middle]}, the least that by itself keeps half of them"
+        if rule == "min_length":
+            return f"data.min_length {sorted(self.lengths, reverse=True)[middle]}, the greatest that by itself keeps half of them"
+        share = math.floor(100 * sorted(self.known, reverse=True)[middle]) / 100
+        what = "about the known share of their median document" if share else "which keeps all of them"
+        return f"data.min_known {share:g}, {what}, or a larger vocabulary"
+
+
+def notes(manifest: Mapping[str, Any]) -> list[str]:
+    """What a user must know of the rules by which a store was made: what they dropped of each split, and which could drop nothing."""
+    rules, source, tokenizer = Rules.of_manifest(manifest), manifest["source"]["name"], manifest["tokenizer"]
+    found = [f"{source}: {sentence}." for sentence in dropped_documents(manifest)]
+    if rules.min_known and (tokenizer["kind"] in ("byte", "bpe") or (tokenizer["kind"] == "file" and tokenizer["lossless"])):
+        found.append(f"{source}: data.min_known is {rules.min_known:g}, but this tokenizer has tokens for every text, so it drops nothing.")
+    return found
+
+
+def dropped_documents(manifest: Mapping[str, Any]) -> list[str]:
+    """For each split of which documents were dropped, how many, and why, in words."""
+    rules, unit = Rules.of_manifest(manifest), _UNITS.get(manifest["tokenizer"]["kind"], "tokens")
+    share = f"fewer than {100 * rules.min_known:.4g}% known {unit}" if rules.min_known < 1 else f"unknown {unit}"
+    why = {
+        "max_length": f"longer than {_tokens(rules.max_length or 0)}",
+        "min_length": f"shorter than {_tokens(rules.min_length)}",
+        "min_known": f"with {share}",
+    }
+    sentences = []
+    for name, called in _CALLED.items():
+        facts = manifest["splits"][name]
+        dropped: Mapping[Rule, int] = facts.get("dropped", {})
+        if count := sum(dropped.values()):
+            reasons = ", ".join(f"{dropped[rule]:,} {why[rule]}" for rule in RULES if dropped[rule])
+            sentences.append(f"{count:,} of {facts['documents'] + count:,} {called} documents dropped: {reasons}")
+    return sentences
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token{'' if count == 1 else 's'}"
