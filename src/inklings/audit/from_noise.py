@@ -13,8 +13,8 @@ from inklings.audit.data import check_overlap
 from inklings.audit.finding import Finding, Status
 from inklings.audit.novelty import check_novelty
 from inklings.evaluation.collapse import collapse
-from inklings.evaluation.drawing import draw
-from inklings.evaluation.sample_sets import SampleSet, documents_of, windows_of
+from inklings.evaluation.drawing import draw_as_trained, real_as_trained
+from inklings.evaluation.sample_sets import SampleSet
 from inklings.models.from_noise import Drawn, SampleModel
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenSplit, TokenStore
@@ -153,17 +153,9 @@ def check_real_texts(model: SampleModel, split: TokenSplit) -> Finding:
 
 def _sets(model: SampleModel, store: TokenStore, split: SplitName) -> tuple[SampleSet, SampleSet, SampleSet]:
     """Made texts, real ones of the training split, and held-out ones."""
-    length, vocab_size = model.config.context_length, model.config.vocab_size
-    windows = length if model.reads == "windows" else None
-
-    def real(of: SplitName) -> SampleSet:
-        if windows is not None:
-            return windows_of(store.split(of), windows, vocab_size=vocab_size, most_tokens=REAL_TOKENS)
-        return documents_of(store.split(of), vocab_size=vocab_size, max_length=length - 1, most_tokens=REAL_TOKENS)
-
-    held_out = real(split)
-    made = draw(model, store.tokenizer, min(SAMPLES, len(held_out)), max_length=length - 1, windows=windows, seed=0)
-    return made, real("train"), held_out
+    held_out = real_as_trained(model, store.split(split), most_tokens=REAL_TOKENS)
+    made = draw_as_trained(model, store.tokenizer, min(SAMPLES, len(held_out)))
+    return made, real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS), held_out
 
 
 def _collapse(model: SampleModel, store: TokenStore, split: SplitName) -> Finding:

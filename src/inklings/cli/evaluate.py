@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
             terminal.say(f"per-document losses: {save_likelihood(result, folder)}")
         document |= result.summary()
     if flags.samples is not None or isinstance(model, SampleModel):
-        windows = flags.windows or (model.config.context_length if isinstance(model, SampleModel) and model.reads == "windows" else None)
+        windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
         ground = lay_ground(store, flags.split, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
         report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
         if keep:

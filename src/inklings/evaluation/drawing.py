@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from inklings.errors import ConfigError, SourceError
-from inklings.evaluation.sample_sets import SampleSet, cut_windows, sample_set
+from inklings.evaluation.sample_sets import SampleSet, cut_windows, documents_of, sample_set, windows_of
 from inklings.generation.generate import ROWS, generate
 from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
 
 TEXTS = 64
@@ -73,6 +74,19 @@ def draw(
         boundary=tokenizer.boundary,
         vocab_size=tokenizer.vocab_size,
     )
+
+
+def draw_as_trained(model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0) -> SampleSet:
+    """Texts of a model without a likelihood, in the form and of the length that it was made for."""
+    return draw(model, tokenizer, n, max_length=model.config.context_length - 1, windows=model.windows, seed=seed)
+
+
+def real_as_trained(model: SampleModel, split: TokenSplit, *, most_tokens: int | None = None) -> SampleSet:
+    """Real texts in the form of those of `draw_as_trained`."""
+    vocab_size, length = model.config.vocab_size, model.config.context_length
+    if model.windows is not None:
+        return windows_of(split, model.windows, vocab_size=vocab_size, most_tokens=most_tokens)
+    return documents_of(split, vocab_size=vocab_size, max_length=length - 1, most_tokens=most_tokens)
 
 
 def _out_of_noise(model: SampleModel, tokenizer: Tokenizer, n: int, length: int, seed: int, *, cut: bool) -> SampleSet:

@@ -112,7 +112,7 @@ def _settle_run(run: Path, label: str, data: DataConfig, store: TokenStore, on_e
         notes.append(f"it was trained on {directory.config.data.source}, split its own way: it may have seen the held-out text")
     model: Architecture | None = None
     with contextlib.suppress(InklingsError):  # what is wrong with a run is said where it is scored, and the others go on
-        model = directory.load_model()
+        model = directory.build_model()
     return Contestant(
         plan=ArmPlan(label=label, run=str(run.resolve())),
         config=None,
@@ -127,7 +127,7 @@ def _settle_run(run: Path, label: str, data: DataConfig, store: TokenStore, on_e
 
 
 def _windows(model: Architecture | None) -> int | None:
-    return model.config.context_length if isinstance(model, SampleModel) and model.reads == "windows" else None
+    return model.windows if isinstance(model, SampleModel) else None
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:

@@ -143,6 +143,11 @@ class SampleModel(Architecture):
     reads: Reads = "documents"
     """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from anywhere, without one."""
 
+    @property
+    def windows(self) -> int | None:
+        """Tokens of the windows that it makes; None where it makes whole documents."""
+        return self.config.context_length if self.reads == "windows" else None
+
     @abstractmethod
     def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
         """Draw the noise of `n` texts of `length` tokens on the CPU; what is global to a text comes from `style`, where given."""

@@ -83,8 +83,8 @@ class TextGANConfig(ModelConfig):
     """Blocks of a transformer critic after the class token joined."""
     n_critic_hidden: int = 256
     """Channels of the critic's hidden layers."""
-    temperature: float = 0.75
-    """Of the relaxation that the gradient of straight-through draws goes through."""
+    temperature: float = 3.0
+    """Of the relaxation that the gradient of straight-through draws goes through: the lower, the more texts come to repeat."""
     rows: Rows | None = None
     """What the critic reads: `soft` probabilities (described), or one-hot rows with a `straight_through` gradient (robust)."""
     feedback: Feedback | None = None

@@ -85,8 +85,7 @@ class TransformerCritic(Critic):
 class PerceptronCritic(Critic):
     """Every position embedded, all of them side by side, and a multilayer perceptron: cheap, and enough for short texts.
 
-    A text shorter than `length` is filled up with zeros, which
-    is what follows an end mark under the mask.
+    A text shorter than `length` is filled up with zeros, which is what follows an end mark under the mask.
     """
 
     def __init__(self, *, vocab_size: int, length: int, n_embd: int, n_hidden: int, n_layer: int, spread: bool) -> None:

@@ -7,11 +7,10 @@ import numpy as np
 from inklings.evaluation.collapse import collapse
 from inklings.evaluation.divergence import js_divergence
 from inklings.evaluation.diversity import share_unique
-from inklings.evaluation.drawing import draw
-from inklings.evaluation.sample_sets import SampleSet, documents_of, windows_of
+from inklings.evaluation.drawing import draw_as_trained, real_as_trained
 from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
-from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.store import TokenStore
 from inklings.training.scores import Scores
 
 SAMPLES = 1000
@@ -26,21 +25,13 @@ class SampleValidation:
 
     def __init__(self, model: SampleModel, store: TokenStore, *, seed: int) -> None:
         self._model, self._tokenizer, self._seed = model, store.tokenizer, seed
-        self._held_out = self._texts_of(store.split("validation"), None)
-        self._real = self._texts_of(store.split("train"), REAL_TOKENS)
-
-    def _texts_of(self, split: TokenSplit, most_tokens: int | None) -> SampleSet:
-        length, vocab_size = self._model.config.context_length, self._model.config.vocab_size
-        if self._model.reads == "windows":
-            return windows_of(split, length, vocab_size=vocab_size, most_tokens=most_tokens)
-        return documents_of(split, vocab_size=vocab_size, max_length=length - 1, most_tokens=most_tokens)
+        self._held_out = real_as_trained(model, store.split("validation"))
+        self._real = real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS)
 
     def score(self) -> Scores:
         """The same noise at every evaluation: what changes is the model."""
         n = min(SAMPLES, len(self._held_out))
-        length = self._model.config.context_length
-        windows = length if self._model.reads == "windows" else None
-        made = draw(self._model, self._tokenizer, n, max_length=length - 1, windows=windows, seed=self._seed)
+        made = draw_as_trained(self._model, self._tokenizer, n, seed=self._seed)
         divergences = [js_divergence(made, self._held_out, order).estimate for order in ORDERS]
         figures = {
             "divergences": divergences,
