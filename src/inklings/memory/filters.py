@@ -20,16 +20,18 @@ def nearest_outside(index: Index, queries: Float32[np.ndarray, "q d"], k: int, r
     left = np.arange(len(queries))
     asked = k if span is None else 2 * k + 16
     while len(left):
-        found, near = index.search(queries[left], min(asked, max(k, len(index))))
+        enough = len(index) + 1
+        count = min(asked, max(k, enough))
+        found, near = index.search(queries[left], count)
+        # Others may add to a shared index and remove from it meanwhile, so only an answer that leaves room was all there is.
+        complete = (found[:, -1] < 0) & (count >= enough)
         allowed = _allowed(found, rows, slots, None if span is None else span.of(left))
         if not allowed.all():
             order = np.argsort(~allowed, axis=1, kind="stable")
             found = np.take_along_axis(np.where(allowed, found, -1), order, 1)
             near = np.take_along_axis(np.where(allowed, near, np.float32(np.inf)), order, 1)
         ids[left], distances[left] = found[:, :k], near[:, :k]
-        if asked >= len(index):
-            break
-        left = left[allowed.sum(1) < k]
+        left = left[(allowed.sum(1) < k) & ~complete]
         asked *= 4
     return ids, distances
 
