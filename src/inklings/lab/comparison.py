@@ -20,6 +20,7 @@ from inklings.audit.finding import Finding
 from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError, nearest
+from inklings.lab.rates import RateSearch
 
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
@@ -59,6 +60,14 @@ class Plan:
     """The data configuration that all arms share."""
     budget: str | None
     """What each trained arm gets; None if nothing is trained."""
+    points: int = 1
+    """At how many moments of its budget a trained arm is decayed and scored: the last at its end, each other at half of the next."""
+    parameters: int | None = None
+    """To what size arms were brought; None where they have the sizes that they were given."""
+    rates: int = 0
+    """How many learning rates are tried for each trained arm; 0 takes them as they are."""
+    probes: bool = False
+    """Whether small tasks tell what each architecture is able to do."""
     samples: SamplePlan | None = None
     """None if no samples are compared."""
 
@@ -71,6 +80,28 @@ class SampleFigures:
     """By the names of `sample_measures.METRICS`."""
     alarm: list[str] = field(default_factory=list)
     """Why the samples must be called collapsed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A moment of a run at which its learning rate has decayed: only then its weights are worth what its training cost."""
+
+    share: float
+    """Of the budget."""
+    run: str
+    """The run directory that ends here, as `RunResult.run`."""
+    weights: str
+    """SHA-256 of the weights that were scored."""
+    steps: int
+    tokens: int
+    flops: int
+    """Forward and backward, computed from the sizes."""
+    seconds: float
+    """Of training up to here, as if it were a run of its own."""
+    loss: float
+    """On the held-out split, nats per token."""
+    bits_per_byte: float | None
+    accuracy: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +123,12 @@ class RunResult:
     """Trained target tokens."""
     seconds: float | None = None
     """Wall-clock time of training."""
+    flops: int | None = None
+    """Of training, forward and backward, computed from the sizes."""
+    non_embedding: int | None = None
+    """Parameters that are neither the embedding of the tokens nor the head that maps back to them."""
+    points: list[Point] = field(default_factory=list)
+    """Where it was scored, in the order of their budgets; the last are the run's own figures. Empty where there is one budget."""
     targets: int | None = None
     """Held-out targets scored."""
     loss: float | None = None
@@ -112,6 +149,29 @@ class RunResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """How an arm was brought to a number of parameters."""
+
+    asked: int
+    """Parameters without embedding and head."""
+    reached: int
+    changed: dict[str, int]
+    """Fields of the model that were set for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """A small task that tells one ability, learned from nothing in a few hundred steps."""
+
+    name: Literal["copying", "induction", "associative recall"]
+    accuracy: float
+    """Share of the tokens right that the ability decides, on sequences that were not trained on."""
+    chance: float
+    """What guessing gives."""
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """One contestant with all its runs."""
 
@@ -122,6 +182,11 @@ class ArmResult:
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
+    sizing: Sizing | None = None
+    """None where it was taken at the size that it has."""
+    search: RateSearch | None = None
+    """None where its learning rates were taken as they are."""
+    probes: list[ProbeResult] = field(default_factory=list)
     audit: list[Finding] = field(default_factory=list)
     """Of the architecture, before any training."""
     runs: list[RunResult] = field(default_factory=list)
@@ -183,6 +248,28 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArmAt:
+    """An arm at an equal budget."""
+
+    label: str
+    values: dict[str, float]
+    """Seed (as text, for JSON) -> ranking figure, between two decayed points interpolated over the logarithm of the budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualBudget:
+    """The trained arms at an equal amount of one thing: the largest that all of them reached."""
+
+    axis: Literal["tokens", "flops", "seconds"]
+    amount: float
+    arms: list[ArmAt]
+    """The best first."""
+    absent: list[str]
+    """Arms whose smallest point has cost more than `amount` already."""
+    differences: list[Difference]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The outcome in words."""
 
@@ -210,6 +297,9 @@ class Comparison:
     arms: list[ArmResult]
     """In the order in which they were given."""
     differences: list[Difference] = field(default_factory=list)
+    """At the budget that the arms were given."""
+    budgets: list[EqualBudget] = field(default_factory=list)
+    """At equal tokens, FLOPs and time; empty where runs have no points."""
     verdict: Verdict | None = None
     sample_differences: list[Difference] = field(default_factory=list)
     """In nats per token of reverse likelihood."""
