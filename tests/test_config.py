@@ -42,7 +42,7 @@ def test_an_unknown_key_names_the_nearest() -> None:
         ("schedule", "sideways"),
         ("betas", [0.9]),
         ("batch_size", 0),
-        ("warmup", 2.0),
+        ("warmup", 1.5),
     ],
 )
 def test_a_wrong_value_names_the_setting(key: str, value: object) -> None:

@@ -84,7 +84,7 @@ class TrainingConfig:
     schedule: Literal["constant", "step", "linear", "cosine", "wsd"] = "wsd"
     """Of the learning rate: after the warm-up constant, divided by 10 at `decay_from`, falling, or constant then falling."""
     warmup: float = 0.02
-    """Share of the steps in which the rate rises from zero."""
+    """Share of the steps in which the rate rises from zero; from 1 on, their number."""
     decay_from: float = 0.5
     """Share of the steps after which `step` and `wsd` decay."""
     final_rate: float = 0.0
@@ -93,6 +93,8 @@ class TrainingConfig:
     """Largest norm of the gradient; 0 does not clip."""
     seed: int = 0
     """Of the weights, the batches and the dropout."""
+    init_seed: int | None = None
+    """Of the weights alone, where they are to differ and nothing else; None takes `seed`."""
     evaluations: int = 10
     """How often the whole validation split is scored, evenly over the run, the end included."""
     patience: int = 0
@@ -115,13 +117,20 @@ class TrainingConfig:
             check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("patience", "samples", "threads", "clip", "weight_decay", "momentum", "final_rate", "seed"):
             check(self, name, getattr(self, name) >= 0, "0 or more")
+        check(self, "init_seed", self.init_seed is None or self.init_seed >= 0, "None, or 0 or more")
         for name in ("learning_rate", "matrix_learning_rate"):
             check(self, name, getattr(self, name) > 0, "more than 0")
         check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
-        check(self, "warmup", 0 <= self.warmup < 1, "in [0, 1)")
+        warm = self.warmup
+        check(self, "warmup", 0 <= warm < 1 or (warm >= 1 and warm == int(warm)), "a share in [0, 1), or a whole number of steps")
         check(self, "decay_from", 0 <= self.decay_from <= 1, "in [0, 1]")
         check(self, "sequence_length", self.sequence_length is None or self.sequence_length >= 1, "at least 1")
         check(self, "accumulate", self.batch_size % self.accumulate == 0, f"a divisor of batch_size ({self.batch_size})")
+
+    @property
+    def weights_seed(self) -> int:
+        """What the first weights are drawn with."""
+        return self.seed if self.init_seed is None else self.init_seed
 
 
 @dataclass(frozen=True, kw_only=True)

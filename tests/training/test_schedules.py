@@ -50,3 +50,4 @@ def test_known_values() -> None:
     assert rate_at(49, 100, schedule="wsd", decay_from=0.5) == 1
     assert rate_at(75, 100, schedule="wsd", decay_from=0.5) == 0.5
     assert [rate_at(step, 10, schedule="constant", warmup=0.3) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert [rate_at(step, 99, schedule="constant", warmup=3.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]

@@ -22,9 +22,9 @@ def rate_at(
     Shapes: `constant`; `step` (a tenth from the share `decay_from` of the steps on); `linear` and `cosine` (fall from the end of the
     warm-up); `wsd` (warm-up, stable, decay: constant until `decay_from`, then linear). What falls would reach
     `final_rate` at step `steps`, so the last step that is made still moves. During the first share `warmup` of the
-    steps the rate rises linearly; the warm-up ends at the peak and its first step is not zero.
+    steps (or that many, where it is 1 or more) the rate rises linearly; the warm-up ends at the peak and its first step is not zero.
     """
-    warmup_steps = math.ceil(warmup * steps)
+    warmup_steps = warm_steps(warmup, steps)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
     if schedule == "constant":
@@ -38,3 +38,8 @@ def rate_at(
     progress = (step - begin) / (steps - begin)
     shape = 0.5 * (1 + math.cos(math.pi * progress)) if schedule == "cosine" else 1 - progress
     return final_rate + (1 - final_rate) * shape
+
+
+def warm_steps(warmup: float, steps: int) -> int:
+    """In how many steps the rate rises."""
+    return int(warmup) if warmup >= 1 else math.ceil(warmup * steps)

@@ -182,7 +182,7 @@ def settle_model(
 def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
     """The model with weights drawn from the seed, and torch's generator left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
+        torch.manual_seed(config.training.weights_seed)
         return build(config.architecture, config.model, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
 
 

@@ -1,0 +1,194 @@
+"""Branches of a run: from a trunk that trains at a constant rate, runs of several budgets that share all it has done.
+
+A run with the schedule `wsd` does the same steps as one with a larger budget until its rate begins to fall (Hu et al. 2024,
+"MiniCPM", section 4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
+So one trunk and a short decay for each budget give what as many whole runs would give, to the same bits: the settings of
+a branch are complete, and `train` with them makes the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inklings.config import RunConfig, TrainingConfig
+from inklings.durable import write_bytes
+from inklings.errors import RunError
+from inklings.text.store import TokenStore
+from inklings.training import checkpoints
+from inklings.training.checked_files import write_checked_json
+from inklings.training.run_directory import METRICS, RunDirectory, RunRecord
+from inklings.training.schedules import warm_steps
+from inklings.training.setup import OnEvent
+from inklings.training.train import resume, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One of the budgets that a trunk serves."""
+
+    share: float
+    """Of the whole budget."""
+    leaves: int
+    """The step of the trunk that it begins with."""
+    steps: int
+    """In all."""
+    config: RunConfig
+    """That of a run of this budget alone."""
+
+
+def can_branch(training: TrainingConfig) -> bool:
+    """Whether runs with these settings share a trunk: the rate stays and then falls, and the end depends on the budget alone."""
+    return training.schedule == "wsd" and not training.patience
+
+
+def plan_branches(config: RunConfig, steps: int, count: int) -> list[Branch]:
+    """The budgets of a run of so many steps: the whole, its half, the half of that, ...; those too small to decay are left out.
+
+    All have the warm-up of the whole run, in steps, and decay over the same share of their own.
+    """
+    training = config.training
+    warmup = warm_steps(training.warmup, steps)
+    found = []
+    for halvings in range(count):
+        own = round(steps / 2**halvings)
+        leaves = max(warmup, int(training.decay_from * own))
+        if own < 2 or leaves >= own:
+            break
+        whole = own == steps
+        made = replace(
+            training,
+            budget=training.budget if whole else f"{own}-steps",
+            warmup=training.warmup if whole else float(warmup),
+            evaluations=1,
+            samples=training.samples if whole else 0,
+            keep_checkpoints=1,
+        )
+        found.append(Branch(share=1 / 2**halvings, leaves=leaves, steps=own, config=replace(config, training=made)))
+    return found[::-1]
+
+
+def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunConfig:
+    """The settings of the trunk, up to where its first branch leaves; it is extended for the others.
+
+    It is evaluated about as often, over its length, as the run alone would be: each extension looks at the newer half.
+    """
+    training = config.training
+    made = replace(
+        training,
+        budget=f"{branches[0].leaves}-steps",
+        schedule="constant",
+        warmup=float(warm_steps(training.warmup, steps)),
+        evaluations=max(1, round(2 * training.evaluations / (len(branches) + 1))),
+        samples=0,
+        keep_checkpoints=1,
+    )
+    return replace(config, training=made)
+
+
+def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
+    """A run at `run` that stands where the trunk stands, to be gone on with by `resume`; whole or not at all.
+
+    Raises:
+        RunError: the trunk does not stand where the branch leaves it, or something is at `run`.
+    """
+    source = checkpoints.checkpoint_path(trunk.path, branch.leaves)
+    if not source.is_dir():
+        raise RunError(
+            f"{trunk.path} has no checkpoint of step {branch.leaves}, where {run} would leave it. Remove both; they are made anew."
+        )
+    resolved = trunk.config.training
+    asked = branch.config.training
+    settings = replace(
+        resolved,
+        budget=asked.budget,
+        schedule=asked.schedule,
+        warmup=asked.warmup,
+        evaluations=asked.evaluations,
+        samples=asked.samples,
+        keep_checkpoints=asked.keep_checkpoints,
+    )
+    record = replace(
+        trunk.record,
+        config=replace(trunk.config, training=settings),
+        given=branch.config,
+        steps=branch.steps,
+        extensions=[],
+    )
+    before = checkpoints.read_progress(source)
+    events = (trunk.path / METRICS).read_bytes()[: before.metrics_length]
+
+    def first_checkpoint(path: Path, record: RunRecord) -> None:
+        if (record.code or {}).get("sha256") != (trunk.record.code or {}).get("sha256"):
+            raise RunError(f"{branch.config.architecture} was changed since {trunk.path} began. Put it back, or compare in another folder.")
+        write_bytes(path / METRICS, events)
+        place = checkpoints.checkpoint_path(path, branch.leaves)
+        place.mkdir(parents=True)
+        for name in (checkpoints.WEIGHTS, checkpoints.OPTIMIZER):
+            write_bytes(place / name, (source / name).read_bytes())
+        # the best so far was not decayed, so it is no rival
+        progress = replace(before, best_loss=None, best_step=None, evaluations_since_best=0, stopped=None)
+        write_checked_json(place / checkpoints.PROGRESS, vars(progress))
+
+    return RunDirectory.create(run, record, tokenizer=trunk.tokenizer(), environment=trunk.environment, first_checkpoint=first_checkpoint)
+
+
+def train_branches(
+    config: RunConfig,
+    steps: int,
+    branches: list[Branch],
+    *,
+    trunk: Path,
+    place: Callable[[Branch], Path],
+    store: TokenStore | None = None,
+    on_event: OnEvent | None = None,
+) -> bool:
+    """Train the trunk and all branches, or go on with them; False if it was interrupted, and the same call goes on.
+
+    Args:
+        config: of the whole run.
+        steps: of the whole run.
+        branches: what `plan_branches` gave.
+        trunk: the run directory of the trunk.
+        place: where the run directory of a branch is.
+        store: the text, if it is prepared already.
+        on_event: called with every event of every run.
+
+    Raises:
+        RunError: a run that is there has other settings.
+        InputError, DivergedError, DiskError: as in `train`.
+    """
+    begin = trunk_config(config, branches, steps)
+    for branch in branches:
+        run = place(branch)
+        if not exists(run):
+            if not _grow(trunk, begin, branch.leaves, store, on_event):
+                return False
+            branch_off(RunDirectory.open(trunk), run, branch)
+        check_settings(run, branch.config)
+        if resume(run, store=store, on_event=on_event).stopped == "interrupted":
+            return False
+    return True
+
+
+def _grow(trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent | None) -> bool:
+    """Bring the trunk to a step; False if it was interrupted."""
+    if not exists(trunk):
+        result = train(begin, trunk, store=store, on_event=on_event)
+        if result.stopped == "interrupted":
+            return False
+    check_settings(trunk, begin)
+    longer = steps > RunDirectory.open(trunk).record.steps
+    return resume(trunk, budget=f"{steps}-steps" if longer else None, store=store, on_event=on_event).stopped != "interrupted"
+
+
+def exists(run: Path) -> bool:
+    """Whether something is at a run's place."""
+    return run.is_dir() and any(run.iterdir())
+
+
+def check_settings(run: Path, config: RunConfig) -> None:
+    """Raise a `RunError` if a run was made with other settings."""
+    if RunDirectory.open(run).record.given != config:
+        raise RunError(f"{run} is a run with other settings than are asked for now. Move it away, or choose another place.")
