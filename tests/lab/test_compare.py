@@ -13,10 +13,11 @@ import pytest
 from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.evaluation.likelihood import evaluate
-from inklings.lab.compare import _conflicts, compare
+from inklings.lab.compare import compare
 from inklings.lab.comparison import ArmPlan, Comparison, Plan, read_comparison
 from inklings.lab.contestants import folder_name, unique_labels
 from inklings.lab.job import Job, score
+from inklings.lab.plans import conflicts
 from inklings.lab.ranking import rank
 from inklings.lab.records import read_record
 from inklings.lab.report import write_report
@@ -203,9 +204,9 @@ def test_a_plan_from_before_a_setting_of_the_text_existed_goes_on(base: RunConfi
     data = json.loads(json.dumps(to_mapping(base.data)))
     earlier = {name: value for name, value in data.items() if name not in ("min_known", "min_length", "max_length")}
     before, now = (Plan(arms=[ArmPlan(label="a", config={"data": d})], seeds=[0], data=d, budget="6-steps") for d in (earlier, data))
-    assert _conflicts(before, now) == []
+    assert conflicts(before, now) == []
     changed = replace(now, data={**data, "min_known": 0.8})
-    assert _conflicts(before, changed) == ["data.min_known (0.0, now 0.8)"]
+    assert conflicts(before, changed) == ["data.min_known (0.0, now 0.8)"]
 
 
 def test_a_report_says_which_documents_were_left_out(base: RunConfig) -> None:
@@ -307,7 +308,8 @@ def test_two_workers_find_the_same_losses(finished: tuple[Comparison, Path], bas
     ("texts", "options", "words"),
     [
         (["mlp"], {}, "at least two"),
-        (["mlp", "mlp"], {}, "named twice"),
+        (["ngram", "ngram"], {}, "named twice, and counting"),
+        (["mlp", "ngram"], {"seeds": [10**6]}, "too large"),
         (["mlp", "ngram"], {"seeds": [1, 1]}, "different whole numbers"),
         (["mlp", "ngram"], {"seeds": []}, "at least one"),
         (["mlp", "ngram"], {"workers": 0}, "workers is 0"),

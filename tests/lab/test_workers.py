@@ -15,8 +15,8 @@ import pytest
 from inklings.errors import DivergedError
 from inklings.lab import job as job_module
 from inklings.lab.comparison import RunResult
-from inklings.lab.job import Job, attempt
-from inklings.lab.workers import do_jobs
+from inklings.lab.job import Job, attempt, failed
+from inklings.lab.workers import Work, do_jobs
 
 DOERS = '''
 import os, signal
@@ -60,12 +60,14 @@ def make(arm: str, seed: int | None = 0) -> Job:
 def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(doers: Any) -> None:
     jobs = [make("a", 0), make("dies", 0), make("b", 0), make("a", 1)]
     events: list[dict[str, Any]] = []
-    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, workers=2, on_event=events.append, do=doers.do)}
+    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, Work(doers.do, failed), workers=2, on_event=events.append)}
     dead = found.pop(("dies", 0))
     assert dead.status == "failed"
     assert "SIGKILL" in (dead.message or "")
     rest = [job for job in jobs if job.arm != "dies"]
-    assert found == {(job.arm, job.seed): result for job, result in do_jobs(rest, workers=1, on_event=lambda event: None, do=doers.do)}
+    assert found == {
+        (job.arm, job.seed): result for job, result in do_jobs(rest, Work(doers.do, failed), workers=1, on_event=lambda event: None)
+    }
     started = [(event["arm"], event["seed"], event["run"]) for event in events if event["event"] == "start"]
     assert sorted(started) == [("a", 0, "a seed 0"), ("a", 1, "a seed 1"), ("b", 0, "b seed 0"), ("dies", 0, "dies seed 0")]
     steps = [event for event in events if event["event"] == "step" and event["arm"] == "b"]
@@ -81,7 +83,7 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    found = list(do_jobs([make("a"), make("b"), make("c")], workers=2, on_event=on_event, do=doers.until_asked))
+    found = list(do_jobs([make("a"), make("b"), make("c")], Work(doers.until_asked, failed), workers=2, on_event=on_event))
     assert found == []
     assert sorted(running) == ["a seed 0", "b seed 0"], "nothing new is begun"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -94,7 +96,7 @@ def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
             raise KeyboardInterrupt
         return None if job.arm == "b" else RunResult(seed=0, status="done", run=job.arm)
 
-    found = [job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], workers=1, on_event=lambda event: None, do=do)]
+    found = [job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], Work(do, failed), workers=1, on_event=lambda event: None)]
     assert found == ["a"]
 
 

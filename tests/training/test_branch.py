@@ -24,12 +24,8 @@ MakeConfig = Callable[..., RunConfig]
 
 
 def rates(training: TrainingConfig, steps: int) -> list[float]:
-    return [
-        rate_at(
-            step, steps, schedule=training.schedule, warmup=training.warmup, decay_from=training.decay_from, final_rate=training.final_rate
-        )
-        for step in range(steps)
-    ]
+    shares = {"warmup": training.warmup, "decay_from": training.decay_from, "final_rate": training.final_rate}
+    return [rate_at(step, steps, schedule=training.schedule, **shares) for step in range(steps)]
 
 
 def grown(config: RunConfig, folder: Path, store: TokenStore, *, steps: int = 24, count: int = 3, **more: Any) -> list[tuple[Branch, Path]]:
@@ -134,6 +130,16 @@ def test_a_branch_that_was_lost_is_not_made_from_a_later_trunk(config_of: MakeCo
         branch_off(trunk, tmp_path / "again", places[0][0])
     with pytest.raises(RunError, match="other settings"):
         grown(replace(config, training=replace(config.training, batch_size=8)), tmp_path, store)
+
+
+def test_it_looks_like_one_run(config_of: MakeConfig, store: TokenStore, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    grown(config_of(budget="24-steps"), tmp_path, store, on_event=events.append)
+    assert [event["event"] for event in events].count("start") == 1
+    assert [event["event"] for event in events].count("end") == 1
+    total = 12 + 12 + 6 + 3
+    assert (events[0]["steps"], events[-1]["step"]) == (total, total)
+    assert [event["step"] for event in events if event["event"] == "step"] == list(range(1, total + 1))
 
 
 def test_what_cannot_share_a_trunk() -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import tyro
 
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
-from inklings.cli.run_arguments import parse_settings
+from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError
 from inklings.lab.compare import compare
-from inklings.lab.comparison import Verdict
+from inklings.lab.comparison import Comparison, Verdict
+from inklings.lab.merge import merge
+from inklings.lab.method import Method
 from inklings.lab.ranking import render_table, sample_texts
 from inklings.lab.report import write_report
 from inklings.lab.sample_section import load_section, plain_table
@@ -39,13 +42,30 @@ class Compare:
     wins over the flags; text and budget are the same for all."""
     out: Path = Path("comparison")
     """Where the runs, the results and the report go; the same command goes on where it was stopped."""
-    seeds: int = 3
+    seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""
+    points: int = 4
+    """At how many moments of its budget each run is decayed and scored: at 1/8, 1/4, 1/2 and all of it. They serve every budget: tokens,
+    FLOPs and time."""
+    parameters: str | None = None
+    """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the size of the first; fields that an arm
+    names stay as they are."""
+    rates: int = 5
+    """How many learning rates are tried for each arm, at the whole budget, before it is trained with the best; 0 tries none."""
+    sizes: int = 1
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The smaller ones are not ranked; they tell how
+    each gains by size, and what more compute would bring."""
+    probes: bool = False
+    """Let small tasks tell what each architecture is able to do: copying, induction, associative recall."""
     samples: int | None = None
     """Let every run write so many samples and compare them with the held-out text too; 3000 or as many as it has documents, if
     less, where an arm has no likelihood."""
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
+    cluster: str | None = None
+    """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of, or ray://HOST:PORT."""
+    merge: tuple[Path, ...] = ()
+    """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds: --out becomes the whole."""
     json: Json = False
 
 
@@ -54,9 +74,24 @@ def main(arguments: Sequence[str]) -> int:
     began = time.perf_counter()
     parsed = parse_settings(arguments, Compare, verb="compare", description="Train several generators under one budget and compare them.")
     flags: Compare = parsed.verb
+    terminal = open_terminal(flags.json)
+    if flags.merge:
+        if flags.arms:
+            raise ConfigError(f"--merge takes the arms of the folders that it names; leave {' '.join(flags.arms)} out.")
+        comparison = merge(flags.merge, flags.out)
+    else:
+        comparison = _compared(flags, parsed, arguments, terminal)
+    _show(comparison, flags.out, terminal)
+    report = write_report(flags.out)
+    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
+    terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
+    return 1 if comparison.failed or comparison.status == "interrupted" else 0
+
+
+def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal) -> Comparison:
+    """Run the comparison that the flags ask for."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
-    terminal = open_terminal(flags.json)
     arms = [parse_arm(text, base=parsed.config) for text in flags.arms]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config
@@ -66,39 +101,48 @@ def main(arguments: Sequence[str]) -> int:
     budgets = [arm.config.training.budget for arm in arms if arm.config]
     budget = settings.training.budget if parsed.says_budget else _agreed("budget", "--budget", settings.training.budget, budgets)
     terminal.say(f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else ""))
+    method = Method(
+        points=flags.points,
+        parameters=_size(flags.parameters),
+        rates=flags.rates,
+        sizes=flags.sizes,
+        probes=flags.probes,
+        samples=flags.samples,
+    )
     command = shlex.join(["inklings", "compare", *arguments])
     with Display(terminal, quiet_runs=True) as display:
-        comparison = compare(
+        return compare(
             arms,
             data=data,
             budget=budget,
             seeds=seeds,
             out=flags.out,
             workers=flags.workers,
-            samples=flags.samples,
+            cluster=flags.cluster,
+            method=method,
             command=command,
             on_event=display,
         )
+
+
+def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
+    """Print the table, the verdicts and some samples."""
     columns, rows = render_table(comparison)
     terminal.say()
     terminal.table(columns, rows, right=range(2, len(columns) - 1))
     _say(comparison.verdict, terminal)
-    section = load_section(flags.out, comparison)
+    section = load_section(out, comparison)
     if section is not None:
         terminal.say(f"\n{section.facts}")
         columns, rows = plain_table(section)
         terminal.table(columns, rows, right=range(1, len(columns)))
     _say(comparison.sample_verdict, terminal)
     shown = ""
-    for label, text in sample_texts(comparison, flags.out):
+    for label, text in sample_texts(comparison, out):
         if label != shown:
             terminal.say(f"\n{label}", style="bold")
             shown = label
         terminal.say(f"  {' '.join(text.split())[:SAMPLE_WIDTH]}", style="dim")
-    report = write_report(flags.out)
-    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
-    terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
-    return 1 if comparison.failed or comparison.status == "interrupted" else 0
 
 
 def _say(verdict: Verdict | None, terminal: Terminal) -> None:
@@ -106,6 +150,18 @@ def _say(verdict: Verdict | None, terminal: Terminal) -> None:
         terminal.say(f"\n{verdict.headline}", style="bold")
         for sentence in verdict.sentences:
             terminal.say(sentence)
+
+
+def _size(text: str | None) -> int | Literal["auto"] | None:
+    """A number of parameters as it is written."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.lower().replace("_", "").replace(",", ""))
+    if match is None:
+        raise ConfigError(f"--parameters is {text!r}; it must be a number such as 100k or 2M, or auto.")
+    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2]])
 
 
 def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:

@@ -2,7 +2,10 @@
 
 OUT/ comparison.json              the plan, the data, every run's figures, the differences, the verdict
      calibration.json             where samples are compared: what real text and samplers of known worth measure
-     runs/ARM/seed-N/             run directories
+     search/ARM/                  the search for an arm's learning rate
+     runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets, that of the whole budget
+     trunks/ARM/seed-N/           what the runs of one arm and seed have in common
+     points/ARM/seed-N/share-S/   the run of the share S of the budget
      results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
      report.html, figures/        what `write_report` makes of the rest
 """
@@ -21,11 +24,12 @@ from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError, nearest
 from inklings.lab.rates import RateSearch
+from inklings.lab.scaling import Scaling
 
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
 CALIBRATION = "calibration.json"
-CONTENT = {FILE_NAME, CALIBRATION, "runs", "results", "figures", "report.html"}
+CONTENT = {FILE_NAME, CALIBRATION, "runs", "trunks", "points", "search", "results", "figures", "report.html"}
 """What a comparison's folder holds."""
 
 
@@ -38,6 +42,10 @@ class ArmPlan:
     """The whole run configuration, seed aside; None for an existing run."""
     run: str | None = None
     """Where the existing run is; None for an arm that is trained here."""
+    steps: int | None = None
+    """What the budget pays for; None where nothing is trained."""
+    copy: int = 0
+    """How many arms before it are the same: it differs from them in its first weights alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,8 @@ class Plan:
     """How many learning rates are tried for each trained arm; 0 takes them as they are."""
     probes: bool = False
     """Whether small tasks tell what each architecture is able to do."""
+    sizes: int = 1
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The smaller ones are not ranked."""
     samples: SamplePlan | None = None
     """None if no samples are compared."""
 
@@ -182,6 +192,8 @@ class ArmResult:
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
+    smaller_of: str | None = None
+    """The arm of which this is a smaller size; None for the contestants themselves."""
     sizing: Sizing | None = None
     """None where it was taken at the size that it has."""
     search: RateSearch | None = None
@@ -296,6 +308,10 @@ class Comparison:
     """Source, layout, tokenizer, splits with their documents, tokens and bytes, and overlap."""
     arms: list[ArmResult]
     """In the order in which they were given."""
+    smaller: list[ArmResult] = field(default_factory=list)
+    """Smaller sizes of the arms, which tell how each gains by size and compute."""
+    scaling: Scaling | None = None
+    """What the sizes tell; None where there is one size."""
     differences: list[Difference] = field(default_factory=list)
     """At the budget that the arms were given."""
     budgets: list[EqualBudget] = field(default_factory=list)
@@ -309,7 +325,7 @@ class Comparison:
     @property
     def failed(self) -> list[tuple[str, RunResult]]:
         """Arm and run of everything that failed."""
-        return [(arm.label, run) for arm in self.arms for run in arm.runs if run.status == "failed"]
+        return [(arm.label, run) for arm in [*self.arms, *self.smaller] for run in arm.runs if run.status == "failed"]
 
 
 def run_value(run: RunResult, unit: str) -> float:

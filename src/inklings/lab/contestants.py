@@ -6,21 +6,24 @@ import contextlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
-from inklings.errors import InklingsError, TokenizerError
-from inklings.lab.comparison import ArmPlan
-from inklings.lab.job import OnEvent
-from inklings.models.contract import Architecture
+from inklings.errors import ConfigError, InklingsError, TokenizerError
+from inklings.lab.comparison import ArmPlan, Plan, Sizing
+from inklings.lab.workers import OnEvent
+from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.models.registry import load_class
+from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
+from inklings.training.branch import Branch, can_branch, plan_branches
 from inklings.training.run_directory import RunDirectory
-from inklings.training.setup import fresh_model
+from inklings.training.setup import fresh_model, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,11 @@ class Contestant:
     kind: Literal["trained", "counted", "as it is"]
     architecture: str
     notes: list[str]
+    sizing: Sizing | None = None
+    smaller_of: str | None = None
+    """The contestant of which this is a smaller size, for scaling alone."""
+    branches: list[Branch] = field(default_factory=list)
+    """The budgets at which it is decayed and scored; empty where it is trained as one run."""
     likelihood_free: bool = False
     windows: int | None = None
     """Tokens of what it writes, if it has no likelihood and was made for windows instead of documents."""
@@ -56,7 +64,22 @@ def folder_name(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", label).strip("-.") or "arm"
 
 
-def settle(arm: Arm, label: str, data: DataConfig, budget: str | None, store: TokenStore, on_event: OnEvent) -> Contestant:
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is the same for all contestants."""
+
+    data: DataConfig
+    budget: str | None
+    store: TokenStore
+    points: int
+    parameters: int | None
+    before: Plan | None
+    """Of an earlier call: what was measured then holds."""
+    smaller: bool = False
+    """Whether arms are made smaller than they are, whatever sizes they name."""
+
+
+def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> Contestant:
     """Make an arm's settings those of the comparison, and see that it can be built.
 
     Precision, compilation and threads are the same for all: what differs is the arm. One thread each, so that the same
@@ -64,39 +87,85 @@ def settle(arm: Arm, label: str, data: DataConfig, budget: str | None, store: To
     """
     if arm.config is None:
         assert arm.run is not None
-        return _settle_run(arm.run, label, data, store, on_event)
-    assert budget is not None
-    training = arm.config.training
-    device = choose_runtime(training).device
-    precision: Literal["bfloat16", "float32"] = "bfloat16" if device.startswith("cuda") else "float32"
-    training = replace(
-        training,
-        budget=budget,
-        threads=training.threads or 1,
-        precision=precision if training.precision == "auto" else training.precision,
-        compile="off" if training.compile == "auto" else training.compile,
-        seed=0,
-    )
-    config = replace(arm.config, data=data, training=training)
-    model = fresh_model(config, store)
+        return _settle_run(arm.run, label, terms, on_event)
+    config, sizing, notes = sized(trained_alike(arm.config, terms), terms)
+    model = fresh_model(config, terms.store)
     traits = model.traits
+    if traits.objective == "counting":
+        notes = [*notes, "it counts the whole training text once, whatever the budget, and has no seeds: one run stands for all"]
+    plain = _plain(config)
+    steps, branches = None, list[Branch]()
+    if terms.points > 1 and isinstance(model, SequenceModel) and traits.objective == "likelihood":
+        if can_branch(config.training):
+            known = next((known for known in terms.before.arms if known.label == label), None) if terms.before else None
+            steps = known.steps if known is not None and known.steps and known.config == plain else _steps(config, terms.store)
+            branches = plan_branches(config, steps, terms.points)
+        else:
+            notes = [*notes, "scored at the end of its budget only: its learning rate does not stay and then fall (`wsd`, no patience)"]
     return Contestant(
-        plan=ArmPlan(label=label, config=_plain(config)),
+        plan=ArmPlan(label=label, config=plain, steps=steps, copy=copy),
         config=config,
         run=None,
-        store=store,
+        store=terms.store,
         kind="counted" if traits.objective == "counting" else "trained",
         architecture=config.architecture,
-        notes=["it counts the whole training text once, whatever the budget, and has no seeds: one run stands for all"]
-        if traits.objective == "counting"
-        else [],
+        notes=notes,
+        sizing=sizing,
+        branches=branches,
         likelihood_free=isinstance(model, SampleModel),
         windows=_windows(model),
     )
 
 
-def _settle_run(run: Path, label: str, data: DataConfig, store: TokenStore, on_event: OnEvent) -> Contestant:
+def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
+    """The settings with the comparison's text, budget and way of computing."""
+    assert terms.budget is not None
+    training = config.training
+    device = choose_runtime(training).device
+    precision: Literal["bfloat16", "float32"] = "bfloat16" if device.startswith("cuda") else "float32"
+    training = replace(
+        training,
+        budget=terms.budget,
+        threads=training.threads or 1,
+        precision=precision if training.precision == "auto" else training.precision,
+        compile="off" if training.compile == "auto" else training.compile,
+        seed=0,
+    )
+    return replace(config, data=terms.data, training=training)
+
+
+def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, list[str]]:
+    """The settings at the comparison's number of parameters, where there is one, and what a reader must know of it."""
+    traits = load_class(config.architecture).traits
+    if terms.parameters is None or traits.objective == "counting":
+        return config, None, []
+    asked = terms.parameters
+    now = non_embedding_count(fresh_model(config, terms.store))
+    if abs(now / asked - 1) <= TOLERANCE:
+        return config, Sizing(asked=asked, reached=now, changed={}), []
+    given, start = dict(config.model), dict[str, int]()
+    if terms.smaller:
+        start = {name: given.pop(name) for name in load_class(config.architecture).Config.sizes if name in given}
+    try:
+        found = size_to(config.architecture, given, asked, vocab_size=terms.store.tokenizer.vocab_size, start=start)
+    except ConfigError as error:
+        return config, Sizing(asked=asked, reached=now, changed={}), [f"it has {now:,} parameters: {error}"]
+    miss = found.reached / asked - 1
+    notes = (
+        [] if abs(miss) <= TOLERANCE else [f"the size nearest to {asked:,} parameters that it can have is {found.reached:,} ({miss:+.1%})"]
+    )
+    sizing = Sizing(asked=asked, reached=found.reached, changed=found.fields)
+    return replace(config, model={**given, **found.fields}), sizing, notes
+
+
+def _steps(config: RunConfig, store: TokenStore) -> int:
+    """What the budget pays for; minutes are turned into steps by measuring, once."""
+    return set_up(config, store=store).steps
+
+
+def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Contestant:
     """An existing run: the text is encoded with its own tokenizer."""
+    data, store = terms.data, terms.store
     directory = RunDirectory.open(run)
     tokenizer = directory.tokenizer()
     notes = ["scored as it is: it had a budget of its own"]

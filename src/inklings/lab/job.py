@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from inklings.audit.audit import AFTER, BEFORE, audit
 from inklings.audit.memory_arms import Provable
@@ -16,25 +15,25 @@ from inklings.audit.subject import of_run
 from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
-from inklings.errors import InklingsError, RunError, SourceError
+from inklings.errors import InklingsError, SourceError
 from inklings.evaluation.likelihood import evaluate, save_likelihood
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.lab.comparison import RunResult, SamplePlan
+from inklings.lab.comparison import Point, RunResult, SamplePlan
 from inklings.lab.curves import learning_curve
 from inklings.lab.records import RunRecord, write_record
 from inklings.lab.run_samples import figures_of, ground_of, measure_run, write_run_samples
+from inklings.lab.workers import OnEvent, Work
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
 from inklings.models.from_noise import SampleModel
+from inklings.models.sizes import non_embedding_count
 from inklings.text.store import TokenStore
 from inklings.text.tokenizers import Tokenizer
+from inklings.training.branch import Branch, check_settings, exists, train_branches
 from inklings.training.checkpoints import WEIGHTS
-from inklings.training.metrics import Event
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
-
-OnEvent = Callable[[Event], None]
 
 TEMPERATURE = 0.8
 """Of the samples in a report: what most people read generators at."""
@@ -63,11 +62,28 @@ class Job:
     """Whether it is its arm's first run: that one shows what it writes, at other temperatures too, and is audited."""
     samples: SamplePlan | None = None
     """How many samples of it are measured; None: none are."""
+    steps: int = 0
+    """Of the whole run, where it has branches."""
+    branches: list[Branch] = field(default_factory=list)
+    """The budgets at which it is decayed and scored; empty where it is trained as one run."""
 
     @property
     def name(self) -> str:
         """What to call it in messages."""
         return self.arm if self.seed is None else f"{self.arm} seed {self.seed}"
+
+    @property
+    def trunk(self) -> Path:
+        """The run directory that its branches share."""
+        return self.out / "trunks" / self._place
+
+    def place(self, branch: Branch) -> Path:
+        """The run directory of a branch: of the whole budget, that of the run."""
+        return self.run if branch.share == 1 else self.out / "points" / self._place / f"share-{branch.share:.4g}"
+
+    @property
+    def _place(self) -> str:
+        return self.results.partition("/")[2]
 
 
 def attempt(job: Job, on_event: OnEvent) -> RunResult | None:
@@ -89,14 +105,22 @@ def failed(job: Job, message: str) -> RunResult:
 
 def _do(job: Job, on_event: OnEvent) -> RunResult | None:
     store = TokenStore(job.store)
-    if job.config is not None:
-        exists = job.run.is_dir() and any(job.run.iterdir())
-        if exists and RunDirectory.open(job.run).record.given != job.config:
-            raise RunError(f"{job.run} is a run with other settings than this comparison's. Move it away, or choose another --out.")
-        result = resume(job.run, store=store, on_event=on_event) if exists else train(job.config, job.run, store=store, on_event=on_event)
+    if job.config is not None and job.branches:
+        if not train_branches(job.config, job.steps, job.branches, trunk=job.trunk, place=job.place, store=store, on_event=on_event):
+            return None
+    elif job.config is not None:
+        if exists(job.run):
+            check_settings(job.run, job.config)
+            result = resume(job.run, store=store, on_event=on_event)
+        else:
+            result = train(job.config, job.run, store=store, on_event=on_event)
         if result.stopped == "interrupted":
             return None
     return score(job, store)
+
+
+RUNS = Work(attempt, failed)
+"""Training and scoring."""
 
 
 def score(job: Job, store: TokenStore) -> RunResult:
@@ -109,6 +133,8 @@ def score(job: Job, store: TokenStore) -> RunResult:
         found = RunResult(
             seed=job.seed, status="not ranked", run=_place(job), weights=weights_hash(job.run), parameters=parameter_count(model),
             steps=last["step"], tokens=last["tokens"], seconds=last["seconds"], results=job.results,
+            flops=model.flops(last["tokens"]) if job.config is not None and last["tokens"] else None,
+            non_embedding=non_embedding_count(model),
         )  # fmt: skip
         positions: list[list[float]] = []
         if isinstance(model, SequenceModel):
@@ -131,6 +157,7 @@ def score(job: Job, store: TokenStore) -> RunResult:
                 top5_accuracy=likelihood.top5_accuracy,
                 macro_f1=likelihood.macro_f1,
             )
+            found = replace(found, points=_points(job, store, found))
         else:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
         if job.samples is not None:
@@ -178,6 +205,30 @@ def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> 
     return [generation.text for generation in made]
 
 
+def _points(job: Job, store: TokenStore, whole: RunResult) -> list[Point]:
+    """The scores of the run's branches; the last is the run itself."""
+    found = []
+    for branch in job.branches:
+        place = job.place(branch)
+        directory = RunDirectory.open(place)
+        model = directory.load_model().to(directory.runtime.device)
+        assert isinstance(model, SequenceModel), "only a run with a likelihood has points"
+        last = next(event for event in reversed(directory.metrics()) if event["event"] == "evaluation")
+        if branch.share == 1:
+            assert whole.loss is not None
+            assert whole.accuracy is not None
+            loss, bits, accuracy = whole.loss, whole.bits_per_byte, whole.accuracy
+        else:
+            scored = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
+            loss, bits, accuracy = scored.loss, scored.bits_per_byte, scored.accuracy
+        point = Point(
+            share=branch.share, run=_relative(job, place), weights=file_sha256(place / WEIGHTS), steps=last["step"], tokens=last["tokens"],
+            flops=model.flops(last["tokens"]), seconds=last["seconds"], loss=loss, bits_per_byte=bits, accuracy=accuracy,
+        )  # fmt: skip
+        found.append(point)
+    return found
+
+
 def weights_hash(run: Path) -> str | None:
     """SHA-256 of a run's best weights; None where there are none yet."""
     path = run / WEIGHTS
@@ -186,9 +237,8 @@ def weights_hash(run: Path) -> str | None:
 
 def _place(job: Job) -> str:
     """The run directory as `comparison.json` names it."""
-    return job.run.relative_to(job.out).as_posix() if job.run.is_relative_to(job.out) else str(job.run.resolve())
+    return _relative(job, job.run)
 
 
-def named(job: Job, event: Event) -> dict[str, Any]:
-    """An event of training, with the run that it is of."""
-    return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}
+def _relative(job: Job, run: Path) -> str:
+    return run.relative_to(job.out).as_posix() if run.is_relative_to(job.out) else str(run.resolve())

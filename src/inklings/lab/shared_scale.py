@@ -12,7 +12,7 @@ from inklings.lab.calibration import Calibration, calibrate
 from inklings.lab.comparison import CALIBRATION, SamplePlan
 from inklings.lab.contestants import Contestant
 from inklings.lab.ground import Ground, lay_ground
-from inklings.lab.job import OnEvent
+from inklings.lab.workers import OnEvent
 from inklings.text.store import TokenStore
 
 FORMAT_VERSION = 1

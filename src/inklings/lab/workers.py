@@ -1,4 +1,4 @@
-"""Several runs at a time, each in a process of its own; their events and results come back to one place.
+"""Several tasks at a time, each in a process of its own; their events and results come back to one place.
 
 Processes are spawned, never forked: torch's threads do not survive a fork. Each has its own pipe, so one that dies
 can neither block nor garble the others.
@@ -13,36 +13,72 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from inklings.lab.comparison import RunResult
-from inklings.lab.job import Job, OnEvent, attempt, failed, named
 from inklings.training.interruption import Interruption
 from inklings.training.metrics import Event
 
 STEP_EVENTS = 0.1
 """Seconds between two step events of a run that a worker sends: a display needs no more, and a fast run makes thousands."""
 
-Attempt = Callable[[Job, OnEvent], RunResult | None]
+OnEvent = Callable[[Event], None]
 
 
-def do_jobs(jobs: Sequence[Job], *, workers: int, on_event: OnEvent, do: Attempt = attempt) -> Iterator[tuple[Job, RunResult]]:
+@runtime_checkable
+class Task(Protocol):
+    """What can be handed to a worker: plain data, which says whose it is."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    @property
+    def arm(self) -> str:
+        """Of which contestant."""
+
+    @property
+    def seed(self) -> int | None:
+        """Of which seed, if of one."""
+
+
+T = TypeVar("T", bound=Task)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Work(Generic[T, R]):
+    """What is done with a kind of task; module-level functions, since another process finds them by name."""
+
+    do: Callable[[T, OnEvent], R | None]
+    """None: it was interrupted, and the same call goes on."""
+    failed: Callable[[T, str], R]
+    """The result where its process died; with the reason."""
+
+
+def do_jobs(jobs: Sequence[T], work: Work[T, R], *, workers: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     """Do all jobs and yield each with its result as it ends; after an interruption, the ones that ended until then.
 
     Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With one worker all is
     done in this process.
     """
     if workers == 1:
-        yield from _in_turn(jobs, on_event, do)
-    else:
-        yield from _side_by_side(jobs, min(workers, len(jobs)), on_event, do)
+        yield from _in_turn(jobs, work, on_event)
+    elif jobs:
+        yield from _side_by_side(jobs, work, min(workers, len(jobs)), on_event)
 
 
-def _in_turn(jobs: Sequence[Job], on_event: OnEvent, do: Attempt) -> Iterator[tuple[Job, RunResult]]:
+def named(job: Task, event: Event) -> dict[str, Any]:
+    """An event of training, with the run that it is of."""
+    return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}
+
+
+def _in_turn(jobs: Sequence[T], work: Work[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
     for job in jobs:
         try:
-            result = do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
+            result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
         except KeyboardInterrupt:
             return
         if result is None:
@@ -50,18 +86,18 @@ def _in_turn(jobs: Sequence[Job], on_event: OnEvent, do: Attempt) -> Iterator[tu
         yield job, result
 
 
-class _Worker:
+class _Worker(Generic[T]):
     """A process that does one job after another."""
 
-    def __init__(self, do: Attempt) -> None:
+    def __init__(self, do: Callable[[T, OnEvent], Any]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, do), daemon=True)
         self.process.start()
         theirs.close()
-        self.job: Job | None = None
+        self.job: T | None = None
 
-    def give(self, job: Job) -> None:
+    def give(self, job: T) -> None:
         """Hand it a job."""
         self.job = job
         self.connection.send(job)
@@ -74,9 +110,9 @@ class _Worker:
         self.process.join()
 
 
-def _side_by_side(jobs: Sequence[Job], count: int, on_event: OnEvent, do: Attempt) -> Iterator[tuple[Job, RunResult]]:
+def _side_by_side(jobs: Sequence[T], work: Work[T, R], count: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     waiting = deque(jobs)
-    workers = [_Worker(do) for _ in range(count)]
+    workers = [_Worker(work.do) for _ in range(count)]
     stopping = False
     try:
         with Interruption() as interruption:
@@ -99,8 +135,8 @@ def _side_by_side(jobs: Sequence[Job], count: int, on_event: OnEvent, do: Attemp
                         workers.remove(worker)
                         worker.end()
                         if not stopping:
-                            yield job, failed(job, f"its process died ({_death(worker.process)}); the same command tries it again")
-                            workers += [_Worker(do)] if waiting else []
+                            yield job, work.failed(job, f"its process died ({_death(worker.process)}); the same command tries it again")
+                            workers += [_Worker(work.do)] if waiting else []
                         continue
                     if isinstance(message, dict):
                         on_event(message)
@@ -131,20 +167,20 @@ def _death(process: BaseProcess) -> str:
     return f"exit code {code}"
 
 
-def _serve(connection: Connection, do: Attempt) -> None:
+def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:
     """The life of a worker: jobs in, events and results out, until the other end is closed."""
     # Ctrl-C reaches every process of the terminal. Between runs the parent decides; within one, training saves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, BrokenPipeError):
         while True:
-            job: Job = connection.recv()
+            job: Task = connection.recv()
             connection.send(do(job, _Sender(connection, job)))
 
 
 class _Sender:
     """Sends a run's events to the parent, steps not more often than a display can show."""
 
-    def __init__(self, connection: Connection, job: Job) -> None:
+    def __init__(self, connection: Connection, job: Task) -> None:
         self.connection = connection
         self.job = job
         self.next_step = 0.0

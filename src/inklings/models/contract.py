@@ -30,6 +30,9 @@ class ModelConfig:
     `vocab_size` and `boundary_token` come from the tokenizer, never from the user.
     """
 
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """Fields by which the model is brought to a number of parameters: its width first, then what may follow."""
+
     vocab_size: int
     """V: how many tokens there are, the boundary included."""
     boundary_token: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,8 @@ LOGIT_STD = 0.1
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig(ModelConfig):
     """Sizes and choices of `GPT`."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
 
     n_layer: int = 4
     n_head: int = 4

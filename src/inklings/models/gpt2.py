@@ -10,6 +10,7 @@ s (W - H) of the document. A parallel pass over more than W tokens reads each to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,8 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 @dataclass(frozen=True, kw_only=True)
 class GPT2Config(ModelConfig):
     """Sizes of `GPT2`; 12 layers, 12 heads, 768 wide and a context of 1024 make the smallest published one."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
 
     n_layer: int = 4
     n_head: int = 4

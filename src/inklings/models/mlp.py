@@ -6,6 +6,7 @@ The embeddings of the last `context_length` tokens are concatenated and pass thr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,6 +19,8 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 @dataclass(frozen=True, kw_only=True)
 class MLPConfig(ModelConfig):
     """Sizes of the `mlp`."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_hidden", "n_embd")
 
     context_length: int = 8
     """How many tokens are concatenated; what lies before a document is the boundary token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,8 @@ Memory = tuple[Tensor, ...]
 @dataclass(frozen=True, kw_only=True)
 class RecurrentConfig(ModelConfig):
     """Sizes of the `recurrent` network; `context_length` limits nothing, for the past is carried without end."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_hidden", "n_embd")
 
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     """Elman's network with tanh, the gated recurrent unit, or long short-term memory."""

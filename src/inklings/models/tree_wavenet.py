@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,8 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 @dataclass(frozen=True, kw_only=True)
 class TreeWaveNetConfig(ModelConfig):
     """Sizes of the tree; the defaults are the lecture's largest network."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_hidden", "n_embd")
 
     context_length: int = 8
     """Tokens that a prediction sees: a power of `fuse`."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,6 +31,8 @@ from inklings.models.wavenet import WaveNetConfig, WaveNetStack
 @dataclass(frozen=True, kw_only=True)
 class WaveGPTConfig(ModelConfig):
     """Sizes of both halves, and how they are joined."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
 
     fusion: Literal["causal", "previous_segment", "closed_blocks", "leaky_broadcast"] = "causal"
     """From where a position takes the WaveNet's view; see the module. `leaky_broadcast` reads its answers."""

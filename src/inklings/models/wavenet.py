@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,6 +28,8 @@ HEAD_STD = 0.1
 @dataclass(frozen=True, kw_only=True)
 class WaveNetConfig(ModelConfig):
     """Sizes of a `WaveNet`; what a prediction sees follows from layers, cycles and kernel: `context_length` limits nothing."""
+
+    sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_skip")
 
     n_layer: int = 6
     """Layers of a cycle, with dilations 1, 2, 4, ... 2**(n_layer - 1)."""

@@ -18,6 +18,7 @@ from inklings.errors import RunError
 from inklings.text.store import TokenStore
 from inklings.training import checkpoints
 from inklings.training.checked_files import write_checked_json
+from inklings.training.metrics import Event
 from inklings.training.run_directory import METRICS, RunDirectory, RunRecord
 from inklings.training.schedules import warm_steps
 from inklings.training.setup import OnEvent
@@ -160,16 +161,46 @@ def train_branches(
         InputError, DivergedError, DiskError: as in `train`.
     """
     begin = trunk_config(config, branches, steps)
+    told = _AsOne(branches, on_event or (lambda event: None))
     for branch in branches:
         run = place(branch)
         if not exists(run):
-            if not _grow(trunk, begin, branch.leaves, store, on_event):
+            if not _grow(trunk, begin, branch.leaves, store, told):
                 return False
             branch_off(RunDirectory.open(trunk), run, branch)
         check_settings(run, branch.config)
-        if resume(run, store=store, on_event=on_event).stopped == "interrupted":
+        if resume(run, store=store, on_event=told).stopped == "interrupted":
             return False
+        told.has_ended(branch)
     return True
+
+
+class _AsOne:
+    """Passes on the events of the trunk and its branches as those of one run: one start, one end, and steps that count up."""
+
+    def __init__(self, branches: list[Branch], on_event: OnEvent) -> None:
+        self._on_event = on_event
+        self._total = branches[-1].leaves + sum(branch.steps - branch.leaves for branch in branches)
+        self._decayed = 0
+        self._started = False
+
+    def has_ended(self, branch: Branch) -> None:
+        """What comes next is of the trunk again, or of the next branch."""
+        self._decayed += branch.steps - branch.leaves
+
+    def __call__(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "start":
+            if not self._started:
+                self._started = True
+                self._on_event({**event, "step": event["step"] + self._decayed, "steps": self._total})
+        elif kind == "end":
+            if event["step"] + self._decayed == self._total or event["stopped"] == "interrupted":
+                self._on_event({**event, "step": event["step"] + self._decayed})
+        elif "step" in event:
+            self._on_event({**event, "step": event["step"] + self._decayed})
+        else:
+            self._on_event(event)
 
 
 def _grow(trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent | None) -> bool:

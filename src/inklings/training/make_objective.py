@@ -22,9 +22,8 @@ def make_objective(model: Architecture, split: TokenSplit, config: RunConfig, ru
     """
     kind = model.traits.objective
     if kind == "adversarial" and isinstance(model, SampleModel):
-        return Adversarial(
-            model, real_texts(model, split, config.training.batch_size, config.training.seed), seed=config.training.weights_seed
-        )
+        texts = real_texts(model, split, config.training.batch_size, config.training.seed)
+        return Adversarial(model, texts, seed=config.training.weights_seed)
     if kind == "adversarial" or not isinstance(model, SequenceModel):
         raise ArchitectureError(
             f"{type(model).__name__} declares the objective {kind!r}. A SampleModel learns by 'adversarial', "

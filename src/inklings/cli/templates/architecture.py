@@ -26,6 +26,9 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 class MyModelConfig(ModelConfig):
     """What a user may set, as in `my_model.py:MyModel:n_layer=3`. `vocab_size` and `context_length` are inherited."""
 
+    sizes = ("n_embd", "n_layer")
+    """What a comparison may change to bring the model to a size: the width first."""
+
     n_layer: int = 2
     """How many gated memories are stacked."""
     n_embd: int = 128
