@@ -19,6 +19,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 TINY = [
     (re.compile(r"--budget \S+"), "--budget 3-steps"),
     (re.compile(r"--seeds \d+"), "--seeds 2"),
+    (re.compile(r"--trials \d+"), "--trials 2"),
     (re.compile(r"--max-new-tokens \d+"), "--max-new-tokens 4"),
     (re.compile(r"--targets \d+"), "--targets 1000"),
     (re.compile(r"^inklings train (?!.*--training.evaluations)(.*)"), r"inklings train \1 --training.evaluations 1"),

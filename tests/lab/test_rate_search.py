@@ -260,7 +260,7 @@ def test_a_trial_ends_where_it_is_given_up_but_not_at_its_last_evaluation(
 
 @pytest.mark.parametrize(("index", "loss", "gives_up"), [(3, 2.5, False), (3, 4.5, False), (3, 6.5, True), (1, 6.5, False)])
 def test_only_what_is_behind_all_is_given_up_and_only_late(index: int, loss: float, gives_up: bool) -> None:
-    done = [RateTrial(factor=factor, status="done", losses=[last + 3 - i for i in range(8)]) for factor, last in ((1, 3.0), (0.5, 5.0))]
+    done = [RateTrial(factor=factor, status="done", losses=[loss] * 8) for factor, loss in ((1.0, 3.0), (0.5, 5.0))]
     trial = _replayed(done, 8).ask()
     trial.report(loss, index)
     assert bool(trial.should_prune()) is gives_up

@@ -27,6 +27,18 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
     signal.signal(signal.SIGINT, before)
 
 
+def test_of_blocks_within_one_another_each_learns_of_it() -> None:
+    with Interruption() as outer:
+        with Interruption() as middle:
+            with Interruption() as inner:
+                signal.raise_signal(signal.SIGTERM)
+            assert inner.asked
+        assert middle.asked
+        with Interruption() as later:
+            assert not later.asked, "it has its own"
+    assert outer.asked
+
+
 def test_elsewhere_than_in_the_main_thread_nothing_is_changed() -> None:
     seen = []
 

@@ -28,6 +28,7 @@ VERBS = {
     "audit": "check that a generator is what it claims to be",
     "import": "make a run of GPT-2 weights that somebody else trained",
     "compare": "train several generators under one budget and compare them",
+    "sweep": "search the settings of a generator",
     "memory": "look into the long-term memory of a run, add text to it, or forget",
     "report": "write the HTML report of a comparison again",
 }

@@ -22,6 +22,7 @@ from inklings.lab.rates import RateSearch, RateTrial
 from inklings.lab.trial import attempt_trial
 from inklings.lab.workers import OnEvent
 from inklings.text.store import TokenStore
+from inklings.training.interruption import Interruption
 from inklings.training.setup import data_hash
 
 FILE_NAME = "search.json"
@@ -69,12 +70,13 @@ def search_rate(config: RunConfig, folder: Path, store: TokenStore, *, trials: i
     if trials < 1:
         raise ConfigError(f"the number of trials of a search is {trials}; it must be at least 1.")
     search = _Search.open(config, folder, store, trials)
-    while (factor := next_factor(search.done, trials)) is not None:
-        trial = search.attempt(factor, on_event)
-        if trial is None:
-            return None
-        search.keep(trial)
-        on_event({"event": "rate", **asdict(trial), "loss": trial.loss})
+    with Interruption() as interruption:
+        while (factor := next_factor(search.done, trials)) is not None:
+            trial = None if interruption.asked else search.attempt(factor, on_event)
+            if trial is None:
+                return None
+            search.keep(trial)
+            on_event({"event": "rate", **asdict(trial), "loss": trial.loss})
     search.clear()
     best = _best(search.done)
     if best is None:

@@ -73,9 +73,9 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
     def told(event: Event) -> None:
         nonlocal steps
         on_event(event)
-        if interruption.asked:
-            raise _Interrupted
         if event["event"] == "start":
+            if interruption.asked:
+                raise _Interrupted
             steps = event["steps"]
         elif event["event"] == "evaluation":
             take(event)

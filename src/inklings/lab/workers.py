@@ -76,14 +76,17 @@ def named(job: Task, event: Event) -> dict[str, Any]:
 
 
 def _in_turn(jobs: Sequence[T], work: Work[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
-    for job in jobs:
-        try:
-            result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
-        except KeyboardInterrupt:
-            return
-        if result is None:
-            return
-        yield job, result
+    with Interruption() as interruption:
+        for job in jobs:
+            try:
+                result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
+            except KeyboardInterrupt:
+                return
+            if result is None:
+                return
+            yield job, result
+            if interruption.asked:  # it came while the job ended
+                return
 
 
 class _Worker(Generic[T]):

@@ -12,7 +12,7 @@ class Interruption:
     """Within the block, the first signal only sets `asked`; a second Ctrl-C interrupts at once, as ever.
 
     Signals can be handled in the main thread alone; elsewhere nothing is changed. What handled them before does so
-    again after the block.
+    again after the block. Of blocks within one another, each learns of the signal.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,13 @@ class Interruption:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        self._ask()
+
+    def _ask(self) -> None:
         self.asked = True
+        outer = getattr(self._before.get(signal.SIGTERM), "__self__", None)
+        if isinstance(outer, Interruption):
+            outer._ask()
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

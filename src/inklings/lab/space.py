@@ -1,0 +1,195 @@
+"""The space of a sweep: `FIELD=LOW..HIGH[:log|:STEP]` for numbers, `FIELD=a|b|c` for choices.
+
+A FIELD is one of the architecture's (`model.n_layer`, or `n_layer`) or of training (`training.batch_size`); `lr` is
+short for `training.learning_rate`. Every point is checked against the field's type before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from inklings.config import RunConfig, TrainingConfig, parse_value
+from inklings.errors import ConfigError, nearest, unknown_name
+from inklings.models.contract import model_fields
+from inklings.models.registry import load_class
+
+GRAMMAR = "FIELD=LOW..HIGH, FIELD=LOW..HIGH:log, FIELD=LOW..HIGH:STEP or FIELD=a|b|c"
+DECADE = 10.0
+"""The default space reaches so many times below and above the settings' own learning rates."""
+
+_SHORT = {"lr": "training.learning_rate", "training.lr": "training.learning_rate"}
+_NOT_SEARCHED = ("budget", "seed", "evaluations", "patience", "samples", "keep_checkpoints", "device", "threads", "compile")
+"""What equal trials must share, and what says nothing of the generator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """One field of a space, and the values it may take."""
+
+    field: str
+    """`model.NAME` or `training.NAME`."""
+    kind: Literal["int", "float", "choice"]
+    low: int | float = 0
+    high: int | float = 0
+    log: bool = False
+    step: int | float | None = None
+    choices: tuple[Any, ...] = ()
+    """In the order in which they were written."""
+
+    def __str__(self) -> str:
+        if self.kind == "choice":
+            return f"{self.field}={'|'.join(say(choice) for choice in self.choices)}"
+        scale = ":log" if self.log else f":{self.step}" if self.step is not None else ""
+        return f"{self.field}={self.low}..{self.high}{scale}"
+
+
+def say(choice: Any) -> str:
+    """A value as one writes it in a space."""
+    if isinstance(choice, bool) or choice is None:
+        return str(choice).lower()
+    return "/".join(map(say, choice)) if isinstance(choice, tuple) else str(choice)
+
+
+def parse_space(texts: Sequence[str], config: RunConfig) -> list[Dimension]:
+    """Read a space for the settings' architecture; without any text, both learning rates, a decade each way.
+
+    Raises:
+        ConfigError: a text is not of the grammar, names no field or one twice, or has values that the field cannot take.
+    """
+    if not texts:
+        return default_space(config)
+    hints = _fields(config)
+    dimensions = [_dimension(text, hints, config.architecture) for text in texts]
+    names = [dimension.field for dimension in dimensions]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"--space names {twice} twice. Give each field once.")
+    return dimensions
+
+
+def default_space(config: RunConfig) -> list[Dimension]:
+    """The learning rates that the optimiser looks at, on a logarithmic scale, a decade below and above their settings.
+
+    Raises:
+        ConfigError: the architecture does not learn by gradient from one loss.
+    """
+    training = config.training
+    if load_class(config.architecture).traits.objective != "likelihood":
+        raise ConfigError(
+            f"{config.architecture} has no learning rate among the settings of training, which a sweep would search by default. "
+            f"Say what to search: --space {GRAMMAR}."
+        )
+    names = ("learning_rate", "matrix_learning_rate") if training.optimizer == "muon" else ("learning_rate",)
+    return [
+        Dimension(field=f"training.{name}", kind="float", low=_round(rate / DECADE), high=_round(rate * DECADE), log=True)
+        for name in names
+        for rate in [getattr(training, name)]
+    ]
+
+
+def apply(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """The settings with the values of a point.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    model = dict(config.model)
+    training: dict[str, Any] = {}
+    for field, value in values.items():
+        section, _, name = field.partition(".")
+        (model if section == "model" else training)[name] = value
+    return replace(config, model=model, training=replace(config.training, **training))
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _fields(config: RunConfig) -> dict[str, Any]:
+    """Every field that may be searched, with its type."""
+    config_type = load_class(config.architecture).Config
+    hints = typing.get_type_hints(config_type)
+    found = {f"model.{name}": hints[name] for name in model_fields(config_type)}
+    hints = typing.get_type_hints(TrainingConfig)
+    return {
+        **found,
+        **{f"training.{f.name}": hints[f.name] for f in dataclasses.fields(TrainingConfig) if f.name not in _NOT_SEARCHED},
+    }
+
+
+def _dimension(text: str, hints: dict[str, Any], architecture: str) -> Dimension:
+    given, equals, values = text.partition("=")
+    if not equals or not values:
+        raise ConfigError(f"--space {text!r} is not of the form {GRAMMAR}.")
+    field = _field(given.strip().replace("-", "_"), hints, architecture)
+    hint = _plain(hints[field])
+    where = f"--space {text}"
+    low, dots, rest = values.partition("..")
+    if dots:
+        return _range(field, hint, low, rest, where)
+    choices = tuple(parse_value(hints[field], choice, where=where) for choice in values.split("|"))
+    if len(choices) < 2:
+        raise ConfigError(f"{where}: one value is no choice. Fix it with --{field.replace('_', '-')} {values}, or write {GRAMMAR}.")
+    if len({say(choice) for choice in choices}) < len(choices):
+        raise ConfigError(f"{where}: a choice is written twice.")
+    return Dimension(field=field, kind="choice", choices=choices)
+
+
+def _field(name: str, hints: dict[str, Any], architecture: str) -> str:
+    full = _SHORT.get(name, name if "." in name else f"model.{name}")
+    if full in hints:
+        return full
+    section, _, inner = full.partition(".")
+    if section == "training" and inner in _NOT_SEARCHED:
+        raise ConfigError(
+            f"training.{inner} is not searched: it is the same for all trials. Set it with --training.{inner.replace('_', '-')}."
+        )
+    inside = [field.partition(".")[2] for field in hints if field.startswith(f"{section}.")]
+    if not inside:
+        raise ConfigError(f"--space {name!r} is no field: it begins with model. or training.{nearest(name, hints)}")
+    elsewhere = next((field for field in hints if field.partition(".")[2] == inner), None)
+    also = f" (Did you mean {elsewhere!r}?)" if elsewhere else ""
+    kind = f"field of {architecture}" if section == "model" else "training setting"
+    raise ConfigError(f"--space: {unknown_name(kind, inner, inside)}{also}")
+
+
+def _plain(hint: Any) -> Any:
+    """`int` of `int | None`: a range is of numbers."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [argument for argument in typing.get_args(hint) if argument is not type(None)]
+        return inner[0] if len(inner) == 1 else hint
+    return hint
+
+
+def _range(field: str, hint: Any, low_text: str, rest: str, where: str) -> Dimension:
+    if hint not in (int, float):
+        allowed = " Allowed: " + ", ".join(map(str, typing.get_args(hint))) + "." if typing.get_origin(hint) is Literal else ""
+        raise ConfigError(f"{where}: {field} is no number, so it has no range. List its values: {field}=a|b|c.{allowed}")
+    high_text, colon, scale = rest.partition(":")
+    low, high = (parse_value(hint, text.strip(), where=where) for text in (low_text, high_text))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(f"{where}: the range from {low:g} to {high:g} is empty. The first number must be the smaller one.")
+    kind: Literal["int", "float"] = "int" if hint is int else "float"
+    if not colon:
+        return Dimension(field=field, kind=kind, low=low, high=high)
+    if scale == "log":
+        if low <= 0:
+            raise ConfigError(f"{where}: a logarithmic range must begin above 0, and this one begins at {low:g}.")
+        return Dimension(field=field, kind=kind, low=low, high=high, log=True)
+    try:
+        step = hint(scale)
+    except ValueError:
+        whole = " whole" if hint is int else ""
+        raise ConfigError(f"{where}: {scale!r} is neither log nor a step, which must be a{whole} number.") from None
+    steps = (high - low) / step if step > 0 else math.nan
+    if not (math.isfinite(steps) and steps > 0.5 and abs(steps - round(steps)) < 1e-9 * max(1.0, steps)):
+        raise ConfigError(
+            f"{where}: a step of {step:g} does not lead from {low:g} to {high:g}. It must be positive and divide {high - low:g}."
+        )
+    return Dimension(field=field, kind=kind, low=low, high=high, step=step)
