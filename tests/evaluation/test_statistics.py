@@ -14,7 +14,20 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from inklings.errors import ConfigError
-from inklings.evaluation.statistics import bootstrap_ratio, holm, mean_interval, paired_bootstrap, paired_t, sign_flip
+from inklings.evaluation.statistics import (
+    FLIPS_DETECT,
+    LEVEL,
+    POWER,
+    bootstrap_ratio,
+    detectable,
+    holm,
+    least_significant,
+    mean_interval,
+    paired_bootstrap,
+    paired_t,
+    shared_error_p,
+    sign_flip,
+)
 
 DIFFERENCES = st.lists(st.integers(-50, 50).map(lambda n: n / 8), min_size=1, max_size=9)
 
@@ -66,6 +79,36 @@ def test_the_sign_flip_test_errs_no_more_often_than_it_says() -> None:
 def test_the_sign_flip_test_is_the_enumeration_of_all_signs(values: list[float]) -> None:
     flipped = [abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in itertools.product((1, -1), repeat=len(values))]
     assert sign_flip(values) == pytest.approx(np.mean(np.array(flipped) >= abs(sum(values)) - 1e-9))
+
+
+@given(DIFFERENCES.filter(lambda v: len(set(v)) > 1))
+def test_with_nothing_shared_it_is_the_paired_t_test(values: list[float]) -> None:
+    assert shared_error_p(values, 0.0, 50) == pytest.approx(paired_t(values).p_value)
+
+
+@pytest.mark.parametrize(("n", "shared"), [(3, 1.0), (5, 1.0), (8, 3.0)])
+def test_with_a_shared_error_it_errs_as_often_as_it_says(n: int, shared: float) -> None:
+    rng = np.random.default_rng(n)
+    draws = shared * rng.normal(size=(2000, 1)) + rng.normal(size=(2000, n))
+    p_values = np.array([[shared_error_p(draw, shared, 200), paired_t(draw).p_value] for draw in draws])
+    wrong, of_seeds = (p_values < 0.05).mean(0)
+    assert 0.02 <= wrong <= 0.07
+    assert of_seeds > wrong
+
+
+def test_a_shared_error_leaves_only_what_is_exact_for_sure() -> None:
+    assert shared_error_p([0.1, 0.1, 0.1], 0.0, 50) == 0.0
+    assert shared_error_p([0.0, 0.0], 0.0, 50) == 1.0
+    assert shared_error_p([0.1, 0.1, 0.1], 0.05, 50) == pytest.approx(2 * stats.t.sf(2, 49))
+
+
+@pytest.mark.parametrize("n", [2, 5, 16, 17])
+def test_the_sign_flip_test_is_scipys_however_it_is_computed(n: int) -> None:
+    values = np.random.default_rng(n).normal(0.3, 1.0, size=n)
+    theirs = stats.permutation_test(
+        (values,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", vectorized=True, n_resamples=2**17
+    )
+    assert sign_flip(values) == pytest.approx(theirs.pvalue, abs=1e-12 if n <= 16 else 0.005)
 
 
 def test_many_seeds_draw_signs_and_repeat() -> None:
@@ -159,6 +202,30 @@ def test_holm_keeps_the_error_of_the_family() -> None:
     rng = np.random.default_rng(0)
     family = np.mean([min(holm(list(rng.uniform(size=6)))) < 0.05 for _ in range(2000)])
     assert family < 0.065
+
+
+@pytest.mark.parametrize(("n", "tests"), [(2, 1), (2, 10), (3, 1), (5, 10), (8, 3)])
+def test_the_least_significant_mean_is_where_p_reaches_its_level(n: int, tests: int) -> None:
+    noise = np.random.default_rng(n).normal(size=n)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    assert tests * paired_t(noise + least_significant(n, tests=tests)).p_value == pytest.approx(LEVEL)
+
+
+@pytest.mark.parametrize(("n", "tests"), [(2, 1), (3, 1), (3, 10), (5, 1), (5, 10), (6, 1), (7, 1), (8, 10), (10, 1)])
+def test_a_detectable_difference_is_found_as_often_as_it_says(n: int, tests: int) -> None:
+    draws = np.random.default_rng(n).normal(detectable(n, tests=tests), 1.0, size=(3000, n))
+    found = (tests * stats.ttest_1samp(draws, 0.0, axis=1).pvalue < LEVEL) & (
+        np.array([n < 6 or sign_flip(draw) < LEVEL for draw in draws])  # five signs cannot reach it
+    )
+    assert found.mean() == pytest.approx(POWER, abs=0.03)
+
+
+def test_more_seeds_or_fewer_pairs_show_smaller_differences_but_for_the_first_that_need_their_signs() -> None:
+    for tests in (1, 3, 45):
+        of_t = [detectable(n, tests=tests) for n in range(2, 30) if n not in FLIPS_DETECT]
+        assert of_t == sorted(of_t, reverse=True)
+    assert all(detectable(n, tests=3) >= detectable(n, tests=1) for n in range(2, 30))
+    assert detectable(6) > detectable(5)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, -1.0, math.nan])

@@ -11,8 +11,9 @@ import pytest
 from inklings.evaluation.units import Sums
 from inklings.lab.comparison import ArmPlan, ArmResult, Comparison, Plan, RunResult, write_comparison
 from inklings.lab.curves import learning_curve
+from inklings.lab.differences import Units, find_differences
 from inklings.lab.records import RunRecord, write_record
-from inklings.lab.verdict import Units, find_differences, say
+from inklings.lab.verdict import say
 
 SIZES = {"ngram": (0, 2.31), "mlp": (24_731, 2.12), "recurrent": (63_104, 2.02), "tree_wavenet": (76_579, 2.015), "gpt": (103_936, 1.94)}
 NAMES = [
@@ -92,8 +93,9 @@ def fill_folder(
         results.append(ArmResult(label=label, architecture="gpt", kind="trained", runs=[run]))
     differences = find_differences(results, unit="nats per token", units_of=lambda run: Units("documents", units[run.run]))
     plans = [ArmPlan(label=label, config={"architecture": label, "model": {}, "training": training}) for label in [*arms, *(failed or {})]]
+    plan = Plan(arms=plans, seeds=list(range(seeds)), data={"source": "builtin:unicode-names", "layout": "auto"}, budget="2M-tokens")
     comparison = Comparison(
-        plan=Plan(arms=plans, seeds=list(range(seeds)), data={"source": "builtin:unicode-names", "layout": "auto"}, budget="2M-tokens"),
+        plan=plan,
         created="2030-01-02T03:04:05+00:00",
         command="inklings compare ngram mlp recurrent tree_wavenet gpt --budget 2M-tokens --seeds 3 --out names",
         status="complete",
@@ -114,7 +116,7 @@ def fill_folder(
         },
         arms=results,
         differences=differences,
-        verdict=say(results, differences, unit="nats per token", budget="2M-tokens"),
+        verdict=say(results, differences, unit="nats per token", plan=plan),
     )
     write_comparison(out, comparison)
     return comparison

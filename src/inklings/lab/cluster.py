@@ -13,6 +13,7 @@ from typing import Any
 from inklings.errors import ConfigError, MissingExtraError
 from inklings.lab.workers import OnEvent, R, T, Work, named
 from inklings.training.interruption import Interruption
+from inklings.training.metrics import Event
 
 CALM = {"checkpoint", "step", "sample"}
 """Events that are not sent over the network."""
@@ -35,7 +36,8 @@ def do_jobs_on_cluster(jobs: Sequence[T], work: Work[T, R], *, address: str, on_
         ConfigError: there is no such cluster.
     """
     ray = _connect(address)
-    waiting = {_task(ray, work.do).remote(job): job for job in jobs}
+    task = ray.remote(attempt_there).options(num_cpus=1, max_retries=2)
+    waiting = {task.remote(work.do, job): job for job in jobs}
     with Interruption() as interruption:
         while waiting:
             ready, _ = ray.wait(list(waiting), timeout=0.2)
@@ -74,12 +76,8 @@ def _connect(address: str) -> Any:
     return ray
 
 
-def _task(ray: Any, do: Callable[[T, OnEvent], R | None]) -> Any:
-    """The work as a task of one processor."""
-
-    def attempt(job: T) -> tuple[list[Any], R | None]:
-        events: list[Any] = []
-        result = do(job, lambda event: None if event["event"] in CALM else events.append(event))
-        return events, result
-
-    return ray.remote(attempt).options(num_cpus=1, max_retries=2)
+def attempt_there(do: Callable[[Any, OnEvent], Any], job: Any) -> tuple[list[Event], Any]:
+    """What a machine of the cluster does: the work, and its events with the result."""
+    events: list[Event] = []
+    result = do(job, lambda event: None if event["event"] in CALM else events.append(event))
+    return events, result

@@ -20,6 +20,8 @@ from inklings.lab.calibration import Calibration
 from inklings.lab.cluster import do_jobs_on_cluster
 from inklings.lab.comparison import Comparison, Plan, RunResult
 from inklings.lab.contestants import Contestant, Terms, folder_name, settle, unique_labels
+from inklings.lab.differences import Units, find_differences
+from inklings.lab.equal_budgets import equal_budgets
 from inklings.lab.job import RUNS, Job
 from inklings.lab.method import Method
 from inklings.lab.optuna_library import library
@@ -29,7 +31,7 @@ from inklings.lab.run_samples import ground_of, read_measured
 from inklings.lab.sample_verdict import find_sample_differences, say_samples
 from inklings.lab.scaling import Scaling, SizedRun, scale
 from inklings.lab.shared_scale import calibrated, plan_samples
-from inklings.lab.verdict import Units, find_differences, say
+from inklings.lab.verdict import say
 from inklings.lab.workers import OnEvent, Work, do_jobs
 from inklings.models.registry import load_class
 from inklings.models.sizes import non_embedding_count
@@ -249,8 +251,9 @@ def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -
         return Units("documents" if likelihood.blocks is None else "blocks", likelihood.units)
 
     differences = find_differences(comparison.arms, unit=comparison.unit, units_of=units)
-    verdict = say(comparison.arms, differences, unit=comparison.unit, budget=comparison.plan.budget)
-    comparison = replace(comparison, differences=differences, verdict=verdict, scaling=_scaling(comparison))
+    budgets = equal_budgets(comparison.arms, unit=comparison.unit, units_of=units)
+    verdict = say(comparison.arms, differences, unit=comparison.unit, plan=comparison.plan, budgets=budgets)
+    comparison = replace(comparison, differences=differences, budgets=budgets, verdict=verdict, scaling=_scaling(comparison))
     if calibration is None:
         return comparison
     measured = read_measured(out, comparison)

@@ -257,6 +257,18 @@ class Difference:
     count: int
     """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few, or samples of a run."""
     finding: Literal["better", "better on this text", "no claim"]
+    relative: float | None = None
+    """`mean` as a share of the worse arm's own mean."""
+    bits_per_byte: float | None = None
+    """`mean` in bits per byte; None where it is not known of all runs."""
+    flips: float | None = None
+    """Two-sided p of the sign-flip test, not corrected, which a claim needs too; None where seeds are too few for one."""
+    any_text: float | None = None
+    """`p` where besides the seeds the held-out text is taken as a sample of all text of its kind, which a claim needs too:
+    corrected as `p`. None where text was resampled, and of samples."""
+    detectable: float | None = None
+    """The smallest true difference that so many seeds, with the spread that these and the text have, find in 4 of 5 comparisons;
+    None where text was resampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,14 +282,14 @@ class ArmAt:
 
 @dataclass(frozen=True, kw_only=True)
 class EqualBudget:
-    """The trained arms at an equal amount of one thing: the largest that all of them reached."""
+    """The trained arms at an equal amount of one thing: the largest that all of them reached, or that most have a figure at."""
 
     axis: Literal["tokens", "flops", "seconds"]
     amount: float
     arms: list[ArmAt]
     """The best first."""
     absent: list[str]
-    """Arms whose smallest point has cost more than `amount` already."""
+    """Arms whose smallest point has cost more than `amount` already, or, where that holds for most, whose training cost less."""
     differences: list[Difference]
 
 

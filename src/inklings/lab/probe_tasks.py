@@ -20,6 +20,9 @@ from inklings.text.batches import Batch
 BOUNDARY, SEPARATOR, FIRST = 0, 1, 2
 """The token that opens a row, the one that ends its first part, and the first of the symbols."""
 
+GROWN = 0.6
+"""Share of the steps after which a lesson is as long as what is scored."""
+
 ProbeName = Literal["copying", "induction", "associative recall"]
 
 
@@ -32,15 +35,27 @@ class Task(ABC):
     """What guessing among the symbols that an answer may still be gets right."""
 
     @abstractmethod
-    def rows(self, random: np.random.Generator, count: int) -> tuple[Int64[np.ndarray, "B L"], Bool[np.ndarray, " L"]]:
-        """Sequences, and which of their tokens the ability decides (the same ones in every row)."""
+    def rows(self, random: np.random.Generator, count: int) -> Rows:
+        """What is scored."""
+
+    @abstractmethod
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+        """What is trained on when that share of the steps is over: shorter rows first, without which a few hundred steps teach nothing."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sequences of one length, and which of their tokens the ability decides (the same ones in every row)."""
+
+    tokens: Int64[np.ndarray, "B L"]
+    decided: Bool[np.ndarray, " L"]
 
 
 @dataclass(frozen=True)
 class Copying(Task):
     """A random string, a separator, the string again: every symbol of the second one is decided.
 
-    Each is `length` tokens behind its model, whatever the string: a place is what must be remembered.
+    The string has always the same length: what must be found is what stands so many tokens back, whatever it is.
     """
 
     length: int = 16
@@ -57,22 +72,26 @@ class Copying(Task):
         """The symbols are drawn with replacement, so that none is ever used up."""
         return 1 / self.symbols
 
-    def rows(self, random: np.random.Generator, count: int) -> tuple[Int64[np.ndarray, "B L"], Bool[np.ndarray, " L"]]:
+    def rows(self, random: np.random.Generator, count: int) -> Rows:
         """See `Task`."""
         string = FIRST + random.integers(self.symbols, size=(count, self.length))
         tokens = np.hstack([_column(count, BOUNDARY), string, _column(count, SEPARATOR), string])
-        return tokens, np.arange(tokens.shape[1]) > 1 + self.length
+        return Rows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
+
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+        """The same rows from the start: this is learned soon, and other lengths would teach other distances."""
+        return self.rows(random, count)
 
 
 @dataclass(frozen=True)
 class Induction(Task):
     """... A B ... A -> B: all symbols in random order, then some of its pairs of neighbours again; the second of each is decided.
 
-    Any symbol may be the first or the second of a pair, and its distance is another in every row: what came before is
-    what must be found. Source: Olsson et al., "In-context Learning and Induction Heads", 2022.
+    Any symbol may be the first or the second of a pair, and its distance is another in every row: what must be found is
+    what stood behind the same symbol. Source: Olsson et al., "In-context Learning and Induction Heads", 2022.
     """
 
-    symbols: int = 24
+    symbols: int = 16
     queries: int = 4
     name: ProbeName = "induction"
 
@@ -86,25 +105,31 @@ class Induction(Task):
         """No symbol is asked for or answered with twice: before the answer to query j, 2 j + 1 of them are out."""
         return float(np.mean([1 / (self.symbols - 2 * query - 1) for query in range(self.queries)]))
 
-    def rows(self, random: np.random.Generator, count: int) -> tuple[Int64[np.ndarray, "B L"], Bool[np.ndarray, " L"]]:
+    def rows(self, random: np.random.Generator, count: int) -> Rows:
         """See `Task`."""
-        shown = FIRST + _permutations(random, count, self.symbols)
+        return self._rows(random, count, self.symbols)
+
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+        """The order has some of the symbols, four at first."""
+        return self._rows(random, count, _grown(4, self.symbols, share))
+
+    def _rows(self, random: np.random.Generator, count: int, length: int) -> Rows:
+        queries = min(self.queries, length // 2)
+        shown = FIRST + _permutations(random, count, self.symbols)[:, :length]
         # Pairs that share no symbol: choose among fewer places, then move each up by the pairs before it.
-        places = np.sort(_permutations(random, count, self.symbols - self.queries)[:, : self.queries], axis=1) + np.arange(self.queries)
+        places = np.sort(_permutations(random, count, length - queries)[:, :queries], axis=1) + np.arange(queries)
         places = random.permuted(places, axis=1)
-        pairs = np.stack([np.take_along_axis(shown, places + offset, axis=1) for offset in (0, 1)], axis=2).reshape(count, -1)
-        tokens = np.hstack([_column(count, BOUNDARY), shown, _column(count, SEPARATOR), pairs])
-        return tokens, _second_of_pairs(tokens.shape[1], self.queries)
+        return _asked(shown, _at(shown, places), _at(shown, places + 1))
 
 
 @dataclass(frozen=True)
 class AssociativeRecall(Task):
-    """Key, value, key, value, ..., then keys again, each followed by its value, which is decided.
+    """Key, value, key, value, ..., then some of the keys again, each followed by its value, which is decided.
 
     Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology", 2023.
     """
 
-    pairs: int = 12
+    pairs: int = 8
     queries: int = 4
     name: ProbeName = "associative recall"
 
@@ -118,15 +143,18 @@ class AssociativeRecall(Task):
         """No value is answered with twice: before the answer to query j, j of them are out."""
         return float(np.mean([1 / (self.pairs - query) for query in range(self.queries)]))
 
-    def rows(self, random: np.random.Generator, count: int) -> tuple[Int64[np.ndarray, "B L"], Bool[np.ndarray, " L"]]:
+    def rows(self, random: np.random.Generator, count: int) -> Rows:
         """See `Task`."""
         keys = FIRST + _permutations(random, count, self.pairs)
         values = FIRST + self.pairs + _permutations(random, count, self.pairs)
         asked = _permutations(random, count, self.pairs)[:, : self.queries]
-        shown = np.stack([keys, values], axis=2).reshape(count, -1)
-        again = np.stack([np.take_along_axis(of, asked, axis=1) for of in (keys, values)], axis=2).reshape(count, -1)
-        tokens = np.hstack([_column(count, BOUNDARY), shown, _column(count, SEPARATOR), again])
-        return tokens, _second_of_pairs(tokens.shape[1], self.queries)
+        return _asked(np.stack([keys, values], axis=2).reshape(count, -1), _at(keys, asked), _at(values, asked))
+
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+        """Induction over the same symbols first, of which this is a part: from nothing, even transformers take thousands of steps."""
+        if share < GROWN:
+            return Induction(2 * self.pairs, self.queries).lesson(random, count, share)
+        return self.rows(random, count)
 
 
 TASKS: tuple[Task, ...] = (Copying(), Induction(), AssociativeRecall())
@@ -138,13 +166,38 @@ class TaskBatches:
 
     task: Task
     batch_size: int
+    steps: int
     seed: int
 
     def batch(self, step: int) -> Batch:
-        """The rows of a step, in which only what the ability decides has weight."""
-        tokens, decided = self.task.rows(np.random.default_rng((self.seed, step)), self.batch_size)
-        weights = np.broadcast_to(decided[1:].astype(np.float32), (self.batch_size, len(decided) - 1)).copy()
-        return Batch(torch.from_numpy(tokens[:, :-1]), torch.from_numpy(tokens[:, 1:]), torch.from_numpy(weights), None)
+        """The lesson of a step, in which only what the ability decides has weight."""
+        return as_batch(self.task.lesson(np.random.default_rng((self.seed, step)), self.batch_size, (step + 1) / self.steps))
+
+
+def as_batch(rows: Rows) -> Batch:
+    """The rows with their targets, of which those weigh that the ability decides."""
+    count, length = rows.tokens.shape
+    weights = np.broadcast_to(rows.decided[1:].astype(np.float32), (count, length - 1)).copy()
+    return Batch(torch.from_numpy(rows.tokens[:, :-1]), torch.from_numpy(rows.tokens[:, 1:]), torch.from_numpy(weights), None)
+
+
+def _asked(shown: Int64[np.ndarray, "B N"], questions: Int64[np.ndarray, "B Q"], answers: Int64[np.ndarray, "B Q"]) -> Rows:
+    """What is shown, a separator, and each question with its answer, which is decided."""
+    count, queries = questions.shape
+    pairs = np.stack([questions, answers], axis=2).reshape(count, -1)
+    tokens = np.hstack([_column(count, BOUNDARY), shown, _column(count, SEPARATOR), pairs])
+    behind = tokens.shape[1] - 1 - np.arange(tokens.shape[1])
+    return Rows(tokens, (behind < 2 * queries) & (behind % 2 == 0))
+
+
+def _at(of: Int64[np.ndarray, "B N"], places: Int64[np.ndarray, "B Q"]) -> Int64[np.ndarray, "B Q"]:
+    """The tokens at places of each row."""
+    return np.take_along_axis(of, places, axis=1)
+
+
+def _grown(least: int, most: int, share: float) -> int:
+    """A size that has grown up when `GROWN` of the steps are over."""
+    return max(least, min(most, round(most * share / GROWN)))
 
 
 def _column(count: int, token: int) -> Int64[np.ndarray, "B 1"]:
@@ -154,9 +207,3 @@ def _column(count: int, token: int) -> Int64[np.ndarray, "B 1"]:
 def _permutations(random: np.random.Generator, count: int, size: int) -> Int64[np.ndarray, "B N"]:
     """Independent orders of 0 .. size - 1."""
     return random.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
-
-
-def _second_of_pairs(length: int, pairs: int) -> Bool[np.ndarray, " L"]:
-    """The second token of each of the pairs at the end of a row."""
-    places = np.arange(length)
-    return (places >= length - 2 * pairs) & ((length - 1 - places) % 2 == 0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from inklings.config import RunConfig
 from inklings.device import Runtime, threads_of
 from inklings.lab.comparison import ProbeResult
-from inklings.lab.probe_tasks import BOUNDARY, TASKS, Task, TaskBatches
+from inklings.lab.probe_tasks import BOUNDARY, TASKS, Task, TaskBatches, as_batch
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.registry import build
 from inklings.training.loop import seed_step
@@ -19,7 +20,7 @@ from inklings.training.objectives import Likelihood
 from inklings.training.schedules import rate_at
 
 STEPS = 300
-BATCH_SIZE = 64
+BATCH_SIZE = 32
 TEST_ROWS = 512
 """Fresh rows that are scored: 2,048 answers or more."""
 EVERY = 25
@@ -63,7 +64,7 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None]
 def score(model: SequenceModel, task: Task, *, seed: int) -> float:
     """The share of decided tokens that the model thinks most likely, on rows that training never draws."""
     model.eval()
-    batch = TaskBatches(task, TEST_ROWS, seed).batch(STEPS)
+    batch = as_batch(task.rows(np.random.default_rng((seed, STEPS)), TEST_ROWS))
     guesses = model(batch.tokens).logits.argmax(-1)
     return float((guesses == batch.targets)[batch.weights > 0].float().mean())
 
@@ -81,7 +82,7 @@ def _fresh(config: RunConfig, task: Task, seed: int) -> SequenceModel | None:
 def _train(model: SequenceModel, task: Task, config: RunConfig, seed: int, on_event: Callable[[Event], None] | None) -> int:
     """All steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
-    objective = Likelihood(model, TaskBatches(task, BATCH_SIZE, seed), training, RUNTIME)
+    objective = Likelihood(model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME)
     for step in range(STEPS):
         seed_step(seed, step, model.device)
         rate = rate_at(

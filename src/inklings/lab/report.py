@@ -19,7 +19,7 @@ from inklings.lab.memory_section import memory_sections
 from inklings.lab.records import Records, RunRecord, read_record
 from inklings.lab.sample_section import SampleSection, load_section
 from inklings.lab.settings import own_settings, settings_of, shared_settings
-from inklings.lab.verdict import say_half_width, say_p
+from inklings.lab.wording import say_half_width, say_p
 
 
 def write_report(out: Path) -> Path:

@@ -13,10 +13,11 @@ from itertools import combinations
 from inklings.evaluation.statistics import Interval, PairedTest, paired_t
 from inklings.lab.calibration import PLACED, Calibration
 from inklings.lab.comparison import ArmResult, Difference, RunResult, Verdict
+from inklings.lab.differences import corrected, difference_of, paired_runs, tested
 from inklings.lab.judges import REVERSE_GROUPS
 from inklings.lab.run_samples import Measured
 from inklings.lab.sample_measures import METRICS
-from inklings.lab.verdict import corrected, difference_of, paired_runs, say_evidence, say_half_width, say_list
+from inklings.lab.wording import other_of, say_evidence, say_half_width, say_list
 
 UNIT = "nats of reverse likelihood"
 
@@ -51,11 +52,12 @@ def _over_seeds(a: ArmResult, b: ArmResult, measured: Measured) -> Difference | 
     pairs = paired_runs(a, b, lambda arm: arm.measured)
     if len(pairs) < 2:
         return None
-    test = paired_t([_figure(of_b, "reverse") - _figure(of_a, "reverse") for of_a, of_b in pairs])
+    values = [_figure(of_b, "reverse") - _figure(of_a, "reverse") for of_a, of_b in pairs]
+    test = paired_t(values)
     counted = next((arm for arm in (a, b) if arm.kind == "counted"), None)
     if counted is not None:
         test = _with_draws(test, _reverse(counted, counted.measured[0], measured))
-    return replace(difference_of(a, b, test.interval), p=test.p_value, evidence="seeds")
+    return tested(a, b, values, test)
 
 
 def _with_draws(test: PairedTest, counted: Interval) -> PairedTest:
@@ -101,7 +103,7 @@ def say_samples(arms: Sequence[ArmResult], differences: Sequence[Difference], ca
         headline = f"By samples, {ranked[0].label} has nothing to be compared with." if ranked else "No samples could be compared."
         return Verdict(headline=headline, sentences=about)
     best = ranked[0].label
-    against = {_other(difference, best): difference for difference in differences if best in (difference.better, difference.worse)}
+    against = {other_of(difference, best): difference for difference in differences if best in (difference.better, difference.worse)}
     beaten = [arm.label for arm in ranked[1:] if against[arm.label].finding == "better" and against[arm.label].better == best]
     level = [arm.label for arm in ranked[1:] if arm.label not in beaten]
     single = any(difference.evidence == "samples" for difference in against.values())
@@ -119,13 +121,13 @@ def _pair(difference: Difference, best: str) -> str:
     """What separates the best arm from another."""
     how = f"{difference.mean:.3f} ± {say_half_width(difference)} {UNIT}"
     if difference.finding == "better":
-        return f"By samples, {best} beats {_other(difference, best)} by {how} ({say_evidence(difference)})."
+        return f"By samples, {best} beats {other_of(difference, best)} by {how} ({say_evidence(difference)})."
     if difference.evidence == "samples":
         return (
             f"The samples of this run of {difference.better} are {how} better than those of {difference.worse} "
             f"({say_evidence(difference)}): no claim, for another seed may change the order."
         )
-    return f"{best} and {_other(difference, best)} differ by {how} ({say_evidence(difference)}): no claim."
+    return f"{best} and {other_of(difference, best)} differ by {how} ({say_evidence(difference)}): no claim."
 
 
 def _describe(arm: ArmResult, calibration: Calibration, measured: Measured) -> str:
@@ -156,7 +158,3 @@ def say_gameable(ranked: Sequence[ArmResult], calibration: Calibration) -> str:
     novel = [f"{arm.label} {mean_figure(arm, 'novel'):.0%}" for arm in ranked]
     real = calibration.floor.values["novel"].estimate
     return f"Gameable here: {'; '.join(said)}. So look at {METRICS['novel'].title} too: {', '.join([*novel, f'new real text {real:.0%}'])}."
-
-
-def _other(difference: Difference, label: str) -> str:
-    return difference.worse if difference.better == label else difference.better
