@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
 
-.PHONY: help install demo test test-all check bench format reference clean
+.PHONY: help install demo test test-all browser check bench format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,12 @@ test: $(INSTALLED) ## the fast tests
 
 test-all: $(INSTALLED) ## the slow ones too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
+
+browser: $(INSTALLED) ## check a report in a real browser (Chromium; installed where it is absent, on Debian and as root)
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get install -y --no-install-recommends chromium; \
+	  else echo "Chromium is not installed. On Debian, as root: apt-get install chromium"; exit 1; fi
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/test_report_browser.py
 
 check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/ruff check .

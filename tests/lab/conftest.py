@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inklings.audit.finding import Finding
+from inklings.audit.memory_proof import Change, MemoryProof, Part, ProofArm
+from inklings.audit.memory_provenance import Provenance
+from inklings.durable import write_json
+from inklings.evaluation.statistics import Interval, paired_t
 from inklings.evaluation.units import Sums
-from inklings.lab.comparison import ArmPlan, ArmResult, Comparison, Plan, RunResult, write_comparison
+from inklings.lab.calibration import Calibration
+from inklings.lab.comparison import (
+    CALIBRATION,
+    ArmAt,
+    ArmPlan,
+    ArmResult,
+    Comparison,
+    Difference,
+    EqualBudget,
+    Plan,
+    Point,
+    ProbeResult,
+    RunResult,
+    Sizing,
+    write_comparison,
+)
 from inklings.lab.curves import learning_curve
 from inklings.lab.differences import Units, find_differences
-from inklings.lab.records import RunRecord, write_record
+from inklings.lab.ground import Setting
+from inklings.lab.rates import RateSearch, RateTrial
+from inklings.lab.records import RunRecord, read_record, write_record
+from inklings.lab.run_samples import RunSamples, figures_of, write_run_samples
+from inklings.lab.sample_measures import METRICS, Measures
 from inklings.lab.verdict import say
 
 SIZES = {"ngram": (0, 2.31), "mlp": (24_731, 2.12), "recurrent": (63_104, 2.02), "tree_wavenet": (76_579, 2.015), "gpt": (103_936, 1.94)}
@@ -32,6 +57,12 @@ FakeComparison = Callable[..., Comparison]
 def write_fake_comparison() -> FakeComparison:
     """A function that fills a folder with a finished comparison."""
     return fill_folder
+
+
+@pytest.fixture(scope="session")
+def write_full_comparison() -> FakeComparison:
+    """A function that fills a folder with a comparison of which every part of the report has data."""
+    return fill_full_folder
 
 
 def fill_folder(
@@ -101,7 +132,7 @@ def fill_folder(
         status="complete",
         split="test",
         unit="nats per token",
-        environment={"python": "3.11.2", "torch": "2.13.0", "processor": "Imaginary 9000", "cores": 2},
+        environment={"python": "3.11.2", "torch": "2.13.0", "processor": "Imaginary 9000", "cores": 2, "memory": 2**31},
         text={
             "name": "unicode-names",
             "source": "builtin:unicode-names",
@@ -132,5 +163,133 @@ def _events(rng: np.random.Generator, loss: float, *, steps: int, speed: float) 
         if steps > 1:
             events.append({"event": "step", **at, "loss": float(curve[i] - 0.04 + rng.normal(0, 0.06))})
         if step % max(1, steps // 10) == 0:
-            events.append({"event": "evaluation", **at, "loss": float(curve[i]), "accuracy": 0.4})
+            events.append({"event": "evaluation", **at, "loss": float(curve[i]), "accuracy": float(0.62 - 0.12 * (curve[i] - 1.9))})
     return events
+
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+PROBES = {"copying": 1 / 16, "induction": 1 / 32, "associative recall": 1 / 8}
+
+
+def fill_full_folder(out: Path, *, seeds: int = 5, arms: dict[str, tuple[int, float]] | None = None) -> Comparison:
+    """`fill_folder`, with decayed points, equal budgets, sizes, searches, probes, audits, measured samples and a memory."""
+    base = fill_folder(out, seeds=seeds, arms=arms, spread=0.012)
+    results = [_explained(out, arm) for arm in base.arms]
+    trained = [arm for arm in results if arm.kind == "trained"]
+    write_json(out / CALIBRATION, {"format_version": 1, **_calibration().to_mapping()})
+    place = out / "results" / trained[-1].label / "seed-0"
+    write_record(place, replace(read_record(place), memory=_proof()))
+    comparison = replace(
+        base,
+        arms=results,
+        budgets=[_equal(trained, axis) for axis in ("tokens", "flops", "seconds")],
+        plan=replace(base.plan, points=len(SHARES), parameters=70_000, rates=6, probes=True),
+    )
+    write_comparison(out, comparison)
+    return comparison
+
+
+def _explained(out: Path, arm: ArmResult) -> ArmResult:
+    audit = [
+        Finding(check="causality", status="pass", summary="no later token moves an earlier logit"),
+        Finding(check="streaming", status="not applicable", summary="it has no state"),
+        Finding(check="copies", status="warning", summary="3.1% of samples stand in the training text"),
+    ]
+    runs = [_with_points(run, counted=arm.kind == "counted") for run in arm.runs]
+    for run in runs:
+        write_run_samples(out / str(run.results), RunSamples(_measures(run.loss or 0.0), _sweep(run)))
+    runs = [replace(run, samples=figures_of(RunSamples(_measures(run.loss or 0.0)))) for run in runs]
+    if arm.kind == "counted":
+        return replace(arm, runs=runs, audit=audit)
+    size = runs[0].non_embedding or 0
+    center = -1.0 + (size // 7_000) % 4
+    trials = [_trial(exponent, (runs[0].loss or 0) + 0.05 + 0.02 * (exponent - center) ** 2) for exponent in range(-3, 4)]
+    best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0)
+    probes = [
+        ProbeResult(name=name, accuracy=chance + (1 - chance) * min(1.0, size / 60_000 / (i + 1)), chance=chance, steps=300)
+        for i, (name, chance) in enumerate(PROBES.items())
+    ]
+    sizing = Sizing(asked=70_000, reached=size, changed={"n_embd": 48})
+    return replace(arm, runs=runs, audit=audit, sizing=sizing, search=RateSearch(trials=trials, factor=best.factor), probes=probes)
+
+
+def _with_points(run: RunResult, *, counted: bool) -> RunResult:
+    if counted:
+        return replace(run, non_embedding=0, flops=0)
+    assert run.parameters and run.tokens and run.seconds and run.loss
+    each = 6 * run.parameters
+    points = [
+        Point(
+            share=share, run=run.run, weights=f"{run.weights}-{share}", steps=int(900 * share), tokens=int(run.tokens * share),
+            flops=int(each * run.tokens * share), seconds=run.seconds * share, loss=run.loss + 0.11 * (share**-0.6 - 1),
+            bits_per_byte=(run.loss + 0.11 * (share**-0.6 - 1)) / float(np.log(2)), accuracy=0.5,
+        )
+        for share in SHARES
+    ]  # fmt: skip
+    return replace(run, points=points, flops=each * run.tokens, non_embedding=run.parameters * 7 // 8)
+
+
+def _trial(exponent: int, loss: float) -> RateTrial:
+    losses = [loss + 0.5, loss + 0.2, loss]
+    if exponent == 3:
+        return RateTrial(factor=8.0, status="failed", losses=[4.0], message="it diverged")
+    if exponent in (-3, 2):
+        return RateTrial(factor=2.0**exponent, status="pruned", losses=losses[:2])
+    return RateTrial(factor=2.0**exponent, status="done", losses=losses)
+
+
+def _equal(arms: list[ArmResult], axis: str) -> EqualBudget:
+    """At half of what the arm that reached least has reached, as if every arm had been decayed there."""
+    amount = 0.5 * min(float(getattr(run, axis)) for arm in arms for run in arm.runs)
+
+    def at(run: RunResult) -> float:
+        costs = [np.log(float(getattr(point, axis))) for point in run.points]
+        return float(np.interp(np.log(amount), costs, [point.loss for point in run.points]))
+
+    values = {arm.label: {str(run.seed): at(run) for run in arm.runs} for arm in arms}
+    order = sorted(values, key=lambda label: np.mean(list(values[label].values())))
+    differences = []
+    for other in order[1:]:
+        test = paired_t([values[other][seed] - values[order[0]][seed] for seed in values[other]])
+        found = test.interval
+        differences.append(
+            Difference(
+                better=order[0], worse=other, mean=found.estimate, low=found.low, high=found.high, p=test.p_value, evidence="seeds",
+                count=found.n, finding="better" if test.p_value < 0.05 else "no claim",
+            )
+        )  # fmt: skip
+    at_amount = [ArmAt(label=label, values=values[label]) for label in order]
+    return EqualBudget(axis=axis, amount=amount, arms=at_amount, absent=[], differences=differences)
+
+
+def _measures(loss: float, temperature: float = 1.0) -> Measures:
+    """The worse the loss, the worse the samples; the lower the temperature, the more plausible and alike."""
+    worse, alike = loss - 1.9, 1 - temperature
+    found = {"judge": 2.0 + 0.8 * worse - 0.9 * alike, "self_bleu": 0.52 - 0.2 * worse + 0.4 * alike, "reverse": 2.1 + worse}
+    values = {name: found.get(name, 0.4 + 0.2 * worse) for name in METRICS}
+    return Measures({name: Interval(value, value - 0.01, value + 0.01, 0.95, "resampled", 500) for name, value in values.items()}, [])
+
+
+def _sweep(run: RunResult) -> dict[float, Measures]:
+    return {value: _measures(run.loss or 0.0, value) for value in (0.7, 0.85, 1.0)} if run.seed == 0 else {}
+
+
+def _calibration() -> Calibration:
+    rungs = {"uniform": 4.0, "unigram": 2.9, "bigram": 2.4, "trigram": 2.2}
+    setting = Setting(
+        source="builtin:unicode-names", split="test", samples=500, max_length=64, windows=None, seed=0, reference_documents=1289,
+        training_documents=10_309,
+    )  # fmt: skip
+    ladder = {name: _measures(loss) for name, loss in rungs.items()}
+    return Calibration(setting, _measures(1.85), ladder, {"replay": _measures(1.9), "repeat": _measures(3.0)})
+
+
+def _proof() -> MemoryProof:
+    changes = {"no memory": None, "memory": (-0.2, -0.25, -0.15), "permuted values": (0.1, 0.05, 0.16), "temperature": (0.0, -0.1, 0.1)}
+    of = {name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2]) for name, ends in changes.items()}
+    parts = [ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="") for name, change in of.items()]
+    seen = Part(share=0.75, change=Change(nats=-0.3, low=-0.4, high=-0.2))
+    return MemoryProof(
+        targets=30_000, documents=62, unit="documents", units=62, arms=parts, seen=seen, new=Part(share=0.25, change=None),
+        provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),
+    )  # fmt: skip

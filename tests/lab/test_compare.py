@@ -200,10 +200,15 @@ def test_another_comparison_in_the_folder_is_not_touched(change: str, finished: 
     assert read_comparison(out) == comparison
 
 
-def test_a_plan_from_before_a_setting_of_the_text_existed_goes_on(base: RunConfig) -> None:
+def test_a_plan_from_before_a_setting_existed_goes_on(base: RunConfig) -> None:
     data = json.loads(json.dumps(to_mapping(base.data)))
     earlier = {name: value for name, value in data.items() if name not in ("min_known", "min_length", "max_length")}
-    before, now = (Plan(arms=[ArmPlan(label="a", config={"data": d})], seeds=[0], data=d, budget="6-steps") for d in (earlier, data))
+    training = json.loads(json.dumps(to_mapping(base.training)))
+    del training["seed"]
+    before, now = (
+        Plan(arms=[ArmPlan(label="a", config={"data": d, "training": t})], seeds=[0], data=d, budget="6-steps")
+        for d, t in ((earlier, {name: value for name, value in training.items() if name != "init_seed"}), (data, training))
+    )
     assert conflicts(before, now) == []
     changed = replace(now, data={**data, "min_known": 0.8})
     assert conflicts(before, changed) == ["data.min_known (0.0, now 0.8)"]

@@ -176,7 +176,7 @@ def test_only_arms_without_likelihood(base: RunConfig, tmp_path: Path) -> None:
     assert found.verdict is not None and found.verdict.headline == "No arm has a likelihood to be ranked by."
     assert found.sample_verdict is not None and len(found.sample_differences) == 1
     page = write_report(tmp_path).read_text()
-    assert "Quality against diversity" in page and 'id="figures"' not in page
+    assert "Quality against diversity" in page and 'id="curves"' not in page
 
 
 @pytest.mark.usefixtures("no_audit")

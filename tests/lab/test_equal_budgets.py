@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from inklings.evaluation.statistics import holm, paired_t
 from inklings.evaluation.units import Sums
+from inklings.lab.budget_verdict import one_size
 from inklings.lab.comparison import ArmResult, EqualBudget, Plan, Point, RunResult
 from inklings.lab.differences import Units, find_differences
 from inklings.lab.equal_budgets import equal_budgets, span
@@ -256,3 +257,7 @@ def test_sizes_that_differ_are_said() -> None:
     assert "parameters" not in words(arm("a", 2.0), arm("bb", 2.3))
     assert "at equal parameters, tokens, FLOPs and time alike" in words(b, arm("a", 2.6, size=980))
     assert "times the parameters" not in words(b, c, arm("a", 2.6, size=980))
+    assert "a has 8% more parameters than bb: nothing here is at equal parameters." in words(arm("a", 2.0, size=1080), b)
+    asked = Plan(arms=[], seeds=[0], data={}, budget="80k-tokens", parameters=1000)
+    assert one_size(arm("a", 2.0, size=1028), arm("bb", 2.3, size=972), asked), "both are what was asked for"
+    assert not one_size(arm("a", 2.0, size=1028), arm("bb", 2.3, size=972), replace(asked, parameters=None))

@@ -58,7 +58,7 @@ def undivided(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path
     return make(base, tmp_path_factory.mktemp("whole") / "out", [MLP, "ngram:order=2", RNN], [0, 1, 2])
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+@pytest.mark.parametrize("order", [(2, 1, 0)])
 def test_parts_together_are_the_whole(order: tuple[int, ...], parts: list[Path], undivided: Path, tmp_path: Path) -> None:
     found, whole = merge([parts[i] for i in order], tmp_path / "out"), read_comparison(undivided)
     assert found.status == "complete"

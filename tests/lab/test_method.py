@@ -85,7 +85,7 @@ def test_a_point_is_what_a_run_of_that_budget_alone_gives(finished: tuple[Compar
     assert (tmp_path / "alone" / "model.safetensors").read_bytes() == (out / point.run / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("moment", range(0, 40, 5))
+@pytest.mark.parametrize("moment", [0, 7, 19])
 def test_an_interruption_at_any_moment_changes_no_figure(
     moment: int, finished: tuple[Comparison, Path], base: RunConfig, tmp_path: Path
 ) -> None:
@@ -152,7 +152,7 @@ def test_auto_takes_the_size_of_the_first(base: RunConfig, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("architecture", ["gpt", "gpt2", "mlp", "recurrent", "tree_wavenet", "wavegpt", "wavenet"])
-@settings(max_examples=8)
+@settings(max_examples=3)
 @given(target=st.integers(20_000, 2_000_000))
 def test_sizes_come_close_and_are_what_they_say(architecture: str, target: int) -> None:
     sized = size_to(architecture, {}, target, vocab_size=30)

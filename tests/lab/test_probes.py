@@ -85,6 +85,7 @@ def test_lessons_are_a_pure_function_of_the_step_and_grow_to_what_is_scored() ->
         assert lengths[-1] == whole
 
 
+@pytest.mark.slow
 def test_a_small_transformer_learns_what_takes_two_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """With two layers: one to note what stood before, one to find it."""
     monkeypatch.setattr(probes, "TASKS", TASKS[1:])
@@ -120,6 +121,7 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(monk
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

@@ -111,6 +111,7 @@ def test_trials_have_a_seed_that_no_ranked_run_has_and_both_rates_scaled(
     assert asked == [], "a finished search is returned at once"
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(stops=st.lists(st.tuples(st.integers(1, 12), st.sampled_from(["error", "SIGTERM", "SIGINT"])), min_size=1, max_size=4))
 def test_stopped_at_any_evaluation_it_ends_as_if_undisturbed(

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+import functools
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inklings.errors import RunError
 from inklings.lab import charts
-from inklings.lab.comparison import read_comparison
-from inklings.lab.records import read_record
-from inklings.lab.report import make_figures, render, write_report
+from inklings.lab.budget_rows import pareto_front, pareto_rows, point_rows
+from inklings.lab.budget_tables import budget_tables
+from inklings.lab.comparison import Sizing, read_comparison
+from inklings.lab.curve_charts import accuracy_domain, focus_domain
+from inklings.lab.figure_files import static_files
+from inklings.lab.ranking import sizing_note
+from inklings.lab.report import Contents, make_contents, read_results, render, write_report
+from inklings.lab.sample_section import load_section
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -77,10 +89,27 @@ def page(folder: Path) -> Page:
     return Page((folder / "report.html").read_text())
 
 
-def parts(out: Path) -> tuple[Any, dict[tuple[str, int | None], Any], list[charts.Figure]]:
-    comparison = read_comparison(out)
-    records = {(arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results}
-    return comparison, records, make_figures(comparison, records)
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, write_full_comparison) -> Path:
+    out: Path = tmp_path_factory.mktemp("report") / "full"
+    write_full_comparison(out, seeds=5)
+    write_report(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def full_page(full: Path) -> Page:
+    return Page((full / "report.html").read_text())
+
+
+@functools.cache
+def parts(out: Path) -> tuple[Any, Any, Contents]:
+    comparison, records = read_results(out)
+    return comparison, records, make_contents(comparison, records, load_section(out, comparison))
+
+
+def sections(page: Page) -> list[str | None]:
+    return [attributes["id"] for tag, attributes in page.tags if tag == "section" and "id" in attributes]
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
@@ -131,33 +160,41 @@ def test_rows_are_sorted_by_loss(folder: Path, page: Page) -> None:
     assert places == sorted(places)
 
 
-def test_every_figure_lies_beside_the_page_as_png_and_svg(folder: Path, page: Page) -> None:
-    links = {a["href"] for tag, a in page.tags if tag == "a"}
-    assert links == {f"figures/{name}.{kind}" for name in ("loss", "validation", "training", "positions") for kind in ("svg", "png", "csv")}
+def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_page: Page) -> None:
+    drawn = ["validation", "accuracy", "training", "points", "pareto", "loss", "positions", "search", "samples", "memory1"]
+    _, _, contents = parts(full)
+    assert sorted(figure.name for figure in contents.figures) == sorted(drawn)
+    links = {a["href"] for tag, a in full_page.tags if tag == "a" and not str(a["href"]).startswith("#")}
+    assert links == {f"figures/{name}.{kind}" for name in drawn for kind in ("svg", "png", "csv")}
     for link in links:
-        data = (folder / str(link)).read_bytes()
-        assert data.startswith({"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,arm,"}[str(link).rpartition(".")[2]])
-    for name in ("validation", "training", "positions"):
-        assert "role-legend" in (folder / f"figures/{name}.svg").read_text(), "the files have a legend of their own"
+        data = (full / str(link)).read_bytes()
+        assert data.startswith({"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,"}[str(link).rpartition(".")[2]])
+    for figure in contents.figures:
+        written = list(csv.DictReader(io.StringIO((full / f"figures/{figure.name}.csv").read_text())))
+        assert len(written) == sum(len(rows) for rows in figure.data.values()) > 0, "all rows that are drawn"
+        legend = "role-legend" in (full / f"figures/{figure.name}.svg").read_text()
+        assert legend == (figure.name not in ("loss", "memory1")), (
+            "the files have a legend of their own where an axis does not name the arms"
+        )
 
 
-def test_all_charts_name_the_arms_in_one_order_so_that_colours_agree(folder: Path) -> None:
-    comparison, _, figures = parts(folder)
+def test_all_charts_name_the_arms_in_one_order_so_that_colours_agree(full: Path) -> None:
+    comparison, _, contents = parts(full)
     arms = [arm.label for arm in comparison.arms]
     domains = [
         layer["encoding"]["color"]["scale"]["domain"]
-        for figure in figures
+        for figure in contents.figures
         for chart in figure.charts.values()
         for layer in charts.page_spec(chart)["layer"]
+        if "color" in layer.get("encoding", {})
     ]
-    assert len(domains) > 10
+    assert len(domains) > 30
     assert all(domain == arms for domain in domains)
 
 
-def test_every_chart_finds_its_data_and_every_choice_has_a_chart(folder: Path, page: Page) -> None:
-    data = json.loads(page.scripts[1])
-    _, _, figures = parts(folder)
-    for figure in figures:
+def test_every_chart_finds_its_data_and_every_choice_has_a_chart(full: Path, full_page: Page) -> None:
+    data = json.loads(full_page.scripts[1])
+    for figure in parts(full)[2].figures:
         choices = [""]
         for control in figure.controls:
             choices = [f"{choice} {option}".strip() for choice in choices for option in control.options]
@@ -167,32 +204,240 @@ def test_every_chart_finds_its_data_and_every_choice_has_a_chart(folder: Path, p
                 assert data["datasets"][(layer.get("data") or spec["data"])["name"]], figure.name
 
 
-def test_curves_are_there_raw_and_smoothed_by_tokens_and_by_seconds(page: Page) -> None:
-    specs = json.loads(page.scripts[1])["specs"]["training"]
-    assert set(specs) == {"tokens smoothed", "tokens raw", "seconds smoothed", "seconds raw"}
+def test_curves_are_there_raw_and_smoothed_against_all_that_training_costs(full_page: Page) -> None:
+    specs = json.loads(full_page.scripts[1])["specs"]["training"]
+    assert set(specs) == {f"{axis} {curve}" for axis in ("tokens", "FLOPs", "time") for curve in ("smoothed", "raw")}
+    columns = {axis.name: axis.column for axis in charts.AXES}
     for key, spec in specs.items():
         x, name = key.split()
-        assert {(layer["encoding"]["x"]["field"], (layer.get("data") or spec["data"])["name"]) for layer in spec["layer"]} == {(x, name)}
+        drawn = {(layer["encoding"]["x"]["field"], (layer.get("data") or spec["data"])["name"]) for layer in spec["layer"]}
+        assert drawn == {(columns[x], name)}
+
+
+def test_the_flops_of_an_event_are_its_tokens_times_those_of_a_token(full: Path) -> None:
+    comparison, _, contents = parts(full)
+    runs = {(arm.label, run.seed): run for arm in comparison.arms for run in arm.runs}
+    for name in ("validation", "training"):
+        figure = next(figure for figure in contents.figures if figure.name == name)
+        for row in (row for key in ("validation", "smoothed", "raw") for row in figure.data.get(key, [])):
+            run = runs[row["arm"], row["seed"]]
+            assert row["flops"] == pytest.approx(row["tokens"] * run.flops / run.tokens, rel=1e-4)
+
+
+def test_accuracy_has_a_curve_like_loss(full: Path) -> None:
+    figures = {figure.name: figure for figure in parts(full)[2].figures}
+    assert figures["accuracy"].data["validation"] == figures["validation"].data["validation"]
+    for spec in (charts.page_spec(chart) for chart in figures["accuracy"].charts.values()):
+        assert {layer["encoding"]["y"]["field"] for layer in spec["layer"]} == {"accuracy"}
+        low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+        assert 0 <= low < max(row["accuracy"] for row in figures["accuracy"].data["validation"]) < high <= 1
+
+
+def test_the_sections_are_in_order_with_the_verdict_first(full: Path, full_page: Page) -> None:
+    wanted = ["table", "curves", "budgets", "cost", "seeds", "positions", "measured", "search", "probes", "samples", "audit", "memory"]
+    assert sections(full_page) == [*wanted, "text", "settings"]
+    anchors = [str(a["href"])[1:] for tag, a in full_page.tags if tag == "a" and str(a["href"]).startswith("#")]
+    assert anchors == sections(full_page), "the outline names every section"
+    headline = read_comparison(full).verdict.headline
+    assert full_page.text.index(headline) < full_page.text.index("Ranking")
+
+
+def test_the_whole_page_is_below_three_megabytes(full: Path) -> None:
+    assert (full / "report.html").stat().st_size < 3_000_000
+
+
+def test_a_folder_without_points_or_searches_has_no_such_sections(page: Page, folder: Path) -> None:
+    assert sections(page) == ["table", "curves", "cost", "seeds", "positions", "samples", "text", "settings"]
+    specs = json.loads(page.scripts[1])["specs"]
+    assert set(specs["validation"]) == {"tokens", "time"}, "no run says its FLOPs"
+    assert set(specs["pareto"]) == {"time", "parameters"}
+    assert "FLOPs" not in page.text
+
+
+def test_decayed_points_are_dots_with_a_line_through_their_means(full: Path) -> None:
+    comparison, _, contents = parts(full)
+    trained = [arm for arm in comparison.arms if arm.kind == "trained"]
+    points, means = point_rows(comparison)
+    assert len(points) == sum(len(run.points) for arm in trained for run in arm.runs) == 4 * 5 * 4
+    assert len(means) == 4 * 4
+    for mean in means:
+        of = [row for row in points if (row["arm"], row["share"]) == (mean["arm"], mean["share"])]
+        assert mean["value"] == pytest.approx(np.mean([row["value"] for row in of]), abs=1e-4)
+        assert mean["seconds"] == pytest.approx(np.exp(np.mean(np.log([row["seconds"] for row in of]))), rel=1e-4)
+    figure = next(figure for figure in contents.figures if figure.name == "points")
+    assert set(figure.charts) == {"tokens", "FLOPs", "time"}
+    for name, chart in figure.charts.items():
+        layers = charts.page_spec(chart)["layer"]
+        assert {layer["encoding"]["x"]["scale"]["type"] for layer in layers if "x" in layer["encoding"]} == {"log"}
+        marked = [layer for layer in layers if (layer.get("data") or {}).get("name") == "amounts"]
+        assert [layer["mark"]["type"] for layer in marked] == ["rule", "text"]
+        assert [row for row in figure.data["amounts"] if row["axis"] == name]
+
+
+def test_equal_budgets_are_small_tables_the_best_first(full: Path, full_page: Page) -> None:
+    comparison = read_comparison(full)
+    tables = budget_tables(comparison)
+    assert [table.title.split()[-1] for table in tables] == ["tokens", "FLOPs", "training"]
+    for table, budget in zip(tables, comparison.budgets, strict=True):
+        assert table.title in full_page.text
+        assert [row.label for row in table.rows] == [arm.label for arm in budget.arms]
+        losses = [float(row.value) for row in table.rows]
+        assert losses == sorted(losses)
+        assert (table.rows[0].finding, table.rows[0].to_the_best) == ("best", "")
+        for row, difference in zip(table.rows[1:], budget.differences, strict=True):
+            assert row.to_the_best.startswith(f"+{difference.mean:.3f} ± ")
+            assert row.finding == ("worse" if difference.finding == "better" else "no claim")
+            assert float(row.value) == pytest.approx(losses[0] + difference.mean, abs=0.0011)
+
+
+def test_an_arm_that_costs_too_much_for_an_equal_budget_is_named(full: Path) -> None:
+    comparison, records = read_results(full)
+    first = replace(comparison.budgets[0], absent=["<gpt>"])
+    some = replace(comparison, budgets=[first])
+    page = Page(render(some, records, make_contents(some, records)))
+    assert "<gpt> is absent: its smallest point has cost more already." in page.text
+
+
+prices = st.lists(
+    st.builds(lambda cost, value: {"cost": cost, "value": value}, st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12
+)
+
+
+@given(prices)
+def test_the_front_is_what_nothing_beats(rows: list[dict[str, int]]) -> None:
+    def beaten(row: dict[str, int]) -> bool:
+        return any(
+            other["cost"] <= row["cost"]
+            and other["value"] <= row["value"]
+            and (other["cost"], other["value"]) != (row["cost"], row["value"])
+            for other in rows
+        )
+
+    front = {(row["cost"], row["value"]) for row in pareto_front(rows)}
+    assert front == {(row["cost"], row["value"]) for row in rows if not beaten(row)}
+
+
+def test_costs_that_are_equal_have_no_front(full: Path) -> None:
+    comparison = read_comparison(full)
+    assert {row["axis"] for row in pareto_rows(comparison)[1]} == {"FLOPs", "time", "parameters"}
+    level = [
+        replace(arm, runs=[replace(run, non_embedding=70_000 + 100 * i) for run in arm.runs])
+        for i, arm in enumerate(comparison.arms)
+        if arm.kind == "trained"
+    ]
+    assert {row["axis"] for row in pareto_rows(replace(comparison, arms=level))[1]} == {"FLOPs", "time"}
+
+
+def test_what_is_counted_is_a_level_and_never_on_the_front(full: Path) -> None:
+    comparison, _, contents = parts(full)
+    dots, means = pareto_rows(comparison)
+    assert {row["arm"] for row in [*dots, *means]} == {arm.label for arm in comparison.arms if arm.kind == "trained"}
+    counted = next(arm for arm in comparison.arms if arm.kind == "counted")
+    for name, part in (("pareto", "pareto_floors"), ("points", "point_floors")):
+        figure = next(figure for figure in contents.figures if figure.name == name)
+        assert figure.data[part] == [{"arm": counted.label, "value": pytest.approx(counted.runs[0].loss, abs=1e-4)}]
+    cheap = replace(counted, runs=[replace(counted.runs[0], loss=0.1)])
+    better = replace(comparison, arms=[cheap, *comparison.arms[1:]])
+    assert pareto_rows(better) == (dots, means)
+    assert all("floors" not in part for figure in make_contents(better, {}).figures for part in figure.data if figure.name == "pareto")
+
+
+def test_a_run_of_milliseconds_has_a_place_on_a_logarithmic_axis(full: Path) -> None:
+    comparison = read_comparison(full)
+    arms = [
+        replace(arm, runs=[replace(r, seconds=0.001 + i * 0.001, points=[replace(p, seconds=0.001) for p in r.points]) for r in arm.runs])
+        for i, arm in enumerate(comparison.arms)
+    ]
+    quick = replace(comparison, arms=arms)
+    assert {row["seconds"] for row in point_rows(quick)[0]} == {0.001}
+    bare = replace(quick, arms=[replace(arm, runs=[replace(run, points=[]) for run in arm.runs]) for arm in arms])
+    assert min(row["cost"] for row in pareto_rows(bare)[0] if row["axis"] == "time") == pytest.approx(0.002)
+
+
+def test_what_was_trained_elsewhere_is_compared_by_its_size_alone(full: Path) -> None:
+    comparison = read_comparison(full)
+    arms = [replace(arm, kind="as it is") if arm.label == "gpt" else arm for arm in comparison.arms]
+    dots, _ = pareto_rows(replace(comparison, arms=arms))
+    assert {row["axis"] for row in dots if row["arm"] == "gpt"} == {"parameters"}
+
+
+def test_a_search_shows_every_trial_and_rings_the_chosen(full: Path) -> None:
+    comparison, _, contents = parts(full)
+    figure = next(figure for figure in contents.figures if figure.name == "search")
+    rows = figure.data["trials"]
+    low, high = charts.page_spec(figure.first)["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    for arm in comparison.arms:
+        of = [row for row in rows if row["arm"] == arm.label]
+        assert len(of) == (len(arm.search.trials) if arm.search else 0)
+        assert [row["factor"] for row in of if row["chosen"]] == ([arm.search.factor] if arm.search else [])
+    assert all(low <= row["drawn"] <= high for row in rows)
+    assert all(row["drawn"] == row["loss"] for row in rows if row["status"] == "done")
+    assert all(row["loss"] is None and row["why"] == "it diverged" for row in rows if row["status"] == "failed")
+    beyond = [(row["factor"], row["drawn"]) for row in rows if row["drawn"] != row["loss"]]
+    assert len(set(beyond)) == len(beyond) > 4, "none hides another"
+
+
+def test_probes_are_read_against_guessing(full: Path, full_page: Page) -> None:
+    _, _, contents = parts(full)
+    assert contents.probes is not None
+    assert contents.probes.columns == [("copying", "6.2%"), ("induction", "3.1%"), ("associative recall", "12.5%")]
+    assert [label for label, _ in contents.probes.rows] == ["mlp", "recurrent", "tree_wavenet", "gpt"]
+    cells = dict(contents.probes.rows)["gpt"]
+    assert (cells["copying"].accuracy, cells["copying"].solved) == ("100.0%", 1.0)
+    assert 0 < cells["associative recall"].solved < cells["induction"].solved < 1
+    assert "guessing gives 12.5%" in full_page.text
+
+
+def test_a_size_that_was_missed_is_a_note(full: Path, full_page: Page) -> None:
+    notes = {arm.label: sizing_note(arm) for arm in read_comparison(full).arms}
+    assert notes["ngram"] is None
+    assert f"gpt: {notes['gpt']}." in full_page.text
+    gpt = read_comparison(full).arms[-1]
+    for reached, said in ((103, None), (104, "4.0% more"), (97, None), (96, "4.0% fewer")):
+        note = sizing_note(replace(gpt, sizing=Sizing(asked=100, reached=reached, changed={})))
+        assert (note is None) if said is None else (note is not None and said in note), reached
+
+
+def test_sizes_and_flops_are_in_the_table_where_they_are_known(page: Page, full: Path, full_page: Page) -> None:
+    gpt = read_comparison(full).arms[-1].runs[0]
+    table = full_page.text[full_page.text.index("Against the best") :]
+    assert f"{gpt.non_embedding:,}" in table and f"{gpt.parameters:,} in all" in table
+    assert "1.15T" in table
+    assert "in all" not in page.text
+
+
+def test_what_was_asked_for_is_said(full_page: Page) -> None:
+    for text in ("1/8, 1/4, 1/2 and all of the budget", "70,000 parameters without embedding", "6 tried for each arm", "2.0 GiB"):
+        assert text in full_page.text
+
+
+def test_bits_per_byte_rank_the_points_too(full: Path) -> None:
+    comparison = read_comparison(full)
+    points, _ = point_rows(replace(comparison, unit="bits per byte"))
+    nats, _ = point_rows(comparison)
+    assert [row["value"] for row in points] == pytest.approx([row["value"] / np.log(2) for row in nats], abs=1e-4)
 
 
 def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
     assert render(*parts(folder)) == (folder / "report.html").read_text()
-    figure = parts(folder)[2][0]
-    assert charts.static_files(figure) == {path.name: path.read_bytes() for path in sorted((folder / "figures").glob("loss.*"))}
+    figure = parts(folder)[2].figures[0]
+    assert figure.name == "validation", "one with clipped curves, whose paths Vega numbers through the process"
+    assert static_files(figure) == {path.name: path.read_bytes() for path in (folder / "figures").glob(f"{figure.name}.*")}
 
 
 def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison) -> None:
     write_fake_comparison(tmp_path, seeds=1, layout="documents")
-    comparison, records, figures = parts(tmp_path)
-    text = render(comparison, records, figures)
+    comparison, records, contents = parts(tmp_path)
+    text = render(comparison, records, contents)
     assert "Single runs carry no claim about architectures." in text
     assert 'class="samples long"' in text
-    assert figures[0].caption.startswith("The bar is the loss; the line is the 95% interval from resampling the text")
+    loss = next(figure for figure in contents.figures if figure.name == "loss")
+    assert loss.caption.startswith("The bar is the loss; the line is the 95% interval from resampling the text")
 
 
 def test_more_arms_than_colours_get_another_dash(tmp_path: Path, write_fake_comparison) -> None:
     write_fake_comparison(tmp_path, seeds=1, arms={f"arm{i}": (1000, 2 + 0.1 * i) for i in range(10)})
-    spec = charts.page_spec(parts(tmp_path)[2][1].first)
+    spec = charts.page_spec(parts(tmp_path)[2].figures[0].first)
     line = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     dashes = line["encoding"]["strokeDash"]["scale"]["range"]
     assert dashes[0] == dashes[7] != dashes[8] == dashes[9]
@@ -213,8 +458,10 @@ def test_no_comparison_no_report(tmp_path: Path) -> None:
 
 def test_the_domain_of_curves_leaves_the_first_fall_out() -> None:
     rows = [{"tokens": t, "loss": 5.0 if t == 1 else 2 + 1 / t} for t in range(1, 101)]
-    low, high = charts.focus_domain(rows)
+    low, high = focus_domain(rows)
     assert low < 2.01 < 2.1 < high < 2.2
-    assert charts.focus_domain([]) == (0.0, 1.0)
-    assert charts.focus_domain(rows, [9.0])[1] == high, "a far floor does not press the curves together"
-    assert charts.focus_domain(rows, [1.95])[0] < 1.95
+    assert focus_domain([]) == (0.0, 1.0)
+    assert focus_domain(rows, [9.0])[1] == high, "a far floor does not press the curves together"
+    assert focus_domain(rows, [1.95])[0] < 1.95
+    hits = [{"tokens": row["tokens"], "accuracy": 1 - row["loss"] / 5} for row in rows]
+    assert accuracy_domain(hits) == pytest.approx((1 - high / 5, 1 - low / 5), abs=1e-3)

@@ -125,6 +125,7 @@ def test_the_best_size_grows_with_the_compute() -> None:
     assert [(best.size, best.flops) for best in frontier(points)] == [(1, 1.0), (1, 4.0), (2, 8.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int) -> None:
     """At 95%, fewer than 16 hits of 20 would come by chance once in 300 times; intervals of half the width give about 13."""

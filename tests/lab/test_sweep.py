@@ -93,12 +93,14 @@ def test_more_trials_go_on_from_those_that_are_there(config: RunConfig, whole: t
     assert sweep(config, space=SPACE, trials=4, out=tmp_path / "s", workers=1).trials == more.trials, "fewer take none away"
 
 
+@pytest.mark.slow
 def test_two_workers_finish_the_same_number_with_the_losses_of_one(config: RunConfig, tmp_path: Path) -> None:
     many = sweep(config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "two", workers=2)
     one = sweep(config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "one", workers=1)
     assert many.trials == one.trials, "the first trials are drawn at random, and none is given up yet"
 
 
+@pytest.mark.slow
 def test_stopped_in_good_order_it_goes_on_to_the_same_end(config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path) -> None:
     for after in (6, 3, 11):
         left = after
@@ -148,6 +150,7 @@ for fatal in json.loads(sys.argv[4]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="it forks")
 def test_killed_at_any_write_no_finished_trial_is_lost_and_the_end_is_the_same(
     config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
@@ -190,6 +193,7 @@ def test_a_point_that_does_not_fit_fails_with_its_words_and_the_others_go_on(con
     assert "What failed" in page
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_dies_twice_is_given_up(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     real = sweep_module.do_jobs
@@ -255,6 +259,7 @@ def server() -> Iterator[Any]:
         yield running
 
 
+@pytest.mark.slow
 def test_machines_share_a_database_and_a_lost_one_is_replaced(config: RunConfig, server: Any, tmp_path: Path) -> None:
     address = server.address()
 

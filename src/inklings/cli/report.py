@@ -1,4 +1,4 @@
-"""`inklings report DIR`: write the HTML report of a comparison again."""
+"""`inklings report DIR`: write the HTML report of a comparison or a sweep again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import tyro
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
 from inklings.lab.report import write_report
+from inklings.lab.sweep_report import write_sweep_report
+from inklings.lab.sweep_results import FILE_NAME
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,16 @@ class Report:
     """Flags of the verb."""
 
     directory: tyro.conf.Positional[Path]
-    """The comparison's directory (`--out` of `inklings compare`)."""
+    """The directory of a comparison or a sweep (`--out` of `inklings compare` and `inklings sweep`)."""
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Report, arguments, verb="report", description="Write the HTML report of a comparison again.")
+    flags = parse(Report, arguments, verb="report", description="Write the HTML report of a comparison or a sweep again.")
     terminal = open_terminal(flags.json)
-    path = write_report(flags.directory)
+    write = write_sweep_report if (flags.directory / FILE_NAME).is_file() else write_report
+    path = write(flags.directory)
     terminal.say(f"report: {path}")
     terminal.result({"report": str(path)})
     return 0

@@ -27,23 +27,33 @@ def one_size(a: ArmResult, b: ArmResult, plan: Plan) -> bool:
     sizes = size_of(a), size_of(b)
     if sizes[0] is None or sizes[1] is None:
         return plan.parameters is not None and a.kind == b.kind == "trained"
-    return _near(sizes[0], sizes[1])
+    return _near(sizes[0], sizes[1], plan)
 
 
-def say_sizes(ranked: Sequence[ArmResult]) -> list[str]:
+def say_sizes(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
     """Against which arms the best of the trained ones has more or fewer parameters, where it has."""
     sizes = [(arm.label, size) for arm in ranked if arm.kind == "trained" and (size := size_of(arm)) is not None]
     if not sizes or not sizes[0][1]:
         return []
     best, of_best = sizes[0]
-    other = [f"{of_best / size:.2g} times the parameters of {label}" for label, size in sizes[1:] if size and not _near(of_best, size)]
+    other = [_say_ratio(of_best / size, label) for label, size in sizes[1:] if size and not _near(of_best, size, plan)]
     if not other:
         return []
-    nothing = not any(_near(a, b) for (_, a), (_, b) in combinations(sizes, 2))
+    nothing = not any(_near(a, b, plan) for (_, a), (_, b) in combinations(sizes, 2))
     return [f"{best} has {say_list(other)}: {'nothing here is' if nothing else 'these are not compared'} at equal parameters."]
 
 
-def _near(a: int, b: int) -> bool:
+def _say_ratio(ratio: float, label: str) -> str:
+    if 0.67 < ratio < 1.5:
+        return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'fewer'} parameters than {label}"
+    return f"{ratio:.2g} times the parameters of {label}"
+
+
+def _near(a: int, b: int, plan: Plan) -> bool:
+    """Whether two sizes are one: near each other, or both near the number that arms were brought to."""
+    asked = plan.parameters
+    if asked is not None and max(abs(a - asked), abs(b - asked)) <= TOLERANCE * asked:
+        return True
     return abs(a - b) <= TOLERANCE * max(a, b)
 
 

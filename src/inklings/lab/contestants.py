@@ -150,12 +150,8 @@ def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, li
         found = size_to(config.architecture, given, asked, vocab_size=terms.store.tokenizer.vocab_size, start=start)
     except ConfigError as error:
         return config, Sizing(asked=asked, reached=now, changed={}), [f"it has {now:,} parameters: {error}"]
-    miss = found.reached / asked - 1
-    notes = (
-        [] if abs(miss) <= TOLERANCE else [f"the size nearest to {asked:,} parameters that it can have is {found.reached:,} ({miss:+.1%})"]
-    )
     sizing = Sizing(asked=asked, reached=found.reached, changed=found.fields)
-    return replace(config, model={**given, **found.fields}), sizing, notes
+    return replace(config, model={**given, **found.fields}), sizing, []
 
 
 def _steps(config: RunConfig, store: TokenStore) -> int:

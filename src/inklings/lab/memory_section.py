@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from inklings.audit.memory_proof import Change, MemoryProof, Part
 from inklings.audit.memory_verdict import say_proof
-from inklings.lab import charts
 from inklings.lab.charts import Figure, Rows
 from inklings.lab.comparison import Comparison
+from inklings.lab.memory_chart import memory_figure
 from inklings.lab.records import Records
 
 
@@ -67,7 +67,7 @@ def _section(label: str, arms: list[str], proof: MemoryProof, *, name: str) -> M
     traced = f"Of {of.hits:,} values that were found and traced, " + (f"{wrong:,} are" if wrong else "every one is")
     caption = f"Dots are the change against the same model without its memory; lines are 95% intervals from resampling {units}."
     return MemorySection(
-        label, proof, say_proof(proof), charts.memory_figure(name, arms, drawn, caption), rows, units,
+        label, proof, say_proof(proof), memory_figure(name, arms, drawn, caption), rows, units,
         f"{traced} {'not ' if wrong else ''}of the text before the token that it helped to predict.",
     )  # fmt: skip
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison import ArmResult, Comparison, Difference, mean_value, ranked_arms, run_value
 from inklings.lab.records import read_record
+
+WORDS = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
+"""What a finding says of the arm that is not the best."""
+SIZE_TOLERANCE = 0.03
+"""How far from the size that was asked for an arm may be without a word: of that size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +30,11 @@ class Row:
     high: float | None
     """95% interval of `value`: over seeds where there are two or more, else over documents."""
     parameters: int | None
+    non_embedding: int | None
+    """Parameters without embedding and head; None where they were not counted."""
     tokens: int | None
+    flops: int | None
+    """Of training; None where they were not counted."""
     seconds: float | None
     bits_per_byte: float | None
     accuracy: float | None
@@ -47,8 +57,8 @@ def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | 
     low, high = _interval(arm, unit) if arm.done else (None, None)
     return Row(
         arm=arm, rank=place, value=mean_value(arm, unit) if arm.done else None, low=low, high=high,
-        parameters=next((run.parameters for run in arm.runs if run.parameters is not None), None),
-        tokens=next((run.tokens for run in arm.runs if run.tokens is not None), None),
+        parameters=_first([run.parameters for run in arm.runs]), non_embedding=_first([run.non_embedding for run in arm.runs]),
+        tokens=_first([run.tokens for run in arm.runs]), flops=_first([run.flops for run in arm.runs]),
         seconds=_mean([run.seconds for run in arm.runs]),
         bits_per_byte=_mean([run.bits_per_byte for run in arm.done]), accuracy=_mean([run.accuracy for run in arm.done]),
         difference=difference,
@@ -67,6 +77,10 @@ def _interval(arm: ArmResult, unit: str) -> tuple[float | None, float | None]:
     return (run.loss_interval[0] * scale, run.loss_interval[1] * scale)
 
 
+def _first(values: list[int | None]) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
@@ -75,7 +89,12 @@ def _mean(values: list[float | None]) -> float | None:
 def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Column names, and the rows as text."""
     tokens = comparison.unit == "nats per token"
-    columns = ["", "arm", *(["loss"] if tokens else []), "bits/byte", "accuracy", "parameters", "tokens", "time", "to the best", "verdict"]
+    found = rank(comparison)
+    sizes, flops = knows_sizes(found), knows_flops(found)
+    columns = [
+        "", "arm", *(["loss"] if tokens else []), "bits/byte", "accuracy", "parameters", *(["non-embedding"] if sizes else []), "tokens",
+        *(["FLOPs"] if flops else []), "time", "to the best", "verdict",
+    ]  # fmt: skip
     rows = [
         [
             str(row.rank or "-"),
@@ -83,14 +102,37 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
             *([with_interval(row), figure(row.bits_per_byte)] if tokens else [with_interval(row)]),
             percent(row.accuracy),
             count(row.parameters),
+            *([count(row.non_embedding)] if sizes else []),
             short_count(row.tokens),
+            *([short_count(row.flops)] if flops else []),
             duration(row.seconds),
             to_the_best(row),
             finding(row),
         ]
-        for row in rank(comparison)
+        for row in found
     ]
     return columns, rows
+
+
+def knows_sizes(rows: Sequence[Row]) -> bool:
+    """Whether parameters without embedding and head were counted."""
+    return any(row.non_embedding is not None for row in rows)
+
+
+def knows_flops(rows: Sequence[Row]) -> bool:
+    """Whether the FLOPs of training were counted."""
+    return any(row.flops is not None for row in rows)
+
+
+def sizing_note(arm: ArmResult) -> str | None:
+    """By how much an arm misses the size that was asked for; None where it is near enough."""
+    if arm.sizing is None or abs(arm.sizing.reached - arm.sizing.asked) <= SIZE_TOLERANCE * arm.sizing.asked:
+        return None
+    miss = arm.sizing.reached / arm.sizing.asked - 1
+    return (
+        f"its nearest size has {arm.sizing.reached:,} parameters without embedding and head, {abs(miss):.1%} "
+        f"{'more' if miss > 0 else 'fewer'} than the {arm.sizing.asked:,} that were asked for"
+    )
 
 
 def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tuple[str, str]]:
@@ -114,17 +156,19 @@ def finding(row: Row) -> str:
         return f"{failed.status}: {failed.message}" if failed else "no result yet"
     if row.difference is None:
         return "best"
-    words = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
-    return words[row.difference.finding]
+    return WORDS[row.difference.finding]
 
 
 def to_the_best(row: Row) -> str:
-    """`+0.021 ± 0.006`: how much an arm lies above the best one."""
-    if row.difference is None:
-        return ""
-    sign = 1 if row.difference.worse == row.arm.label else -1
-    low, high = row.difference.low, row.difference.high
-    return f"{sign * row.difference.mean:+.3f}" + (f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else "")
+    """How much an arm lies above the best one; empty for the best."""
+    return "" if row.difference is None else signed(row.difference, row.arm.label)
+
+
+def signed(difference: Difference, label: str) -> str:
+    """`+0.021 ± 0.006`: how much an arm lies above the other of the two."""
+    sign = 1 if difference.worse == label else -1
+    low, high = difference.low, difference.high
+    return f"{sign * difference.mean:+.3f}" + (f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else "")
 
 
 def with_interval(row: Row) -> str:
@@ -149,10 +193,10 @@ def count(value: int | None) -> str:
 
 
 def short_count(value: int | None) -> str:
-    """`300k`, `2M`, `1.25M`: three digits."""
+    """`300k`, `2M`, `1.25M`, `12.3T`: three digits."""
     if value is None:
         return ""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * size:  # 999,936 is 1M, not 1000k
             return f"{value / size:.3g}{letter}" if value / size < 999.5 else f"{value / size:.0f}{letter}"
     return str(value)

@@ -1,10 +1,11 @@
-"""The report of a comparison: one HTML file that needs no network, and its figures as PNG and SVG."""
+"""The report of a comparison: one HTML file that needs no network, and its figures as PNG, SVG and CSV."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import altair
 import jinja2
@@ -13,13 +14,40 @@ from markupsafe import Markup
 
 from inklings.durable import write_bytes
 from inklings.lab import charts, ranking
-from inklings.lab.charts import Figure, Rows
-from inklings.lab.comparison import ArmResult, Comparison, RunResult, read_comparison
-from inklings.lab.memory_section import memory_sections
-from inklings.lab.records import Records, RunRecord, read_record
+from inklings.lab.budget_tables import BudgetTable, budget_tables
+from inklings.lab.charts import Chapter, Figure
+from inklings.lab.comparison import ArmResult, Comparison, read_comparison
+from inklings.lab.figure_files import static_files
+from inklings.lab.figures import make_chapters, search_chapter
+from inklings.lab.memory_section import MemorySection, memory_sections
+from inklings.lab.probe_table import ProbeTable, probe_table
+from inklings.lab.records import Records, read_record
 from inklings.lab.sample_section import SampleSection, load_section
-from inklings.lab.settings import own_settings, settings_of, shared_settings
+from inklings.lab.settings import own_settings, say_value, settings_of, shared_settings
 from inklings.lab.wording import say_half_width, say_p
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the page shows beside the verdict, the ranking and the settings; what there are no data for is None or empty."""
+
+    chapters: list[Chapter]
+    budgets: list[BudgetTable]
+    measured: SampleSection | None
+    search: Chapter | None
+    probes: ProbeTable | None
+    samples: list[tuple[ArmResult, list[str]]]
+    memories: list[MemorySection]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures, in the order of the page."""
+        chapters = [*self.chapters, *([self.search] if self.search else [])]
+        return [
+            *(figure for chapter in chapters for figure in chapter.figures),
+            *([self.measured.figure] if self.measured else []),
+            *(section.figure for section in self.memories),
+        ]
 
 
 def write_report(out: Path) -> Path:
@@ -30,50 +58,64 @@ def write_report(out: Path) -> Path:
     Raises:
         RunError: there is no comparison in `out`, or one of its files is damaged.
     """
-    comparison = read_comparison(out)
-    records = {
-        (arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results is not None
-    }
-    figures, measured = make_figures(comparison, records), load_section(out, comparison)
-    drawn = [*figures, *([measured.figure] if measured else []), *(section.figure for section in memory_sections(comparison, records))]
-    for figure in drawn:
-        for name, data in charts.static_files(figure).items():
+    comparison, records = read_results(out)
+    contents = make_contents(comparison, records, load_section(out, comparison))
+    for figure in contents.figures:
+        for name, data in static_files(figure).items():
             write_bytes(out / "figures" / name, data)
-    write_bytes(out / "report.html", render(comparison, records, figures, measured).encode())
+    write_bytes(out / "report.html", render(comparison, records, contents).encode())
     return out / "report.html"
 
 
-def render(comparison: Comparison, records: Records, figures: Sequence[Figure], measured: SampleSection | None = None) -> str:
+def read_results(out: Path) -> tuple[Comparison, Records]:
+    """A comparison's folder: its figures, and the records of its runs. Errors as `write_report`."""
+    comparison = read_comparison(out)
+    return comparison, {
+        (arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results is not None
+    }
+
+
+def make_contents(comparison: Comparison, records: Records, measured: SampleSection | None = None) -> Contents:
+    """What the data of a comparison allow to show."""
+    return Contents(
+        chapters=make_chapters(comparison, records),
+        budgets=budget_tables(comparison),
+        measured=measured,
+        search=search_chapter(comparison),
+        probes=probe_table(comparison),
+        samples=samples(comparison, records),
+        memories=memory_sections(comparison, records),
+    )
+
+
+def render(comparison: Comparison, records: Records, contents: Contents) -> str:
     """The page. Everything that comes from text, labels and messages included, is escaped by the template."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    colors = {arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)}
     rows = ranking.rank(comparison)
     settings = settings_of(comparison, records)
-    memories = memory_sections(comparison, records)
-    drawn = [*figures, *([measured.figure] if measured else []), *(section.figure for section in memories)]
+    figures = contents.figures
     return environment.get_template("report.html.jinja").render(
         comparison=comparison,
+        contents=contents,
         title=title(comparison),
         facts=facts(comparison),
+        outline=outline(contents, audited=any(row.arm.findings for row in rows)),
         rows=rows,
         ranking=ranking,
         say_half_width=say_half_width,
         say_p=say_p,
         has_bits=any(row.bits_per_byte is not None for row in rows),
-        colors=colors,
+        colors={arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)},
         palette=charts.COLORS,
-        figures=figures,
-        measured=measured,
-        memories=memories,
-        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in drawn},
-        datasets={name: rows for figure in drawn for name, rows in figure.data.items()},
+        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in figures},
+        datasets={name: rows for figure in figures for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
-        samples=samples(comparison, records),
         checks=list(dict.fromkeys(finding.check for row in rows for finding in row.arm.findings)),
         shared=shared_settings(settings),
         own=own_settings(settings),
+        machine=machine(comparison.environment),
         script=chart_script(),
     )
 
@@ -92,6 +134,24 @@ def title(comparison: Comparison) -> str:
     return f"{number} generator{'s' if number != 1 else ''} on {comparison.text.get('name', comparison.text.get('source', 'text'))}"
 
 
+def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
+    """Anchor and name of every section of the page, in its order."""
+    found = [("table", "Ranking"), *((chapter.name, chapter.title) for chapter in contents.chapters)]
+    found += [("measured", "Samples measured")] if contents.measured else []
+    found += [(contents.search.name, contents.search.title)] if contents.search else []
+    found += [("probes", "Probes")] if contents.probes else []
+    found += [("samples", "Samples")] if contents.samples else []
+    found += [("audit", "Audit")] if audited else []
+    found += [("memory", "Memory")] if contents.memories else []
+    return [*found, ("text", "Text"), ("settings", "Settings")]
+
+
+def machine(environment: dict[str, Any]) -> dict[str, str]:
+    """Versions and hardware as text, memory in GiB; what was not installed is left out."""
+    found = {name: say_value(value) for name, value in environment.items() if value is not None}
+    return {**found, **({"memory": f"{environment['memory'] / 2**30:.1f} GiB"} if environment.get("memory") else {})}
+
+
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
     """What a reader must know before the figures: text, budget, seeds, held-out split, machine."""
     text, split = comparison.text, comparison.text.get("splits", {}).get(comparison.split, {})
@@ -102,6 +162,14 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     if comparison.plan.budget is not None:
         found.append(("Budget", f"{comparison.plan.budget.replace('-', ' ')} for each run"))
         found.append(("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"))
+    plan = comparison.plan
+    if plan.points > 1:
+        shares = [f"1/{2**i}" for i in range(plan.points - 1, 0, -1)]
+        found.append(("Decayed and scored at", f"{', '.join(shares)} and all of the budget"))
+    if plan.parameters is not None:
+        found.append(("Size", f"{plan.parameters:,} parameters without embedding"))
+    if plan.rates:
+        found.append(("Learning rates", f"{plan.rates} tried for each arm"))
     if split:
         found.append(("Ranked on", f"{comparison.split} split, {split['documents']:,} {unit}, {split['tokens']:,} tokens"))
     environment = comparison.environment
@@ -122,89 +190,3 @@ def samples(comparison: Comparison, records: Records) -> list[tuple[ArmResult, l
                 found.append((row.arm, record.samples))
                 break
     return found
-
-
-def make_figures(comparison: Comparison, records: Records) -> list[Figure]:
-    """The figures that the results allow: a failed arm, or one without a curve, is left out of what it lacks."""
-    arms = [arm.label for arm in comparison.arms]
-    rows = [row for row in ranking.rank(comparison) if row.value is not None]
-    if not rows:
-        return []
-    unit = comparison.unit
-    means = [
-        {"arm": row.arm.label, "value": row.value, "low": _known(row.low, row.value), "high": _known(row.high, row.value)} for row in rows
-    ]
-    many = any(len(row.arm.done) > 1 for row in rows)
-    seeds = [
-        {"arm": row.arm.label, "seed": run.seed, "value": run.loss if unit == "nats per token" else run.bits_per_byte}
-        for row in rows
-        for run in row.arm.done
-        if many
-    ]
-    single = any(len(row.arm.done) == 1 for row in rows)
-    interval = "the 95% interval of the mean over seeds" if many else "the 95% interval from resampling the text"
-    interval += " (of a single run: from resampling the text)" if many and single else ""
-    figures = [charts.loss_figure(arms, means, seeds, unit=unit, split=comparison.split, interval=interval)]
-    smoothed, raw, validation = (_curve_rows(comparison, records, part) for part in ("smoothed", "raw", "validation"))
-    if validation:
-        floors = _floors(comparison, records)
-        domain = charts.focus_domain(validation + smoothed, [row["loss"] for row in floors])
-        floors = [row for row in floors if domain[0] <= row["loss"] <= domain[1]]
-        figures.append(charts.validation_figure(arms, validation, floors, domain))
-        figures.append(
-            charts.training_figure(arms, smoothed, raw, domain, window=_steps(records, "window"), every=_steps(records, "every"))
-        )
-    positions = position_rows(comparison, records)
-    if len({row["position"] for row in positions}) > 2:
-        losses = [row["loss"] for row in positions]
-        pad = 0.05 * (max(losses) - min(losses)) or 0.1
-        figures.append(charts.position_figure(arms, positions, (min(losses) - pad, max(losses) + pad), comparison.split))
-    return figures
-
-
-def _known(value: float | None, otherwise: float | None) -> float | None:
-    return otherwise if value is None else value
-
-
-def _runs(comparison: Comparison, records: Records) -> list[tuple[ArmResult, RunResult, RunRecord]]:
-    return [(arm, run, records[arm.label, run.seed]) for arm in comparison.arms for run in arm.runs if (arm.label, run.seed) in records]
-
-
-def _curve_rows(comparison: Comparison, records: Records, part: str) -> Rows:
-    """One row for each point of every curve; of the raw ones only the first seed, for several would hide each other."""
-    rows: Rows = []
-    for arm, run, record in _runs(comparison, records):
-        columns = record.curve[part]
-        if (part == "raw" and run is not arm.runs[0]) or len(columns["loss"]) < 2:
-            continue
-        names = ("tokens", "seconds", "loss", *(["accuracy"] if part == "validation" else []))
-        for values in zip(*(columns[name] for name in names), strict=True):
-            rows.append({"arm": arm.label, "seed": run.seed, **dict(zip(names, values, strict=True))})
-    return rows
-
-
-def _floors(comparison: Comparison, records: Records) -> Rows:
-    """Validation loss of arms that have one evaluation only: what is counted has no curve."""
-    return [
-        {"arm": arm.label, "loss": record.curve["validation"]["loss"][0]}
-        for arm, _, record in _runs(comparison, records)
-        if len(record.curve["validation"]["loss"]) == 1
-    ]
-
-
-def _steps(records: Records, name: str) -> str:
-    """`50`, or `20 to 50` where runs have different lengths."""
-    sizes = sorted({record.curve[name] for record in records.values() if record.curve["smoothed"]["loss"]})
-    return "1" if not sizes else str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-
-
-def position_rows(comparison: Comparison, records: Records) -> Rows:
-    """Loss in each range of positions, averaged over an arm's seeds; a range is drawn at its geometric middle."""
-    found: dict[tuple[str, float, float], list[float]] = {}
-    for arm, _, record in _runs(comparison, records):
-        for first, last, loss, _count in record.loss_by_position:
-            found.setdefault((arm.label, first, last), []).append(loss)
-    return [
-        {"arm": arm, "first": first, "last": last, "position": round((first * last) ** 0.5, 2), "loss": round(sum(losses) / len(losses), 5)}
-        for (arm, first, last), losses in found.items()
-    ]

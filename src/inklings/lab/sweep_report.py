@@ -9,6 +9,7 @@ import jinja2
 from inklings.config import RunConfig, from_mapping
 from inklings.durable import write_bytes
 from inklings.lab import charts
+from inklings.lab.figure_files import static_files
 from inklings.lab.report import chart_script
 from inklings.lab.settings import flat, say_value
 from inklings.lab.space import parse_space
@@ -34,7 +35,7 @@ def write_sweep_report(out: Path) -> Path:
     config = from_mapping(RunConfig, {name: value for name, value in settings.items() if name != "data"}, where=str(out))
     figures = sweep_figures(sweep, parse_space(sweep.space, config))
     for figure in figures:
-        for name, data in charts.static_files(figure).items():
+        for name, data in static_files(figure).items():
             write_bytes(out / "figures" / name, data)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -70,7 +70,7 @@ def say(
             "Where a single run stands for an arm, the interval comes from resampling the held-out text: it says how sure the "
             "figures of these runs are, while another seed may change the order. With --seeds 5, the architectures are tested."
         )
-    sentences += [*_same_twice(ranked, plan), *say_sizes(ranked), *say_budgets(ranked, differences, budgets, unit=unit, plan=plan)]
+    sentences += [*_same_twice(ranked, plan), *say_sizes(ranked, plan), *say_budgets(ranked, differences, budgets, unit=unit, plan=plan)]
     return Verdict(headline=headline, sentences=sentences + absent)
 
 

@@ -5,6 +5,7 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const chosen = {};
   const views = {};
+  const drawing = {};
   let focus = null;
 
   for (const control of document.querySelectorAll("[data-control]")) {
@@ -20,7 +21,7 @@
     return found;
   };
 
-  const draw = async (figure) => {
+  const drawNow = async (figure) => {
     const name = figure.dataset.figure;
     const key = [...figure.querySelectorAll("[data-control]")].map((control) => chosen[control.dataset.control]).join(" ");
     const spec = structuredClone(specs[name][key]);
@@ -33,6 +34,9 @@
     views[name] = await vegaEmbed(figure.querySelector(".chart"), spec, options);
     views[name].view.signal("focus", focus).run();
   };
+
+  // one drawing of a figure after the other: the last one shows what was chosen last
+  const draw = (figure) => (drawing[figure.dataset.figure] = (drawing[figure.dataset.figure] ?? Promise.resolve()).then(() => drawNow(figure)));
 
   const drawAll = () => Promise.all([...document.querySelectorAll("[data-figure]")].map(draw));
 
