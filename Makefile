@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
+# where the replay of the ledger keeps what it makes
+LEDGER ?= ledger
 
-.PHONY: help install demo test test-all browser check bench format reference clean
+.PHONY: help install demo test test-all browser check bench ledger format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,9 +22,9 @@ install: $(INSTALLED) ## make the virtual environment
 
 demo: $(INSTALLED) ## compare five generators on two texts and write a report (about three minutes)
 	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
-	  --data builtin:unicode-names --budget 250k-tokens --seeds 3 --training.evaluations 6 --out demo/unicode-names
+	  --data builtin:unicode-names --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/unicode-names
 	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
-	  --data builtin:python-docs --tokenizer byte --budget 250k-tokens --seeds 3 --training.evaluations 6 --out demo/python-docs
+	  --data builtin:python-docs --tokenizer byte --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/python-docs
 
 test: $(INSTALLED) ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
@@ -50,6 +52,9 @@ bench: $(INSTALLED) ## the measurements that need no other project (about five m
 	@$(BIN)/python benchmarks/wavenet_streaming.py --rounds 5 --tokens 100 10000
 	@echo "Beside nanoGPT: clone https://github.com/karpathy/nanoGPT and give its folder to training_speed.py,"
 	@echo "generation_speed.py and shakespeare.py as --nanogpt FOLDER. More in benchmarks/README.md."
+
+ledger: $(INSTALLED) ## replay every claim of docs/ledger.md (hours; says first how many, and goes on where it was stopped)
+	@$(BIN)/python scripts/ledger.py --out $(LEDGER)
 
 format: $(INSTALLED) ## apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix .

@@ -25,8 +25,8 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.checkpoints import Progress
 from inklings.training.interruption import Interruption
 from inklings.training.loop import Job, Loop
+from inklings.training.make_objective import make_objective
 from inklings.training.metrics import MetricsLog
-from inklings.training.objectives import make_objective
 from inklings.training.setup import set_up
 
 MODELS = {

@@ -27,6 +27,14 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_audit() -> Iterator[None]:
+    """The audit of arms has tests of its own, and takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     ray = pytest.importorskip("ray")

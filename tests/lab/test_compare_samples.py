@@ -49,7 +49,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @pytest.fixture
 def no_audit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits take most of the time of a small comparison; `finished` has them."""
-    monkeypatch.setattr("inklings.lab.compare._audited", lambda comparison, contestants, report: comparison)
+    monkeypatch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
     monkeypatch.setattr("inklings.lab.job.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
 
 

@@ -56,10 +56,14 @@ def one_clip(svg: str) -> str:
     Vega numbers its clip paths through a process, so that the same chart would differ from call to call; and each one
     costs a layer of the whole picture when it is turned into pixels, which for 25 curves takes seconds.
     """
-    rectangles = set(re.findall(r'<clipPath id="clip\d+">(.*?)</clipPath>', svg))
+    paths = re.findall(r'<clipPath id="(clip\d+)">(.*?)</clipPath>', svg)
+    rectangles = {rectangle for _, rectangle in paths}
     if not rectangles:
         return svg
-    assert len(rectangles) == 1, "the layers of a chart share one view"
+    if len(rectangles) > 1:  # panels side by side: each keeps its own, by a number of this drawing
+        for number, (name, _) in enumerate(paths):
+            svg = re.sub(rf"\b{name}\b", f"panel{number}", svg)
+        return svg
     svg = re.sub(r'<clipPath id="clip\d+">.*?</clipPath>', "", svg)
     svg = svg.replace("<defs>", f'<defs><clipPath id="clip">{rectangles.pop()}</clipPath>', 1)
     svg = re.sub(r"url\(#clip\d+\)", "url(#clip)", svg)

@@ -116,8 +116,9 @@ def _joined(first: Comparison, other: Comparison) -> Comparison:
 
 def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
     """The arm with the runs that another part has and it lacks, or has as failed."""
-    if arm.kind != "trained" and arm.done:
-        return arm  # one run stands for every seed
+    if arm.kind != "trained":  # one run stands for every seed: the first seed's
+        both = [run for run in (*arm.runs, *other.runs) if run.status != "failed"] or [*arm.runs, *other.runs]
+        return replace(arm, runs=sorted(both, key=lambda run: run.seed or 0)[:1])
     kept = {run.seed: run for run in other.runs}
     for run in arm.runs:
         if run.status != "failed" or run.seed not in kept:

@@ -33,8 +33,8 @@ class LikelihoodValidation:
     def score(self) -> Scores:
         """Score both, in float32, whatever the precision of training is."""
         found = evaluate(self._model, self._split, lossless=self._lossless)
-        train_loss = evaluate(self._model, self._train_part, lossless=False).loss
-        figures = {name: getattr(found, name) for name in FIGURES} | {"train_loss": train_loss}
+        known = evaluate(self._model, self._train_part, lossless=False)
+        figures = {name: getattr(found, name) for name in FIGURES} | {"train_loss": known.loss, "train_accuracy": known.accuracy}
         return Scores(
             found.loss, figures={name: value if value is not None and math.isfinite(value) else None for name, value in figures.items()}
         )
