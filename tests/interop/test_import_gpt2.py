@@ -82,3 +82,34 @@ def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(t
     (tmp_path / "run" / "mine.txt").write_text("kept")
     with pytest.raises(RunError, match="exists and is not a run"):
         import_gpt2(str(source), tmp_path / "run")
+
+
+def test_a_comparison_takes_it_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, _ = folder(tmp_path / "theirs", in_parts=False)
+    text, out = tmp_path / "text.txt", tmp_path / "out"
+    text.write_text(
+        "".join(f"the {animal} sat on the {place}\n" for animal in ("cat", "dog", "hen") for place in ("mat", "log", "box", "sofa"))
+    )
+    arm = f"hf:{source}"
+    command = [
+        "compare",
+        "ngram:order=2",
+        arm,
+        "--data",
+        str(text),
+        "--seeds",
+        "1",
+        "--rates",
+        "0",
+        "--points",
+        "1",
+        "--out",
+        str(out),
+        "--json",
+    ]
+    for _ in range(2):
+        assert main(command) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [(a["label"], a["kind"], len(a["runs"])) for a in found["arms"]] == [("ngram:order=2", "counted", 1), (arm, "as it is", 1)]
+        assert found["unit"] == "bits per byte"
+    assert RunDirectory.open(next((out / "imports").iterdir())).check() == []

@@ -15,6 +15,7 @@ from inklings.errors import ConfigError, RunError
 from inklings.lab.compare import compare
 from inklings.lab.comparison import Comparison, read_comparison
 from inklings.lab.method import Method
+from inklings.lab.report import write_report
 from inklings.models.registry import build
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
 from inklings.training.arms import Arm, parse_arm
@@ -123,6 +124,21 @@ def test_a_schedule_of_its_own_is_scored_at_the_end_only_and_says_so(base: RunCo
     found = compare(arms(base, MLP, MLP + ",training.schedule=cosine"), out=tmp_path / "out", seeds=[0], workers=1, method=POINTS)
     assert [len(arm.runs[0].points) for arm in found.arms] == [3, 0]
     assert any("end of its budget only" in note for note in found.arms[1].notes)
+
+
+def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Path) -> None:
+    beside = Method(floor=True)
+    found = compare(arms(base, MLP, RNN), out=tmp_path / "out", seeds=[0, 1], workers=1, method=beside)
+    assert [(arm.label, arm.floor, arm.ranked) for arm in found.arms] == [(MLP, False, True), (RNN, False, True), ("ngram", True, False)]
+    assert [(d.better, d.worse) for d in found.differences] == [
+        (d.better, d.worse) for d in found.differences if "ngram" not in (d.better, d.worse)
+    ]
+    assert found.verdict is not None
+    floor = found.arms[2].runs[0].loss
+    assert any(f"The floor: ngram, which counts, scores {floor:.3f} nats per token" in sentence for sentence in found.verdict.sentences)
+    assert write_report(tmp_path / "out").is_file()
+    own = compare(arms(base, MLP, "ngram:order=2"), out=tmp_path / "own", seeds=[0], workers=1, method=beside)
+    assert [(arm.label, arm.ranked) for arm in own.arms] == [(MLP, True), ("ngram:order=2", True)]
 
 
 def test_copies_differ_in_their_first_weights_alone(base: RunConfig, tmp_path: Path) -> None:

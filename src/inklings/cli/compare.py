@@ -17,18 +17,23 @@ from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import DataConfig
 from inklings.errors import ConfigError
+from inklings.interop.import_gpt2 import import_gpt2
 from inklings.lab.compare import compare
 from inklings.lab.comparison import Comparison, Verdict
+from inklings.lab.contestants import folder_name
 from inklings.lab.merge import merge
 from inklings.lab.method import Method
 from inklings.lab.ranking import render_table, sample_texts
 from inklings.lab.report import write_report
 from inklings.lab.sample_section import load_section, plain_table
-from inklings.training.arms import parse_arm
+from inklings.training.arms import Arm, parse_arm
 
 T = TypeVar("T")
 
+HUB = "hf:"
+"""Begins an arm that is a Hugging Face model."""
 SAMPLE_WIDTH = 110
 """Characters of a sample that are printed; the report has all."""
 
@@ -38,8 +43,8 @@ class Compare:
     """Flags of the verb itself."""
 
     arms: tyro.conf.Positional[tuple[str, ...]]
-    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, or an existing RUN. What an arm says of its own training
-    wins over the flags; text and budget are the same for all."""
+    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a GPT-2 of the Hugging Face hub or in a
+    folder. What an arm says of its own training wins over the flags; text and budget are the same for all."""
     out: Path = Path("comparison")
     """Where the runs, the results and the report go; the same command goes on where it was stopped."""
     seeds: int = 5
@@ -62,6 +67,8 @@ class Compare:
     less, where an arm has no likelihood."""
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
+    floor: bool = True
+    """Count n-grams beside the arms where none of them counts; what they get is shown, not ranked."""
     cluster: str | None = None
     """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of, or ray://HOST:PORT."""
     merge: tuple[Path, ...] = ()
@@ -92,7 +99,8 @@ def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], te
     """Run the comparison that the flags ask for."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
-    arms = [parse_arm(text, base=parsed.config) for text in flags.arms]
+    base = parsed.config
+    arms = [imported(text, flags.out, base.data) if text.startswith(HUB) else parse_arm(text, base=base) for text in flags.arms]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
@@ -107,6 +115,7 @@ def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], te
         rates=flags.rates,
         sizes=flags.sizes,
         probes=flags.probes,
+        floor=flags.floor,
         samples=flags.samples,
     )
     command = shlex.join(["inklings", "compare", *arguments])
@@ -150,6 +159,15 @@ def _say(verdict: Verdict | None, terminal: Terminal) -> None:
         terminal.say(f"\n{verdict.headline}", style="bold")
         for sentence in verdict.sentences:
             terminal.say(sentence)
+
+
+def imported(text: str, out: Path, data: DataConfig) -> Arm:
+    """An arm `hf:OWNER/NAME` or `hf:FOLDER`, as a run that is kept in the comparison's folder."""
+    source = text.removeprefix(HUB)
+    run = out / "imports" / folder_name(source)
+    if not run.exists():
+        import_gpt2(source, run, data=data)
+    return Arm(label=text, run=run)
 
 
 def _size(text: str | None) -> int | Literal["auto"] | None:

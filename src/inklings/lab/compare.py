@@ -41,6 +41,8 @@ from inklings.training.budgets import parse_budget
 from inklings.training.run_directory import RunDirectory
 from inklings.training.setup import fresh_model
 
+FLOOR = "ngram"
+"""Interpolated modified Kneser-Ney, of its default order."""
 COPY_SEEDS = 1_000_000
 """How far the seeds are apart with which copies of an arm draw their first weights."""
 
@@ -96,8 +98,11 @@ def compare(
     before = plan_before(out)
     parameters = _first_size(arms, store) if method.parameters == "auto" else method.parameters
     terms = Terms(data=data, budget=budget, store=store, points=method.points, parameters=parameters, before=before)
+    floor = _floor(arms) if method.floor else []
+    arms = [*arms, *floor]
     labels = unique_labels(arms)
     contestants = [settle(arm, labels[i], _copies(arms, i), terms, report) for i, arm in enumerate(arms)]
+    contestants[len(arms) - len(floor) :] = [replace(c, floor=True) for c in contestants[len(arms) - len(floor) :]]
     contestants += [settled for c in contestants for settled in _smaller(c, method.sizes, terms, report)]
     drawn = plan_samples(method.samples, contestants, store, split, before.samples if before else None)
     plan = Plan(
@@ -185,6 +190,14 @@ def _copies(arms: Sequence[Arm], place: int) -> int:
     )
 
 
+def _floor(arms: Sequence[Arm]) -> list[Arm]:
+    """The n-grams to put beside the arms, where none of them counts."""
+    configs = [arm.config for arm in arms if arm.config is not None]
+    if not configs or any(load_class(config.architecture).traits.objective == "counting" for config in configs):
+        return []
+    return [Arm(label=FLOOR, config=replace(configs[0], architecture=FLOOR, model={}))]
+
+
 def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
     """The parameters of the first trained arm."""
     for arm in arms:
@@ -224,6 +237,7 @@ def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, 
             plan = contestant.plan
             folder = folder_name(plan.label)
             own = seed if contestant.kind != "as it is" else None
+            beside = contestant.floor or contestant.smaller_of is not None
             init = seed + COPY_SEEDS * plan.copy if plan.copy else None
 
             def of_seed(config: RunConfig, label: str = plan.label, seed: int = seed, init: int | None = init) -> RunConfig:
@@ -235,7 +249,7 @@ def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, 
                 arm=plan.label, seed=own, config=contestant.config and of_seed(contestant.config), out=out,
                 run=contestant.run or out / "runs" / place, results=f"results/{place}", store=contestant.store.path,
                 split=comparison.split, first=i == 0 and contestant.smaller_of is None,
-                samples=comparison.plan.samples if measurable(contestant, store) and contestant.smaller_of is None else None,
+                samples=comparison.plan.samples if measurable(contestant, store) and not beside else None,
                 steps=plan.steps or 0, branches=[replace(branch, config=of_seed(branch.config)) for branch in contestant.branches],
             )  # fmt: skip
             jobs.append(job)

@@ -4,6 +4,7 @@ OUT/ comparison.json              the plan, the data, every run's figures, the d
      calibration.json             where samples are compared: what real text and samplers of known worth measure
      search/ARM/                  the search for an arm's learning rate
      runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets, that of the whole budget
+     imports/                     runs made of models from elsewhere
      trunks/ARM/seed-N/           what the runs of one arm and seed have in common
      points/ARM/seed-N/share-S/   the run of the share S of the budget
      results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
@@ -29,7 +30,7 @@ from inklings.lab.scaling import Scaling
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
 CALIBRATION = "calibration.json"
-CONTENT = {FILE_NAME, CALIBRATION, "runs", "trunks", "points", "search", "results", "figures", "report.html"}
+CONTENT = {FILE_NAME, CALIBRATION, "runs", "trunks", "points", "search", "imports", "results", "figures", "report.html"}
 """What a comparison's folder holds."""
 
 
@@ -192,6 +193,8 @@ class ArmResult:
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
+    floor: bool = False
+    """Whether the comparison itself put it beside the others: what counting gets is shown, not ranked."""
     smaller_of: str | None = None
     """The arm of which this is a smaller size; None for the contestants themselves."""
     sizing: Sizing | None = None
@@ -237,7 +240,7 @@ class ArmResult:
     @property
     def ranked(self) -> bool:
         """Whether it has a figure that may be ranked."""
-        return bool(self.done) and not self.dishonest
+        return bool(self.done) and not self.dishonest and not self.floor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,8 @@ class Contestant:
     architecture: str
     notes: list[str]
     sizing: Sizing | None = None
+    floor: bool = False
+    """Whether it is there to be looked at only."""
     smaller_of: str | None = None
     """The contestant of which this is a smaller size, for scaling alone."""
     branches: list[Branch] = field(default_factory=list)

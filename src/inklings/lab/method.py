@@ -29,6 +29,8 @@ class Method:
     ranked, but tell how each architecture gains by size."""
     probes: bool = False
     """Whether small tasks tell what each trained architecture is able to do."""
+    floor: bool = False
+    """Whether n-grams are counted beside the arms where none of these counts: what they get is shown, not ranked."""
     samples: int | None = None
     """How many samples every run writes, to be compared with the held-out documents; None writes as many as there are such
     documents, at most 3000, where an arm has no likelihood, and none otherwise."""

@@ -73,6 +73,7 @@ def begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: Token
                 architecture=c.architecture,
                 kind=c.kind,
                 tokenizer=c.store.tokenizer.hash,
+                floor=c.floor,
                 smaller_of=c.smaller_of,
                 sizing=c.sizing,
                 notes=c.notes

@@ -149,6 +149,8 @@ def finding(row: Row) -> str:
     """What is known about an arm against the best one."""
     if row.arm.dishonest:
         return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
+    if row.arm.floor and row.arm.done:
+        return "the floor: what counting gets"
     if row.arm.likelihood_free and row.arm.measured:
         return "no likelihood: compared by its samples alone"
     if row.rank is None:

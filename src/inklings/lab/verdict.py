@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from inklings.evaluation.statistics import least_significant
 from inklings.lab.budget_verdict import at_equal, one_size, say_budgets, say_sizes
-from inklings.lab.comparison import ArmResult, Difference, EqualBudget, Plan, Verdict, ranked_arms
+from inklings.lab.comparison import ArmResult, Difference, EqualBudget, Plan, Verdict, mean_value, ranked_arms
 from inklings.lab.wording import other_of, say_effect, say_evidence, say_half_width, say_list, say_p
 
 FEW_SEEDS = 3
@@ -70,8 +70,21 @@ def say(
             "Where a single run stands for an arm, the interval comes from resampling the held-out text: it says how sure the "
             "figures of these runs are, while another seed may change the order. With --seeds 5, the architectures are tested."
         )
+    sentences += _against_floor(ranked[0], arms, unit)
     sentences += [*_same_twice(ranked, plan), *say_sizes(ranked, plan), *say_budgets(ranked, differences, budgets, unit=unit, plan=plan)]
     return Verdict(headline=headline, sentences=sentences + absent)
+
+
+def _against_floor(best: ArmResult, arms: Sequence[ArmResult], unit: str) -> list[str]:
+    """Where the best arm lies beside what counting gets: figures, and no test."""
+    said = []
+    for arm in arms:
+        if arm.floor and arm.done:
+            above = mean_value(best, unit) - mean_value(arm, unit)
+            side = f"{abs(above):.3f} {'above' if above > 0 else 'below'}"
+            end = "; nothing here is better than counting yet" if above > 0 else ""
+            said.append(f"The floor: {arm.label}, which counts, scores {mean_value(arm, unit):.3f} {unit}; {best.label} lies {side}{end}.")
+    return said
 
 
 def _not_ranked(arms: Sequence[ArmResult], free: Sequence[str]) -> list[str]:
