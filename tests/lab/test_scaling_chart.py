@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from inklings.lab import scaling
-from inklings.lab.charts import Figure, page_spec, static_files
+from inklings.lab.charts import Figure, page_spec
+from inklings.lab.figure_files import static_files
 from inklings.lab.scaling import Scaling, SizedRun, scale
 from inklings.lab.scaling_chart import scaling_figure
 
