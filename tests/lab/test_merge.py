@@ -84,6 +84,7 @@ def test_parts_together_are_the_whole(order: tuple[int, ...], parts: list[Path],
     assert write_report(tmp_path / "out").is_file()
 
 
+@pytest.mark.slow
 def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(parts: list[Path], base: RunConfig, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(parts[0], out)
@@ -100,6 +101,7 @@ def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(parts: lis
     assert len(more.arms[0].runs) == 4
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(parts: list[Path], tmp_path: Path) -> None:
     assert merge([parts[1], parts[2]], tmp_path / "out").status == "complete"
     lacking = merge([parts[0], parts[2]], tmp_path / "other")

@@ -95,7 +95,7 @@ def test_a_point_is_what_a_run_of_that_budget_alone_gives(finished: tuple[Compar
     assert (tmp_path / "alone" / "model.safetensors").read_bytes() == (out / point.run / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("moment", [0, 7, 19])
+@pytest.mark.parametrize("moment", [pytest.param(0, marks=pytest.mark.slow), 7, pytest.param(19, marks=pytest.mark.slow)])
 def test_an_interruption_at_any_moment_changes_no_figure(
     moment: int, finished: tuple[Comparison, Path], base: RunConfig, tmp_path: Path
 ) -> None:
@@ -184,7 +184,6 @@ def test_auto_takes_the_size_of_the_first(base: RunConfig, tmp_path: Path) -> No
         ("mlp", 33_333),
         ("recurrent", 77_777),
         ("tree_wavenet", 20_000),
-        ("wavegpt", 100_000),
         ("wavenet", 60_000),
     ],
 )
@@ -226,6 +225,7 @@ def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(base: RunConfig
     assert len(again.arms[0].runs) == 2
 
 
+@pytest.mark.slow
 def test_two_workers_find_the_same(finished: tuple[Comparison, Path], base: RunConfig, tmp_path: Path) -> None:
     found = compare(arms(base, MLP, RNN, "ngram:order=2"), out=tmp_path / "out", seeds=[0, 1], workers=2, method=POINTS)
     assert figures(found) == figures(finished[0])

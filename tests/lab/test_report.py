@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "i"):
+        if tag not in ("meta", "i", "wbr"):
             self._open.append((tag, dict(attrs).get("class")))
         if tag == "script":
             self.scripts.append("")

@@ -20,7 +20,17 @@ def most(simulations: int, level: float = 0.05) -> float:
 
 
 @pytest.mark.parametrize("freedom", [None, 4.0])
-@pytest.mark.parametrize(("arms", "seeds", "simulations"), [(2, 3, 400), (2, 5, 400), (2, 6, 400), (2, 8, 400), (5, 3, 150), (5, 8, 150)])
+@pytest.mark.parametrize(
+    ("arms", "seeds", "simulations"),
+    [
+        (2, 3, 400),
+        pytest.param(2, 5, 400, marks=pytest.mark.slow),
+        pytest.param(2, 6, 400, marks=pytest.mark.slow),
+        (2, 8, 400),
+        pytest.param(5, 3, 150, marks=pytest.mark.slow),
+        (5, 8, 150),
+    ],
+)
 def test_where_nothing_differs_hardly_anything_is_claimed(freedom: float | None, arms: int, seeds: int, simulations: int) -> None:
     assert simulate(NAMES, arms=arms, seeds=seeds, simulations=simulations, freedom=freedom).claimed <= most(simulations)
 
