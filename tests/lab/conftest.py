@@ -293,3 +293,12 @@ def _proof() -> MemoryProof:
         targets=30_000, documents=62, unit="documents", units=62, arms=parts, seen=seen, new=Part(share=0.25, change=None),
         provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of 300 words of three syllables, a word a line."""
+    syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
+    path = tmp_path_factory.mktemp("text") / "words.txt"
+    path.write_text("".join(f"{a}{b}{c}\n" for a in syllables for b in syllables for c in syllables[:3]))
+    return path

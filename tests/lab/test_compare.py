@@ -59,13 +59,9 @@ WIDE_ARM = "mlp:n_embd=6,n_hidden=12,context_length=3"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
-    words = [a + b + c for a in syllables for b in syllables for c in syllables[:3]]
-    path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text("\n".join(words) + "\n")
+def base(words: Path) -> RunConfig:
     training = TrainingConfig(budget="6-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(path)), training=training)
+    return RunConfig(data=DataConfig(source=str(words)), training=training)
 
 
 def arms(base: RunConfig, *texts: str) -> list[Arm]:

@@ -35,12 +35,9 @@ def no_audit() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
-    path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text("".join(f"{a}{b}{c}\n" for a in syllables for b in syllables for c in syllables[:3]))
+def base(words: Path) -> RunConfig:
     training = TrainingConfig(budget="8-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(path)), training=training)
+    return RunConfig(data=DataConfig(source=str(words)), training=training)
 
 
 def make(base: RunConfig, out: Path, texts: list[str], seeds: list[int], points: int = 2) -> Path:

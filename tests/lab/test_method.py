@@ -12,7 +12,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
-from inklings.lab.compare import compare
+from inklings.lab.compare import compare, judged
 from inklings.lab.comparison import Comparison, read_comparison
 from inklings.lab.method import Method
 from inklings.lab.report import write_report
@@ -37,13 +37,9 @@ def no_audit() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
-    words = [a + b + c for a in syllables for b in syllables for c in syllables[:3]]
-    path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text("\n".join(words) + "\n")
+def base(words: Path) -> RunConfig:
     training = TrainingConfig(budget="16-steps", batch_size=4, sequence_length=8, evaluations=4, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(path)), training=training)
+    return RunConfig(data=DataConfig(source=str(words)), training=training)
 
 
 def arms(base: RunConfig, *texts: str) -> list[Arm]:
@@ -139,6 +135,27 @@ def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Pat
     assert write_report(tmp_path / "out").is_file()
     own = compare(arms(base, MLP, "ngram:order=2"), out=tmp_path / "own", seeds=[0], workers=1, method=beside)
     assert [(arm.label, arm.ranked) for arm in own.arms] == [(MLP, True), ("ngram:order=2", True)]
+
+
+def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(base: RunConfig, tmp_path: Path) -> None:
+    method = Method(points=3, sizes=2)
+    found = compare(arms(base, RNN, "ngram:order=2"), out=tmp_path / "out", seeds=[0, 1], workers=1, method=method)
+    assert [arm.label for arm in found.arms] == [RNN, "ngram:order=2"]
+    (smaller,) = found.smaller
+    assert smaller.smaller_of == RNN
+    assert smaller.sizing is not None
+    whole, half = found.arms[0].runs[0], smaller.runs[0]
+    assert whole.non_embedding is not None
+    assert half.non_embedding == smaller.sizing.reached == pytest.approx(whole.non_embedding / 2, rel=0.2)
+    assert all(smaller.label not in (d.better, d.worse) for d in found.differences)
+    assert found.scaling is not None
+    (scaling,) = found.scaling.arms
+    assert {run.size: len(run.points) for run in scaling.runs} == {whole.non_embedding: 3, half.non_embedding: 3}
+    assert scaling.runs[0].points[-1] == (whole.flops, whole.loss)
+    in_bits = judged(tmp_path / "out", replace(found, unit="bits per byte"), None).scaling
+    assert in_bits is not None
+    assert in_bits.arms[0].runs[0].points[-1] == (whole.flops, whole.bits_per_byte)
+    assert read_comparison(tmp_path / "out") == found
 
 
 def test_copies_differ_in_their_first_weights_alone(base: RunConfig, tmp_path: Path) -> None:

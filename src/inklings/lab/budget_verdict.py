@@ -10,11 +10,9 @@ from itertools import combinations
 from inklings.lab.comparison import ArmResult, Difference, EqualBudget, Plan
 from inklings.lab.equal_budgets import Axis, span
 from inklings.lab.wording import say_effect, say_evidence, say_list
+from inklings.models.sizes import TOLERANCE
 
 NAMES: dict[Axis, str] = {"tokens": "tokens", "flops": "FLOPs", "seconds": "time"}
-
-TOLERANCE = 0.03
-"""By which share of the larger two arms may differ in parameters and still be of one size."""
 
 
 def size_of(arm: ArmResult) -> int | None:

@@ -38,6 +38,7 @@ def do_jobs_on_cluster(jobs: Sequence[T], work: Work[T, R], *, address: str, on_
     ray = _connect(address)
     task = ray.remote(attempt_there).options(num_cpus=1, max_retries=2)
     waiting = {task.remote(work.do, job): job for job in jobs}
+    told_to_stop = False
     with Interruption() as interruption:
         while waiting:
             ready, _ = ray.wait(list(waiting), timeout=0.2)
@@ -53,7 +54,8 @@ def do_jobs_on_cluster(jobs: Sequence[T], work: Work[T, R], *, address: str, on_
                     on_event(named(job, event))
                 if result is not None:
                     yield job, result
-            if interruption.asked:
+            if interruption.asked and not told_to_stop:
+                told_to_stop = True  # once: a run that is interrupted a second time does not save
                 for reference in waiting:
                     with suppress(ray.exceptions.RayError):
                         ray.cancel(reference)

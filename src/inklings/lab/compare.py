@@ -18,7 +18,7 @@ from inklings.errors import ConfigError
 from inklings.evaluation.likelihood import load_likelihood
 from inklings.lab.calibration import Calibration
 from inklings.lab.cluster import do_jobs_on_cluster
-from inklings.lab.comparison import Comparison, Plan, RunResult
+from inklings.lab.comparison import Comparison, Plan, Point, RunResult
 from inklings.lab.contestants import Contestant, Terms, folder_name, settle, unique_labels
 from inklings.lab.differences import Units, find_differences
 from inklings.lab.equal_budgets import equal_budgets
@@ -278,17 +278,22 @@ def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -
 
 
 def _scaling(comparison: Comparison) -> Scaling | None:
-    """What the sizes of the arms tell, where there are several and the unit is the same for all."""
+    """What the sizes of the arms tell, where there are several."""
     runs = [
         SizedRun(
             arm=arm.smaller_of or arm.label, size=run.non_embedding, seed=run.seed,
-            points=[(float(point.flops), point.loss) for point in run.points],
+            points=[(float(point.flops), value) for point in run.points if (value := _value(point, comparison.unit)) is not None],
         )
         for arm in [*comparison.arms, *comparison.smaller]
         for run in arm.done
         if run.points and run.non_embedding and run.seed is not None and not arm.dishonest
     ]  # fmt: skip
     return scale(runs) if comparison.smaller and runs else None
+
+
+def _value(point: Point, unit: str) -> float | None:
+    """The ranking figure of a point."""
+    return point.loss if unit == "nats per token" else point.bits_per_byte
 
 
 def _workers(asked: int | None, tasks: Sequence[Any]) -> int:

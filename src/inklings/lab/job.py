@@ -211,19 +211,21 @@ def _points(job: Job, store: TokenStore, whole: RunResult) -> list[Point]:
     for branch in job.branches:
         place = job.place(branch)
         directory = RunDirectory.open(place)
-        model = directory.load_model().to(directory.runtime.device)
-        assert isinstance(model, SequenceModel), "only a run with a likelihood has points"
         last = next(event for event in reversed(directory.metrics()) if event["event"] == "evaluation")
         if branch.share == 1:
             assert whole.loss is not None
             assert whole.accuracy is not None
-            loss, bits, accuracy = whole.loss, whole.bits_per_byte, whole.accuracy
+            assert whole.flops is not None
+            loss, bits, accuracy, flops = whole.loss, whole.bits_per_byte, whole.accuracy, whole.flops
         else:
+            model = directory.load_model().to(directory.runtime.device)
+            assert isinstance(model, SequenceModel), "only a run with a likelihood has points"
+            flops = model.flops(last["tokens"])
             scored = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             loss, bits, accuracy = scored.loss, scored.bits_per_byte, scored.accuracy
         point = Point(
             share=branch.share, run=_relative(job, place), weights=file_sha256(place / WEIGHTS), steps=last["step"], tokens=last["tokens"],
-            flops=model.flops(last["tokens"]), seconds=last["seconds"], loss=loss, bits_per_byte=bits, accuracy=accuracy,
+            flops=flops, seconds=last["seconds"], loss=loss, bits_per_byte=bits, accuracy=accuracy,
         )  # fmt: skip
         found.append(point)
     return found

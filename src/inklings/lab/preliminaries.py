@@ -44,9 +44,12 @@ class Preliminary:
 
 def audited(comparison: Comparison, contestants: Sequence[Contestant], report: OnEvent) -> Comparison:
     """The comparison with every architecture audited that was not yet: what fails is trained and shown, but not ranked."""
-    arms = []
+    arms: list[ArmResult] = []
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
-        if contestant.config is not None and not arm.audit:
+        if contestant.smaller_of or contestant.plan.copy:  # the same architecture: what is found of the one holds for the other
+            first = contestant.smaller_of or _original(contestants, arm)
+            arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
+        elif contestant.config is not None and not arm.audit:
             report({"event": "note", "text": f"auditing {arm.label}"})
             subject = of_architecture(arm.label, contestant.config, contestant.store)
             arm = replace(arm, audit=list(audit(subject, only=BEFORE).findings))

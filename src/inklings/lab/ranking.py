@@ -10,11 +10,10 @@ from pathlib import Path
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison import ArmResult, Comparison, Difference, mean_value, ranked_arms, run_value
 from inklings.lab.records import read_record
+from inklings.models.sizes import TOLERANCE
 
 WORDS = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
 """What a finding says of the arm that is not the best."""
-SIZE_TOLERANCE = 0.03
-"""How far from the size that was asked for an arm may be without a word: of that size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +125,7 @@ def knows_flops(rows: Sequence[Row]) -> bool:
 
 def sizing_note(arm: ArmResult) -> str | None:
     """By how much an arm misses the size that was asked for; None where it is near enough."""
-    if arm.sizing is None or abs(arm.sizing.reached - arm.sizing.asked) <= SIZE_TOLERANCE * arm.sizing.asked:
+    if arm.sizing is None or abs(arm.sizing.reached - arm.sizing.asked) <= TOLERANCE * arm.sizing.asked:
         return None
     miss = arm.sizing.reached / arm.sizing.asked - 1
     return (

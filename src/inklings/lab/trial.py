@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from inklings.config import RunConfig
-from inklings.errors import DivergedError, RunError
+from inklings.errors import DivergedError
 from inklings.lab.workers import OnEvent
 from inklings.text.store import TokenStore
+from inklings.training.branch import check_settings, exists
 from inklings.training.interruption import Interruption
 from inklings.training.metrics import Event
 from inklings.training.run_directory import RunDirectory
@@ -52,15 +53,14 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
         InputError: the settings cannot be used, or the folder holds another run.
         DiskError, OutOfMemoryError: as in `train`.
     """
-    exists = run.is_dir() and any(run.iterdir())
+    begun = exists(run)
     earlier: list[Event] = []
-    if exists:
+    if begun:
+        check_settings(run, config)
         directory = RunDirectory.open(run)
-        if directory.record.given != config:
-            raise RunError(f"{run} is a run with other settings than those of this trial. Move it away, or choose another folder.")
         earlier = [event for event in directory.metrics() if event["event"] == "evaluation"]
     losses: dict[int, float] = {}
-    steps = directory.record.steps if exists else 0
+    steps = directory.record.steps if begun else 0
 
     def take(event: Event) -> None:
         # what was written after the last checkpoint is trained, and told, once more
@@ -84,7 +84,7 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
         try:
             for event in earlier:
                 take(event)
-            result = resume(run, store=store, on_event=told) if exists else train(config, run, store=store, on_event=told)
+            result = resume(run, store=store, on_event=told) if begun else train(config, run, store=store, on_event=told)
         except _GivenUp:
             return Outcome(status="pruned", losses=list(losses.values()))
         except _Interrupted:
