@@ -296,7 +296,7 @@ def _proof() -> MemoryProof:
 
 
 @pytest.fixture(scope="session")
-def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def word_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text of 300 words of three syllables, a word a line."""
     syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
     path = tmp_path_factory.mktemp("text") / "words.txt"

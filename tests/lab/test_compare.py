@@ -59,9 +59,9 @@ WIDE_ARM = "mlp:n_embd=6,n_hidden=12,context_length=3"
 
 
 @pytest.fixture(scope="module")
-def base(words: Path) -> RunConfig:
+def base(word_list: Path) -> RunConfig:
     training = TrainingConfig(budget="6-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(words)), training=training)
+    return RunConfig(data=DataConfig(source=str(word_list)), training=training)
 
 
 def arms(base: RunConfig, *texts: str) -> list[Arm]:

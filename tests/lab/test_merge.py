@@ -35,9 +35,9 @@ def no_audit() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def base(words: Path) -> RunConfig:
+def base(word_list: Path) -> RunConfig:
     training = TrainingConfig(budget="8-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(words)), training=training)
+    return RunConfig(data=DataConfig(source=str(word_list)), training=training)
 
 
 def make(base: RunConfig, out: Path, texts: list[str], seeds: list[int], points: int = 2) -> Path:

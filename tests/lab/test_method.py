@@ -37,9 +37,9 @@ def no_audit() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def base(words: Path) -> RunConfig:
+def base(word_list: Path) -> RunConfig:
     training = TrainingConfig(budget="16-steps", batch_size=4, sequence_length=8, evaluations=4, samples=0, threads=1)
-    return RunConfig(data=DataConfig(source=str(words)), training=training)
+    return RunConfig(data=DataConfig(source=str(word_list)), training=training)
 
 
 def arms(base: RunConfig, *texts: str) -> list[Arm]:
