@@ -181,9 +181,38 @@ def test_damaged_weights_are_noticed(bad: float) -> None:
         ("min_p", 1.5),
         ("repetition_penalty", 0.0),
         ("repetition_penalty", math.inf),
+        ("presence_penalty", 2.01),
+        ("frequency_penalty", -2.01),
+        ("frequency_penalty", math.nan),
         ("seed", -1),
     ],
 )
 def test_out_of_range_is_said_with_the_name(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
         SamplingConfig(**{name: value})
+
+
+def test_presence_and_frequency_penalties_are_those_of_openai() -> None:
+    """Subtracted once for a token that was drawn, and once for each time; of the prompt's tokens nothing is."""
+    logits = torch.tensor([[3.0, -1.0, 1.0, 0.5]])
+    counts = torch.tensor([[2, 1, 0, 0]])
+    sampling = SamplingConfig(presence_penalty=0.5, frequency_penalty=-0.25)
+    expected = torch.softmax(torch.tensor([[3.0 - 0.5 + 0.5, -1.0 - 0.5 + 0.25, 1.0, 0.5]]), dim=1)
+    torch.testing.assert_close(next_token_probabilities(logits, sampling, counts=counts), expected)
+    torch.testing.assert_close(
+        next_token_probabilities(logits, sampling, seen=counts > 0), torch.softmax(logits, dim=1)
+    )  # without counts nothing was drawn
+
+
+@pytest.mark.parametrize("extreme", [{"temperature": 1e-300}, {"temperature": 1e300}, {"repetition_penalty": 1e300}])
+def test_settings_beyond_float32_are_its_extremes(extreme: dict[str, float]) -> None:
+    logits = torch.tensor([[0.0, 1.0, -1.0, -math.inf]])
+    p = next_token_probabilities(logits, SamplingConfig(**extreme), seen=torch.ones(1, 4, dtype=torch.bool), banned=2)
+    assert bool(torch.isfinite(p).all())
+    assert float(p[0, 2]) == 0
+    torch.testing.assert_close(p.sum(), torch.tensor(1.0))
+
+
+def test_a_nucleus_of_everything_drops_nothing() -> None:
+    logits = torch.linspace(0, -60, 2000)[None]
+    assert torch.equal(next_token_probabilities(logits, SamplingConfig(top_p=1.0)), next_token_probabilities(logits, SamplingConfig()))

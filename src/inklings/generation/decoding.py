@@ -77,22 +77,28 @@ def decode(
     alive = [row for row in rows if row.finished is None]
     banned = tokenizer.boundary if sampling.ban_boundary else None
     seen = None if sampling.repetition_penalty == 1 else _seen(alive, tokenizer)
+    counts = torch.zeros(len(alive), tokenizer.vocab_size, dtype=torch.int64) if sampling.counts_draws else None
     while alive:
         logits = reader.read([row.history for row in alive])
-        if seen is not None:
-            seen = seen.to(logits.device)
-        tokens = sample_next(logits, sampling, [row.generator for row in alive], seen=seen, banned=banned).tolist()
+        seen = None if seen is None else seen.to(logits.device)
+        counts = None if counts is None else counts.to(logits.device)
+        generators = [row.generator for row in alive]
+        tokens = sample_next(logits, sampling, generators, seen=seen, counts=counts, banned=banned).tolist()
         for row, token in zip(alive, tokens, strict=True):
             yield row, row.accept(token, tokenizer, stop_at_boundary=stop_at_boundary)
         if seen is not None:
             seen[range(len(alive)), tokens] = True
             seen[:, tokenizer.boundary] = False
+        if counts is not None:
+            counts[range(len(alive)), tokens] += 1
+            counts[:, tokenizer.boundary] = 0
         kept = [index for index, row in enumerate(alive) if row.finished is None]
         if len(kept) < len(alive):
             alive = [alive[index] for index in kept]
             if alive:
                 reader.select(kept)
             seen = None if seen is None else seen[kept]
+            counts = None if counts is None else counts[kept]
 
 
 def _seen(rows: Sequence[Row], tokenizer: Tokenizer) -> Bool[Tensor, "B V"]:

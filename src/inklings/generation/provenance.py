@@ -14,7 +14,7 @@ import torch
 from inklings.errors import ArchitectureError
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
-from inklings.models.remembering import Remembering
+from inklings.models.remembering import Recollection, Remembering
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,22 @@ def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.
     starts[:, 0] = False
     with inference(model.modules()), model.recording() as records:
         model(read, starts=starts if bool(starts.any()) else None)
-    found = records[0][0]
-    lists = []
-    for place in range(len(tokens) - 1):
-        weights = found.weights[place]
-        order = [
-            int(hit) for hit in np.argsort(-weights, kind="stable")[:most] if found.hits.ids[place, hit] >= 0 and weights[hit] >= at_least
-        ]
-        lists.append(
-            [
-                Origin(
-                    value=int(found.hits.values[place, hit]),
-                    weight=float(weights[hit]),
-                    distance=float(found.hits.distances[place, hit]),
-                    long_term=bool(found.outside[place, hit]),
-                    document=int(found.hits.documents[place, hit]),
-                    position=int(found.hits.positions[place, hit]),
-                    age=int(found.hits.ages[place, hit]),
-                )
-                for hit in order
-            ]
+    return [strongest(records[0][0], place, at_least=at_least, most=most) for place in range(len(tokens) - 1)]
+
+
+def strongest(found: Recollection, place: int, *, at_least: float = 0.01, most: int = 5) -> list[Origin]:
+    """Of what a row found, the entries that mattered most to the prediction behind one position of the pass, the weightiest first."""
+    weights = found.weights[place]
+    order = [int(hit) for hit in np.argsort(-weights, kind="stable")[:most] if found.hits.ids[place, hit] >= 0 and weights[hit] >= at_least]
+    return [
+        Origin(
+            value=int(found.hits.values[place, hit]),
+            weight=float(weights[hit]),
+            distance=float(found.hits.distances[place, hit]),
+            long_term=bool(found.outside[place, hit]),
+            document=int(found.hits.documents[place, hit]),
+            position=int(found.hits.positions[place, hit]),
+            age=int(found.hits.ages[place, hit]),
         )
-    return lists
+        for hit in order
+    ]

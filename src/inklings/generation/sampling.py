@@ -1,4 +1,4 @@
-"""From logits to the next token: temperature, top-k, top-p, min-p and repetition penalty, with a generator per row."""
+"""From logits to the next token: penalties, temperature, top-k, top-p and min-p, with a generator per row."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from inklings.config import check
 from inklings.errors import DivergedError
+
+NOT_FINITE = "the model's logits are not finite: its weights have diverged or are damaged."
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """How the next token is drawn.
 
-    Penalty, temperature, top-k, top-p and min-p apply in this order, each to what the one before left.
+    Repetition, presence and frequency penalties, temperature, top-k, top-p and min-p apply in this order, each to what the
+    one before left.
     """
 
     repetition_penalty: float = 1.0
     """Logits of tokens that occurred are divided by this where positive and multiplied where negative (Keskar et al. 2019); 1 is none."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logits of tokens that were drawn in this text, the prompt aside (OpenAI's definition); 0 is none."""
+    frequency_penalty: float = 0.0
+    """The same, once for each time that a token was drawn."""
     temperature: float = 1.0
     """Logits are divided by this; 0 takes the most likely token (the first of several)."""
     top_k: int | None = None
@@ -39,11 +46,18 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         check(self, "repetition_penalty", 0 < self.repetition_penalty < math.inf, "more than 0 (1 is no penalty)")
+        for name in ("presence_penalty", "frequency_penalty"):
+            check(self, name, -2 <= getattr(self, name) <= 2, "from -2 to 2 (0 is no penalty)")
         check(self, "temperature", 0 <= self.temperature < math.inf, "0 or more (0 takes the most likely token)")
         check(self, "top_k", self.top_k is None or self.top_k >= 1, "at least 1, or None")
         check(self, "top_p", self.top_p is None or 0 < self.top_p <= 1, "in (0, 1], or None")
         check(self, "min_p", self.min_p is None or 0 <= self.min_p <= 1, "in [0, 1], or None")
         check(self, "seed", self.seed >= 0, "0 or more")
+
+    @property
+    def counts_draws(self) -> bool:
+        """Whether it matters how often each token was drawn."""
+        return self.presence_penalty != 0 or self.frequency_penalty != 0
 
 
 def row_generators(seed: int, rows: Sequence[int]) -> list[torch.Generator]:
@@ -56,37 +70,48 @@ def next_token_probabilities(
     sampling: SamplingConfig,
     *,
     seen: Bool[Tensor, "B V"] | None = None,
+    counts: Integer[Tensor, "B V"] | None = None,
     banned: int | None = None,
 ) -> Float[Tensor, "B V"]:
     """The distribution that the next token is drawn from, in float32 or better; each row sums to 1.
 
-    `seen` marks the tokens that the repetition penalty applies to. The token `banned` gets probability zero.
+    `seen` marks the tokens that the repetition penalty applies to, `counts` says how often each was drawn, for the other
+    penalties. The token `banned` gets probability zero.
 
     Raises:
         DivergedError: a logit is NaN or plus infinity. Minus infinity is a token that cannot come.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if not bool((logits < math.inf).all()):
-        raise DivergedError("the model's logits are not finite: its weights have diverged or are damaged.")
+        raise DivergedError(NOT_FINITE)
     # A finite floor: where nothing but the banned token is possible, the others become equally likely instead of NaN.
-    logits = logits.clamp(min=torch.finfo(logits.dtype).min)
+    limits = torch.finfo(logits.dtype)
+    logits = logits.clamp(min=limits.min)
     if seen is not None and sampling.repetition_penalty != 1:
-        penalty = sampling.repetition_penalty
+        penalty = representable(sampling.repetition_penalty, limits)
         logits = torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
-        logits = logits.clamp(torch.finfo(logits.dtype).min, torch.finfo(logits.dtype).max)
+        logits = logits.clamp(limits.min, limits.max)
+    if counts is not None and sampling.counts_draws:
+        logits = logits - (counts > 0) * sampling.presence_penalty - counts * sampling.frequency_penalty
     if banned is not None:
         logits = logits.index_fill(1, torch.tensor([banned], device=logits.device), -math.inf)
     # The greatest logit becomes 0 before the division, so no temperature, however small, makes infinities meet.
     logits = logits - logits.amax(dim=1, keepdim=True)
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(1, logits.argmax(dim=1, keepdim=True), 1.0)
-    probabilities = torch.softmax(logits / sampling.temperature, dim=1)
+    probabilities = torch.softmax(logits / representable(sampling.temperature, limits), dim=1)
     top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < logits.shape[1] else None
-    if top_k is not None or sampling.top_p is not None:
-        probabilities = _keep_most_likely(probabilities, top_k, sampling.top_p)
+    top_p = sampling.top_p if sampling.top_p != 1 else None  # all of it: rounding is to drop nothing
+    if top_k is not None or top_p is not None:
+        probabilities = _keep_most_likely(probabilities, top_k, top_p)
     if sampling.min_p is not None:
         probabilities = probabilities.where(probabilities >= sampling.min_p * probabilities.amax(dim=1, keepdim=True), 0.0)
     return probabilities / probabilities.sum(dim=1, keepdim=True)
+
+
+def representable(factor: float, limits: torch.finfo) -> float:
+    """The nearest factor that is neither 0 nor infinite as a number of the logits' type: with those, zeros would become NaN."""
+    return min(max(factor, limits.tiny), limits.max)
 
 
 def _keep_most_likely(probabilities: Float[Tensor, "B V"], top_k: int | None, top_p: float | None) -> Float[Tensor, "B V"]:
@@ -98,10 +123,11 @@ def _keep_most_likely(probabilities: Float[Tensor, "B V"], top_k: int | None, to
     if top_k is not None:
         ordered[:, top_k:] = 0.0
     if top_p is not None:
-        ordered = ordered / ordered.sum(dim=1, keepdim=True)
-        before = ordered.cumsum(dim=1) - ordered
-        before[:, 0] = 0.0
-        ordered = ordered.where(before < top_p, 0.0)
+        # In double precision, so that the sums do not depend on who adds them up in what order; not every device has it.
+        exact = ordered.cpu().double()
+        kept = exact.cumsum(dim=1) - exact < top_p * exact.sum(dim=1, keepdim=True)
+        kept[:, 0] = True
+        ordered = ordered.where(kept.to(ordered.device), 0.0)
     return torch.zeros_like(probabilities).scatter_(1, order, ordered)
 
 
@@ -111,13 +137,14 @@ def sample_next(
     generators: Sequence[torch.Generator],
     *,
     seen: Bool[Tensor, "B V"] | None = None,
+    counts: Integer[Tensor, "B V"] | None = None,
     banned: int | None = None,
 ) -> Int[Tensor, " B"]:
-    """Draw one token for each row, on the CPU; see `next_token_probabilities` for `seen` and `banned`.
+    """Draw one token for each row, on the CPU; see `next_token_probabilities` for `seen`, `counts` and `banned`.
 
     Each row takes exactly one number from its own generator, whatever the other rows do.
     """
-    probabilities = next_token_probabilities(logits, sampling, seen=seen, banned=banned)
+    probabilities = next_token_probabilities(logits, sampling, seen=seen, counts=counts, banned=banned)
     if sampling.temperature == 0:
         return probabilities.argmax(dim=1).cpu()
     cumulative = probabilities.cpu().double().cumsum(dim=1)

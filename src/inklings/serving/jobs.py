@@ -1,0 +1,130 @@
+"""What a client may ask a model for, and what comes back: plain values that travel between the processes of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inklings.generation.sampling import SamplingConfig
+
+Ending = Literal["boundary", "length", "stop", "deadline"]
+"""Why a job is done: the model ended the document, all tokens asked for were drawn, a stop string came, or its time was up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One text to read and, where tokens are asked for, to go on from: one row of the engine.
+
+    A request for several texts is several jobs. Scoring and embedding are jobs that draw no token.
+    """
+
+    number: int
+    """Of its own among all jobs that one engine is given."""
+    client: str
+    """Whose it is: where jobs wait, clients take turns."""
+    prompt: tuple[int, ...]
+    """The boundary first."""
+    max_new_tokens: int = 0
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    row: int = 0
+    """Draws come from the generator of (sampling.seed, row), as in `generate`."""
+    stop: tuple[str, ...] = ()
+    stop_at_boundary: bool = True
+    alternatives: int | None = None
+    """With each drawn token its log-probability and so many of the likeliest tokens; None gives neither."""
+    prompt_alternatives: int | None = None
+    """The same of the prompt's tokens but its first."""
+    embed: bool = False
+    """Whether the mean of the hidden vectors over the prompt's tokens is asked for."""
+    entries: int = 0
+    """Of a model with a memory: so many of the entries that each drawn token (and scored token of the prompt) took something of."""
+    branches: tuple[tuple[str, float], ...] = ()
+    """Factors that the outputs of named branches are multiplied by: 0 knocks a branch out, 1 leaves it. Sorted by name."""
+    seconds: float | None = None
+    """How long it may take from when the engine is given it; then it ends as it is."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something remembered that a prediction took a part of."""
+
+    value: str
+    """The token that followed there."""
+    weight: float
+    """Its share of the prediction, 0 to 1."""
+    distance: float
+    """Squared L2 from what was searched with."""
+    age: int
+    """Steps of the memory's clock since it was written."""
+    document: str | None
+    """Name of its document in the long-term memory; None for the text that is being read."""
+    position: int
+    """Of the value in that document; the boundary that opens it is 0."""
+    before: str
+    """What stands before the value there."""
+    after: str
+    """What stands after it."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of a text, and what the model made of it."""
+
+    token: int
+    logprob: float
+    """Natural logarithm of the probability that the model gave it, at temperature 1 and before any penalty."""
+    alternatives: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens in its place with their log-probabilities, the likeliest first."""
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one pass of the engine brought one job; a job's `Progress`es, put together, are its answer."""
+
+    number: int
+    """Of the job."""
+    text: str = ""
+    """What can be shown next: whole characters only, and nothing that may begin a stop string."""
+    count: int = 0
+    """How many tokens were drawn."""
+    tokens: tuple[Token, ...] = ()
+    """The tokens drawn, where `alternatives` were asked for; the boundary that ends a text is not among them."""
+    prompt: tuple[Token, ...] | None = None
+    """The prompt's tokens but its first, once, where `prompt_alternatives` were asked for."""
+    embedding: tuple[float, ...] | None = None
+    """Once, where it was asked for."""
+    ending: Ending | None = None
+    """In the last `Progress` of a job, unless `error` is."""
+    error: str | None = None
+    """Why the job came to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a served model is."""
+
+    name: str
+    """What clients call it."""
+    run: str
+    """The folder of its run, as it was given."""
+    architecture: str
+    parameters: int
+    vocab_size: int
+    context_length: int
+    receptive_field: int | None
+    """How many tokens back can matter; None without a limit."""
+    predicts: bool
+    """Whether it gives next tokens probabilities and goes on from a prompt; otherwise it makes whole texts out of noise."""
+    hidden_size: int
+    """Of its hidden vectors; 0 where it has none."""
+    branches: tuple[str, ...]
+    """Those that can be knocked out."""
+    memory: int | None
+    """How many entries its long-term memory has; None where it has no such memory."""
+    remembers: bool
+    """Whether predictions read a memory, the text's own or a long-term one, so that entries can be asked for."""
+    precision: str
+    threads: int | None
+    created: int
+    """Seconds since 1970."""

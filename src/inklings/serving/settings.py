@@ -1,0 +1,64 @@
+"""How a server is set up: where it listens, who may ask, and how much of everything one request and all together may take."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inklings.config import check
+from inklings.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """Settings of `inklings serve`."""
+
+    host: str = "127.0.0.1"
+    """Where it listens; anything but this machine itself needs a key."""
+    port: int = 8000
+    """0 takes any free one."""
+    key: str | None = field(default=None, repr=False)
+    """What clients must show as `Authorization: Bearer KEY`; never logged."""
+    workers: int = 1
+    """Processes of each model."""
+    rows: int = 64
+    """Texts that one process reads and writes side by side."""
+    queue: int = 256
+    """Texts of one model that may wait beyond those."""
+    max_body_bytes: int = 1_000_000
+    max_prompt_tokens: int = 16_384
+    max_new_tokens: int = 4_096
+    max_samples: int = 16
+    """Texts that one request may ask for: `n`, or prompts times `n`."""
+    timeout: float = 300.0
+    """Seconds that one request may take."""
+    grace: float = 30.0
+    """Seconds in which a server that is told to stop finishes what is running."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the weights. With bfloat16 the same seed may give another text beside other requests."""
+
+    def __post_init__(self) -> None:
+        check(self, "port", 0 <= self.port <= 65_535, "0 to 65535")
+        for name in ("workers", "rows", "max_body_bytes", "max_prompt_tokens", "max_new_tokens", "max_samples"):
+            check(self, name, getattr(self, name) >= 1, "at least 1")
+        check(self, "queue", self.queue >= 0, "0 or more")
+        for name in ("timeout", "grace"):
+            check(self, name, 0 < getattr(self, name) <= 86_400, "more than 0 seconds and at most a day")
+        if self.key is not None and (len(self.key) < 8 or not self.key.isascii() or not self.key.isprintable() or " " in self.key):
+            raise ConfigError("the API key must have at least 8 characters, all printable ASCII without blanks.")
+        if self.key is None and not self.only_this_machine:
+            raise ConfigError(
+                f"host is {self.host!r}, which other machines can reach, and there is no API key. Give one with --api-key FILE or in the "
+                "environment variable INKLINGS_API_KEY, or leave --host out to serve this machine alone."
+            )
+
+    @property
+    def only_this_machine(self) -> bool:
+        """Whether `host` is a loopback address."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
