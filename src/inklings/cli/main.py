@@ -31,6 +31,7 @@ VERBS = {
     "sweep": "search the settings of a generator",
     "memory": "look into the long-term memory of a run, add text to it, or forget",
     "report": "write the HTML report of a comparison again",
+    "serve": "answer requests over HTTP, and show a page to try models on",
 }
 """Verb -> what it does. Each lives in the module of its name and is imported only when it is called."""
 
@@ -43,6 +44,7 @@ examples:
   inklings train gpt --data my.txt --budget 3-min --run runs/mine
   inklings generate runs/mine "Once upon" --temperature 0.8
   inklings generate builtin:reference
+  inklings serve runs/mine
 """
 
 

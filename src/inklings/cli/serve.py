@@ -1,0 +1,160 @@
+"""`inklings serve RUN [RUN ...]`: answer requests over HTTP, and show a page to try the models on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from inklings.cli.arguments import Json, parse
+from inklings.cli.reference import REFERENCE, open_run
+from inklings.cli.terminal import Terminal, open_terminal
+from inklings.errors import ConfigError, MissingExtraError
+from inklings.serving.settings import ServeConfig
+from inklings.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from inklings.serving.server import Event
+
+KEY = "INKLINGS_API_KEY"
+"""The environment variable that may hold the key."""
+EXTRA = ("fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn")
+"""What the extra `serve` brings."""
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Flags of the verb."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Directories of runs, or builtin:reference; NAME=RUN has clients call it NAME."""
+    host: str = ServeConfig.host
+    """Where to listen; any address but this machine's own loopback needs a key."""
+    port: int = ServeConfig.port
+    """0 takes any free one."""
+    api_key: str | None = None
+    """A file whose first line is the key that clients must show; the environment variable INKLINGS_API_KEY does too."""
+    workers: int = ServeConfig.workers
+    """Processes of each model."""
+    rows: int = ServeConfig.rows
+    """Texts that one process reads and writes side by side."""
+    queue: int = ServeConfig.queue
+    """Texts of one model that may wait beyond those."""
+    max_body_bytes: int = ServeConfig.max_body_bytes
+    """Of a request."""
+    max_prompt_tokens: int = ServeConfig.max_prompt_tokens
+    """Of a prompt."""
+    max_new_tokens: int = ServeConfig.max_new_tokens
+    """Of a text."""
+    max_samples: int = ServeConfig.max_samples
+    """Texts that one request may ask for."""
+    timeout: float = ServeConfig.timeout
+    """Seconds that a request may take."""
+    grace: float = ServeConfig.grace
+    """Seconds in which what runs is finished after Ctrl-C or SIGTERM."""
+    precision: Literal["auto", "float32", "bfloat16"] = ServeConfig.precision
+    """Of the weights. With bfloat16 the same seed may give another text beside other requests."""
+    chat_template: Path | None = None
+    """A file that says how the turns of a chat become one prompt."""
+    trust_code: bool = False
+    """Allow a run's own copy of an architecture file to be executed though another machine made it."""
+    json: Json = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the verb."""
+    flags = parse(Serve, arguments, verb="serve", description="Serve runs over HTTP: an API that OpenAI's clients speak, and a page.")
+    try:
+        from inklings.serving.chat_template import ChatTemplate
+        from inklings.serving.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        raise MissingExtraError("a server", "serve") from error
+    terminal = open_terminal(flags.json)
+    shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ServeConfig) if field.name != "key"}
+    config = ServeConfig(key=read_key(flags.api_key), **shared)
+    template = None if flags.chat_template is None else ChatTemplate.load(flags.chat_template)
+    runs = name_runs(flags.runs)
+    serve(runs, config, on_event=lambda event: _show(event, terminal), template=template, trust_code=flags.trust_code)
+    return 0
+
+
+def read_key(file: str | None) -> str | None:
+    """The key that clients must show, from a file or the environment; None if neither is given.
+
+    Raises:
+        ConfigError: there is no such file, or it has no key. What was given is not repeated: it may be a key.
+    """
+    if file is None:
+        return os.environ.get(KEY) or None
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "--api-key takes the name of a file whose first line is the key, and what was given is no file that can be read. A key on the "
+            f"command line would be seen by every user of this machine: write it to a file, or set the environment variable {KEY}."
+        ) from error
+    key = lines[0].strip() if lines else ""
+    if not key:
+        raise ConfigError("the first line of the file that --api-key names is empty; it must be the key.")
+    return key
+
+
+def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
+    """The runs under the names that clients call them by: the last part of the path, or NAME of `NAME=RUN`.
+
+    Raises:
+        ConfigError: no run is given, two have one name, or a name is none that a client could ask for.
+        RunError: one is no run.
+    """
+    if not given:
+        raise ConfigError("no run is given: `inklings serve RUN [RUN ...]`. `inklings serve builtin:reference` serves a small one to try.")
+    paths: dict[str, str] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).is_dir():
+            path = text
+            name = path.partition(":")[2] if path == REFERENCE else Path(path).resolve().name
+        if not re.fullmatch(r"[\w.:-]+", name):
+            raise ConfigError(f"{name!r} cannot be the name of a model: letters, digits, and . : _ - can. NAME=RUN gives {path} another.")
+        if name in paths:
+            raise ConfigError(f"{paths[name]} and {path} would both be called {name}. NAME=RUN gives one another name: {name}-2={path}.")
+        paths[name] = path
+    return {name: open_run(path) for name, path in paths.items()}
+
+
+def _show(event: Event, terminal: Terminal) -> None:
+    """Tell people and, once requests are taken, the machine."""
+    from inklings.serving.server import Listening, Loading, Stopping
+
+    if isinstance(event, Loading):
+        terminal.say(f"loading {', '.join(event.names)}", style="dim")
+        for name in event.training:
+            terminal.say(
+                f"{name} is being trained; its best weights of now are served, and later ones only by a new start.", style="yellow"
+            )
+    elif isinstance(event, Listening):
+        rows = [
+            (
+                card.name,
+                card.architecture,
+                f"{card.parameters:,}",
+                "-" if card.memory is None else f"{card.memory:,}",
+                "goes on from a prompt" if card.predicts else "makes texts out of noise",
+            )
+            for card in event.cards
+        ]
+        terminal.table(["model", "architecture", "parameters", "memory", ""], rows, right=(2, 3))
+        terminal.say(f"serving on {event.url} (Ctrl-C ends it)", style="bold")
+        terminal.result({"url": event.url, "models": [dataclasses.asdict(card) for card in event.cards]})
+    elif isinstance(event, Stopping):
+        texts = "1 text" if event.running == 1 else f"{event.running:,} texts"
+        doing = f"finishing {texts}, for {event.grace:g} seconds at most; again ends it at once" if event.running else "nothing is running"
+        terminal.say(f"stopping: {doing}", style="dim")

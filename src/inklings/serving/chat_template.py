@@ -1,0 +1,104 @@
+"""How a conversation becomes one text for a model that only goes on from texts: a template, stated where it is used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from inklings.errors import ConfigError, InputError
+
+LONGEST = 4_000_000
+"""Characters that a template may make of one conversation."""
+HELLO = {"role": "user", "content": "Hello"}
+"""What a template is tried with."""
+
+PLAIN = """\
+{%- set stop = ["\\nUser:", "\\nSystem:"] -%}
+{%- for message in messages -%}
+{{ {"system": "System", "user": "User", "assistant": "Assistant"}[message.role] }}: {{ message.content }}
+{% endfor -%}
+Assistant:"""
+"""`User: ...`, a line each, and `Assistant:` at the end; the answer ends where the model would speak for somebody else."""
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A Jinja template that gets `messages` (each with `role`, `content` and perhaps `name`) and writes the prompt.
+
+    It may set `stop`, a list of strings that end the answer. It runs in Jinja's sandbox, so it reads nothing but the messages. The
+    templates of Hugging Face's tokenizers work: `add_generation_prompt` is true, and the names of special tokens are empty.
+
+    Raises:
+        ConfigError: it is not Jinja, fails at a plain conversation, or its `stop` is no list of strings.
+    """
+
+    source: str = PLAIN
+
+    def __post_init__(self) -> None:
+        try:
+            self.render([HELLO])
+            stop = self.stop
+        except (jinja2.TemplateError, InputError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise ConfigError(
+                f"the chat template cannot be used: {error}. It is a Jinja template that gets `messages`, each with role and content."
+            ) from None
+        if not all(isinstance(text, str) and text for text in stop):
+            raise ConfigError("the chat template sets `stop` to something else than a list of strings that are not empty.")
+
+    @classmethod
+    def load(cls, path: Path) -> ChatTemplate:
+        """The template in a file.
+
+        Raises:
+            ConfigError: the file cannot be read, or the template cannot be used.
+        """
+        try:
+            return cls(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the chat template {path} cannot be read: {error}.") from None
+
+    @functools.cached_property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end an answer."""
+        found = getattr(self._template.make_module({"messages": [HELLO], **_GIVEN}), "stop", ())
+        if isinstance(found, str) or not isinstance(found, Sequence):
+            raise ConfigError("the chat template sets `stop` to something else than a list of strings.")
+        return tuple(found)
+
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The prompt for a conversation.
+
+        Raises:
+            InputError: the template refuses it, fails at it, or makes too long a text of it.
+        """
+        pieces, length = [], 0
+        try:
+            for piece in self._template.generate(messages=[dict(message) for message in messages], **_GIVEN):
+                length += len(piece)
+                if length > LONGEST:
+                    raise InputError(f"the chat template makes more than {LONGEST:,} characters of this conversation. Send a shorter one.")
+                pieces.append(piece)
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"the chat template refuses this conversation: {error}.") from None
+        return "".join(pieces)
+
+    @functools.cached_property
+    def _template(self) -> jinja2.Template:
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        return environment.from_string(self.source)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(message)
+
+
+_GIVEN: dict[str, Any] = {"add_generation_prompt": True, "bos_token": "", "eos_token": "", "raise_exception": _refuse}
+"""What templates of other tools ask for beside the messages."""

@@ -1,0 +1,42 @@
+"""What a server cannot do though nothing about the request is wrong; and errors as plain values that travel between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inklings.errors import InklingsError
+
+
+class OverloadedError(InklingsError):
+    """All places of a model are taken; asking again later helps."""
+
+
+class WorkerLostError(InklingsError):
+    """The process that worked on a request has died; asking again helps where it was replaced."""
+
+
+class StoppingError(InklingsError):
+    """The server is being stopped and its grace time is over."""
+
+
+class EngineError(InklingsError):
+    """Something unexpected went wrong in an engine process; its log tells where, and the process went on."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as plain data: its kind, one that every process of ours can import, and its message."""
+
+    kind: type[InklingsError]
+    message: str
+
+    @staticmethod
+    def of(error: InklingsError) -> Failure:
+        """The failure that an error is, as the nearest kind that is not of a user's own file."""
+        kind = next(kind for kind in type(error).__mro__ if kind.__module__.startswith("inklings."))
+        return Failure(kind, str(error))
+
+    def error(self) -> InklingsError:
+        """An error of that kind and message."""
+        # not through its constructor, whose arguments may be others than a message
+        return self.kind.__new__(self.kind, self.message)

@@ -1,0 +1,69 @@
+// What is set: one flat record, kept in the form and in the part of the address behind `#`, so that a view can be shared.
+
+/**
+ * @typedef {{view: string, model: string, with: string, prompt: string, text: string, temperature: number, top_p: number,
+ *   max_tokens: number, n: number, seed: number, style_seed: string, top_k: number, min_p: number, presence_penalty: number,
+ *   frequency_penalty: number, repetition_penalty: number, stop: string, branches: string, branches_with: string, go: string}} Settings
+ */
+
+/** @type {Settings} */
+export const INITIAL = {
+  view: "write", model: "", with: "", prompt: "", text: "", temperature: 0.8, top_p: 1, max_tokens: 200, n: 1, seed: 0, style_seed: "",
+  top_k: 0, min_p: 0, presence_penalty: 0, frequency_penalty: 0, repetition_penalty: 1, stop: "", branches: "", branches_with: "", go: "",
+};
+const ALWAYS = ["model", "seed"];
+
+/** The settings of an address; what is not in it, or is no number where one belongs, is as at first. @param {string} hash @returns {Settings} */
+export function readHash(hash) {
+  const found = new URLSearchParams(hash.replace(/^#/, ""));
+  /** @type {any} */
+  const settings = { ...INITIAL };
+  for (const [name, first] of Object.entries(INITIAL)) {
+    const text = found.get(name);
+    if (text === null) continue;
+    if (typeof first === "string") settings[name] = text;
+    else if (text !== "" && Number.isFinite(Number(text))) settings[name] = Number(text);
+  }
+  return settings;
+}
+
+/** The part of the address that `readHash` reads the same settings from. @param {Settings} settings */
+export function toHash(settings) {
+  const parts = new URLSearchParams();
+  for (const [name, value] of Object.entries(settings)) {
+    if (ALWAYS.includes(name) || value !== INITIAL[/** @type {keyof Settings} */ (name)]) parts.set(name, String(value));
+  }
+  return `#${parts}`;
+}
+
+/** `conv:0.5,attn:0` as a record. @param {string} text @returns {Record<string, number>} */
+export function readBranches(text) {
+  const pairs = text.split(",").filter(Boolean).map((part) => /** @type {[string, number]} */ ([part.slice(0, part.lastIndexOf(":")), Number(part.slice(part.lastIndexOf(":") + 1))]));
+  return Object.fromEntries(pairs.filter(([, factor]) => Number.isFinite(factor) && factor !== 1));
+}
+
+/** The other way round; whole branches are left out. @param {Record<string, number>} factors */
+export const writeBranches = (factors) => Object.entries(factors).filter(([, factor]) => factor !== 1).map(([name, factor]) => `${name}:${factor}`).join(",");
+
+/**
+ * The body of a request for texts.
+ * @param {Settings} settings @param {any} card of the model @param {string} prompt @param {string} branches as in the settings
+ */
+export function completionBody(settings, card, prompt, branches) {
+  /** @type {Record<string, any>} */
+  const body = { model: card.name, prompt, max_tokens: settings.max_tokens, n: settings.n, seed: settings.seed, stream: true };
+  if (!card.predicts) {
+    if (settings.style_seed !== "") body.style_seed = Number(settings.style_seed);
+    body.max_tokens = Math.min(settings.max_tokens, card.context_length);
+    return body;
+  }
+  Object.assign(body, { temperature: settings.temperature, top_p: settings.top_p, logprobs: 5 });
+  for (const name of /** @type {(keyof Settings)[]} */ (["top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty"])) {
+    if (settings[name] !== INITIAL[name]) body[name] = settings[name];
+  }
+  if (settings.stop !== "") body.stop = [settings.stop.replaceAll("\\n", "\n")];
+  if (card.remembers) body.entries = 5;
+  const factors = readBranches(branches);
+  if (card.branches.length && Object.keys(factors).length) body.branches = factors;
+  return body;
+}
