@@ -72,7 +72,9 @@ def test_parts_together_are_the_whole(order: tuple[int, ...], parts: list[Path],
     assert found.status == "complete"
     assert found.plan.seeds == [0, 1, 2]
     assert losses(found) == losses(whole)
-    assert found.verdict == whole.verdict
+    # what is said of equal time depends on the seconds that each run happened to take
+    assert found.verdict is not None and whole.verdict is not None
+    assert (found.verdict.headline, found.verdict.sentences[0]) == (whole.verdict.headline, whole.verdict.sentences[0])
     assert [(d.better, d.worse, d.mean, d.p) for d in found.differences] == [(d.better, d.worse, d.mean, d.p) for d in whole.differences]
     assert read_comparison(tmp_path / "out") == found
     for arm in found.arms:
