@@ -20,11 +20,16 @@ TINY = [
     (re.compile(r"--budget \S+"), "--budget 3-steps"),
     (re.compile(r"--seeds \d+"), "--seeds 2"),
     (re.compile(r"--trials \d+"), "--trials 2"),
+    (re.compile(r"--samples \d{3,}"), "--samples 60"),
     (re.compile(r"--rates [1-9]\d*"), "--rates 1"),
     (re.compile(r"^inklings compare (?!.*--rates)(.*)"), r"inklings compare \1 --rates 0"),
+    (re.compile(r"^inklings compare (?!.*--points)(.*)"), r"inklings compare \1 --points 1"),
+    # in this process: a worker of its own takes longer to start than all of its runs
+    (re.compile(r"^inklings compare (?!.*--merge)(.*)"), r"inklings compare \1 --workers 1"),
     (re.compile(r"--max-new-tokens \d+"), "--max-new-tokens 4"),
     (re.compile(r"--targets \d+"), "--targets 1000"),
     (re.compile(r"^inklings train (?!.*--training.evaluations)(.*)"), r"inklings train \1 --training.evaluations 1"),
+    (re.compile(r"^inklings train (?!.*--training.threads)(.*)"), r"inklings train \1 --training.threads 1"),
 ]
 
 

@@ -180,7 +180,7 @@ def test_a_comparison_takes_text_and_budget_from_its_files_unless_told(ask: Ask)
     Path("other.txt").write_text("\n".join(f"quite another line {number}" for number in range(200)))
     settings = '[data]\nsource = "other.txt"\n[training]\nbudget = "2-steps"\n'
     Path("mine.toml").write_text(f'architecture = "mlp"\n{settings}')
-    terms = ["--seeds", "1", "--workers", "1", *TINY]
+    terms = ["--seeds", "1", "--workers", "1", "--points", "1", "--rates", "0", *TINY]
     made = ask("compare", "ngram:order=2", "mine.toml", "--out", "c", *terms)
     assert (made["plan"]["data"]["source"], made["plan"]["budget"]) == ("other.txt", "2-steps")
     told = ask("compare", "ngram:order=2", "mine.toml", "--data", "words.txt", "--budget", "1-steps", "--out", "d", *terms)

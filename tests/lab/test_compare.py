@@ -356,6 +356,7 @@ def test_who_fails_its_audit_is_shown_but_not_ranked(base: RunConfig, tmp_path: 
     assert not any("auditing" in event.get("text", "") for event in second.events)
 
 
+@pytest.mark.slow
 def test_figures_of_an_audit_that_are_not_finite_can_be_written(base: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "nan.py").write_text(NOT_A_NUMBER)
     comparison = compare(arms(base, f"{tmp_path / 'nan.py'}:Broken", MLP_ARM), out=tmp_path / "c", seeds=[0])

@@ -137,6 +137,7 @@ def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Pat
     assert [(arm.label, arm.ranked) for arm in own.arms] == [(MLP, True), ("ngram:order=2", True)]
 
 
+@pytest.mark.slow
 def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(base: RunConfig, tmp_path: Path) -> None:
     method = Method(points=3, sizes=2)
     found = compare(arms(base, RNN, "ngram:order=2"), out=tmp_path / "out", seeds=[0, 1], workers=1, method=method)

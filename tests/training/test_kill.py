@@ -117,7 +117,9 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(stride: int, first: int
         assert not list(Path(path).rglob("*.tmp"))
 
 
-@pytest.mark.parametrize(("number", "after"), [(signal.SIGKILL, 37), (signal.SIGTERM, 23), (signal.SIGINT, 49)])
+@pytest.mark.parametrize(
+    ("number", "after"), [(signal.SIGKILL, 37), pytest.param(signal.SIGTERM, 23, marks=pytest.mark.slow), (signal.SIGINT, 49)]
+)
 def test_a_signal_from_outside_loses_no_more_than_it_may(
     number: signal.Signals, after: int, config_of, store: TokenStore, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
