@@ -32,11 +32,11 @@ test: $(INSTALLED) ## the fast tests
 test-all: $(INSTALLED) ## the slow ones too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
-browser: $(INSTALLED) ## check a report in a real browser (Chromium; installed where it is absent, on Debian and as root)
+browser: $(INSTALLED) ## check a report and the server's page in a real browser (Chromium; installed where it is absent, on Debian and as root)
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get install -y --no-install-recommends chromium; \
 	  else echo "Chromium is not installed. On Debian, as root: apt-get install chromium"; exit 1; fi
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/test_report_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/test_report_browser.py tests/serving/test_page_browser.py
 
 check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/ruff check .
