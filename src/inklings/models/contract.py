@@ -105,7 +105,10 @@ class State:
         return State({name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}, self._share())
 
     def assign(self, rows: Int[Tensor, " N"], other: State) -> None:
-        """Overwrite the given rows, in place, with the N rows of `other`."""
+        """Overwrite the given rows, in place, with the N rows of `other`.
+
+        What they referred to before stays in `stores`: whoever keeps one state for long takes the stores of the last output.
+        """
         for name, tensor in self.tensors.items():
             tensor.index_copy_(0, rows, other.tensors[name].to(tensor.dtype))
         self.stores.update(other._share())
