@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -302,3 +303,12 @@ def word_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "words.txt"
     path.write_text("".join(f"{a}{b}{c}\n" for a in syllables for b in syllables for c in syllables[:3]))
     return path
+
+
+@pytest.fixture(scope="module")
+def unaudited() -> Iterator[None]:
+    """The audit of arms has tests of its own, and takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
+        patch.setattr("inklings.lab.job.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
+        yield

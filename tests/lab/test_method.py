@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,13 +25,7 @@ RNN = "recurrent:n_embd=4,n_hidden=8"
 POINTS = Method(points=3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_audit() -> Iterator[None]:
-    """The audit of arms has tests of its own, and takes most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
-        patch.setattr("inklings.lab.job.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
-        yield
+pytestmark = pytest.mark.usefixtures("unaudited")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from inklings.serving.answers import Chat
 from inklings.serving.asking import Prompt, Serving, check_inside, check_predicts, progress_of, read_prompts, whole_of
 from inklings.serving.bodies import ChatBody, Message
 from inklings.serving.descriptions import ASKING, STREAMED
-from inklings.serving.drawing import FINISH, check_drawing, jobs_of, stops_of, usage
+from inklings.serving.drawing import FINISH, check_drawing, frame_of, jobs_of, stops_of, usage
 from inklings.serving.errors_as_json import ApiError, json_response, refused
 from inklings.serving.jobs import Job, Progress, Token
 from inklings.serving.reading import StrictRoute
@@ -62,7 +60,7 @@ def chat_routes(serving: Serving) -> APIRouter:
             alternatives=(body.top_logprobs or 0) if body.logprobs else None,
         )
         texts = TokenTexts(served.tokenizer)
-        frame = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.card.name}
+        frame = frame_of(served, "chatcmpl")
         if body.stream:
             events = _events(serving, served, body, prompts, jobs, texts, frame)
             return await stream(request, events, seconds=serving.config.timeout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +12,7 @@ from inklings.serving.answers import Completion
 from inklings.serving.asking import Prompt, Serving, check_inside, progress_of, read_prompts, whole_of
 from inklings.serving.bodies import CompletionBody
 from inklings.serving.descriptions import ASKING, STREAMED
-from inklings.serving.drawing import FINISH, check_drawing, jobs_of, stops_of, usage
+from inklings.serving.drawing import FINISH, check_drawing, frame_of, jobs_of, stops_of, usage
 from inklings.serving.errors_as_json import json_response, refused
 from inklings.serving.jobs import Job, Progress, Token
 from inklings.serving.reading import StrictRoute
@@ -56,7 +54,7 @@ def completion_routes(serving: Serving) -> APIRouter:
             prompt_alternatives=body.logprobs if body.echo else None,
         )
         writers = _writers(served, body, prompts)
-        frame = frame_of(served)
+        frame = {**frame_of(served, "cmpl"), "object": "text_completion"}
         if body.stream:
             events = _events(serving, served, body, prompts, jobs, writers, frame)
             return await stream(request, events, seconds=serving.config.timeout)
@@ -66,12 +64,6 @@ def completion_routes(serving: Serving) -> APIRouter:
         return json_response({**frame, "choices": choices, "usage": usage(prompts, drawn)})
 
     return router
-
-
-def frame_of(served: Served) -> dict[str, Any]:
-    """What an answer and all events of a stream begin with."""
-    name = f"cmpl-{secrets.token_hex(12)}"
-    return {"id": name, "object": "text_completion", "created": int(time.time()), "model": served.card.name}
 
 
 def _check(serving: Serving, body: CompletionBody) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import Request
 
@@ -12,6 +14,7 @@ from inklings.serving.asking import Prompt, Serving, client_of
 from inklings.serving.bodies import DrawingBody
 from inklings.serving.errors_as_json import refused
 from inklings.serving.jobs import Ending, Job
+from inklings.serving.served import Served
 
 FINISH: dict[Ending, str] = {"boundary": "stop", "stop": "stop", "length": "length"}
 
@@ -90,6 +93,11 @@ def jobs_of(
         for prompt in prompts
         for row in range(body.n or 1)
     ]
+
+
+def frame_of(served: Served, prefix: str) -> dict[str, Any]:
+    """What an answer and all events of a stream begin with; `prefix` is that of its id."""
+    return {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.card.name}
 
 
 def usage(prompts: Sequence[Prompt], drawn: int) -> dict[str, int]:

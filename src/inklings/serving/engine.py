@@ -70,12 +70,6 @@ class Engine:
         self._groups: dict[Factors, Group] = {}
         self._works: dict[int, Work] = {}
         self.memory = memory
-        self.tokens_drawn = 0
-        """All that were ever drawn."""
-        self.tokens_read = 0
-        """Of prompts, all that were ever read ahead of the token that a text begins to be written at."""
-        self.passes = 0
-        """Calls of `step` that had something to do."""
 
     @property
     def memory(self) -> RunMemory | None:
@@ -129,18 +123,13 @@ class Engine:
         readers = sum(bool(group.reading) for group in groups)
         for group in groups:
             if group.reading:
-                left = sum(work.to_read for work in group.reading)
                 told += group.read(max(1, budget // readers), self._texts)
-                self.tokens_read += left - sum(work.to_read for work in group.reading)
         for group in groups:
-            written = group.write(self._texts)
-            self.tokens_drawn += len(written)
-            told += written
+            told += group.write(self._texts)
         for progress in told:
             if progress.ending is not None or progress.error is not None:
                 self._works.pop(progress.number, None)
         self._groups = {factors: group for factors, group in self._groups.items() if len(group)}
-        self.passes += bool(told)
         return told
 
     def _check(self, job: Job) -> None:

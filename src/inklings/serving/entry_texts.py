@@ -11,9 +11,10 @@ from jaxtyping import Int64
 from inklings.generation.provenance import strongest
 from inklings.models.remembering import Recollection
 from inklings.serving.jobs import Entry
+from inklings.text.excerpt import around, token_text
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.memory_documents import Document
-from inklings.training.run_memory import SHOWN, RunMemory
+from inklings.training.run_memory import RunMemory
 
 Tokens: TypeAlias = Sequence[int] | Int64[np.ndarray, " n"]
 
@@ -48,19 +49,17 @@ class EntryTexts:
             else:
                 at += _opening(history, origin.document, self._tokenizer.boundary)
             known = 0 <= at < len(tokens)
-            before = self._text(tokens[max(0, at - SHOWN) : at]) if known else ""
-            after = self._text(tokens[at + 1 :][:SHOWN]) if known else ""
+            before, after = around(self._tokenizer, tokens, at) if known else ("", "")
             made.append(
                 Entry(
-                    value=self._value(origin.value),
+                    value=token_text(self._tokenizer, origin.value),
                     weight=origin.weight,
                     distance=origin.distance,
                     age=origin.age,
                     document=name,
                     position=origin.position,
-                    # a character of several tokens may be cut at either end
-                    before=before.lstrip("\ufffd")[-SHOWN:],
-                    after=after.rstrip("\ufffd")[:SHOWN],
+                    before=before,
+                    after=after,
                 )
             )
         return tuple(made)
@@ -69,13 +68,6 @@ class EntryTexts:
         if number not in self._documents and self._memory is not None:
             self._documents = {document.number: document for document in self._memory.documents()}
         return self._documents.get(number)
-
-    def _value(self, token: int) -> str:
-        text = self._text([token])
-        return self._tokenizer.token_name(token) if not text or "\ufffd" in text else text
-
-    def _text(self, tokens: Tokens) -> str:
-        return b"".join(self._tokenizer.token_bytes(int(token)) for token in tokens).decode(errors="replace")
 
 
 def _opening(history: Sequence[int], document: int, boundary: int) -> int:

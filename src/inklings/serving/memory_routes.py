@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -72,19 +73,7 @@ def memory_routes(serving: Serving) -> APIRouter:
         count = _check_filled(served)
         await read_prompts(served, body.text, serving.config, "text")  # refused here where it is too long to be read
         hits = await done(request, served, served.memory_search(body.text, min(body.k, count)))
-        found = [
-            {
-                "id": hit.id,
-                "distance": hit.distance if math.isfinite(hit.distance) else None,
-                "age": hit.age,
-                "document": hit.document,
-                "position": hit.position,
-                "value": hit.value,
-                "before": hit.before,
-                "after": hit.after,
-            }
-            for hit in hits
-        ]
+        found = [{**dataclasses.asdict(hit), "distance": hit.distance if math.isfinite(hit.distance) else None} for hit in hits]
         return json_response({"model": served.card.name, "hits": found})
 
     @router.post("/documents", response_model=MemoryAddition, responses=changing, summary="Have the model write of a document")

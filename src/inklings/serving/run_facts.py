@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from inklings.errors import InklingsError
 from inklings.lab.comparison import FILE_NAME, Comparison, read_comparison
+from inklings.training.checkpoints import Progress
 from inklings.training.lock import is_locked
 from inklings.training.run_directory import RunDirectory
 
@@ -182,10 +183,10 @@ def _arm_of(comparison: Comparison, place: Place) -> Any:
 
 
 def _ended(run: RunDirectory, events: Sequence[dict[str, Any]]) -> bool:
-    """Whether it stopped by itself, and was not given a larger budget since."""
-    if not events or events[-1]["event"] != "end" or events[-1]["stopped"] is None:
+    """Whether its last session came to its end, and left nothing to do."""
+    if not events or events[-1]["event"] != "end":
         return False
-    return not any(extension["from_step"] >= events[-1]["step"] for extension in run.record.extensions)
+    return run.record.is_complete(Progress(step=events[-1]["step"], stopped=events[-1]["stopped"]))
 
 
 def _point(event: dict[str, Any]) -> CurvePoint:

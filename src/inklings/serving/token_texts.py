@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import math
 
 from inklings.serving.jobs import Entry, Token
@@ -77,13 +78,4 @@ def entries_of(token: Token) -> list[dict[str, object]]:
 
 
 def _entry(entry: Entry) -> dict[str, object]:
-    return {
-        "value": entry.value,
-        "weight": entry.weight,
-        "distance": entry.distance if math.isfinite(entry.distance) else None,
-        "age": entry.age,
-        "document": entry.document,
-        "position": entry.position,
-        "before": entry.before,
-        "after": entry.after,
-    }
+    return {**dataclasses.asdict(entry), "distance": entry.distance if math.isfinite(entry.distance) else None}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -12,7 +10,7 @@ from starlette.responses import Response
 
 from inklings.serving.asking import Serving
 from inklings.serving.bodies import CompletionBody
-from inklings.serving.drawing import FINISH, check_drawing, seed_of
+from inklings.serving.drawing import FINISH, check_drawing, frame_of, seed_of
 from inklings.serving.errors_as_json import json_response, refused
 from inklings.serving.sending import event, in_time, stream
 from inklings.serving.served import Served
@@ -68,10 +66,8 @@ async def _make(serving: Serving, served: Served, body: CompletionBody) -> dict[
     drawn = sum(len(text.tokens) for text in made)
     choices = [{"index": i, "text": text.text, "logprobs": None, "finish_reason": FINISH[text.finished]} for i, text in enumerate(made)]
     return {
-        "id": f"cmpl-{secrets.token_hex(12)}",
+        **frame_of(served, "cmpl"),
         "object": "text_completion",
-        "created": int(time.time()),
-        "model": served.card.name,
         "choices": choices,
         "usage": {"prompt_tokens": 0, "completion_tokens": drawn, "total_tokens": drawn},
     }

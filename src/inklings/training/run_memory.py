@@ -27,6 +27,7 @@ from inklings.memory.store import Memory
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering, Written
 from inklings.text.building import OnEvent
+from inklings.text.excerpt import around, token_text
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.memory_documents import Document, hash_of, keep_documents, read_documents, write_documents
 
@@ -34,8 +35,6 @@ STORE = "store"
 DOCUMENTS = "documents"
 TABLE = "table.json"
 FORMAT_VERSION = 1
-SHOWN = 32
-"""Characters of a document that a hit shows on each side of its value."""
 
 
 @dataclass(frozen=True)
@@ -286,17 +285,8 @@ class RunMemory:
 
     def _hit(self, number: int, distance: float, age: int, document: int, position: int) -> Hit:
         found = self._document(document)
-        before, after = self._text(found.tokens[max(0, position - SHOWN) : position]), self._text(found.tokens[position + 1 :][:SHOWN])
-        token = int(found.tokens[position])
-        value = self._text(found.tokens[position : position + 1])
-        if not value or "\ufffd" in value:
-            value = self.tokenizer.token_name(token)
-        # a character of several tokens may be cut at either end
-        before, after = before.lstrip("\ufffd")[-SHOWN:], after.rstrip("\ufffd")[:SHOWN]
-        return Hit(number, distance, age, found.name, position, value, before, after)
-
-    def _text(self, tokens: Int64[np.ndarray, " n"]) -> str:
-        return b"".join(map(self.tokenizer.token_bytes, tokens.tolist())).decode(errors="replace")
+        value = token_text(self.tokenizer, int(found.tokens[position]))
+        return Hit(number, distance, age, found.name, position, value, *around(self.tokenizer, found.tokens, position))
 
     def _all(self) -> dict[int, Document]:
         """Every document there is, with entries or without; read when first needed."""
