@@ -9,7 +9,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -17,6 +17,9 @@ from typing import Any, Literal, TypeVar, Union
 from inklings.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
+
+PEAK_RATES = {"learning_rate": 0.01, "matrix_learning_rate": 0.03}
+"""The peak rates where nobody gives one. Whoever gives one of them moves both, in their ratio."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +74,10 @@ class TrainingConfig:
     """`windows` in random order, `streams` read in order (state carried), single random `positions`; `auto` asks the model."""
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """`muon` takes the hidden matrices and leaves the rest to AdamW."""
-    learning_rate: float = 0.01
-    """Peak rate of AdamW or SGD."""
-    matrix_learning_rate: float = 0.03
-    """Peak rate of Muon."""
+    learning_rate: float = None  # type: ignore[assignment]  # settled below: a number in every instance
+    """Peak rate of AdamW or SGD, 0.01; given alone, it moves Muon's in their ratio."""
+    matrix_learning_rate: float = None  # type: ignore[assignment]
+    """Peak rate of Muon, 0.03; given alone, it moves AdamW's in their ratio."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's decay of its first and second moment."""
     momentum: float = 0.0
@@ -113,12 +116,15 @@ class TrainingConfig:
     """CPU threads; 0 measures and chooses."""
 
     def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in PEAK_RATES if getattr(self, name) is not None}
+        for name, rate in moved_rates(PEAK_RATES, given, optimizer=self.optimizer).items():
+            object.__setattr__(self, name, rate)
         for name in ("batch_size", "accumulate", "evaluations"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("patience", "samples", "threads", "clip", "weight_decay", "momentum", "final_rate", "seed"):
             check(self, name, getattr(self, name) >= 0, "0 or more")
         check(self, "init_seed", self.init_seed is None or self.init_seed >= 0, "None, or 0 or more")
-        for name in ("learning_rate", "matrix_learning_rate"):
+        for name in PEAK_RATES:
             check(self, name, getattr(self, name) > 0, "more than 0")
         check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         warm = self.warmup
@@ -131,6 +137,52 @@ class TrainingConfig:
     def weights_seed(self) -> int:
         """What the first weights are drawn with."""
         return self.seed if self.init_seed is None else self.init_seed
+
+
+def moved_rates(
+    rates: Mapping[str, float],
+    given: Mapping[str, float],
+    *,
+    optimizer: str,
+    below: frozenset[str] = frozenset(),
+) -> dict[str, float]:
+    """Both peak rates after somebody gave one, or both, or none.
+
+    One that is given alone moves the other in their ratio, unless that one was given alone in the layer below (a file,
+    say, under flags): then both are given. Muon's rate moves nothing where the optimiser does not look at it.
+
+    Args:
+        rates: both, as they are below.
+        given: those that this layer gives.
+        optimizer: the one that will use them.
+        below: which ones the latest layer gave that gave any.
+    """
+    made = {**rates, **given}
+    if len(given) != 1:
+        return made
+    (name,) = given
+    other = next(rate for rate in PEAK_RATES if rate != name)
+    if below != {other} and (name == "learning_rate" or optimizer == "muon"):
+        made[other] = float(f"{rates[other] * (given[name] / rates[name]):.12g}")  # 0.00015, and no 0.000150...01
+    return made
+
+
+def with_training(training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()) -> TrainingConfig:
+    """The settings with those that are given now; of the peak rates, one moves both (`moved_rates`).
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    rates = {name: getattr(training, name) for name in PEAK_RATES}
+    given_rates = {name: given[name] for name in PEAK_RATES if name in given}
+    optimizer = given.get("optimizer", training.optimizer)
+    moved = moved_rates(rates, given_rates, optimizer=optimizer, below=below)
+    return dataclasses.replace(training, **{**given, **moved})
+
+
+def rates_in(names: Iterable[str], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Which peak rates are among the names of settings; none of them leaves those of the layer below."""
+    return frozenset(PEAK_RATES) & frozenset(names) or below
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,7 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
     Raises:
         InputError: the run or its text cannot be used, or there is no memory.
     """
-    if flags.arm != "builtin:reference" and parse_arm(flags.arm, base=parsed.config).run is None:
+    if flags.arm != "builtin:reference" and parse_arm(flags.arm, base=parsed.config, rates=parsed.rates).run is None:
         raise ConfigError(f"{flags.arm} is not trained, so its memory gains nothing yet. Train it (`inklings train`), and give the RUN.")
     subject = _run(flags, parsed, terminal)
     model = subject.trained
@@ -122,7 +122,8 @@ def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Sub
     Raises:
         InputError: the arm, its run or its text cannot be used.
     """
-    arm = Arm(flags.arm) if flags.arm == "builtin:reference" else parse_arm(flags.arm, base=parsed.config)
+    named = flags.arm != "builtin:reference"
+    arm = parse_arm(flags.arm, base=parsed.config, rates=parsed.rates) if named else Arm(flags.arm)
     if arm.config is None:
         return _run(flags, parsed, terminal)
     config = arm.config

@@ -100,7 +100,10 @@ def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], te
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
     base = parsed.config
-    arms = [imported(text, flags.out, base.data) if text.startswith(HUB) else parse_arm(text, base=base) for text in flags.arms]
+    arms = [
+        imported(text, flags.out, base.data) if text.startswith(HUB) else parse_arm(text, base=base, rates=parsed.rates)
+        for text in flags.arms
+    ]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"

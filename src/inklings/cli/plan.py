@@ -9,7 +9,8 @@ from inklings.cli.progress import Display
 from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.ranking import duration
-from inklings.training.plan import plan_run
+from inklings.models.registry import load_class
+from inklings.training.plan import RunPlan, plan_run
 
 
 def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> int:
@@ -22,6 +23,7 @@ def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) ->
         ("receptive field", "all" if plan.receptive_field is None else f"{plan.receptive_field:,}", "tokens that can change a prediction"),
         ("steps", f"{plan.steps:,}", ""),
         ("tokens", f"{plan.tokens:,}", f"{plan.epochs:.2f} times the training part"),
+        *_rates(plan),
         ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),
         ("memory", "?" if plan.memory is None else f"{plan.memory / 2**20:,.0f} MiB", "weights, gradients, optimiser and activations"),
         ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
@@ -34,3 +36,16 @@ def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) ->
         terminal.say(reason, style="dim")
     terminal.result({**dataclasses.asdict(plan), "config": settings})
     return 0
+
+
+def _rates(plan: RunPlan) -> list[tuple[str, str, str]]:
+    """A row for each peak rate that the optimiser looks at."""
+    training = plan.config.training
+    if load_class(plan.config.architecture).traits.objective != "likelihood":
+        return []
+    if training.optimizer != "muon":
+        return [("learning rate", f"{training.learning_rate:g}", f"of {training.optimizer}, at its peak")]
+    return [
+        ("learning rate", f"{training.learning_rate:g}", "of AdamW, at its peak; one rate given moves both"),
+        ("matrix learning rate", f"{training.matrix_learning_rate:g}", "of Muon, at its peak"),
+    ]

@@ -11,10 +11,19 @@ from typing import Annotated, Any
 import tyro
 
 from inklings.cli.arguments import parse
-from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping, load_run_config
+from inklings.config import (
+    PEAK_RATES,
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    from_mapping,
+    rates_in,
+    read_toml,
+    with_training,
+)
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
-from inklings.training.arms import parse_arm
+from inklings.training.arms import given_rates, parse_arm
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class RunArguments:
     """Whether `--data` was given."""
     says_budget: bool
     """Whether `--budget` was given."""
+    rates: frozenset[str]
+    """Which peak rates were given last, by a file, the ARM or flags."""
 
 
 def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
@@ -40,21 +51,21 @@ def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, desc
     asks_help = any(argument in ("-h", "--help") for argument in arguments)
     given = list(arguments)
     arm = given.pop(0) if given and not given[0].startswith("-") else None
-    base = _base(given)
+    base, rates = _base(given)
     if arm is None and not asks_help and not any(argument.partition("=")[0] == "--config" for argument in given):
         raise ConfigError(
             f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`. `inklings models` lists them."
         )
     if arm is not None:
-        chosen = parse_arm(arm, base=base)
+        chosen = parse_arm(arm, base=base, rates=rates)
         if chosen.config is None:
             raise ConfigError(
                 f"{arm} is a run that is already trained: go on with `inklings resume {arm}`, or fine-tune with `--from {arm}`."
             )
-        base = chosen.config
+        base, rates = chosen.config, chosen.rates
     whose = "" if arm else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"
     parsed = parse(_run_type(base, verb_type), given, verb=f"{verb} {arm or 'ARM'}", description=description + whose)
-    return _merge(base, parsed)
+    return _merge(base, parsed, given, rates)
 
 
 def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
@@ -63,17 +74,32 @@ def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str,
     Raises:
         ConfigError: the file is wrong.
     """
-    base = _base(arguments)
-    return _merge(base, parse(_settings_type(base, verb_type, []), arguments, verb=verb, description=description))
+    base, rates = _base(arguments)
+    parsed = parse(_settings_type(base, verb_type, []), arguments, verb=verb, description=description)
+    return _merge(base, parsed, arguments, rates)
 
 
-def _base(arguments: Sequence[str]) -> RunConfig:
-    """The settings of the file given with `--config`, or the defaults; tyro needs them before it parses."""
+def _base(arguments: Sequence[str]) -> tuple[RunConfig, frozenset[str]]:
+    """The settings of the file given with `--config`, or the defaults, and the peak rates that it gives.
+
+    tyro needs them before it parses.
+    """
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name == "--config" and (equals or place + 1 < len(arguments)):
-            return load_run_config(Path(value if equals else arguments[place + 1]))
-    return RunConfig()
+            path = Path(value if equals else arguments[place + 1])
+            values = read_toml(path)
+            return from_mapping(RunConfig, values, where=str(path)), given_rates(values)
+    return RunConfig(), frozenset()
+
+
+def given_flags(arguments: Sequence[str]) -> frozenset[str]:
+    """The names of the settings that flags name, as fields are written: `training.learning_rate`.
+
+    tyro tells what a setting is in the end, and not whether somebody asked for it.
+    """
+    names = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    return frozenset(name.removeprefix("--").replace("-", "_") for name in names)
 
 
 def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
@@ -109,9 +135,13 @@ def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, 
     )
 
 
-def _merge(base: RunConfig, parsed: Any) -> RunArguments:
-    """The settings with the flags merged in."""
+def _merge(base: RunConfig, parsed: Any, arguments: Sequence[str], rates: frozenset[str]) -> RunArguments:
+    """The settings with the flags merged in; `rates` are the peak rates that a file or the ARM gave."""
     data, training, model = parsed.data, parsed.training, base.model
+    flags = given_flags(arguments)
+    given = {name: getattr(training, name) for name in PEAK_RATES if f"training.{name}" in flags}
+    below = dataclasses.replace(training, **{name: getattr(base.training, name) for name in PEAK_RATES})
+    training = with_training(below, given, below=rates)
     if parsed.source is not None:
         data = dataclasses.replace(data, source=parsed.source)
     if parsed.tokenizer is not None:
@@ -121,4 +151,10 @@ def _merge(base: RunConfig, parsed: Any) -> RunArguments:
     if hasattr(parsed, "model"):
         model = {name: value for name, value in dataclasses.asdict(parsed.model).items() if name not in ("vocab_size", "boundary_token")}
     config = dataclasses.replace(base, model=model, data=data, training=training)
-    return RunArguments(config=config, verb=parsed.verb, says_text=parsed.source is not None, says_budget=parsed.budget is not None)
+    return RunArguments(
+        config=config,
+        verb=parsed.verb,
+        says_text=parsed.source is not None,
+        says_budget=parsed.budget is not None,
+        rates=rates_in(given, below=rates),
+    )

@@ -16,8 +16,8 @@ from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.config import RunConfig, to_mapping
-from inklings.lab.space import Dimension, parse_space
+from inklings.config import PEAK_RATES, RunConfig, to_mapping
+from inklings.lab.space import Dimension, moves_with, parse_space
 from inklings.lab.sweep import settled, sweep
 from inklings.lab.sweep_report import CAUTION, headline, table, write_sweep_report
 from inklings.lab.sweep_results import BEST
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     space = parse_space(flags.space, config)
     if flags.dry_run:
-        return _show_space(config, space, terminal)
+        return _show_space(config, space, parsed.rates, terminal)
     command = shlex.join(["inklings", "sweep", *map(_without_password, arguments)])
     budget = config.training.budget
     terminal.say(f"searching {len(space)} fields of {config.architecture} on {config.data.source}: {flags.trials} trials, {budget} each")
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
             out=flags.out,
             storage=flags.storage,
             workers=flags.workers,
+            rates=parsed.rates,
             command=command,
             on_event=display,
         )
@@ -92,16 +93,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if made.status == "complete" and made.best is not None else 1
 
 
-def _show_space(config: RunConfig, space: list[Dimension], terminal: Terminal) -> int:
+def _show_space(config: RunConfig, space: list[Dimension], rates: frozenset[str], terminal: Terminal) -> int:
     """Print what would be searched; the architecture is built once, so that what cannot work is said now."""
     with Display(terminal) as display:
         base = to_mapping(settled(config, prepare(config.data, on_event=display), display))
     rows = [[dimension.field, *_values(dimension)] for dimension in space]
+    moves = moves_with(space, config, rates)
+    if moves is not None:
+        rates_now = [base["training"][name] for name in PEAK_RATES]
+        rows.append([moves, "", f"moves with the other rate, in the ratio {rates_now[0]:g} to {rates_now[1]:g} (Muon)"])
     terminal.table(["field", "values", "drawn"], rows)
-    searched = {dimension.field for dimension in space}
+    searched = {dimension.field for dimension in space} | {moves}
     shared = {f"{section}.{name}": value for section in ("model", "training") for name, value in base[section].items()}
     terminal.table(["all trials", "value"], [(name, str(value)) for name, value in shared.items() if name not in searched])
-    terminal.result({"space": [dataclasses.asdict(dimension) for dimension in space], "config": base})
+    terminal.result({"space": [dataclasses.asdict(dimension) for dimension in space], "moves": moves, "config": base})
     return 0
 
 

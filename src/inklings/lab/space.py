@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from inklings.config import RunConfig, TrainingConfig, parse_value
+from inklings.config import PEAK_RATES, RunConfig, TrainingConfig, parse_value, with_training
 from inklings.errors import ConfigError, nearest, unknown_name
 from inklings.models.contract import model_fields
 from inklings.models.registry import load_class
@@ -93,8 +93,8 @@ def default_space(config: RunConfig) -> list[Dimension]:
     ]
 
 
-def apply(config: RunConfig, values: dict[str, Any]) -> RunConfig:
-    """The settings with the values of a point.
+def apply(config: RunConfig, values: dict[str, Any], *, rates: frozenset[str] = frozenset()) -> RunConfig:
+    """The settings with the values of a point; one peak rate moves both, unless `rates` says that the other one was given.
 
     Raises:
         ConfigError: they contradict each other.
@@ -104,7 +104,17 @@ def apply(config: RunConfig, values: dict[str, Any]) -> RunConfig:
     for field, value in values.items():
         section, _, name = field.partition(".")
         (model if section == "model" else training)[name] = value
-    return replace(config, model=model, training=replace(config.training, **training))
+    return replace(config, model=model, training=with_training(config.training, training, below=rates))
+
+
+def moves_with(space: Sequence[Dimension], config: RunConfig, rates: frozenset[str]) -> str | None:
+    """The peak rate that is not searched and yet differs between points, because the other one moves it; None without one."""
+    searched = {dimension.field.removeprefix("training.") for dimension in space} & set(PEAK_RATES)
+    optimizers = [d.choices for d in space if d.field == "training.optimizer"]
+    if len(searched) != 1 or "muon" not in (config.training.optimizer, *(name for some in optimizers for name in some)):
+        return None
+    other = next(name for name in PEAK_RATES if name not in searched)
+    return None if rates == {other} else f"training.{other}"
 
 
 def _round(value: float) -> float:

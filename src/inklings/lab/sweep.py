@@ -25,7 +25,7 @@ from inklings.errors import ConfigError, RunError
 from inklings.lab.contestants import Terms, folder_name, settle
 from inklings.lab.job import Job, failed
 from inklings.lab.optuna_library import library
-from inklings.lab.space import apply, parse_space
+from inklings.lab.space import apply, moves_with, parse_space
 from inklings.lab.sweep_results import FILE_NAME, Sweep, SweepTrial, read_sweep, write_best, write_sweep
 from inklings.lab.sweep_storage import (
     JOURNAL,
@@ -62,6 +62,7 @@ def sweep(
     out: Path,
     storage: str | None = None,
     workers: int | None = None,
+    rates: frozenset[str] = frozenset(),
     command: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Sweep:
@@ -78,6 +79,8 @@ def sweep(
         out: a new folder, or one with this sweep begun.
         storage: a PostgreSQL address whose trials all machines share; None keeps them in the folder.
         workers: trials at a time, each in its own process and on one thread; None takes one a core (one on a GPU).
+        rates: the peak rates that the settings were given; one that was given alone stays where the space has the other
+            alone, and else the one that is searched moves both in the ratio of the settings.
         command: the command line that repeats this.
         on_event: called with every event of every trial, which carries `run`.
 
@@ -101,7 +104,8 @@ def sweep(
     dimensions = parse_space(space, config)
     store = prepare(config.data, on_event=report)
     base = settled(config, store, report)
-    identity = _identity(base, store, [str(dimension) for dimension in dimensions])
+    moves = moves_with(dimensions, base, rates)
+    identity = _identity(base, store, [str(dimension) for dimension in dimensions], moves)
     made = Sweep(
         architecture=config.architecture,
         study=f"inklings-{folder_name(config.architecture)}-{sha256(json.dumps(identity, sort_keys=True).encode())[:12]}",
@@ -119,7 +123,7 @@ def sweep(
     _check_folder(out, made)
     place = Place(
         out=out.resolve(), storage=storage, study=made.study, space=tuple(dimensions), seed=config.training.seed,
-        evaluations=config.training.evaluations, trials=trials,
+        evaluations=config.training.evaluations, trials=trials, rates=rates,
     )  # fmt: skip
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -130,7 +134,7 @@ def sweep(
         best = made.best
         if best is not None:
             _tidy(place, study)
-            write_best(out, _complete(apply(config, _tuples(best.values)), store), made)
+            write_best(out, _complete(apply(config, _tuples(best.values), rates=rates), store), made)
         made = replace(made, status="complete" if whole and len(made.trials) >= trials else "unfinished")
         write_sweep(out, made)
     return made
@@ -148,10 +152,11 @@ def settled(config: RunConfig, store: TokenStore, on_event: OnEvent) -> RunConfi
     return replace(settled, training=replace(settled.training, seed=config.training.seed, samples=0, keep_checkpoints=1))
 
 
-def _identity(base: RunConfig, store: TokenStore, space: list[str]) -> dict[str, Any]:
+def _identity(base: RunConfig, store: TokenStore, space: list[str], moves: str | None) -> dict[str, Any]:
     settings = to_mapping(base)
     del settings["data"]  # a path may differ between machines, what it holds may not
-    plain: dict[str, Any] = json.loads(json.dumps({"settings": settings, "text": data_hash(store), "space": space}))
+    found = {"settings": settings, "text": data_hash(store), "space": space}
+    plain: dict[str, Any] = json.loads(json.dumps(found if moves is None else {**found, "moves": moves}))
     return plain
 
 
@@ -165,8 +170,9 @@ def _check_folder(out: Path, made: Sweep) -> None:
     before = read_sweep(out).identity
     if before != made.identity:
         differing = []
-        for name, what in (("settings", "the settings"), ("text", "the text"), ("space", "the space")):
-            if before[name] != made.identity[name]:
+        named = {"settings": "the settings", "text": "the text", "space": "the space", "moves": "what moves with a rate"}
+        for name, what in named.items():
+            if before.get(name) != made.identity.get(name):
                 was = f" ({' '.join(before[name])}, now {' '.join(made.identity[name])})" if name == "space" else ""
                 differing.append(what + was)
         raise RunError(f"{out} holds another sweep, which differs in {'; '.join(differing)}. Choose another --out, or move that one away.")

@@ -50,6 +50,8 @@ class Place:
     evaluations: int
     trials: int
     """How many are to be finished in all."""
+    rates: frozenset[str] = frozenset()
+    """The peak rates that somebody gave beside the space: such a one stays where the space has the other alone."""
 
     @property
     def shared(self) -> bool:

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from inklings.config import RunConfig
 from inklings.errors import DiskError, InklingsError
 from inklings.lab.comparison import RunResult
 from inklings.lab.job import Job, failed
@@ -51,7 +50,7 @@ def _attempt(job: Job, on_event: OnEvent, place: Place, storage: Any, study: Any
     trial, point = draw(study, trial_id, number, place)
     with alive(place, storage, trial_id):
         try:
-            outcome = _outcome(job.config, job.run, TokenStore(job.store), trial, point, on_event)
+            outcome = _outcome(job, place, TokenStore(job.store), trial, point, on_event)
         except DiskError as error:
             return failed(job, str(error))
     if outcome is None:
@@ -89,8 +88,9 @@ def is_lost(trial: Any) -> bool:
     return trial.state == library("a sweep").trial.TrialState.FAIL and MESSAGE not in trial.user_attrs
 
 
-def _outcome(base: RunConfig, run: Path, store: TokenStore, trial: Any, point: dict[str, Any], on_event: OnEvent) -> Outcome | None:
+def _outcome(job: Job, place: Place, store: TokenStore, trial: Any, point: dict[str, Any], on_event: OnEvent) -> Outcome | None:
     """Train; what is wrong with the point itself is how it ended, and the others go on."""
+    assert job.config is not None
     reported = set(trial.study.trials[trial.number].intermediate_values)
 
     def judge(index: int, loss: float) -> bool:
@@ -99,10 +99,11 @@ def _outcome(base: RunConfig, run: Path, store: TokenStore, trial: Any, point: d
         return bool(trial.should_prune())
 
     waited = time.monotonic()
-    while is_locked(run) and time.monotonic() - waited < ORPHAN_SECONDS:
+    while is_locked(job.run) and time.monotonic() - waited < ORPHAN_SECONDS:
         time.sleep(0.1)
     try:
-        return attempt_trial(apply(base, point), run, store, judge=judge, on_event=on_event)
+        config = apply(job.config, point, rates=place.rates)
+        return attempt_trial(config, job.run, store, judge=judge, on_event=on_event)
     except DiskError:
         raise
     except InklingsError as error:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping, parse_value, read_toml, to_mapping
+from inklings.config import (
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    from_mapping,
+    parse_value,
+    rates_in,
+    read_toml,
+    to_mapping,
+    with_training,
+)
 from inklings.errors import ArchitectureError, ConfigError, RunError, unknown_name
 from inklings.models.contract import model_fields
 from inklings.models.registry import available, load_class, split_fields, split_name
@@ -27,14 +38,17 @@ class Arm:
     """As it was written, less the folders of a path."""
     config: RunConfig | None = None
     run: Path | None = None
+    rates: frozenset[str] = frozenset()
+    """Which peak rates it gave, or what its base was made of, if it gave none."""
 
 
-def parse_arm(text: str, *, base: RunConfig) -> Arm:
+def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
     """Read an ARM; what it does not say is taken from `base`.
 
     A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`); tuples are written
     with slashes (`training.betas=0.9/0.95`). A file's settings win over those of `base`; a name or a class of one's own
-    drops the model fields of `base` if these belong to another architecture.
+    drops the model fields of `base` if these belong to another architecture. `rates` are the peak rates that `base` was
+    given (`config.moved_rates`).
 
     Raises:
         ConfigError: a field or a value cannot be used, or the file cannot.
@@ -43,10 +57,13 @@ def parse_arm(text: str, *, base: RunConfig) -> Arm:
     """
     if text.endswith(".toml"):
         path = Path(text)
-        return Arm(path.stem, config=_merged(base, read_toml(path), where=text))
+        values = read_toml(path)
+        config = _merged(base, values, rates, where=text)
+        return Arm(path.stem, config=config, rates=given_rates(values, below=rates))
     name, fields = split_name(text)
     if name in available() or name.partition(":")[0].endswith(".py"):
-        return Arm(_label(text), config=_with_fields(base, name, fields, text))
+        config, given = _with_fields(base, name, fields, text, rates)
+        return Arm(_label(text), config=config, rates=given)
     path = Path(text)
     if path.is_dir():
         if not (path / CONFIG).is_file():
@@ -62,7 +79,14 @@ def _label(text: str) -> str:
     return Path(head).name + colon + rest if colon else text
 
 
-def _with_fields(base: RunConfig, architecture: str, fields: str | None, text: str) -> RunConfig:
+def given_rates(values: Mapping[str, Any], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Which peak rates a file gives, or those that were given below it, if it gives none."""
+    return rates_in((name.replace("-", "_") for name in values.get("training", {})), below=below)
+
+
+def _with_fields(
+    base: RunConfig, architecture: str, fields: str | None, text: str, rates: frozenset[str]
+) -> tuple[RunConfig, frozenset[str]]:
     config_type = load_class(architecture).Config
     hints = typing.get_type_hints(config_type)
     allowed = model_fields(config_type)
@@ -86,20 +110,24 @@ def _with_fields(base: RunConfig, architecture: str, fields: str | None, text: s
         base,
         architecture=architecture,
         model=model,
-        training=replace(base.training, **sections["training"]),
+        training=with_training(base.training, sections["training"], below=rates),
         data=replace(base.data, **sections["data"]),
     )
     # an early word on fields out of range; the two that the tokenizer decides are stand-ins
     from_mapping(config_type, {**model, "vocab_size": 1 << 20, "boundary_token": 0}, where=text)
-    return config
+    return config, rates_in(sections["training"], below=rates)
 
 
-def _merged(base: RunConfig, values: dict[str, Any], *, where: str) -> RunConfig:
+def _merged(base: RunConfig, values: dict[str, Any], rates: frozenset[str], *, where: str) -> RunConfig:
     """`base` with what a file says, section by section; the file's model replaces that of another architecture."""
-    from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
-    merged = to_mapping(base)
+    alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
+    given = {name.replace("-", "_"): value for name, value in values.get("training", {}).items()}
+    training = with_training(base.training, {name: getattr(alone.training, name) for name in given}, below=rates)
+    merged = {**to_mapping(base), "training": to_mapping(training)}
     if values.get("architecture", base.architecture) != base.architecture:
         merged["model"] = {}
     for key, value in values.items():
-        merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if isinstance(value, dict) else value
+        if key != "training":
+            named = isinstance(value, dict)
+            merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if named else value
     return from_mapping(RunConfig, merged, where=where)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
-from inklings.config import TrainingConfig
+from inklings.config import PEAK_RATES, TrainingConfig
 from inklings.models.contract import Architecture
 from inklings.models.from_noise import SampleModel
 
@@ -17,7 +18,7 @@ _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """A setting, and the values of another one under which it is looked at."""
 
-_DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
+_DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fields(TrainingConfig)}
 
 
 def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
@@ -28,7 +29,7 @@ def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]
         return _adversarial(training, model)
     notes = []
     for name, (other, values) in _USED_BY.items():
-        if getattr(training, name) != _DEFAULTS[name] and getattr(training, other) not in values:
+        if _differs(training, name) and getattr(training, other) not in values:
             notes.append(f"training.{name} is not looked at: {other} is {getattr(training, other)!r}.")
     if training.patience >= training.evaluations:
         notes.append(f"training.patience of {training.patience} cannot end a run that is evaluated {training.evaluations} times.")
@@ -39,6 +40,14 @@ def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]
     if training.order == "streams" and not model.traits.carries_state:
         notes.append("training.order 'streams' reads rows in order, but this architecture carries nothing from one to the next.")
     return notes
+
+
+def _differs(training: TrainingConfig, name: str) -> bool:
+    """Whether a setting is not its default; Muon's rate may just have moved with the other one."""
+    if name != "matrix_learning_rate":
+        return bool(getattr(training, name) != _DEFAULTS[name])
+    usual = training.learning_rate * PEAK_RATES["matrix_learning_rate"] / PEAK_RATES["learning_rate"]
+    return not math.isclose(training.matrix_learning_rate, usual, rel_tol=1e-9)
 
 
 _LIKELIHOOD_ONLY = (
@@ -52,7 +61,7 @@ def _adversarial(training: TrainingConfig, model: SampleModel) -> list[str]:
         f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by two Adams in float32 "
         "(model.generator_rate, model.critic_rate, model.penalty)."
         for name in _LIKELIHOOD_ONLY
-        if getattr(training, name) != _DEFAULTS[name]
+        if _differs(training, name)
     ]
     if training.batch_size == 1:
         notes.append("a batch of one text: the critic compares single texts, and the spread of a group (minibatch_std) is always zero.")
