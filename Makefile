@@ -8,7 +8,7 @@ WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
-.PHONY: help install demo test test-all browser check bench ledger format reference clean
+.PHONY: help install demo test test-all browser check bench ledger surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ bench: $(INSTALLED) ## the measurements that need no other project (about five m
 
 ledger: $(INSTALLED) ## replay every claim of docs/ledger.md (hours; says first how many, and goes on where it was stopped)
 	@$(BIN)/python scripts/ledger.py --out $(LEDGER)
+
+surface: $(INSTALLED) ## write down anew the flags of every verb and the routes of the server, where they changed on purpose
+	$(BIN)/python tests/surface/surface.py
 
 format: $(INSTALLED) ## apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix .
