@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inklings.memory.nearest
@@ -253,8 +253,9 @@ def test_an_index_restored_grows_as_the_first_would(make: Any) -> None:
         each.add(np.arange(700, 900), normal(1, 200, 8))
         each.update(np.arange(200, 300), normal(2, 100, 8))
     for name, array in first.state().items():
-        if make is HNSW or name != "faiss":  # the table of ids of the others is written in no particular order
-            np.testing.assert_array_equal(array, second.state()[name])
+        np.testing.assert_array_equal(array, second.state()[name])
+    for each in (first, second):  # and it goes on as before
+        each.remove(np.arange(700, 710))
     for mine, others in zip(first.search(normal(3, 50, 8), 10), second.search(normal(3, 50, 8), 10), strict=True):
         np.testing.assert_array_equal(mine, others)
 
@@ -336,3 +337,30 @@ def test_exact_makes_no_more_room_than_its_capacity() -> None:
         index.add(np.arange(at, at + 10), normal(at, 10, 4))
     assert len(index._full) == 100
     assert torch.isfinite(index._full).all()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        IVF(8, probes=1),
+        IVFPQ(8, probes=1, refine=1),
+        HNSW(8, links=2, build_width=2, search_width=1),
+    ],
+    ids=lambda index: index.name,
+)
+@given(k=st.integers(1, 900), seed=st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_as_many_are_found_as_there_are(index: Any, k: int, seed: int) -> None:
+    """One cluster is looked into, or a graph that falls apart; what is missing then comes from all."""
+    if not len(index):
+        # two heaps far apart, so that the nearest cluster is far from holding all
+        index.add(np.arange(700), normal(0, 700, 8) + 100 * (np.arange(700) % 2)[:, None].astype(np.float32))
+        index.remove(np.arange(0, 700, 9))
+    assert index.ready
+    queries = normal(seed, 3, 8)
+    found, distances = index.search(queries, k)
+    there = min(k, len(index))
+    for row, near in zip(found.tolist(), distances, strict=True):
+        assert len({known for known in row if known >= 0}) == there
+        assert row[there:] == [-1] * (k - there)
+        assert (np.diff(near[:there]) >= 0).all() and np.isinf(near[there:]).all()

@@ -69,6 +69,20 @@ def test_search_is_brute_force(server: Server, table: str, d: int, offset: float
     assert len(index) == 1500
 
 
+def test_what_the_index_gives_up_on_is_looked_for_in_the_table(server: Server, table: str) -> None:
+    """An index that may look at a few rows only, as one of millions may at 20,000."""
+    vectors = random_vectors(400, 4)
+    index = PgVector(server.address(), dimension=4, table=table, hnsw=True, ef_search=1)
+    index._settings = {**index._settings, "hnsw.max_scan_tuples": "1", "hnsw.iterative_scan": "off", "enable_seqscan": "off"}
+    index.add(np.arange(400), vectors)
+    queries = random_vectors(3, 4, 1)
+    found, distances = index.search(queries, 50)
+    expected, exact = brute_force(queries, np.arange(400), vectors, 50)
+    assert (found == expected).all()
+    np.testing.assert_allclose(distances, exact, rtol=1e-4)
+    assert (index.search(queries, 401)[0] >= 0).sum(1).tolist() == [400] * 3
+
+
 @pytest.mark.parametrize("hnsw", [False, True])
 def test_equally_near_ones_come_by_id_and_missing_ones_last(server: Server, table: str, hnsw: bool) -> None:
     index = PgVector(server.address(), dimension=2, table=table, hnsw=hnsw)

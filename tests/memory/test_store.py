@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from inklings.errors import ConfigError, InputError
-from inklings.memory.arrays import checked_column, checked_ids
+from inklings.memory.arrays import checked_column, checked_ids, checked_vectors
 from inklings.memory.index import LocalIndex
 from inklings.memory.store import Entries, Memory, MemoryConfig, Span
 
@@ -120,6 +121,23 @@ BAD: list[tuple[str, Any, str]] = [
     ("a decay above 1", lambda m: m.age(1.5), "decay"),
     ("time running backwards", lambda m: m.age(steps=-1), "steps"),
     ("a negative count", lambda m: m.evict(-1), "count"),
+    ("more time than the clock has", lambda m: m.age(steps=2**63), "clock"),
+    ("a threshold that is none", lambda m: m.near_zero(float("nan")), "threshold"),
+    ("noise that is none", lambda m: m.info(noise=float("inf")), "noise"),
+    ("no sample", lambda m: m.info(sample=0), "sample"),
+    ("scores beyond float32", lambda m: m.update(TWO, scores=np.array([1.0, 1e300])), "scores.*float32"),
+    (
+        "scores beyond float32 to add",
+        lambda m: m.add(np.zeros((2, 8)), values=TWO, positions=TWO, documents=TWO, scores=TWO - 1e300),
+        "scores",
+    ),
+    ("values that would turn negative", lambda m: m.update(TWO, values=TWO.astype(np.uint64)), "values is of uint64"),
+    ("ids that would turn negative", lambda m: m.remove(TWO.astype(np.uint64)), "ids is of uint64"),
+    (
+        "a document that would turn negative",
+        lambda m: m.search(np.zeros((2, 8)), 2, documents=TWO.astype(np.uint64)),
+        "documents is of uint64",
+    ),
 ]
 
 
@@ -183,6 +201,38 @@ def test_an_unknown_name_is_answered_with_those_there_are(name: str, value: str,
     object.__setattr__(settings, name, value)  # past the types, which are checked while tests run
     with pytest.raises(ConfigError, match=rf"MemoryConfig\.{name}.*{value}.*{words}"):
         settings.__post_init__()
+
+
+NO_FLOATS = [np.uint64, np.complex64, np.complex128, np.bool_, np.object_, np.str_, "datetime64[s]"]
+NO_IDS = [np.uint64, np.complex128, np.bool_, np.object_, np.str_, np.float16, np.longdouble]
+
+
+@pytest.mark.parametrize("dtype", NO_FLOATS, ids=str)
+def test_types_that_float32_cannot_hold_are_refused(dtype: Any) -> None:
+    with pytest.raises(InputError, match=r"scores is of .*float32"):
+        checked_column("scores", np.ones(2).astype(int).astype(dtype), 2, np.float32)
+    with pytest.raises(InputError, match=r"queries is of .*float32"):
+        checked_vectors(np.ones((2, 3)).astype(int).astype(dtype), 3, "queries")
+
+
+@pytest.mark.parametrize("dtype", NO_IDS, ids=str)
+def test_types_that_int64_cannot_hold_are_refused(dtype: Any) -> None:
+    for check in (checked_ids, lambda given: checked_column("values", given, 2, np.int64)):
+        with pytest.raises(InputError, match=r"is of .*int64"):
+            check(np.ones(2).astype(int).astype(dtype))
+
+
+@given(hnp.arrays(st.sampled_from([np.float16, np.float32, np.float64, np.longdouble, np.int64, np.uint32]), st.integers(0, 5)))
+def test_what_is_kept_is_finite_and_what_was_given(given_numbers: Any) -> None:
+    """Finite after the cast, not before it."""
+    with np.errstate(over="ignore"):
+        cast = given_numbers.astype(np.float32)
+    if np.isfinite(cast).all():
+        kept = checked_column("scores", given_numbers, len(given_numbers), np.float32)
+        assert kept.dtype == np.float32 and np.array_equal(kept, cast) and not np.shares_memory(kept, given_numbers)
+    else:
+        with pytest.raises(InputError, match="scores has NaN or infinite"):
+            checked_column("scores", given_numbers, len(given_numbers), np.float32)
 
 
 def test_fractions_are_no_tokens() -> None:

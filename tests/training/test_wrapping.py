@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.errors import RunError
+from inklings.memory import faiss_index
 from inklings.text.store import TokenStore
+from inklings.training.checkpoints import checkpoint_path, checkpoint_steps, read_objective
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
@@ -88,3 +91,41 @@ def test_a_memory_around_a_run_of_own_code_asks_for_trust_before_it_runs_any(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another home"))
     with pytest.raises(RunError, match="--trust-code"):
         train(around(config_of, budget="0-steps"), tmp_path / "again", store=store, initial=tmp_path / "own")
+
+
+@pytest.mark.parametrize("index_type", ["exact", "flat", "ivf", "ivfpq", "hnsw"])
+def test_a_checkpoint_after_an_interruption_is_the_same_to_the_bit(
+    index_type: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memories and their indices included, built (the documents of a row are one to it) and with entries that left."""
+    if index_type != "exact":
+        pytest.importorskip("faiss")
+    monkeypatch.setattr(faiss_index, "FEWEST_CLUSTERS", 2)  # the text is short
+    config = config_of("varda", budget="6-steps", sequence_length=64, evaluations=2, keep_checkpoints=20)
+    own = {"segment": 32, "memory_size": 100, "index_type": index_type, "clear_at": "epoch", "eviction": "least_used"}
+    rest = {
+        "num_search_results": 3,
+        "write": "learned",
+        "write_budget": 1.0,
+        "forgetfulness_factor": 0.01,
+        "backbone": "gpt:n_layer=1,n_head=2,n_embd=8",
+    }
+    config = replace(config, model={**own, **rest}, training=replace(config.training, batch_size=1))
+    train(config, tmp_path / "whole", store=store)
+    for _ in range(3):  # memories made in between have numbers of their own
+
+        def stop(event: dict[str, object]) -> None:
+            if event["event"] == "step" and event["step"] in (2, 5):
+                signal.raise_signal(signal.SIGTERM)
+
+        if not (tmp_path / "stopped").exists():
+            train(config, tmp_path / "stopped", store=store, on_event=stop)
+        else:
+            resume(tmp_path / "stopped", store=store, on_event=stop)
+    whole, stopped = (checkpoint_path(tmp_path / run, 6) for run in ("whole", "stopped"))
+    assert checkpoint_steps(tmp_path / "stopped") == [0, 2, 3, 5, 6]
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
+    carried = [name for name in read_objective(whole) if name.startswith("carried/store.0.")]
+    assert len(carried) > 9, "the memory is in it"
+    assert ("carried/store.0.index.faiss" in carried) == (index_type in ("ivf", "ivfpq", "hnsw")), "the index was built"

@@ -18,12 +18,12 @@ def checked_vectors(vectors: NDArray[Any], dimension: int, what: str) -> Float32
     """Vectors as float32, copied.
 
     Raises:
-        InputError: another shape than (n, dimension), or components that are not finite or too large.
+        InputError: another shape than (n, dimension), components that are no real numbers, not finite or too large.
     """
-    if vectors.ndim != 2 or vectors.shape[1] != dimension:
-        raise InputError(f"{what} have the shape {vectors.shape}; this memory takes (n, {dimension}).")
-    with np.errstate(over="ignore"):
-        plain = np.array(vectors, np.float32, order="C")
+    given = _array(vectors, what)
+    if given.ndim != 2 or given.shape[1] != dimension:
+        raise InputError(f"{what} have the shape {given.shape}; this memory takes (n, {dimension}).")
+    plain = _as_float32(given, what)
     bad = np.flatnonzero(~(lengths(plain) <= LONGEST))
     if len(bad):
         raise InputError(f"{what}[{bad[0]}] has NaN, infinite or too large components ({len(bad)} of {len(plain)} have); nothing was done.")
@@ -41,24 +41,50 @@ def checked_ids(ids: NDArray[Any]) -> Int64[np.ndarray, " n"]:
     """Ids as int64, flat, copied.
 
     Raises:
-        InputError: they are not whole numbers.
+        InputError: they are not whole numbers, or not all of their type fit into int64.
     """
-    given = np.asarray(ids)
-    if given.size and not np.issubdtype(given.dtype, np.integer):
-        raise InputError(f"the ids are of {given.dtype}; they must be whole numbers, as int64.")
-    return given.astype(np.int64).reshape(-1)
+    given = _array(ids, "ids")
+    return (_as_int64(given, "ids") if given.size else given.astype(np.int64)).reshape(-1)
 
 
 def checked_column(name: str, given: NDArray[Any], count: int, dtype: DTypeLike) -> NDArray[Any]:
     """One number for each entry or query, copied.
 
     Raises:
-        InputError: another shape than (count,), fractions where whole numbers are kept, or numbers that are not finite.
+        InputError: another shape than (count,), fractions where whole numbers are kept, or numbers that are not finite in `dtype`.
     """
-    if given.shape != (count,):
-        raise InputError(f"{name} has the shape {given.shape}; there are {count} vectors: give ({count},).")
-    if np.issubdtype(dtype, np.integer) and not np.issubdtype(given.dtype, np.integer):
-        raise InputError(f"{name} is of {given.dtype}; it must be of whole numbers, as int64.")
-    if not np.isfinite(given).all():
-        raise InputError(f"{name} has NaN or infinite numbers; nothing was done.")
-    return given.astype(dtype)
+    plain = _array(given, name)
+    if plain.shape != (count,):
+        raise InputError(f"{name} has the shape {plain.shape}; there are {count} vectors: give ({count},).")
+    if np.issubdtype(dtype, np.integer):
+        return _as_int64(plain, name)
+    column = _as_float32(plain, name)
+    if not np.isfinite(column).all():
+        raise InputError(
+            f"{name} has NaN or infinite numbers, or some beyond {np.finfo(np.float32).max:.1e}, the largest of float32; nothing was done."
+        )
+    return column
+
+
+def _array(given: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{what} cannot be read as an array: {error}.") from None
+
+
+def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
+    """Real numbers as float32, copied; those beyond it become infinite."""
+    if given.dtype.kind not in "fiu" or given.dtype == np.uint64:
+        raise InputError(f"{what} is of {given.dtype}, which float32 cannot hold; give real numbers, as float32 or float64.")
+    with np.errstate(over="ignore"):
+        return np.array(given, np.float32, order="C")
+
+
+def _as_int64(given: NDArray[Any], what: str) -> Int64[np.ndarray, "..."]:
+    """Whole numbers as int64, copied."""
+    if given.dtype.kind not in "iu":
+        raise InputError(f"{what} is of {given.dtype}; it must be of whole numbers, as int64.")
+    if given.dtype == np.uint64:
+        raise InputError(f"{what} is of uint64, whose larger half int64 would take for negative; give whole numbers as int64.")
+    return np.array(given, np.int64, order="C")

@@ -85,10 +85,15 @@ class Approximate(ABC):
             self._rebuild_if_due()
 
     def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of near vectors, nearest first; -1 and infinity where fewer were found."""
+        """Ids and squared distances of near vectors, nearest first; -1 and infinity where there are fewer than k."""
         if not self.ready or not len(self):
             return self._exact.search(queries, k)
-        return self._exact.rank(queries, self._candidates(np.ascontiguousarray(queries), k), k)
+        ids, distances = self._exact.rank(queries, self._candidates(np.ascontiguousarray(queries), k), k)
+        # the clusters that were looked into hold too few, or not all of the graph can be reached
+        short = (ids >= 0).sum(1) < min(k, len(self))
+        if short.any():
+            ids[short], distances[short] = self._exact.search(queries[short], k)
+        return ids, distances
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
         """The vectors under these ids, as they were added.
@@ -195,7 +200,26 @@ class IVF(Approximate):
         index = self._empty(min(self.clusters, len(vectors) // VECTORS_A_CLUSTER), len(vectors))
         index.cp.seed = self.seed
         index.train(vectors)
-        # by a table of ids, so that removing takes constant time
+        return self._with_table(index)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """As for the others, without the table of ids: FAISS writes it in no particular order, and it follows from the rest."""
+        if not self.ready:
+            return super().state()
+        self._index.set_direct_map_type(self._faiss.DirectMap.NoMap)
+        try:
+            return super().state()
+        finally:
+            self._with_table(self._index)
+
+    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+        """Take in what was saved, into an empty index."""
+        super().restore(ids, vectors, state)
+        if self.ready:
+            self._with_table(self._index)
+
+    def _with_table(self, index: Any) -> Any:
+        """By a table of ids, removing takes constant time."""
         index.set_direct_map_type(self._faiss.DirectMap.Hashtable)
         return index
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -18,6 +19,9 @@ from inklings.memory.index import Index, LocalIndex, SharedIndex, exchange
 from inklings.memory.recall import noisy_keys, recall
 from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig, make_index
+
+LAST = 2**63 - 1
+"""Where the clock ends."""
 
 __all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
 
@@ -81,7 +85,8 @@ class Memory:
             scores: (n,), what each is worth; 1 if None.
 
         Raises:
-            InputError: a vector of the wrong size or not finite, arrays of unequal length, or more entries than the capacity.
+            InputError: a vector of the wrong size, numbers that are not finite as float32 or int64 (or of a type that these cannot
+                hold), arrays of unequal length, or more entries than the capacity.
         """
         keys = checked_vectors(vectors, self.config.dimension, "vectors")
         count, room = len(keys), self.config.capacity
@@ -200,6 +205,8 @@ class Memory:
             raise InputError(f"decay is {decay}; it must be from 0 (scores become 0) to 1 (scores stay).")
         if steps < 0:
             raise InputError(f"steps is {steps}; time does not run backwards: give 0 or more.")
+        if self.clock + steps > LAST:
+            raise InputError(f"steps is {steps}; the clock stands at {self.clock} and ends at {LAST}: give less.")
         self.clock += steps
         if decay != 1:
             self._slots.scores[: len(self)] *= np.float32(decay)
@@ -233,7 +240,13 @@ class Memory:
         return leaving
 
     def near_zero(self, threshold: float) -> Int64[np.ndarray, " found"]:
-        """The ids, lowest first, of entries whose vectors are at most `threshold` long (L2)."""
+        """The ids, lowest first, of entries whose vectors are at most `threshold` long (L2).
+
+        Raises:
+            InputError: the threshold is NaN.
+        """
+        if math.isnan(threshold):
+            raise InputError("threshold is NaN; give a length.")
         return np.sort(self._rows.ids[self._lengths[: len(self)] <= threshold])
 
     def vectors(self, ids: NDArray[np.integer] | None = None) -> Float32[np.ndarray, "n d"]:
@@ -254,7 +267,13 @@ class Memory:
         return Entries(self._rows.ids[rows], *(getattr(self._slots, f.name)[rows] for f in fields(Entries)[1:]))
 
     def info(self, k: int = 5, *, sample: int = 64, noise: float = 0.1, seed: int = 0) -> Info:
-        """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys."""
+        """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys.
+
+        Raises:
+            InputError: k or the sample is less than 1, or the noise negative or not finite.
+        """
+        if k < 1 or sample < 1 or not 0 <= noise < math.inf:
+            raise InputError(f"k is {k}, sample {sample} and noise {noise}; give 1 or more, 1 or more, and 0 or more.")
         measured = None
         if len(self):
             measured = recall(self.index, self._rows.ids, noisy_keys(self.index, self._rows.ids, sample, noise, seed), k)

@@ -224,7 +224,8 @@ class Varda(SequenceModel):
             stream = state.stores[number]
             assert isinstance(stream, Stream)
             arrays |= {f"store.{row}.{name}": torch.from_numpy(array) for name, array in stream.to_arrays().items()}
-        return {**state.tensors, **arrays}
+        # the numbers of the memories are those of this process; written down, each row has its own
+        return {**state.tensors, "memory": torch.arange(state.batch_size), **arrays}
 
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
         """The state with memories made anew."""
