@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inklings.audit import sanity
 from inklings.audit.head import head_of
@@ -99,3 +102,26 @@ def test_an_untrained_loss_should_be_near_guessing(loss: float, status: str) -> 
     finding = check_loss(loss, LADDER, trained=False)
     assert finding.status == status
     assert ("check the initialisation" in finding.summary) == (status == "warning")
+
+
+@given(
+    st.lists(st.floats(0.5, 6), min_size=4, max_size=4),
+    st.floats(0.01, 8),
+)
+def test_what_is_said_of_a_loss_is_so_whatever_order_the_rungs_have(figures: list[float], loss: float) -> None:
+    """On little text a 5-gram may be worse than a unigram, and both than guessing."""
+    uniform, unigram, bigram, fivegram = figures
+    finding = check_loss(loss, replace(LADDER, uniform=uniform, unigram=unigram, bigram=bigram, fivegram=fivegram), trained=True)
+    said, best = finding.summary, min(figures)
+    assert ("worse than guessing" in said) == (loss > uniform)
+    if "look for a leak" in said or "as a trained network should be" in said:
+        assert loss < best
+        assert (finding.status == "warning") == (loss < best / 2)
+        assert f"({best:.2f})" in said
+    elif loss <= uniform:
+        assert loss >= best
+        better, _, missed = said.partition(" not than ")
+        for name, figure in zip(("guessing", "the unigram model", "the bigram model", "the 5-gram model"), figures, strict=True):
+            assert (name in missed) == (loss >= figure)
+            assert (f"{name} (" in better) == (loss < figure)
+    assert finding.status == "warning" or loss < min(unigram, uniform)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, RunError, SourceError, TokenizerError
@@ -15,7 +17,7 @@ from inklings.evaluation.likelihood import evaluate
 from inklings.evaluation.sample_sets import sample_set
 from inklings.evaluation.statistics import Interval
 from inklings.lab.calibration import PLACED, Calibration, calibrate
-from inklings.lab.ground import Ground, lay_ground
+from inklings.lab.ground import Ground, Setting, lay_ground
 from inklings.lab.judges import judge_likelihood, nats_of, reverse_likelihood, train_judge
 from inklings.lab.ladder import cheaters, floor, ladder
 from inklings.lab.sample_measures import METRICS, Measures, measure
@@ -98,6 +100,72 @@ def test_places_between_rungs_and_beyond_them(calibration: Calibration) -> None:
     assert calibration.place(value(1.0, 0.0), "js3") == "below uniform"
     assert calibration.place(value(0.0, 0.0), "js3") == "better than real text"
     assert calibration.place(value(at["unigram"], 1e-6), "js3") == "level with unigram"
+
+
+RUNGS = ("uniform", "unigram", "bigram", "trigram", "5-gram")
+VALUES = st.builds(
+    lambda estimate, reach: Interval(estimate, estimate - reach, estimate + reach, 0.95, "given", 9),
+    st.floats(0, 10),
+    st.one_of(st.floats(0, 10), st.just(math.inf)),
+)
+
+
+def scale_of(rungs: list[Interval], real: Interval, cheater: Interval, metric: str) -> Calibration:
+    setting = Setting(
+        source="text", split="test", samples=9, max_length=9, windows=None, seed=0, reference_documents=9, training_documents=9, notes=[]
+    )
+    ladder = {name: Measures({metric: rung}, []) for name, rung in zip(RUNGS, rungs, strict=True)}
+    return Calibration(setting, Measures({metric: real}, []), ladder, {"replay": Measures({metric: cheater}, [])})
+
+
+def side(rung: Interval, value: Interval) -> int:
+    """1 where the rung is clearly worse than the value, -1 where it is clearly better; lower is better."""
+    apart, chance = rung.estimate - value.estimate, math.hypot((rung.high - rung.low) / 2, (value.high - value.low) / 2)
+    return 0 if math.isinf(chance) or abs(apart) <= chance else int(math.copysign(1, apart))
+
+
+def test_a_rung_of_unsure_figure_is_not_level_with_who_beats_a_better_one() -> None:
+    def of(estimate: float, low: float, high: float) -> Interval:
+        return Interval(estimate, low, high, 0.95, "given", 9)
+
+    rungs = [of(4.3, 3.16, 5.55), of(3.440, 3.392, 3.488), of(2.9, 2.85, 2.95), of(2.6, 2.55, 2.65), of(2.5, 2.45, 2.55)]
+    scale = scale_of(rungs, of(2.4, 2.35, 2.45), of(2.4, 2.35, 2.45), "reverse")
+    assert scale.place(of(3.337, 3.280, 3.394), "reverse") == "between unigram and bigram"
+
+
+@given(st.lists(VALUES, min_size=5, max_size=5), VALUES, VALUES)
+def test_no_place_contradicts_a_rung(rungs: list[Interval], real: Interval, value: Interval) -> None:
+    """Whatever the order of the rungs: no better rung than the place is beaten, no worse one beats, and none of the two is forgotten."""
+    known = {**dict(zip(RUNGS, rungs, strict=True)), "real text": real}
+    said = scale_of(rungs, real, real, "js3").place(value, "js3")
+    if said == "not placed, of too few samples":
+        assert math.isinf(value.high) or all(math.isinf(rung.high) for rung in known.values())
+        return
+    beaten = [rung for rung in known.values() if side(rung, value) == 1]
+    ahead = [rung for rung in known.values() if side(rung, value) == -1]
+    best, worst = min((r.estimate for r in beaten), default=math.inf), max((r.estimate for r in ahead), default=-math.inf)
+    how, _, names = said.partition(" ")
+    if how == "level":
+        for name in names.removeprefix("with ").split(" and "):
+            assert side(known[name], value) == 0
+            assert worst <= known[name].estimate <= best
+    elif how == "below":
+        assert not beaten
+        assert known[names].estimate == worst
+    elif how == "better":
+        assert not ahead
+        assert known[names.removeprefix("than ")].estimate == best
+    else:
+        low, high = names.split(" and ")
+        assert (known[low].estimate, known[high].estimate) == (best, worst)
+
+
+@given(st.lists(VALUES, min_size=5, max_size=5), VALUES, VALUES)
+def test_nothing_games_a_metric_on_which_a_rung_below_real_text_beats_it(rungs: list[Interval], real: Interval, cheater: Interval) -> None:
+    gaming = scale_of(rungs, real, cheater, "js3").gameable("js3")
+    for name, figure in (("uniform", rungs[0]), ("replay", cheater)):
+        bounds = [real, *(rung for rung in rungs if rung.estimate > real.estimate)]
+        assert (name in gaming) == all(side(bound, figure) != -1 for bound in bounds)
 
 
 def test_a_report_is_written_and_read_back(report: SampleReport, tmp_path: Path) -> None:

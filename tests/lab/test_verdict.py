@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from inklings.evaluation.statistics import detectable, holm, paired_t, shared_error_p
 from inklings.evaluation.units import Sums
 from inklings.lab.comparison import ArmPlan, ArmResult, Difference, Plan, RunResult, Verdict
 from inklings.lab.differences import Units, find_differences
+from inklings.lab.ranking import beside_the_best
 from inklings.lab.verdict import say
 from inklings.lab.wording import say_p
 
@@ -275,3 +279,35 @@ def test_an_arm_named_twice_is_said_to_be_a_test_of_chance() -> None:
 def test_the_order_of_the_arms_does_not_matter() -> None:
     arms = [arm("a", 2.00, 2.01), arm("b", 2.50, 2.52), arm("c", 1.0, 1.1)]
     assert differences(*arms) == differences(*reversed(arms))
+
+
+LOSSES = st.lists(st.floats(1.0, 3.0), min_size=1, max_size=5)
+
+
+@given(LOSSES, LOSSES, LOSSES, st.data())
+def test_nobody_is_said_to_beat_who_beats_it(a: list[float], b: list[float], c: list[float], data: st.DataObject) -> None:
+    """Arms lack some seeds, so that the order of their means and that of the pairs may differ."""
+    arms = [
+        arm(label, *losses, seeds=tuple(sorted(data.draw(st.permutations(range(6)), label=f"seeds of {label}")[: len(losses)])))
+        for label, losses in (("a", a), ("b", b), ("c", c))
+    ]
+    found = differences(*arms)
+    said = say(arms, found, unit="nats per token", plan=plan())
+    text = " ".join([said.headline, *said.sentences])
+    claims = {(d.better, d.worse) for d in found if d.finding != "no claim"}
+    for better, worse in permutations("abc", 2):
+        if f"{better} beats {worse}" in text or (f"This run of {better} scores" in text and f"below {worse}" in text):
+            assert (better, worse) in claims
+        for_all = said.headline.startswith(f"{better} beats all")
+        assert not for_all or (better, worse) in claims
+    for difference in found:
+        assert not beside_the_best(difference, difference.better).startswith("worse")
+
+
+def test_who_is_beaten_on_the_pairs_has_no_claim_by_its_mean() -> None:
+    """`a` has the better mean by a lucky seed that `b` lacks."""
+    a = arm("a", 0.5, 2.10, 2.11, 2.12, seeds=(0, 1, 2, 3))
+    b = arm("b", 2.00, 2.01, 2.02, seeds=(1, 2, 3))
+    said = verdict(a, b)
+    assert said.headline == "No claim between a and b."
+    assert any("b beats it by 0.100" in sentence for sentence in said.sentences)

@@ -21,6 +21,7 @@ from inklings.audit.data import check_coverage, check_overlap
 from inklings.audit.finding import Finding
 from inklings.audit.from_noise import NoiseSubject, noise_checks
 from inklings.audit.head import head_of
+from inklings.audit.learned_text import check_learned_overlap, learned_part
 from inklings.audit.memory import check_memory
 from inklings.audit.novelty import check_novelty
 from inklings.audit.prefix import CLIFF_ROWS, check_prefixes, text_windows, window_length
@@ -147,7 +148,7 @@ def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
         "documents": on_both(check_documents),
         "targets": lambda: _targets(subject, model()),
         "random tokens": lambda: check_random_tokens(subject.fresh(0)),
-        "overlap": lambda: _without_text("overlap") if subject.store is None else check_overlap(subject.store),
+        "overlap": lambda: _without_text("overlap") if subject.store is None else check_learned_overlap(subject.store, subject.run),
         "coverage": lambda: _coverage(subject, model()),
         "streaming": on_both(check_streaming),
         "generation": on_both(check_generation),
@@ -240,7 +241,7 @@ def _novelty(subject: Subject) -> Finding:
     split = head_of(store.split(subject.split), 4 * samples * length)
     held_out = [split.document(index).tolist() for index in range(split.n_documents)]
     characters = store.tokenizer.kind in ("char", "byte")
-    return check_novelty([list(text.tokens) for text in made], held_out, store.split("train"), characters=characters)
+    return check_novelty([list(text.tokens) for text in made], held_out, learned_part(store, subject.run), characters=characters)
 
 
 def _loss(subject: Subject) -> Finding:

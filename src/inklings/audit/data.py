@@ -16,6 +16,7 @@ from inklings.audit.head import head_of
 from inklings.errors import InputError
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.tokenizers import Tokenizer
 from inklings.training.objectives import Batches
 
 TRAIN_TARGETS = 5_000_000
@@ -85,12 +86,17 @@ def check_overlap(text: TokenStore | Mapping[str, TokenSplit], *, length: int | 
     return Finding(check="overlap", status="pass", summary=_apart(facts, held_out, measured, length, cut=cut), evidence=evidence)
 
 
+def span_length(tokenizer: Tokenizer) -> int:
+    """Tokens of a span that two texts in the tokens of this tokenizer hardly share by chance."""
+    return LONG.get(tokenizer.kind, LONG_OF_PIECES)
+
+
 def _opened(text: TokenStore | Mapping[str, TokenSplit], length: int | None) -> tuple[dict[str, TokenSplit], bool, int]:
     """The splits that hold text, whether they are parts of the same documents, and the length of a span."""
     if isinstance(text, TokenStore):
         splits: dict[str, TokenSplit] = {name: text.split(name) for name in SPLITS if text.manifest["splits"][name]["documents"]}
         cut: bool = text.manifest["split"]["method"] == "parts"
-        length = length or LONG.get(text.tokenizer.kind, LONG_OF_PIECES)
+        length = length or span_length(text.tokenizer)
     else:
         splits = {name: split for name, split in text.items() if split.n_documents}
         cut = False

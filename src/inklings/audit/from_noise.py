@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inklings.audit.data import check_overlap
 from inklings.audit.finding import Finding, Status
+from inklings.audit.learned_text import check_learned_overlap, learned_part
 from inklings.audit.novelty import check_novelty
 from inklings.evaluation.collapse import collapse
 from inklings.evaluation.drawing import draw_as_trained, real_as_trained
@@ -19,6 +19,7 @@ from inklings.models.from_noise import Drawn, SampleModel
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenSplit, TokenStore
 from inklings.training.make_objective import real_texts
+from inklings.training.run_directory import RunDirectory
 
 TEXTS = 5
 SAMPLES = 1000
@@ -38,6 +39,8 @@ class NoiseSubject:
     """A run's model; None for an architecture."""
     store: TokenStore | None = None
     split: SplitName = "validation"
+    run: RunDirectory | None = None
+    """The run, whose own text may be another one."""
 
 
 def noise_checks(subject: NoiseSubject) -> dict[str, Callable[[], Finding]]:
@@ -47,10 +50,12 @@ def noise_checks(subject: NoiseSubject) -> dict[str, Callable[[], Finding]]:
         "contract": lambda: _seeded(lambda: check_made(model)),
         "rows": lambda: _seeded(lambda: check_texts_apart(model)),
         "gradients": lambda: _seeded(lambda: check_both_learn(subject.fresh(0))),
-        "overlap": lambda: _needs(subject, "overlap", check_overlap),
+        "overlap": lambda: _needs(subject, "overlap", lambda store: check_learned_overlap(store, subject.run)),
         "coverage": lambda: _needs(subject, "coverage", lambda store: check_real_texts(model, store.split("train"))),
         "collapse": lambda: _of_samples(subject, "collapse", _collapse),
-        "novelty": lambda: _of_samples(subject, "novelty", _novelty),
+        "novelty": lambda: _of_samples(
+            subject, "novelty", lambda model, store, split: _novelty(model, store, split, learned_part(store, subject.run))
+        ),
     }
 
 
@@ -166,7 +171,7 @@ def _collapse(model: SampleModel, store: TokenStore, split: SplitName) -> Findin
     return Finding(check="collapse", status="pass", summary=f"{len(made):,} texts show no collapse")
 
 
-def _novelty(model: SampleModel, store: TokenStore, split: SplitName) -> Finding:
+def _novelty(model: SampleModel, store: TokenStore, split: SplitName, train: TokenSplit) -> Finding:
     made, _, held_out = _sets(model, store, split)
     texts, beside = ([of.document(i).tolist() for i in range(min(len(of), 64))] for of in (made, held_out))
-    return check_novelty(texts, beside, store.split("train"), characters=store.tokenizer.kind in ("char", "byte"))
+    return check_novelty(texts, beside, train, characters=store.tokenizer.kind in ("char", "byte"))

@@ -1,4 +1,7 @@
-"""What of a held-out text stands in the long-term memory that its model reads: that would be a test of memory, not of prediction."""
+"""What of a held-out text its model has met: in the long-term memory that it reads, or in what it was trained on.
+
+A loss on that would be a test of memory, not of prediction.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from inklings.audit.data import LONG, LONG_OF_PIECES, MOST, check_overlap
+from inklings.audit.data import MOST, check_overlap, span_length
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
+from inklings.training.own_text import known_documents
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """How much of a split a memory holds, word for word."""
+    """How much of a split a memory or a training part holds, word for word."""
 
     documents: int
-    """How many of its documents are documents of the memory."""
+    """How many of its documents are documents there."""
     spans: float | None
-    """Share of its spans of `span` tokens that stand in the memory; None where one of the two has no document that long."""
+    """Share of its spans of `span` tokens that stand there; None where one of the two has no document that long."""
     span: int
     flatters: bool
-    """Whether that is enough to make the loss on the split partly a test of memory: any document, or spans as `check_overlap` has it."""
+    """Whether that is enough to make the loss on the split partly a test of memory; spans as `check_overlap` has it."""
 
 
 def remembered(documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, tokenizer: Tokenizer) -> Remembered:
@@ -36,12 +40,31 @@ def remembered(documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, 
     """
     known = {tokens[1:-1].astype(np.uint32).tobytes() for tokens in documents}
     found = sum(split.document(index).astype(np.uint32).tobytes() in known for index in range(split.n_documents))
-    length = LONG.get(tokenizer.kind, LONG_OF_PIECES)
-    held_out = check_overlap({"train": _as_split(documents, tokenizer.boundary), "held-out": split}, length=length)
+    spans, length, many = _spans(_as_split(documents, tokenizer.boundary), split, tokenizer)
+    return Remembered(documents=found, spans=spans, span=length, flatters=found > 0 or many)
+
+
+def learned(train: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> Remembered:
+    """Compare a split with a training part in the same tokens.
+
+    Whole documents are compared all, spans as far into both as `check_overlap` looks. Texts of short documents share some by
+    chance, so a document or two does not flatter yet.
+
+    Raises:
+        RunError: one of the two is damaged.
+    """
+    found = known_documents(train, split)
+    spans, length, many = _spans(train, split, tokenizer)
+    return Remembered(documents=found, spans=spans, span=length, flatters=found > MOST * split.n_documents or many)
+
+
+def _spans(known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> tuple[float | None, int, bool]:
+    """The share of the split's spans that are known, the tokens of one, and whether those are many."""
+    length = span_length(tokenizer)
+    held_out = check_overlap({"train": known, "held-out": split}, length=length)
     facts = held_out.evidence.get("splits", {}).get("held-out", {})
     spans = facts.get("spans_in_train")
-    many = spans is not None and spans * facts["spans"] > MOST * facts["targets"]
-    return Remembered(documents=found, spans=spans, span=length, flatters=found > 0 or many)
+    return spans, length, spans is not None and spans * facts["spans"] > MOST * facts["targets"]
 
 
 def _as_split(documents: Sequence[Int64[np.ndarray, " _"]], boundary: int) -> TokenSplit:

@@ -16,7 +16,7 @@ from inklings.text.store import TokenStore
 TRAIN_TARGETS = 5_000_000
 """N-grams are counted on so much of the training text."""
 SUSPICIOUS = 0.5
-"""A loss below this share of the 5-gram's asks for an explanation."""
+"""A loss below this share of that of the best n-gram asks for an explanation."""
 NEAR = 0.5
 """Nats by which an untrained model's loss may differ from ln V."""
 
@@ -67,7 +67,7 @@ def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
     """Where a held-out loss, in nats per target, stands; check name `loss`.
 
     Of a trained model: fails where it is not finite; a warning where it is above ln V, not below the unigram's, or below
-    `SUSPICIOUS` times the 5-gram's. Of an untrained one: a warning where it is further than `NEAR` from ln V.
+    `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where it is further than `NEAR` from ln V.
     """
     evidence: dict[str, Any] = {"loss": loss if math.isfinite(loss) else None, "trained": trained, **vars(floors)}
     if not math.isfinite(loss):
@@ -87,16 +87,20 @@ def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
     """Whether a trained model's loss is as it should be, and in words."""
     if loss > floors.uniform:
         return False, f"worse than guessing (ln V is {floors.uniform:.2f})"
-    if loss < SUSPICIOUS * floors.fivegram:
-        few = f"less than half of the 5-gram model's ({floors.fivegram:.2f})"
-        return False, f"{few}, lower than any honest model of this size is likely to reach; look for a leak"
-    if loss < floors.fivegram:
-        return True, f"below the 5-gram model ({floors.fivegram:.2f}), as a trained network should be"
     rungs = {"guessing": floors.uniform, "the unigram model": floors.unigram, "the bigram model": floors.bigram}
+    rungs["the 5-gram model"] = floors.fivegram
+    best = min(rungs, key=lambda name: rungs[name])  # on little text a higher order need not be the better one
+    name = best.removeprefix("the ")
+    if loss < SUSPICIOUS * rungs[best]:
+        few = f"less than half of the {name}'s ({rungs[best]:.2f})" if best != "guessing" else f"less than half of ln V ({rungs[best]:.2f})"
+        return False, f"{few}, lower than any honest model of this size is likely to reach; look for a leak"
+    if loss < rungs[best]:
+        below = f"below the {name}" if best != "guessing" else "below guessing"
+        return True, f"{below} ({rungs[best]:.2f}), as a trained network should be"
     beaten = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss < of]
-    missed = [f"{name} ({of:.2f})" for name, of in {**rungs, "the 5-gram model": floors.fivegram}.items() if loss >= of]
+    missed = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss >= of]
     better = f"better than {_listed(beaten)}, but" if beaten else "no better than guessing, and"
-    return loss < floors.unigram, f"{better} not than {_listed(missed)}"
+    return loss < min(floors.unigram, floors.uniform), f"{better} not than {_listed(missed)}"
 
 
 def _listed(names: list[str]) -> str:

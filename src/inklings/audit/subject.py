@@ -36,6 +36,8 @@ class Subject:
     """The text; without one, what needs a text does not apply."""
     split: SplitName = "validation"
     """The held-out text."""
+    run: RunDirectory | None = None
+    """The run, whose own text may be another one."""
 
 
 def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation") -> Subject | NoiseSubject:
@@ -69,9 +71,9 @@ def of_run(
         return type(trained)(trained.config)
 
     if isinstance(trained, SampleModel):
-        return NoiseSubject(label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split)
+        return NoiseSubject(label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run)
     assert isinstance(trained, SequenceModel), "an architecture is one of the two"
-    return Subject(label=label, fresh=_seeded(fresh), training=run.config.training, trained=trained, store=store, split=split)
+    return Subject(label=label, fresh=_seeded(fresh), training=run.config.training, trained=trained, store=store, split=split, run=run)
 
 
 def _seeded(make: Callable[[], Any]) -> Callable[[int], Any]:

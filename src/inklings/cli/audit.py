@@ -28,6 +28,7 @@ from inklings.config import DataConfig
 from inklings.errors import ArchitectureError, ConfigError
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm, parse_arm
+from inklings.training.own_text import own_store
 
 STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 WIDTH = 104
@@ -135,7 +136,10 @@ def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Sub
 def _run(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
     run = open_run(flags.arm)
     with Display(terminal) as display:
-        store = prepare(parsed.config.data if parsed.says_text else run.config.data, tokenizer=run.tokenizer(), on_event=display)
+        if parsed.says_text:
+            store = prepare(parsed.config.data, tokenizer=run.tokenizer(), on_event=display)
+        else:
+            store = own_store(run, on_event=display)
     return of_run(flags.arm, run, store, split=flags.split, trust_code=flags.trust_code)
 
 

@@ -10,19 +10,24 @@ from typing import Any, Literal
 
 import tyro
 
-from inklings.audit.remembered import Remembered, remembered
+from inklings.audit.remembered import Remembered, learned, remembered
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
+from inklings.errors import ConfigError
 from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
 from inklings.lab.ground import lay_ground
 from inklings.lab.sample_report import save_report
 from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
-from inklings.text.store import prepare
+from inklings.text.building import OnEvent
+from inklings.text.documents import SplitName
+from inklings.text.store import TokenStore, prepare
 from inklings.training.memory_opening import attach
+from inklings.training.own_text import own_store, training_text
+from inklings.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,9 @@ class Evaluate:
     run: tyro.conf.Positional[str]
     """A run's directory, or builtin:reference."""
     data: str | None = None
-    """Another text than the run's own; it is read with the run's tokenizer."""
-    split: Literal["train", "validation", "test"] = "validation"
-    """Which part is scored, as a whole, in a fixed order."""
+    """Another text than the run's own; it is read with the run's tokenizer, and what of it the run was trained on is said."""
+    split: Literal["train", "validation", "test", "all"] = "validation"
+    """Which part is scored, as a whole, in a fixed order; with --data, `all` is the whole text."""
     batch_size: int = 64
     """Rows scored at a time; the result does not depend on it."""
     weights: Literal["best", "last"] = "best"
@@ -65,11 +70,15 @@ def main(arguments: Sequence[str]) -> int:
     run = open_run(flags.run)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
     memory = attach(run, model, weights=flags.weights) if flags.memory and isinstance(model, SequenceModel) else None
-    data = run.config.data if flags.data is None else dataclasses.replace(run.config.data, source=flags.data)
+    samples = flags.samples is not None or isinstance(model, SampleModel)
+    part: SplitName = "train" if flags.split == "all" else flags.split
+    source = flags.data or run.config.data.source
+    if flags.split == "all" and samples:
+        raise ConfigError("--split all leaves no other part of the text to read samples against. Give --split validation or test.")
     with Display(terminal) as display:
-        store = prepare(data, tokenizer=run.tokenizer(), on_event=display)
-    known = None if memory is None else remembered([d.tokens for d in memory.documents()], store.split(flags.split), memory.tokenizer)
-    terminal.say(f"{flags.run}: {flags.split} split of {data.source}", style="bold")
+        store = _store(run, flags, display)
+    known = None if memory is None else remembered([d.tokens for d in memory.documents()], store.split(part), memory.tokenizer)
+    terminal.say(f"{flags.run}: {'all' if flags.split == 'all' else f'{flags.split} split'} of {source}", style="bold")
     if memory is not None and known is not None:
         terminal.say(f"with a long-term memory of {len(memory):,} entries (--no-memory reads none)")
         if known.flatters:
@@ -77,16 +86,18 @@ def main(arguments: Sequence[str]) -> int:
     keep = run.path.is_dir() and flags.run != "builtin:reference"
     folder = run.path / "evaluations" / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}"
     about = None if memory is None or known is None else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
-    document: dict[str, Any] = {"run": flags.run, "split": flags.split, "source": data.source, "memory": about}
+    document: dict[str, Any] = {"run": flags.run, "split": flags.split, "source": source, "memory": about}
+    if flags.data is not None:
+        document["trained_on"] = _trained_on(run, store, part, terminal)
     if isinstance(model, SequenceModel):
-        result = evaluate(model, store.split(flags.split), batch_size=flags.batch_size, lossless=store.lossless(flags.split))
+        result = evaluate(model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part))
         _show(result, terminal)
         if keep:
             terminal.say(f"per-document losses: {save_likelihood(result, folder)}")
         document |= result.summary()
-    if flags.samples is not None or isinstance(model, SampleModel):
+    if samples:
         windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
-        ground = lay_ground(store, flags.split, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
+        ground = lay_ground(store, part, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
         report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
         if keep:
             setting = f"{ground.setting.samples}-samples" + (f"-windows-{windows}" if windows else "")
@@ -97,6 +108,43 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(f"warning: {given} ignored: no samples were asked for (--samples 3000).", style="yellow")
     terminal.result(document)
     return 0
+
+
+def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
+    """The run's own text as it was trained beside it, or the other one that is asked for.
+
+    Raises:
+        InputError: the text cannot be used, or `all` is asked for of the run's own.
+    """
+    if flags.data is not None:
+        data = dataclasses.replace(run.config.data, source=flags.data)
+        if flags.split == "all":
+            data = dataclasses.replace(data, split=(1.0, 0.0, 0.0))
+        return prepare(data, tokenizer=run.tokenizer(), on_event=on_event)
+    if flags.split == "all":
+        raise ConfigError(
+            "--split all takes the whole of another text (--data FILE); most of the run's own is what it learned from. "
+            "Its parts are --split train, validation and test."
+        )
+    return own_store(run, on_event=on_event)
+
+
+def _trained_on(run: RunDirectory, store: TokenStore, part: SplitName, terminal: Terminal) -> dict[str, Any] | None:
+    """Say how much of another text the run was trained on; None where that cannot be told."""
+    trained = training_text(run)
+    if trained is None:
+        terminal.say("what of it the run was trained on cannot be told: the prepared text of the run is not on this machine.")
+        return None
+    split = store.split(part)
+    found = learned(trained.split("train"), split, store.tokenizer)
+    said = f"{found.documents:,} of its {split.n_documents:,} documents"
+    if found.spans is not None:
+        said += f" and {found.spans:.1%} of its spans of {found.span} tokens"
+    if found.flatters:
+        terminal.say(f"warning: the run was trained on {said}: these figures are partly a test of memory.", style="yellow")
+    else:
+        terminal.say(f"the run was trained on {said}")
+    return {"text_documents": split.n_documents, **dataclasses.asdict(found)}
 
 
 def _show(result: Likelihood, terminal: Terminal) -> None:

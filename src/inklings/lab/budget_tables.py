@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.budget_rows import say_amount
 from inklings.lab.comparison import ArmAt, Comparison, Difference, EqualBudget
-from inklings.lab.ranking import WORDS, signed
+from inklings.lab.ranking import beside_the_best, signed
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def _row(arm: ArmAt, budget: EqualBudget) -> BudgetRow:
     difference = next((d for d in budget.differences if {d.better, d.worse} == {best, arm.label}), None)
     return BudgetRow(
         arm.label, f"{sum(values) / len(values):.3f}", "" if interval is None else f"{(interval.high - interval.low) / 2:.3f}",
-        "" if difference is None else signed(difference, arm.label), _finding(arm.label == best, difference),
+        "" if difference is None else signed(difference, arm.label), _finding(arm.label, best, difference),
     )  # fmt: skip
 
 
-def _finding(best: bool, difference: Difference | None) -> str:
-    if best:
+def _finding(label: str, best: str, difference: Difference | None) -> str:
+    if label == best:
         return "best"
-    return "not tested" if difference is None else WORDS[difference.finding]
+    return "not tested" if difference is None else beside_the_best(difference, label)

@@ -37,24 +37,37 @@ class Calibration:
     cheaters: dict[str, Measures]
 
     def gameable(self, metric: str) -> list[str]:
-        """Which contestants that are worth nothing do as well as real text on a metric, or better."""
+        """Which contestants that are worth nothing do as well as real text on a metric, or better.
+
+        Not one whose interval merely reaches so far, while a rung that is worse than real text is clearly better than it.
+        """
         known = {UNIFORM: self.ladder[UNIFORM], **self.cheaters}
-        return [name for name, measures in known.items() if _order(measures.values[metric], self.floor.values[metric], metric) <= 0]
+        real = _cost(self.floor.values[metric].estimate, metric)
+        rungs = [measures.values[metric] for measures in self.ladder.values()]
+        bounds = [self.floor.values[metric], *(rung for rung in rungs if _cost(rung.estimate, metric) > real)]
+        return [name for name, measures in known.items() if all(_order(measures.values[metric], bound, metric) <= 0 for bound in bounds)]
 
     def place(self, value: Interval, metric: str) -> str:
         """Where on the ladder a value stands, as in `between bigram and trigram`.
 
-        A rung is level with it where the two differ by less than what chance would make of two draws.
+        It stands above the best rung that it beats and below the worst that beats it; of those between the two, where the
+        difference is less than what chance would make of two draws, it is level with each. So a rung of unsure figure decides
+        nothing where a better one is beaten.
         """
+        if not _known(value):
+            return "not placed, of too few samples"
         rungs = {**{name: measures.values[metric] for name, measures in self.ladder.items()}, REAL: self.floor.values[metric]}
-        names = sorted(rungs, key=lambda name: -_cost(rungs[name].estimate, metric))
-        order = {name: _order(rungs[name], value, metric) for name in names}
-        if level := [name for name in names if order[name] == 0]:
+        names = sorted((name for name in rungs if _known(rungs[name])), key=lambda name: -_cost(rungs[name].estimate, metric))
+        if not names:
+            return "not placed, of too few samples"
+        order = [_order(rungs[name], value, metric) for name in names]
+        above = max((place for place, side in enumerate(order) if side == 1), default=-1)
+        below = min((place for place, side in enumerate(order) if side == -1), default=len(names))
+        if level := names[above + 1 : below]:
             return f"level with {' and '.join(level)}"
-        beaten, ahead = ([name for name in names if order[name] == side] for side in (1, -1))
-        if not beaten:
-            return f"below {ahead[0]}"
-        return f"between {beaten[-1]} and {ahead[0]}" if ahead else f"better than {beaten[-1]}"
+        if above < 0:
+            return f"below {names[below]}"
+        return f"between {names[above]} and {names[below]}" if below < len(names) else f"better than {names[above]}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -92,6 +105,11 @@ def calibrate(ground: Ground) -> Calibration:
 
 def _cost(value: float, metric: str) -> float:
     return value if METRICS[metric].better == "lower" else -value
+
+
+def _known(value: Interval) -> bool:
+    """Whether a value has an interval."""
+    return math.isfinite(value.low) and math.isfinite(value.high)
 
 
 def _order(one: Interval, other: Interval, metric: str) -> int:

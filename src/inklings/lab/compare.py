@@ -38,6 +38,7 @@ from inklings.models.sizes import non_embedding_count
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
 from inklings.training.budgets import parse_budget
+from inklings.training.own_text import own_store
 from inklings.training.run_directory import RunDirectory
 from inklings.training.setup import fresh_model
 
@@ -86,6 +87,7 @@ def compare(
     """
     report = on_event or (lambda event: None)
     method = method or Method()
+    own_text = data is None and all(arm.config is None for arm in arms)
     data = data or _first_data(arms)
     budget = budget or next((arm.config.training.budget for arm in arms if arm.config is not None), None)
     if budget is not None:
@@ -93,7 +95,7 @@ def compare(
     _check_request(arms, seeds, workers)
     if method.rates:
         library("the search for learning rates (without it: --rates 0)")
-    store = prepare(data, on_event=report)
+    store = _own_text(arms, report) if own_text else prepare(data, on_event=report)
     split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
     before = plan_before(out)
     parameters = _first_size(arms, store) if method.parameters == "auto" else method.parameters
@@ -160,6 +162,12 @@ def _first_data(arms: Sequence[Arm]) -> DataConfig:
         if arm.run is not None:
             return RunDirectory.open(arm.run).config.data
     raise ConfigError("no arms were given. Name at least two, for example: inklings compare gpt mlp.")
+
+
+def _own_text(arms: Sequence[Arm], report: OnEvent) -> TokenStore:
+    """What the first of runs that are all trained already was trained beside."""
+    first = next(arm.run for arm in arms if arm.run is not None)
+    return own_store(RunDirectory.open(first), on_event=report)
 
 
 def _check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
-from inklings.errors import ConfigError, InklingsError, TokenizerError
+from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.lab.comparison import ArmPlan, Plan, Sizing
 from inklings.lab.workers import OnEvent
 from inklings.models.contract import Architecture, SequenceModel
@@ -22,6 +22,7 @@ from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
 from inklings.training.branch import Branch, can_branch, plan_branches
+from inklings.training.own_text import is_own, kept_store, known_documents, same_text
 from inklings.training.run_directory import RunDirectory
 from inklings.training.setup import fresh_model, set_up
 
@@ -167,8 +168,10 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Conte
     directory = RunDirectory.open(run)
     tokenizer = directory.tokenizer()
     notes = ["scored as it is: it had a budget of its own"]
+    kept = kept_store(directory)
     if tokenizer.hash != store.tokenizer.hash:
-        store = prepare(data, tokenizer=tokenizer, on_event=on_event)
+        same = kept is not None and same_text(kept, store)
+        store = kept if kept is not None and same else prepare(data, tokenizer=tokenizer, on_event=on_event)
         notes.append("it has another tokenizer than the others")
         if not tokenizer.lossless:
             raise TokenizerError(
@@ -176,7 +179,12 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Conte
             )
     theirs = replace(directory.config.data, tokenizer=data.tokenizer, unknown=data.unknown)
     if theirs != data:
-        notes.append(f"it was trained on {directory.config.data.source}, split its own way: it may have seen the held-out text")
+        notes.append(_met(directory, kept, store))
+    elif directory.record.data and not is_own(directory, store):
+        raise RunError(
+            f"the text {data.source} is not what it was when {run} began: what is held out now may be what it learned from. "
+            "Bring the text back, compare on another one (--data), or train the run anew."
+        )
     model: Architecture | None = None
     with contextlib.suppress(InklingsError):  # what is wrong with a run is said where it is scored, and the others go on
         model = directory.build_model()
@@ -191,6 +199,16 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Conte
         likelihood_free=isinstance(model, SampleModel),
         windows=_windows(model),
     )
+
+
+def _met(run: RunDirectory, kept: TokenStore | None, store: TokenStore) -> str:
+    """What of the held-out text a run that was trained on another text has met there."""
+    where = f"it was trained on {run.config.data.source}, split its own way"
+    if kept is None:
+        return f"{where}: it may have seen the held-out text"
+    held_out = store.split("test" if store.manifest["splits"]["test"]["documents"] else "validation")
+    known = known_documents(kept.split("train"), held_out)
+    return f"{where}: {known:,} of the {held_out.n_documents:,} held-out documents are among those"
 
 
 def _windows(model: Architecture | None) -> int | None:

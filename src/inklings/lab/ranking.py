@@ -157,7 +157,14 @@ def finding(row: Row) -> str:
         return f"{failed.status}: {failed.message}" if failed else "no result yet"
     if row.difference is None:
         return "best"
-    return WORDS[row.difference.finding]
+    return beside_the_best(row.difference, row.arm.label)
+
+
+def beside_the_best(difference: Difference, label: str) -> str:
+    """What a difference says of an arm that has not the best mean: over the runs that can be paired it may be better still."""
+    if difference.better == label and difference.finding != "no claim":
+        return "better on the runs that can be paired"
+    return WORDS[difference.finding]
 
 
 def to_the_best(row: Row) -> str:

@@ -23,7 +23,7 @@ from inklings.lab.trial import attempt_trial
 from inklings.lab.workers import OnEvent
 from inklings.text.store import TokenStore
 from inklings.training.interruption import Interruption
-from inklings.training.setup import data_hash
+from inklings.training.own_text import data_hash
 
 FILE_NAME = "search.json"
 FORMAT = 1

@@ -46,7 +46,8 @@ from inklings.training.arms import Arm
 from inklings.training.budgets import parse_budget
 from inklings.training.interruption import Interruption
 from inklings.training.lock import locked
-from inklings.training.setup import data_hash, fresh_model
+from inklings.training.own_text import data_hash
+from inklings.training.setup import fresh_model
 
 ATTEMPTS = 2
 """A trial whose process dies so often is given up: it takes more memory than there is, most likely."""

@@ -8,7 +8,7 @@ from typing import Any
 from inklings.lab.job import TEMPERATURE
 from inklings.text.rules import dropped_documents
 from inklings.text.store import TokenStore
-from inklings.training.setup import data_hash
+from inklings.training.own_text import data_hash
 
 
 def describe_text(store: TokenStore) -> dict[str, Any]:

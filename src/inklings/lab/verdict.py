@@ -39,7 +39,9 @@ def say(
         why = "has a likelihood: by one" if free and len(free) == len(arms) - 1 else "could be ranked:"
         return Verdict(headline=f"Only {best} {why} there is nothing to compare it with.", sentences=absent)
     against = {other_of(d, best): d for d in differences if best in (d.better, d.worse)}
-    level = [arm.label for arm in ranked[1:] if against[arm.label].finding == "no claim"]
+    # Means are over all runs of an arm, differences over seeds that both have: the two may disagree.
+    turned = [d for d in against.values() if d.finding != "no claim" and d.better != best]
+    level = [arm.label for arm in ranked[1:] if against[arm.label].finding == "no claim" or against[arm.label] in turned]
     beaten = [arm.label for arm in ranked[1:] if arm.label not in level]
     seeds = all(difference.evidence == "seeds" for difference in against.values())
     if level:
@@ -55,7 +57,8 @@ def say(
         place = "" if len(ranked) == 2 else ", the best of the rest," if level else ", the next best,"
         pair = [arm for arm in ranked if arm.label in (best, beaten[0])]
         sentences.append(_lead(best, place, against[beaten[0]], unit, _terms(pair, plan)))
-    sentences += [_no_claim(best, against[label], unit) for label in level]
+    sentences += [_no_claim(best, against[label], unit) for label in level if against[label] not in turned]
+    sentences += [_turned(best, difference, unit) for difference in turned]
     for label in beaten[1:]:
         if against[label].evidence == "seeds" and against[label].finding == "better on this text":
             sentences.append(f"{best} beats {label} on this text alone; {_other_text(against[label])}.")
@@ -125,6 +128,12 @@ def _no_claim(best: str, difference: Difference, unit: str) -> str:
         shown = "too little text to tell"
     pair = f"{best} and {other_of(difference, best)}"
     return f"{pair} differ by {say_effect(difference, unit)} ({say_evidence(difference)}), no claim: {shown}."
+
+
+def _turned(best: str, difference: Difference, unit: str) -> str:
+    """That another arm beats the one with the best mean on the seeds that both have."""
+    how = f"{say_effect(difference, unit)} ({say_evidence(difference)})"
+    return f"{best} has the best mean, but on the runs that can be paired {difference.better} beats it by {how}: no claim for {best}."
 
 
 def _few_seeds(differences: Sequence[Difference]) -> list[str]:

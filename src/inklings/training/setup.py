@@ -14,7 +14,6 @@ import torch
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
-from inklings.durable import sha256
 from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.backbone import written_out
 from inklings.models.contract import Architecture, SequenceModel, model_fields
@@ -27,6 +26,7 @@ from inklings.training.ignored import ignored_settings
 from inklings.training.make_objective import make_objective, real_texts
 from inklings.training.metrics import Event
 from inklings.training.objectives import Step
+from inklings.training.own_text import known_documents, training_text
 from inklings.training.run_directory import RunDirectory
 
 OnEvent = Callable[[Event], None]
@@ -39,6 +39,8 @@ SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 """A run with fewer steps that also takes less time is not worth measuring."""
 FEW_TEXTS = 100
 """Fewer real texts than this are learned by heart."""
+FEW_KNOWN = 0.01
+"""Up to this share of the validation documents may be known to the run that training begins with, as repeats within a text are."""
 COMPILE_PAYS = 600.0
 """Seconds of training from which it is worth trying out whether compilation earns its own time back."""
 
@@ -146,7 +148,7 @@ def set_up(
         steps=steps,
         tokens_per_step=tokens,
         seconds_per_step=seconds,
-        notes=(*ignored_settings(config.training, model), *text_notes(settled)),
+        notes=(*ignored_settings(config.training, model), *text_notes(settled), *_parent_notes(initial, settled.store)),
     )
 
 
@@ -235,10 +237,21 @@ def text_notes(settled: Settled) -> list[str]:
     ]
 
 
-def data_hash(store: TokenStore) -> str:
-    """Hash of the tokens of all splits: equal exactly if training would read the same."""
-    tokens = {name: facts for name, facts in store.manifest["files"].items() if name.endswith((".bin", ".npy"))}
-    return sha256(repr(sorted((name, sorted(facts.items())) for name, facts in tokens.items())).encode())
+def _parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
+    """What of the validation split the weights that a run begins with were trained on, in a sentence."""
+    if initial is None or not store.manifest["splits"]["validation"]["documents"]:
+        return []
+    trained = training_text(RunDirectory.open(initial))
+    if trained is None:
+        return []
+    validation = store.split("validation")
+    known = known_documents(trained.split("train"), validation)
+    if known <= FEW_KNOWN * validation.n_documents:
+        return []
+    return [
+        f"{known:,} of {validation.n_documents:,} validation documents are among those that {initial} was trained on: the validation "
+        "loss is partly a test of memory."
+    ]
 
 
 def _around(parent: RunConfig, config: RunConfig) -> RunConfig:

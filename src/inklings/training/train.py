@@ -13,7 +13,7 @@ from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import sync_directory
 from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.contract import Architecture, parameter_count
-from inklings.text.store import TokenStore, prepare
+from inklings.text.store import TokenStore
 from inklings.training import checkpoints
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.checkpoints import Progress
@@ -23,8 +23,9 @@ from inklings.training.lock import locked
 from inklings.training.loop import Job, Loop
 from inklings.training.make_objective import make_objective
 from inklings.training.metrics import Event, MetricsLog
+from inklings.training.own_text import data_hash, own_store
 from inklings.training.run_directory import METRICS, RunDirectory, RunRecord, refuse_existing
-from inklings.training.setup import OnEvent, Setup, data_hash, set_up
+from inklings.training.setup import OnEvent, Setup, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def resume(
         if directory.record.is_complete(progress):
             return _result(run, progress)
         progress = replace(progress, stopped=None, evaluations_since_best=0 if progress.stopped else progress.evaluations_since_best)
-        store = store or _same_store(directory) or prepare(directory.config.data, tokenizer=directory.tokenizer(), on_event=on_event)
+        store = store or own_store(directory, on_event=on_event)
         _check_text(directory, store)
         model = directory.build_model(trust_code=trust_code)
         checkpoints.read_model(
@@ -171,15 +172,6 @@ def _extend(directory: RunDirectory, budget: str, progress: Progress, *, trust_c
             f"({progress.step} made). Give a larger total, such as {2 * record.steps}-steps."
         )
     return directory.extended(budget=budget, steps=steps, from_step=progress.step)
-
-
-def _same_store(directory: RunDirectory) -> TokenStore | None:
-    """The store that the run began with, if it is still there: then neither a moved text nor a lost network matters."""
-    try:
-        store = TokenStore(Path(directory.environment["store"]))
-    except RunError:
-        return None
-    return store if data_hash(store) == directory.record.data and store.tokenizer.hash == directory.record.tokenizer else None
 
 
 def _check_text(directory: RunDirectory, store: TokenStore) -> None:
