@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# what the slow tests alone take
+HEAVY := $(VENV)/.installed-heavy
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
@@ -18,6 +20,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	touch $(INSTALLED)
 
+$(HEAVY): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,heavy]'
+	touch $(HEAVY)
+
 install: $(INSTALLED) ## make the virtual environment
 
 demo: $(INSTALLED) ## compare five generators on two texts and write a report (three to four minutes)
@@ -29,7 +35,7 @@ demo: $(INSTALLED) ## compare five generators on two texts and write a report (t
 test: $(INSTALLED) ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
-test-all: $(INSTALLED) ## the slow ones too
+test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness for one of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
 browser: $(INSTALLED) ## check a report and the server's page in a real browser (Chromium; installed where it is absent, on Debian and as root)

@@ -39,6 +39,11 @@ def expected(site: Site, model: str, prompt: str, **settings: Any) -> list[Gener
     return generate(loaded, tokenizer, prompt, sampling=sampling, **settings)
 
 
+def drawn(texts: list[Generation]) -> int:
+    """How many tokens, those that ended a text among them."""
+    return sum(len(text.tokens) + (text.finished == "boundary") for text in texts)
+
+
 def post(client: httpx.Client, path: str, **body: Any) -> dict[str, Any]:
     answer = client.post(path, json=body)
     assert answer.status_code == 200, answer.text
@@ -95,7 +100,7 @@ def test_a_completion_is_what_generate_writes(client: httpx.Client, site: Site, 
     tokens = len(site.runs[model].tokenizer().encode(prompt))
     assert found["usage"]["prompt_tokens"] == tokens
     assert found["usage"]["total_tokens"] == tokens + found["usage"]["completion_tokens"]
-    assert found["usage"]["completion_tokens"] >= sum(len(text.tokens) for text in wanted)
+    assert found["usage"]["completion_tokens"] == drawn(wanted)
 
 
 def test_all_settings_reach_the_model(client: httpx.Client, site: Site) -> None:
@@ -169,8 +174,8 @@ def test_log_probabilities_are_those_of_the_parallel_pass(client: httpx.Client, 
     found = post(client, "/v1/completions", model=model, prompt=prompt, seed=2, max_tokens=9, logprobs=3, echo=True, ignore_eos=True)
     table, text = found["choices"][0]["logprobs"], found["choices"][0]["text"]
     read = tokenizer.encode(prompt).tolist()
-    drawn = expected(site, model, prompt, seed=2, max_new_tokens=9, stop_at_boundary=False)[0].tokens
-    tokens = torch.tensor([[tokenizer.boundary, *read, *drawn]])
+    written = expected(site, model, prompt, seed=2, max_new_tokens=9, stop_at_boundary=False)[0].tokens
+    tokens = torch.tensor([[tokenizer.boundary, *read, *written]])
     starts = tokens == tokenizer.boundary
     with torch.no_grad():
         logprobs = loaded(tokens, starts=starts).logits[0].float().log_softmax(-1)
@@ -305,7 +310,7 @@ def test_a_generator_out_of_noise_writes_what_write_does(client: httpx.Client, s
     wanted = write(model, tokenizer, 3, seed=6, style_seed=2, length=9)
     found = post(client, "/v1/completions", model="gan", prompt="", n=3, seed=6, style_seed=2, max_tokens=9)
     assert [choice["text"] for choice in found["choices"]] == [text.text for text in wanted]
-    assert found["usage"]["completion_tokens"] == sum(len(text.tokens) for text in wanted)
+    assert found["usage"]["completion_tokens"] == drawn(wanted)
     one, usage = events(
         client, "/v1/completions", model="gan", n=3, seed=6, style_seed=2, max_tokens=9, stream_options={"include_usage": True}
     )

@@ -36,7 +36,8 @@ def api_schema(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         names = ["diary", "gpt", "wavegpt", "gan"]
         for body in described["components"]["schemas"].values():
             if body.get("additionalProperties") is False and "model" in body["properties"]:
-                body["properties"]["model"]["enum"] = names
+                model = body["properties"]["model"]
+                model["enum"] = [*names, None] if "anyOf" in model else names
         for operations in described["paths"].values():
             for operation in operations.values():
                 for parameter in operation.get("parameters", []):

@@ -12,7 +12,7 @@ LOWEST = "A probability of zero is -9999."
 
 
 class Usage(BaseModel):
-    """How many tokens there were, the boundary before a prompt and after a text not counted."""
+    """How many tokens there were: the boundary that ends a text is one, that before a prompt is not."""
 
     prompt_tokens: int
     completion_tokens: int = 0
@@ -53,7 +53,10 @@ class CompletionLogprobs(BaseModel):
 
     tokens: Annotated[
         list[str],
-        Field(description="All that were drawn, those of a stop string too; bytes that are no whole character read `bytes:\\xe4`."),
+        Field(
+            description="All that were drawn, those of a stop string and the `<|endoftext|>` that ends "
+            "a text too; bytes that are no whole character read `bytes:\\xe4`."
+        ),
     ]
     token_logprobs: Annotated[
         list[float | None], Field(description=f"Natural logarithms; null for the first of an echoed prompt. {LOWEST}")
@@ -134,6 +137,36 @@ class Chat(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+
+
+class TokensOfText(BaseModel):
+    """A text as tokens, without a boundary."""
+
+    count: int
+    max_model_len: Annotated[int, Field(description="So many tokens of a prompt are read at most.")]
+    tokens: list[int]
+    token_strs: Annotated[list[str] | None, Field(description="Their texts, where asked for.")]
+
+
+class TextOfTokens(BaseModel):
+    """Tokens as a text."""
+
+    prompt: str
+
+
+class TokenizerFacts(BaseModel):
+    """What a tokenizer is."""
+
+    tokenizer_class: str
+    model: Annotated[str, Field(description="The model that it belongs to.")]
+    kind: Literal["byte", "char", "word", "bpe", "file"]
+    vocab_size: Annotated[int, Field(description="The boundary included.")]
+    bos_token: Annotated[str, Field(description="The boundary, which opens every text.")]
+    eos_token: Annotated[str, Field(description="The boundary, which ends it.")]
+    pad_token: None
+    unk_token: Annotated[str | None, Field(description="What stands for unknown text.")]
+    model_max_length: Annotated[int, Field(description="As max_model_len of `/tokenize`.")]
+    chat_template: str
 
 
 class Embedding(BaseModel):

@@ -24,6 +24,7 @@ from inklings.serving.reading import StrictRoute
 from inklings.serving.scoring import score_routes
 from inklings.serving.served import Served
 from inklings.serving.settings import ServeConfig
+from inklings.serving.token_routes import token_routes
 
 ABOUT = """\
 Text generators, served to clients of OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions` and `/v1/embeddings` take
@@ -61,6 +62,7 @@ def make_app(models: Sequence[Served], config: ServeConfig, *, template: ChatTem
         chat_routes(serving),
         embedding_routes(serving),
         score_routes(serving),
+        token_routes(serving),
         memory_routes(serving),
         watch_routes(serving),
         page_routes(models),

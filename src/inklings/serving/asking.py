@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from inklings.errors import TokenizerError, nearest, unknown_name
-from inklings.serving.bodies import InsideBody, Texts
+from inklings.serving.bodies import EMPTY, Body, InsideBody, Texts
 from inklings.serving.chat_template import ChatTemplate
 from inklings.serving.errors_as_json import ApiError, refused, too_late
 from inklings.serving.jobs import Job, Progress
@@ -20,6 +20,10 @@ from inklings.serving.served import Served
 from inklings.serving.settings import ServeConfig
 from inklings.serving.tickets import Ticket, joined
 
+Unlike = Mapping[str, tuple[tuple[Any, ...], str]]
+"""Names of fields that ask for what is not here, the values of each that ask for nothing, beside empty ones, and why."""
+MOST_TEXTS = 2_048
+"""That one request may have read, as at OpenAI; how many it may have written is a setting."""
 QUICKLY = 10_000
 """Characters that are encoded at once; more are encoded beside, so that other requests are served meanwhile."""
 
@@ -45,6 +49,20 @@ class Serving:
             raise ApiError(404, message, param="model", code="model_not_found")
         return self.models[name]
 
+    def model_or_only(self, name: str | None) -> Served:
+        """The model that a request names; the only one, where it names none.
+
+        Raises:
+            ApiError: there is none of that name, or there are several and it names none.
+        """
+        if name is not None:
+            return self.model(name)
+        if len(self.models) > 1:
+            others = ", ".join(self.models)
+            message = f"'model' is missing, and several are served here: {others}. Name one."
+            raise refused(message, "model", code="missing_parameter")
+        return next(iter(self.models.values()))
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -60,17 +78,25 @@ class Prompt:
         return len(self.tokens) - 1
 
 
-async def read_prompts(served: Served, given: Texts, config: ServeConfig, param: str) -> list[Prompt]:
-    """The prompts that a field `param` of a request gives, as texts or as tokens.
+async def read_prompts(served: Served, given: Texts, config: ServeConfig, param: str, *, most: int) -> list[Prompt]:
+    """The prompts that a field of a request gives, as texts or as tokens.
+
+    Args:
+        served: the model that reads them.
+        given: what stands in the field.
+        config: of the limits.
+        param: the name of the field.
+        most: how many it may be.
 
     Raises:
         ApiError: there are too many, one is too long, holds what the vocabulary lacks, or a token does not exist.
     """
     alone = isinstance(given, str) or isinstance(given[0], int)
     several: Sequence[Any] = [given] if alone else given
-    if len(several) > config.max_samples:
+    if len(several) > most:
         raise refused(
-            f"{len(several):,} texts are given; this server takes {config.max_samples:,} in one request. Send them in parts.", param
+            f"{len(several):,} texts are given; this server takes {most:,} in one request. Send them in parts.",
+            param,
         )
     if sum(map(len, several)) > QUICKLY:
         return await asyncio.to_thread(_encode, served, several, config, param)
@@ -103,7 +129,7 @@ def check_inside(served: Served, body: InsideBody) -> None:
         ApiError: they are not there.
     """
     card = served.card
-    for name in body.branches:
+    for name, _ in body.factors:
         if name not in card.branches:
             raise refused(
                 unknown_name("branch", name[:100], card.branches)
@@ -113,6 +139,22 @@ def check_inside(served: Served, body: InsideBody) -> None:
             )
     if body.entries and not card.remembers:
         raise refused(f"{card.name} reads no memory, so there are no entries to show; leave `entries` out.", "entries")
+
+
+def check_unused(given: Body, unlike: Unlike, before: str = "") -> None:
+    """Refuse fields that ask for what is not here. Clients send them empty, too: that is nothing to refuse.
+
+    Args:
+        given: what has the fields.
+        unlike: those that are looked at.
+        before: what stands before the names of fields in the request.
+
+    Raises:
+        ApiError: one asks for something.
+    """
+    for name, (plain, why) in unlike.items():
+        if getattr(given, name) not in (*EMPTY, *plain):
+            raise refused(f"{before}{name} is not supported: {why}. Leave it out.", before + name)
 
 
 def check_predicts(served: Served, what: str) -> None:
@@ -134,10 +176,18 @@ def client_of(request: Request) -> str:
     return request.client.host if request.client is not None else ""
 
 
-async def progress_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Progress]]:
+async def progress_of(
+    serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False
+) -> AsyncGenerator[tuple[int, Progress]]:
     """Have jobs done, and yield what each brings, with its number in `jobs`; the order within a job is kept.
 
     A job that is waited for by nobody gathers what comes. All are cancelled if this is left early.
+
+    Args:
+        serving: of the time that they may take.
+        served: the model that they are for.
+        jobs: all of them.
+        admitted: whether there is room for them in any case: others of the same request had it.
 
     Raises:
         ApiError: one came to nothing, or its time was up.
@@ -147,7 +197,7 @@ async def progress_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> 
     with contextlib.ExitStack() as stack:
         tickets = []
         for job in jobs:
-            tickets.append(served.ask(job))
+            tickets.append(served.ask(job, admitted=admitted))
             stack.callback(tickets[-1].cancel)
         clocks = [serving.measures.clock(served.card.name) for _ in jobs]
         async with contextlib.aclosing(_merged(tickets)) as merged:
@@ -160,13 +210,22 @@ async def progress_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> 
                 yield number, progress
 
 
-async def whole_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> list[Progress]:
-    """Have jobs done, and wait for all of each. Errors as `progress_of`."""
+async def whole_of(serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False) -> list[Progress]:
+    """Have jobs done, and wait for all of each. Arguments and errors as `progress_of`."""
     parts: list[list[Progress]] = [[] for _ in jobs]
-    async with contextlib.aclosing(progress_of(serving, served, jobs)) as found:
+    async with contextlib.aclosing(progress_of(serving, served, jobs, admitted=admitted)) as found:
         async for number, progress in found:
             parts[number].append(progress)
     return [joined(part) for part in parts]
+
+
+async def read_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> list[Progress]:
+    """As `whole_of`, of any number of jobs that draw nothing: no more at a time than have rows."""
+    found: list[Progress] = []
+    for begin in range(0, len(jobs), served.rows):
+        part = jobs[begin : begin + served.rows]
+        found += await whole_of(serving, served, part, admitted=begin > 0)
+    return found
 
 
 async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Progress]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LONGEST_STOP = 256
 """Characters of a stop string."""
+MOST_STOPS = 32
 MOST_ALTERNATIVES = 20
 MOST_ENTRIES = 32
 MOST_MESSAGES = 1024
 
 WholeNumber = Annotated[int, Field(ge=0, lt=2**31)]
-Stop = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP)]
+Stop = Annotated[str, Field(max_length=LONGEST_STOP)]
 Token = Annotated[int, Field(ge=0, lt=2**31)]
 Texts = (
     str
@@ -23,10 +24,29 @@ Texts = (
 )
 """A text, the numbers of its tokens, or several of either."""
 Factors = dict[str, Annotated[float, Field(ge=0, le=100)]]
+EMPTY: tuple[Any, ...] = (None, [], {}, "")
+"""Values that ask for nothing."""
+Unused = Annotated[Any, Field(description="Refused unless empty.", examples=[None])]
+"""A field of OpenAI's that asks for what is not here; clients send all fields of a schema, empty."""
+Ignored = Annotated[Any, Field(description="Taken and ignored.", examples=[None])]
+
+
+def _all_unless_positive(number: int | None) -> int | None:
+    """How many of the likeliest tokens are left; None for all, which vLLM writes as 0 or -1."""
+    return number if number is not None and number > 0 else None
+
+
+def _without_empty(stop: str | list[str] | None) -> list[str] | None:
+    """The stop strings that could come; None where there is none."""
+    given = [stop] if isinstance(stop, str) else stop or []
+    return [text for text in given if text] or None
 
 
 class Body(BaseModel):
-    """A request: its fields have exactly the types that are stated, and no other fields are taken."""
+    """A request: its fields have exactly the types that are stated, and no other fields are taken.
+
+    Every field that may be left out may also be null, which says the same.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -42,17 +62,22 @@ class InsideBody(ModelBody):
     """What may be asked of the inside of a model; additions of ours."""
 
     entries: Annotated[
-        int,
+        int | None,
         Field(ge=0, le=MOST_ENTRIES, description="Of a model with a memory: so many of the entries that each token took something of."),
-    ] = 0
+    ] = None
     branches: Annotated[
-        Factors,
+        Factors | None,
         Field(
             max_length=64,
             description="Factors that the outputs of named branches are multiplied by: 0 knocks a branch out.",
             examples=[{}],
         ),
-    ] = Field(default_factory=dict)
+    ] = None
+
+    @property
+    def factors(self) -> tuple[tuple[str, float], ...]:
+        """The branches and their factors, sorted by name."""
+        return tuple(sorted((self.branches or {}).items()))
 
 
 class StreamOptions(Body):
@@ -62,14 +87,30 @@ class StreamOptions(Body):
     include_obfuscation: Annotated[bool | None, Field(description="Taken and ignored: events are never padded.")] = None
 
 
-class DrawingBody(InsideBody):
+class HintedBody(InsideBody):
+    """What OpenAI's clients say beside what they want; none of it changes an answer here."""
+
+    metadata: Annotated[dict[str, Any] | None, Field(description="Taken and ignored.", examples=[None])] = None
+    store: Annotated[bool | None, Field(description="Taken and ignored: nothing is stored.")] = None
+    service_tier: Annotated[str | None, Field(description="Taken and ignored.")] = None
+    safety_identifier: Annotated[str | None, Field(description="Taken and ignored.")] = None
+    prompt_cache_key: Annotated[str | None, Field(description="Taken and ignored.")] = None
+    prompt_cache_retention: Annotated[str | None, Field(description="Taken and ignored.")] = None
+    prompt_cache_options: Ignored = None
+
+
+class DrawingBody(HintedBody):
     """How tokens are drawn."""
 
     temperature: Annotated[float | None, Field(ge=0, le=1000, description="0 takes the likeliest token. 1 if left out.")] = None
     top_p: Annotated[
         float | None, Field(gt=0, le=1, description="Only the fewest likeliest tokens that together have this probability.")
     ] = None
-    top_k: Annotated[int | None, Field(ge=1, lt=2**31, description="Only so many of the likeliest tokens.")] = None
+    top_k: Annotated[
+        int | None,
+        Field(ge=-1, lt=2**31, description="Only so many of the likeliest tokens; 0 and -1: all."),
+        AfterValidator(_all_unless_positive),
+    ] = None
     min_p: Annotated[float | None, Field(ge=0, le=1, description="Only tokens at least this share as likely as the likeliest.")] = None
     repetition_penalty: Annotated[float | None, Field(ge=0.01, le=100, description="Above 1, tokens that occurred become less likely.")] = (
         None
@@ -88,12 +129,16 @@ class DrawingBody(InsideBody):
     ] = None
     n: Annotated[int | None, Field(ge=1, lt=2**31, description="Texts for each prompt.")] = None
     stop: Annotated[
-        Stop | Annotated[list[Stop], Field(max_length=4)] | None,
-        Field(description="Up to 4 strings; a text ends before the first that comes."),
+        Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None,
+        Field(description=f"Up to {MOST_STOPS} strings; a text ends before the first that comes. Empty ones are none."),
+        AfterValidator(_without_empty),
     ] = None
     stream: Annotated[bool | None, Field(description="Whether the answer comes as server-sent events while it is written.")] = None
     stream_options: StreamOptions | None = None
-    ignore_eos: Annotated[bool, Field(description="Whether the text goes on with a new document where one ends.")] = False
+    ignore_eos: Annotated[
+        bool | None,
+        Field(description="Whether the text goes on with a new document where one ends."),
+    ] = None
     logit_bias: Annotated[dict[str, float] | None, Field(description="Refused unless empty.", examples=[None])] = None
 
 
@@ -122,14 +167,24 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
+    prompt_cache_breakpoint: Ignored = None
 
 
 class Message(Body):
     """One message of a conversation."""
 
     role: Annotated[Literal["system", "developer", "user", "assistant"], Field(description="`developer` is read as `system`.")]
-    content: Annotated[str | Annotated[list[TextPart], Field(max_length=MOST_MESSAGES)], Field(description="Text; nothing else is read.")]
+    content: Annotated[
+        str | Annotated[list[TextPart], Field(max_length=MOST_MESSAGES)] | None,
+        Field(description="Text; nothing else is read. Only what the assistant said may have none."),
+    ] = None
     name: Annotated[str | None, Field(max_length=64, description="Given to the chat template, which may ignore it.")] = None
+    refusal: Unused = None
+    annotations: Unused = None
+    audio: Unused = None
+    tool_calls: Unused = None
+    tool_call_id: Unused = None
+    function_call: Unused = None
 
 
 class ChatBody(DrawingBody):
@@ -144,18 +199,59 @@ class ChatBody(DrawingBody):
     top_logprobs: Annotated[
         int | None, Field(ge=0, le=MOST_ALTERNATIVES, description="And so many of the likeliest tokens; needs logprobs.")
     ] = None
-    response_format: Annotated[dict[str, Any] | None, Field(description="Refused unless its type is `text`.", examples=[None])] = None
-    tools: Annotated[list[Any] | None, Field(description="Refused unless empty.", examples=[None])] = None
+    response_format: Annotated[Any, Field(description="Refused unless its type is `text`.", examples=[None])] = None
+    tools: Unused = None
     tool_choice: Annotated[Any, Field(description='Refused unless "none" or "auto".', examples=[None])] = None
     parallel_tool_calls: Annotated[bool | None, Field(description="Taken and ignored: there are no tools.")] = None
-    functions: Annotated[list[Any] | None, Field(description="Refused unless empty.", examples=[None])] = None
+    functions: Unused = None
     function_call: Annotated[Any, Field(description='Refused unless "none" or "auto".', examples=[None])] = None
-    modalities: Annotated[list[str] | None, Field(description='Refused unless ["text"].', examples=[None])] = None
-    metadata: Annotated[dict[str, Any] | None, Field(description="Taken and ignored.", examples=[None])] = None
-    store: Annotated[bool | None, Field(description="Taken and ignored: nothing is stored.")] = None
-    service_tier: Annotated[str | None, Field(description="Taken and ignored.")] = None
-    safety_identifier: Annotated[str | None, Field(description="Taken and ignored.")] = None
-    prompt_cache_key: Annotated[str | None, Field(description="Taken and ignored.")] = None
+    modalities: Annotated[Any, Field(description='Refused unless ["text"].', examples=[None])] = None
+    audio: Unused = None
+    moderation: Unused = None
+    web_search_options: Unused = None
+    prediction: Annotated[
+        Any,
+        Field(description="Taken and ignored: a guess at the answer changes nothing in it.", examples=[None]),
+    ] = None
+    reasoning_effort: Annotated[str | None, Field(description="Taken and ignored: nothing is thought beforehand.")] = None
+    verbosity: Annotated[str | None, Field(description="Taken and ignored.")] = None
+
+
+class TokenBody(Body):
+    """A request to a tokenizer."""
+
+    model: Annotated[
+        str | None,
+        Field(max_length=512, description="May be left out where one model alone is served."),
+    ] = None
+
+
+class TokenizeBody(TokenBody):
+    """A text, or a conversation, whose tokens are wanted."""
+
+    prompt: Annotated[
+        str | None,
+        Field(description="The text; `<|endoftext|>` alone is the boundary.", examples=["A"]),
+    ] = None
+    messages: Annotated[
+        list[Message] | None,
+        Field(
+            max_length=MOST_MESSAGES,
+            description="Or a conversation, which the chat template makes a text of.",
+            examples=[None],
+        ),
+    ] = None
+    add_special_tokens: Annotated[
+        bool | None,
+        Field(description="Taken and ignored: none are added, the server puts the boundary first."),
+    ] = None
+    return_token_strs: Annotated[bool | None, Field(description="Whether the texts of the tokens are wanted too.")] = None
+
+
+class DetokenizeBody(TokenBody):
+    """Tokens whose text is wanted."""
+
+    tokens: Annotated[list[Token], Field(description="Boundaries vanish.", examples=[[1]])]
 
 
 class EmbeddingBody(ModelBody):
@@ -175,15 +271,18 @@ class ScoreBody(InsideBody):
         str | Annotated[list[str], Field(min_length=1)], Field(description="A text or several; each begins a document.", examples=["A"])
     ]
     alternatives: Annotated[
-        int, Field(ge=0, le=MOST_ALTERNATIVES, description="With each token so many of the likeliest in its place.")
-    ] = 0
+        int | None, Field(ge=0, le=MOST_ALTERNATIVES, description="With each token so many of the likeliest in its place.")
+    ] = None
 
 
 class SearchBody(Body):
     """A search in a long-term memory."""
 
     text: Annotated[str, Field(min_length=1, description="What stands before the place that is sought.", examples=["A"])]
-    k: Annotated[int, Field(ge=1, le=1000, description="How many entries, the nearest first; all of fewer.")] = 5
+    k: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="How many entries, the nearest first; 5 if left out."),
+    ] = None
 
 
 class DocumentBody(Body):

@@ -10,7 +10,17 @@ from starlette.responses import Response
 
 from inklings.errors import InputError
 from inklings.serving.answers import Chat
-from inklings.serving.asking import Prompt, Serving, check_inside, check_predicts, progress_of, read_prompts, whole_of
+from inklings.serving.asking import (
+    Prompt,
+    Serving,
+    Unlike,
+    check_inside,
+    check_predicts,
+    check_unused,
+    progress_of,
+    read_prompts,
+    whole_of,
+)
 from inklings.serving.bodies import ChatBody, Message
 from inklings.serving.descriptions import ASKING, STREAMED
 from inklings.serving.drawing import FINISH, check_drawing, frame_of, jobs_of, stops_of, usage
@@ -21,15 +31,30 @@ from inklings.serving.sending import event, in_time, stream
 from inklings.serving.served import Served
 from inklings.serving.token_texts import TokenTexts, entries_of, logprob
 
-NOT_HERE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "tools": ((None, []), "the models served here call no tools"),
-    "functions": ((None, []), "the models served here call no functions"),
-    "tool_choice": ((None, "none", "auto"), "the models served here call no tools"),
-    "function_call": ((None, "none", "auto"), "the models served here call no functions"),
-    "response_format": ((None, {"type": "text"}), "no form of the text is enforced here"),
-    "modalities": ((None, ["text"]), "text is all that is read and written here"),
+NO_TOOLS = "the models served here call no tools"
+NO_FUNCTIONS = "the models served here call no functions"
+ONLY_TEXT = "text is all that is read and written here"
+NOT_HERE: Unlike = {
+    "tools": ((), NO_TOOLS),
+    "functions": ((), NO_FUNCTIONS),
+    "tool_choice": (("none", "auto"), NO_TOOLS),
+    "function_call": (("none", "auto"), NO_FUNCTIONS),
+    "response_format": (({"type": "text"},), "no form of the text is enforced here"),
+    "modalities": ((["text"],), ONLY_TEXT),
+    "audio": ((), ONLY_TEXT),
+    "moderation": ((), "nothing is moderated here"),
+    "web_search_options": ((), "nothing is looked up in the web here"),
 }
-"""Fields that are refused unless they ask for nothing, and why."""
+"""Fields of a conversation, beside what they may be: see `check_unused`."""
+NOT_IN_MESSAGES: Unlike = {
+    "refusal": ((), "the models served here refuse nothing, and the chat template knows no refusals"),
+    "annotations": ((), ONLY_TEXT),
+    "audio": ((), ONLY_TEXT),
+    "tool_calls": ((), NO_TOOLS),
+    "tool_call_id": ((), NO_TOOLS),
+    "function_call": ((), NO_FUNCTIONS),
+}
+"""The same of each message."""
 
 
 def chat_routes(serving: Serving) -> APIRouter:
@@ -49,7 +74,14 @@ def chat_routes(serving: Serving) -> APIRouter:
         check_predicts(served, "a conversation")
         check_inside(served, body)
         prompts = await _prompts(serving, served, body)
-        check_drawing(serving, body, prompts=1, tokens=tokens, tokens_field="max_completion_tokens")
+        check_drawing(
+            serving,
+            served,
+            body,
+            prompts=1,
+            tokens=tokens,
+            tokens_field="max_completion_tokens",
+        )
         jobs = jobs_of(
             request,
             serving,
@@ -77,10 +109,8 @@ def chat_routes(serving: Serving) -> APIRouter:
 
 def _check(serving: Serving, body: ChatBody) -> int:
     """Refuse what cannot be done; returns how many tokens are drawn at most."""
-    for name, (plain, why) in NOT_HERE.items():
-        if getattr(body, name) not in plain:
-            raise refused(f"{name} is not supported: {why}. Leave it out.", name)
-    if body.top_logprobs is not None and not body.logprobs:
+    check_unused(body, NOT_HERE)
+    if body.top_logprobs and not body.logprobs:
         raise refused("top_logprobs goes with logprobs, which is not true; set it, or leave top_logprobs out.", "top_logprobs")
     if None not in (body.max_tokens, body.max_completion_tokens) and body.max_tokens != body.max_completion_tokens:
         raise refused("max_tokens and max_completion_tokens are two names of one limit, and they differ. Give one.", "max_tokens")
@@ -89,13 +119,9 @@ def _check(serving: Serving, body: ChatBody) -> int:
 
 
 async def _prompts(serving: Serving, served: Served, body: ChatBody) -> list[Prompt]:
-    messages = [_plain(message) for message in body.messages]
+    text = text_of(serving, body.messages)
     try:
-        text = serving.template.render(messages)
-    except InputError as error:
-        raise refused(str(error), "messages") from None
-    try:
-        return await read_prompts(served, text, serving.config, "messages")
+        return await read_prompts(served, text, serving.config, "messages", most=1)
     except ApiError as error:
         if error.code is not None:
             raise
@@ -103,8 +129,27 @@ async def _prompts(serving: Serving, served: Served, body: ChatBody) -> list[Pro
         raise refused(f"{error.detail} {about}", "messages") from None
 
 
+def text_of(serving: Serving, messages: Sequence[Message]) -> str:
+    """What the chat template makes of a conversation.
+
+    Raises:
+        ApiError: a message holds what is no text, or the template refuses it.
+    """
+    for number, message in enumerate(messages):
+        check_unused(message, NOT_IN_MESSAGES, f"messages.{number}.")
+        if message.content is None and message.role != "assistant":
+            place = f"messages.{number}.content"
+            said = f"{place!r} is missing; only a message of the assistant may have none."
+            raise refused(said, place, code="missing_parameter")
+    try:
+        return serving.template.render([_plain(message) for message in messages])
+    except InputError as error:
+        raise refused(str(error), "messages") from None
+
+
 def _plain(message: Message) -> dict[str, str]:
-    content = message.content if isinstance(message.content, str) else "".join(part.text for part in message.content)
+    given = message.content or ""
+    content = given if isinstance(given, str) else "".join(part.text for part in given)
     role = "system" if message.role == "developer" else message.role
     return {"role": role, "content": content, **({} if message.name is None else {"name": message.name})}
 
@@ -138,7 +183,7 @@ def _rest(body: ChatBody, progress: Progress, texts: TokenTexts) -> dict[str, An
     """What whole answers and the parts of a stream have in common."""
     shown: dict[str, Any] = {"logprobs": None}
     if body.logprobs:
-        shown["logprobs"] = {"content": [_shown(token, texts, entries=body.entries > 0) for token in progress.tokens], "refusal": None}
+        shown["logprobs"] = {"content": [_shown(token, texts, entries=bool(body.entries)) for token in progress.tokens], "refusal": None}
     elif body.entries:
         shown["entries"] = [entries_of(token) for token in progress.tokens]
     return {**shown, "finish_reason": None if progress.ending is None else FINISH[progress.ending]}

@@ -40,9 +40,16 @@ def completion_routes(serving: Serving) -> APIRouter:
             raise refused(
                 f"{served.card.name} predicts token by token; style_seed is for generators that make texts out of noise.", "style_seed"
             )
-        prompts = await read_prompts(served, body.prompt or "", serving.config, "prompt")
+        prompts = await read_prompts(served, body.prompt or "", serving.config, "prompt", most=serving.config.max_samples)
         tokens = TOKENS if body.max_tokens is None else body.max_tokens
-        check_drawing(serving, body, prompts=len(prompts), tokens=tokens, tokens_field="max_tokens")
+        check_drawing(
+            serving,
+            served,
+            body,
+            prompts=len(prompts),
+            tokens=tokens,
+            tokens_field="max_tokens",
+        )
         jobs = jobs_of(
             request,
             serving,
@@ -109,7 +116,7 @@ class _Writer:
 
     def __init__(self, index: int, body: CompletionBody, prompt: Prompt, texts: TokenTexts) -> None:
         self._index = index
-        self._logprobs, self._entries = body.logprobs, body.entries > 0
+        self._logprobs, self._entries = body.logprobs, bool(body.entries)
         self._echo = prompt.text if body.echo else ""
         self._echoed = prompt.tokens[1:] if body.echo else ()
         self._texts = texts

@@ -25,24 +25,47 @@ def seed_of(body: DrawingBody) -> int:
 
 
 def stops_of(body: DrawingBody) -> tuple[str, ...]:
-    """The stop strings that were given."""
-    return (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    """The stop strings that were given, which reading the body has made a list."""
+    return tuple(body.stop or ())
 
 
-def check_drawing(serving: Serving, body: DrawingBody, *, prompts: int, tokens: int, tokens_field: str) -> None:
+def check_drawing(
+    serving: Serving,
+    served: Served,
+    body: DrawingBody,
+    *,
+    prompts: int,
+    tokens: int,
+    tokens_field: str,
+) -> None:
     """Refuse what is beyond this server's limits or cannot be done.
+
+    Args:
+        serving: of the limits.
+        served: of the places that texts take.
+        body: what is asked for.
+        prompts: how many texts are gone on from.
+        tokens: how many are drawn of each at most.
+        tokens_field: what the client calls that.
 
     Raises:
         ApiError: there are too many texts or tokens, or a field is given that has no effect here.
     """
     config = serving.config
     samples = body.n or 1
+    each = f"n is {samples:,}" if prompts == 1 else f"n is {samples:,} for each of {prompts:,} prompts"
     if samples * prompts > config.max_samples:
-        each = f"n is {samples:,}" if prompts == 1 else f"n is {samples:,} for each of {prompts:,} prompts"
         raise refused(f"{each}; this server writes {config.max_samples:,} texts at most for one request.", "n")
+    # a text out of noise takes no place of its own
+    if served.card.predicts and samples * prompts > served.places:
+        raise refused(
+            f"{each}; this server has {served.places:,} places for texts of {served.card.name}, "
+            "those that wait included (--rows, --queue). Ask for fewer.",
+            "n",
+        )
     if tokens > config.max_new_tokens:
         raise refused(f"{tokens_field} is {tokens:,}; this server draws {config.max_new_tokens:,} at most.", tokens_field)
-    if body.stream_options is not None and not body.stream:
+    if body.stream_options is not None and body.stream_options.include_usage and not body.stream:
         raise refused(
             "stream_options says how a stream is made, and stream is not true; set it, or leave stream_options out.", "stream_options"
         )
@@ -86,8 +109,8 @@ def jobs_of(
             stop_at_boundary=not body.ignore_eos,
             alternatives=alternatives,
             prompt_alternatives=prompt_alternatives,
-            entries=body.entries,
-            branches=tuple(sorted(body.branches.items())),
+            entries=body.entries or 0,
+            branches=body.factors,
             seconds=serving.config.timeout,
         )
         for prompt in prompts

@@ -11,7 +11,14 @@ from starlette.responses import Response
 
 from inklings.errors import DivergedError
 from inklings.serving.answers import EmbeddingList
-from inklings.serving.asking import Serving, check_predicts, client_of, read_prompts, whole_of
+from inklings.serving.asking import (
+    MOST_TEXTS,
+    Serving,
+    check_predicts,
+    client_of,
+    read_of,
+    read_prompts,
+)
 from inklings.serving.bodies import EmbeddingBody
 from inklings.serving.descriptions import ASKING
 from inklings.serving.drawing import usage
@@ -36,10 +43,10 @@ def embedding_routes(serving: Serving) -> APIRouter:
             raise refused(
                 f"dimensions is {body.dimensions}; the vectors of {card.name} have {card.hidden_size}, and are not cut.", "dimensions"
             )
-        prompts = await read_prompts(served, body.input, serving.config, "input")
+        prompts = await read_prompts(served, body.input, serving.config, "input", most=MOST_TEXTS)
         seconds = serving.config.timeout
         jobs = [Job(number=0, client=client_of(request), prompt=prompt.tokens, embed=True, seconds=seconds) for prompt in prompts]
-        found = await in_time(request, whole_of(serving, served, jobs), seconds=seconds)
+        found = await in_time(request, read_of(serving, served, jobs), seconds=seconds)
         data = [
             {"object": "embedding", "index": index, "embedding": _written(progress.embedding or (), body.encoding_format)}
             for index, progress in enumerate(found)

@@ -87,9 +87,9 @@ class Progress:
     text: str = ""
     """What can be shown next: whole characters only, and nothing that may begin a stop string."""
     count: int = 0
-    """How many tokens were drawn."""
+    """How many tokens were drawn, the boundary that ends a text among them."""
     tokens: tuple[Token, ...] = ()
-    """The tokens drawn, where `alternatives` were asked for; the boundary that ends a text is not among them."""
+    """The tokens drawn, where `alternatives` were asked for: as many as `count`."""
     prompt: tuple[Token, ...] | None = None
     """The prompt's tokens but its first, once, where `prompt_alternatives` were asked for."""
     embedding: tuple[float, ...] | None = None

@@ -20,6 +20,8 @@ from inklings.serving.reading import StrictRoute
 from inklings.serving.sending import in_time
 from inklings.serving.served import Served
 
+HITS = 5
+"""That a search gives where nothing is said."""
 T = TypeVar("T")
 Name = Annotated[str, Path(description="A model that reads a memory.")]
 
@@ -71,15 +73,15 @@ def memory_routes(serving: Serving) -> APIRouter:
     async def search(request: Request, model: Name, body: SearchBody) -> Response:
         served = _remembering(serving, model)
         count = _check_filled(served)
-        await read_prompts(served, body.text, serving.config, "text")  # refused here where it is too long to be read
-        hits = await done(request, served, served.memory_search(body.text, min(body.k, count)))
+        await read_prompts(served, body.text, serving.config, "text", most=1)  # refused here where it is too long to be read
+        hits = await done(request, served, served.memory_search(body.text, min(body.k or HITS, count)))
         found = [{**dataclasses.asdict(hit), "distance": hit.distance if math.isfinite(hit.distance) else None} for hit in hits]
         return json_response({"model": served.card.name, "hits": found})
 
     @router.post("/documents", response_model=MemoryAddition, responses=changing, summary="Have the model write of a document")
     async def add(request: Request, model: Name, body: DocumentBody) -> Response:
         served = _remembering(serving, model)
-        await read_prompts(served, body.text, serving.config, "text")
+        await read_prompts(served, body.text, serving.config, "text", most=1)
         added = await done(request, served, served.memory_add(body.name, body.text))
         ids = added.ids.tolist()
         return json_response(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from inklings.serving.answers import ScoreList
-from inklings.serving.asking import Prompt, Serving, check_inside, check_predicts, client_of, read_prompts, whole_of
+from inklings.serving.asking import (
+    MOST_TEXTS,
+    Prompt,
+    Serving,
+    check_inside,
+    check_predicts,
+    client_of,
+    read_of,
+    read_prompts,
+)
 from inklings.serving.bodies import ScoreBody
 from inklings.serving.descriptions import ASKING
 from inklings.serving.drawing import usage
-from inklings.serving.errors_as_json import json_response
+from inklings.serving.errors_as_json import json_response, refused
 from inklings.serving.jobs import Job, Token
 from inklings.serving.reading import StrictRoute
 from inklings.serving.sending import in_time
@@ -29,28 +39,40 @@ def score_routes(serving: Serving) -> APIRouter:
         served = serving.model(body.model)
         check_predicts(served, "a score")
         check_inside(served, body)
-        prompts = await read_prompts(served, body.input, serving.config, "input")
+        prompts = await read_prompts(served, body.input, serving.config, "input", most=MOST_TEXTS)
+        _check_size(serving, prompts)
         jobs = [
             Job(
                 number=0,
                 client=client_of(request),
                 prompt=prompt.tokens,
-                prompt_alternatives=body.alternatives,
-                entries=body.entries,
-                branches=tuple(sorted(body.branches.items())),
+                prompt_alternatives=body.alternatives or 0,
+                entries=body.entries or 0,
+                branches=body.factors,
                 seconds=serving.config.timeout,
             )
             for prompt in prompts
         ]
-        found = await in_time(request, whole_of(serving, served, jobs), seconds=serving.config.timeout)
+        found = await in_time(request, read_of(serving, served, jobs), seconds=serving.config.timeout)
         texts = TokenTexts(served.tokenizer)
         scores = [
-            {"index": index, **_score(prompt, progress.prompt or (), texts, entries=body.entries > 0)}
+            {"index": index, **_score(prompt, progress.prompt or (), texts, entries=bool(body.entries))}
             for index, (prompt, progress) in enumerate(zip(prompts, found, strict=True))
         ]
         return json_response({"object": "list", "model": served.card.name, "data": scores, "usage": usage(prompts, 0)})
 
     return router
+
+
+def _check_size(serving: Serving, prompts: Sequence[Prompt]) -> None:
+    """Refuse more tokens than can be told of at once: each is a part of the answer."""
+    most = serving.config.max_samples * serving.config.max_prompt_tokens
+    total = sum(prompt.count for prompt in prompts)
+    if total > most:
+        raise refused(
+            f"the texts have {total:,} tokens together; this server scores {most:,} in one request. Send them in parts.",
+            "input",
+        )
 
 
 def _score(prompt: Prompt, tokens: tuple[Token, ...], texts: TokenTexts, *, entries: bool) -> dict[str, Any]:

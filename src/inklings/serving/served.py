@@ -86,15 +86,29 @@ class Served:
         cards = await asyncio.gather(*(link.ready for link in self._links))
         self._card = cards[0]
 
-    def ask(self, job: Job) -> Ticket:
+    @property
+    def rows(self) -> int:
+        """How many texts are read and written at a time."""
+        return self._spec.rows * self._spec.workers
+
+    @property
+    def places(self) -> int:
+        """How many texts there is room for, those that wait among them."""
+        return self.rows + self._queue
+
+    def ask(self, job: Job, *, admitted: bool = False) -> Ticket:
         """Have a job done; its number becomes another.
+
+        Args:
+            job: what to do.
+            admitted: whether it is taken even where all places are: another of its request has left one for it.
 
         Raises:
             OverloadedError: all places are taken.
             WorkerLostError: its processes died so often that they are not replaced any more.
             StoppingError: the server is being stopped.
         """
-        link = self._free()
+        link = self._free(admitted=admitted)
         job = replace(job, number=next(self._numbers))
         ticket = Ticket(job, self._cancel)
         link.tickets[job.number] = ticket
@@ -145,7 +159,7 @@ class Served:
     def _link(self) -> Link:
         return Link(self._spec, self._launch, on_message=self._hear, on_lost=self._lose)
 
-    def _free(self) -> Link:
+    def _free(self, *, admitted: bool = False) -> Link:
         """The process with the fewest jobs."""
         name = self._spec.name
         if self._closing:
@@ -153,9 +167,8 @@ class Served:
         alive = [link for link in self._links if link.alive]
         if not alive:
             raise WorkerLostError(f"the processes of {name} died too often to be replaced once more; start the server anew.")
-        places = self._spec.rows * self._spec.workers + self._queue
-        if sum(link.taken for link in self._links) >= places:
-            raise OverloadedError(f"all {places:,} places of {name} are taken. Ask again a little later.")
+        if not admitted and sum(link.taken for link in self._links) >= self.places:
+            raise OverloadedError(f"all {self.places:,} places of {name} are taken. Ask again a little later.")
         return min(alive, key=lambda link: link.taken)
 
     async def _call(self, call: CallName, /, **arguments: Any) -> Any:

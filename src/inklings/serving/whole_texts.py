@@ -18,16 +18,16 @@ from inklings.serving.served import Served
 UNLIKE: dict[str, tuple[Any, ...]] = {
     "temperature": (None, 1),
     "top_p": (None, 1),
-    "top_k": (None,),
+    "top_k": (None,),  # all of them, when the body is read
     "min_p": (None, 0),
     "repetition_penalty": (None, 1),
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
     "logprobs": (None,),
-    "stop": (None, []),
-    "ignore_eos": (False,),
-    "entries": (0,),
-    "branches": ({},),
+    "stop": (None,),
+    "ignore_eos": (None, False),
+    "entries": (None, 0),
+    "branches": (None, {}),
 }
 """Fields that say how a next token is drawn, or what is made of it, and their values that say nothing."""
 
@@ -51,7 +51,7 @@ async def write_whole(request: Request, serving: Serving, served: Served, body: 
             "Leave that out.",
             given[0],
         )
-    check_drawing(serving, body, prompts=1, tokens=body.max_tokens or 0, tokens_field="max_tokens")
+    check_drawing(serving, served, body, prompts=1, tokens=body.max_tokens or 0, tokens_field="max_tokens")
     if body.max_tokens == 0:
         raise refused("max_tokens is 0, and a text that is made whole has at least one. Leave it out to have all of it.", "max_tokens")
     if body.stream:
@@ -63,7 +63,7 @@ async def _make(serving: Serving, served: Served, body: CompletionBody) -> dict[
     # the length is a limit, as everywhere: one above what the model makes asks for all of it
     length = None if body.max_tokens is None else min(body.max_tokens, served.card.context_length)
     made = await served.make(body.n or 1, seed=seed_of(body), style_seed=body.style_seed, length=length)
-    drawn = sum(len(text.tokens) for text in made)
+    drawn = sum(len(text.tokens) + (text.finished == "boundary") for text in made)
     choices = [{"index": i, "text": text.text, "logprobs": None, "finish_reason": FINISH[text.finished]} for i, text in enumerate(made)]
     return {
         **frame_of(served, "cmpl"),

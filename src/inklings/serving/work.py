@@ -106,13 +106,12 @@ class Work:
         job = self.job
         self.read += 1
         told: tuple[Token, ...] = ()
-        ends = token == tokenizer.boundary and job.stop_at_boundary
-        if (job.alternatives is not None or job.entries) and not ends:
+        if job.alternatives is not None or job.entries:
             (made,) = _tokens(logits[None], (token,), job.alternatives or 0)
             entries = texts.entries(found, 0, self.row.history, job.entries) if found is not None and job.entries else ()
             told = (Token(made.token, made.logprob, made.alternatives, entries),)
         text = self.row.accept(token, tokenizer, stop_at_boundary=job.stop_at_boundary)
-        return Progress(job.number, text=text, count=0 if ends else 1, tokens=told, ending=self.row.finished)
+        return Progress(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
 
     def ended(self, ending: Ending) -> Progress:
         """It ends as it is, with what text was held back."""

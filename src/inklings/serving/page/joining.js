@@ -17,6 +17,19 @@ export function bytesOf(token) {
 /** A token for people. @param {string} token */
 export const plainToken = (token) => (token.startsWith("bytes:\\x") ? token.slice(6).replaceAll("\\x", "‹").replace(/‹(..)/g, "‹$1›") : token);
 
+const BOUNDARY = "<|endoftext|>";
+
+/**
+ * What an event brought of a text, without the token that ended it: that one adds nothing to the text.
+ * @param {any} choice
+ */
+export function withoutEnd(choice) {
+  const { logprobs } = choice;
+  if (choice.finish_reason !== "stop" || logprobs?.tokens.at(-1) !== BOUNDARY) return choice;
+  const cut = Object.entries(logprobs).map(([name, values]) => [name, values?.slice(0, -1) ?? null]);
+  return { ...choice, logprobs: Object.fromEntries(cut), entries: choice.entries?.slice(0, -1) };
+}
+
 /** Takes tokens and text as they come, and gives out what can be shown. */
 export class Joiner {
   constructor() {

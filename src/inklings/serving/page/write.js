@@ -3,7 +3,7 @@
 import { askJson, stream } from "./api.js";
 import { askedOf, branchEffect, makeColumn, setColumns, setStats, showError } from "./columns.js";
 import { announce, count, decimal, make } from "./elements.js";
-import { Joiner } from "./joining.js";
+import { Joiner, withoutEnd } from "./joining.js";
 import { completionBody, readBranches } from "./settings.js";
 import { appendTokens, tokenPlace, tokenSpan } from "./tokens.js";
 
@@ -61,7 +61,7 @@ class Column {
       // some texts can come to their end before others begin: each has its place from the start
       for (let index = 0; index < this.settings.n; index += 1) this.text(index);
       for await (const event of stream("/v1/completions", body, signal)) {
-        for (const choice of event.choices) this.take(choice);
+        for (const choice of event.choices) this.take(withoutEnd(choice));
         this.showStats();
       }
       this.finish();
