@@ -174,7 +174,7 @@ def test_a_sweep_says_what_moves_and_trains_by_it(ask: Ask, capsys: pytest.Captu
 
 def test_fine_tuning_says_both_and_what_follows_keeps_them(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     ask("train", SMALL, "--data", "words.txt", "--budget", "1-steps", "--run", "first", *TINY)
-    asked = ("train", SMALL, "--from", "first", "--data", "words.txt", "--budget", "1-steps", *TINY, RATE, "5e-5")
+    asked = ("train", "mlp", "--from", "first", "--data", "words.txt", "--budget", "1-steps", *TINY, RATE, "5e-5")
     plan = ask(*asked, "--dry-run")["config"]["training"]
     assert (plan["learning_rate"], plan["matrix_learning_rate"]) == (5e-5, 1.5e-4)
     main([*asked, "--dry-run"])

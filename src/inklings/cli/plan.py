@@ -13,10 +13,10 @@ from inklings.models.registry import load_class
 from inklings.training.plan import RunPlan, plan_run
 
 
-def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> int:
+def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None, extend_vocabulary: bool, trust_code: bool) -> int:
     """Print the resolved plan and train nothing."""
     with Display(terminal) as display:
-        plan = plan_run(config, initial=initial, on_event=display)
+        plan = plan_run(config, initial=initial, extend_vocabulary=extend_vocabulary, on_event=display, trust_code=trust_code)
     rows = [
         ("architecture", plan.config.architecture, ""),
         ("parameters", f"{plan.parameters:,}", f"vocabulary of {plan.vocab_size:,}"),

@@ -18,12 +18,11 @@ from inklings.config import (
     TrainingConfig,
     from_mapping,
     rates_in,
-    read_toml,
     with_training,
 )
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
-from inklings.training.arms import given_rates, parse_arm
+from inklings.training.arms import parse_arm, with_file
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,17 @@ class RunArguments:
     """Which peak rates were given last, by a file, the ARM or flags."""
 
 
-def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
+def parse_run(
+    arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str, beginning: RunConfig | None = None
+) -> RunArguments:
     """Parse `ARM [flags]`: settings are defaults < `--config` < ARM < flags.
+
+    Args:
+        arguments: the words after the verb.
+        verb_type: a dataclass of the verb's own flags.
+        verb: its name, for messages.
+        description: what it does, for its help.
+        beginning: settings in place of the defaults; they name the architecture where nothing else does.
 
     Raises:
         ConfigError: no ARM and no `--config` was given.
@@ -51,8 +59,8 @@ def parse_run(arguments: Sequence[str], verb_type: type[Any], *, verb: str, desc
     asks_help = any(argument in ("-h", "--help") for argument in arguments)
     given = list(arguments)
     arm = given.pop(0) if given and not given[0].startswith("-") else None
-    base, rates = _base(given)
-    if arm is None and not asks_help and not any(argument.partition("=")[0] == "--config" for argument in given):
+    base, rates = _base(given, beginning or RunConfig())
+    if arm is None and not asks_help and beginning is None and flag_value("--config", given) is None:
         raise ConfigError(
             f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`. `inklings models` lists them."
         )
@@ -74,23 +82,29 @@ def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str,
     Raises:
         ConfigError: the file is wrong.
     """
-    base, rates = _base(arguments)
+    base, rates = _base(arguments, RunConfig())
     parsed = parse(_settings_type(base, verb_type, []), arguments, verb=verb, description=description)
     return _merge(base, parsed, arguments, rates)
 
 
-def _base(arguments: Sequence[str]) -> tuple[RunConfig, frozenset[str]]:
-    """The settings of the file given with `--config`, or the defaults, and the peak rates that it gives.
+def _base(arguments: Sequence[str], beginning: RunConfig) -> tuple[RunConfig, frozenset[str]]:
+    """The settings of the file given with `--config` over those to begin with, and the peak rates that it gives.
 
     tyro needs them before it parses.
     """
+    file = flag_value("--config", arguments)
+    if file is None:
+        return beginning, frozenset()
+    return with_file(beginning, Path(file))
+
+
+def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
+    """What a flag of one value is given, before all of them are parsed; None without it."""
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if name == "--config" and (equals or place + 1 < len(arguments)):
-            path = Path(value if equals else arguments[place + 1])
-            values = read_toml(path)
-            return from_mapping(RunConfig, values, where=str(path)), given_rates(values)
-    return RunConfig(), frozenset()
+        if name == flag and (equals or place + 1 < len(arguments)):
+            return value if equals else arguments[place + 1]
+    return None
 
 
 def given_flags(arguments: Sequence[str]) -> frozenset[str]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import tyro
 
@@ -14,12 +14,23 @@ from inklings.cli.arguments import Json
 from inklings.cli.outcome import report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
-from inklings.cli.run_arguments import parse_run
+from inklings.cli.run_arguments import flag_value, given_flags, parse_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
+from inklings.models.registry import split_name
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
+from inklings.training.inheritance import same_architecture
+from inklings.training.run_directory import RunDirectory
 from inklings.training.train import train
+
+
+class Origin(TypedDict):
+    """What a run begins with, as the functions that settle one take it."""
+
+    initial: Path | None
+    extend_vocabulary: bool
+    trust_code: bool
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,9 @@ class Train:
     run: Path | None = None
     """Where the run is kept; by default runs/ and a name made of the architecture, the text and a number."""
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Begin with the weights and the tokenizer of this run (fine-tuning)."""
+    """Begin with the weights, the tokenizer and the model's settings of this run (fine-tuning); no ARM takes its architecture too."""
+    extend_vocabulary: bool = False
+    """With --from: take characters of the training text that the run's vocabulary lacks into it; all else is kept."""
     dry_run: bool = False
     """Print the resolved plan (parameters, FLOPs, memory, expected time) and train nothing."""
     find_lr: bool = False
@@ -41,21 +54,36 @@ class Train:
     json: Json = False
 
 
+def _beginning(arguments: Sequence[str]) -> RunConfig | None:
+    """The model's settings of the run given with --from, if one is."""
+    run = flag_value("--from", arguments)
+    if run is None:
+        return None
+    parent = RunDirectory.open(Path(run))
+    theirs = parent.usable_config(trust_code="trust_code" in given_flags(arguments))
+    arm = arguments[0] if not arguments[0].startswith("-") else None
+    named = None if arm is None else split_name(arm)[0]
+    # a file of one's own is looked for where the ARM says, and not in the run
+    own = named is not None and same_architecture(parent.config.architecture, named)
+    return RunConfig(architecture=named if own and named is not None else theirs.architecture, model=theirs.model)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    parsed = parse_run(arguments, Train, verb="train", description="Train one generator.")
+    parsed = parse_run(arguments, Train, verb="train", description="Train one generator.", beginning=_beginning(arguments))
     flags: Train = parsed.verb
     terminal = open_terminal(flags.json)
+    origin = Origin(initial=flags.from_, extend_vocabulary=flags.extend_vocabulary, trust_code=flags.trust_code)
     if flags.dry_run:
-        return show_plan(parsed.config, terminal, initial=flags.from_)
+        return show_plan(parsed.config, terminal, **origin)
     if flags.find_lr:
-        return _find_lr(parsed.config, terminal, initial=flags.from_)
+        return _find_lr(parsed.config, terminal, origin)
     if flags.find_batch_size:
-        return _find_batch_size(parsed.config, terminal)
+        return _find_batch_size(parsed.config, terminal, origin)
     run = flags.run or free_run(parsed.config)
     terminal.say(f"training {parsed.config.architecture} on {parsed.config.data.source} for {parsed.config.training.budget} into {run}")
     with Display(terminal) as display:
-        result = train(parsed.config, run, on_event=display, initial=flags.from_, trust_code=flags.trust_code)
+        result = train(parsed.config, run, on_event=display, **origin)
     return report_result(result, terminal)
 
 
@@ -69,9 +97,9 @@ def free_run(config: RunConfig) -> Path:
     return path
 
 
-def _find_lr(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> int:
+def _find_lr(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
     with Display(terminal) as display:
-        found = find_lr(config, initial=initial, on_event=display)
+        found = find_lr(config, on_event=display, **origin)
     rows = [(f"{rate:.2e}", f"{loss:.4f}") for rate, loss in zip(found.learning_rates, found.losses, strict=True)]
     terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
     matrices = f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}" if found.matrix_suggestion is not None else ""
@@ -80,9 +108,9 @@ def _find_lr(config: RunConfig, terminal: Terminal, *, initial: Path | None) -> 
     return 0
 
 
-def _find_batch_size(config: RunConfig, terminal: Terminal) -> int:
+def _find_batch_size(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
     with Display(terminal) as display:
-        size = find_batch_size(config, on_event=display)
+        size = find_batch_size(config, on_event=display, **origin)
     terminal.say(f"the largest batch that fits: --training.batch-size {size}", style="bold")
     terminal.result({"batch_size": size})
     return 0

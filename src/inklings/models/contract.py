@@ -32,6 +32,8 @@ class ModelConfig:
 
     sizes: ClassVar[tuple[str, ...]] = ()
     """Fields by which the model is brought to a number of parameters: its width first, then what may follow."""
+    beginnings: ClassVar[tuple[str, ...]] = ()
+    """Fields that say how weights begin and nothing else: with the weights of another run they would mean nothing."""
 
     vocab_size: int
     """V: how many tokens there are, the boundary included."""
@@ -167,6 +169,14 @@ class Architecture(nn.Module, ABC):
     def receptive_field(self) -> int | None:
         """How many tokens, the current one included, can change a prediction; None where there is no limit."""
         return None
+
+    @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Names of the weights that have a row for each token, and of biases with a number for each; tied ones by all names.
+
+        They are what grows when a vocabulary is extended. None are named: the vocabulary cannot be.
+        """
+        return ()
 
     @property
     def device(self) -> torch.device:

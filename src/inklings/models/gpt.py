@@ -213,6 +213,11 @@ class GPT(SequenceModel):
         return list(self.stack.parameters())
 
     @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and the head, tied or not."""
+        return ("embedding.weight", "head.weight")
+
+    @property
     def input_embedding(self) -> nn.Embedding:
         """Of the tokens."""
         return self.embedding

@@ -208,6 +208,11 @@ class GPT2(SequenceModel):
         return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
 
     @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding, which is the head too."""
+        return ("embedding.weight",)
+
+    @property
     def input_embedding(self) -> nn.Embedding:
         """Of the tokens."""
         return self.embedding

@@ -74,6 +74,11 @@ class MLP(SequenceModel):
         """The last tokens of the context: nothing has to be computed."""
         return State({"past": last_tokens(context, self.config.context_length - 1, self.config.boundary_token)})
 
+    @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and the head."""
+        return ("embedding.weight", "head.weight", "head.bias")
+
     def flops(self, tokens: int) -> int:
         """Two matrix products per token, each computed once forward and twice backward."""
         config = self.config

@@ -130,6 +130,11 @@ class Recurrent(SequenceModel):
         return self._as_state(tuple(self.head.weight.new_zeros(shape) for _ in self._parts))
 
     @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and the head."""
+        return ("embedding.weight", "head.weight", "head.bias")
+
+    @property
     def input_embedding(self) -> nn.Embedding:
         """Of the tokens."""
         return self.embedding

@@ -233,6 +233,11 @@ class TreeWaveNet(SequenceModel):
         finally:
             self.train(training)
 
+    @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and the head."""
+        return ("embedding.weight", "head.weight", "head.bias")
+
     def flops(self, tokens: int) -> int:
         """The linear maps, once forward and twice backward; a window computes all of its blocks for every token."""
         config = self.config

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ CLOSED = -4.0
 @dataclass(frozen=True, kw_only=True)
 class VardaConfig(ModelConfig):
     """The backbone, and what is remembered how."""
+
+    beginnings: ClassVar[tuple[str, ...]] = ("sharpness", "share")
 
     backbone: str = "gpt2"
     """NAME[:field=value,...] or FILE.py:CLASS[:field=value,...]; within an ARM in brackets: backbone=[gpt:n_layer=2]."""
@@ -323,6 +325,14 @@ class Varda(SequenceModel):
         if self.config.freeze_backbone:
             self.backbone.train(False)
         return self
+
+    @property
+    def token_rows(self) -> tuple[str, ...]:
+        """The backbone's, and those by which attention reads its result as tokens."""
+        return (
+            *(f"{BACKBONE}{name}" for name in self.backbone.token_rows),
+            *(("reader.tokens.weight",) if isinstance(self.reader, Attention) else ()),
+        )
 
     def matrices(self) -> list[nn.Parameter]:
         """The backbone's, and those of the attention over the memory."""

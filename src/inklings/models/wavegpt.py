@@ -230,6 +230,11 @@ class WaveGPT(SequenceModel):
         return [weight for half in (self.transformer, self.wavenet) for weight in half.parameters() if weight.ndim == 2]
 
     @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and of one head or both."""
+        return ("embedding.weight", "head.weight", *(() if self.view_head is None else ("view_head.weight",)))
+
+    @property
     def input_embedding(self) -> nn.Embedding:
         """Of the tokens."""
         return self.embedding

@@ -211,6 +211,11 @@ class WaveNet(SequenceModel):
         return self.config.receptive_field
 
     @property
+    def token_rows(self) -> tuple[str, ...]:
+        """Of the embedding and the head."""
+        return ("embedding.weight", "head.weight")
+
+    @property
     def input_embedding(self) -> nn.Embedding:
         """Of the tokens."""
         return self.embedding

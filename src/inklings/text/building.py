@@ -19,6 +19,7 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
 from inklings.text.chunks import chunks
 from inklings.text.documents import Piece, Source, SplitName
+from inklings.text.extension import extended
 from inklings.text.rules import RULES, Rules, Sieve
 from inklings.text.splits import SPLITS, SplitPlan, measure_overlap, plan_splits
 from inklings.text.tokenizers import Tokenizer, Tokens
@@ -95,13 +96,15 @@ class _Writer:
         }
 
 
-def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer | None, on_event: OnEvent) -> None:
-    """Write a whole store into an empty folder. Errors as `store.prepare`."""
+def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer | None, on_event: OnEvent, *, extend: bool = False) -> None:
+    """Write a whole store into an empty folder; arguments and errors as those of `store.prepare`."""
     on_event({"event": "prepare", "stage": "reading", "done": 0, "total": None})
     plan = plan_splits(source, shares=data.split, seed=data.split_seed)
     reader = _Reader(plan, on_event, folder / "pieces.jsonl" if source.remote else None)
     if tokenizer is None:
         tokenizer = make_tokenizer(data.tokenizer, reader.texts, unknown=data.unknown)
+    elif extend:
+        tokenizer = extended(tokenizer, reader.texts, unknown=data.unknown)
     rules = _checked_rules(data, tokenizer)
     splits, sieves = _encode(folder, reader.pieces("encoding"), tokenizer, rules, newline=1 if source.layout == "lines" else 0)
     reader.close()

@@ -190,6 +190,7 @@ def prepare(
     data: DataConfig,
     *,
     tokenizer: Tokenizer | None = None,
+    extend: bool = False,
     cache: Path | None = None,
     on_event: OnEvent | None = None,
 ) -> TokenStore:
@@ -198,6 +199,7 @@ def prepare(
     Args:
         data: which text, how it is read and split, and which tokenizer to learn.
         tokenizer: encode with this one instead of learning one.
+        extend: take characters of the training part that `tokenizer` lacks into it.
         cache: where stores are kept; None: the user's cache folder.
         on_event: told `{"event": "prepare", "stage", "done", "total"}` (characters; the total may be None) and `{"event": "note", "text"}`.
 
@@ -211,7 +213,7 @@ def prepare(
     cache = cache or cache_directory()
     report({"event": "prepare", "stage": "opening the text", "done": 0, "total": None})
     source = open_source(data, cache=cache)
-    path = cache / "stores" / _key(data, source.fingerprint, tokenizer)
+    path = cache / "stores" / _key(data, source.fingerprint, tokenizer, extend=extend)
     if path.exists():
         try:
             store = TokenStore(path)
@@ -222,7 +224,7 @@ def prepare(
             return _opened(store, report)
     _remove_abandoned(path)
     with durable.new_directory(path) as folder:
-        build(folder, source, data, tokenizer, report)
+        build(folder, source, data, tokenizer, report, extend=extend)
     return _opened(TokenStore(path), report)
 
 
@@ -234,11 +236,11 @@ def _opened(store: TokenStore, report: OnEvent) -> TokenStore:
     return store
 
 
-def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None) -> str:
+def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, extend: bool) -> str:
     """Name of the store: equal where text, splits and tokens will be equal."""
     vocabulary = [data.tokenizer, data.unknown]
     if tokenizer is not None:
-        vocabulary = [tokenizer.hash]
+        vocabulary = [tokenizer.hash, "extended", data.unknown] if extend else [tokenizer.hash]
     elif names_a_file(data.tokenizer) and Path(data.tokenizer).is_file():
         vocabulary = [durable.file_sha256(Path(data.tokenizer)), data.unknown]
     made_from = [FORMAT_VERSION, fingerprint, data.split, data.split_seed, vocabulary]

@@ -57,8 +57,8 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
     if spec == "byte":
         return _bytes()
     if spec in ("char", "auto"):
-        survey = _survey(texts, stop_at=AUTO_BYTES if spec == "auto" else None)
-        return make_tokenizer(AUTO_LARGE, texts, unknown=unknown) if survey is None else _characters(survey, unknown)
+        found = _survey(texts, stop_at=AUTO_BYTES if spec == "auto" else None)
+        return make_tokenizer(AUTO_LARGE, texts, unknown=unknown) if found is None else _characters(found, unknown)
     if names_a_file(spec):
         return read_tokenizer(Path(spec), unknown=unknown)
     if name in ("word", "bpe"):
@@ -77,6 +77,13 @@ def _check_size(spec: str, name: str, size: str) -> None:
     if not re.fullmatch("[0-9]{1,9}", size) or int(size) < smallest:
         reason = " (256 bytes and the boundary)" if name == "bpe" else ""
         raise TokenizerError(f"the tokenizer {spec!r} has no usable size: after {name}: comes a whole number from {smallest} up{reason}.")
+
+
+def survey(texts: Texts) -> Survey:
+    """Read everything once."""
+    found = _survey(texts, stop_at=None)
+    assert found is not None, "only a limit ends it early"
+    return found
 
 
 def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
@@ -113,7 +120,7 @@ def _bytes() -> Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    return Tokenizer(_with_special(backend, BOUNDARY), kind="byte", boundary=0)
+    return Tokenizer(with_special(backend, BOUNDARY), kind="byte", boundary=0)
 
 
 def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
@@ -127,7 +134,7 @@ def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN if policy == "replace" else None))
     backend.decoder = decoders.Fuse()
     unknown_token = 1 if policy == "replace" else None
-    return Tokenizer(_with_special(backend, *special), kind="char", boundary=0, unknown=policy, unknown_token=unknown_token)
+    return Tokenizer(with_special(backend, *special), kind="char", boundary=0, unknown=policy, unknown_token=unknown_token)
 
 
 def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tokenizer:
@@ -149,7 +156,7 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tok
     backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
     backend.pre_tokenizer = words
     policy: UnknownPolicy = "replace" if unknown == "auto" else unknown
-    return Tokenizer(_with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1)
+    return Tokenizer(with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1)
 
 
 def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
@@ -186,7 +193,7 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
         raise TokenizerError(f"{path} is not a tokenizer.json of the `tokenizers` library: {error}") from None
     vocabulary = backend.get_vocab(with_added_tokens=True)
     end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
-    boundary = _with_special(backend, end).token_to_id(end)
+    boundary = with_special(backend, end).token_to_id(end)
     assert boundary is not None
     model = json.loads(backend.to_str())["model"]
     unknown_token = model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
@@ -203,7 +210,7 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
     return made
 
 
-def _with_special(backend: tokenizers.Tokenizer, *names: str) -> tokenizers.Tokenizer:
+def with_special(backend: tokenizers.Tokenizer, *names: str) -> tokenizers.Tokenizer:
     """The same tokenizer, with these names marked as what no text can spell."""
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     return backend

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,10 +55,8 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
         RunError: the directory is not a run.
     """
     if text.endswith(".toml"):
-        path = Path(text)
-        values = read_toml(path)
-        config = _merged(base, values, rates, where=text)
-        return Arm(path.stem, config=config, rates=given_rates(values, below=rates))
+        config, given = with_file(base, Path(text), rates)
+        return Arm(Path(text).stem, config=config, rates=given)
     name, fields = split_name(text)
     if name in available() or name.partition(":")[0].endswith(".py"):
         config, given = _with_fields(base, name, fields, text, rates)
@@ -79,9 +76,26 @@ def _label(text: str) -> str:
     return Path(head).name + colon + rest if colon else text
 
 
-def given_rates(values: Mapping[str, Any], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Which peak rates a file gives, or those that were given below it, if it gives none."""
-    return rates_in((name.replace("-", "_") for name in values.get("training", {})), below=below)
+def with_file(base: RunConfig, path: Path, rates: frozenset[str] = frozenset()) -> tuple[RunConfig, frozenset[str]]:
+    """`base` with what a run file says, section by section; and the peak rates that it gives, or those given below it.
+
+    The file's model replaces that of another architecture.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or holds what cannot be used.
+    """
+    values, where = read_toml(path), str(path)
+    alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
+    names = [name.replace("-", "_") for name in values.get("training", {})]
+    given = {name: getattr(alone.training, name) for name in names}
+    merged = {**to_mapping(base), "training": to_mapping(with_training(base.training, given, below=rates))}
+    if values.get("architecture", base.architecture) != base.architecture:
+        merged["model"] = {}
+    for key, value in values.items():
+        if key != "training":
+            named = isinstance(value, dict)
+            merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if named else value
+    return from_mapping(RunConfig, merged, where=where), rates_in(names, below=rates)
 
 
 def _with_fields(
@@ -116,18 +130,3 @@ def _with_fields(
     # an early word on fields out of range; the two that the tokenizer decides are stand-ins
     from_mapping(config_type, {**model, "vocab_size": 1 << 20, "boundary_token": 0}, where=text)
     return config, rates_in(sections["training"], below=rates)
-
-
-def _merged(base: RunConfig, values: dict[str, Any], rates: frozenset[str], *, where: str) -> RunConfig:
-    """`base` with what a file says, section by section; the file's model replaces that of another architecture."""
-    alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
-    given = {name.replace("-", "_"): value for name, value in values.get("training", {}).items()}
-    training = with_training(base.training, {name: getattr(alone.training, name) for name in given}, below=rates)
-    merged = {**to_mapping(base), "training": to_mapping(training)}
-    if values.get("architecture", base.architecture) != base.architecture:
-        merged["model"] = {}
-    for key, value in values.items():
-        if key != "training":
-            named = isinstance(value, dict)
-            merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if named else value
-    return from_mapping(RunConfig, merged, where=where)

@@ -29,14 +29,29 @@ STATES = 4
 """Numbers kept per parameter: itself, its gradient, and the optimiser's two averages."""
 
 
-def find_batch_size(config: RunConfig, *, store: TokenStore | None = None, on_event: OnEvent | None = None) -> int:
+def find_batch_size(
+    config: RunConfig,
+    *,
+    store: TokenStore | None = None,
+    initial: Path | None = None,
+    extend_vocabulary: bool = False,
+    trust_code: bool = False,
+    on_event: OnEvent | None = None,
+) -> int:
     """The largest `batch_size` whose step fits into memory in one piece, at most what one epoch holds.
 
     Raises:
         InputError: as in `train`.
         OutOfMemoryError: not even one row fits.
     """
-    settled = settle_model(config, store=store, on_event=on_event)
+    settled = settle_model(
+        config,
+        store=store,
+        initial=initial,
+        extend_vocabulary=extend_vocabulary,
+        on_event=on_event,
+        trust_code=trust_code,
+    )
     if settled.model.traits.objective == "counting":
         return settled.config.training.batch_size
     model = predictor(settled.model, "looking for the largest batch")

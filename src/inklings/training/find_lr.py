@@ -44,7 +44,14 @@ class LearningRates:
 
 
 def find_lr(
-    config: RunConfig, *, store: TokenStore | None = None, initial: Path | None = None, steps: int = STEPS, on_event: OnEvent | None = None
+    config: RunConfig,
+    *,
+    store: TokenStore | None = None,
+    initial: Path | None = None,
+    extend_vocabulary: bool = False,
+    trust_code: bool = False,
+    steps: int = STEPS,
+    on_event: OnEvent | None = None,
 ) -> LearningRates:
     """Train a copy of the model for some hundred steps at rising rates; nothing is written.
 
@@ -57,7 +64,14 @@ def find_lr(
     """
     if load_class(config.architecture).traits.objective == "adversarial":
         raise ConfigError(f"{config.architecture} learns against a critic, whose losses tell no good rate. Compare runs by their samples.")
-    setup = set_up(config, store=store, initial=initial, on_event=on_event)
+    setup = set_up(
+        config,
+        store=store,
+        initial=initial,
+        extend_vocabulary=extend_vocabulary,
+        on_event=on_event,
+        trust_code=trust_code,
+    )
     if setup.model.traits.objective == "counting":
         raise ConfigError(f"{config.architecture} counts: it has no learning rate.")
     training = setup.config.training

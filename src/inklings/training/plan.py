@@ -38,14 +38,28 @@ class RunPlan:
 
 
 def plan_run(
-    config: RunConfig, *, store: TokenStore | None = None, initial: Path | None = None, on_event: OnEvent | None = None
+    config: RunConfig,
+    *,
+    store: TokenStore | None = None,
+    initial: Path | None = None,
+    extend_vocabulary: bool = False,
+    trust_code: bool = False,
+    on_event: OnEvent | None = None,
 ) -> RunPlan:
     """Settle a run as `train` would, and train nothing.
 
     Raises:
         InputError: as in `train`.
     """
-    setup = set_up(config, store=store, initial=initial, on_event=on_event, measure=True)
+    setup = set_up(
+        config,
+        store=store,
+        initial=initial,
+        extend_vocabulary=extend_vocabulary,
+        on_event=on_event,
+        trust_code=trust_code,
+        measure=True,
+    )
     tokens = setup.steps * setup.tokens_per_step
     return RunPlan(
         config=setup.config,

@@ -62,6 +62,8 @@ class RunRecord:
     """Of the user's own architecture file: where it was, its class, its hash."""
     initial: str | None = None
     """The run whose weights this one began with."""
+    new_tokens: int = 0
+    """By how many the vocabulary of that run was extended."""
     extensions: list[dict[str, Any]] = field(default_factory=list)
     """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run stood."""
 

@@ -14,15 +14,16 @@ import torch
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
-from inklings.errors import ConfigError, RunError, TokenizerError
-from inklings.models.backbone import written_out
-from inklings.models.contract import Architecture, SequenceModel, model_fields
+from inklings.errors import ConfigError
+from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
-from inklings.models.registry import build, is_file, load_class
+from inklings.models.registry import build
+from inklings.text.extension import knows_all
 from inklings.text.store import TokenStore, prepare
 from inklings.text.whole_texts import left_out
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
+from inklings.training.inheritance import check_vocabulary, inherited, inherited_tokenizer, take_weights
 from inklings.training.make_objective import make_objective, real_texts
 from inklings.training.metrics import Event
 from inklings.training.objectives import Step
@@ -41,6 +42,8 @@ FEW_TEXTS = 100
 """Fewer real texts than this are learned by heart."""
 FEW_KNOWN = 0.01
 """Up to this share of the validation documents may be known to the run that training begins with, as repeats within a text are."""
+SHOWN = 20
+"""So many new tokens are named."""
 COMPILE_PAYS = 600.0
 """Seconds of training from which it is worth trying out whether compilation earns its own time back."""
 
@@ -55,6 +58,8 @@ class Settled:
     store: TokenStore
     model: Architecture
     """With its initial weights, on the CPU."""
+    new_tokens: int = 0
+    """By how many the vocabulary of the run that it begins with was extended."""
 
     @property
     def tokens_per_step(self) -> int:
@@ -90,6 +95,8 @@ class Setup:
     """As measured; None where nothing was."""
     notes: tuple[str, ...]
     """What the user asked for and will not get, in sentences."""
+    new_tokens: int = 0
+    """By how many the vocabulary of the run that it begins with was extended."""
 
 
 def set_up(
@@ -97,6 +104,7 @@ def set_up(
     *,
     store: TokenStore | None = None,
     initial: Path | None = None,
+    extend_vocabulary: bool = False,
     on_event: OnEvent | None = None,
     trust_code: bool = False,
     measure: bool = False,
@@ -107,7 +115,14 @@ def set_up(
         InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be used.
     """
     budget = parse_budget(config.training.budget)
-    settled = settle_model(config, store=store, initial=initial, on_event=on_event, trust_code=trust_code)
+    settled = settle_model(
+        config,
+        store=store,
+        initial=initial,
+        extend_vocabulary=extend_vocabulary,
+        on_event=on_event,
+        trust_code=trust_code,
+    )
     training, model, tokens = settled.config.training, settled.model, settled.tokens_per_step
     seconds: float | None = None
     if model.traits.objective == "counting":
@@ -149,6 +164,7 @@ def set_up(
         tokens_per_step=tokens,
         seconds_per_step=seconds,
         notes=(*ignored_settings(config.training, model), *text_notes(settled), *_parent_notes(initial, settled.store)),
+        new_tokens=settled.new_tokens,
     )
 
 
@@ -157,6 +173,7 @@ def settle_model(
     *,
     store: TokenStore | None = None,
     initial: Path | None = None,
+    extend_vocabulary: bool = False,
     on_event: OnEvent | None = None,
     trust_code: bool = False,
 ) -> Settled:
@@ -165,20 +182,25 @@ def settle_model(
     Raises:
         InputError: as in `set_up`.
     """
+    given, new_tokens, tokenizer = config, 0, None
+    if initial is None and extend_vocabulary:
+        raise ConfigError("a vocabulary is extended that is there already, with the weights of a run: --extend-vocabulary needs --from.")
     parent = None if initial is None else RunDirectory.open(initial)
-    tokenizer = None if parent is None else parent.tokenizer()
+    if parent is not None:
+        config = inherited(parent, config, trust_code=trust_code)
+        tokenizer = inherited_tokenizer(parent, given.data, extend=extend_vocabulary)
     if store is None:
-        store = prepare(config.data, tokenizer=tokenizer, on_event=on_event)
-    if tokenizer is not None and store.tokenizer.hash != tokenizer.hash:
-        raise TokenizerError(f"the text was prepared with another tokenizer than that of {initial}. Prepare it with the run's own.")
-    config = config if parent is None else _around(parent.usable_config(trust_code=trust_code), config)
+        store = prepare(config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event)
+    if parent is not None and tokenizer is not None:
+        check_vocabulary(store.tokenizer, parent, tokenizer, extend=extend_vocabulary)
+        new_tokens = store.tokenizer.vocab_size - tokenizer.vocab_size
     model = fresh_model(config, store)
     if parent is not None:
-        _take_weights(model, parent, config, trust_code=trust_code)
+        take_weights(model, parent, config, trust_code=trust_code)
     fields = dataclasses.asdict(model.config)
     chosen = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
-    training = settle_training(model, config.training)
-    return Settled(given=config, config=replace(config, model=chosen, training=training), store=store, model=model)
+    config = replace(config, model=chosen, training=settle_training(model, config.training))
+    return Settled(given=given, config=config, store=store, model=model, new_tokens=new_tokens)
 
 
 def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
@@ -218,13 +240,14 @@ def text_notes(settled: Settled) -> list[str]:
         SourceError: it is all of the text.
     """
     model = settled.model
+    notes = _vocabulary_notes(settled)
     if not isinstance(model, SampleModel):
-        return []
+        return notes
     split, length = settled.store.split("train"), model.config.context_length
     texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
     ending = "" if texts == 1 else "s"
     few = f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than to repeat what is there."
-    notes = [few] if texts < FEW_TEXTS else []
+    notes += [few] if texts < FEW_TEXTS else []
     if model.reads != "documents":
         return notes
     longer = left_out(split, length=length)
@@ -254,37 +277,18 @@ def _parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
     ]
 
 
-def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
-    """The settings, with the parent's architecture as what a wrapping one wraps, unless another is named."""
-    wrapping = load_class(config.architecture)
-    field = wrapping.wraps
-    if field is None or parent.architecture == config.architecture:
-        return config
-    defaults = {name: about.default for name, about in model_fields(wrapping.Config).items()}
-    length = parent.model.get("context_length", defaults["context_length"])
-    own = {field: written_out(parent.architecture, parent.model), "context_length": length}
-    model = {**config.model, **{name: value for name, value in own.items() if config.model.get(name, defaults[name]) == defaults[name]}}
-    return replace(config, model=model)
-
-
-def _take_weights(model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
-    """Load the best weights of another run, if it is of the same architecture and sizes, or of the one that is wrapped."""
-    theirs, whole = parent.config.architecture, model
-    if theirs != config.architecture and model.wraps is not None:
-        model = getattr(model, model.wraps)
-    elif theirs != config.architecture and not (is_file(theirs) and is_file(config.architecture)):
-        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {config.architecture!r}: its weights fit its own architecture only.")
-    loaded = parent.load_model(trust_code=trust_code)
-    if type(loaded).__qualname__ != type(model).__qualname__:
-        named = getattr(whole.config, whole.wraps or "", config.architecture)
-        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {named!r}: its weights fit its own architecture only.")
-    try:
-        model.load_state_dict(loaded.state_dict())
-    except RuntimeError:
-        mine, given = dataclasses.asdict(model.config), dataclasses.asdict(loaded.config)
-        differing = [f"{name} is {mine[name]!r} here and {given.get(name)!r} there" for name in mine if mine[name] != given.get(name)]
-        what = ", ".join(differing) or "the code differs"
-        raise RunError(f"the weights of {parent.path} do not fit: {what}. Use the sizes of that run.") from None
+def _vocabulary_notes(settled: Settled) -> list[str]:
+    """What became of settings of the vocabulary, in sentences."""
+    tokenizer, notes = settled.store.tokenizer, []
+    if settled.given.data.unknown != "auto" and knows_all(tokenizer):
+        notes.append(f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every text.")
+    if settled.new_tokens:
+        first = tokenizer.vocab_size - settled.new_tokens
+        names = ", ".join(map(tokenizer.token_name, range(first, min(first + SHOWN, tokenizer.vocab_size))))
+        more = "" if settled.new_tokens <= SHOWN else " and more"
+        ending = "" if settled.new_tokens == 1 else "s"
+        notes.append(f"{settled.new_tokens:,} token{ending} new to the vocabulary: {names}{more}.")
+    return notes
 
 
 class Probe:

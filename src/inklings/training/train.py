@@ -58,6 +58,7 @@ def train(
     on_event: OnEvent | None = None,
     store: TokenStore | None = None,
     initial: Path | str | None = None,
+    extend_vocabulary: bool = False,
     trust_code: bool = False,
 ) -> TrainingResult:
     """Train a new run.
@@ -67,7 +68,8 @@ def train(
         run: where it is kept; nothing may be there.
         on_event: called with every event as it happens.
         store: the text, if it is prepared already; it must be what `config.data` describes.
-        initial: begin with the best weights and the tokenizer of this run.
+        initial: begin with the best weights, the tokenizer and the settings of the model of this run.
+        extend_vocabulary: take characters of the training part that the tokenizer of `initial` lacks into it.
         trust_code: whether the Python code of `initial` may be run although another user or machine made it.
 
     Raises:
@@ -79,7 +81,14 @@ def train(
     run = Path(run)
     refuse_existing(run)
     with memory_errors(config):
-        setup = set_up(config, store=store, initial=None if initial is None else Path(initial), on_event=on_event, trust_code=trust_code)
+        setup = set_up(
+            config,
+            store=store,
+            initial=None if initial is None else Path(initial),
+            extend_vocabulary=extend_vocabulary,
+            on_event=on_event,
+            trust_code=trust_code,
+        )
         directory = _create(run, setup, initial)
         with locked(run):
             progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
@@ -141,6 +150,7 @@ def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory
         tokenizer=setup.store.tokenizer.hash,
         data=data_hash(setup.store),
         initial=None if initial is None else str(initial),
+        new_tokens=setup.new_tokens,
     )
 
     def first_checkpoint(path: Path, record: RunRecord) -> None:

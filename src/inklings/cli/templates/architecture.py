@@ -96,6 +96,11 @@ class MyModel(SequenceModel):
         new_state = None if state is None else State({"memory": torch.stack(memories, dim=1)})
         return Output(logits=self.head(hidden), state=new_state, hidden=hidden)
 
+    @property
+    def token_rows(self) -> tuple[str, ...]:
+        """The weights with a row for each token: they grow where a run's vocabulary is extended."""
+        return ("embedding.weight", "head.weight")
+
     def flops(self, tokens: int) -> int:
         """A multiply and an add for each weight of a matrix: once forward, twice backward. The embedding is a look-up."""
         weights = self.head.weight.numel() + sum(matrix.numel() for matrix in self.matrices())
