@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
-from inklings.errors import ConfigError, DivergedError, MissingExtraError, RunError
-from inklings.lab import optuna_library, rate_search
-from inklings.lab.rate_search import SEARCH_SEED, _replayed, next_factor, search_rate
+from inklings.errors import ConfigError, DivergedError, RunError
+from inklings.lab import rate_search
+from inklings.lab.rate_search import SEARCH_SEED, is_behind, next_factor, search_rate
 from inklings.lab.rates import RateSearch, RateTrial
 from inklings.lab.trial import Outcome, attempt_trial
 from inklings.text.store import TokenStore, prepare
@@ -224,17 +225,6 @@ def _exponent(factor: float) -> int:
     return exponent
 
 
-def test_without_optuna_the_extra_is_named(
-    config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(optuna_library.importlib, "import_module", missing)
-    with pytest.raises(MissingExtraError, match=r"inklings\[sweep\]"):
-        search_rate(config(), tmp_path, store, trials=1, on_event=quiet)
-
-
 def test_a_trial_ends_where_it_is_given_up_but_not_at_its_last_evaluation(
     config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
 ) -> None:
@@ -262,9 +252,32 @@ def test_a_trial_ends_where_it_is_given_up_but_not_at_its_last_evaluation(
 @pytest.mark.parametrize(("index", "loss", "gives_up"), [(3, 2.5, False), (3, 4.5, False), (3, 6.5, True), (1, 6.5, False)])
 def test_only_what_is_behind_all_is_given_up_and_only_late(index: int, loss: float, gives_up: bool) -> None:
     done = [RateTrial(factor=factor, status="done", losses=[loss] * 8) for factor, loss in ((1.0, 3.0), (0.5, 5.0))]
-    trial = _replayed(done, 8).ask()
-    trial.report(loss, index)
-    assert bool(trial.should_prune()) is gives_up
-    first = _replayed(done[:1], 8).ask()
-    first.report(9.0, 5)
-    assert not first.should_prune(), "two are finished before one is given up"
+    assert is_behind([9.0] * index + [loss], done, 8) is gives_up
+    assert is_behind([2.5] + [9.0] * 7, done, 8) is False, "what it had reached before counts"
+    assert is_behind([9.0] * 6, done[:1], 8) is False, "two are finished before one is given up"
+
+
+LOSSES = st.integers(0, 9).map(float)
+"""Few of them, so that equal ones meet."""
+
+
+@given(data=st.data(), evaluations=st.integers(1, 9))
+def test_it_gives_up_what_a_percentile_pruner_of_optuna_does(data: st.DataObject, evaluations: int) -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    states = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
+    done = []
+    for status in data.draw(st.lists(st.sampled_from(["done", "done", "pruned", "failed"]), max_size=5)):
+        length = evaluations if status == "done" else data.draw(st.integers(0, evaluations))
+        losses = data.draw(st.lists(LOSSES, min_size=length, max_size=length))
+        done.append(RateTrial(factor=1.0, status=status, losses=losses))
+    pruner = optuna.pruners.PercentilePruner(100.0, n_startup_trials=2, n_warmup_steps=math.ceil(evaluations / 2) - 1)
+    study = optuna.create_study(direction="minimize", pruner=pruner)
+    for trial in done:
+        values = dict(enumerate(trial.losses))
+        study.add_trial(optuna.trial.create_trial(state=states[trial.status], value=trial.loss, intermediate_values=values))
+    asked = study.ask()
+    own = data.draw(st.lists(LOSSES, min_size=1, max_size=evaluations))
+    for index, loss in enumerate(own):
+        asked.report(loss, index)
+        assert is_behind(own[: index + 1], done, evaluations) is bool(asked.should_prune())

@@ -24,7 +24,6 @@ from inklings.lab.differences import Units, find_differences
 from inklings.lab.equal_budgets import equal_budgets
 from inklings.lab.job import RUNS, Job
 from inklings.lab.method import Method
-from inklings.lab.optuna_library import library
 from inklings.lab.plans import Split, apart, begin, finished, measurable, plan_before, save, with_results
 from inklings.lab.preliminaries import audited, probed, searched, with_rate
 from inklings.lab.run_samples import ground_of, read_measured
@@ -83,7 +82,7 @@ def compare(
 
     Raises:
         InputError: an arm, the budget or the text cannot be used, or `out` holds something else. Nothing was trained.
-        MissingExtraError: learning rates are to be tried, and Optuna is not installed; or Ray is not, for a cluster.
+        MissingExtraError: Ray is not installed, for a cluster.
     """
     report = on_event or (lambda event: None)
     method = method or Method()
@@ -93,8 +92,6 @@ def compare(
     if budget is not None:
         parse_budget(budget)
     _check_request(arms, seeds, workers)
-    if method.rates:
-        library("the search for learning rates (without it: --rates 0)")
     store = _own_text(arms, report) if own_text else prepare(data, on_event=report)
     split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
     before = plan_before(out)

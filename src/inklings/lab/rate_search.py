@@ -17,7 +17,6 @@ from typing import Any
 from inklings.config import RunConfig, to_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, DivergedError, RunError
-from inklings.lab.optuna_library import library
 from inklings.lab.rates import RateSearch, RateTrial
 from inklings.lab.trial import attempt_trial
 from inklings.lab.workers import OnEvent
@@ -64,7 +63,6 @@ def search_rate(config: RunConfig, folder: Path, store: TokenStore, *, trials: i
         ConfigError: fewer than one trial.
         RunError: the folder holds the search of other settings or another text.
         DivergedError: not one of the trials stayed finite.
-        MissingExtraError: Optuna is not installed.
         InputError, DiskError, OutOfMemoryError: as in `train`.
     """
     if trials < 1:
@@ -104,6 +102,24 @@ def next_factor(done: list[RateTrial], trials: int) -> float | None:
 def _best(done: list[RateTrial]) -> RateTrial | None:
     """Of the lowest loss at the end; of equal ones, the one tried first, which is nearer to the settings' own rates."""
     return min((trial for trial in done if trial.loss is not None), key=lambda trial: trial.losses[-1], default=None)
+
+
+def is_behind(losses: list[float], done: list[RateTrial], evaluations: int) -> bool:
+    """Whether a trial is given up: its lowest loss so far is above that of every finished trial at the same evaluation.
+
+    To be behind the median of the finished trials would do for many of them; with two or three, rates that win in the
+    end would be given up. It depends on what is written down alone, so that a search decides the same whether it was
+    stopped or not.
+
+    Args:
+        losses: of the trial, at its evaluations so far.
+        done: the trials that ended before.
+        evaluations: how many a trial makes.
+    """
+    finished = [trial.losses for trial in done if trial.status == "done"]
+    if len(finished) < FINISHED_FIRST or len(losses) < math.ceil(evaluations * PROTECTED):
+        return False
+    return min(losses) > max(other[len(losses) - 1] for other in finished)
 
 
 def _say(factor: float) -> str:
@@ -146,11 +162,11 @@ class _Search:
 
     def attempt(self, factor: float, on_event: OnEvent) -> RateTrial | None:
         """Try a factor, or go on trying it; None if it was interrupted."""
-        trial = _replayed(self.done, self.config.training.evaluations).ask()
+        losses: list[float] = []
 
         def judge(index: int, loss: float) -> bool:
-            trial.report(loss, index)
-            return bool(trial.should_prune())
+            losses.append(loss)
+            return is_behind(losses, self.done, self.config.training.evaluations)
 
         training = self.config.training
         training = replace(
@@ -178,16 +194,3 @@ class _Search:
 
     def _run(self, factor: float) -> Path:
         return self.folder / f"x{factor:.12g}"
-
-
-def _replayed(done: list[RateTrial], evaluations: int) -> Any:
-    """A study that knows the trials that ended, so that a search decides the same whether it was stopped or not."""
-    optuna = library("the search for a learning rate")
-    states = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
-    # the median of the finished trials would do for many of them; of two or three it gives up rates that win in the end
-    pruner = optuna.pruners.PercentilePruner(100.0, n_startup_trials=FINISHED_FIRST, n_warmup_steps=math.ceil(evaluations * PROTECTED) - 1)
-    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=0), pruner=pruner)
-    for trial in done:
-        values = dict(enumerate(trial.losses))
-        study.add_trial(optuna.trial.create_trial(state=states[trial.status], value=trial.loss, intermediate_values=values))
-    return study
