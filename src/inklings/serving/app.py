@@ -21,6 +21,7 @@ from inklings.serving.memory_routes import memory_routes
 from inklings.serving.page_routes import page_routes
 from inklings.serving.prometheus import Counted, Measures
 from inklings.serving.reading import StrictRoute
+from inklings.serving.responses import response_routes
 from inklings.serving.scoring import score_routes
 from inklings.serving.served import Served
 from inklings.serving.settings import ServeConfig
@@ -60,6 +61,7 @@ def make_app(models: Sequence[Served], config: ServeConfig, *, template: ChatTem
         model_routes(serving),
         completion_routes(serving),
         chat_routes(serving),
+        response_routes(serving),
         embedding_routes(serving),
         score_routes(serving),
         token_routes(serving),

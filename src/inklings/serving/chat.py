@@ -73,7 +73,7 @@ def chat_routes(serving: Serving) -> APIRouter:
         tokens = _check(serving, body)
         check_predicts(served, "a conversation")
         check_inside(served, body)
-        prompts = await _prompts(serving, served, body)
+        prompts = await prompts_of(serving, served, body.messages, "messages")
         check_drawing(
             serving,
             served,
@@ -118,15 +118,16 @@ def _check(serving: Serving, body: ChatBody) -> int:
     return serving.config.max_new_tokens if given is None else given
 
 
-async def _prompts(serving: Serving, served: Served, body: ChatBody) -> list[Prompt]:
-    text = text_of(serving, body.messages)
+async def prompts_of(serving: Serving, served: Served, messages: Sequence[Message], param: str) -> list[Prompt]:
+    """The one prompt of a conversation, which stands in a field `param`. Errors as `text_of` and `read_prompts`."""
+    text = text_of(serving, messages)
     try:
-        return await read_prompts(served, text, serving.config, "messages", most=1)
+        return await read_prompts(served, text, serving.config, param, most=1)
     except ApiError as error:
         if error.code is not None:
             raise
         about = "The conversation was written with the chat template that the description of this route states; another can be served."
-        raise refused(f"{error.detail} {about}", "messages") from None
+        raise refused(f"{error.detail} {about}", param) from None
 
 
 def text_of(serving: Serving, messages: Sequence[Message]) -> str:

@@ -36,6 +36,11 @@ def event(value: Any) -> bytes:
     return b"data: " + encode(value) + b"\n\n"
 
 
+def named_event(name: str, value: Any) -> bytes:
+    """One server-sent event of a kind that it names."""
+    return f"event: {name}\n".encode() + event(value)
+
+
 async def stream(request: Request, events: AsyncGenerator[bytes], *, seconds: float) -> Response:
     """The answer that sends events as they come.
 
