@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trai
 
 from inklings.errors import TokenizerError, unknown_name
 from inklings.text.chunks import chunks
+from inklings.text.side_thread import feed_aside
 from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy, byte_names
 
 AUTO_BYTES = 2_000_000
@@ -25,6 +26,15 @@ AUTO_BYTES = 2_000_000
 AUTO_LARGE = "bpe:4096"
 LEARNING_CHARACTERS = 2**28
 """A vocabulary of words or of byte pairs is learned from about this many characters, spread evenly over the training part."""
+LONGEST_WORD = 512
+"""Bytes after which a word is cut when byte pairs are learned, and characters that a word of `word:N` may have. The trainer
+takes time that grows with the square of a word, and a text without white space is a single one."""
+LEARNING_UNBROKEN = 2**21
+"""Byte pairs are learned from about this many characters, spread evenly, of text that is made of long words: hardly one comes
+twice, and the trainer holds each at some sixty times its size."""
+_LONGEST_TEXT = 2**16
+"""Characters that are given to the library at once."""
+_LONG_WORDS = re.compile(r"\w{33,}")
 
 _NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
 _FORMS = "byte, char, word:N, bpe:N, auto, or the path of a tokenizer.json"
@@ -98,20 +108,30 @@ def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
     return Survey(n_bytes, frozenset(found[True]), frozenset(found[False]))
 
 
+class _EvenShare:
+    """Takes all texts up to a limit of characters, and beyond it ever fewer, evenly over what came so far."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.seen = 0
+        self._due = 1.0
+
+    def takes(self, text: str) -> bool:
+        """Whether the next text is taken."""
+        self.seen += len(text)
+        self._due += min(1.0, self.limit / self.seen)
+        taken = self._due >= 1.0
+        self._due -= taken
+        return taken
+
+
 def _training_texts(texts: Texts) -> Iterator[str]:
     """The training part in chunks; beyond `LEARNING_CHARACTERS` ever fewer are taken, evenly over what was read so far."""
-    seen = 0
-    due = 1.0
+    share = _EvenShare(LEARNING_CHARACTERS)
     for text, training in texts():
-        if not training:
-            continue
-        for chunk in chunks(text):
-            seen += len(chunk)
-            due += min(1.0, LEARNING_CHARACTERS / seen)
-            if due >= 1.0:
-                due -= 1.0
-                yield chunk
-    if not seen:
+        if training:
+            yield from (chunk for chunk in chunks(text) if share.takes(chunk))
+    if not share.seen:
         raise TokenizerError("there is no training text to learn a vocabulary from. Give more text, or a larger share for training.")
 
 
@@ -148,10 +168,16 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tok
     )
     learner = tokenizers.Tokenizer(models.WordLevel())
     learner.pre_tokenizer = words
-    learner.train_from_iterator(texts, trainers.WordLevelTrainer(vocab_size=size + 1, show_progress=False))
+    trainer = trainers.WordLevelTrainer(vocab_size=size + 1, show_progress=False)
+    feed_aside(lambda given: learner.train_from_iterator(given, trainer), _without_long_words(texts))
     counted = learner.get_vocab()
     # a corpus may spell the unknown token itself (WikiText does); that is one word more, not a second entry
     frequent = [word for word in sorted(counted, key=counted.__getitem__) if word != UNKNOWN][:size]
+    if not frequent:
+        raise TokenizerError(
+            f"the training text has no word of {LONGEST_WORD:,} characters or fewer: a word is what stands between white space. "
+            "Use the tokenizer 'char', 'byte' or 'bpe:N'."
+        )
     vocabulary = {name: token for token, name in enumerate((BOUNDARY, UNKNOWN, *frequent))}
     backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
     backend.pre_tokenizer = words
@@ -162,12 +188,32 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tok
 def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
     """Byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019); small corpora give fewer than `size`."""
     backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cut = pre_tokenizers.Split(Regex(f".{{{LONGEST_WORD}}}"), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, cut])
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[BOUNDARY], initial_alphabet=alphabet, show_progress=False)
-    backend.train_from_iterator(texts, trainer)
+    feed_aside(lambda given: backend.train_from_iterator(given, trainer), _bounded(texts))
+    backend.pre_tokenizer = words  # encoding cuts nothing: its time grows with a word, not with the square
     return Tokenizer(backend, kind="bpe", boundary=0)
+
+
+def _bounded(texts: Iterator[str]) -> Iterator[str]:
+    """The texts in parts of bounded length, and of those that are made of long words an even share."""
+    share = _EvenShare(LEARNING_UNBROKEN)
+    for text in texts:
+        for start in range(0, len(text), _LONGEST_TEXT):
+            part = text[start : start + _LONGEST_TEXT]
+            unbroken = 2 * sum(map(len, _LONG_WORDS.findall(part))) > len(part)
+            if not unbroken or share.takes(part):
+                yield part
+
+
+def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
+    """The texts without what is too long to be a word."""
+    long = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+    return (long.sub(" ", text) for text in texts)
 
 
 def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
