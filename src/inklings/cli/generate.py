@@ -17,7 +17,8 @@ from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
 from inklings.generation.from_noise import write
-from inklings.generation.generate import ROWS, generate, stream
+from inklings.generation.generate import ROWS, check_request, generate, stream
+from inklings.generation.provenance import refuse_without_memory
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel, predictor
@@ -38,7 +39,7 @@ class Generate:
     run: tyro.conf.Positional[str]
     """A run's directory, or builtin:reference."""
     prompt: tyro.conf.Positional[str] = ""
-    """What the text begins with; `-` reads it from stdin."""
+    """What the text begins with; `-` reads it from stdin, but for one newline at its end."""
     max_new_tokens: int = 200
     temperature: float = 0.8
     """0 always takes the likeliest token."""
@@ -84,10 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     if flags.style_seed is not None:
         raise ConfigError(f"--style-seed fixes the global noise of a text GAN; {flags.run} predicts token by token and has none.")
     model = predictor(loaded, "going on from a prompt")
-    memory = attach(run, model, weights=flags.weights) if flags.memory else None
-    if memory is not None:
-        print(f"inklings: reading a long-term memory of {len(memory):,} entries", file=sys.stderr)
-    prompt = sys.stdin.read() if flags.prompt == "-" else flags.prompt
+    prompt = read_prompt() if flags.prompt == "-" else flags.prompt
     sampling = SamplingConfig(
         temperature=flags.temperature,
         top_k=flags.top_k,
@@ -96,10 +94,13 @@ def main(arguments: Sequence[str]) -> int:
         repetition_penalty=flags.repetition_penalty,
         seed=flags.seed,
     )
-    if flags.interactive and flags.provenance:
-        raise ConfigError("--interactive writes as it goes and --provenance tells of a text that is done; give one of them.")
-    if flags.interactive and flags.json:
-        raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
+    _refuse_contradictions(flags)
+    check_request(tokenizer, prompt, max_new_tokens=flags.max_new_tokens, samples=flags.samples, stop=flags.stop)
+    if flags.provenance:
+        refuse_without_memory(model)
+    memory = attach(run, model, weights=flags.weights) if flags.memory else None
+    if memory is not None:
+        print(f"inklings: reading a long-term memory of {len(memory):,} entries", file=sys.stderr)
     rows = 1 if flags.interactive else max(1, min(flags.samples, ROWS))
     decoder = choose_decoder(model, rows=rows, precision=flags.precision)
     for reason in decoder.runtime.reasons:
@@ -109,6 +110,28 @@ def main(arguments: Sequence[str]) -> int:
             return _interact(decoder.model, tokenizer, sampling, flags)
         names = {} if memory is None or not flags.provenance else {made.number: made.name for made in memory.documents()}
         return _write(decoder, tokenizer, prompt, sampling, flags, names, terminal)
+
+
+def _refuse_contradictions(flags: Generate) -> None:
+    if flags.interactive and flags.provenance:
+        raise ConfigError("--interactive writes as it goes and --provenance tells of a text that is done; give one of them.")
+    if flags.interactive and flags.json:
+        raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
+
+
+def read_prompt() -> str:
+    """The prompt on stdin, without the newline that `echo` and editors put at the end.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the prompt on standard input is not UTF-8: byte {error.start:,} (0x{error.object[error.start]:02x}) cannot be decoded."
+        ) from None
+    return text.replace("\r\n", "\n").removesuffix("\n")
 
 
 def _write(
@@ -198,6 +221,8 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConf
         except (EOFError, KeyboardInterrupt):
             print(file=sys.stderr)
             return 0
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"the line is not {error.encoding}: {error.reason} at byte {error.start:,}.") from None
         if line == "/new":
             session.restart()
             continue

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong input, 3 an audit or a verdict that was as
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -105,4 +106,7 @@ def _show_warning(
 def run() -> None:
     """The entry point of the installed command."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is escaped: nobody chose it for our texts
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,7 @@ class Display:
         self.quiet_runs = quiet_runs
         self.live = terminal.console.is_terminal
         self.progress = Progress(
-            SpinnerColumn(finished_text=" "),
+            SpinnerColumn("dots" if terminal.console.encoding.startswith("utf") else "line", finished_text=" "),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
@@ -40,7 +41,9 @@ class Terminal:
     def result(self, value: dict[str, Any]) -> None:
         """Print the machine's document, if one was asked for."""
         if self.json:
-            print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False), flush=True)
+            # JSON is UTF-8 for whoever reads it: in another encoding only ASCII is the same
+            ascii_only = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+            print(json.dumps(_plain(value), ensure_ascii=ascii_only, allow_nan=False), flush=True)
 
 
 def open_terminal(as_json: bool) -> Terminal:

@@ -66,9 +66,7 @@ def generate(
         ConfigError: a number is out of range, or a stop string is empty.
     """
     check_pair(model, tokenizer)
-    check_length(max_new_tokens)
-    if samples < 1:
-        raise ConfigError(f"samples is {samples}; it must be at least 1.")
+    check_request(tokenizer, prompt, max_new_tokens=max_new_tokens, samples=samples, stop=stop)
     sampling = sampling or SamplingConfig()
     history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
     rows = [Row(list(history), TextStream(stop), generator, max_new_tokens) for generator in row_generators(sampling.seed, range(samples))]
@@ -82,6 +80,15 @@ def generate(
         for _ in decode(reader, group, tokenizer, sampling, stop_at_boundary=stop_at_boundary):
             pass
     return [_generation(row) for row in rows]
+
+
+def check_request(tokenizer: Tokenizer, prompt: str, *, max_new_tokens: int, samples: int = 1, stop: tuple[str, ...] = ()) -> None:
+    """Refuse what `generate` would refuse, without a model. Arguments and errors are those of `generate`."""
+    check_length(max_new_tokens)
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}; it must be at least 1.")
+    TextStream(stop)
+    tokenizer.encode(prompt)
 
 
 def stream(

@@ -37,6 +37,15 @@ class Origin:
     """Steps of the memory's clock since it was written."""
 
 
+def refuse_without_memory(model: SequenceModel) -> None:
+    """Refuse a model that has no memory with an `ArchitectureError`."""
+    if not isinstance(model, Remembering):
+        raise ArchitectureError(
+            f"{type(model).__name__} has no memory, so nothing can be said of where its text comes from. "
+            "Attach one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
+        )
+
+
 def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.01, most: int = 5) -> list[list[Origin]]:
     """For every token of a text but its first, the entries that mattered most to its prediction, the weightiest first.
 
@@ -49,11 +58,8 @@ def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.
     Raises:
         ArchitectureError: the model has no memory.
     """
-    if not isinstance(model, Remembering):
-        raise ArchitectureError(
-            f"{type(model).__name__} has no memory, so nothing can be said of where its text comes from. "
-            "Attach one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
-        )
+    refuse_without_memory(model)
+    assert isinstance(model, Remembering)
     read = torch.tensor([tokens[:-1]], device=model.device)
     starts = read == model.config.boundary_token
     starts[:, 0] = False
