@@ -35,7 +35,9 @@ class DataConfig:
     document_opening: str | None = None
     """Cut every file into documents before each line that this regular expression fits as a whole, such as a heading."""
     field: str = "text"
-    """Name of the field that holds the text in JSONL, CSV and Parquet records."""
+    """Name of the field that holds the text in JSON, CSV and Parquet records."""
+    skip_bad: bool = False
+    """Leave out records without a text in that field, and count them; otherwise they are refused."""
     tokenizer: str = "auto"
     """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB, bpe:4096 above)."""
     unknown: Literal["auto", "error", "skip", "replace"] = "auto"

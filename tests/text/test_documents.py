@@ -103,7 +103,7 @@ def test_lines_are_documents_and_blank_ones_are_not(text: str, sizes: list[int])
 
 def test_an_endless_line_is_refused_where_lines_are_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_LINE", 100)
-    with pytest.raises(SourceError, match=r"line 2 of here has more than 100 characters.*--layout documents"):
+    with pytest.raises(SourceError, match=r"line 2 of here has more than 100 characters.*--data.layout documents"):
         read("short\n" + "x" * 101, [4, 50], layout="lines")
     assert [len(piece.text) for piece in read("short\n" + "x" * 100, [4, 50], layout="lines")] == [5, 100]
 

@@ -99,7 +99,7 @@ def test_carriage_returns_in_records_are_dropped_too(tmp_path: Path) -> None:
     [
         (b"ok \xe9t\xe9", r"byte 3 \(0xe9\) cannot be decoded.*iconv -f latin1"),
         (b"ends early \xc3", r"byte 11 \(0xc3\)"),
-        (b"PK\x03\x04\x00\x00", r"is not text: byte 4 is zero"),
+        (b"PX\x03\x04\x00\x00", r"is not text: byte 4 is zero"),
         ("text".encode("utf-16"), r"is UTF-16"),
     ],
 )
@@ -122,7 +122,7 @@ def test_what_is_not_text_is_refused_with_its_place(
         ("a.jsonl", '{"text": "a"}\n\n{"text": \n', r"line 3 of .*a.jsonl is not JSON"),
         ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"no field 'text' in line 2 of .*a.jsonl. Did you mean 'txt'\? It has: txt"),
         ("a.jsonl", '{"text": 3}\n', r"field 'text' of line 1 of .*a.jsonl is not text: 3 \(int\)"),
-        ("a.jsonl", '["text"]\n', r"line 1 of .*a.jsonl is JSON, but no object"),
+        ("a.jsonl", '["text"]\n', r"record 1 of .*a.jsonl is JSON, but no object"),
         ("a.jsonl", '{"text": "\\ud800"}\n', r"line 1 of .*a.jsonl is not valid Unicode"),
         ("a.csv", "id,Text\n1,b\n", r"no field 'text' in .*a.csv.*Did you mean 'Text'\?"),
         ("a.csv", "id,text\n1,b\n2\n", r"ends in line 3 of .*a.csv has no column 'text'"),

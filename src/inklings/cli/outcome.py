@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from inklings.cli.terminal import Terminal
 from inklings.training.train import TrainingResult
 
 
-def report_result(result: TrainingResult, terminal: Terminal) -> int:
-    """Print how the run ended and what to do next; an interrupted run leaves with 1."""
+def report_result(result: TrainingResult, terminal: Terminal, *, left_out: dict[str, Any] | None = None) -> int:
+    """Print how the run ended and what to do next, and for machines what of the text was left out; an interrupted run leaves with 1."""
     interrupted = result.stopped == "interrupted"
     if interrupted:
         terminal.say(f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume {result.run}", style="bold yellow")
@@ -20,5 +21,5 @@ def report_result(result: TrainingResult, terminal: Terminal) -> int:
         best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
         terminal.say(f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold")
         terminal.say(f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test")
-    terminal.result(dataclasses.asdict(result))
+    terminal.result({**dataclasses.asdict(result), "left_out": left_out})
     return 1 if interrupted else 0

@@ -38,6 +38,7 @@ class Display:
         self.validation: dict[str, float] = {}
         self.measure: dict[str, str] = {}
         self.shown: dict[str, float] = {}
+        self.left_out: dict[str, Any] | None = None
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -64,6 +65,7 @@ class Display:
         if task is None:
             task = self.tasks["prepare"] = self.progress.add_task("text", total=event.get("total"), note="")
         finished = event.get("stage") == "done"
+        self.left_out = event.get("left_out", self.left_out)
         total = event.get("total")
         self.progress.update(task, completed=total if finished else event.get("done", 0), total=total, note=str(event.get("stage", "")))
 

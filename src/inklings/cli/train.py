@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
     terminal.say(f"training {parsed.config.architecture} on {parsed.config.data.source} for {parsed.config.training.budget} into {run}")
     with Display(terminal) as display:
         result = train(parsed.config, run, on_event=display, **origin)
-    return report_result(result, terminal)
+    return report_result(result, terminal, left_out=display.left_out)
 
 
 def free_run(config: RunConfig) -> Path:

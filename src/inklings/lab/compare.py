@@ -22,6 +22,7 @@ from inklings.lab.comparison import Comparison, Plan, Point, RunResult
 from inklings.lab.contestants import Contestant, Terms, folder_name, settle, unique_labels
 from inklings.lab.differences import Units, find_differences
 from inklings.lab.equal_budgets import equal_budgets
+from inklings.lab.ground import Ground
 from inklings.lab.job import RUNS, Job
 from inklings.lab.method import Method
 from inklings.lab.plans import Split, apart, begin, finished, measurable, plan_before, save, with_results
@@ -117,7 +118,7 @@ def compare(
         samples=drawn,
     )
     comparison = begin(out, plan, contestants, store, split, command)
-    calibration = None if drawn is None else calibrated(out, ground_of(store.path, split, drawn), report)
+    calibration = None if drawn is None else calibrated(out, _named(ground_of(store.path, split, drawn), store), report)
     comparison = audited(comparison, contestants, report)
     save(out, comparison)
 
@@ -201,6 +202,11 @@ def _floor(arms: Sequence[Arm]) -> list[Arm]:
     if not configs or any(load_class(config.architecture).traits.objective == "counting" for config in configs):
         return []
     return [Arm(label=FLOOR, config=replace(configs[0], architecture=FLOOR, model={}))]
+
+
+def _named(ground: Ground, store: TokenStore) -> Ground:
+    """The ground under the name by which the text was asked for: the store may be that of another file with the same bytes."""
+    return replace(ground, setting=replace(ground.setting, source=store.manifest["source"]["name"]))
 
 
 def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:

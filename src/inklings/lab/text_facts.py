@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from inklings.lab.job import TEMPERATURE
-from inklings.text.rules import dropped_documents
+from inklings.text.rules import dropped_documents, left_out_texts
 from inklings.text.store import TokenStore
 from inklings.training.own_text import data_hash
 
@@ -22,7 +22,7 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
         "hash": "by the hash of each document",
     }
     loses = "" if tokenizer["lossless"] else "; it loses what it does not know: no bits per byte for such a split"
-    dropped = "; ".join(dropped_documents(manifest))
+    dropped = "; ".join((*left_out_texts(manifest), *dropped_documents(manifest)))
     shares = ", ".join(f"{share:.1%} of {name}" for name, share in (overlap or {}).items())
     return {
         "name": re.sub(r"^builtin:", "", source["name"]),

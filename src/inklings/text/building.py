@@ -116,7 +116,13 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
     tokenizer.save(folder / "tokenizer.json")
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "source": {"name": source.name, "address": source.address, "fingerprint": source.fingerprint, "layout": source.layout},
+        "source": {
+            "name": source.name,
+            "address": source.address,
+            "fingerprint": source.fingerprint,
+            "layout": source.layout,
+            "left_out": left_out(source),
+        },
         "data": asdict(data),
         "split": {"method": plan.method, "shares": plan.shares, "seed": plan.seed, "overlap": _overlap(plan, sieves)},
         "tokenizer": {
@@ -131,6 +137,11 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
         "files": {path.name: _facts(path) for path in sorted(folder.iterdir())},
     }
     durable.write_json(folder / "manifest.json", {**manifest, "sha256": manifest_hash(manifest)})
+
+
+def left_out(source: Source) -> dict[str, dict[str, int]]:
+    """What of a source that was read to its end is in no document: files by suffix, records by what is wrong with them."""
+    return {"files": dict(source.files_left_out), "records": {why: count for why, count in sorted(source.left_out.items()) if count}}
 
 
 def manifest_hash(manifest: dict[str, Any]) -> str:

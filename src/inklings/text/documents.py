@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from inklings.errors import SourceError
@@ -67,6 +68,12 @@ class Source:
     """Whether the pieces say themselves where they belong."""
     remote: bool = False
     """Whether it comes over the network each time it is read; then documents go to splits by their hash."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it is read."""
+    files_left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many files of a folder are not read, by suffix."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many files and records the last reading that came to its end found without a text, by what is wrong with them."""
 
     def pieces(self) -> Iterator[Piece]:
         """All documents in order, in bounded memory; blank documents are left out.
@@ -86,24 +93,44 @@ class Text(NamedTuple):
     split: SplitName | None = None
 
 
-def documents(texts: Iterable[Text], layout: Layout, separator: str | None, opening: str | None = None) -> Iterator[Piece]:
+def documents(
+    texts: Iterable[Text], layout: Layout, separator: str | None, opening: str | None = None, *, left_out: Counter[str] | None = None
+) -> Iterator[Piece]:
     """The documents of the texts: their lines, or what the separator cuts, or what an opening line begins, or each text whole.
+
+    Args:
+        texts: files or records.
+        layout: whether a document is a line.
+        separator: what stands between two documents.
+        opening: a pattern for lines that begin a document.
+        left_out: where texts without a document are counted as "empty".
 
     Raises:
         SourceError: the layout is `lines` and a line is longer than `LONGEST_LINE`.
     """
     for text in texts:
         if layout == "lines":
-            advice = "Is it one long text? Then try --layout documents."
-            for line in lines(text.chunks, text.where, longest=LONGEST_LINE, advice=advice):
-                if line and not line.isspace():
-                    yield Piece(line, True, True, text.split)
+            found = _lines(text)
         else:
             if separator is not None:
                 ended = _ended_by(text.chunks, separator)
             else:
                 ended = _ended_once(text.chunks) if opening is None else _opened_by(text.chunks, opening)
-            yield from _pieces(ended, text.split)
+            found = _pieces(ended, text.split)
+        first = next(found, None)
+        if first is not None:
+            yield first
+            yield from found
+        elif left_out is not None:
+            left_out["empty"] += 1
+
+
+def _lines(text: Text) -> Iterator[Piece]:
+    """The lines of a text that are not blank."""
+    advice = "Is it one long text? Then try --data.layout documents."
+    for line in lines(text.chunks, text.where, longest=LONGEST_LINE, advice=advice):
+        if line and not line.isspace():
+            yield Piece(line, True, True, text.split)
 
 
 def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> Iterator[str]:

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import csv
 import glob
 import gzip
 import hashlib
-import json
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from inklings.durable import disk_errors
 from inklings.errors import MissingExtraError, SourceError, nearest
-from inklings.text.documents import Text, lines
+from inklings.text.documents import Text
+from inklings.text.encodings import advice, foreign
+from inklings.text.records import DELIMITERS, Wanted, json_records, no_field, record_texts, table_records
 
 BLOCK = 2**20
 """Bytes read at a time."""
-LONGEST_RECORD = 2**28
-"""Characters that one JSON or CSV record may have: it is held in memory whole."""
 
-Kind = Literal["text", "jsonl", "csv", "parquet"]
+Kind = Literal["text", "jsonl", "json", "csv", "tsv", "parquet"]
 Compression = Literal["", ".gz", ".zst"]
 
-KINDS: dict[str, Kind] = {".txt": "text", ".md": "text", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+KINDS: dict[str, Kind] = {
+    ".txt": "text",
+    ".md": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+NAMED_ONLY = (".json",)
+"""Not taken from a folder, where such a file is more often about the texts than one of them."""
 COMPRESSIONS: tuple[Compression, Compression] = (".gz", ".zst")
 KNOWN = ", ".join(KINDS) + ", each also as " + " or ".join(COMPRESSIONS)
+_IN_FOLDERS = [suffix for suffix in KINDS if suffix not in NAMED_ONLY]
+_IN_FOLDERS_SAID = ", ".join(_IN_FOLDERS) + ", each also as " + " or ".join(COMPRESSIONS)
 
 
 @dataclass(frozen=True)
@@ -59,8 +71,8 @@ def text_file(path: Path, where: str | None = None) -> TextFile:
 def find_files(given: str) -> list[TextFile]:
     """The files that a path, a folder or a pattern names, in the order of their names.
 
-    A folder gives all files in it, at any depth, that have a suffix we know; hidden ones are left out. A pattern (`*`, `?`,
-    `[...]`, `**`) gives every file that it matches.
+    A folder gives all files in it, at any depth, that have a suffix we know, but for `NAMED_ONLY`; hidden ones are left out.
+    A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
 
     Raises:
         SourceError: there is no such file, or none that can be read.
@@ -69,11 +81,12 @@ def find_files(given: str) -> list[TextFile]:
     if path.is_file():
         return [text_file(path)]
     if path.is_dir():
-        inside = [(found.relative_to(path), found) for found in path.rglob("*") if found.is_file()]
-        shown = sorted((name.as_posix(), found) for name, found in inside if not any(part.startswith(".") for part in name.parts))
-        files = [found for _, found in shown if _has_known_suffix(found)]
+        shown = _shown(path)
+        files = [found for found in shown if _suffix(found) in _IN_FOLDERS]
         if not files:
-            raise SourceError(f"the folder {given} holds no text files. Read are {KNOWN}; for others, give the file or a pattern.")
+            others = f" It holds {list_suffixes(left_out_of(given))}." if shown else ""
+            what = f"Read are {_IN_FOLDERS_SAID}; for others, give the file or a pattern."
+            raise SourceError(f"the folder {given} holds no text files. {what}{others}")
         return [text_file(found) for found in files]
     if glob.has_magic(given):
         matched = [found for name in sorted(glob.glob(str(path), recursive=True)) if (found := Path(name)).is_file()]  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -87,21 +100,40 @@ def find_files(given: str) -> list[TextFile]:
     raise SourceError(f"there is no file or folder {given}.{hint}")
 
 
-def read_texts(file: TextFile, field: str) -> Iterator[Text]:
+def left_out_of(given: str) -> dict[str, int]:
+    """How many files of a folder `find_files` leaves out, by suffix; nothing where a path is no folder."""
+    path = Path(given).expanduser()
+    suffixes = Counter(_suffix(found) for found in _shown(path)) if path.is_dir() else Counter[str]()
+    return {suffix: count for suffix, count in sorted(suffixes.items()) if suffix not in _IN_FOLDERS}
+
+
+def list_suffixes(counts: Mapping[str, int]) -> str:
+    """Such counts in words."""
+    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items())
+
+
+def _shown(folder: Path) -> list[Path]:
+    """All files in a folder, at any depth, in the order of their names, but for hidden ones."""
+    inside = [(found.relative_to(folder), found) for found in folder.rglob("*") if found.is_file()]
+    return [f for _, f in sorted((name.as_posix(), f) for name, f in inside if not any(part.startswith(".") for part in name.parts))]
+
+
+def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
     """The texts in a file: the file itself, or the field of each of its records.
 
     Raises:
         SourceError: the file cannot be read, is not UTF-8 text, or a record has no such field; says where.
         MissingExtraError: it needs pyarrow.
     """
+    wanted = Wanted(field) if isinstance(field, str) else field
     if file.kind == "text":
         yield Text(_chunks(file), file.where)
-    elif file.kind == "jsonl":
-        yield from _jsonl(file, field)
-    elif file.kind == "csv":
-        yield from _csv(file, field)
+    elif file.kind in ("jsonl", "json"):
+        yield from json_records(_chunks(file), wanted, file.where)
+    elif file.kind == "parquet":
+        yield from _parquet(file, wanted)
     else:
-        yield from _parquet(file, field)
+        yield from table_records(_chunks(file), wanted, file.where, delimiters=DELIMITERS if file.kind == "csv" else "\t")
 
 
 def sample(file: TextFile) -> str:
@@ -142,11 +174,12 @@ def keep_stream(read: Callable[[int], bytes], folder: Path) -> Path:
     return kept
 
 
-def _has_known_suffix(path: Path) -> bool:
+def _suffix(path: Path) -> str:
+    """The suffix of a file's name, without that of a compression that we read."""
     name = path.name.lower()
     for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
-    return Path(name).suffix in KINDS
+    return Path(name).suffix
 
 
 @contextlib.contextmanager
@@ -161,7 +194,9 @@ def _named(file: TextFile) -> Iterator[None]:
     except PermissionError as error:
         raise SourceError(f"no permission to read {file.where}.") from error
     except OSError as error:
-        raise SourceError(f"{file.where} cannot be read: {error}.") from error
+        window = "too much memory" in str(error)  # of a frame that `zstd --long` made
+        hint = f" It was compressed with a long window: zstd -d --long=31 {file.where} -o NEW unpacks it." if window else ""
+        raise SourceError(f"{file.where} cannot be read: {error}.{hint}") from error
 
 
 def _blocks(file: TextFile) -> Iterator[bytes]:
@@ -194,9 +229,10 @@ def _chunks(file: TextFile) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     decoded = 0  # bytes given to the decoder before this block
     held = ""  # a carriage return whose next character is not read yet
+    beyond_ascii = False  # whether a character was decoded that UTF-8 writes in several bytes
     for block in _with_end(_blocks(file)):
-        if decoded == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise SourceError(f"{file.where} is UTF-16, not UTF-8. Re-encode it: iconv -f utf-16 -t utf-8 FILE > NEW.")
+        if decoded == 0 and (what := foreign(block)):
+            raise SourceError(f"{file.where} {what}")
         if (zero := block.find(b"\0")) >= 0:
             raise SourceError(f"{file.where} is not text: byte {decoded + zero:,} is zero. Inklings reads UTF-8 text: {KNOWN}.")
         try:
@@ -204,10 +240,11 @@ def _chunks(file: TextFile) -> Iterator[str]:
         except UnicodeDecodeError as error:
             place = decoded + len(block) - len(error.object) + error.start
             found = error.object[error.start]
+            before = beyond_ascii or not error.object[: error.start].isascii()
             raise SourceError(
-                f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded. Re-encode it; if it is Latin-1: "
-                f"iconv -f latin1 -t utf-8 FILE > NEW."
+                f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded. {advice(error, utf8_before=before)}"
             ) from error
+        beyond_ascii = beyond_ascii or not text.isascii()
         if decoded == 0:
             text = text.removeprefix("\ufeff")
         decoded += len(block)
@@ -222,77 +259,17 @@ def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _jsonl(file: TextFile, field: str) -> Iterator[Text]:
-    advice = "A JSONL file has one JSON object a line."
-    for number, line in enumerate(lines(_chunks(file), file.where, longest=LONGEST_RECORD, advice=advice), start=1):
-        if not line or line.isspace():
-            continue
-        where = f"line {number} of {file.where}"
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise SourceError(f"{where} is not JSON: {error}. {advice}") from error
-        if not isinstance(record, dict):
-            raise SourceError(f"{where} is JSON, but no object: {line[:60]}. {advice}")
-        yield record_text(record, field, where)
-
-
-def _csv(file: TextFile, field: str) -> Iterator[Text]:
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))  # the default refuses fields above 128 KiB
-    advice = "Is a quotation mark not closed?"
-    rows = csv.reader(line + "\n" for line in lines(_chunks(file), file.where, longest=LONGEST_RECORD, advice=advice))
-    try:
-        header = next(rows, [])
-        if field not in header:
-            raise _no_field(field, header, f"{file.where} (columns are named by its first line)")
-        column = header.index(field)
-        for row in rows:
-            if len(row) > column:
-                yield Text([row[column]], f"line {rows.line_num} of {file.where}")
-            elif any(row):
-                raise SourceError(f"the record that ends in line {rows.line_num} of {file.where} has no column {field!r}: it is too short.")
-    except csv.Error as error:
-        raise SourceError(f"line {rows.line_num} of {file.where} is not CSV: {error}. {advice}") from error
-
-
-def _parquet(file: TextFile, field: str) -> Iterator[Text]:
+def _parquet(file: TextFile, wanted: Wanted) -> Iterator[Text]:
     pyarrow = _arrow(f"reading {file.where}")
     try:
         with _named(file), pyarrow.parquet.ParquetFile(file.path) as table:
             names = table.schema_arrow.names
-            if field not in names:
-                raise _no_field(field, names, file.where)
+            if wanted.field not in names:
+                raise no_field(wanted.field, names, file.where)
             number = 0
-            for batch in table.iter_batches(batch_size=64, columns=[field]):
+            for batch in table.iter_batches(batch_size=64, columns=[wanted.field]):
                 for value in batch.column(0):
                     number += 1
-                    yield record_text({field: value.as_py()}, field, f"record {number} of {file.where}")
+                    yield from record_texts({wanted.field: value.as_py()}, wanted, f"record {number} of {file.where}")
     except pyarrow.ArrowException as error:
         raise SourceError(f"{file.where} is not a whole Parquet file: {error}.") from error
-
-
-def record_text(record: dict[str, Any], field: str, where: str) -> Text:
-    """The text in a field of a record.
-
-    Raises:
-        SourceError: the field is missing, is not text, or cannot be UTF-8.
-    """
-    if field not in record:
-        raise _no_field(field, record, where)
-    text = record[field]
-    if not isinstance(text, str):
-        raise SourceError(f"field {field!r} of {where} is not text: {str(text)[:60]} ({type(text).__name__}).")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
-            raise SourceError(f"field {field!r} of {where} is not valid Unicode: {error.reason} at character {error.start:,}.") from error
-    return Text([text.replace("\r\n", "\n")], where)
-
-
-def _no_field(field: str, names: Iterable[str], where: str) -> SourceError:
-    listed = list(names)
-    return SourceError(
-        f"there is no field {field!r} in {where}.{nearest(field, listed)} It has: {', '.join(listed) or 'none'}. "
-        f"Name the one that holds the text with the setting `field`."
-    )

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from inklings.errors import DownloadError, MissingExtraError, SourceError, unknown_name
 from inklings.text.documents import Text
-from inklings.text.files import record_text
+from inklings.text.records import Wanted, record_texts
 
 OPTIONS = ("split", "field", "take", "config", "revision")
 
@@ -83,8 +83,8 @@ def commit(address: HubAddress) -> str:
     return str(revision)
 
 
-def read_hub(address: HubAddress) -> Iterator[Text]:
-    """The records of a data set, one at a time over the network.
+def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text]:
+    """The records of a data set, one at a time over the network; what becomes of bad ones is for `wanted` to say.
 
     Raises:
         DownloadError: the data set cannot be read.
@@ -95,9 +95,10 @@ def read_hub(address: HubAddress) -> Iterator[Text]:
         import datasets
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"reading {address.name} from the Hugging Face hub", "hub") from error
+    wanted = wanted or Wanted(address.field)
     records = _records(datasets.load_dataset, address)
     for number, record in enumerate(itertools.islice(records, address.take), start=1):
-        yield record_text(record, address.field, f"record {number} of {address.name}")
+        yield from record_texts(record, wanted, f"record {number} of {address.name}")
 
 
 def _records(load: Any, address: HubAddress) -> Iterator[dict[str, Any]]:

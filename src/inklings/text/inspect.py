@@ -27,7 +27,8 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         longest_shown: how many tokens of a document are shown.
 
     Returns:
-        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `rules` for documents; `splits`: of each, documents,
+        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `left_out`: files by suffix and records by reason (None of a
+        store from before they were counted), `rules` for documents; `splits`: of each, documents,
         those that each rule dropped, tokens (boundaries included), bytes, characters, tokens per byte, and tokens of the
         shortest, the median and the longest document;
         `most_frequent`, `rare` and `unused` tokens of the training part, and its first `documents`.
@@ -44,6 +45,7 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         "layout": manifest["source"]["layout"],
         "split": manifest["split"],
         "tokenizer": manifest["tokenizer"],
+        "left_out": manifest["source"].get("left_out"),
         "rules": asdict(Rules.of_manifest(manifest)),
         "splits": {name: _describe_split(store, name) for name in SPLITS},
         "most_frequent": [

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.text.documents import SplitName
+from inklings.text.files import list_suffixes
 
 Rule = Literal["max_length", "min_length", "min_known"]
 RULES: tuple[Rule, Rule, Rule] = ("max_length", "min_length", "min_known")
@@ -116,10 +117,22 @@ class Sieve:
 def notes(manifest: Mapping[str, Any]) -> list[str]:
     """What a user must know of the rules by which a store was made: what they dropped of each split, and which could drop nothing."""
     rules, source, tokenizer = Rules.of_manifest(manifest), manifest["source"]["name"], manifest["tokenizer"]
-    found = [f"{source}: {sentence}." for sentence in dropped_documents(manifest)]
+    found = [f"{source}: {sentence}." for sentence in (*left_out_texts(manifest), *dropped_documents(manifest))]
     if rules.min_known and (tokenizer["kind"] in ("byte", "bpe") or (tokenizer["kind"] == "file" and tokenizer["lossless"])):
         found.append(f"{source}: data.min_known is {rules.min_known:g}, but this tokenizer has tokens for every text, so it drops nothing.")
     return found
+
+
+def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
+    """Which files and records of a source are in no document, in words; a store from before they were counted tells nothing."""
+    counted: Mapping[str, Mapping[str, int]] = manifest["source"].get("left_out", {})
+    sentences = []
+    if files := counted.get("files"):
+        sentences.append("files left out, of a kind that is not read from a folder: " + list_suffixes(files))
+    if records := counted.get("records"):
+        reasons = ", ".join(f"{count:,} {why}" for why, count in records.items())
+        sentences.append(f"{sum(records.values()):,} records or files left out: {reasons}")
+    return sentences
 
 
 def dropped_documents(manifest: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -20,10 +21,13 @@ from inklings.errors import ConfigError, SourceError, nearest
 from inklings.text import builtin, hub, well_known
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Layout, Piece, Source, Text, documents, guess_layout
-from inklings.text.files import TextFile, content_hash, find_files, keep_stream, read_texts, sample, text_file
+from inklings.text.files import TextFile, content_hash, find_files, keep_stream, left_out_of, read_texts, sample, text_file
+from inklings.text.records import Wanted
 
 SAMPLED = 16
 """Files whose beginnings are looked at to guess the layout of a folder."""
+_BETWEEN_DOCUMENTS = ("<|endoftext|>", "<|end_of_text|>", "<|eos|>", "<eos>")
+"""Tokens that corpora are written with where one document ends."""
 _READER = 1
 """Counted up when the same bytes begin to give other documents: it is part of every fingerprint."""
 
@@ -109,7 +113,7 @@ def _stdin(folder: Path) -> Path:
 def _builtin(data: DataConfig) -> Source:
     texts, layout = builtin.builtin(data.source.removeprefix("builtin:"))
     hashes = [sha256(text.encode()) for text in texts]
-    return _local_source(data, data.source, _layout(data, layout), lambda: (Text([text], data.source) for text in texts), hashes)
+    return _local_source(data, data.source, _layout(data, layout), lambda _: (Text([text], data.source) for text in texts), hashes)
 
 
 def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
@@ -119,7 +123,7 @@ def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
         data,
         data.source,
         _layout(data, corpus.layout),
-        lambda: (Text(text.chunks, text.where, split) for file, split in files for text in read_texts(file, data.field)),
+        lambda wanted: (Text(text.chunks, text.where, split) for file, split in files for text in read_texts(file, wanted)),
         [file.converted_sha256 or file.sha256 for file in corpus.files],
         opening=corpus.opening,
     )
@@ -132,19 +136,55 @@ def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source
     if not records and data.field != DataConfig.field:
         warnings.warn(f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.", stacklevel=2)
     marked_up = any(".md" in file.path.suffixes for file in files)
-    layout = _layout(data, "documents" if records or marked_up else guess_layout(sample(file) for file in files[:SAMPLED]))
+    samples = [] if records else [sample(file) for file in files[:SAMPLED]]
+    layout = _layout(data, "documents" if records or marked_up else guess_layout(samples))
     hashes = [f"{file.kind}{file.compression} {content_hash(file)}" for file in files]
-    source = _local_source(data, address, layout, lambda: (text for file in files for text in read_texts(file, data.field)), hashes)
+    source = _local_source(data, address, layout, lambda wanted: (t for file in files for t in read_texts(file, wanted)), hashes)
     if next(source.pieces(), None) is None:
         where = files[0].where if len(files) == 1 else data.source
-        raise SourceError(f"{where} holds no text: it is empty or blank.")
-    return source
+        bad = sum(source.left_out.values()) - source.left_out["empty"]
+        left = f" Left out as bad: {bad:,} records; without --data.skip-bad the first is shown." if bad else ""
+        raise SourceError(f"{where} holds no text: it is empty or blank.{left}")
+    return dataclasses.replace(source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source))
+
+
+def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple[str, ...]:
+    """What the beginnings of plain text files tell about a better way to read them."""
+    found = []
+    for file, text in zip(files, samples, strict=False):
+        name = next((name for name in _BETWEEN_DOCUMENTS if name in text), None)
+        if name is not None and data.document_separator is None:
+            found.append(f"{file.where} holds {name!r}, which is read as text: --data.document-separator '{name}' cuts documents there.")
+        if text.count("\r") > text.count("\n") and data.document_separator is None:
+            found.append(
+                f"{file.where} has carriage returns (\\r) where lines end; they are kept, and are no line ends here. "
+                f"--data.document-separator $'\\r' makes each line a document; tr '\\r' '\\n' < FILE > NEW makes line feeds of them."
+            )
+        if not text.startswith("[") and _is_object(text.lstrip().partition("\n")[0]):
+            found.append(
+                f"{file.where} looks like JSON Lines, and is read as plain text, braces and all: under a name that ends in .jsonl "
+                "the text of each record is read (--data.field says which)."
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _from_hub(data: DataConfig, given: str) -> Source:
     address = hub.parse_address(given, field=data.field)
     address = dataclasses.replace(address, revision=hub.commit(address))
-    source = _local_source(data, str(address), _layout(data, "documents"), lambda: hub.read_hub(address), [str(address)])
+    layout = _layout(data, "documents")
+    field = address.field
+
+    def read(wanted: Wanted) -> Iterator[Text]:
+        return hub.read_hub(address, dataclasses.replace(wanted, field=field))
+
+    source = _local_source(data, str(address), layout, read, [str(address)])
     return dataclasses.replace(source, remote=True)
 
 
@@ -156,18 +196,30 @@ def _layout(data: DataConfig, known: Layout) -> Layout:
 
 
 def _local_source(
-    data: DataConfig, address: str, layout: Layout, texts: Callable[[], Iterable[Text]], hashes: list[str], *, opening: str | None = None
+    data: DataConfig,
+    address: str,
+    layout: Layout,
+    texts: Callable[[Wanted], Iterable[Text]],
+    hashes: list[str],
+    *,
+    opening: str | None = None,
 ) -> Source:
     """A source of texts; `hashes` say what is in them, `opening` how its documents are known to begin."""
     if layout == "lines" or data.document_separator is not None:
         opening = None
     opening = data.document_opening or opening
 
+    left_out: Counter[str] = Counter()
+
     def read() -> Iterator[Piece]:
-        return documents(texts(), layout, data.document_separator, opening)
+        left_out.clear()
+        wanted = Wanted(data.field, data.skip_bad, left_out)
+        return documents(texts(wanted), layout, data.document_separator, opening, left_out=left_out)
 
     described = {"reader": _READER, "content": hashes, "layout": layout, "separator": data.document_separator, "field": data.field}
     if opening is not None:
         described["opening"] = opening
+    if data.skip_bad:
+        described["skip_bad"] = True
     fingerprint = hashlib.sha256(json.dumps(described).encode()).hexdigest()
-    return Source(name=data.source, address=address, fingerprint=fingerprint, layout=layout, read=read)
+    return Source(name=data.source, address=address, fingerprint=fingerprint, layout=layout, read=read, left_out=left_out)

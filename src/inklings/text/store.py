@@ -30,7 +30,7 @@ from inklings.config import DataConfig
 from inklings.errors import RunError, SourceError
 from inklings.text.building import FORMAT_VERSION, OnEvent, build, manifest_hash
 from inklings.text.cache import cache_directory
-from inklings.text.documents import SplitName
+from inklings.text.documents import Source, SplitName
 from inklings.text.rules import Rules, notes
 from inklings.text.sources import open_source
 from inklings.text.splits import SPLITS
@@ -221,18 +221,26 @@ def prepare(
             report({"event": "note", "text": f"The prepared text in the cache cannot be used, so it is built again: {error}"})
             _remove(path)
         else:
-            return _opened(store, report)
+            return _opened(store, source, report)
     _remove_abandoned(path)
     with durable.new_directory(path) as folder:
         build(folder, source, data, tokenizer, report, extend=extend)
-    return _opened(TokenStore(path), report)
+    return _opened(TokenStore(path), source, report)
 
 
-def _opened(store: TokenStore, report: OnEvent) -> TokenStore:
-    """The store, after telling what the rules for documents did to it: as much with one from the cache as with a new one."""
-    for text in notes(store.manifest):
+def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
+    """The store, after telling how the text was read and what was left out: as much with one from the cache as with a new one.
+
+    A store is found by its content, so one from the cache may have been made of another file with the same bytes: names,
+    and what lies beside the text in a folder, are those of the source that was asked for.
+    """
+    about = store.manifest["source"]
+    about |= {"name": source.name, "address": source.address}
+    if "left_out" in about:
+        about["left_out"]["files"] = dict(source.files_left_out)
+    for text in (*source.notes, *notes(store.manifest)):
         report({"event": "note", "text": text})
-    report({"event": "prepare", "stage": "done", "done": 1, "total": 1})
+    report({"event": "prepare", "stage": "done", "done": 1, "total": 1, "left_out": about.get("left_out")})
     return store
 
 
