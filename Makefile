@@ -1,7 +1,15 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs, once.
-PYTHON ?= python3.11
+# the first of these that runs and is Python 3.11 or newer
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do $(call NEW_ENOUGH,$$name) && echo $$name && break; done)
+NEW_ENOUGH = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+define CHECK_PYTHON
+@$(call NEW_ENOUGH,$(or $(PYTHON),false)) || \
+  { echo "No Python from 3.11 on was found$(if $(PYTHON), ($(PYTHON) is none)). Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+endef
 VENV := .venv
 BIN := $(VENV)/bin
+# what the package itself needs, and with that what its extras and its development need
+BASE := $(VENV)/.installed-base
 INSTALLED := $(VENV)/.installed
 # what the slow tests alone take
 HEAVY := $(VENV)/.installed-heavy
@@ -10,13 +18,18 @@ WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
-.PHONY: help install demo test test-all browser check bench ledger surface format reference clean
+.PHONY: help install demo test test-base test-all browser check bench ledger surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(BASE): pyproject.toml constraints.txt
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $(BASE)
+
+$(INSTALLED): $(BASE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	touch $(INSTALLED)
 
@@ -26,7 +39,7 @@ $(HEAVY): $(INSTALLED)
 
 install: $(INSTALLED) ## make the virtual environment
 
-demo: $(INSTALLED) ## compare five generators on two texts and write a report (three to four minutes)
+demo: $(BASE) ## compare five generators on two texts and write a report (three to four minutes)
 	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
 	  --data builtin:unicode-names --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/unicode-names
 	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
@@ -34,6 +47,10 @@ demo: $(INSTALLED) ## compare five generators on two texts and write a report (t
 
 test: $(INSTALLED) ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-base: ## install the wheel alone into an empty environment and run README's first commands there
+	$(CHECK_PYTHON)
+	$(PYTHON) scripts/base_install.py
 
 test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness for one of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"

@@ -100,6 +100,12 @@ def test_help_and_lists_load_no_torch() -> None:
         assert "torch" not in loaded_by(f"from inklings.cli.main import main\nmain({line!r})"), line
 
 
+def test_the_version_stands_in_one_place() -> None:
+    repository = Path(__file__).parents[1]
+    for name in ("pyproject.toml", "CITATION.cff"):
+        assert inklings.__version__ not in (repository / name).read_text(encoding="utf-8"), f"{name} says the version once more"
+
+
 def test_public_names_are_all_there() -> None:
     for name in inklings.__all__:
         assert getattr(inklings, name) is not None
