@@ -73,8 +73,16 @@ def test_carriage_returns_are_noted_with_the_flag_that_cuts_there(tmp_path: Path
     assert (said, sum(split["documents"] for split in store.manifest["splits"].values())) == ([], 30)
 
 
-def test_records_that_are_read_as_text_are_noted(tmp_path: Path) -> None:
+RECORDS = [{"text": f"text {number}"} for number in range(30)]
+
+
+@pytest.mark.parametrize("form", ["\n".join(map(json.dumps, RECORDS)), json.dumps(RECORDS), json.dumps({"data": RECORDS}, indent=1)])
+def test_records_that_are_read_as_text_are_noted(tmp_path: Path, form: str) -> None:
     path = tmp_path / "a.txt"
-    path.write_text("".join(json.dumps({"text": f"text {number}"}) + "\n" for number in range(30)))
+    path.write_text(form)
     _, said = prepared(tmp_path, path)
     assert any(".jsonl" in text and "--data.field" in text for text in said)
+    path.write_text(LINES)
+    with pytest.warns(UserWarning, match="skip_bad is ignored"):
+        _, said = prepared(tmp_path, path, skip_bad=True)
+    assert said == []

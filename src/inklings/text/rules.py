@@ -131,7 +131,7 @@ def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
         sentences.append("files left out, of a kind that is not read from a folder: " + list_suffixes(files))
     if records := counted.get("records"):
         reasons = ", ".join(f"{count:,} {why}" for why, count in records.items())
-        sentences.append(f"{sum(records.values()):,} records or files left out: {reasons}")
+        sentences.append(f"records or files left out: {reasons}")
     return sentences
 
 

@@ -28,6 +28,8 @@ SAMPLED = 16
 """Files whose beginnings are looked at to guess the layout of a folder."""
 _BETWEEN_DOCUMENTS = ("<|endoftext|>", "<|end_of_text|>", "<|eos|>", "<eos>")
 """Tokens that corpora are written with where one document ends."""
+_RECORDS = re.compile(r'\s*(\[\s*)?\{\s*"[^"\n]*"\s*:')
+"""How a file of JSON objects begins, be they in an array or not."""
 _READER = 1
 """Counted up when the same bytes begin to give other documents: it is part of every fingerprint."""
 
@@ -135,6 +137,8 @@ def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source
     records = any(file.kind != "text" for file in files)
     if not records and data.field != DataConfig.field:
         warnings.warn(f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.", stacklevel=2)
+    if not records and data.skip_bad:
+        warnings.warn(f"skip_bad is ignored: {data.source} is plain text, it has no records.", stacklevel=2)
     marked_up = any(".md" in file.path.suffixes for file in files)
     samples = [] if records else [sample(file) for file in files[:SAMPLED]]
     layout = _layout(data, "documents" if records or marked_up else guess_layout(samples))
@@ -160,19 +164,12 @@ def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple
                 f"{file.where} has carriage returns (\\r) where lines end; they are kept, and are no line ends here. "
                 f"--data.document-separator $'\\r' makes each line a document; tr '\\r' '\\n' < FILE > NEW makes line feeds of them."
             )
-        if not text.startswith("[") and _is_object(text.lstrip().partition("\n")[0]):
+        if _RECORDS.match(text):
             found.append(
-                f"{file.where} looks like JSON Lines, and is read as plain text, braces and all: under a name that ends in .jsonl "
+                f"{file.where} looks like JSON, and is read as plain text, braces and all: under a name that ends in .jsonl or .json "
                 "the text of each record is read (--data.field says which)."
             )
     return tuple(dict.fromkeys(found))
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _from_hub(data: DataConfig, given: str) -> Source:
