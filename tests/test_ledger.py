@@ -30,6 +30,7 @@ from inklings.cli.run_arguments import parse_run, parse_settings
 from inklings.cli.terminal import open_terminal
 from inklings.cli.train import Train
 from inklings.errors import ConfigError
+from inklings.lab.compare import check_request
 from inklings.lab.method import Method
 from inklings.training.arms import parse_arm
 
@@ -93,7 +94,9 @@ def test_the_arguments_of_a_command_are_accepted(name: str, tmp_path: Path, monk
         assert "--points" in words
         assert "--rates" in words
         Method(points=flags.points, rates=flags.rates, sizes=flags.sizes, probes=flags.probes, samples=flags.samples)
-        labels = {arm.label for arm in (parse_arm(text, base=parsed.config) for text in flags.arms)}
+        arms = [parse_arm(text, base=parsed.config) for text in flags.arms]
+        check_request(arms, range(flags.seeds), flags.workers)
+        labels = {arm.label for arm in arms}
         check = CLAIMS[name].check
         for way in (check.read or [], check.minus or []) if check else ():
             assert way[:1] != ["arms"] or way[1].removeprefix("label=") in labels, way

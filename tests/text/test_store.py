@@ -90,9 +90,10 @@ def test_a_store_holds_the_text(source: Path, tmp_path: Path, tokenizer: str) ->
         assert split.n_bytes == opened.manifest["splits"][name]["bytes"]
 
 
-def test_documents_are_counted_without_a_newline_where_they_are_not_lines(tmp_path: Path) -> None:
+def test_the_end_of_a_document_counts_a_byte_where_it_is_no_newline_too(tmp_path: Path) -> None:
     opened = built(tmp_path / "store", source_of(["é" * 30] * 10), BYTE)
-    assert opened.split("train").document_bytes.tolist() == [60] * 8
+    assert opened.split("train").document_bytes.tolist() == [61] * 8
+    assert opened.n_bytes("train") == 8 * 61
 
 
 # now and then a blank before a letter, so that a piece of 120 characters always has a place where it may end

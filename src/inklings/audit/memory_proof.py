@@ -284,8 +284,7 @@ class _Text:
         first, targets = self._tally(nats, part)
         second, _ = self._tally(base, part)
         found = paired_bootstrap(first, second, targets)
-        low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
-        return Change(nats=found.estimate, low=low, high=high)
+        return Change(nats=found.estimate, low=found.low if found.known else None, high=found.high if found.known else None)
 
     def _tally(self, nats: Float64[np.ndarray, " n"], part: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
         tally = Tally(np.diff(self._split.offsets), self._split.document_bytes, blocks=self.blocks)

@@ -142,6 +142,10 @@ def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
     columns, rows = render_table(comparison)
     terminal.say()
     terminal.table(columns, rows, right=range(2, len(columns) - 1))
+    for arm in comparison.arms:
+        for run in arm.done:
+            if run.message is not None:
+                terminal.say(f"warning: {arm.label}{'' if run.seed is None else f', seed {run.seed}'}: {run.message}.", style="yellow")
     _say(comparison.verdict, terminal)
     section = load_section(out, comparison)
     if section is not None:

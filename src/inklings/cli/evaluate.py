@@ -95,6 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         if keep:
             terminal.say(f"per-document losses: {save_likelihood(result, folder)}")
         document |= result.summary()
+        document["interval"] = _known_interval(result)
     if samples:
         windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
         ground = lay_ground(store, part, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
@@ -168,7 +169,15 @@ def _interval(result: Likelihood) -> str:
         return "the run diverged"
     interval = result.interval()
     units = "documents" if result.blocks is None else "blocks of 2 KiB"
+    if not interval.known:
+        return f"{interval.n:,} {units}: too few for an interval"
     return f"95% interval over {units} {interval.low:.4f} to {interval.high:.4f}"
+
+
+def _known_interval(result: Likelihood) -> dict[str, Any] | None:
+    """The interval of the loss as plain values; None where the run diverged, or there are too few units to tell both ends."""
+    interval = result.interval() if math.isfinite(result.loss) else None
+    return None if interval is None or not interval.known else interval.to_mapping()
 
 
 def _flattered(known: Remembered, split: str) -> str:

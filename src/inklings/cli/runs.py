@@ -29,6 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     found = list_runs(flags.directory)
     if found:
         terminal.table(["run", "architecture", "text", "step", "validation loss", "state"], [_row(run) for run in found], right=(3, 4))
+        for run in found:
+            if run.doubt is not None:
+                terminal.say(f"warning: {run.path}: {run.doubt}.", style="yellow")
     else:
         terminal.say(f"no runs below {flags.directory}. `inklings train ARM --run DIR` makes one.")
     terminal.result({"runs": [run.__dict__ for run in found]})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from inklings.cli.terminal import Terminal
 from inklings.evaluation.statistics import Interval
 from inklings.lab.calibration import calibrate
@@ -69,4 +67,4 @@ def _number(value: float) -> str:
 
 
 def _ends(value: Interval) -> str:
-    return f"{value.low:.3f} to {value.high:.3f}" if math.isfinite(value.low) and math.isfinite(value.high) else "too few samples"
+    return f"{value.low:.3f} to {value.high:.3f}" if value.known else "too few samples"

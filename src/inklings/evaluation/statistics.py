@@ -58,6 +58,11 @@ class Interval:
         return self.low <= value <= self.high
 
     @property
+    def known(self) -> bool:
+        """Whether there are units enough to tell both ends."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies clear of zero: what a claim of a difference needs."""
         return not self.contains(0.0)

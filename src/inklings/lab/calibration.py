@@ -54,10 +54,10 @@ class Calibration:
         difference is less than what chance would make of two draws, it is level with each. So a rung of unsure figure decides
         nothing where a better one is beaten.
         """
-        if not _known(value):
+        if not value.known:
             return "not placed, of too few samples"
         rungs = {**{name: measures.values[metric] for name, measures in self.ladder.items()}, REAL: self.floor.values[metric]}
-        names = sorted((name for name in rungs if _known(rungs[name])), key=lambda name: -_cost(rungs[name].estimate, metric))
+        names = sorted((name for name in rungs if rungs[name].known), key=lambda name: -_cost(rungs[name].estimate, metric))
         if not names:
             return "not placed, of too few samples"
         order = [_order(rungs[name], value, metric) for name in names]
@@ -105,11 +105,6 @@ def calibrate(ground: Ground) -> Calibration:
 
 def _cost(value: float, metric: str) -> float:
     return value if METRICS[metric].better == "lower" else -value
-
-
-def _known(value: Interval) -> bool:
-    """Whether a value has an interval."""
-    return math.isfinite(value.low) and math.isfinite(value.high)
 
 
 def _order(one: Interval, other: Interval, metric: str) -> int:

@@ -92,7 +92,7 @@ def compare(
     budget = budget or next((arm.config.training.budget for arm in arms if arm.config is not None), None)
     if budget is not None:
         parse_budget(budget)
-    _check_request(arms, seeds, workers)
+    check_request(arms, seeds, workers)
     store = _own_text(arms, report) if own_text else prepare(data, on_event=report)
     split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
     before = plan_before(out)
@@ -168,8 +168,12 @@ def _own_text(arms: Sequence[Arm], report: OnEvent) -> TokenStore:
     return own_store(RunDirectory.open(first), on_event=report)
 
 
-def _check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None) -> None:
-    """What can be refused before any work."""
+def check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None) -> None:
+    """What can be refused before any work.
+
+    Raises:
+        ConfigError: there are too few arms, one is named twice that cannot be, or a number is out of range.
+    """
     if len(arms) < 2:
         raise ConfigError(f"{len(arms)} arm was given; a comparison needs at least two.")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:

@@ -125,7 +125,7 @@ class RunResult:
     run: str
     """The run directory: relative to the comparison's folder, or absolute where it lies outside."""
     message: str | None = None
-    """Why it failed or is not ranked."""
+    """Why it failed or is not ranked, or what is doubtful of one that is done."""
     weights: str | None = None
     """SHA-256 of the weights that were scored."""
     parameters: int | None = None

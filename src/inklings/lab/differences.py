@@ -176,9 +176,8 @@ def difference_of(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
     mean, low, high = interval.estimate, interval.low, interval.high
     if mean < 0:
         a, b, mean, low, high = b, a, -mean, -high, -low
-    known = math.isfinite(low) and math.isfinite(high)
     return Difference(
-        better=a.label, worse=b.label, mean=mean, low=low if known else None, high=high if known else None,
+        better=a.label, worse=b.label, mean=mean, low=low if interval.known else None, high=high if interval.known else None,
         p=None, evidence="documents", count=interval.n, finding="no claim",
     )  # fmt: skip
 

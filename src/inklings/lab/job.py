@@ -31,7 +31,7 @@ from inklings.models.sizes import non_embedding_count
 from inklings.text.store import TokenStore
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.branch import Branch, check_settings, exists, train_branches
-from inklings.training.checkpoints import WEIGHTS
+from inklings.training.checkpoints import WEIGHTS, checkpoint_path, checkpoint_steps, read_progress
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
@@ -149,9 +149,10 @@ def score(job: Job, store: TokenStore) -> RunResult:
             found = replace(
                 found,
                 status="done",
+                message=doubt_of_run(directory),
                 targets=likelihood.targets,
                 loss=likelihood.loss,
-                loss_interval=(interval.low, interval.high) if math.isfinite(interval.high - interval.low) else None,
+                loss_interval=(interval.low, interval.high) if interval.known else None,
                 bits_per_byte=likelihood.bits_per_byte,
                 accuracy=likelihood.accuracy,
                 top5_accuracy=likelihood.top5_accuracy,
@@ -173,6 +174,12 @@ def score(job: Job, store: TokenStore) -> RunResult:
     record = RunRecord(curve=curve, loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof)
     write_record(job.out / job.results, record)
     return found
+
+
+def doubt_of_run(run: RunDirectory) -> str | None:
+    """What is doubtful of the loss that a run ended with."""
+    steps = checkpoint_steps(run.path)
+    return read_progress(checkpoint_path(run.path, steps[-1])).doubt if steps else None
 
 
 def _with_samples(found: RunResult, model: Architecture, job: Job, plan: SamplePlan) -> RunResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -132,8 +131,7 @@ def _known(name: str, kind: Literal["real", "ladder", "cheater"], measures: Meas
 
 
 def _cell(interval: Interval, metric: str) -> Cell:
-    half = (interval.high - interval.low) / 2
-    return Cell(_say(interval.estimate, metric), _say(half, metric) if math.isfinite(half) else "")
+    return Cell(_say(interval.estimate, metric), _say((interval.high - interval.low) / 2, metric) if interval.known else "")
 
 
 def _say(value: float, metric: str) -> str:

@@ -29,7 +29,10 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
         "source": source["name"],
         "layout": source["layout"],
         "hash": data_hash(store),
-        "splits": {name: {key: part[key] for key in ("documents", "tokens", "bytes")} for name, part in manifest["splits"].items()},
+        "splits": {
+            name: {"documents": part["documents"], "tokens": part["tokens"], "bytes": store.n_bytes(name)}
+            for name, part in manifest["splits"].items()
+        },
         "facts": {
             "Layout": "a document is a line" if source["layout"] == "lines" else "a document is a file or record",
             "Tokenizer": f"{tokenizer['kind']}, {tokenizer['vocab_size']:,} tokens{loses}",

@@ -68,7 +68,7 @@ def count_tokens(split: TokenSplit, vocab_size: int) -> np.ndarray[Any, np.dtype
 
 
 def _describe_split(store: TokenStore, name: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"dropped": dict.fromkeys(RULES, 0), **store.manifest["splits"][name]}
+    facts: dict[str, Any] = {"dropped": dict.fromkeys(RULES, 0), **store.manifest["splits"][name], "bytes": store.n_bytes(name)}
     if not facts["documents"]:
         return {**facts, "tokens_per_byte": None, "shortest": None, "median": None, "longest": None}
     lengths = np.diff(store.split(name).offsets) - 1

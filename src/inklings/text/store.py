@@ -86,7 +86,7 @@ class TokenSplit:
     offsets: Int64[np.ndarray, " n_offsets"]
     """Where each document's boundary is; the last entry is the boundary at the end."""
     document_bytes: Int64[np.ndarray, " n_documents"]
-    """Bytes of each document, in the layout `lines` with its newline."""
+    """Bytes of each document and one for its end, which is a target like others: the newline of a line, or what stands for it."""
     boundary: int
     unchecked: CheckedBlocks | None = None
     """Guards a file too large to be checked when it was opened."""
@@ -164,6 +164,16 @@ class TokenStore:
         """Whether the tokens of a split hold all its bytes; a vocabulary of characters may lack some only elsewhere."""
         return self.tokenizer.lossless or (self.tokenizer.kind == "char" and not self.manifest["splits"][name]["unknown"])
 
+    @property
+    def _uncounted_ends(self) -> int:
+        """What a document counts beside the bytes in its file, where a line's newline is counted already."""
+        return 0 if self.manifest["source"]["layout"] == "lines" else 1
+
+    def n_bytes(self, name: SplitName) -> int:
+        """Bytes of a split, one for the end of each document included, whatever held the documents."""
+        part = self.manifest["splits"][name]
+        return int(part["bytes"]) + self._uncounted_ends * int(part["documents"])
+
     def split(self, name: SplitName) -> TokenSplit:
         """One split, memory-mapped.
 
@@ -180,7 +190,7 @@ class TokenStore:
         return TokenSplit(
             tokens=mapped.view(np.ndarray),  # a plain view: indexing a memmap object is slow
             offsets=np.load(self.path / f"{name}.offsets.npy", allow_pickle=False),
-            document_bytes=np.load(self.path / f"{name}.bytes.npy", allow_pickle=False),
+            document_bytes=np.load(self.path / f"{name}.bytes.npy", allow_pickle=False) + self._uncounted_ends,
             boundary=self.tokenizer.boundary,
             unchecked=self._guards.get(f"{name}.tokens.bin"),
         )

@@ -61,6 +61,10 @@ class Progress:
     """Of both."""
     stopped: Stopped | None = None
     """Why the run is complete, if it is."""
+    first_loss: float | None = None
+    """Of the first step; of a generator without likelihood, of the first evaluation. None in runs from before it was kept."""
+    doubt: str | None = None
+    """Why the loss that the run ended with means little, if it does (`doubt.py`)."""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:

@@ -17,7 +17,7 @@ from inklings.config import RunConfig
 from inklings.device import Runtime
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
-from inklings.models.contract import Architecture
+from inklings.models.contract import Architecture, SequenceModel
 from inklings.text.store import TokenStore
 from inklings.training.checkpoints import (
     Progress,
@@ -27,6 +27,7 @@ from inklings.training.checkpoints import (
     write_checkpoint,
 )
 from inklings.training.divergence import diverged
+from inklings.training.doubt import doubt_of
 from inklings.training.interruption import Interruption
 from inklings.training.metrics import Event, MetricsLog
 from inklings.training.objectives import Objective, reads_are_free
@@ -69,6 +70,7 @@ class Loop:
         self._on_event = on_event
         self._interruption = interruption
         self._validation = validation_of(job.model, job.store, seed=self._training.seed)
+        self._nats = isinstance(job.model, SequenceModel)
         self._line_every = -(-job.steps // LINES)
         self._look_every = 1 if reads_are_free(job.model.device) else LOOK_EVERY
         self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
@@ -145,6 +147,8 @@ class Loop:
             if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
                 raise self._diverged(first + offset + 1, loss, norm)
             self._norm = norm
+            if first + offset == 0 and self._nats:
+                self.progress = replace(self.progress, first_loss=loss)
             self._losses.append(loss)
             self._recent.append(loss)
         self._unseen.clear()
@@ -196,8 +200,14 @@ class Loop:
             stopped = "budget"
         elif self._training.patience and since_best >= self._training.patience:
             stopped = "patience"
+        first = self.progress.first_loss if self._nats or self.progress.first_loss is not None else found.loss
+        doubt = None
+        if stopped is not None and self._step > 0:
+            doubt = doubt_of(job.store, loss=found.loss, first=first, nats=self._nats)
         self.progress = replace(
             self.progress,
+            first_loss=first,
+            doubt=doubt,
             validation_loss=found.loss,
             unit=found.unit,
             best_loss=found.loss if best else self.progress.best_loss,

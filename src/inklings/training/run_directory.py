@@ -83,6 +83,8 @@ class RunSummary:
     validation_loss: float | None
     """The best so far."""
     state: Literal["complete", "stopped early", "unfinished", "training", "damaged"]
+    doubt: str | None = None
+    """Why the loss that it ended with means little, if it does."""
 
 
 class RunDirectory:
@@ -301,4 +303,4 @@ def _summary(path: Path) -> RunSummary:
         state = "training"
     elif run.record.is_complete(progress):
         state = "complete" if progress.stopped == "budget" else "stopped early"
-    return RunSummary(str(path), run.config.architecture, run.config.data.source, progress.step, progress.best_loss, state)
+    return RunSummary(str(path), run.config.architecture, run.config.data.source, progress.step, progress.best_loss, state, progress.doubt)

@@ -49,6 +49,8 @@ class TrainingResult:
     stopped: Literal["budget", "patience", "interrupted"]
     advice: str | None
     """How to go on, where the run was interrupted."""
+    doubt: str | None = None
+    """Why the loss that it ended with means little, if it does."""
 
 
 def train(
@@ -280,6 +282,7 @@ def _result(run: Path, progress: Progress, *, interrupted: bool = False) -> Trai
         unit=progress.unit,
         stopped="interrupted" if interrupted or progress.stopped is None else progress.stopped,
         advice=f"inklings resume {run}" if interrupted else None,
+        doubt=progress.doubt,
     )
 
 
