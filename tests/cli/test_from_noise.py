@@ -129,7 +129,7 @@ def test_longer_documents_are_left_out_aloud(command: Command) -> None:
     Path("mixed.txt").write_text("\n".join(f"{'long ' * 8 if number % 2 else 'short'} {number}" for number in range(100)))
     code, said = command("train", GAN, "--data", "mixed.txt", "--budget", "1-steps", "--run", "mixed", "--training.batch-size", "4", *TINY)
     assert code == 0, said
-    assert "have more than 24 tokens with their end mark and are left out: --model.context-length" in said
+    assert "have more than 24 tokens with their end mark and are left out: a larger model.context_length" in said
 
 
 def test_a_batch_of_one_is_said_to_be_little(command: Command) -> None:
@@ -141,7 +141,7 @@ def test_a_batch_of_one_is_said_to_be_little(command: Command) -> None:
 def test_where_all_documents_are_longer_it_is_one_clear_error(command: Command) -> None:
     Path("long.txt").write_text("\n".join(f"{'long ' * 8} {number}" for number in range(100)))
     said = command.refuses("train", GAN, "--data", "long.txt", "--budget", "1-steps", "--run", "long", *TINY, saying="fits into 24 tokens")
-    assert "--model.reads windows" in said
+    assert "model.reads be windows" in said
     assert said.count("fits into") == 1
     assert not Path("long").exists()
 

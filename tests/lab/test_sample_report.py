@@ -257,7 +257,7 @@ def test_ground_that_cannot_be_laid_says_so(store: TokenStore, tmp_path: Path) -
     with pytest.raises(ConfigError, match="max_length is 0"):
         lay_ground(store, max_length=0)
     single = prepare(DataConfig(source=_written(tmp_path / "single.txt", "one long line " * 200), layout="documents"))
-    with pytest.raises(SourceError, match=r"ask for windows \(--windows 32\)"):
+    with pytest.raises(SourceError, match=r"inklings evaluate RUN --windows 32"):
         lay_ground(single)
     assert lay_ground(single, windows=16).setting.reference_documents > 2
 

@@ -107,7 +107,7 @@ def test_where_no_document_fits_the_message_says_what_would() -> None:
     assert "3 documents" in message
     assert "8 tokens" in message
     assert "shortest has 10" in message
-    assert all(remedy in message for remedy in ("--model.context-length", "--data.layout lines", "--model.reads windows"))
+    assert all(remedy in message for remedy in ("model.context_length", "--data.layout lines", "model.reads be windows"))
 
 
 def test_the_longest_that_fits_has_as_many_tokens_as_the_length_with_its_end_mark() -> None:
@@ -123,4 +123,4 @@ def test_where_no_document_is_long_enough_the_message_says_what_would_be() -> No
     message = str(caught.value)
     assert "8 tokens" in message
     assert "longest has 7" in message
-    assert all(remedy in message for remedy in ("--model.context-length", "--model.reads documents"))
+    assert all(remedy in message for remedy in ("model.context_length", "model.reads be documents"))

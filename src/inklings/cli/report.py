@@ -20,7 +20,7 @@ class Report:
     """Flags of the verb."""
 
     directory: tyro.conf.Positional[Path]
-    """The directory of a comparison or a sweep (`--out` of `inklings compare` and `inklings sweep`)."""
+    """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings sweep ARM --out` named)."""
     json: Json = False
 
 

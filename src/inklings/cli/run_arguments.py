@@ -68,7 +68,8 @@ def parse_run(
         chosen = parse_arm(arm, base=base, rates=rates)
         if chosen.config is None:
             raise ConfigError(
-                f"{arm} is a run that is already trained: go on with `inklings resume {arm}`, or fine-tune with `--from {arm}`."
+                f"{arm} is a run that is already trained: go on with `inklings resume {arm}`, "
+                f"or fine-tune with `inklings train --from {arm}`."
             )
         base, rates = chosen.config, chosen.rates
     whose = "" if arm else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"

@@ -130,5 +130,5 @@ def _windows(model: SequenceModel, tokenizer: Tokenizer, n: int, width: int, sam
             return sample_set(rows[:n], [False] * n, boundary=tokenizer.boundary, vocab_size=tokenizer.vocab_size)
     raise SourceError(
         f"{ROUNDS * n_texts * length:,} tokens gave {len(rows):,} of {n:,} windows of {width} tokens: the model's documents are "
-        "shorter. Ask for fewer samples, for narrower windows, or for whole documents (no --windows)."
+        "shorter. Ask for fewer samples, for narrower windows, or for whole documents."
     )

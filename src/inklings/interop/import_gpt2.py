@@ -25,7 +25,7 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "me
 
 
 def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> RunDirectory:
-    """Make a run of the weights and the tokenizer behind `source`; it trains nothing, and can be gone on from with `--from`.
+    """Make a run of the weights and the tokenizer behind `source`; it trains nothing; `inklings train --from` does.
 
     Args:
         source: a folder with `config.json`, `model.safetensors` and `tokenizer.json` (or `vocab.json` and `merges.txt`),

@@ -100,7 +100,7 @@ def lay_ground(
     kind = "documents" if windows is None else f"windows of {windows} tokens"
     n = min(wanted, len(reference), len(training))
     if n < 2:
-        hint = "ask for windows (--windows 32)" if windows is None else "ask for narrower windows"
+        hint = "compare windows (`inklings evaluate RUN --windows 32`)" if windows is None else "ask for narrower windows"
         raise SourceError(
             f"the text has {len(training)} training and {len(reference)} {split} {kind}, too few to compare samples with; {hint}."
         )

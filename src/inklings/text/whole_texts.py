@@ -65,7 +65,7 @@ def whole_texts(split: TokenSplit, *, batch_size: int, length: int, seed: int) -
         shortest = int(sizes.min()) if len(sizes) else 0
         raise SourceError(
             f"none of the {split.n_documents:,} documents fits into {length} tokens with its end mark (the shortest has {shortest}). "
-            "Give a larger --model.context-length, one document a line (--data.layout lines), or --model.reads windows."
+            "Give a larger model.context_length, one document a line (--data.layout lines), or let model.reads be windows."
         )
     return TextBatches(split, split.offsets[:-1][kept] + 1, sizes[kept], batch_size=batch_size, length=length, seed=seed)
 
@@ -85,8 +85,8 @@ def text_windows(split: TokenSplit, *, batch_size: int, length: int, seed: int) 
     if not counts.any():
         longest = int(np.diff(split.offsets).max(initial=1)) - 1
         raise SourceError(
-            f"no document has {length} tokens, the longest has {longest}. Give a smaller --model.context-length, "
-            "or --model.reads documents."
+            f"no document has {length} tokens, the longest has {longest}. Give a smaller model.context_length, "
+            "or let model.reads be documents."
         )
     first = split.offsets[:-1] + 1
     starts = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))

@@ -143,7 +143,7 @@ def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
         if not found:
             return step, problems
         problems += found
-    raise RunError(f"{run} has no checkpoint that is whole. {' '.join(problems)} Start again with another --run.".replace("  ", " "))
+    raise RunError(" ".join([f"{run} has no checkpoint that is whole.", *problems, "Train it anew: `inklings train ARM --run NEW`."]))
 
 
 def write_model(path: Path, model: Architecture, *, architecture: str, step: int) -> None:

@@ -64,7 +64,7 @@ def diverged(
         if not math.isfinite(loss)
         else "the loss is finite and its gradient is not"
     )
-    again = f" (or from this one's best weights: --from {run})" if (run / "model.safetensors").is_file() else ""
+    again = f" (or from this one's best weights: `inklings train ARM --from {run}`)" if (run / "model.safetensors").is_file() else ""
     lines.append(f"Most likely, {what}. Try {', or '.join(lower)}, in a new run{again}.")
     return DivergedError("\n".join(lines))
 

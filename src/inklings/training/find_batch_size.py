@@ -185,7 +185,7 @@ def _advice(config: RunConfig) -> str:
         parts for parts in range(1, training.batch_size + 1) if training.batch_size % parts == 0 and training.batch_size // parts <= fitting
     )
     return (
-        f"{given} did not fit into memory. A batch of {fitting} would: --training.batch-size {fitting}; "
+        f"{given} did not fit into memory. A batch of {fitting} would, in a new run: --training.batch-size {fitting}; "
         f"or the same batch in parts, with the same gradient: --training.accumulate {parts}."
     )
 

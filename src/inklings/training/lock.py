@@ -15,7 +15,7 @@ from inklings.errors import RunError
 
 
 @contextlib.contextmanager
-def locked(run: Path, *, doing: str = "trained", advice: str = "choose another --run") -> Iterator[None]:
+def locked(run: Path, *, doing: str = "trained", advice: str = "train another run") -> Iterator[None]:
     """Hold the lock of a run directory, or of a folder in it; nobody else trains it meanwhile.
 
     The operating system ties the lock to the open file, so a killed process leaves none behind: its lock file, if it

@@ -64,7 +64,7 @@ def open_memory(
         raise RunError(
             f"{folder} was written with other weights than those of {run.weights_path(weights)}: its vectors mean nothing to these. "
             f"If the run was trained further, remove {folder} and add the texts again; "
-            "`inklings generate` and `inklings evaluate` do without it if you say --no-memory."
+            "without it go `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory`."
         )
     if manifest.config.backend != "pgvector":
         memory = _load_from_files(folder / STORE, reader.dimension, tokenizer)
@@ -176,7 +176,8 @@ def _connection(given: str | None) -> str:
     if not found:
         raise ConfigError(
             "the memory is in a PostgreSQL database, and it is not said how to get there: set the environment variable "
-            f"{POSTGRES} to its connection string (postgresql://USER:PASSWORD@HOST:PORT/DATABASE), or give --connection."
+            f"{POSTGRES} to its connection string (postgresql://USER:PASSWORD@HOST:PORT/DATABASE). "
+            "`inklings memory` takes it as --connection too."
         )
     return found
 

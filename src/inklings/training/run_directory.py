@@ -204,8 +204,8 @@ class RunDirectory:
         path = self.path / checkpoints.WEIGHTS
         if not path.is_file():
             raise RunError(
-                f"{path} is missing: the run has not been evaluated yet, or the file was removed. Ask for the last weights "
-                f"(--weights last), or let it train on: `inklings resume {self.path}`."
+                f"{path} is missing: the run has not been evaluated yet, or the file was removed. Let it train on: "
+                f"`inklings resume {self.path}`. The last weights may do too: `inklings generate {self.path} --weights last`."
             )
         return path
 

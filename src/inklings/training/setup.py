@@ -256,7 +256,7 @@ def text_notes(settled: Settled) -> list[str]:
     return [
         *notes,
         f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have more than {length} tokens with their end "
-        "mark and are left out: --model.context-length takes longer ones.",
+        "mark and are left out: a larger model.context_length takes longer ones.",
     ]
 
 

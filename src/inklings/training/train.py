@@ -192,7 +192,7 @@ def _check_text(directory: RunDirectory, store: TokenStore) -> None:
     if data_hash(store) != directory.record.data:
         raise RunError(
             f"the text {directory.config.data.source} is not what it was when {directory.path} began, so the run cannot go on exactly. "
-            f"Bring the text back, or train a new run on the new text: --from {directory.path}."
+            f"Bring the text back, or train a new run on the new text: `inklings train ARM --from {directory.path}`."
         )
 
 
