@@ -18,7 +18,7 @@ WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
-.PHONY: help install demo test test-base test-all browser check bench ledger surface format reference clean
+.PHONY: help install demo test test-base test-all test-node browser check bench ledger surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,11 @@ test-base: ## install the wheel alone into an empty environment and run README's
 
 test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness for one of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
+
+test-node: $(INSTALLED) ## the server by clients of other languages: OpenAI's for Node (installed beside its test), Java's, curl
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "Node is not installed: nothing to test with."; exit 1; }
+	cd tests/serving/node && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/serving/test_other_clients.py
 
 browser: $(INSTALLED) ## check a report and the server's page in a real browser (Chromium; installed where it is absent, on Debian and as root)
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

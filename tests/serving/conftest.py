@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 import threading
@@ -20,6 +21,8 @@ from inklings.cli.main import main
 from inklings.cli.reference import open_run
 from inklings.models.contract import Architecture
 from inklings.serving.app import make_app
+from inklings.serving.guard import App
+from inklings.serving.http_connection import HttpConfig
 from inklings.serving.served import Served, start_in_thread
 from inklings.serving.settings import ServeConfig
 from inklings.training.run_directory import RunDirectory
@@ -40,8 +43,8 @@ ARMS = {
 class Loop:
     """An event loop in a thread of its own; models live on it."""
 
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
@@ -71,11 +74,12 @@ class Site:
 
 
 @contextlib.contextmanager
-def listening(app: FastAPI, loop: Loop) -> Iterator[str]:
-    """Have an app listen at a free port; yields the address."""
+def listening(app: App, loop: Loop, config: ServeConfig | None = None) -> Iterator[str]:
+    """Have an app listen at a free port, as `inklings serve` does; yields the address."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=5))
+        sock.listen()  # who connects before the server runs waits
+        server = uvicorn.Server(HttpConfig(app, dataclasses.replace(config or ServeConfig(), grace=3.0)))
         done = asyncio.run_coroutine_threadsafe(server.serve(sockets=[sock]), loop.loop)
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
         server.should_exit = True
@@ -87,7 +91,7 @@ def serving(loop: Loop, runs: Mapping[str, RunDirectory], config: ServeConfig, *
     """Serve runs, and models that are served elsewhere too; yields the address."""
     own = [loop.run(start_in_thread(name, run, config)) for name, run in runs.items()]
     try:
-        with listening(app_of([*own, *beside], config, loop), loop) as url:
+        with listening(app_of([*own, *beside], config, loop), loop, config) as url:
             yield url
     finally:
         for model in own:

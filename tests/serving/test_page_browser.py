@@ -460,3 +460,103 @@ def test_a_server_with_a_key_asks_for_it_and_keeps_it_in_the_tab(browser: Any, s
         stored = opened.page.evaluate("() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie, location.href]")
         assert stored[0] == ["a-long-secret"] and stored[1] == [] and stored[2] == "" and "secret" not in stored[3]
         opened.page.context.close()
+
+
+EXTREMES: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"n": "100000"}, {"n": "16"}),
+    ({"n": "-3", "max_tokens": "-1", "seed": "-7", "top_k": "-1"}, {"n": "1", "max_tokens": "1", "seed": "0", "top_k": "0"}),
+    ({"n": "2.6", "max_tokens": "1e300", "seed": "1e300"}, {"n": "3", "max_tokens": "16384", "seed": "9007199254740991"}),
+    (
+        {"n": "NaN", "max_tokens": "Infinity", "seed": "-Infinity", "temperature": "nan"},
+        {"n": "1", "max_tokens": "200", "seed": "0", "temperature": "0.8"},
+    ),
+    ({"n": "many", "max_tokens": "\0", "seed": "<b>", "style_seed": "NaN"}, {"n": "1", "max_tokens": "200", "seed": "0", "style_seed": ""}),
+    (
+        {"temperature": "99", "top_p": "0", "min_p": "7", "top_k": "1e99"},
+        {"temperature": "2", "top_p": "0.05", "min_p": "1", "top_k": "2147483647"},
+    ),
+    ({"temperature": "-1", "top_p": "2", "min_p": "-1"}, {"temperature": "0", "top_p": "1", "min_p": "0"}),
+    (
+        {"presence_penalty": "-1e9", "frequency_penalty": "1e9", "repetition_penalty": "0", "style_seed": "-4"},
+        {"presence_penalty": "-2", "frequency_penalty": "2", "repetition_penalty": "0.1", "style_seed": "0"},
+    ),
+    (
+        {"prompt": "A" * 300_000, "text": "B" * 300_000, "stop": "C" * 3000},
+        {"prompt": "A" * 100_000, "text": "B" * 100_000, "stop": "C" * 256},
+    ),
+]
+"""What an address asks for, and what the form holds then."""
+
+
+@pytest.mark.parametrize(("asked", "held"), EXTREMES, ids=[next(iter(asked)) + str(number) for number, (asked, _) in enumerate(EXTREMES)])
+def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
+    desk: Opened, asked: dict[str, str], held: dict[str, str]
+) -> None:
+    desk.show(**{"model": "reference", **asked})
+    for name, value in held.items():
+        assert desk.page.input_value(f"#{name}") == value, name
+    shown = desk.settings()
+    assert all(shown.get(name, value) == value for name, value in held.items()), "the address says what holds"
+    told = desk.page.inner_text("#trouble")
+    assert all(re.search(rf"\b{name}\b", told) for name in asked), told
+    # and the next address begins anew
+    desk.show(model="reference", n=2)
+    assert desk.page.is_hidden("#trouble") and desk.page.input_value("#n") == "2"
+
+
+def test_an_address_that_asks_for_everything_at_once_still_writes(desk: Opened) -> None:
+    nonsense = dict.fromkeys(("view", "with", "branches_with", "style_seed", "presence_penalty"), "x" * 5000)
+    branches = ",".join(f"branch{number}:-{number}" for number in range(20_000)) + ",__proto__:0,constructor:0.5,:,:::"
+    desk.show(
+        **{
+            **nonsense,
+            "model": "wavegpt",
+            "branches": branches,
+            "n": 100_000,
+            "max_tokens": 3,
+            "prompt": "word",
+            "go": "y" * 5000,
+            "unknown": "z" * 5000,
+        }
+    )
+    desk.done()
+    assert desk.page.locator(".tokens").count() == 16
+    assert desk.settings().keys() <= {"model", "seed", "n", "max_tokens", "prompt", "go"}
+    assert desk.page.is_hidden(".altered") or desk.page.locator(".altered").count() == 0
+
+
+def test_an_address_sets_branches_that_the_model_has_and_no_others(desk: Opened) -> None:
+    desk.show(model="wavegpt")
+    name = desk.page.locator("#branches input").first.get_attribute("id").removeprefix("branches-")
+    desk.show(model="wavegpt", branches=f"{name}:0.5,nobody:0,{name}x:0.1")
+    assert desk.settings()["branches"] == f"{name}:0.5" and desk.page.input_value(f"#branches-{name}") == "0.5"
+    for factor in ("7", "-1", "NaN", "1e999", ""):
+        desk.show(model="wavegpt", branches=f"{name}:{factor}")
+        assert "branches" not in desk.settings() or desk.settings()["branches"] == f"{name}:0", factor
+
+
+def test_the_form_takes_what_an_address_may_ask_for(desk: Opened) -> None:
+    desk.show(model="reference", n=3)
+    for value in ("17", "0", "1e9", "2.5"):
+        desk.page.fill("#n", value)
+        assert desk.settings()["n"] == "3", "what the form does not take changes nothing"
+    assert desk.page.get_attribute("#prompt", "maxlength") == "100000"
+
+
+def test_a_page_of_an_allowed_origin_asks_from_a_real_browser_and_another_does_not(browser: Any, site: Any, loop: Any) -> None:
+    asks = """async (url) => {
+      try {
+        const headers = { "Content-Type": "application/json", Authorization: "Bearer a-long-secret", "X-Stainless-OS": "x" };
+        const body = JSON.stringify({ model: "gpt", max_tokens: 1 });
+        const answer = await fetch(url + "/v1/completions", { method: "POST", headers, body });
+        return (await answer.json()).object;
+      } catch (error) { return error.name; }
+    }"""
+    config = ServeConfig(key="a-long-secret", allow_origin=("http://app.example",))
+    with serving(loop, {}, config, beside=[site.served["gpt"]]) as url:
+        for origin, said in (("http://app.example", "text_completion"), ("http://evil.example", "TypeError")):
+            opened = open_page(browser, url, DESK, "light")
+            opened.page.route(f"{origin}/**", lambda route: route.fulfill(body="<p>a page", content_type="text/html"))
+            opened.page.goto(f"{origin}/")
+            assert opened.page.evaluate(asks, url) == said
+            opened.page.context.close()

@@ -40,6 +40,8 @@ class Serve:
     """0 takes any free one."""
     api_key: str | None = None
     """A file whose first line is the key that clients must show; the environment variable INKLINGS_API_KEY does too."""
+    allow_origin: tuple[str, ...] = ServeConfig.allow_origin
+    """Sites whose pages may ask from a browser, such as http://localhost:3000; * is all sites that anybody here visits."""
     workers: int = ServeConfig.workers
     """Processes of each model."""
     rows: int = ServeConfig.rows
@@ -54,6 +56,8 @@ class Serve:
     """Of a text."""
     max_samples: int = ServeConfig.max_samples
     """Texts that one request may ask for."""
+    receive_timeout: float = ServeConfig.receive_timeout
+    """Seconds in which a request must arrive whole, and in which a client must read on."""
     timeout: float = ServeConfig.timeout
     """Seconds that a request may take."""
     grace: float = ServeConfig.grace

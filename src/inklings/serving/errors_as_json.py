@@ -139,9 +139,10 @@ def _of_http(error: StarletteHTTPException) -> ApiError:
         )
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another one")
-        return ApiError(
-            405, f"this address does not take that method; it takes {allowed}.", code="method_not_allowed", headers=error.headers
-        )
+        if allowed == "GET":
+            allowed = "GET, HEAD"
+        message = f"this address does not take that method; it takes {allowed}."
+        return ApiError(405, message, code="method_not_allowed", headers={**(error.headers or {}), "Allow": allowed})
     return ApiError(error.status_code, str(error.detail), headers=error.headers)
 
 

@@ -10,11 +10,12 @@ import hmac
 import ipaddress
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from inklings.serving.cors import CrossOrigin
 from inklings.serving.errors_as_json import ApiError, as_api_error
 from inklings.serving.settings import ServeConfig
 
@@ -48,6 +49,7 @@ class Guard:
         self._app = app
         self._config = config
         self._key = None if config.key is None else config.key.encode()
+        self._origins = CrossOrigin(config.allow_origin)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
@@ -57,10 +59,14 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        send = _with_headers(send)
         headers = Headers(scope=scope)
+        send = _with_headers(send, self._origins.headers(headers))
         try:
             self._check_host(headers)
+            leave = self._origins.preflight(scope["method"], headers)
+            if leave is not None:
+                await leave(scope, receive, send)
+                return
             self._check_key(scope["path"], headers)
             if scope["method"] in WITH_BODY:
                 receive = await self._whole_body(headers, receive)
@@ -74,6 +80,8 @@ class Guard:
     async def _pass(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """What nobody foresaw is an answer too; the log gets its kind and place, and nothing of the request."""
         begun = False
+        # what answers GET answers HEAD: the server leaves the body out
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def sending(event: Event) -> None:
             nonlocal begun
@@ -81,13 +89,16 @@ class Guard:
             await send(event)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._app(asked, receive, sending)
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             LOG.error("%s at %s:%d", type(error).__name__, frames[-1].filename, frames[-1].lineno or 0)
             if begun:
                 raise
             await as_api_error(error).response()(scope, receive, send)
+        finally:
+            if "route" in asked:
+                scope["route"] = asked["route"]  # for whoever counts
 
     def _check_host(self, headers: Headers) -> None:
         """A name that another site's owner has pointed at this machine must not open it to that site's pages (DNS rebinding)."""
@@ -125,7 +136,7 @@ class Guard:
             raise _too_large(most)
         parts: list[bytes] = []
         try:
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(self._config.receive_timeout):
                 size, more = 0, True
                 while more:
                     event = await receive()
@@ -138,7 +149,10 @@ class Guard:
                     more = event.get("more_body", False)
         except TimeoutError:
             raise ApiError(
-                408, f"the body did not arrive within {self._config.timeout:g} seconds.", code="timeout", headers={"Connection": "close"}
+                408,
+                f"the body did not arrive within {self._config.receive_timeout:g} seconds.",
+                code="timeout",
+                headers={"Connection": "close"},
             ) from None
         body: list[Event] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
 
@@ -168,10 +182,11 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, added: Mapping[str, str]) -> Send:
     async def sending(event: Event) -> None:
         if event["type"] == "http.response.start":
             headers = MutableHeaders(scope=event)
+            headers.update(added)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +15,12 @@ import uvicorn
 from inklings.serving.addresses import bind, url_of
 from inklings.serving.app import make_app
 from inklings.serving.chat_template import ChatTemplate
+from inklings.serving.http_connection import LAST_WORD, HttpConfig
 from inklings.serving.jobs import Card
 from inklings.serving.served import Served, start
 from inklings.serving.settings import ServeConfig
 from inklings.training.lock import is_locked
 from inklings.training.run_directory import RunDirectory
-
-LAST_WORD = 2.0
-"""Seconds after the grace time in which clients are told that nothing more comes."""
 
 
 @dataclass(frozen=True)
@@ -149,19 +146,8 @@ class _Stoppable:
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         app = make_app(self.models, self.config, template=self.template)
-        settings = uvicorn.Config(
-            app,
-            # an access log has addresses and queries, the error log the values of exceptions: neither is ours to keep
-            access_log=False,
-            log_config=None,
-            log_level="critical",
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=math.ceil(self.config.grace + LAST_WORD),
-        )
         url = url_of(self.config.host, sockets[0].getsockname()[1])
-        self.server = _Uvicorn(settings, lambda: self.on_event(Listening(url, [model.card for model in self.models])))
+        self.server = _Uvicorn(HttpConfig(app, self.config), lambda: self.on_event(Listening(url, [model.card for model in self.models])))
         await self.server.serve(sockets=sockets)
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Literal
 
 from inklings.config import check
 from inklings.errors import ConfigError
+from inklings.serving.origins import check_origins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class ServeConfig:
     """0 takes any free one."""
     key: str | None = field(default=None, repr=False)
     """What clients must show as `Authorization: Bearer KEY`; never logged."""
+    allow_origin: tuple[str, ...] = ()
+    """Origins whose pages a browser lets ask, such as http://localhost:3000; `*` lets the pages of every site."""
     workers: int = 1
     """Processes of each model."""
     rows: int = 64
@@ -31,6 +34,8 @@ class ServeConfig:
     max_new_tokens: int = 4_096
     max_samples: int = 16
     """Texts that one request may ask for: `n`, or prompts times `n`."""
+    receive_timeout: float = 30.0
+    """Seconds in which a request must arrive, head and body, and in which a client must read some of what waits for it."""
     timeout: float = 300.0
     """Seconds that one request may take."""
     grace: float = 30.0
@@ -43,7 +48,8 @@ class ServeConfig:
         for name in ("workers", "rows", "max_body_bytes", "max_prompt_tokens", "max_new_tokens", "max_samples"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "queue", self.queue >= 0, "0 or more")
-        for name in ("timeout", "grace"):
+        check_origins(self.allow_origin)
+        for name in ("receive_timeout", "timeout", "grace"):
             check(self, name, 0 < getattr(self, name) <= 86_400, "more than 0 seconds and at most a day")
         if self.key is not None and (len(self.key) < 8 or not self.key.isascii() or not self.key.isprintable() or " " in self.key):
             raise ConfigError("the API key must have at least 8 characters, all printable ASCII without blanks.")

@@ -8,7 +8,7 @@ import { showMemory } from "./memory.js";
 import { hide, startPopover } from "./popover.js";
 import { showRuns } from "./runs.js";
 import { score } from "./score.js";
-import { INITIAL, readHash, toHash } from "./settings.js";
+import { INITIAL, LIMITS, LONGEST, readBranches, readHash, toHash, writeBranches } from "./settings.js";
 import { drawLegend, tokenOf } from "./tokens.js";
 import { stopWriting, write } from "./write.js";
 
@@ -35,7 +35,15 @@ function settle() {
   if (cardOf(settings.model) === undefined) settings.model = cards[0].name;
   if (settings.with !== "" && cardOf(settings.with) === undefined) settings.with = "";
   const card = cardOf(settings.model);
+  settings.branches = knownBranches(settings.branches, settings.model);
+  settings.branches_with = knownBranches(settings.branches_with, settings.with);
   if (!VIEWS.includes(settings.view) || (settings.view === "score" && !card.predicts) || (settings.view === "memory" && !card.remembers)) settings.view = "write";
+}
+
+/** The factors of branches that a model has. @param {string} text @param {string} name */
+function knownBranches(text, name) {
+  const factors = Object.entries(readBranches(text)).filter(([branch]) => cardOf(name)?.branches.includes(branch));
+  return writeBranches(Object.fromEntries(factors));
 }
 
 function fillForm() {
@@ -163,9 +171,12 @@ async function open() {
     byId("trouble").textContent = /** @type {Error} */ (error).message;
     return;
   }
-  byId("trouble").hidden = true;
   byId("key-form").hidden = true;
-  settings = readHash(location.hash);
+  const { settings: found, changed } = readHash(location.hash);
+  settings = found;
+  const shown = (/** @type {string} */ name) => (name in LIMITS ? `${name} (now ${settings[/** @type {keyof typeof settings} */ (name)] || "free"})` : `${name} (cut)`);
+  byId("trouble").hidden = changed.length === 0;
+  byId("trouble").textContent = changed.length ? `The address asks for what this page does not do, and was changed: ${changed.map(shown).join(", ")}.` : "";
   fillChoices();
   settle();
   if (settings.go === "" && !cardOf(settings.model).predicts && settings.n === 1) settings.n = 4;
@@ -173,6 +184,12 @@ async function open() {
   openView();
   if (settings.go !== "") go();
   document.body.dataset.ready = "yes";
+}
+
+/** The limits of an address are those of the form. */
+function limitForm() {
+  for (const [name, [least, most]] of Object.entries(LIMITS)) Object.assign(byId(name), { min: String(least), max: String(most) });
+  for (const [name, most] of Object.entries(LONGEST)) byId(name).maxLength = most;
 }
 
 function listen() {
@@ -217,6 +234,7 @@ function listen() {
 
 // on a narrow screen the settings would stand between the prompt and what comes of it
 if (window.matchMedia("(max-width: 860px)").matches) byId("sampling").open = false;
+limitForm();
 listen();
 startPopover();
 open();

@@ -13,18 +13,42 @@ export const INITIAL = {
 };
 const ALWAYS = ["model", "seed"];
 
-/** The settings of an address; what is not in it, or is no number where one belongs, is as at first. @param {string} hash @returns {Settings} */
+/** Least and greatest of each number: what the form takes, and what an address can set. @type {Record<string, [number, number]>} */
+export const LIMITS = {
+  temperature: [0, 2], top_p: [0.05, 1], max_tokens: [1, 16384], n: [1, 16], seed: [0, Number.MAX_SAFE_INTEGER], style_seed: [0, 2 ** 31 - 1],
+  top_k: [0, 2 ** 31 - 1], min_p: [0, 1], presence_penalty: [-2, 2], frequency_penalty: [-2, 2], repetition_penalty: [0.1, 100],
+};
+const WHOLE = ["max_tokens", "n", "seed", "style_seed", "top_k"];
+/** Most characters of each text; names and the like have few. @type {Record<string, number>} */
+export const LONGEST = { prompt: 100_000, text: 100_000, stop: 256 };
+const LONGEST_NAME = 4096;
+
+/**
+ * The settings of an address, within what the form takes; what is not in it, or is no number where one belongs, is as at first.
+ * @param {string} hash @returns {{settings: Settings, changed: string[]}} and which were brought within the limits
+ */
 export function readHash(hash) {
   const found = new URLSearchParams(hash.replace(/^#/, ""));
   /** @type {any} */
   const settings = { ...INITIAL };
+  /** @type {string[]} */
+  const changed = [];
   for (const [name, first] of Object.entries(INITIAL)) {
     const text = found.get(name);
-    if (text === null) continue;
-    if (typeof first === "string") settings[name] = text;
-    else if (text !== "" && Number.isFinite(Number(text))) settings[name] = Number(text);
+    if (text === null || text === "") continue;
+    const value = name in LIMITS ? within(name, text) : text.slice(0, LONGEST[name] ?? LONGEST_NAME);
+    settings[name] = value === null ? first : typeof first === "string" ? String(value) : value;
+    if (value === null || (name in LIMITS ? value !== Number(text) : value !== text)) changed.push(name);
   }
-  return settings;
+  return { settings, changed };
+}
+
+/** A number brought within its limits; null if the text is none. @param {string} name @param {string} text @returns {number|null} */
+function within(name, text) {
+  const number = Number(text);
+  if (!Number.isFinite(number) || text.trim() === "") return null;
+  const [least, most] = LIMITS[name];
+  return Math.min(most, Math.max(least, WHOLE.includes(name) ? Math.round(number) : number));
 }
 
 /** The part of the address that `readHash` reads the same settings from. @param {Settings} settings */
@@ -36,10 +60,10 @@ export function toHash(settings) {
   return `#${parts}`;
 }
 
-/** `conv:0.5,attn:0` as a record. @param {string} text @returns {Record<string, number>} */
+/** `conv:0.5,attn:0` as a record; factors that no slider has are left out. @param {string} text @returns {Record<string, number>} */
 export function readBranches(text) {
   const pairs = text.split(",").filter(Boolean).map((part) => /** @type {[string, number]} */ ([part.slice(0, part.lastIndexOf(":")), Number(part.slice(part.lastIndexOf(":") + 1))]));
-  return Object.fromEntries(pairs.filter(([, factor]) => Number.isFinite(factor) && factor !== 1));
+  return Object.fromEntries(pairs.filter(([, factor]) => factor >= 0 && factor < 1));
 }
 
 /** The other way round; whole branches are left out. @param {Record<string, number>} factors */
