@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -231,6 +232,23 @@ def test_a_key_given_as_it_is_is_refused_and_not_repeated(capsys: pytest.Capture
     assert "sesame" not in refuses(capsys, "builtin:reference", "--api-key", str(tmp_path / "short"), saying="at least 8 characters")
     (tmp_path / "empty").write_text("\nsesame")
     assert "sesame" not in refuses(capsys, "builtin:reference", "--api-key", str(tmp_path / "empty"), saying="is empty")
+
+
+def test_pages_of_other_sites_are_let_in_by_name_and_all_of_them_with_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY, raising=False)
+    refuses(capsys, "builtin:reference", "--allow-origin", "localhost:3000", saying="such as https://example.org")
+    refuses(capsys, "builtin:reference", "--allow-origin", "http://a.example", "*", saying="leave the other origins out")
+    refuses(capsys, "builtin:reference", "--receive-timeout", "0", saying="more than 0 seconds")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = refuses(capsys, "builtin:reference", "--port", port, "--allow-origin", "*", saying="every page that is opened")
+        assert "is taken" in said
+        said = refuses(
+            capsys, "builtin:reference", "--port", port, "--allow-origin", "http://a.example", "http://b.example:8080", saying="is taken"
+        )
+        assert "every page" not in said
 
 
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import REFERENCE, open_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, MissingExtraError
+from inklings.serving.origins import ANY
 from inklings.serving.settings import ServeConfig
 from inklings.training.run_directory import RunDirectory
 
@@ -84,6 +85,11 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ServeConfig) if field.name != "key"}
     config = ServeConfig(key=read_key(flags.api_key), **shared)
+    if ANY in config.allow_origin and config.key is None:
+        terminal.say(
+            "--allow-origin * without a key: every page that is opened in a browser here can use this server, memories included.",
+            style="yellow",
+        )
     template = None if flags.chat_template is None else ChatTemplate.load(flags.chat_template)
     runs = name_runs(flags.runs)
     serve(runs, config, on_event=lambda event: _show(event, terminal), template=template, trust_code=flags.trust_code)

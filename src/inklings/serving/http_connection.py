@@ -151,6 +151,13 @@ class HttpConnection(HttpToolsProtocol):
         self._since = self.loop.time()
         super().on_response_complete()
 
+    def shutdown(self) -> None:
+        """The server is being stopped: what is being answered is finished."""
+        if self._answering:
+            super().shutdown()
+        else:
+            self.transport.close()
+
     def _refuse(self, error: ApiError) -> None:
         """Read nothing more; answer with an error, unless an earlier request is being answered: the connection ends after that."""
         self._deaf = True
