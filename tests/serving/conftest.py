@@ -81,9 +81,11 @@ def listening(app: App, loop: Loop, config: ServeConfig | None = None) -> Iterat
         sock.listen()  # who connects before the server runs waits
         server = uvicorn.Server(HttpConfig(app, dataclasses.replace(config or ServeConfig(), grace=3.0)))
         done = asyncio.run_coroutine_threadsafe(server.serve(sockets=[sock]), loop.loop)
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-        server.should_exit = True
-        done.result(timeout=60)
+        try:
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            done.result(timeout=60)
 
 
 @contextlib.contextmanager
