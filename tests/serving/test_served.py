@@ -165,6 +165,11 @@ def test_all_places_taken_is_said_at_once_and_an_end_frees_one() -> None:
             assert (served.load.running, served.load.waiting) == (2, 1)
             with pytest.raises(OverloadedError, match="all 3 places of it"):
                 served.ask(JOB)
+            assert (served.rows, served.places) == (2, 3)
+            # a request of many texts goes on where it was let in, whoever took what it left
+            more = served.ask(JOB, admitted=True)
+            assert (served.load.running, served.load.waiting) == (2, 2)
+            more.cancel()
             with pytest.raises(OverloadedError):
                 await served.memory_info()
             tickets[0].cancel()
