@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, mo
         durable.write_json(file, {"a": 2})
     assert json.loads(file.read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ESTALE])
+def test_whatever_the_disk_says_is_one_sentence_and_leaves_nothing(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(durable.os, "fsync", fail)
+    with pytest.raises(DiskError, match=r"could not write|no permission to write"):
+        durable.write_json(tmp_path / "value.json", {})
+    with pytest.raises(DiskError) as caught, durable.new_directory(tmp_path / "made" / "of" / "parts") as inside:
+        (inside / "part").write_text("half")
+    assert str(caught.value).endswith(" and run the same command again.")
+    assert str(caught.value.going_on("wait")).endswith(" and wait.")
+    assert list(tmp_path.iterdir()) == [], "the folders above it neither"
 
 
 def test_a_directory_appears_only_when_it_is_finished(tmp_path: Path) -> None:

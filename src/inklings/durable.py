@@ -15,6 +15,8 @@ from typing import Any
 
 from inklings.errors import DiskError, RunError
 
+OUT_OF_REACH = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What a disk answers that is full, locked or broken: never a fault of ours."""
 BLOCK = 4 * 1024 * 1024
 """Large files are hashed in blocks of this many bytes, so that they can be checked as they are touched."""
 
@@ -25,13 +27,21 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskError(f"the disk is full: could not write {path}. Free some space and run the same command again.") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DiskError(f"no permission to write {path}. Choose another place, or change the permissions.") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise DiskError(f"cannot write {path}: a file is in the way of a folder. Move it, or choose another place.") from error
-        raise
+        if error.errno is None or isinstance(error, ConnectionError):
+            raise  # nothing that the system says about a file
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """What the operating system says, where writing `path` failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"the disk is full: could not write {path}.", "Free some space")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return DiskError(f"no permission to write {path}.", "Change the permissions or choose another place")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return DiskError(f"cannot write {path}: a file is in the way of a folder.", "Move it or choose another place")
+    about = "" if error.filename in (None, str(path)) else f" ({error.filename})"
+    return DiskError(f"could not write {path}: {error.strerror}{about}.", "See what is wrong with the disk")
 
 
 def sync_directory(path: Path) -> None:
@@ -75,10 +85,11 @@ def new_directory(path: Path) -> Iterator[Path]:
     same thing), that one stays and ours is dropped.
     """
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = [folder for folder in path.parents if not folder.exists()]
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        temporary.mkdir()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -95,6 +106,9 @@ def new_directory(path: Path) -> Iterator[Path]:
             sync_directory(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            with contextlib.suppress(OSError):  # all are empty, or the first is not
+                for folder in made:
+                    folder.rmdir()
 
 
 def read_json(path: Path, *, format_version: int | None = None) -> Any:

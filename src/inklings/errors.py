@@ -52,7 +52,29 @@ class MissingExtraError(InputError):
 
 
 class DiskError(InklingsError):
-    """The disk is full or may not be written to."""
+    """The disk is full, fails, or may not be written to.
+
+    Args:
+        problem: a sentence.
+        remedy: what to do about it, without a full stop; nothing is added to the problem where there is none.
+        then: how to go on after that.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", then: str = "run the same command again") -> None:
+        super().__init__(problem, remedy, then)
+        self.problem, self.remedy = problem, remedy
+        self.then = then
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy} and {self.then}." if self.remedy else self.problem
+
+    def going_on(self, then: str) -> DiskError:
+        """The same, with another way to go on."""
+        return DiskError(self.problem, self.remedy, then)
+
+
+class InterruptedWorkError(InklingsError):
+    """Somebody interrupted; the message says how to go on."""
 
 
 class DownloadError(InklingsError):

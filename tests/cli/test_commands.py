@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import inklings
+from inklings import durable
 from inklings.cli.main import VERBS, help_text, main
 
 TINY = ["--training.threads", "1", "--training.samples", "1", "--training.evaluations", "1", "--training.precision", "float32"]
@@ -66,6 +68,26 @@ def test_train_resume_evaluate_and_list(ask: Ask, run: str) -> None:
     listed = ask("runs", ".")["runs"]
     assert [found["step"] for found in listed] == [5]
     assert ask("doctor", run)["problems"] == []
+
+
+def test_a_run_that_may_not_be_written_to_is_evaluated_all_the_same(
+    ask: Ask, run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.write_bytes
+
+    def locked(path: Path, data: bytes) -> None:
+        with durable.disk_errors(path):
+            if "evaluations" in path.parts:
+                raise OSError(errno.EROFS, "Read-only file system")
+        real(path, data)
+
+    monkeypatch.setattr(durable, "write_bytes", locked)
+    assert main(["evaluate", run, "--split", "test", "--samples", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "nats per token" in said
+    assert "warning: the per-document losses could not be kept: no permission to write" in said
+    assert "warning: the sample report could not be kept: no permission to write" in said
+    assert not Path(run, "evaluations").exists()
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:

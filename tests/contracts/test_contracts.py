@@ -26,6 +26,7 @@ VARDAS: list[dict[str, Any]] = [
     {**TINY, "backbone": INSIDE, "reader": "mixture"},
     {**TINY, "backbone": "recurrent:cell=gru,n_layer=1,n_embd=12,n_hidden=20", "reader": "attention", "memory_dim": 8, "write": "random"},
     {**TINY, "backbone": "wavenet:n_layer=2,n_embd=12,n_skip=16", "reader": "concat", "write": "surprisal"},
+    {**TINY, "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16", "reader": "concat"},
     {
         **TINY,
         "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16",

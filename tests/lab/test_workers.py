@@ -17,6 +17,7 @@ from inklings.lab import job as job_module
 from inklings.lab.comparison import RunResult
 from inklings.lab.job import Job, attempt, failed
 from inklings.lab.workers import Work, do_jobs
+from inklings.training.interruption import Interruption
 
 DOERS = '''
 import os, signal
@@ -87,6 +88,13 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
     assert found == []
     assert sorted(running) == ["a seed 0", "b seed 0"], "nothing new is begun"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_an_interruption_nothing_is_begun(workers: int, doers: Any) -> None:
+    with Interruption():
+        signal.raise_signal(signal.SIGTERM)
+        assert list(do_jobs([make("a"), make("b")], Work(doers.do, failed), workers=workers, on_event=lambda event: None)) == []
 
 
 @pytest.mark.parametrize("stop", ["none", "ctrl-c"])

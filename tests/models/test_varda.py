@@ -304,13 +304,6 @@ def test_settings_that_cannot_be_are_refused(fields: dict[str, Any], message: st
         build("varda", {**SIZES, **fields}, vocab_size=V, boundary_token=0)
 
 
-def test_a_backbone_that_reads_again_cannot_follow_concat_past_its_context() -> None:
-    model = made(reader="concat", backbone="gpt2:n_layer=1,n_head=2,n_embd=8")
-    run(model, text(1, 8))
-    with pytest.raises(ConfigError, match="reads tokens again"):
-        run(model, text(1, 20))
-
-
 @pytest.mark.parametrize("index_type", ["flat", "ivf", "hnsw"])
 def test_any_index_may_search(index_type: str) -> None:
     pytest.importorskip("faiss")

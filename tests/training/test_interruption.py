@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from inklings.training.interruption import Interruption
+from inklings.training.interruption import SIGNALS, Interruption
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Interruption() as interruption:
@@ -28,14 +28,17 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
 
 
 def test_of_blocks_within_one_another_each_learns_of_it() -> None:
+    with Interruption() as first:
+        pass
     with Interruption() as outer:
+        assert not outer.asked and not first.asked
         with Interruption() as middle:
             with Interruption() as inner:
                 signal.raise_signal(signal.SIGTERM)
             assert inner.asked
         assert middle.asked
         with Interruption() as later:
-            assert not later.asked, "it has its own"
+            assert later.asked, "what begins after it has nothing to begin"
     assert outer.asked
 
 
@@ -50,3 +53,14 @@ def test_elsewhere_than_in_the_main_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interruption.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -15,11 +15,14 @@ import pytest
 import torch
 
 from inklings.config import RunConfig
+from inklings.durable import disk_errors
 from inklings.errors import ConfigError, DiskError, DivergedError, InputError, RunError, TokenizerError
 from inklings.evaluation.likelihood import evaluate
 from inklings.text.store import TokenStore, prepare
 from inklings.training import loop, objectives
+from inklings.training import train as train_module
 from inklings.training.checkpoints import checkpoint_path, checkpoint_steps
+from inklings.training.interruption import SIGNALS
 from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
@@ -398,3 +401,59 @@ def test_what_cannot_be_used_leaves_nothing(wrong: dict[str, Any], config_of: Co
     with pytest.raises(InputError):
         train(config_of(**wrong), tmp_path / "run", store=store)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interruption_before_the_first_step_leaves_a_whole_run(
+    number: signal.Signals, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the run's appearance on the disk and the loop: it is whole, and says how to go on."""
+    real = train_module.make_objective
+
+    def interrupted(*given: Any) -> Any:
+        signal.raise_signal(number)
+        return real(*given)
+
+    monkeypatch.setattr(train_module, "make_objective", interrupted)
+    result = train(config_of(), tmp_path / "run", store=store)
+    assert (result.stopped, result.steps) == ("interrupted", 0)
+    assert result.advice == f"inklings resume {tmp_path / 'run'}"
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    assert resume(tmp_path / "run", store=store).stopped == "budget"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_disk_that_fails_in_training_advises_to_resume(
+    code: int, resumed: bool, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = tmp_path / "run", config_of()
+    if resumed:
+        train(config, run, store=store, on_event=stop_at(5))
+
+    def fail(*given: Any, **named: Any) -> None:
+        with disk_errors(run):
+            raise OSError(code, os.strerror(code))
+
+    def full(event: dict[str, Any]) -> None:
+        if event["event"] == "evaluation":
+            monkeypatch.setattr(loop, "write_checkpoint", fail)
+
+    with pytest.raises(DiskError, match=f"and go on with: inklings resume {run}.$"):
+        resume(run, store=store, on_event=full) if resumed else train(config, run, store=store, on_event=full)
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    assert resume(run, store=store).stopped == "budget"
+
+
+def test_a_disk_that_fails_before_there_is_a_run_advises_to_begin_again(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match="run the same command again"):
+        train(config_of(), tmp_path / "runs" / "run", store=store)
+    assert not (tmp_path / "runs").exists()

@@ -91,6 +91,8 @@ def main(arguments: Sequence[str]) -> int:
     _show(comparison, flags.out, terminal)
     report = write_report(flags.out)
     terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
+    if comparison.status == "interrupted":
+        terminal.say("interrupted; all is saved. The same command goes on where it stopped.", style="bold yellow")
     terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
 

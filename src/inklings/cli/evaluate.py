@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import tyro
@@ -16,7 +17,7 @@ from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.errors import ConfigError
+from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
 from inklings.lab.ground import lay_ground
 from inklings.lab.sample_report import save_report
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         result = evaluate(model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part))
         _show(result, terminal)
         if keep:
-            terminal.say(f"per-document losses: {save_likelihood(result, folder)}")
+            _keep("per-document losses", lambda: save_likelihood(result, folder), terminal)
         document |= result.summary()
         document["interval"] = _known_interval(result)
     if samples:
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
         if keep:
             setting = f"{ground.setting.samples}-samples" + (f"-windows-{windows}" if windows else "")
-            terminal.say(f"sample report: {save_report(report, folder / setting)}")
+            _keep("sample report", lambda: save_report(report, folder / setting), terminal)
         document["samples"] = report.to_mapping()
     elif ignored := [name for name in ("windows", "max_length", "temperature", "seed") if getattr(flags, name) != getattr(Evaluate, name)]:
         given = ", ".join("--" + name.replace("_", "-") for name in ignored)
@@ -146,6 +147,14 @@ def _trained_on(run: RunDirectory, store: TokenStore, part: SplitName, terminal:
     else:
         terminal.say(f"the run was trained on {said}")
     return {"text_documents": split.n_documents, **dataclasses.asdict(found)}
+
+
+def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
+    """Save figures beside the run, or say why not: they are printed in any case."""
+    try:
+        terminal.say(f"{what}: {save()}")
+    except DiskError as error:
+        terminal.say(f"warning: the {what} could not be kept: {error.problem}", style="yellow")
 
 
 def _show(result: Likelihood, terminal: Terminal) -> None:

@@ -9,10 +9,14 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
 import warnings
+from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
+from inklings.durable import OUT_OF_REACH, disk_error
 from inklings.errors import InklingsError, unknown_name
 
 VERBS = {
@@ -38,6 +42,11 @@ VERBS = {
 
 MODULES = {"import": "import_gpt2"}
 """But for those whose name Python keeps for itself."""
+
+GO_ON = "The same command goes on where it stopped."
+BEGIN = "The same command begins again."
+AFTER = {"compare": GO_ON, "sweep": GO_ON, "resume": GO_ON, "serve": "", "generate": ""}
+"""What to do after an interruption, by verb; for the others, `BEGIN`."""
 
 EXAMPLES = """\
 examples:
@@ -77,15 +86,25 @@ def main(arguments: list[str]) -> int:
             raise ConfigError(f"{unknown_name('verb', verb, VERBS)} `inklings --help` lists them.")
         module = importlib.import_module(f"inklings.cli.{MODULES.get(verb, verb)}")
         code: int = module.main(rest)
+        sys.stdout.flush()
         return code
     except InklingsError as error:
         return _fail(str(error), error.exit_code, as_json="--json" in rest)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was finished is kept.", 1, as_json="--json" in rest)
+        return _fail(f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}", 1, as_json="--json" in rest)
     except BrokenPipeError:
-        # the reader (`| head`) has gone: nothing to tell, and nothing may be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader (`| head`) has gone: nothing to tell
         return 0
+    except OSError as error:
+        if error.errno not in OUT_OF_REACH:
+            raise
+        _drop_output()
+        return _fail(str(disk_error(error, Path(error.filename or "the output"))), 1, as_json=False)
+
+
+def _drop_output() -> None:
+    """Nothing may be flushed at exit any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int, *, as_json: bool) -> int:
@@ -109,4 +128,14 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is escaped: nobody chose it for our texts
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(main(sys.argv[1:]))
+    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C does: what is half-made is removed on the way out
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    code = main(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; while Python ends, it could only print a traceback
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

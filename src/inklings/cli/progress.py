@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from types import TracebackType
 from typing import Any
@@ -51,7 +52,11 @@ class Display:
         """Take one event; unknown ones are none of our business."""
         show = getattr(self, f"_on_{event['event']}", None)
         if show is not None:
-            show(event, str(event.get("run", "")))
+            try:
+                show(event, str(event.get("run", "")))
+            except OSError as error:
+                if error.errno != errno.EIO:  # a terminal that was closed; the work goes on until it is saved
+                    raise
 
     def _line(self, text: str, style: str | None = None) -> None:
         self.progress.console.print(Text(text, style=style or ""), soft_wrap=True)
@@ -111,7 +116,9 @@ class Display:
             done = None if event.get("stopped") == "interrupted" else self.progress.tasks[task].total
             self.progress.update(task, completed=done, note=loss)
         if not self.live and run:
-            self._line(f"{run}: done, {self.measure.get(run, 'validation loss')} {self.validation.get(run, float('nan')):.4f}")
+            ended = "interrupted" if event.get("stopped") == "interrupted" else "done"
+            found = f", {self.measure[run]} {self.validation[run]:.4f}" if run in self.validation else ""
+            self._line(f"{run}: {ended}{found}")
 
 
 def _divergence(event: Event) -> str:

@@ -83,9 +83,9 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(CAUTION, style="dim")
         terminal.say(f"next: inklings train --config {flags.out / BEST}")
     report = write_sweep_report(flags.out)
+    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
     if made.status == "unfinished":
         terminal.say(f"{len(made.trials)} of {made.asked} trials ended; all is saved. Go on with the same command.", style="bold yellow")
-    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
     best = None if made.best is None else dataclasses.asdict(made.best)
     terminal.result(
         {"report": str(report), "run_file": None if best is None else str(flags.out / BEST), "best": best, **dataclasses.asdict(made)}

@@ -17,11 +17,12 @@ from inklings.cli.progress import Display
 from inklings.cli.run_arguments import flag_value, given_flags, parse_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
+from inklings.errors import InterruptedWorkError
 from inklings.models.registry import split_name
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
 from inklings.training.inheritance import same_architecture
-from inklings.training.run_directory import RunDirectory
+from inklings.training.run_directory import CONFIG, RunDirectory
 from inklings.training.train import train
 
 
@@ -82,8 +83,13 @@ def main(arguments: Sequence[str]) -> int:
         return _find_batch_size(parsed.config, terminal, origin)
     run = flags.run or free_run(parsed.config)
     terminal.say(f"training {parsed.config.architecture} on {parsed.config.data.source} for {parsed.config.training.budget} into {run}")
-    with Display(terminal) as display:
-        result = train(parsed.config, run, on_event=display, **origin)
+    try:
+        with Display(terminal) as display:
+            result = train(parsed.config, run, on_event=display, **origin)
+    except KeyboardInterrupt:
+        if not (run / CONFIG).is_file():
+            raise
+        raise InterruptedWorkError(f"interrupted; go on from the last checkpoint with: inklings resume {run}") from None
     return report_result(result, terminal, left_out=display.left_out)
 
 

@@ -38,6 +38,7 @@ from inklings.models.sizes import non_embedding_count
 from inklings.text.store import TokenStore, prepare
 from inklings.training.arms import Arm
 from inklings.training.budgets import parse_budget
+from inklings.training.interruption import Interruption
 from inklings.training.own_text import own_store
 from inklings.training.run_directory import RunDirectory
 from inklings.training.setup import fresh_model
@@ -127,22 +128,23 @@ def compare(
             return do_jobs(tasks, work, workers=_workers(workers, tasks), on_event=report)
         return do_jobs_on_cluster(tasks, work, address=cluster, on_event=report)
 
-    comparison = searched(comparison, contestants, out, do_all)
-    comparison = probed(comparison, contestants, out, do_all)
-    jobs = _jobs(out, contestants, comparison, store)
-    results = finished(comparison, jobs)
-    if _ready(comparison, contestants):
-        waiting = [job for job in jobs if (job.arm, job.seed) not in results]
-        if len(waiting) < len(jobs):
-            report({"event": "note", "text": f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and are used again."})
-        comparison = with_results(comparison, jobs, results)
-        save(out, comparison)
-        for job, result in do_all(waiting, RUNS):
-            results[job.arm, job.seed] = result
+    with Interruption():  # one Ctrl-C ends searches, probes and runs alike
+        comparison = searched(comparison, contestants, out, do_all)
+        comparison = probed(comparison, contestants, out, do_all)
+        jobs = _jobs(out, contestants, comparison, store)
+        results = finished(comparison, jobs)
+        if _ready(comparison, contestants):
+            waiting = [job for job in jobs if (job.arm, job.seed) not in results]
+            if len(waiting) < len(jobs):
+                report({"event": "note", "text": f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and are used again."})
             comparison = with_results(comparison, jobs, results)
             save(out, comparison)
-            text = f"{job.name} {result.status}: {result.message}" if result.message else None
-            report({"event": "note", "text": text} if text else {"event": "result", "run": job.name, "loss": result.loss})
+            for job, result in do_all(waiting, RUNS):
+                results[job.arm, job.seed] = result
+                comparison = with_results(comparison, jobs, results)
+                save(out, comparison)
+                text = f"{job.name} {result.status}: {result.message}" if result.message else None
+                report({"event": "note", "text": text} if text else {"event": "result", "run": job.name, "loss": result.loss})
     complete = len(results) == len(jobs)
     comparison = judged(out, replace(apart(comparison), status="complete" if complete else "interrupted"), calibration)
     save(out, comparison)

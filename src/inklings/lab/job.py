@@ -15,7 +15,7 @@ from inklings.audit.subject import of_run
 from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
-from inklings.errors import InklingsError, SourceError
+from inklings.errors import DiskError, InklingsError, SourceError
 from inklings.evaluation.likelihood import evaluate, save_likelihood
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
@@ -90,6 +90,8 @@ def attempt(job: Job, on_event: OnEvent) -> RunResult | None:
     """Do the job; whatever goes wrong becomes a failed result, so that the other arms go on. None if it was interrupted."""
     try:
         return _do(job, on_event)
+    except DiskError as error:
+        return failed(job, str(error.going_on("run the same command again")))
     except InklingsError as error:
         return failed(job, str(error))
     except Exception as error:  # a fault of an architecture, or of ours: what is known of it is kept beside the results

@@ -52,7 +52,7 @@ def _attempt(job: Job, on_event: OnEvent, place: Place, storage: Any, study: Any
         try:
             outcome = _outcome(job, place, TokenStore(job.store), trial, point, on_event)
         except DiskError as error:
-            return failed(job, str(error))
+            return failed(job, str(error.going_on("run the same command again")))
     if outcome is None:
         return None
     try:

@@ -36,10 +36,6 @@ class _GivenUp(Exception):  # not an error: it ends a run from within
     """The judge gave the trial up."""
 
 
-class _Interrupted(Exception):  # as above
-    """Somebody interrupted while the run was being prepared, where training does not look yet."""
-
-
 def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent) -> Outcome | None:
     """Train the run, or go on with it, until its budget is spent, it is given up, or it diverges.
 
@@ -74,21 +70,17 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
         nonlocal steps
         on_event(event)
         if event["event"] == "start":
-            if interruption.asked:
-                raise _Interrupted
             steps = event["steps"]
         elif event["event"] == "evaluation":
             take(event)
 
-    with Interruption() as interruption:
+    with Interruption():
         try:
             for event in earlier:
                 take(event)
             result = resume(run, store=store, on_event=told) if begun else train(config, run, store=store, on_event=told)
         except _GivenUp:
             return Outcome(status="pruned", losses=list(losses.values()))
-        except _Interrupted:
-            return None
         except DivergedError as error:
             # its first line; the others speak of a folder that does not stay
             return Outcome(status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0])

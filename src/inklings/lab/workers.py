@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from inklings.training.interruption import Interruption
+from inklings.training.interruption import SIGNALS, Interruption, held_signals, is_ignored_hangup, release_signals
 from inklings.training.metrics import Event
 
 STEP_EVENTS = 0.1
@@ -78,6 +79,8 @@ def named(job: Task, event: Event) -> dict[str, Any]:
 def _in_turn(jobs: Sequence[T], work: Work[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
     with Interruption() as interruption:
         for job in jobs:
+            if interruption.asked:  # it came before this one, perhaps while another ended
+                return
             try:
                 result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
             except KeyboardInterrupt:
@@ -85,8 +88,6 @@ def _in_turn(jobs: Sequence[T], work: Work[T, R], on_event: OnEvent) -> Iterator
             if result is None:
                 return
             yield job, result
-            if interruption.asked:  # it came while the job ended
-                return
 
 
 class _Worker(Generic[T]):
@@ -96,7 +97,8 @@ class _Worker(Generic[T]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, do), daemon=True)
-        self.process.start()
+        with held_signals():
+            self.process.start()
         theirs.close()
         self.job: T | None = None
 
@@ -115,10 +117,11 @@ class _Worker(Generic[T]):
 
 def _side_by_side(jobs: Sequence[T], work: Work[T, R], count: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     waiting = deque(jobs)
-    workers = [_Worker(work.do) for _ in range(count)]
-    stopping = False
+    workers: list[_Worker[T]] = []
     try:
         with Interruption() as interruption:
+            stopping = interruption.asked
+            workers += [_Worker(work.do) for _ in range(0 if stopping else count)]
             while True:
                 for worker in workers:
                     if worker.job is None and waiting and not stopping:
@@ -172,12 +175,25 @@ def _death(process: BaseProcess) -> str:
 
 def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:
     """The life of a worker: jobs in, events and results out, until the other end is closed."""
-    # Ctrl-C reaches every process of the terminal. Between runs the parent decides; within one, training saves.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(EOFError, BrokenPipeError):
+    # A terminal's Ctrl-C or end reaches all of its processes. Between runs the parent decides; within one, training saves.
+    for number in SIGNALS:
+        if not is_ignored_hangup(number):
+            signal.signal(number, _end if number == signal.SIGTERM else _pass_over)
+    release_signals()
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt):
         while True:
             job: Task = connection.recv()
             connection.send(do(job, _Sender(connection, job)))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """A handler, not `SIG_IGN`: processes that a worker starts shall not inherit it."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """What the parent asks for outside of training: what is half-made is removed on the way out."""
+    raise KeyboardInterrupt
 
 
 class _Sender:
@@ -196,5 +212,5 @@ class _Sender:
             self.next_step = now + STEP_EVENTS
         try:
             self.connection.send(named(self.job, event))
-        except BrokenPipeError:
+        except ConnectionError:
             raise SystemExit(1) from None  # the parent is gone; the run goes on from its last checkpoint when asked again

@@ -70,6 +70,8 @@ class Traits:
     """Names of submodules that can be knocked out to see what each is worth."""
     whole_documents: bool = False
     """Whether a prediction may rest on anything before it in the document: then documents are scored whole, never in parts."""
+    rereads: bool = False
+    """Whether tokens are read a second time once the context is full, because there are no positions beyond it."""
     exports: tuple[str, ...] = ()
     """Formats that it can be exported to, such as `transformers`."""
 

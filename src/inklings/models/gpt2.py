@@ -107,7 +107,7 @@ class GPT2(SequenceModel):
     """See the module."""
 
     Config = GPT2Config
-    traits = Traits(branches=("attention", "feed_forward"), exports=("transformers",))
+    traits = Traits(branches=("attention", "feed_forward"), rereads=True, exports=("transformers",))
     config: GPT2Config
 
     def __init__(self, config: GPT2Config) -> None:

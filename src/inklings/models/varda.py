@@ -29,6 +29,7 @@ from inklings.memory.store import Memory
 from inklings.memory.streams import Stream, on_cpu
 from inklings.models.backbone import make_backbone
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Store, Traits, require
+from inklings.models.registry import is_file
 from inklings.models.remembering import Recollection, Written
 from inklings.models.varda_pass import BACKBONE, PENDING, Decisions, Pass
 from inklings.models.varda_readers import Attention, Concatenation, Mixture
@@ -150,6 +151,8 @@ class Varda(SequenceModel):
             self.reader = Attention(width, self.dimension, vocab_size, sharpness=config.sharpness)
         else:
             self.reader = Concatenation(self.embedding.embedding_dim, self.dimension, config.num_search_results)
+            if is_file(config.backbone):  # ours are tested
+                self._check_embedding()
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
         self.control: Control = "none"
@@ -375,6 +378,26 @@ class Varda(SequenceModel):
             width = self.backbone.eval()(tokens).hidden.shape[-1]
         self.backbone.train(was)
         return int(width)
+
+    def _check_embedding(self) -> None:
+        """Raise a `ConfigError` if the backbone does not read each token once, by its embedding, which `concat` stands in for."""
+        read: list[int] = []
+        backbone, length = self.backbone, self.backbone.config.context_length
+        handle = self.embedding.register_forward_hook(lambda module, inputs, output: read.append(output[..., 0].numel()))
+        try:
+            with self._reading_only(), torch.random.fork_rng(devices=[]):
+                tokens = torch.full((1, length), self.config.boundary_token)
+                state = backbone(tokens, backbone.initial_state(1)).state
+                anew = torch.ones(1, 1, dtype=torch.bool) if backbone.traits.rereads else None
+                backbone(tokens[:, :1], state, starts=anew)
+        finally:
+            handle.remove()
+        if read != [length, 1]:
+            raise ConfigError(
+                f"VardaConfig.reader is 'concat', but {self.config.backbone!r} does not read each token once by its input_embedding: of "
+                f"{length} tokens, its context, and one more it embedded {read}. Set rereads=True in its Traits if it reads tokens again "
+                "once its context is full; or take mixture or attention."
+            )
 
     def _habits(self) -> Habits:
         config = self.config

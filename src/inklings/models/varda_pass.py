@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from inklings.errors import ConfigError
 from inklings.memory.entries import Hits
 from inklings.memory.streams import Stream, on_cpu
 from inklings.models.contract import Output, State
@@ -172,21 +171,32 @@ class Pass:
         """The backbone, with these in place of its tokens' vectors."""
 
         def replaced(module: object, inputs: object, output: Tensor) -> Tensor:
-            if output.shape != vectors.shape:
-                raise ConfigError(
-                    f"the backbone {self._model.config.backbone!r} reads tokens again once its context of "
-                    f"{self._model.backbone.config.context_length} is full, which the reader concat cannot follow. "
-                    "Take a backbone that does not, such as gpt, a longer context, or another reader."
-                )
+            assert output.shape == vectors.shape, "the backbone read something else than the new tokens"
             return vectors.to(output.dtype)
 
+        starts = None if self._starts is None else self._starts[:, first:last]
+        if self._model.backbone.traits.rereads:
+            starts = self._windows(first, last)
         handle = self._model.embedding.register_forward_hook(replaced)
         try:
-            starts = None if self._starts is None else self._starts[:, first:last]
             output: Output = self._model.backbone(self._tokens[:, first:last], self._backbone, starts=starts)
         finally:
             handle.remove()
         return output
+
+    def _windows(self, first: int, last: int) -> Tensor | None:
+        """Where the backbone begins anew, at documents and wherever its context is full: what lies before is the memory's.
+
+        Vectors made of what was found cannot be made again for a second reading; and a row that begins anew never needs one.
+        """
+        marks = self._marks[:, first:last].copy()
+        for row, begun in zip(self._recall.rows, marks, strict=True):
+            position = row.position
+            for at in range(len(begun)):
+                position = 0 if begun[at] else position
+                begun[at] |= position > 0 and position % self._model.backbone.config.context_length == 0
+                position += 1
+        return torch.from_numpy(marks).to(self._tokens.device) if marks.any() else None
 
     def _decide(self, output: Output, first: int) -> None:
         """What the hidden vectors decide; and what the pass before could not know: how surprising its next token was."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import multiprocessing
 import queue
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -22,6 +20,7 @@ from inklings.serving.jobs import Card
 from inklings.serving.messages import Command, Message, Stop
 from inklings.serving.opening import Spec
 from inklings.serving.tickets import Ticket
+from inklings.training.interruption import held_signals
 
 PATIENCE = 5.0
 """Seconds that an engine process has to end after it is told to; then it is killed."""
@@ -72,23 +71,10 @@ def in_process(spec: Spec) -> tuple[Connection, Life]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=worker.main, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True)
-    with _held_signals():
+    with held_signals():
         process.start()
     theirs.close()  # so that we see it end when it does
     return ours, _Process(process)
-
-
-@contextlib.contextmanager
-def _held_signals() -> Iterator[None]:
-    """Whatever is started within the block begins with these signals held back, until it says what becomes of them (`worker.main`)."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def in_thread(spec: Spec) -> tuple[Connection, Life]:

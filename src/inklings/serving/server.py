@@ -19,6 +19,7 @@ from inklings.serving.http_connection import LAST_WORD, HttpConfig
 from inklings.serving.jobs import Card
 from inklings.serving.served import Served, start
 from inklings.serving.settings import ServeConfig
+from inklings.training.interruption import SIGNALS, is_ignored_hangup
 from inklings.training.lock import is_locked
 from inklings.training.run_directory import RunDirectory
 
@@ -154,7 +155,7 @@ class _Stoppable:
     def _signals(self) -> Iterator[None]:
         """Within the block, signals are ours."""
         loop = asyncio.get_running_loop()
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers = [number for number in SIGNALS if not is_ignored_hangup(number)]
         before = {number: signal.getsignal(number) for number in numbers}
         for number in numbers:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._asked))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,20 +19,17 @@ from inklings.serving.failures import EngineError, Failure
 from inklings.serving.jobs import Job
 from inklings.serving.messages import Answer, Call, Cancel, Command, Message, Ready, Refused, Report, Stop
 from inklings.serving.opening import ServedModel, Spec
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What engine processes pass over."""
+from inklings.training.interruption import SIGNALS, release_signals
 
 log = logging.getLogger("inklings.serving")
 
 
 def main(connection: Connection, spec: Spec) -> None:
     """The life of an engine process."""
-    # the front decides when it ends; a terminal's Ctrl-C and a service manager's SIGTERM reach every process
+    # the front decides when it ends; a terminal's Ctrl-C or end and a service manager's SIGTERM reach every process
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # held back since the start
+    release_signals()
     work(connection, spec)
 
 

@@ -1,18 +1,26 @@
-"""Ctrl-C and SIGTERM: the step in progress is finished and saved before the process goes."""
+"""Ctrl-C, SIGTERM and SIGHUP: the step in progress is finished and saved before the process goes."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any
+
+SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What asks a process to end; a terminal that is closed sends SIGHUP, which Windows does not know."""
 
 
 class Interruption:
     """Within the block, the first signal only sets `asked`; a second Ctrl-C interrupts at once, as ever.
 
     Signals can be handled in the main thread alone; elsewhere nothing is changed. What handled them before does so
-    again after the block. Of blocks within one another, each learns of the signal.
+    again after the block. Of blocks within one another, each learns of the signal, and one that begins after it too.
+    A SIGHUP that is ignored (`nohup`) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -26,16 +34,48 @@ class Interruption:
 
     def _ask(self) -> None:
         self.asked = True
-        outer = getattr(self._before.get(signal.SIGTERM), "__self__", None)
-        if isinstance(outer, Interruption):
+        outer = self._outer()
+        if outer is not None:
             outer._ask()
+
+    def _outer(self) -> Interruption | None:
+        outer = getattr(self._before.get(signal.SIGTERM), "__self__", None)
+        return outer if isinstance(outer, Interruption) else None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in SIGNALS:
+                if not is_ignored_hangup(number):
+                    self._before[number] = signal.signal(number, self._handle)
+            outer = self._outer()
+            self.asked = self.asked or (outer is not None and outer.asked)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def is_ignored_hangup(number: signal.Signals) -> bool:
+    """Whether this is SIGHUP and whoever began the process wants it to outlive its terminal."""
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[None]:
+    """Whatever process is started within the block begins with signals held back, until it calls `release_signals`."""
+    if sys.platform == "win32":
+        yield
+        return
+    resource_tracker.ensure_running()  # it lets signals through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_signals() -> None:
+    """Let through what was held back since the start of this process."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

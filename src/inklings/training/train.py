@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +13,7 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import sync_directory
-from inklings.errors import ConfigError, RunError, TokenizerError
+from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
 from inklings.models.contract import Architecture, parameter_count
 from inklings.text.store import TokenStore
 from inklings.training import checkpoints
@@ -91,10 +93,11 @@ def train(
             on_event=on_event,
             trust_code=trust_code,
         )
-        directory = _create(run, setup, initial)
-        with locked(run):
-            progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
-            return _go_on(directory, setup.store, setup.model, progress, notes=setup.notes, on_event=on_event)
+        with Interruption():  # from here on there is a run, and whoever interrupts is told how to go on with it
+            directory = _create(run, setup, initial)
+            with locked(run), resumable(run):
+                progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
+                return _go_on(directory, setup.store, setup.model, progress, notes=setup.notes, on_event=on_event)
 
 
 def resume(
@@ -121,7 +124,7 @@ def resume(
     """
     run = Path(run)
     directory = RunDirectory.open(run)
-    with locked(run), memory_errors(directory.config):
+    with locked(run), resumable(run), memory_errors(directory.config):
         step, problems = checkpoints.latest_sound_checkpoint(run)
         progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
         _tidy(directory, progress)
@@ -139,6 +142,15 @@ def resume(
         choose_runtime(directory.config.training)  # the run's device must be there
         notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
         return _go_on(directory, store, model.to(directory.runtime.device), progress, notes=notes, on_event=on_event)
+
+
+@contextlib.contextmanager
+def resumable(run: Path) -> Iterator[None]:
+    """What goes wrong on the disk within the block leaves a run that can be gone on with."""
+    try:
+        yield
+    except DiskError as error:
+        raise error.going_on(f"go on with: inklings resume {run}") from error
 
 
 def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory:
