@@ -20,12 +20,15 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
         ConfigError: a field or a value cannot be used.
     """
     architecture, given = split_name(name)
+    kind = load_class(architecture)
+    # before anything of it is built: it may name others in turn
+    if not issubclass(kind, SequenceModel) or kind.traits.objective != "likelihood" or kind.wraps is not None:
+        raise ArchitectureError(f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own. Try gpt2.")
     fields = parse_fields(architecture, given)
-    if "context_length" in model_fields(load_class(architecture).Config):
+    if "context_length" in model_fields(kind.Config):
         fields.setdefault("context_length", config.context_length)
     made = build(architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token)
-    if not isinstance(made, SequenceModel) or made.traits.objective != "likelihood" or made.wraps is not None:
-        raise ArchitectureError(f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own. Try gpt2.")
+    assert isinstance(made, SequenceModel)
     return made
 
 

@@ -9,6 +9,7 @@ import itertools
 import sys
 import traceback
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ def import_file(path: Path) -> Any:
     if not path.is_file():
         raise ArchitectureError(f"there is no file {path}. `inklings new {path}` writes a template.")
     name = f"inklings_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
@@ -133,6 +134,17 @@ def import_file(path: Path) -> Any:
         where = f"{path}, line {line}" if line else f"{path}"
         raise ArchitectureError(f"{where} could not be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Runs what stands in the file, and never the compiled code in a `__pycache__` beside it.
+
+    A run that somebody else made may bring one; only the source is checked.
+    """
+
+    def path_stats(self, path: Any) -> Any:
+        """Of no file, so that there is nothing that compiled code could be told to belong to."""
+        raise OSError(f"{path}: compiled code is not looked for")
 
 
 def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:

@@ -121,7 +121,7 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
     events = (trunk.path / METRICS).read_bytes()[: before.metrics_length]
 
     def first_checkpoint(path: Path, record: RunRecord) -> None:
-        if (record.code or {}).get("sha256") != (trunk.record.code or {}).get("sha256"):
+        if [kept["sha256"] for kept in record.code] != [kept["sha256"] for kept in trunk.record.code]:
             raise RunError(f"{branch.config.architecture} was changed since {trunk.path} began. Put it back, or compare in another folder.")
         write_bytes(path / METRICS, events)
         place = checkpoints.checkpoint_path(path, branch.leaves)

@@ -8,7 +8,8 @@ RUN/ config.json          resolved settings, sufficient to repeat the run, and w
      model.safetensors    the best weights
      checkpoints/step_N/  the best and the last few, to go on from
      memory/              the long-term memory of a model that reads one; see `run_memory.py`
-     architecture.py      a copy of the user's own architecture, if it is one
+     architecture.py      a copy of the user's own architecture, if it is one; architecture_2.py
+                          that of a second file of code, as of a backbone
      lock                 held by the process that trains
 """
 
@@ -25,7 +26,7 @@ import torch
 from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.device import Runtime
 from inklings.durable import new_directory, write_bytes
-from inklings.errors import RunError, TokenizerError
+from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
 from inklings.text.tokenizers import Tokenizer
@@ -33,7 +34,7 @@ from inklings.training import checkpoints
 from inklings.training.checked_files import check_tensors, read_checked_json, refuse_pickle, write_checked_json
 from inklings.training.lock import is_locked
 from inklings.training.metrics import Event, read_metrics
-from inklings.training.user_code import keep_copy, with_own_code
+from inklings.training.user_code import keep_copies, with_own_code
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -58,8 +59,8 @@ class RunRecord:
     """Hash of the tokenizer."""
     data: str
     """Hash of the tokens of all splits."""
-    code: dict[str, Any] | None = None
-    """Of the user's own architecture file: where it was, its class, its hash."""
+    code: list[dict[str, Any]] = field(default_factory=list)
+    """Of each of the user's own files of code: where it was, its hash, and a signature."""
     initial: str | None = None
     """The run whose weights this one began with."""
     new_tokens: int = 0
@@ -115,7 +116,7 @@ class RunDirectory:
         if path.is_dir():
             path.rmdir()  # empty; not every system renames onto a directory
         with new_directory(path) as temporary:
-            record = replace(record, code=keep_copy(temporary, record.config))
+            record = replace(record, code=keep_copies(temporary, record.config))
             write_checked_json(temporary / CONFIG, _plain(record))
             write_checked_json(temporary / ENVIRONMENT, environment)
             tokenizer.save(temporary / TOKENIZER)
@@ -280,9 +281,13 @@ def _plain(record: RunRecord) -> dict[str, Any]:
 def _record(path: Path) -> RunRecord:
     content = read_checked_json(path)
     content.pop("format_version")
-    for name in ("config", "given"):
-        content[name] = from_mapping(RunConfig, content[name], where=str(path))
-    return RunRecord(**content)
+    code = content.get("code")
+    if code is None or isinstance(code, dict):  # of a run from when only one file could be kept
+        content["code"] = [] if code is None else [code]
+    try:
+        return from_mapping(RunRecord, content, where=str(path))
+    except ConfigError as error:
+        raise RunError(f"{path} is damaged or was edited: {error}") from None
 
 
 def list_runs(directory: Path) -> list[RunSummary]:
