@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 
 from inklings.config import load_run_config
-from inklings.durable import write_bytes
-from inklings.training.checked_files import read_checked_json, write_checked_json
+from inklings.durable import read_checked_json, write_bytes, write_checked_json
 from inklings.training.train import train
 
 ROOT = Path(__file__).parents[1]

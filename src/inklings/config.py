@@ -294,7 +294,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"there is no run file {path}. Examples are in configs/.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"the run file {path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:  # the first is what the library raises, too
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
 
 

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,79 @@ def disk_error(error: OSError, path: Path) -> DiskError:
         return DiskError(f"cannot write {path}: a file is in the way of a folder.", "Move it or choose another place")
     about = "" if error.filename in (None, str(path)) else f" ({error.filename})"
     return DiskError(f"could not write {path}: {error.strerror}{about}.", "See what is wrong with the disk")
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says when `path` is read into one clear `RunError`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing.") from None
+    except MemoryError:
+        raise RunError(f"{path} cannot be read: it is larger than the memory that is left.") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False as well where the operating system does not let us see."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def check_regular(path: Path) -> None:
+    """See that something is a file whose bytes can be read: no folder, and nothing that never ends or never begins.
+
+    Raises:
+        RunError: it is missing, is something else, or the operating system does not let us see.
+    """
+    with read_errors(path):
+        mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
+        raise RunError(f"{path} cannot be read: it is {what} and no file.")
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        RunError: it is missing, is no file, or cannot be read.
+    """
+    check_regular(path)
+    with read_errors(path):
+        return path.read_bytes()
+
+
+def parse_json(text: bytes | str, where: object) -> Any:
+    """The value of a JSON document, with finite numbers only.
+
+    Raises:
+        RunError: it is damaged: no JSON, or JSON that nobody wrote who meant it; `where` is what the message calls it.
+    """
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise RunError(f"{where} is damaged: its JSON is nested too deep.") from None
+    except MemoryError:
+        raise RunError(f"{where} cannot be read: it is larger than the memory that is left.") from None
+    except ValueError as error:
+        raise RunError(f"{where} is damaged: {error}. `inklings doctor` checks a whole run.") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
 
 
 def sync_directory(path: Path) -> None:
@@ -115,17 +190,12 @@ def read_json(path: Path, *, format_version: int | None = None) -> Any:
     """Read a JSON file; with `format_version`, refuse one written by a newer format.
 
     Raises:
-        RunError: the file is missing, is not JSON, or is from a newer format.
+        RunError: the file is missing, cannot be read, is not JSON, or is from a newer format.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} is damaged: {error}. `inklings doctor` checks a whole run.") from None
+    value = parse_json(read_bytes(path), path)
     if format_version is not None:
         found = value.get("format_version") if isinstance(value, dict) else None
-        if not isinstance(found, int):
+        if not isinstance(found, int) or isinstance(found, bool):
             raise RunError(f"{path} has no format_version: it was not written by Inklings.")
         if found > format_version:
             raise RunError(
@@ -134,18 +204,58 @@ def read_json(path: Path, *, format_version: int | None = None) -> Any:
     return value
 
 
+def write_checked_json(path: Path, content: Mapping[str, Any], *, format_version: int = 1) -> None:
+    """Write plain values with `format_version` and their hash, atomically."""
+    plain = json.loads(canonical({**content, "format_version": format_version}))
+    write_json(path, {**plain, "sha256": sha256(canonical(plain))})
+
+
+def read_checked_json(path: Path, *, format_version: int = 1, unhashed: bool = False) -> dict[str, Any]:
+    """What `write_checked_json` wrote, without the hash.
+
+    Args:
+        path: the file.
+        format_version: the newest that is read.
+        unhashed: whether a file without a hash is taken, from when its kind had none.
+
+    Raises:
+        RunError: the file is missing, damaged, changed since it was written, or from a newer
+            format.
+    """
+    value = read_json(path, format_version=format_version)
+    found = value.pop("sha256", None)
+    if (found is not None or not unhashed) and found != _hash_of(value):
+        raise RunError(f"{path} is damaged or was edited: its hash does not fit. Settings are given on the command line, for a new run.")
+    return dict(value)
+
+
+def canonical(value: Any) -> bytes:
+    """What the hash of a JSON value is taken of: equal for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _hash_of(value: Any) -> str | None:
+    """The hash of a JSON value; None of one that nobody hashed."""
+    try:
+        return sha256(canonical(value))
+    except RecursionError:
+        return None
+
+
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a whole file, read in blocks."""
-    with open(path, "rb") as file:
+    """Hexadecimal SHA-256 of a whole file, read in blocks. Errors as `read_bytes`."""
+    check_regular(path)
+    with read_errors(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def block_hashes(path: Path) -> list[str]:
-    """SHA-256 of each block of `BLOCK` bytes of a file, in order."""
-    with open(path, "rb") as file:
+    """SHA-256 of each block of `BLOCK` bytes of a file, in order. Errors as `read_bytes`."""
+    check_regular(path)
+    with read_errors(path), open(path, "rb") as file:
         return [sha256(block) for block in iter(lambda: file.read(BLOCK), b"")]

@@ -15,15 +15,16 @@ import pytest
 
 from inklings.cli.main import main
 from inklings.config import DataConfig, RunConfig, TrainingConfig
-from inklings.durable import sha256
+from inklings.durable import sha256, write_checked_json
 from inklings.errors import ArchitectureError, InklingsError, RunError
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, build, load_class
 from inklings.serving.opening import ServedModel, Spec
-from inklings.training.checked_files import write_checked_json
 from inklings.training.run_directory import CONFIG, RunDirectory
 from inklings.training.train import train
 from inklings.training.user_code import named_code
+
+pytestmark = pytest.mark.filterwarnings("ignore:field")
 
 OWN = Path(__file__).parents[1] / "contracts" / "fixtures" / "own_architecture.py"
 TINY = {"budget": "2-steps", "batch_size": 2, "sequence_length": 8, "evaluations": 1, "samples": 0}
@@ -41,6 +42,7 @@ VERBS: dict[str, list[str]] = {
     "audit with a memory": ["audit", "RUN", "--memory"],
     "from, as it is": ["train", "ARCHITECTURE", "--from", "RUN", "--run", "new", "--data", "words.txt"],
     "from, around it": ["train", "varda", "--from", "RUN", "--run", "new", "--data", "words.txt"],
+    "report of a sweep": ["report", "."],
     "runs": ["runs", "."],
     "doctor": ["doctor", "RUN"],
     "compare": [
@@ -127,9 +129,7 @@ def fields_of(architecture: str) -> list[str]:
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "file"])
-def test_no_field_of_a_model_can_name_code_that_is_run(
-    architecture: str, foreign: Callable[..., Path], trap: Trap
-) -> None:
+def test_no_field_of_a_model_can_name_code_that_is_run(architecture: str, foreign: Callable[..., Path], trap: Trap) -> None:
     fields = fields_of("varda" if architecture == "file" else architecture)
     name = f"{trap.file}:X" if architecture == "file" else architecture
     run = foreign()
@@ -236,9 +236,7 @@ def test_compiled_code_beside_a_copy_is_never_run(made: Path, trap: Trap, tmp_pa
     assert not trap.sprung()
 
 
-def test_a_run_keeps_every_file_that_it_is_made_of(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_keeps_every_file_that_it_is_made_of(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper = tmp_path / "wrapper.py"
     wrapper.write_text("from inklings.models.varda import Varda\n\nclass Mine(Varda):\n    pass\n")
     inner = tmp_path / "inner.py"

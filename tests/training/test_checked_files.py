@@ -10,14 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
 from inklings.training.checked_files import (
     check_tensors,
-    read_checked_json,
     read_tensors,
     refuse_pickle,
     shared_names,
-    write_checked_json,
     write_tensors,
 )
 
@@ -113,7 +112,7 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patched:
         patched.setattr("inklings.training.checked_files.FORMAT_VERSION", 2)
         write_tensors(tmp_path / "t.safetensors", TENSORS, {})
-        write_checked_json(tmp_path / "c.json", {"a": 1})
+        write_checked_json(tmp_path / "c.json", {"a": 1}, format_version=2)
     with pytest.raises(RunError, match="Upgrade"):
         read_tensors(tmp_path / "t.safetensors")
     with pytest.raises(RunError, match="Upgrade"):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from inklings.durable import sha256
 from inklings.errors import DiskError, RunError
-from inklings.training.metrics import MetricsLog, read_metrics
+from inklings.training.metrics import MetricsLog, lost_events, read_metrics
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_what_lies_behind_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path, length=0) as log:
         log.append({"event": "a"})
-        length = log.sync()
+        length, _ = log.sync()
         log.append({"event": "b"})
     with MetricsLog(path, length=length) as log:
         log.append({"event": "c"})
@@ -39,10 +40,17 @@ def test_a_line_torn_by_a_crash_is_left_out_and_one_within_is_damage(tmp_path: P
         read_metrics(tmp_path / "absent")
 
 
-def test_a_file_shorter_than_its_checkpoint_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text("x")
-    with pytest.raises(RunError, match="damaged"):
-        MetricsLog(tmp_path / "metrics.jsonl", length=5)
+@pytest.mark.parametrize(("left", "kept"), [("", 0), ("x", 0), ('{"event": "a"}\n{"ev', 1), ('{"event": "a"}\n', 1)])
+def test_of_a_file_shorter_than_its_checkpoint_the_whole_lines_are_kept(tmp_path: Path, left: str, kept: int) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(left)
+    assert "damaged" in (lost_events(path, length=500) or "")
+    with MetricsLog(path, length=500) as log:
+        log.append({"event": "b"})
+        length, digest = log.sync()
+    assert [event["event"] for event in read_metrics(path)] == ["a"] * kept + ["b"]
+    assert (length, digest) == (path.stat().st_size, sha256(path.read_bytes()))
+    assert lost_events(path, length=length) is None
 
 
 def test_lines_reach_the_file_in_groups(tmp_path: Path) -> None:

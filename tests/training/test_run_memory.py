@@ -346,7 +346,17 @@ def test_every_byte_is_checked(run: RunDirectory, memory: RunMemory, pattern: st
     assert len(check_memory(run)) == 1
     assert path.name in check_memory(run)[0]
     path.unlink()
-    assert (not has_memory(run)) == (check_memory(run) == [])
+    assert has_memory(run) and len(check_memory(run)) == 1
+
+
+def test_a_memory_that_lost_its_manifest_is_not_passed_over(run: RunDirectory, memory: RunMemory) -> None:
+    (run.path / "memory" / "store" / "manifest.json").unlink()
+    assert "manifest.json" in check_memory(run)[0] and has_memory(run)
+    for use in (lambda: again(run), lambda: attach(run, model_of(run))):
+        with pytest.raises(RunError, match=r"manifest\.json.*is missing.*--no-memory"):
+            use()
+    with pytest.raises(RunError, match="already"):
+        create_memory(run, model_of(run))
 
 
 def test_a_model_that_misplaces_its_values_is_refused(run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> None:

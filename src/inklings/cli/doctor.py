@@ -12,6 +12,7 @@ from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
 from inklings.device import environment
 from inklings.training.memory_opening import check_memory
+from inklings.training.run_check import check_run
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse(Doctor, arguments, verb="doctor", description="Check this machine, or every file of a run.")
     terminal = open_terminal(flags.json)
     if flags.run is None:
-        found = environment()
-        terminal.table(["", ""], [(str(key), str(value)) for key, value in found.items()])
-        terminal.result(found)
+        facts = environment()
+        terminal.table(["", ""], [(str(key), str(value)) for key, value in facts.items()])
+        terminal.result(facts)
         return 0
     run = open_run(flags.run)
-    problems = [*run.check(), *check_memory(run)]
+    found = check_run(run)
+    problems = [*found.problems, *check_memory(run)]
     for problem in problems:
         terminal.say(f"damaged: {problem}", style="bold red")
+    for unchecked in found.unchecked:
+        terminal.say(f"not checked: {unchecked}", style="yellow")
     if not problems:
-        terminal.say(f"{flags.run} is whole: every file is as it was written.", style="bold green")
-    terminal.result({"run": str(flags.run), "problems": problems})
+        what = "every file that could be checked" if found.unchecked else "every file"
+        terminal.say(f"{flags.run} is whole: {what} is as it was written.", style="bold green")
+    terminal.result({"run": str(flags.run), "problems": problems, "unchecked": found.unchecked})
     return 1 if problems else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ class Report:
 
     directory: tyro.conf.Positional[Path]
     """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings sweep ARM --out` named)."""
+    trust_code: bool = False
+    """Allow the architecture file that the settings of a sweep name to be executed."""
     json: Json = False
 
 
@@ -28,8 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     flags = parse(Report, arguments, verb="report", description="Write the HTML report of a comparison or a sweep again.")
     terminal = open_terminal(flags.json)
-    write = write_sweep_report if (flags.directory / FILE_NAME).is_file() else write_report
-    path = write(flags.directory)
+    if os.path.lexists(flags.directory / FILE_NAME):
+        path = write_sweep_report(flags.directory, trust_code=flags.trust_code)
+    else:
+        path = write_report(flags.directory)
     terminal.say(f"report: {path}")
     terminal.result({"report": str(path)})
     return 0

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     if made.best is not None:
         terminal.say(CAUTION, style="dim")
         terminal.say(f"next: inklings train --config {flags.out / BEST}")
-    report = write_sweep_report(flags.out)
+    report = write_sweep_report(flags.out, trust_code=True)
     terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
     if made.status == "unfinished":
         terminal.say(f"{len(made.trials)} of {made.asked} trials ended; all is saved. Go on with the same command.", style="bold yellow")

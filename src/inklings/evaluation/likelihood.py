@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
@@ -179,8 +181,8 @@ def save_likelihood(likelihood: Likelihood, folder: Path) -> Path:
     data = safetensors.numpy.save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
     durable.write_bytes(folder / "units.safetensors", data)
     # The JSON comes last and holds the hash of the arrays: a folder that was left half-written does not load.
-    summary = {"format_version": FORMAT_VERSION, **likelihood.summary(), "units_sha256": durable.sha256(data)}
-    durable.write_json(folder / "likelihood.json", summary)
+    summary = {**likelihood.summary(), "units_sha256": durable.sha256(data)}
+    durable.write_checked_json(folder / "likelihood.json", summary, format_version=FORMAT_VERSION)
     return folder
 
 
@@ -190,16 +192,19 @@ def load_likelihood(folder: Path) -> Likelihood:
     Raises:
         RunError: a file is missing, damaged, or from a newer format.
     """
-    values = durable.read_json(folder / "likelihood.json", format_version=FORMAT_VERSION)
+    values = durable.read_checked_json(folder / "likelihood.json", format_version=FORMAT_VERSION, unhashed=True)
     path = folder / "units.safetensors"
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing.") from None
+    data = durable.read_bytes(path)
     del values["format_version"]
-    if durable.sha256(data) != values.pop("units_sha256"):
+    if durable.sha256(data) != values.pop("units_sha256", None):
         raise RunError(f"{path} does not belong to the likelihood.json beside it, or is damaged. Evaluate again.")
-    arrays = safetensors.numpy.load(data)
+    try:
+        return _from_plain(values, safetensors.numpy.load(data))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder} is damaged: it does not hold an evaluation ({error!r}). Evaluate again.") from None
+
+
+def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Likelihood:
     units = {
         kind: Sums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
         for kind in ("documents", "blocks")

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from inklings.durable import new_directory, read_json, write_bytes
+from inklings.durable import new_directory, read_errors, read_json, write_bytes
 from inklings.errors import RunError
 from inklings.models.gpt2 import GPT2, GPT2Config
 from inklings.training.checked_files import refuse_pickle
@@ -184,7 +184,7 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
             f" Weights in several parts ({WEIGHTS}.index.json) cannot be read." if (directory / f"{WEIGHTS}.index.json").exists() else ""
         )
         raise RunError(f"{path} is missing.{parts}")
-    with path.open("rb") as file:
+    with read_errors(path), path.open("rb") as file:
         refuse_pickle(path, file.read(8))
     try:
         tensors = safetensors.torch.load_file(path)

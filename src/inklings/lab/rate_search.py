@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.config import RunConfig, to_mapping
+from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, DivergedError, RunError
 from inklings.lab.rates import RateSearch, RateTrial
@@ -151,14 +151,18 @@ class _Search:
         if not (folder / FILE_NAME).is_file():
             return cls(folder, store, config, identity, [])
         found = read_json(folder / FILE_NAME, format_version=FORMAT)
-        different = [name for name, value in identity.items() if found[name] != value]
+        different = [name for name, value in identity.items() if found.get(name) != value]
         if different:
             what = {"settings": "the settings", "data": "the text", "asked": "the number of trials"}
             raise RunError(
                 f"{folder} holds another search, which differs in {', '.join(what[name] for name in different)}. Move it away, or choose "
                 "another folder."
             )
-        return cls(folder, store, config, identity, [RateTrial(**trial) for trial in found["trials"]])
+        try:
+            done = [from_mapping(RateTrial, trial, where=str(folder / FILE_NAME)) for trial in found["trials"]]
+        except (ConfigError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{folder / FILE_NAME} is damaged: {error}. Delete it; the same command makes it anew.") from None
+        return cls(folder, store, config, identity, done)
 
     def attempt(self, factor: float, on_event: OnEvent) -> RateTrial | None:
         """Try a factor, or go on trying it; None if it was interrupted."""

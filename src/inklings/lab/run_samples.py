@@ -92,7 +92,7 @@ def read_run_samples(folder: Path) -> RunSamples:
     try:
         at = {part["temperature"]: Measures.from_mapping(part) for part in value["at"]}
         return RunSamples(Measures.from_mapping(value["judged"]), at)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{folder / FILE_NAME} is damaged ({error}). Delete comparison.json: the same command makes both anew.") from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inklings import durable
+from inklings.errors import RunError
 from inklings.evaluation.drawing import draw
 from inklings.evaluation.sample_sets import SampleSet
 from inklings.lab.calibration import PLACED, REAL, Calibration
@@ -101,7 +102,7 @@ def save_report(report: SampleReport, folder: Path) -> Path:
     Raises:
         DiskError: the disk is full, or may not be written to.
     """
-    durable.write_json(folder / FILE, {"format_version": FORMAT_VERSION, **report.to_mapping()})
+    durable.write_checked_json(folder / FILE, report.to_mapping(), format_version=FORMAT_VERSION)
     return folder / FILE
 
 
@@ -111,4 +112,8 @@ def load_report(folder: Path) -> SampleReport:
     Raises:
         RunError: the file is missing, damaged, or from a newer format.
     """
-    return SampleReport.from_mapping(durable.read_json(folder / FILE, format_version=FORMAT_VERSION))
+    value = durable.read_checked_json(folder / FILE, format_version=FORMAT_VERSION, unhashed=True)
+    try:
+        return SampleReport.from_mapping(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / FILE} is damaged: it holds no report on samples ({error!r}).") from None

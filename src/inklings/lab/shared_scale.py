@@ -79,5 +79,5 @@ def read_calibration(out: Path) -> Calibration:
     value = read_json(out / CALIBRATION, format_version=FORMAT_VERSION)
     try:
         return Calibration.from_mapping(value)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{out / CALIBRATION} is damaged ({error}). Delete it; the same compare command makes it anew.") from None

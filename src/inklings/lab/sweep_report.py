@@ -8,6 +8,7 @@ import jinja2
 
 from inklings.config import RunConfig, from_mapping
 from inklings.durable import write_bytes
+from inklings.errors import RunError
 from inklings.lab import charts
 from inklings.lab.figure_files import static_files
 from inklings.lab.report import chart_script
@@ -15,6 +16,7 @@ from inklings.lab.settings import flat, say_value
 from inklings.lab.space import parse_space
 from inklings.lab.sweep_figures import sweep_figures
 from inklings.lab.sweep_results import Sweep, read_sweep
+from inklings.training.user_code import named_code
 
 BEST_SHOWN = 10
 """Trials in the table; the figures and `sweep.json` have all."""
@@ -24,15 +26,26 @@ CAUTION = (
 )
 
 
-def write_sweep_report(out: Path) -> Path:
+def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
     """Write `OUT/sweep.html` and `OUT/figures/` from `OUT/sweep.json`, and return the report's path.
 
+    Args:
+        out: the folder of the sweep.
+        trust_code: whether Python code may be executed that the settings of the sweep name.
+
     Raises:
-        RunError: there is no sweep in `out`, or it is damaged.
+        RunError: there is no sweep in `out`, it is damaged, or it names code and that is not trusted.
     """
     sweep = read_sweep(out)
-    settings = sweep.identity["settings"]
+    settings = sweep.identity.get("settings")
+    if not isinstance(settings, dict):
+        raise RunError(f"{out} is damaged: its sweep does not say with which settings it was made.")
     config = from_mapping(RunConfig, {name: value for name, value in settings.items() if name != "data"}, where=str(out))
+    if (named := named_code(config)) and not trust_code:
+        raise RunError(
+            f"the settings of the sweep in {out} name Python code ({', '.join(named)}), which its report would execute. "
+            "If you trust it, say --trust-code."
+        )
     figures = sweep_figures(sweep, parse_space(sweep.space, config))
     for figure in figures:
         for name, data in static_files(figure).items():

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from inklings.config import from_mapping
 from inklings.durable import read_json, write_bytes, write_json
+from inklings.errors import ConfigError, RunError
 from inklings.lab.settings import say_value
 
 FILE_NAME = "sweep.json"
@@ -85,7 +87,10 @@ def read_sweep(out: Path) -> Sweep:
     """
     content = read_json(out / FILE_NAME, format_version=FORMAT)
     content.pop("format_version")
-    return Sweep(**{**content, "trials": [SweepTrial(**trial) for trial in content["trials"]]})
+    try:
+        return from_mapping(Sweep, content, where=str(out / FILE_NAME))
+    except ConfigError as error:
+        raise RunError(f"{out / FILE_NAME} is damaged or was edited: {error}") from None
 
 
 def write_best(out: Path, config: dict[str, Any], sweep: Sweep) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import Int64
 
 import inklings
 from inklings.config import from_mapping
-from inklings.durable import disk_errors, file_sha256, read_json, sha256, sync_directory, write_json
+from inklings.durable import disk_errors, file_sha256, is_file, read_bytes, read_json, sha256, sync_directory, write_json
 from inklings.errors import InputError, RunError
 from inklings.memory.entries import Entries
 from inklings.memory.index import Index, LocalIndex
@@ -147,20 +147,23 @@ def read_manifest(folder: Path) -> Manifest:
         RunError: the folder is missing, is no memory, its manifest is damaged, or it was written by a newer version.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise RunError(f"{folder} is not a saved memory: it has no {MANIFEST}.")
     content = read_json(path, format_version=FORMAT_VERSION)
     # as text, too: a byte between the values may have changed without changing them
     try:
-        whole = _as_text(content) == path.read_bytes() and content.pop("sha256", None) == _own_hash(content)
-    except ValueError:
+        whole = _as_text(content) == read_bytes(path) and content.pop("sha256", None) == _own_hash(content)
+    except (ValueError, RecursionError):
         whole = False
     if not whole:
         raise RunError(f"{path} is damaged or was edited: its hash does not fit.")
-    if content["metric"] != METRIC:
-        raise RunError(f"{path} is of the metric {content['metric']!r}; this version of Inklings knows {METRIC!r}.")
-    named = {field.name: content[field.name] for field in fields(Manifest)}
-    return Manifest(**{**named, "config": from_mapping(MemoryConfig, content["config"], where=str(path))})
+    if content.get("metric") != METRIC:
+        raise RunError(f"{path} is of the metric {content.get('metric')!r}; this version of Inklings knows {METRIC!r}.")
+    with _damage(folder):
+        named = {field.name: content[field.name] for field in fields(Manifest)}
+        facts = ("name", "bytes", "sha256")
+        files = {str(name): {fact: about[fact] for fact in facts} for name, about in named["files"].items()}
+        return Manifest(**{**named, "files": files, "config": from_mapping(MemoryConfig, content["config"], where=str(path))})
 
 
 def _arrays(memory: Memory) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], Iterator[np.ndarray]]]:
@@ -192,7 +195,7 @@ def _read(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
     """Every array of a saved memory, checked."""
     paths = {name: folder / str(about["name"]) for name, about in manifest.files.items()}
     for name, path in paths.items():
-        if not path.is_file():
+        if not is_file(path):
             raise RunError(f"{folder} is damaged: the file {path.name} is missing.")
         if path.stat().st_size != manifest.files[name]["bytes"]:
             raise RunError(f"{folder} is damaged: {path.name} is cut short or has grown.")
@@ -231,7 +234,7 @@ def _damage(folder: Path) -> Iterator[None]:
     """What does not fit together is a damaged folder, not a mistake of the caller's."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, EOFError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         raise RunError(f"{folder} is damaged: {error}.") from error

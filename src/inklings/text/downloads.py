@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from inklings.durable import disk_errors, file_sha256, write_bytes
+from inklings.durable import disk_errors, file_sha256, read_bytes, write_bytes
 from inklings.errors import DownloadError
 
 BLOCK = 2**18
@@ -39,7 +39,7 @@ def download(url: str, path: Path, *, sha256: str | None = None, timeout: float 
     """
     record = path.with_name(path.name + ".sha256")
     if sha256 is None and record.is_file():
-        sha256 = record.read_text(encoding="ascii").strip()
+        sha256 = read_bytes(record).decode("ascii", errors="replace").strip()
     found = file_sha256(path) if path.is_file() else None
     if found is None or found != (sha256 or found):
         found = _fetch(url, path, sha256, timeout)

@@ -78,6 +78,10 @@ def find_files(given: str) -> list[TextFile]:
         SourceError: there is no such file, or none that can be read.
     """
     path = Path(given).expanduser()
+    try:
+        path.exists()
+    except OSError as error:
+        raise SourceError(f"{given} cannot be read: {error.strerror}.") from None
     if path.is_file():
         return [text_file(path)]
     if path.is_dir():

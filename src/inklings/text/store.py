@@ -69,7 +69,7 @@ class CheckedBlocks:
             self._check_block(block)
 
     def _check_block(self, block: int) -> None:
-        with open(self.path, "rb") as file:
+        with durable.read_errors(self.path), open(self.path, "rb") as file:
             file.seek(block * durable.BLOCK)
             data = file.read(durable.BLOCK)
         if durable.sha256(data) != self.hashes[block]:
@@ -143,13 +143,16 @@ class TokenStore:
         if self.manifest.get("sha256") != manifest_hash(self.manifest):
             raise RunError(f"{path / 'manifest.json'} is damaged: its content does not fit its hash.")
         self._guards: dict[str, CheckedBlocks] = {}
-        for name, facts in self.manifest["files"].items():
-            self._check_file(name, facts)
+        try:
+            for name, facts in self.manifest["files"].items():
+                self._check_file(name, facts)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise RunError(f"{path / 'manifest.json'} is damaged: it does not describe files ({error!r}).") from None
         self.tokenizer = Tokenizer.load(path / "tokenizer.json")
 
     def _check_file(self, name: str, facts: dict[str, Any]) -> None:
         path = self.path / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
+        if not durable.is_file(path) or path.stat().st_size != facts["bytes"]:
             raise RunError(f"{path} is missing, or is not of the size that it was written with.")
         if name.endswith(".tokens.bin"):
             guard = CheckedBlocks(path, facts["blocks"], np.dtype(self.manifest["dtype"]).itemsize)

@@ -17,7 +17,7 @@ import tokenizers
 from jaxtyping import Int32, Integer
 
 from inklings import durable
-from inklings.errors import RunError, TokenizerError
+from inklings.errors import InklingsError, RunError, TokenizerError
 
 FORMAT_VERSION = 1
 BOUNDARY = "<|endoftext|>"
@@ -283,16 +283,13 @@ class Tokenizer:
         return json.dumps({**self._fields(), "sha256": self.hash}, ensure_ascii=False, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, *, where: str = "the tokenizer") -> Tokenizer:
+    def from_json(cls, text: str | bytes, *, where: str = "the tokenizer") -> Tokenizer:
         """The inverse of `to_json`; `where` names the place in errors.
 
         Raises:
             RunError: it is damaged, was not written by Inklings, or comes from a newer format.
         """
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise RunError(f"{where} is damaged: {error}. Copy it again from the run that it belongs to.") from None
+        value = durable.parse_json(text, where)
         if not isinstance(value, dict) or not isinstance(value.get("format_version"), int):
             raise RunError(f"{where} has no format_version: it was not written by Inklings.")
         if value["format_version"] > FORMAT_VERSION:
@@ -300,15 +297,24 @@ class Tokenizer:
                 f"{where} is of format {value['format_version']}; this version reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
             )
         expected = value.pop("sha256", None)
-        if expected != durable.sha256(json.dumps(value, sort_keys=True).encode()):
+        try:
+            found = durable.sha256(json.dumps(value, sort_keys=True).encode())
+        except RecursionError:
+            found = None
+        if found is None or expected != found:
             raise RunError(f"{where} is damaged: its content does not fit its hash. Copy it again from the run that it belongs to.")
-        return cls(
-            tokenizers.Tokenizer.from_str(json.dumps(value["tokenizer"])),
-            kind=value["kind"],
-            boundary=value["boundary"],
-            unknown=value["unknown"],
-            unknown_token=value["unknown_token"],
-        )
+        try:
+            return cls(
+                tokenizers.Tokenizer.from_str(json.dumps(value["tokenizer"])),
+                kind=value["kind"],
+                boundary=value["boundary"],
+                unknown=value["unknown"],
+                unknown_token=value["unknown_token"],
+            )
+        except InklingsError:
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise RunError(f"{where} is damaged: it describes no tokenizer ({error}).") from None
 
     def save(self, path: Path) -> None:
         """Write it to a file, atomically."""
@@ -321,13 +327,7 @@ class Tokenizer:
         Raises:
             RunError: the file is missing or damaged, was not written by Inklings, or comes from a newer format.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise RunError(f"{path} is missing.") from None
-        except UnicodeDecodeError as error:
-            raise RunError(f"{path} is damaged: {error}. Copy it again from the run that it belongs to.") from None
-        return cls.from_json(text, where=str(path))
+        return cls.from_json(durable.read_bytes(path), where=str(path))
 
 
 @functools.cache

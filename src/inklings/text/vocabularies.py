@@ -16,7 +16,8 @@ from typing import Literal
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
 
-from inklings.errors import TokenizerError, unknown_name
+from inklings.durable import read_bytes
+from inklings.errors import RunError, TokenizerError, unknown_name
 from inklings.text.chunks import chunks
 from inklings.text.side_thread import feed_aside
 from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy, byte_names
@@ -223,9 +224,9 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
         TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit `unknown`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TokenizerError(f"cannot read the tokenizer {path}: {error.strerror}. Allowed: {_FORMS}.") from None
+        text = read_bytes(path).decode("utf-8")
+    except RunError as error:
+        raise TokenizerError(f"cannot read the tokenizer: {error} Allowed: {_FORMS}.") from None
     except UnicodeDecodeError:
         raise TokenizerError(f"{path} is not a tokenizer.json: it is not text.") from None
     if '"sha256"' in text:

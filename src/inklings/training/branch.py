@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inklings.config import RunConfig, TrainingConfig
-from inklings.durable import write_bytes
+from inklings.durable import read_bytes, write_bytes, write_checked_json
 from inklings.errors import RunError
 from inklings.text.store import TokenStore
 from inklings.training import checkpoints
-from inklings.training.checked_files import write_checked_json
 from inklings.training.metrics import Event
 from inklings.training.run_directory import METRICS, RunDirectory, RunRecord
 from inklings.training.schedules import warm_steps
@@ -118,7 +117,7 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
         extensions=[],
     )
     before = checkpoints.read_progress(source)
-    events = (trunk.path / METRICS).read_bytes()[: before.metrics_length]
+    events = read_bytes(trunk.path / METRICS)[: before.metrics_length]
 
     def first_checkpoint(path: Path, record: RunRecord) -> None:
         if [kept["sha256"] for kept in record.code] != [kept["sha256"] for kept in trunk.record.code]:
@@ -127,7 +126,7 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
         place = checkpoints.checkpoint_path(path, branch.leaves)
         place.mkdir(parents=True)
         for name in (checkpoints.WEIGHTS, checkpoints.OPTIMIZER):
-            write_bytes(place / name, (source / name).read_bytes())
+            write_bytes(place / name, read_bytes(source / name))
         # the best so far was not decayed, so it is no rival
         progress = replace(before, best_loss=None, best_step=None, evaluations_since_best=0, stopped=None)
         write_checked_json(place / checkpoints.PROGRESS, vars(progress))

@@ -1,6 +1,6 @@
-"""Files that can tell whether they are as they were written: JSON with its own hash, and tensors with theirs.
+"""Files of tensors that can tell whether they are as they were written.
 
-Tensors are safetensors files whose metadata holds the hashes of the data in blocks, so that one file says all and
+They are safetensors files whose metadata holds the hashes of the data in blocks, so that one file says all and
 appears in one rename. Pickles are refused: loading one runs the code in it.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,37 +16,15 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
-from inklings.durable import BLOCK, read_json, sha256, write_bytes, write_json
+from inklings.durable import BLOCK, canonical, check_regular, parse_json, read_bytes, read_errors, sha256, write_bytes
 from inklings.errors import RunError
 
 FORMAT_VERSION = 1
 _HASHES = "block_sha256"
 _HEADER_HASH = "header_sha256"
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
-
-
-def write_checked_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values with `format_version` and their hash, atomically."""
-    plain = json.loads(_canonical({**content, "format_version": FORMAT_VERSION}))
-    write_json(path, {**plain, "sha256": sha256(_canonical(plain))})
-
-
-def read_checked_json(path: Path) -> dict[str, Any]:
-    """What `write_checked_json` wrote.
-
-    Raises:
-        RunError: the file is missing, damaged, changed since it was written, or from a newer format.
-    """
-    value = read_json(path, format_version=FORMAT_VERSION)
-    found = value.pop("sha256", None)
-    if found != sha256(_canonical(value)):
-        raise RunError(f"{path} is damaged or was edited: its hash does not fit. Settings are given on the command line, for a new run.")
-    return dict(value)
 
 
 def _block_hashes(data: memoryview) -> list[str]:
@@ -56,11 +35,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write tensors (none sharing memory with another) as safetensors, with hashes in the metadata, atomically."""
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     data = safetensors.torch.save(plain)
-    header, start = _split_header(data)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
     payload = memoryview(data)[start:]
     hashes = _block_hashes(payload)
     facts = {**metadata, "format_version": str(FORMAT_VERSION), _HASHES: " ".join(hashes)}
-    facts[_HEADER_HASH] = sha256(_canonical([header, facts]))
+    facts[_HEADER_HASH] = sha256(canonical([header, facts]))
     text = json.dumps({"__metadata__": facts, **header}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     write_bytes(path, b"".join([struct.pack("<Q", len(text)), text, payload]))
@@ -70,10 +50,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a file that `write_tensors` wrote, every byte checked.
 
     Raises:
-        RunError: the file is missing, a pickle, not safetensors, damaged, or from a newer format.
+        RunError: the file is missing, cannot be read, is a pickle or not safetensors, is damaged,
+            or is from a newer format.
     """
     data, metadata = _checked(path)
-    return safetensors.torch.load(data), metadata
+    try:
+        return safetensors.torch.load(data), metadata
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        # the hashes fit, and it is no file of ours all the same
+        raise RunError(f"{path} is damaged: its header does not describe its data ({error}).") from None
 
 
 def check_tensors(path: Path) -> dict[str, str]:
@@ -81,29 +66,49 @@ def check_tensors(path: Path) -> dict[str, str]:
     return _checked(path)[1]
 
 
+def tensor_sizes(path: Path) -> list[int]:
+    """How many elements each tensor of a file has, as its header says; the data is not read.
+
+    Raises:
+        RunError: the file is missing, cannot be read, or has no header.
+    """
+    check_regular(path)
+    with read_errors(path), open(path, "rb") as file:
+        beginning = file.read(8)
+        refuse_pickle(path, beginning)
+        length = int.from_bytes(beginning, "little")
+        if length > path.stat().st_size - 8:
+            raise _no_safetensors(path)
+        header = _header(path, file.read(length))
+    header.pop("__metadata__", None)
+    try:
+        return [math.prod(facts["shape"]) for facts in header.values()]
+    except (KeyError, TypeError):
+        raise _no_safetensors(path) from None
+
+
 def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing.") from None
+    data = read_bytes(path)
     refuse_pickle(path, data[:8])
-    try:
-        header, start = _split_header(data)
-    except (ValueError, struct.error):
-        raise RunError(f"{path} is damaged or is not a safetensors file.") from None
+    start = 8 + int.from_bytes(data[:8], "little")
+    if not 8 < start <= len(data):
+        raise _no_safetensors(path)
+    header = _header(path, data[8:start])
     metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _no_safetensors(path)
     if _HEADER_HASH not in metadata:
         raise RunError(f"{path} was not written by Inklings: it lacks the hashes of its tensors.")
     version = metadata.get("format_version", "")
-    if version.isdigit() and int(version) > FORMAT_VERSION:
+    if version.isdecimal() and version != str(FORMAT_VERSION):
         raise RunError(
-            f"{path} is of format {version}; this version of Inklings reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
+            f"{path} is of format {version[:20]}; this version of Inklings reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
         )
     facts = {key: value for key, value in metadata.items() if key != _HEADER_HASH}
     payload = memoryview(data)[start:]
     hashes = facts.pop(_HASHES, "").split()
     found = _block_hashes(payload)
-    if sha256(_canonical([header, {**facts, _HASHES: " ".join(hashes)}])) != metadata[_HEADER_HASH]:
+    if sha256(canonical([header, {**facts, _HASHES: " ".join(hashes)}])) != metadata[_HEADER_HASH]:
         raise RunError(f"{path} is damaged: its header is not as it was written.")
     if found != hashes:
         bad = [str(i) for i, (a, b) in enumerate(zip(found, hashes, strict=False)) if a != b]
@@ -112,15 +117,16 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
     return data, facts
 
 
-def _split_header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file and where its data starts."""
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > len(data) - 8:
-        raise ValueError("the header is longer than the file")
-    header = json.loads(data[8 : 8 + length])
+def _header(path: Path, text: bytes) -> dict[str, Any]:
+    """The header of a safetensors file."""
+    header = parse_json(text, path)
     if not isinstance(header, dict):
-        raise ValueError("the header is not an object")
-    return header, 8 + length
+        raise _no_safetensors(path)
+    return header
+
+
+def _no_safetensors(path: Path) -> RunError:
+    return RunError(f"{path} is damaged or is not a safetensors file.")
 
 
 def refuse_pickle(path: Path, beginning: bytes) -> None:

@@ -16,15 +16,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from inklings.durable import disk_errors, new_directory, write_bytes
-from inklings.errors import RunError
+from inklings.config import from_mapping
+from inklings.durable import disk_errors, new_directory, read_bytes, read_checked_json, write_bytes, write_checked_json
+from inklings.errors import ConfigError, RunError
 from inklings.models.contract import Architecture
 from inklings.training.checked_files import (
     check_tensors,
-    read_checked_json,
     read_tensors,
     shared_names,
-    write_checked_json,
     write_tensors,
 )
 
@@ -57,6 +56,8 @@ class Progress:
     """Losses of the steps since the last line of metrics."""
     metrics_length: int = 0
     """Bytes of metrics.jsonl at this point."""
+    metrics_sha256: str | None = None
+    """Of these bytes; None of a run from when it was not kept."""
     unit: str = "nats per token"
     """Of both."""
     stopped: Stopped | None = None
@@ -74,7 +75,7 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 def checkpoint_steps(run: Path) -> list[int]:
     """Steps of which there is a checkpoint, ascending."""
-    found = (re.fullmatch(r"step_(\d+)", path.name) for path in (run / "checkpoints").glob("step_*"))
+    found = (re.fullmatch(r"step_([0-9]+)", path.name) for path in (run / "checkpoints").glob("step_*"))
     return sorted(int(match[1]) for match in found if match)
 
 
@@ -117,18 +118,25 @@ def read_progress(path: Path) -> Progress:
     """
     content = read_checked_json(path / PROGRESS)
     content.pop("format_version")
-    return Progress(**content)
+    try:
+        return from_mapping(Progress, content, where=str(path / PROGRESS))
+    except ConfigError as error:
+        raise RunError(f"{path / PROGRESS} is damaged: {error}") from None
 
 
 def check_checkpoint(path: Path) -> list[str]:
     """What is wrong with a checkpoint, every byte of it; an empty list if nothing is."""
     problems = []
-    for check, name in ((read_checked_json, PROGRESS), (check_tensors, WEIGHTS), (check_tensors, OPTIMIZER)):
+    for check, name in ((_check_progress, PROGRESS), (check_tensors, WEIGHTS), (check_tensors, OPTIMIZER)):
         try:
             check(path / name)
         except RunError as error:
             problems.append(str(error))
     return problems
+
+
+def _check_progress(path: Path) -> None:
+    read_progress(path.parent)
 
 
 def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
@@ -169,10 +177,19 @@ def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
         raise RunError(f"{path} does not fit the model: tied are {sorted(ties)} in it and {sorted(own_ties)} in the model.")
     try:
         model.load_state_dict({**tensors, **{name: tensors[first] for name, first in ties.items()}})
+    except KeyError as error:
+        raise RunError(f"{path} is damaged: it lacks the tensor {error}, which others are tied to.") from None
     except RuntimeError as error:
         what = " ".join(str(error).partition("\n")[2].split()) or str(error)
         raise RunError(f"{path} does not fit the model, it is of another architecture or other sizes: {what[:500]}") from None
-    return int(metadata["step"])
+    return _step_of(path, metadata)
+
+
+def _step_of(path: Path, metadata: Mapping[str, str]) -> int:
+    step = metadata.get("step", "")
+    if not re.fullmatch("[0-9]{1,18}", step):
+        raise RunError(f"{path} is damaged: it does not say which step its weights are of.")
+    return int(step)
 
 
 def read_objective(path: Path) -> dict[str, Tensor]:
@@ -186,12 +203,12 @@ def read_objective(path: Path) -> dict[str, Tensor]:
 
 def publish_weights(run: Path, step: int) -> None:
     """Make the weights of a checkpoint those of the run: `RUN/model.safetensors`."""
-    write_bytes(run / WEIGHTS, (checkpoint_path(run, step) / WEIGHTS).read_bytes())
+    write_bytes(run / WEIGHTS, read_bytes(checkpoint_path(run, step) / WEIGHTS))
 
 
 def published_step(run: Path) -> int | None:
     """The step whose weights are `RUN/model.safetensors`; None if that file is absent or damaged."""
     try:
-        return int(check_tensors(run / WEIGHTS)["step"])
+        return _step_of(run / WEIGHTS, check_tensors(run / WEIGHTS))
     except RunError:
         return None

@@ -35,9 +35,10 @@ def locked(run: Path, *, doing: str = "trained", advice: str = "train another ru
     try:
         if not _try_lock(descriptor):
             raise RunError(f"{run} is being {doing} by another process ({_holder(path)}). Wait for it, or {advice}.")
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        with disk_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
     finally:
         os.close(descriptor)

@@ -29,7 +29,7 @@ from inklings.training.checkpoints import (
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
 from inklings.training.interruption import Interruption
-from inklings.training.metrics import Event, MetricsLog
+from inklings.training.metrics import Event, MetricsLog, sampled_text
 from inklings.training.objectives import Objective, reads_are_free
 from inklings.training.schedules import rate_at
 from inklings.training.validation import validation_of
@@ -228,20 +228,22 @@ class Loop:
         )
         texts = self._validation.texts(self._training.samples, self._training.seed)
         if texts:
-            write_bytes(job.run / "samples" / f"step_{self._step}.txt", "\n\n---\n\n".join(texts).encode())
+            write_bytes(job.run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
             self._emit({"event": "sample", "step": self._step, "texts": texts})
         self._save()
 
     def _save(self) -> None:
         """Write a checkpoint; kill the process at any moment here, and the run goes on from this one or the one before."""
         self._emit({"event": "checkpoint", "step": self._step})
+        length, digest = self._log.sync()
         self.progress = replace(
             self.progress,
             step=self._step,
             tokens=self._step * self.job.tokens_per_step,
             seconds=self._seconds,
             pending_losses=list(self._losses),
-            metrics_length=self._log.sync(),
+            metrics_length=length,
+            metrics_sha256=digest,
         )
         architecture = self.job.config.architecture
         write_checkpoint(self.job.run, self.progress, self.job.model, self.job.objective.tensors(), architecture=architecture)

@@ -92,9 +92,12 @@ def _write(path: Path, documents: Sequence[Document]) -> None:
 def _read(path: Path) -> list[Document]:
     content: dict[str, Any] = read_json(path, format_version=FORMAT_VERSION)
     plain = content.get("documents")
-    if content.get("sha256") != _content_hash(plain) or not isinstance(plain, list):
-        raise RunError(f"{path} is damaged or was edited: its hash does not fit. Restore it from a copy.")
-    return [Document(d["number"], d["name"], np.array(d["tokens"], dtype=np.int64), d["sha256"]) for d in plain]
+    try:
+        if content.get("sha256") != _content_hash(plain) or not isinstance(plain, list):
+            raise RunError(f"{path} is damaged or was edited: its hash does not fit. Restore it from a copy.")
+        return [Document(int(d["number"]), str(d["name"]), np.array(d["tokens"], dtype=np.int64), str(d["sha256"])) for d in plain]
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: it does not hold documents ({error!r}). Restore it from a copy.") from None
 
 
 def _content_hash(plain: Any) -> str:

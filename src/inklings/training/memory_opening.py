@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from inklings.durable import disk_errors, file_sha256, read_json
-from inklings.errors import ArchitectureError, ConfigError, RunError
+from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
 from inklings.memory.exact import Exact
 from inklings.memory.persistence import MANIFEST, load, read_manifest
 from inklings.memory.settings import Backend, MemoryConfig
@@ -33,8 +33,9 @@ Weights = Literal["best", "last"]
 
 
 def has_memory(run: RunDirectory) -> bool:
-    """Whether a run has a long-term memory."""
-    return (run.path / FOLDER / STORE / MANIFEST).is_file()
+    """Whether a run has a long-term memory, or has what is left of one."""
+    folder = run.path / FOLDER
+    return os.path.lexists(folder / STORE / MANIFEST) or any((folder / DOCUMENTS).glob("[0-9]*.json"))
 
 
 def open_memory(
@@ -59,6 +60,8 @@ def open_memory(
     folder, tokenizer, digest = run.path / FOLDER, run.tokenizer(), file_sha256(run.weights_path(weights))
     if not has_memory(run):
         raise RunError(f"{run.path} has no long-term memory yet. `inklings memory {run.path} add FILE` makes one.")
+    if not os.path.lexists(folder / STORE / MANIFEST):
+        raise RunError(_lost(folder))
     manifest = read_manifest(folder / STORE)
     if manifest.model != digest:
         raise RunError(
@@ -69,7 +72,7 @@ def open_memory(
     if manifest.config.backend != "pgvector":
         memory = _load_from_files(folder / STORE, reader.dimension, tokenizer)
         return RunMemory(folder, memory, reader, tokenizer, digest, None)
-    table = table or str(read_json(folder / TABLE, format_version=FORMAT_VERSION)["table"])
+    table = table or _table_of(folder)
     memory = _load_from_table(folder, reader.dimension, tokenizer, connection, table)
     return RunMemory(folder, memory, reader, tokenizer, digest, table)
 
@@ -128,13 +131,19 @@ def check_memory(run: RunDirectory) -> list[str]:
     """What is wrong with the memory of a run, every byte of it read; an empty list if nothing is, or there is no memory."""
     if not has_memory(run):
         return []
-    store, documents = run.path / FOLDER / STORE, run.path / FOLDER / DOCUMENTS
+    folder = run.path / FOLDER
+    store, documents = folder / STORE, folder / DOCUMENTS
+    if not os.path.lexists(store / MANIFEST):
+        return [_lost(folder)]
     problems, needed = [], set[int]()
     try:
         # whatever its backend: it is only read
-        memory = load(store, index=Exact(read_manifest(store).config.dimension))
+        manifest = read_manifest(store)
+        if manifest.config.backend == "pgvector":
+            _table_of(folder)
+        memory = load(store, index=Exact(manifest.config.dimension))
         needed = set(memory.entries().documents.tolist())
-    except RunError as error:
+    except InputError as error:
         problems.append(str(error))
     try:
         missing = sorted(needed - read_documents(documents).keys())
@@ -160,6 +169,22 @@ def changing(run: RunDirectory) -> Iterator[None]:
         folder.mkdir(exist_ok=True)
     with locked(folder, doing="changed", advice="stop it"):
         yield
+
+
+def _lost(folder: Path) -> str:
+    return (
+        f"{folder} is damaged: it holds texts, and {Path(STORE) / MANIFEST}, which says what was "
+        f"made of them, is missing. Restore it from a copy, or remove {folder} and add the texts "
+        "again; `inklings generate` and `inklings evaluate` do without it if you say --no-memory."
+    )
+
+
+def _table_of(folder: Path) -> str:
+    """The table of the database that a memory is in."""
+    content = read_json(folder / TABLE, format_version=FORMAT_VERSION)
+    if not isinstance(content.get("table"), str):
+        raise RunError(f"{folder / TABLE} is damaged: it names no table. Say it with --table.")
+    return str(content["table"])
 
 
 def _remembering(run: RunDirectory, model: SequenceModel) -> Remembering:

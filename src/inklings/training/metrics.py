@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from inklings.durable import disk_errors
+from inklings.durable import disk_errors, parse_json, read_bytes
 from inklings.errors import RunError
 
 Event = dict[str, Any]
+
+NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "step": {"step": int, "loss": (int, float)},
+    "evaluation": {"step": int, "loss": (int, float)},
+    "sample": {"step": int, "texts": list},
+}
+"""What readers of these events rely on."""
 
 _LINES = 256
 _SECONDS = 2.0
@@ -24,8 +33,7 @@ class MetricsLog:
     def __init__(self, path: Path, *, length: int) -> None:
         """Open a file for appending after its first `length` bytes; what lies behind them is cut off.
 
-        Raises:
-            RunError: the file is shorter than that.
+        One that is shorter has lost events: what is left of them is kept, up to the last whole line.
         """
         self._path = path
         self._waiting: list[bytes] = []
@@ -35,11 +43,11 @@ class MetricsLog:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by __exit__
             size = self._file.seek(0, os.SEEK_END)
             if size < length:
-                self._file.close()
-                raise RunError(f"{path} is damaged: it has {size} bytes and its checkpoint knows {length}.")
+                length = path.read_bytes().rfind(b"\n") + 1
             if size > length:
                 self._file.truncate(length)
                 self._file.seek(0, os.SEEK_END)
+            self._hash = hashlib.sha256(path.read_bytes())
 
     def append(self, event: Event) -> None:
         """Add an event; it is on its way to the disk within some seconds of further events."""
@@ -52,16 +60,18 @@ class MetricsLog:
         with disk_errors(self._path):
             left = memoryview(b"".join(self._waiting))
             while left:
-                left = left[self._file.write(left) :]
+                written = self._file.write(left)
+                self._hash.update(left[:written])
+                left = left[written:]
         self._waiting.clear()
         self._next = time.monotonic() + _SECONDS
 
-    def sync(self) -> int:
-        """Write all lines to the disk and return the length of the file."""
+    def sync(self) -> tuple[int, str]:
+        """Write all lines to the disk and return the length of the file, and the SHA-256 of all of it."""
         self.flush()
         with disk_errors(self._path):
             os.fsync(self._file.fileno())
-        return self._file.tell()
+        return self._file.tell(), self._hash.hexdigest()
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -74,24 +84,38 @@ class MetricsLog:
             self._file.close()
 
 
+def sampled_text(texts: Sequence[str]) -> bytes:
+    """The file of `samples/` that holds the texts of a `sample` event."""
+    return "\n\n---\n\n".join(map(str, texts)).encode(errors="replace")
+
+
+def lost_events(path: Path, *, length: int) -> str | None:
+    """What is wrong with the first `length` bytes of a metrics file, which a checkpoint knows; None if nothing seems to be."""
+    try:
+        size = path.stat().st_size if os.path.lexists(path) else 0
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    if size < length:
+        return f"{path} is damaged: it has {size} bytes and its checkpoint knows {length}."
+    return None
+
+
 def read_metrics(path: Path) -> list[Event]:
     """All events; a last line that was torn by a crash is left out.
 
     Raises:
-        RunError: the file is missing, or a line that is not the last is not an event.
+        RunError: the file is missing or cannot be read, or a line that is not the last is not an event.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing.") from None
-    lines = data.split(b"\n")[:-1]
     events: list[Event] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_bytes(path).split(b"\n")[:-1], start=1):
+        where = f"{path} is damaged in line {number}."
         try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if not (isinstance(event, dict) and "event" in event):
-            raise RunError(f"{path} is damaged in line {number}.")
+            event = parse_json(line, where)
+        except RunError:
+            raise RunError(where) from None
+        if not (isinstance(event, dict) and isinstance(event.get("event"), str)):
+            raise RunError(where)
+        if any(not isinstance(event.get(name), kind) for name, kind in NEEDED.get(event["event"], {}).items()):
+            raise RunError(where)
         events.append(event)
     return events

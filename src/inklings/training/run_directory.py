@@ -16,6 +16,7 @@ RUN/ config.json          resolved settings, sufficient to repeat the run, and w
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,13 +26,14 @@ import torch
 
 from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.device import Runtime
-from inklings.durable import new_directory, write_bytes
-from inklings.errors import ConfigError, RunError, TokenizerError
+from inklings.durable import is_file, new_directory, read_checked_json, read_errors, write_bytes, write_checked_json
+from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
 from inklings.text.tokenizers import Tokenizer
 from inklings.training import checkpoints
-from inklings.training.checked_files import check_tensors, read_checked_json, refuse_pickle, write_checked_json
+from inklings.training.building_size import within_size_of
+from inklings.training.checked_files import refuse_pickle
 from inklings.training.lock import is_locked
 from inklings.training.metrics import Event, read_metrics
 from inklings.training.user_code import keep_copies, with_own_code
@@ -135,20 +137,25 @@ class RunDirectory:
         Raises:
             RunError: there is no run, it is half-written, damaged, or from a newer format, or a file was given.
         """
-        if path.is_file():
-            with open(path, "rb") as file:
+        if is_file(path):
+            with read_errors(path), open(path, "rb") as file:
                 refuse_pickle(path, file.read(8))
             raise RunError(f"{path} is a file; a run is a directory. `inklings runs` lists those below a folder.")
-        if not path.is_dir():
+        with read_errors(path):
+            there = path.is_dir()
+        if not there:
             raise RunError(
                 f"there is no run {path}. `inklings runs` lists those below a folder; `inklings train ARM --run {path}` makes one."
             )
-        missing = [name for name in (CONFIG, ENVIRONMENT, TOKENIZER) if not (path / name).is_file()]
+        missing = [name for name in (CONFIG, ENVIRONMENT, TOKENIZER) if not os.path.lexists(path / name)]
         if CONFIG in missing:
             raise RunError(f"{path} is not a run: it has no {CONFIG}.")
         if missing:
             raise RunError(f"{path} is half-written or damaged: it lacks {', '.join(missing)}.")
-        return cls(path, _record(path / CONFIG), read_checked_json(path / ENVIRONMENT))
+        environment = read_checked_json(path / ENVIRONMENT)
+        if _runtime(environment) is None:
+            raise RunError(f"{path / ENVIRONMENT} is damaged: it does not say how the run computes.")
+        return cls(path, _record(path / CONFIG), environment)
 
     @property
     def config(self) -> RunConfig:
@@ -166,8 +173,9 @@ class RunDirectory:
     @property
     def runtime(self) -> Runtime:
         """How the run computes."""
-        stored = dict(self.environment["runtime"])
-        return Runtime(**{**stored, "reasons": tuple(stored["reasons"])})
+        runtime = _runtime(self.environment)
+        assert runtime is not None, "checked when the run was opened"
+        return runtime
 
     def tokenizer(self) -> Tokenizer:
         """The run's own tokenizer.
@@ -189,7 +197,14 @@ class RunDirectory:
         """
         tokenizer = self.tokenizer()
         config = self.usable_config(trust_code=trust_code)
-        return build(config.architecture, config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+        with within_size_of(self._any_weights(), config=self.path / CONFIG):
+            return build(config.architecture, config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+
+    def _any_weights(self) -> Path | None:
+        """Weights of the run, to see how large its model is; None where there are none."""
+        steps = checkpoints.checkpoint_steps(self.path)
+        places = [self.path, *(checkpoints.checkpoint_path(self.path, step) for step in steps)]
+        return next((place / checkpoints.WEIGHTS for place in places if is_file(place / checkpoints.WEIGHTS)), None)
 
     def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
         """Where the weights of the lowest validation loss are, or those of the last checkpoint.
@@ -203,7 +218,7 @@ class RunDirectory:
                 raise RunError(f"{self.path} has no checkpoint; its best weights may be there.")
             return checkpoints.checkpoint_path(self.path, steps[-1]) / checkpoints.WEIGHTS
         path = self.path / checkpoints.WEIGHTS
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise RunError(
                 f"{path} is missing: the run has not been evaluated yet, or the file was removed. Let it train on: "
                 f"`inklings resume {self.path}`. The last weights may do too: `inklings generate {self.path} --weights last`."
@@ -235,21 +250,10 @@ class RunDirectory:
         return {event["step"]: event["texts"] for event in self.metrics() if event["event"] == "sample"}
 
     def check(self) -> list[str]:
-        """What is wrong with the run, every byte of it read; an empty list if nothing is."""
-        problems = []
-        weights = self.path / checkpoints.WEIGHTS
-        checks: list[Callable[[], Any]] = [self.tokenizer, self.metrics]
-        checks.append(lambda: self.usable_config(trust_code=True))
-        if weights.exists():
-            checks.append(lambda: check_tensors(weights))
-        for check in checks:
-            try:
-                check()
-            except (RunError, TokenizerError) as error:
-                problems.append(str(error))
-        for step in checkpoints.checkpoint_steps(self.path):
-            problems += checkpoints.check_checkpoint(checkpoints.checkpoint_path(self.path, step))
-        return problems
+        """What is wrong with the run, every byte of it read; see `run_check.py`, which knows what could not be checked."""
+        from inklings.training.run_check import check_run  # which is built on runs
+
+        return check_run(self).problems
 
     def extended(self, *, budget: str, steps: int, from_step: int) -> RunDirectory:
         """The run with a larger budget, recorded on disk before anything is trained."""
@@ -278,6 +282,14 @@ def _plain(record: RunRecord) -> dict[str, Any]:
     return {f.name: nested.get(f.name, getattr(record, f.name)) for f in dataclasses.fields(record)}
 
 
+def _runtime(environment: dict[str, Any]) -> Runtime | None:
+    try:
+        stored = dict(environment["runtime"])
+        return Runtime(**{**stored, "reasons": tuple(stored["reasons"])})
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _record(path: Path) -> RunRecord:
     content = read_checked_json(path)
     content.pop("format_version")
@@ -290,9 +302,13 @@ def _record(path: Path) -> RunRecord:
         raise RunError(f"{path} is damaged or was edited: {error}") from None
 
 
+_OF_RUNS = (METRICS, ENVIRONMENT)
+"""What tells a run, which may have lost either, from another folder with a config.json."""
+
+
 def list_runs(directory: Path) -> list[RunSummary]:
     """All runs below a directory, by path."""
-    runs = (config.parent for config in sorted(directory.rglob(CONFIG)) if (config.parent / METRICS).is_file())
+    runs = (config.parent for config in sorted(directory.rglob(CONFIG)) if any(os.path.lexists(config.parent / name) for name in _OF_RUNS))
     return [_summary(run) for run in runs if not any(part.startswith(".") for part in run.relative_to(directory).parts)]
 
 
@@ -301,7 +317,7 @@ def _summary(path: Path) -> RunSummary:
         run = RunDirectory.open(path)
         steps = checkpoints.checkpoint_steps(path)
         progress = checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1])) if steps else checkpoints.Progress()
-    except RunError:
+    except InklingsError:
         return RunSummary(str(path), "?", "?", 0, None, "damaged")
     state: Literal["complete", "stopped early", "unfinished", "training"] = "unfinished"
     if is_locked(path):

@@ -5,12 +5,14 @@ RUN/memory/ store/       vectors and facts about the entries; whose weights and 
             table.json   the table of a memory whose vectors are searched in a database; never how to log in there
             lock         held by the command that changes it
 
-An addition writes its documents, under numbers that are new, and then the store in one rename. Wherever it is stopped,
+The first addition saves the empty memory before it begins. An addition writes its documents, under numbers that are
+new, and then the store in one rename. Wherever it is stopped,
 the memory that was there is whole; documents without entries are passed over, and `compact` drops them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from jaxtyping import Int64
 from inklings.durable import write_json
 from inklings.errors import ArchitectureError, InputError, RunError
 from inklings.memory.entries import Info
-from inklings.memory.persistence import save
+from inklings.memory.persistence import MANIFEST, save
 from inklings.memory.store import Memory
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering, Written
@@ -162,6 +164,8 @@ class RunMemory:
                 f"the text makes {count:,} entries, and the memory holds {room:,} at most; nothing was added. "
                 "Give less text, or a larger --capacity when the memory is made."
             )
+        if not os.path.lexists(self.folder / STORE / MANIFEST):
+            self._save()  # so that texts without a manifest can only have lost it
         # before the entries that name them: until those are there, nobody looks at these
         write_documents(self.folder / DOCUMENTS, documents)
         self._all().update((document.number, document) for document in documents)

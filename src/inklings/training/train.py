@@ -24,7 +24,7 @@ from inklings.training.interruption import Interruption
 from inklings.training.lock import locked
 from inklings.training.loop import Job, Loop
 from inklings.training.make_objective import make_objective
-from inklings.training.metrics import Event, MetricsLog
+from inklings.training.metrics import Event, MetricsLog, lost_events
 from inklings.training.own_text import data_hash, own_store
 from inklings.training.run_directory import METRICS, RunDirectory, RunRecord, refuse_existing
 from inklings.training.setup import OnEvent, Setup, set_up
@@ -141,6 +141,9 @@ def resume(
         )
         choose_runtime(directory.config.training)  # the run's device must be there
         notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
+        lost = lost_events(run / METRICS, length=progress.metrics_length)
+        if lost is not None:
+            notes += (f"{lost} The run goes on without the events that are lost: its curves will lack them, its weights are whole.",)
         return _go_on(directory, store, model.to(directory.runtime.device), progress, notes=notes, on_event=on_event)
 
 

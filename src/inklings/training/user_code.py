@@ -38,8 +38,7 @@ def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
     for file in dict.fromkeys(name.rpartition(":")[0] for name in named_code(config)):
         if not Path(file).is_file():
             raise ConfigError(
-                f"a field of the model names the code {file!r}, and there is no such file. "
-                "Code is given as path/to/file.py:Class."
+                f"a field of the model names the code {file!r}, and there is no such file. Code is given as path/to/file.py:Class."
             )
         source = Path(file).read_bytes()
         write_bytes(_copy(run, len(kept)), source)
@@ -48,9 +47,7 @@ def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
     return kept
 
 
-def with_own_code(
-    run: Path, config: RunConfig, code: list[dict[str, Any]], *, trust_code: bool
-) -> RunConfig:
+def with_own_code(run: Path, config: RunConfig, code: list[dict[str, Any]], *, trust_code: bool) -> RunConfig:
     """The settings of a run for the registry: every file of code is the run's own copy of it.
 
     Nothing is imported here, and with what is returned no other file of code can be.
@@ -154,13 +151,10 @@ def _check_copy(run: Path, copy: Path, kept: Mapping[str, Any], *, trust_code: b
     digest = file_sha256(copy)
     if digest != kept.get("sha256"):
         raise RunError(
-            f"{copy} is damaged or was edited: its hash does not fit. To train changed code, "
-            "start a new run from your own file."
+            f"{copy} is damaged or was edited: its hash does not fit. To train changed code, start a new run from your own file."
         )
     expected = _signature(digest)
-    if not trust_code and not (
-        expected and hmac.compare_digest(expected.encode(), str(kept.get("signature")).encode())
-    ):
+    if not trust_code and not (expected and hmac.compare_digest(expected.encode(), str(kept.get("signature")).encode())):
         raise RunError(
             f"{run} was made by another user or on another machine, and its architecture is Python code ({copy}). "
             "Read that file, and if you trust it, say --trust-code."
