@@ -38,7 +38,7 @@ VERBS = {
     "runs": ["runs", "."],
 }
 SAID = (
-    "damaged", "cannot be read", "missing", "not a run", "lacks", "Upgrade", "cannot write", "belong",
+    "damaged", "cannot be read", "missing", "not a run", "lacks", "Upgrade", "cannot write", "could not write", "belong",
     "not written by Inklings", "no checkpoint",
 )  # fmt: skip
 """What a message about a file has one of."""

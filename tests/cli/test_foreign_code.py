@@ -152,11 +152,22 @@ def test_no_verb_runs_what_a_run_names(verb: str, foreign: Callable[..., Path], 
         settings += [{"architecture": name, "model": {}}, {"architecture": "gpt", "model": {"n_layer": [name]}}]
     for changed in settings:
         run = foreign("varda", **changed)
+        write_sweep(trap.file.parent, changed)
         words = {"RUN": str(run), "ARCHITECTURE": "varda"}
         code = main([words.get(word, word) for word in VERBS[verb]])
         assert not trap.sprung(), (verb, changed)
         assert code in (0, 1) if verb in ("runs", "compare") else code in (1, 2)
         shutil.rmtree(trap.file.parent / "new", ignore_errors=True)
+
+
+def write_sweep(folder: Path, changed: dict[str, Any]) -> None:
+    """A sweep of somebody else's, with such settings."""
+    sweep = {
+        "architecture": "varda", "study": "s", "space": ["n_layer=1..2"], "budget": "2-steps", "seed": 0, "unit": "nats",
+        "asked": 1, "status": "complete", "command": None, "text": {}, "environment": {},
+        "identity": {"settings": {"architecture": "varda", "training": {}, **changed}},
+    }  # fmt: skip
+    (folder / "sweep.json").write_text(json.dumps({"format_version": 1, **sweep}))
 
 
 def test_a_server_runs_nothing_either(foreign: Callable[..., Path], trap: Trap) -> None:

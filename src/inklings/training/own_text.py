@@ -31,7 +31,7 @@ def kept_store(run: RunDirectory) -> TokenStore | None:
     if not path:  # imported weights, or a run that came without its text
         return None
     try:
-        store = TokenStore(Path(path))
+        store = TokenStore(Path(str(path)))
     except RunError:
         return None
     return store if is_own(run, store) else None
