@@ -93,7 +93,7 @@ def _local_files(given: str) -> list[TextFile]:
     try:
         return find_files(given)
     except SourceError as error:
-        if glob.has_magic(given) or Path(given).expanduser().exists():
+        if glob.has_magic(given) or os.path.lexists(Path(given).expanduser()):
             raise
         names = [*well_known.CORPORA, *well_known.ALIASES, *(f"builtin:{name}" for name in builtin.ABOUT)]
         if "://" in given:

@@ -262,7 +262,7 @@ def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, ext
     vocabulary = [data.tokenizer, data.unknown]
     if tokenizer is not None:
         vocabulary = [tokenizer.hash, "extended", data.unknown] if extend else [tokenizer.hash]
-    elif names_a_file(data.tokenizer) and Path(data.tokenizer).is_file():
+    elif names_a_file(data.tokenizer) and durable.is_file(Path(data.tokenizer)):
         vocabulary = [durable.file_sha256(Path(data.tokenizer)), data.unknown]
     made_from = [FORMAT_VERSION, fingerprint, data.split, data.split_seed, vocabulary]
     rules = Rules.of(data)

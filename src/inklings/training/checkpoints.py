@@ -119,9 +119,12 @@ def read_progress(path: Path) -> Progress:
     content = read_checked_json(path / PROGRESS)
     content.pop("format_version")
     try:
-        return from_mapping(Progress, content, where=str(path / PROGRESS))
+        progress = from_mapping(Progress, content, where=str(path / PROGRESS))
     except ConfigError as error:
         raise RunError(f"{path / PROGRESS} is damaged: {error}") from None
+    if path.name != f"step_{progress.step}":
+        raise RunError(f"{path / PROGRESS} does not belong there: it is of step {progress.step}.")
+    return progress
 
 
 def check_checkpoint(path: Path) -> list[str]:

@@ -26,7 +26,7 @@ import torch
 
 from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.device import Runtime
-from inklings.durable import is_file, new_directory, read_checked_json, read_errors, write_bytes, write_checked_json
+from inklings.durable import disk_errors, is_file, new_directory, read_checked_json, read_errors, write_bytes, write_checked_json
 from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
@@ -265,9 +265,10 @@ class RunDirectory:
 
 def refuse_existing(path: Path) -> None:
     """Raise a `RunError` if a run cannot be made at `path` because something is there."""
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists():
+    with disk_errors(path):
+        there = path.exists()
+        empty = path.is_dir() and not any(path.iterdir())
+    if there and not empty:
         raise RunError(_in_the_way(path))
 
 
@@ -308,7 +309,9 @@ _OF_RUNS = (METRICS, ENVIRONMENT)
 
 def list_runs(directory: Path) -> list[RunSummary]:
     """All runs below a directory, by path."""
-    runs = (config.parent for config in sorted(directory.rglob(CONFIG)) if any(os.path.lexists(config.parent / name) for name in _OF_RUNS))
+    with read_errors(directory):
+        configs = sorted(directory.rglob(CONFIG))
+    runs = (config.parent for config in configs if any(os.path.lexists(config.parent / name) for name in _OF_RUNS))
     return [_summary(run) for run in runs if not any(part.startswith(".") for part in run.relative_to(directory).parts)]
 
 
