@@ -44,7 +44,7 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
     if (named := named_code(config)) and not trust_code:
         raise RunError(
             f"the settings of the sweep in {out} name Python code ({', '.join(named)}), which its report would execute. "
-            "If you trust it, say --trust-code."
+            f"If you trust it: `inklings report {out} --trust-code`."
         )
     figures = sweep_figures(sweep, parse_space(sweep.space, config))
     for figure in figures:

@@ -175,7 +175,7 @@ def _lost(folder: Path) -> str:
     return (
         f"{folder} is damaged: it holds texts, and {Path(STORE) / MANIFEST}, which says what was "
         f"made of them, is missing. Restore it from a copy, or remove {folder} and add the texts "
-        "again; `inklings generate` and `inklings evaluate` do without it if you say --no-memory."
+        "again; `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory` do without."
     )
 
 
