@@ -60,7 +60,9 @@ def test_the_stream_is_the_text_and_the_text_is_that_of_the_tokens(
         if not prompt:
             assert whole.text == any_tokenizer.decode(whole.tokens)
         else:
-            assert whole.text == b"".join(map(any_tokenizer.token_bytes, whole.tokens)).decode(errors="replace")
+            before = [*any_tokenizer.encode(prompt).tolist()[-1:], *whole.tokens]
+            shown = map(any_tokenizer.bytes_after, before, whole.tokens)
+            assert whole.text == b"".join(shown).decode(errors="replace")
 
 
 def test_other_seeds_are_other_texts(any_model: SequenceModel, characters: Tokenizer) -> None:

@@ -34,7 +34,7 @@ from inklings.text.vocabularies import make_tokenizer
 
 KNOWN = "a a a bb bb ccc"
 """What the vocabularies below are learned from: three words, and four characters with the blank."""
-MAKERS = [("word:3", "replace"), ("word:3", "skip"), ("char", "replace"), ("char", "skip"), ("bpe:260", "auto")]
+MAKERS = [("word:3:spaced", "replace"), ("word:3:spaced", "skip"), ("char", "replace"), ("char", "skip"), ("bpe:260", "auto")]
 TOKENIZERS = [make_tokenizer(spec, lambda: iter([(KNOWN, True)]), unknown=unknown) for spec, unknown in MAKERS]  # type: ignore[arg-type]
 WORD, SKIPPING = TOKENIZERS[:2]
 WORDS = st.lists(st.sampled_from(["a", "a", "bb", "ccc", "zz", "é"]), min_size=1, max_size=9).map(" ".join)
@@ -170,11 +170,11 @@ def test_a_held_out_split_that_is_emptied_is_named(tmp_path: Path) -> None:
 
 def test_a_vocabulary_of_one_word_that_drops_everything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.min_known 1\.0 drops 24\. Try data\.min_known 0\.33.*or a larger vocabulary"):
-        built(tmp_path / "store", source_of(["a b c", "b a d"] * 15), None, tokenizer="word:1", min_known=1.0)
+        built(tmp_path / "store", source_of(["a b c", "b a d"] * 15), None, tokenizer="word:1:spaced", min_known=1.0)
 
 
 def test_the_words_come_from_all_of_the_training_part(tmp_path: Path) -> None:
-    opened = built(tmp_path / "store", source_of(["common rare words here", "common"] * 15), None, tokenizer="word:9", max_length=1)
+    opened = built(tmp_path / "store", source_of(["common rare words here", "common"] * 15), None, tokenizer="word:9:spaced", max_length=1)
     assert opened.tokenizer.vocab_size == 2 + 4
     assert opened.split("train").n_documents < 24
 
@@ -214,7 +214,7 @@ def test_a_store_from_before_there_were_rules_reads_as_one_that_keeps_everything
 def test_what_was_dropped_is_told_in_words_from_the_cache_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "text.txt"
     path.write_text("\n".join(["a bb", "a bb ccc", "a zz zz zz zz", "a"] * 10))
-    data = DataConfig(source=str(path), layout="lines", min_length=2, max_length=4, min_known=0.8, tokenizer="word:2")
+    data = DataConfig(source=str(path), layout="lines", min_length=2, max_length=4, min_known=0.8, tokenizer="word:2:spaced")
     told: list[list[str]] = []
     for _ in range(2):
         events: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ def made(spec: str, training: str = TRAINING, held_out: str = "", **options: str
     return make_tokenizer(spec, lambda: iter([(training, True), (held_out, False)]), **options)  # type: ignore[arg-type]
 
 
-BYTE, BPE, CHAR, WORD = made("byte"), made("bpe:300"), made("char"), made("word:5")
+BYTE, BPE, CHAR, WORD = made("byte"), made("bpe:300"), made("char"), made("word:5:spaced")
 REPLACING, SKIPPING = made("char", unknown="replace"), made("char", unknown="skip")
 
 

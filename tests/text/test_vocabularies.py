@@ -77,7 +77,7 @@ def test_byte_pairs_grow_to_the_size_asked_for_or_until_the_text_has_no_more() -
 
 def test_the_most_frequent_words_are_kept() -> None:
     text = "to be or not to be <unk> <unk> <unk> that is the question to"
-    tokenizer = make_tokenizer("word:3", Text(text))
+    tokenizer = make_tokenizer("word:3:spaced", Text(text))
     assert [tokenizer.token_name(token) for token in range(5)] == [BOUNDARY, "<unk>", "' to'", "' be'", "' is'"]
     assert tokenizer.encode("<unk> to").tolist() == [1, 2]
 

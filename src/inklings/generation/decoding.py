@@ -61,9 +61,7 @@ class Row:
         """What the last token of the history shows as."""
         if token == tokenizer.boundary:
             return b"\n"
-        data = tokenizer.token_bytes(token)
-        # A word brings the blank before it, which the first word of a document has not.
-        return data.removeprefix(b" ") if tokenizer.kind == "word" and self.history[-2] == tokenizer.boundary else data
+        return tokenizer.bytes_after(self.history[-2], token)
 
 
 def decode(

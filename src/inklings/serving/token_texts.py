@@ -55,9 +55,7 @@ class Offsets:
         """Where the next token begins, which was drawn or stood in the prompt."""
         boundary, previous, self._previous = self._tokenizer.boundary, self._previous, token
         # a boundary that does not end a text shows as a newline in it; in a prompt it vanishes
-        data = b"\n" if drawn and token == boundary else self._tokenizer.token_bytes(token)
-        if self._tokenizer.kind == "word" and previous == boundary:
-            data = data.removeprefix(b" ")  # the first word of a document has no blank before it
+        data = b"\n" if drawn and token == boundary else self._tokenizer.bytes_after(previous, token)
         begins = self._length
         begun = self._decoder.getstate()[0]
         shown = self._decoder.decode(data[:1])

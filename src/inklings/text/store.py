@@ -260,6 +260,8 @@ def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
 def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, extend: bool) -> str:
     """Name of the store: equal where text, splits and tokens will be equal."""
     vocabulary = [data.tokenizer, data.unknown]
+    if data.tokenizer.startswith("word:") and not data.tokenizer.endswith(":spaced"):
+        vocabulary.append("punctuation apart")  # earlier stores of this name have other words
     if tokenizer is not None:
         vocabulary = [tokenizer.hash, "extended", data.unknown] if extend else [tokenizer.hash]
     elif names_a_file(data.tokenizer) and durable.is_file(Path(data.tokenizer)):

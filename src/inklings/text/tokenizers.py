@@ -78,9 +78,14 @@ class Tokenizer:
     def cuts_at_words(self) -> bool:
         """Whether a text cut where `documents.Piece` is cut, and tokenised part by part, has the tokens of the whole."""
         if self.kind != "file":
-            return True
+            return not self.punctuation_apart
         pre_tokenizer = self._rules["pre_tokenizer"]
         return self.lossless and pre_tokenizer["type"] == "ByteLevel" and bool(pre_tokenizer.get("use_regex", True))
+
+    @functools.cached_property
+    def punctuation_apart(self) -> bool:
+        """Whether punctuation marks are words of their own, which hold the blanks around them."""
+        return self.kind == "word" and self._rules["normalizer"] is not None
 
     def encode(self, text: str) -> Tokens:
         """The tokens of a text, without a boundary.
@@ -155,7 +160,7 @@ class Tokenizer:
             return []
         encoding = self.backend.encode(text, add_special_tokens=False)
         name = self.backend.id_to_token(self.unknown_token)
-        parts = {text[a:b] for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if token == self.unknown_token}
+        parts = {text[a:b].strip() for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if token == self.unknown_token}
         return sorted(parts - {name})
 
     def count_unknown(self, text: str, tokens: Tokens) -> int:
@@ -189,13 +194,24 @@ class Tokenizer:
                 self.token_bytes(token)  # raises for one that does not exist
             text: str = self.backend.decode([t for t in wanted if t != self.boundary], skip_special_tokens=False)
             return text
-        text = b"".join(map(self.token_bytes, wanted)).decode("utf-8", errors="replace")
-        return text.removeprefix(" ") if self.kind == "word" else text
+        before = [self.boundary, *wanted]
+        shown = (self.bytes_after(previous, token) for previous, token in zip(before, wanted, strict=False))
+        return b"".join(shown).decode("utf-8", errors="replace")
+
+    def bytes_after(self, previous: int, token: int) -> bytes:
+        """The bytes that a token adds to a text behind another token: the blank before a word only where one belongs.
+
+        Raises:
+            TokenizerError: there is no such token.
+        """
+        data = self.token_bytes(token)
+        joined = self.kind == "word" and (previous == self.boundary or previous in self._marks)
+        return data.removeprefix(b" ") if joined and token not in self._marks else data
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to a text, for streaming; none for the boundary.
 
-        A word of the tokenizer `word` brings the blank before it, so a text streamed from it begins with one.
+        A word of the tokenizer `word` brings the blank before it; `bytes_after` knows where none belongs.
 
         Raises:
             TokenizerError: there is no such token.
@@ -217,6 +233,15 @@ class Tokenizer:
             return repr(data.decode("utf-8"))
         except UnicodeDecodeError:
             return " ".join(f"<0x{byte:02X}>" for byte in data)
+
+    @functools.cached_property
+    def _marks(self) -> frozenset[int]:
+        """The tokens that are punctuation marks with the blanks around them."""
+        if not self.punctuation_apart:
+            return frozenset()
+        special, cut = (self.boundary, self.unknown_token), self.backend.pre_tokenizer.pre_tokenize_str
+        found = (token for name, token in self._ids.items() if len(cut(f"a{name.strip(' ')}a")) > 1)
+        return frozenset(token for token in found if token not in special)
 
     @functools.cached_property
     def _byte_level(self) -> bool:
@@ -255,7 +280,7 @@ class Tokenizer:
             elif self.kind == "char":
                 result.append(name.encode())
             elif self.kind == "word":
-                result.append(b" " + name.encode())
+                result.append(name.encode() if token in self._marks else b" " + name.encode())
             else:
                 result.append(self._bytes_by_decoder(token, name))
         return result

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from inklings.durable import read_bytes
 from inklings.errors import RunError, TokenizerError, unknown_name
@@ -38,7 +38,9 @@ _LONGEST_TEXT = 2**16
 _LONG_WORDS = re.compile(r"\w{33,}")
 
 _NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
-_FORMS = "byte, char, word:N, bpe:N, auto, or the path of a tokenizer.json"
+_FORMS = "byte, char, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a tokenizer.json"
+WORD_WAYS = ("", "lower", "spaced")
+"""What may stand behind `word:N`: words without capitals, or words as they stand between white space."""
 
 UnknownChoice = Literal["auto", "error", "skip", "replace"]
 Texts = Callable[[], Iterator[tuple[str, bool]]]
@@ -61,10 +63,15 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
         TokenizerError: the spec is not one, its size is too small, its file is not a tokenizer, or there is no training text.
     """
     name, _, size = spec.partition(":")
-    if name in ("word", "bpe") and size:
+    if name == "word" and size:
+        size, _, way = size.partition(":")
         _check_size(spec, name, size)
-        parts = _training_texts(texts)
-        return _learn_words(parts, int(size), unknown) if name == "word" else _learn_byte_pairs(parts, int(size))
+        if way not in WORD_WAYS:
+            raise TokenizerError(f"the tokenizer {spec!r}: {unknown_name('way of cutting words', way, WORD_WAYS[1:])} Allowed: {_FORMS}.")
+        return _learn_words(_training_texts(texts), int(size), unknown, way=way)
+    if name == "bpe" and size:
+        _check_size(spec, name, size)
+        return _learn_byte_pairs(_training_texts(texts), int(size))
     if spec == "byte":
         return _bytes()
     if spec in ("char", "auto"):
@@ -158,17 +165,40 @@ def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
     return Tokenizer(with_special(backend, *special), kind="char", boundary=0, unknown=policy, unknown_token=unknown_token)
 
 
-def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tokenizer:
-    """The `size` most frequent words. White space is not kept: decoding joins words by blanks."""
-    words = pre_tokenizers.Sequence(
+def _between_blanks() -> pre_tokenizers.PreTokenizer:
+    """Words as they stand between white space, with their capitals and punctuation."""
+    return pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
             # keeps a text from spelling the boundary
             pre_tokenizers.Split(Regex(re.escape(BOUNDARY[0]) + f"(?={re.escape(BOUNDARY[1:])})"), "isolated"),
         ]
     )
+
+
+def _punctuation_apart() -> pre_tokenizers.PreTokenizer:
+    """Words, and each punctuation mark with the blanks around it, so that it is known where there were some."""
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?[^\w ] ?"), "isolated"),
+            pre_tokenizers.Split(Regex(r"(?<=\w) (?=\w)"), "removed"),
+        ]
+    )
+
+
+def _single_blanks(*, lower: bool) -> normalizers.Normalizer:
+    """Every stretch of white space as one blank, none at the ends; and no capitals, if so asked."""
+    steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    return normalizers.Sequence([*([normalizers.Lowercase()] if lower else []), *steps])
+
+
+def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice, *, way: str) -> Tokenizer:
+    """The `size` most frequent words, punctuation apart unless the way is `spaced`; how much white space there was is lost."""
+    words, normalizer = (_between_blanks(), None) if way == "spaced" else (_punctuation_apart(), _single_blanks(lower=way == "lower"))
     learner = tokenizers.Tokenizer(models.WordLevel())
     learner.pre_tokenizer = words
+    if normalizer is not None:
+        learner.normalizer = normalizer
     trainer = trainers.WordLevelTrainer(vocab_size=size + 1, show_progress=False)
     feed_aside(lambda given: learner.train_from_iterator(given, trainer), _without_long_words(texts))
     counted = learner.get_vocab()
@@ -182,6 +212,8 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice) -> Tok
     vocabulary = {name: token for token, name in enumerate((BOUNDARY, UNKNOWN, *frequent))}
     backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
     backend.pre_tokenizer = words
+    if normalizer is not None:
+        backend.normalizer = normalizer
     policy: UnknownPolicy = "replace" if unknown == "auto" else unknown
     return Tokenizer(with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1)
 
