@@ -30,8 +30,8 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 GLOBAL = {"help", "version"}
 THEIRS = {"lab/cluster.py": {"head"}, "text/files.py": {"long"}}
 """Flags of another program, which a message tells to call."""
-OTHERS = {"docs/ledger.md": {"threads", "size", "only"}, "docs/how-to/serving.md": {"batch_size"}}
-"""Flags of our benchmarks, and of a harness."""
+OTHERS = {"README.md": {"find-links"}, "docs/ledger.md": {"threads", "size", "only"}, "docs/how-to/serving.md": {"batch_size"}}
+"""Flags of pip, of our benchmarks, and of a harness."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {

@@ -108,7 +108,7 @@ def test_a_long_text_is_thinned_out_evenly(monkeypatch: pytest.MonkeyPatch) -> N
         ("bpe:many", "whole number from 257"),
         ("bpe:-1", "whole number from 257"),
         ("word:0", "whole number from 1"),
-        ("nowhere.json", "No such file"),
+        ("nowhere.json", "nowhere.json is missing"),
         ("", "unknown tokenizer"),
     ],
 )

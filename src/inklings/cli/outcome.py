@@ -21,7 +21,7 @@ def report_result(result: TrainingResult, terminal: Terminal, *, left_out: dict[
         best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
         terminal.say(f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold")
         if result.doubt is not None:
-            terminal.say(f"warning: {result.doubt}. A smaller --training.learning-rate or a larger budget may help.", style="bold yellow")
+            terminal.say(f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.", style="bold yellow")
         terminal.say(f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test")
     terminal.result({**dataclasses.asdict(result), "left_out": left_out})
     return 1 if interrupted else 0
