@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from inklings.audit.rows import batch_statistics_losses, check_rows
+from inklings.auditing.checks.rows import batch_statistics_losses, check_rows
 from inklings.config import DataConfig
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.tree_wavenet import TreeWaveNet, TreeWaveNetConfig
 from inklings.text.batches import Batch
 from inklings.text.store import TokenSplit, prepare

@@ -13,10 +13,10 @@ import time
 from functools import cache
 from pathlib import Path
 
-from inklings.evaluation.likelihood import load_likelihood
-from inklings.lab.comparison import RunResult, read_comparison
-from inklings.lab.differences import Units
+from inklings.evaluation.likelihood.evaluate import load_likelihood
+from inklings.lab.comparison.result import RunResult, read_comparison
 from inklings.lab.simulation import Outcomes, Spread, measure, simulate
+from inklings.lab.verdict.differences import Units
 
 SPREADS = {
     "names": Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, units=3204),

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import inklings.lab.compare as engine
+import inklings.lab.comparison.compare as engine
 from inklings.config import DataConfig, RunConfig
-from inklings.lab.method import Method
-from inklings.lab.report import write_report
+from inklings.lab.comparison.settings import Method
+from inklings.lab.report.page import write_report
+from inklings.runs.arms import parse_arm
 from inklings.text.store import prepare
-from inklings.training.arms import parse_arm
 
 PARTS = {
     "planning": ["plan_before", "settle", "plan_samples", "begin", "_jobs", "finished"],

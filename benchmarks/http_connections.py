@@ -22,8 +22,8 @@ import psutil
 import uvicorn
 import uvloop
 
-from inklings.serving.guard import Guard
-from inklings.serving.http_connection import HttpConfig
+from inklings.serving.api.guard import Guard
+from inklings.serving.process.http_connection import HttpConfig
 from inklings.serving.settings import ServeConfig
 
 KINDS = ("httptools", "bounded", "h11")

@@ -14,11 +14,11 @@ from pathlib import Path
 import altair
 import torch
 
-from inklings.audit.branches import check_branches
-from inklings.audit.prefix import parallel_losses, text_windows
-from inklings.lab.charts import COLORS
+from inklings.auditing.checks.branches import check_branches
+from inklings.auditing.checks.prefixes import parallel_losses, text_windows
+from inklings.lab.report.chart import COLORS
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
-from inklings.training.run_directory import RunDirectory
 
 
 def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[str, object]]:

@@ -21,12 +21,12 @@ from side_by_side import interleaved, ratio
 from torch.nn import functional as F
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.runs.checkpoints import Progress
+from inklings.runs.interruption import Interruption
+from inklings.runs.metrics import MetricsLog
 from inklings.text.store import TokenStore, prepare
-from inklings.training.checkpoints import Progress
-from inklings.training.interruption import Interruption
 from inklings.training.loop import Job, Loop
-from inklings.training.make_objective import make_objective
-from inklings.training.metrics import MetricsLog
+from inklings.training.objectives.make_objective import make_objective
 from inklings.training.setup import set_up
 
 MODELS = {

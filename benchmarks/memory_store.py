@@ -26,8 +26,8 @@ from inklings.memory.exact import Exact
 from inklings.memory.flat import Flat
 from inklings.memory.persistence import load, save
 from inklings.memory.store import Memory, MemoryConfig
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenSplit, prepare
-from inklings.training.run_directory import RunDirectory
 
 PARTS = ("exact", "flat", "removal", "recall", "open")
 K = 5

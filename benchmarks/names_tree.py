@@ -17,7 +17,7 @@ from pathlib import Path
 
 from side_by_side import timed
 
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.directory import RunDirectory
 
 LECTURE, FAST = "configs/lecture/5-tree-large.toml", "configs/names-tree-fast.toml"
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
-from inklings.lab.compare import compare
-from inklings.lab.method import Method
-from inklings.training.arms import parse_arm
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.settings import Method
+from inklings.runs.arms import parse_arm
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 
 from inklings.config import DataConfig
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
-from inklings.training.run_directory import RunDirectory
 
 CONFIGS = ("configs/shakespeare-gpt.toml", "configs/shakespeare-gpt-long.toml")
 DOCUMENTED = [

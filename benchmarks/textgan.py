@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from side_by_side import interleaved, ratio
 
-from inklings.models.textgan import TextGAN, TextGANConfig
-from inklings.training.adversarial import Adversarial
+from inklings.models.textgan.model import TextGAN, TextGANConfig
+from inklings.training.objectives.adversarial import Adversarial
 
 PARTS = ("sampling", "iteration")
 BATCH, LENGTH, VOCABULARY = 16, 32, 5000

@@ -24,7 +24,7 @@ from side_by_side import interleaved, ratio
 from torch import Tensor
 
 from inklings.models.contract import State
-from inklings.models.wavenet import WaveNet, WaveNetConfig, normed
+from inklings.models.wavenet.model import WaveNet, WaveNetConfig, normed
 
 VOCABULARY = 65
 TOKENS_A_ROUND = {1: 100, 16: 40}

@@ -19,7 +19,7 @@ from ledger_claims import PLACES, Check, Claim, figure
 
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, InklingsError, RunError
-from inklings.text.well_known import CORPORA
+from inklings.text.sources.well_known import CORPORA
 
 ROOT = Path(__file__).parents[1]
 RECORD = "replay.json"

@@ -30,9 +30,9 @@ from inklings.cli.run_arguments import parse_run, parse_settings
 from inklings.cli.terminal import open_terminal
 from inklings.cli.train import Train
 from inklings.errors import ConfigError
-from inklings.lab.compare import check_request
-from inklings.lab.method import Method
-from inklings.training.arms import parse_arm
+from inklings.lab.comparison.compare import check_request
+from inklings.lab.comparison.settings import Method
+from inklings.runs.arms import parse_arm
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))

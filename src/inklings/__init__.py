@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inklings.config import DataConfig, RunConfig, TrainingConfig
     from inklings.errors import InklingsError, InputError
-    from inklings.evaluation.likelihood import evaluate
+    from inklings.evaluation.likelihood.evaluate import evaluate
     from inklings.generation.generate import generate, stream
     from inklings.generation.sampling import SamplingConfig
-    from inklings.lab.compare import compare
-    from inklings.lab.report import write_report
+    from inklings.lab.comparison.compare import compare
+    from inklings.lab.report.page import write_report
     from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
+    from inklings.runs.directory import RunDirectory
     from inklings.text.store import prepare
-    from inklings.training.run_directory import RunDirectory
     from inklings.training.train import resume, train
 
 __version__ = "0.1.0"
@@ -34,19 +34,19 @@ _HOMES = {
     "TrainingConfig": "inklings.config",
     "InklingsError": "inklings.errors",
     "InputError": "inklings.errors",
-    "evaluate": "inklings.evaluation.likelihood",
+    "evaluate": "inklings.evaluation.likelihood.evaluate",
     "generate": "inklings.generation.generate",
     "stream": "inklings.generation.generate",
     "SamplingConfig": "inklings.generation.sampling",
-    "compare": "inklings.lab.compare",
-    "write_report": "inklings.lab.report",
+    "compare": "inklings.lab.comparison.compare",
+    "write_report": "inklings.lab.report.page",
     "ModelConfig": "inklings.models.contract",
     "Output": "inklings.models.contract",
     "SequenceModel": "inklings.models.contract",
     "State": "inklings.models.contract",
     "Traits": "inklings.models.contract",
     "prepare": "inklings.text.store",
-    "RunDirectory": "inklings.training.run_directory",
+    "RunDirectory": "inklings.runs.directory",
     "resume": "inklings.training.train",
     "train": "inklings.training.train",
 }

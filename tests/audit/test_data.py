@@ -13,9 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.audit import data
-from inklings.audit.data import check_coverage, check_overlap
-from inklings.audit.head import head_of
+from inklings.auditing.checks import data
+from inklings.auditing.checks.data import check_coverage, check_overlap
+from inklings.auditing.head import head_of
 from inklings.config import DataConfig
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit, prepare

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from inklings.audit.audit import audit
-from inklings.audit.from_noise import NoiseSubject, check_both_learn, check_made, check_real_texts, check_texts_apart
+from inklings.auditing.audit import audit
+from inklings.auditing.checks.from_noise import NoiseSubject, check_both_learn, check_made, check_real_texts, check_texts_apart
 from inklings.config import DataConfig
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build

@@ -10,14 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inklings.audit.audit import audit
-from inklings.audit.causality import check_causality
-from inklings.audit.finding import Finding
-from inklings.audit.prefix import check_prefixes
-from inklings.audit.probe import FreshModel, scrambled
-from inklings.audit.rows import check_documents, check_rows
-from inklings.audit.streaming import check_streaming
-from inklings.audit.subject import Subject
+from inklings.auditing.audit import audit
+from inklings.auditing.checks.causality import check_causality
+from inklings.auditing.checks.prefixes import check_prefixes
+from inklings.auditing.checks.rows import check_documents, check_rows
+from inklings.auditing.checks.streaming import check_streaming
+from inklings.auditing.findings import Finding
+from inklings.auditing.probes import FreshModel, scrambled
+from inklings.auditing.subjects import Subject
 from inklings.config import TrainingConfig
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from inklings.audit.audit import Audit, audit, dishonest
-from inklings.audit.data import check_coverage
-from inklings.audit.finding import Finding
-from inklings.audit.subject import Subject, of_architecture
-from inklings.audit.targets import check_random_tokens, check_targets
+from inklings.auditing.audit import Audit, audit, dishonest
+from inklings.auditing.checks.data import check_coverage
+from inklings.auditing.checks.targets import check_random_tokens, check_targets
+from inklings.auditing.findings import Finding
+from inklings.auditing.subjects import Subject, of_architecture
 from inklings.config import RunConfig
 from inklings.text.batches import windows
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from inklings.audit.audit import audit
-from inklings.audit.memory import check_memory
-from inklings.audit.memory_arms import Tempered, fitted_temperature, longer_contexts, spread_documents, token_nats
-from inklings.audit.memory_proof import ARMS, QUICK, Change, MemoryProof, Part, ProofArm, occurred_before, prove
-from inklings.audit.memory_provenance import Provenance
-from inklings.audit.memory_verdict import say_proof
-from inklings.audit.probe import scrambled
-from inklings.audit.subject import of_architecture
+from inklings.auditing.audit import audit
+from inklings.auditing.checks.reads_memory import check_memory
+from inklings.auditing.memory.proof import ARMS, QUICK, Change, MemoryProof, Part, ProofArm, occurred_before, prove
+from inklings.auditing.memory.provenance import Provenance
+from inklings.auditing.memory.rivals import Tempered, fitted_temperature, longer_contexts, spread_documents, token_nats
+from inklings.auditing.memory.verdict import say_proof
+from inklings.auditing.probes import scrambled
+from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig, from_mapping
 from inklings.errors import ArchitectureError, ConfigError
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.models.registry import build

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.audit import novelty as module
-from inklings.audit.novelty import SuffixAutomaton, check_novelty, novelty
+from inklings.auditing.checks import novelty as module
+from inklings.auditing.checks.novelty import SuffixAutomaton, check_novelty, novelty
 from inklings.text.store import TokenSplit
 
 Texts = list[list[int]]

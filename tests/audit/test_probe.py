@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.audit.probe import (
+from inklings.auditing.probes import (
     LONGEST,
     along,
     difference,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from inklings.audit.rows import batch_statistics_losses, check_rows, find_mixers
+from inklings.auditing.checks.rows import batch_statistics_losses, check_rows, find_mixers
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 from inklings.text.batches import Batch

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.audit import sanity
-from inklings.audit.head import head_of
-from inklings.audit.sanity import Floors, check_loss, floors
+from inklings.auditing.checks import loss as sanity
+from inklings.auditing.checks.loss import Floors, check_loss, floors
+from inklings.auditing.head import head_of
 from inklings.config import DataConfig
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
 

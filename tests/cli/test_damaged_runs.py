@@ -20,8 +20,8 @@ from inklings.durable import canonical, sha256, write_checked_json
 from inklings.errors import InklingsError, RunError
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, load_class
-from inklings.training.memory_opening import attach, changing, create_memory
-from inklings.training.run_directory import CONFIG, RunDirectory, list_runs
+from inklings.runs.directory import CONFIG, RunDirectory, list_runs
+from inklings.runs.open_memory import attach, changing, create_memory
 from inklings.training.train import resume, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:field")

@@ -13,7 +13,7 @@ from tests.cli.conftest import Ask
 
 from inklings.cli.main import main
 from inklings.config import DataConfig
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare

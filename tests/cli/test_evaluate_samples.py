@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inklings.cli.main import main
-from inklings.lab.sample_report import load_report
+from inklings.evaluation.samples.sample_report import load_report
 
 Ask = Callable[..., dict[str, Any]]
 

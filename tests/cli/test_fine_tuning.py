@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.directory import RunDirectory
 
 Ask = Callable[..., dict[str, Any]]
 TINY = (

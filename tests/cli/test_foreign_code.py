@@ -19,10 +19,10 @@ from inklings.durable import sha256, write_checked_json
 from inklings.errors import ArchitectureError, InklingsError, RunError
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, build, load_class
-from inklings.serving.opening import ServedModel, Spec
-from inklings.training.run_directory import CONFIG, RunDirectory
+from inklings.runs.directory import CONFIG, RunDirectory
+from inklings.runs.user_code import named_code
+from inklings.serving.process.model_loader import ServedModel, Spec
 from inklings.training.train import train
-from inklings.training.user_code import named_code
 
 pytestmark = pytest.mark.filterwarnings("ignore:field")
 
@@ -249,7 +249,7 @@ def test_compiled_code_beside_a_copy_is_never_run(made: Path, trap: Trap, tmp_pa
 
 def test_a_run_keeps_every_file_that_it_is_made_of(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper = tmp_path / "wrapper.py"
-    wrapper.write_text("from inklings.models.varda import Varda\n\nclass Mine(Varda):\n    pass\n")
+    wrapper.write_text("from inklings.models.varda.model import Varda\n\nclass Mine(Varda):\n    pass\n")
     inner = tmp_path / "inner.py"
     inner.write_bytes(OWN.read_bytes())
     model = {"backbone": f"{inner}:Convolution:n_embd=4", "segment": 4}

@@ -12,9 +12,9 @@ import pytest
 from tests.cli.conftest import Ask
 
 from inklings.cli.main import main
+from inklings.runs.directory import RunDirectory
+from inklings.runs.own_text import kept_store
 from inklings.text.store import TokenStore
-from inklings.training.own_text import kept_store
-from inklings.training.run_directory import RunDirectory
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SCORING: dict[str, tuple[str, ...]] = {

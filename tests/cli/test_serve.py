@@ -252,7 +252,7 @@ def test_pages_of_other_sites_are_let_in_by_name_and_all_of_them_with_a_warning(
 
 
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "inklings.serving.server", None)
+    monkeypatch.setitem(sys.modules, "inklings.serving.process.server", None)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "inklings.serving.server")
+    monkeypatch.delitem(sys.modules, "inklings.serving.process.server")
     refuses(capsys, "builtin:reference", saying="pip install 'inklings[serve]'")

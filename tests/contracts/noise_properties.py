@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from inklings.audit.from_noise import check_both_learn
+from inklings.auditing.checks.from_noise import check_both_learn
 from inklings.config import from_mapping, to_mapping
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, SampleModel

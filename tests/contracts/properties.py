@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from inklings.audit import branches, causality, streaming
-from inklings.audit import rows as batch_rows
-from inklings.audit.finding import Finding
+from inklings.auditing.checks import branches, causality, streaming
+from inklings.auditing.checks import rows as batch_rows
+from inklings.auditing.findings import Finding
 from inklings.errors import ConfigError
 from inklings.models.contract import SequenceModel, State
 from inklings.models.registry import load_class

@@ -21,9 +21,9 @@ from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import load_class
+from inklings.runs.checkpoints import read_model, write_model
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
-from inklings.training.checkpoints import read_model, write_model
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
 from .subjects import Subject, is_counting, prepared, random_tokens, require_gradient, require_likelihood, require_separate_rows

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inklings.audit.probe import scrambled
+from inklings.auditing.probes import scrambled
 from inklings.models.contract import Architecture, SequenceModel, State
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build, load_class

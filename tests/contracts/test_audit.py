@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inklings.audit.audit import audit
-from inklings.audit.subject import of_architecture
+from inklings.auditing.audit import audit
+from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig
 
 from .subjects import Subject

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from inklings.audit.audit import audit
-from inklings.audit.subject import of_architecture
+from inklings.auditing.audit import audit
+from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig
 
 from . import noise_properties, run_properties

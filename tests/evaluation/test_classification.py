@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.evaluation.classification import macro_f1, ranks
+from inklings.evaluation.likelihood.classification import macro_f1, ranks
 
 
 @given(v=st.integers(2, 12), n=st.integers(1, 8), values=st.integers(1, 6), seed=st.integers(0, 1000))

@@ -10,8 +10,8 @@ import scipy.stats
 
 from inklings.config import DataConfig
 from inklings.errors import SourceError
-from inklings.evaluation.collapse import binomial_tail, collapse, longest_runs
-from inklings.evaluation.sample_sets import SampleSet, documents_of, sample_set
+from inklings.evaluation.samples.collapse import binomial_tail, collapse, longest_runs
+from inklings.evaluation.samples.sample_set import SampleSet, documents_of, sample_set
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
-from inklings.evaluation.drawing import draw
+from inklings.evaluation.samples.sampling import draw
 from inklings.models.contract import ModelConfig, SequenceModel
 from inklings.models.from_noise import Critic, Drawn, Noise, SampleModel
 from inklings.models.registry import build

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.evaluation.lanes import LANE_OF_WARM_UPS, cut_lanes, warm_up
+from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
 
 
 @given(lengths=st.lists(st.integers(1, 200), min_size=1, max_size=8), length=st.integers(1, 20))

@@ -14,8 +14,9 @@ import torch
 
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
-from inklings.evaluation import lanes, scoring
-from inklings.evaluation.likelihood import Likelihood, evaluate, load_likelihood, save_likelihood
+from inklings.evaluation.likelihood import scoring
+from inklings.evaluation.likelihood import windows as lanes
+from inklings.evaluation.likelihood.evaluate import Likelihood, evaluate, load_likelihood, save_likelihood
 from inklings.models.contract import SequenceModel, Traits
 from inklings.text.store import CheckedBlocks, TokenSplit
 

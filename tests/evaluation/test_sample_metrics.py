@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.evaluation import ngrams as ngrams_module
-from inklings.evaluation.bleu import bleu, bleu_scores, self_bleu, self_bleu_scores
-from inklings.evaluation.divergence import js_divergence
-from inklings.evaluation.diversity import distinct, share_novel, share_unique
-from inklings.evaluation.lengths import length_distance
-from inklings.evaluation.ngrams import ngrams
-from inklings.evaluation.sample_sets import SampleSet, sample_set
+from inklings.evaluation.samples import ngrams as ngrams_module
+from inklings.evaluation.samples.bleu import bleu, bleu_scores, self_bleu, self_bleu_scores
+from inklings.evaluation.samples.divergence import js_divergence
+from inklings.evaluation.samples.diversity import distinct, share_novel, share_unique
+from inklings.evaluation.samples.lengths import length_distance
+from inklings.evaluation.samples.ngrams import ngrams
+from inklings.evaluation.samples.sample_set import SampleSet, sample_set
 from inklings.evaluation.statistics import Interval
 
 V = 5

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import ConfigError, SourceError
-from inklings.evaluation.sample_sets import SampleSet, documents_of, sample_set, windows_of
+from inklings.evaluation.samples.sample_set import SampleSet, documents_of, sample_set, windows_of
 from inklings.text.store import TokenSplit
 
 V = 11

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.evaluation.units import BLOCK_BYTES, Tally
+from inklings.evaluation.likelihood.units import BLOCK_BYTES, Tally
 
 DOCUMENTS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 5 * BLOCK_BYTES)), min_size=1, max_size=6)
 

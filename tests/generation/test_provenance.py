@@ -8,7 +8,7 @@ import torch
 from inklings.errors import ArchitectureError
 from inklings.generation.provenance import origins
 from inklings.models.registry import build
-from inklings.models.varda import Varda
+from inklings.models.varda.model import Varda
 
 SIZES = {"context_length": 8, "segment": 4, "num_search_results": 3, "backbone": "gpt:n_layer=1,n_head=2,n_embd=8"}
 

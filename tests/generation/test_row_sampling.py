@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inklings.generation import row_sampling
-from inklings.generation.row_sampling import Drawer, RowSampling, drawn, uniform_numbers
+from inklings.generation.engine import row_sampling
+from inklings.generation.engine.row_sampling import Drawer, RowSampling, drawn, uniform_numbers
 from inklings.generation.sampling import SamplingConfig, next_token_probabilities, row_generators, sample_next
 
 BOUNDARY = 1

@@ -10,14 +10,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from inklings.audit.finding import Finding
-from inklings.audit.memory_proof import Change, MemoryProof, Part, ProofArm
-from inklings.audit.memory_provenance import Provenance
+from inklings.auditing.findings import Finding
+from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
+from inklings.auditing.memory.provenance import Provenance
 from inklings.durable import write_json
+from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.samples.calibration import Calibration
+from inklings.evaluation.samples.metrics import METRICS, Measures
+from inklings.evaluation.samples.reference_set import Setting
 from inklings.evaluation.statistics import Interval, paired_t
-from inklings.evaluation.units import Sums
-from inklings.lab.calibration import Calibration
-from inklings.lab.comparison import (
+from inklings.lab.comparison.rates import RateSearch, RateTrial
+from inklings.lab.comparison.records import RunRecord, read_record, write_record
+from inklings.lab.comparison.result import (
     CALIBRATION,
     ArmAt,
     ArmPlan,
@@ -32,14 +36,10 @@ from inklings.lab.comparison import (
     Sizing,
     write_comparison,
 )
-from inklings.lab.curves import learning_curve
-from inklings.lab.differences import Units, find_differences
-from inklings.lab.ground import Setting
-from inklings.lab.rates import RateSearch, RateTrial
-from inklings.lab.records import RunRecord, read_record, write_record
-from inklings.lab.run_samples import RunSamples, figures_of, write_run_samples
-from inklings.lab.sample_measures import METRICS, Measures
-from inklings.lab.verdict import say
+from inklings.lab.comparison.run_samples import RunSamples, figures_of, write_run_samples
+from inklings.lab.report.learning_curve import learning_curve
+from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.sentences import say
 
 SIZES = {"ngram": (0, 2.31), "mlp": (24_731, 2.12), "recurrent": (63_104, 2.02), "tree_wavenet": (76_579, 2.015), "gpt": (103_936, 1.94)}
 NAMES = [
@@ -309,6 +309,6 @@ def word_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unaudited() -> Iterator[None]:
     """The audit of arms has tests of its own, and takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
-        patch.setattr("inklings.lab.job.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
+        patch.setattr("inklings.lab.comparison.compare.audited", lambda comparison, contestants, report: comparison)
+        patch.setattr("inklings.lab.execution.run_arm.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
         yield

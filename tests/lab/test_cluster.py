@@ -11,13 +11,13 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
-from inklings.lab.cluster import do_jobs_on_cluster
-from inklings.lab.compare import compare
-from inklings.lab.comparison import Comparison, RunResult
-from inklings.lab.job import Job, failed
-from inklings.lab.method import Method
-from inklings.lab.workers import Work
-from inklings.training.arms import parse_arm
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.result import Comparison, RunResult
+from inklings.lab.comparison.settings import Method
+from inklings.lab.execution.processes import Work
+from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
+from inklings.lab.execution.run_arm import Job, failed
+from inklings.runs.arms import parse_arm
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
 
@@ -31,7 +31,7 @@ pytestmark = [
 def no_audit() -> Iterator[None]:
     """The audit of arms has tests of its own, and takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
+        patch.setattr("inklings.lab.comparison.compare.audited", lambda comparison, contestants, report: comparison)
         yield
 
 

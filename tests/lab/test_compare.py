@@ -13,19 +13,19 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
-from inklings.evaluation.likelihood import evaluate
-from inklings.lab.compare import compare
-from inklings.lab.comparison import ArmPlan, Comparison, Plan, read_comparison
-from inklings.lab.contestants import folder_name, unique_labels
-from inklings.lab.job import Job, score
-from inklings.lab.plans import conflicts
-from inklings.lab.ranking import rank
-from inklings.lab.records import read_record
-from inklings.lab.report import write_report
-from inklings.lab.text_facts import describe_text
+from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.lab.comparison.arms import folder_name, unique_labels
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.records import read_record
+from inklings.lab.comparison.result import ArmPlan, Comparison, Plan, read_comparison
+from inklings.lab.comparison.resume import conflicts
+from inklings.lab.comparison.text_facts import describe_text
+from inklings.lab.execution.run_arm import Job, score
+from inklings.lab.report.page import write_report
+from inklings.lab.report.table import rank
+from inklings.runs.arms import Arm, parse_arm
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
-from inklings.training.arms import Arm, parse_arm
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import train
 
 BROKEN = """

@@ -14,22 +14,22 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
+from inklings.evaluation.samples.calibration import Calibration
+from inklings.evaluation.samples.metrics import METRICS, Measures
+from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.statistics import Interval, paired_t
-from inklings.lab import charts
-from inklings.lab.calibration import Calibration
-from inklings.lab.compare import compare
-from inklings.lab.comparison import ArmResult, Comparison, RunResult, SampleFigures, SamplePlan, read_comparison
-from inklings.lab.method import Method
-from inklings.lab.ranking import rank, render_table
-from inklings.lab.records import read_record
-from inklings.lab.report import write_report
-from inklings.lab.run_samples import Measured, RunSamples, read_measured
-from inklings.lab.sample_measures import METRICS, Measures
-from inklings.lab.sample_report import TEMPERATURES
-from inklings.lab.sample_section import load_section
-from inklings.lab.sample_verdict import find_sample_differences, say_samples
-from inklings.lab.shared_scale import read_calibration
-from inklings.training.arms import Arm, parse_arm
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.records import read_record
+from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, SampleFigures, SamplePlan, read_comparison
+from inklings.lab.comparison.run_samples import Measured, RunSamples, read_measured
+from inklings.lab.comparison.sample_settings import read_calibration
+from inklings.lab.comparison.settings import Method
+from inklings.lab.report import chart as charts
+from inklings.lab.report.page import write_report
+from inklings.lab.report.sections.sample_section import load_section
+from inklings.lab.report.table import rank, render_table
+from inklings.lab.verdict.samples import find_sample_differences, say_samples
+from inklings.runs.arms import Arm, parse_arm
 
 MLP = "mlp:n_embd=4,n_hidden=8,context_length=3"
 GAN = "textgan:context_length=12,n_embd=8,n_head=2,n_hidden=16,n_critic_hidden=16"
@@ -49,8 +49,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 @pytest.fixture
 def no_audit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits take most of the time of a small comparison; `finished` has them."""
-    monkeypatch.setattr("inklings.lab.compare.audited", lambda comparison, contestants, report: comparison)
-    monkeypatch.setattr("inklings.lab.job.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
+    monkeypatch.setattr("inklings.lab.comparison.compare.audited", lambda comparison, contestants, report: comparison)
+    monkeypatch.setattr("inklings.lab.execution.run_arm.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
 
 
 def arms(base: RunConfig, *texts: str) -> list[Arm]:
@@ -134,7 +134,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
     assert stopped.status == "interrupted"
     kept = (out / "calibration.json").read_bytes()
     assert kept == (finished[1] / "calibration.json").read_bytes()
-    monkeypatch.setattr("inklings.lab.shared_scale.calibrate", None)
+    monkeypatch.setattr("inklings.lab.comparison.sample_settings.calibrate", None)
     again = compare(contest, out=out, seeds=SEEDS, workers=1)
     assert (out / "calibration.json").read_bytes() == kept
     assert again.plan == finished[0].plan, "the number that was settled holds"

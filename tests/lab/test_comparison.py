@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from inklings.errors import RunError
-from inklings.lab.comparison import FILE_NAME, read_comparison
-from inklings.lab.records import read_record
+from inklings.lab.comparison.records import read_record
+from inklings.lab.comparison.result import FILE_NAME, read_comparison
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, write_fake_comparison) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.lab.curves import RAW_POINTS, WINDOWS, learning_curve, smooth, window_ends, window_size
+from inklings.lab.report.learning_curve import RAW_POINTS, WINDOWS, learning_curve, smooth, window_ends, window_size
 
 losses = st.lists(st.floats(0, 10), min_size=1, max_size=200)
 

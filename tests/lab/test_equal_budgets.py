@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from inklings.evaluation.likelihood.units import Sums
 from inklings.evaluation.statistics import holm, paired_t
-from inklings.evaluation.units import Sums
-from inklings.lab.budget_verdict import one_size
-from inklings.lab.comparison import ArmResult, EqualBudget, Plan, Point, RunResult
-from inklings.lab.differences import Units, find_differences
-from inklings.lab.equal_budgets import equal_budgets, span
-from inklings.lab.verdict import say
+from inklings.lab.comparison.result import ArmResult, EqualBudget, Plan, Point, RunResult
+from inklings.lab.verdict.budget_sentences import one_size
+from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.equal_budgets import equal_budgets, span
+from inklings.lab.verdict.sentences import say
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 TOKENS = 80_000

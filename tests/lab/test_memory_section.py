@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from inklings.audit.memory_proof import Change, MemoryProof, Part, ProofArm
-from inklings.audit.memory_provenance import Provenance
-from inklings.lab.comparison import read_comparison
-from inklings.lab.memory_section import memory_sections
-from inklings.lab.records import read_record, write_record
-from inklings.lab.report import write_report
+from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
+from inklings.auditing.memory.provenance import Provenance
+from inklings.lab.comparison.records import read_record, write_record
+from inklings.lab.comparison.result import read_comparison
+from inklings.lab.report.page import write_report
+from inklings.lab.report.sections.memory_section import memory_sections
 
 
 def proof() -> MemoryProof:

@@ -10,14 +10,14 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
-from inklings.lab.compare import compare, judged
-from inklings.lab.comparison import Comparison, read_comparison
-from inklings.lab.method import Method
-from inklings.lab.report import write_report
+from inklings.lab.comparison.compare import compare, judged
+from inklings.lab.comparison.result import Comparison, read_comparison
+from inklings.lab.comparison.settings import Method
+from inklings.lab.report.page import write_report
 from inklings.models.registry import build
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
-from inklings.training.arms import Arm, parse_arm
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.arms import Arm, parse_arm
+from inklings.runs.directory import RunDirectory
 from inklings.training.train import train
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.config import RunConfig, TrainingConfig
-from inklings.lab import probes
-from inklings.lab.probe_tasks import BOUNDARY, SEPARATOR, TASKS, Copying, Task, TaskBatches, as_batch
-from inklings.lab.probes import probe
+from inklings.lab.probes import probe as probes
+from inklings.lab.probes.probe import probe
+from inklings.lab.probes.tasks import BOUNDARY, SEPARATOR, TASKS, Copying, Task, TaskBatches, as_batch
 
 SMALL_GPT = RunConfig(architecture="gpt", model={"n_layer": 2, "n_embd": 32, "n_head": 2, "context_length": 40})
 SHORT_MLP = RunConfig(architecture="mlp", model={"context_length": 4, "n_embd": 8, "n_hidden": 32})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from inklings.evaluation.statistics import mean_interval
-from inklings.lab.comparison import Comparison
-from inklings.lab.ranking import duration, rank, render_table, sample_texts, short_count
+from inklings.lab.comparison.result import Comparison
+from inklings.lab.report.table import duration, rank, render_table, sample_texts, short_count
 
 
 def test_rows_are_sorted_by_loss_and_failed_arms_come_last(tmp_path: Path, write_fake_comparison) -> None:

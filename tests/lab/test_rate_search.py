@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, DivergedError, RunError
-from inklings.lab import rate_search
-from inklings.lab.rate_search import SEARCH_SEED, is_behind, next_factor, search_rate
-from inklings.lab.rates import RateSearch, RateTrial
-from inklings.lab.trial import Outcome, attempt_trial
+from inklings.lab.comparison import learning_rate as rate_search
+from inklings.lab.comparison.learning_rate import SEARCH_SEED, is_behind, next_factor, search_rate
+from inklings.lab.comparison.rates import RateSearch, RateTrial
+from inklings.lab.execution.prunable_run import Outcome, attempt_trial
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
-from inklings.training.run_directory import RunDirectory
 
 Event = dict[str, Any]
 RATE = 0.12

@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import RunError
-from inklings.lab import charts
-from inklings.lab.budget_rows import pareto_front, pareto_rows, point_rows
-from inklings.lab.budget_tables import budget_tables
-from inklings.lab.comparison import Sizing, read_comparison
-from inklings.lab.curve_charts import accuracy_domain, focus_domain
-from inklings.lab.figure_files import static_files
-from inklings.lab.ranking import sizing_note
-from inklings.lab.report import Contents, make_contents, read_results, render, write_report
-from inklings.lab.sample_section import load_section
+from inklings.lab.comparison.result import Sizing, read_comparison
+from inklings.lab.report import chart as charts
+from inklings.lab.report.export import static_files
+from inklings.lab.report.page import Contents, make_contents, read_results, render, write_report
+from inklings.lab.report.sections.budget_rows import pareto_front, pareto_rows, point_rows
+from inklings.lab.report.sections.budget_tables import budget_tables
+from inklings.lab.report.sections.curve_charts import accuracy_domain, focus_domain
+from inklings.lab.report.sections.sample_section import load_section
+from inklings.lab.report.table import sizing_note
 
 HOSTILE = [
     "<script>alert(1)</script>",

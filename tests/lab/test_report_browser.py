@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inklings.lab.report import write_report
+from inklings.lab.report.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed; it is part of the extra `dev`")
 

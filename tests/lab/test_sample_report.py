@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, RunError, SourceError, TokenizerError
-from inklings.evaluation.likelihood import evaluate
-from inklings.evaluation.sample_sets import sample_set
+from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.evaluation.samples.baselines import cheaters, floor, ladder
+from inklings.evaluation.samples.calibration import PLACED, Calibration, calibrate
+from inklings.evaluation.samples.metrics import METRICS, Measures, measure
+from inklings.evaluation.samples.reference_models import judge_likelihood, nats_of, reverse_likelihood, train_judge
+from inklings.evaluation.samples.reference_set import Ground, Setting, lay_ground
+from inklings.evaluation.samples.sample_report import SampleReport, load_report, measure_model, save_report
+from inklings.evaluation.samples.sample_set import sample_set
+from inklings.evaluation.samples.two_sample import classifier_accuracy
 from inklings.evaluation.statistics import Interval
-from inklings.lab.calibration import PLACED, Calibration, calibrate
-from inklings.lab.ground import Ground, Setting, lay_ground
-from inklings.lab.judges import judge_likelihood, nats_of, reverse_likelihood, train_judge
-from inklings.lab.ladder import cheaters, floor, ladder
-from inklings.lab.sample_measures import METRICS, Measures, measure
-from inklings.lab.sample_report import SampleReport, load_report, measure_model, save_report
-from inklings.lab.two_sample import classifier_accuracy
 from inklings.text.store import TokenStore, prepare
 
 N = 250

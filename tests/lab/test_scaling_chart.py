@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inklings.lab import scaling
-from inklings.lab.charts import Figure, page_spec
-from inklings.lab.figure_files import static_files
-from inklings.lab.scaling import Scaling, SizedRun, scale
-from inklings.lab.scaling_chart import scaling_figure
+from inklings.lab.report.chart import Figure, page_spec
+from inklings.lab.report.export import static_files
+from inklings.lab.report.sections.sizes import scaling_figure
+from inklings.lab.scaling import scaling
+from inklings.lab.scaling.scaling import Scaling, SizedRun, scale
 
 
 def some_scaling(seeds: int = 2, sizes: int = 4) -> Scaling:

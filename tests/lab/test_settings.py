@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inklings.lab.records import read_record
-from inklings.lab.settings import flat, own_settings, say_value, settings_of, shared_settings
+from inklings.lab.comparison.records import read_record
+from inklings.lab.report.arm_settings import flat, own_settings, say_value, settings_of, shared_settings
 
 SETTINGS = {
     "a": {"architecture": "gpt", "model.n_layer": 2, "training.batch_size": 32, "training.learning_rate": 0.01},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inklings.evaluation.units import Sums
-from inklings.lab.comparison import ArmResult, RunResult
-from inklings.lab.differences import Units
+from inklings.evaluation.likelihood.units import Sums
+from inklings.lab.comparison.result import ArmResult, RunResult
 from inklings.lab.simulation import Spread, measure, simulate
+from inklings.lab.verdict.differences import Units
 
 NAMES = Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, units=60)
 """As measured on the names with 8 seeds, with fewer documents."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import ConfigError
-from inklings.lab.space import Dimension, apply, default_space, parse_space
+from inklings.lab.sweep.space import Dimension, apply, default_space, parse_space
 
 GPT = RunConfig(architecture="gpt")
 

@@ -19,12 +19,12 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
 from inklings.errors import ConfigError, RunError
-from inklings.lab import sweep as sweep_module
-from inklings.lab.job import Job, failed
-from inklings.lab.sweep import sweep
-from inklings.lab.sweep_report import write_sweep_report
-from inklings.lab.sweep_results import Sweep, SweepTrial, read_sweep
-from inklings.lab.sweep_storage import JOURNAL, check_storage, hidden_password
+from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.sweep import sweep as sweep_module
+from inklings.lab.sweep.storage import JOURNAL, check_storage, hidden_password
+from inklings.lab.sweep.sweep import sweep
+from inklings.lab.sweep.sweep_report import write_sweep_report
+from inklings.lab.sweep.sweep_results import Sweep, SweepTrial, read_sweep
 from inklings.training.train import train
 
 Event = dict[str, Any]
@@ -121,7 +121,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from inklings.config import RunConfig, from_mapping
-from inklings.lab.sweep import sweep
+from inklings.lab.sweep.sweep import sweep
 
 config, space, out = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test"), json.loads(sys.argv[2]), Path(sys.argv[3])
 
@@ -318,7 +318,7 @@ def test_the_report_has_every_figure_and_asks_no_host(whole: tuple[Path, Sweep],
 
 
 def test_text_from_outside_is_escaped_in_the_report(whole: tuple[Path, Sweep], tmp_path: Path) -> None:
-    from inklings.lab.sweep_results import write_sweep
+    from inklings.lab.sweep.sweep_results import write_sweep
 
     evil = "<script>alert(1)</script>"
     trials = [*whole[1].trials, SweepTrial(number=9, status="failed", values=whole[1].trials[0].values, losses=[], message=evil)]

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from inklings.evaluation.likelihood.units import Sums
 from inklings.evaluation.statistics import detectable, holm, paired_t, shared_error_p
-from inklings.evaluation.units import Sums
-from inklings.lab.comparison import ArmPlan, ArmResult, Difference, Plan, RunResult, Verdict
-from inklings.lab.differences import Units, find_differences
-from inklings.lab.ranking import beside_the_best
-from inklings.lab.verdict import say
-from inklings.lab.wording import say_p
+from inklings.lab.comparison.result import ArmPlan, ArmResult, Difference, Plan, RunResult, Verdict
+from inklings.lab.report.table import beside_the_best
+from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.sentences import say
+from inklings.lab.verdict.wording import say_p
 
 TARGETS = np.full(200, 20)
 

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from inklings.errors import DivergedError
-from inklings.lab import job as job_module
-from inklings.lab.comparison import RunResult
-from inklings.lab.job import Job, attempt, failed
-from inklings.lab.workers import Work, do_jobs
-from inklings.training.interruption import Interruption
+from inklings.lab.comparison.result import RunResult
+from inklings.lab.execution import run_arm as job_module
+from inklings.lab.execution.processes import Work, do_jobs
+from inklings.lab.execution.run_arm import Job, attempt, failed
+from inklings.runs.interruption import Interruption
 
 DOERS = '''
 import os, signal
-from inklings.lab.comparison import RunResult
-from inklings.training.interruption import Interruption
+from inklings.lab.comparison.result import RunResult
+from inklings.runs.interruption import Interruption
 
 
 def do(job, on_event):

@@ -11,8 +11,8 @@ import pytest
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
 from inklings.memory import persistence, postgres
-from inklings.training.memory_opening import POSTGRES, create_memory, open_memory
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.directory import RunDirectory
+from inklings.runs.open_memory import POSTGRES, create_memory, open_memory
 from inklings.training.train import train
 
 from .postgres import PASSWORD, Server, private_server

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, gumbel_noise, mean_entropy, straight_through
-from inklings.models.textgan import StyleMap, TextGAN
-from inklings.models.textgan_config import PRESETS, Recipe, TextGANConfig
-from inklings.models.textgan_critic import GROUP, PerceptronCritic, TransformerCritic, spread_appended
+from inklings.models.textgan.config import PRESETS, Recipe, TextGANConfig
+from inklings.models.textgan.critic import GROUP, PerceptronCritic, TransformerCritic, spread_appended
+from inklings.models.textgan.model import StyleMap, TextGAN
 
 T, V = 6, 11
 SIZES: dict[str, Any] = {"vocab_size": V, "context_length": T, "n_embd": 8, "n_head": 2, "n_hidden": 12, "n_critic_hidden": 10}

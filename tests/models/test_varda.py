@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.audit.probe import scrambled
+from inklings.auditing.probes import scrambled
 from inklings.errors import ArchitectureError, ConfigError
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
@@ -22,8 +22,8 @@ from inklings.models.backbone import parse_fields, written_out
 from inklings.models.contract import State, model_fields
 from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
-from inklings.models.varda import Varda
-from inklings.models.varda_readers import TIE
+from inklings.models.varda.model import Varda
+from inklings.models.varda.readers import TIE
 
 V, SEGMENT, K = 17, 4, 3
 SIZES = {"context_length": 8, "segment": SEGMENT, "num_search_results": K, "memory_size": 64, "backbone": "gpt:n_layer=1,n_head=2,n_embd=8"}

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from inklings.errors import ConfigError
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.registry import ARCHITECTURES, build
-from inklings.models.varda import Varda
+from inklings.models.varda.model import Varda
 from inklings.text.store import TokenSplit
 
 V, CONTEXT, LENGTH = 11, 4, 19

@@ -16,8 +16,8 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
 from inklings.models.contract import State
 from inklings.models.wavegpt import Gate, View, WaveGPT, WaveGPTConfig, joined, split
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import train
 
 VOCABULARY = 17

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.errors import ConfigError
-from inklings.models.wavenet import WaveNet, WaveNetConfig
+from inklings.models.wavenet.model import WaveNet, WaveNetConfig
 
 VOCABULARY = 17
 

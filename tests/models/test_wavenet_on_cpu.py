@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from inklings.generation.packed_weights import PackedLinear, can_pack
-from inklings.models import wavenet
-from inklings.models.wavenet import WaveNet, WaveNetConfig
-from inklings.models.wavenet_on_cpu import layers_on_cpu
+from inklings.models.wavenet import model as wavenet
+from inklings.models.wavenet.cpu_step import layers_on_cpu
+from inklings.models.wavenet.model import WaveNet, WaveNetConfig
 
 VOCABULARY = 11
 SHAPES: list[dict[str, Any]] = [

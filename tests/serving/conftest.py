@@ -20,12 +20,12 @@ from fastapi import FastAPI
 from inklings.cli.main import main
 from inklings.cli.reference import open_run
 from inklings.models.contract import Architecture
-from inklings.serving.app import make_app
-from inklings.serving.guard import App
-from inklings.serving.http_connection import HttpConfig
-from inklings.serving.served import Served, start_in_thread
+from inklings.runs.directory import RunDirectory
+from inklings.serving.api.app import make_app
+from inklings.serving.api.guard import App
+from inklings.serving.process.http_connection import HttpConfig
+from inklings.serving.process.process_pool import Served, start_in_thread
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 T = TypeVar("T")
 

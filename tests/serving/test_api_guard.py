@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import ConfigError, DiskError, InputError, RunError
-from inklings.serving.app import make_app
-from inklings.serving.chat_template import ChatTemplate
-from inklings.serving.errors_as_json import as_api_error
-from inklings.serving.failures import OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.jobs import Job, Progress
-from inklings.serving.served import Load, Served
+from inklings.generation.engine.request import Job, Progress
+from inklings.serving.api.app import make_app
+from inklings.serving.api.chat_template import ChatTemplate
+from inklings.serving.api.errors import as_api_error
+from inklings.serving.process.failures import OverloadedError, StoppingError, WorkerLostError
+from inklings.serving.process.process_pool import Load, Served
+from inklings.serving.process.response_stream import Ticket
 from inklings.serving.settings import ServeConfig
-from inklings.serving.tickets import Ticket
 
 from .conftest import Site, error_of
 
@@ -213,7 +213,7 @@ def test_what_goes_wrong_has_its_status_or_is_the_last_event(site: Site, end: An
 
 
 def test_an_engine_that_says_nothing_is_given_up_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inklings.serving.sending.MARGIN", 0.01)
+    monkeypatch.setattr("inklings.serving.api.sse.MARGIN", 0.01)
 
     async def test(puppet: Puppet, app: FastAPI) -> None:
         status, body = await Wire(app, {"model": "gpt"}).answer()

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 from .conftest import Refused, Site, error_of, serving
 

@@ -10,8 +10,8 @@ import openai
 import pytest
 from openai.types.responses import response_create_params
 
-from inklings.serving.bodies import EMPTY
-from inklings.serving.responses import NOT_HERE
+from inklings.serving.api.requests import EMPTY
+from inklings.serving.api.routes.responses import NOT_HERE
 
 from .conftest import Refused, Site
 

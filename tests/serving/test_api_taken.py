@@ -17,9 +17,9 @@ from openai.types.chat import completion_create_params as chats
 from openai.types.chat.chat_completion_content_part_text_param import ChatCompletionContentPartTextParam
 from pydantic import TypeAdapter
 
-from inklings.serving import bodies
-from inklings.serving.bodies import EMPTY, Body
-from inklings.serving.chat import NOT_HERE, NOT_IN_MESSAGES
+from inklings.serving.api import requests as bodies
+from inklings.serving.api.requests import EMPTY, Body
+from inklings.serving.api.routes.chat import NOT_HERE, NOT_IN_MESSAGES
 from inklings.serving.settings import ServeConfig
 from inklings.text.tokenizers import BOUNDARY
 

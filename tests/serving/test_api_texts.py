@@ -19,7 +19,7 @@ from inklings.generation.generate import Generation, generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
-from inklings.serving.chat_template import ChatTemplate
+from inklings.serving.api.chat_template import ChatTemplate
 
 from .conftest import Refused, Site
 

@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inklings.audit.branches import knocked_out
+from inklings.auditing.checks.branches import knocked_out
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import Job, Progress, Token
 from inklings.generation.generate import generate
 from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
-from inklings.serving.engine import Engine
-from inklings.serving.jobs import Job, Progress, Token
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import Job, Progress
 from inklings.generation.generate import generate
 from inklings.generation.provenance import origins
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
 from inklings.models.registry import build
-from inklings.models.varda import Varda
-from inklings.serving.engine import Engine
-from inklings.serving.jobs import Job, Progress
+from inklings.models.varda.model import Varda
+from inklings.runs.memory import RunMemory
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
-from inklings.training.run_memory import RunMemory
 
 STORY = "the quick brown fox jumps over the lazy dog"
 

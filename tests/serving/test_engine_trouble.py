@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from inklings.errors import ArchitectureError, ConfigError, DivergedError, InputError, TokenizerError
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import Job, Progress
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
-from inklings.serving.engine import Engine
-from inklings.serving.jobs import Job, Progress
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 

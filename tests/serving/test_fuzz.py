@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
+from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 from .conftest import Site, serving
 

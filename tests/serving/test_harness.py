@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inklings.cli.main import main
+from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 from .conftest import TINY, Loop, Site, serving
 

@@ -13,8 +13,8 @@ import httpx2 as httpx
 import pytest
 
 from inklings.cli.main import main
+from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 from .conftest import TINY, Loop, serving
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inklings.serving.guard import Guard, Receive, Send
-from inklings.serving.http_connection import MOST_AHEAD, MOST_HEAD, HttpConnection
+from inklings.serving.api.guard import Guard, Receive, Send
+from inklings.serving.process.http_connection import MOST_AHEAD, MOST_HEAD, HttpConnection
 from inklings.serving.settings import ServeConfig
 
 from .conftest import Loop, listening

@@ -15,15 +15,15 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from inklings.audit.finding import Finding
+from inklings.auditing.findings import Finding
 from inklings.cli.reference import open_run
-from inklings.lab.comparison import ArmPlan, ArmResult, Comparison, Plan, RunResult, Verdict, write_comparison
-from inklings.serving import errors_as_json
-from inklings.serving.jobs import Card
-from inklings.serving.page_routes import REPORT_POLICY, page_files, page_routes
-from inklings.serving.run_facts import CURVE_POINTS, Place, compared_with, run_facts
-from inklings.training.lock import locked
-from inklings.training.run_directory import RunDirectory
+from inklings.generation.engine.request import Card
+from inklings.lab.comparison.result import ArmPlan, ArmResult, Comparison, Plan, RunResult, Verdict, write_comparison
+from inklings.runs.directory import RunDirectory
+from inklings.runs.lock import locked
+from inklings.serving.api import errors as errors_as_json
+from inklings.serving.page.routes import REPORT_POLICY, page_files, page_routes
+from inklings.serving.page.run_facts import CURVE_POINTS, Place, compared_with, run_facts
 
 CARD = Card(
     name="mine", run="runs/mine", architecture="gpt", parameters=1, vocab_size=2, context_length=3, receptive_field=None, predicts=True,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from inklings.generation.engine.state_slots import RowStates
 from inklings.generation.inference import inference
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State
 from inklings.models.registry import build
-from inklings.serving.row_states import RowStates
 
 SIZE = 11
 BOUNDARY = 0

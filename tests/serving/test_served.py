@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, InputError, MissingExtraError
-from inklings.serving import served as module
-from inklings.serving.failures import EngineError, Failure, OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.jobs import Card, Job, Progress, Token
-from inklings.serving.links import Life
-from inklings.serving.messages import Answer, Call, Cancel, Ready, Refused, Report, Stop
-from inklings.serving.opening import Spec
-from inklings.serving.served import Served
-from inklings.serving.tickets import Ticket, joined
+from inklings.generation.engine.request import Card, Job, Progress, Token
+from inklings.serving.process import process_pool as module
+from inklings.serving.process.failures import EngineError, Failure, OverloadedError, StoppingError, WorkerLostError
+from inklings.serving.process.messages import Answer, Call, Cancel, Ready, Refused, Report, Stop
+from inklings.serving.process.model_loader import Spec
+from inklings.serving.process.process_pool import Served
+from inklings.serving.process.response_stream import Ticket, joined
+from inklings.serving.process.worker_client import Life
 
 PATIENCE = 10.0
 """Seconds after which nothing more is waited for."""

@@ -11,11 +11,11 @@ from inklings.cli.main import main
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
 from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
-from inklings.serving import worker
-from inklings.serving.messages import Call
-from inklings.serving.opening import ServedModel, Spec
-from inklings.training.memory_opening import changing, open_memory
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.directory import RunDirectory
+from inklings.runs.open_memory import changing, open_memory
+from inklings.serving.process import worker
+from inklings.serving.process.messages import Call
+from inklings.serving.process.model_loader import ServedModel, Spec
 
 FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
 TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
@@ -139,7 +139,7 @@ def test_a_change_that_cannot_be_saved_leaves_what_was_there(run: str, monkeypat
     served.memory_add("story", STORY)
     before = served.card().memory
     with monkeypatch.context() as broken:
-        broken.setattr("inklings.training.run_memory.save", lambda *_, **__: (_ for _ in ()).throw(RunError("the disk is full")))
+        broken.setattr("inklings.runs.memory.save", lambda *_, **__: (_ for _ in ()).throw(RunError("the disk is full")))
         with pytest.raises(RunError, match="disk is full"):
             served.memory_add("other", "Nobody had seen the door open.")
     assert served.memory_info().memory.count == served.card().memory == before

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from inklings.cli.reference import open_run
-from inklings.serving.failures import WorkerLostError
-from inklings.serving.jobs import Job
-from inklings.serving.served import start
+from inklings.generation.engine.request import Job
+from inklings.serving.process.failures import WorkerLostError
+from inklings.serving.process.process_pool import start
 from inklings.serving.settings import ServeConfig
 
 ENDLESS = Job(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)

@@ -13,15 +13,15 @@ import pytest
 
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, RunError
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import Job, Progress
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.serving.engine import Engine
-from inklings.serving.failures import EngineError, StoppingError
-from inklings.serving.jobs import Job, Progress
-from inklings.serving.opening import ServedModel
-from inklings.serving.served import Served, start_in_thread
+from inklings.serving.process.failures import EngineError, StoppingError
+from inklings.serving.process.model_loader import ServedModel
+from inklings.serving.process.process_pool import Served, start_in_thread
+from inklings.serving.process.response_stream import joined
 from inklings.serving.settings import ServeConfig
-from inklings.serving.tickets import joined
 
 ENDLESS = Job(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)
 

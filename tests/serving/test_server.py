@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from inklings.errors import InputError
-from inklings.serving.addresses import bind, url_of
-from inklings.serving.server import serve
+from inklings.serving.process.addresses import bind, url_of
+from inklings.serving.process.server import serve
 from inklings.serving.settings import ServeConfig
 
 

@@ -7,8 +7,8 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.serving.jobs import Job
-from inklings.serving.waiting import Waiting
+from inklings.generation.engine.fair_queue import Waiting
+from inklings.generation.engine.request import Job
 
 
 def job(number: int, client: str) -> Job:

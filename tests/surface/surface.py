@@ -20,7 +20,7 @@ from unittest import mock
 
 from inklings.cli.main import VERBS, main
 from inklings.models.registry import ARCHITECTURES
-from inklings.serving.app import make_app
+from inklings.serving.api.app import make_app
 from inklings.serving.settings import ServeConfig
 
 FLAGS = Path(__file__).parent / "help.txt"

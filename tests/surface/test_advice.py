@@ -28,14 +28,14 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 """A command of ours, to the end of its line or of its quotation."""
 
 GLOBAL = {"help", "version"}
-THEIRS = {"lab/cluster.py": {"head"}, "text/files.py": {"long"}}
+THEIRS = {"lab/execution/ray_cluster.py": {"head"}, "text/formats/files.py": {"long"}}
 """Flags of another program, which a message tells to call."""
 OTHERS = {"README.md": {"find-links"}, "docs/ledger.md": {"threads", "size", "only"}, "docs/how-to/serving.md": {"batch_size"}}
 """Flags of pip, of our benchmarks, and of a harness."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {
-    "audit/": ("audit",),
+    "auditing/": ("audit",),
     "cli/": (),
     "cli/arguments.py": tuple(VERBS),
     "cli/main.py": tuple(VERBS),
@@ -49,19 +49,18 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "device.py": TRAINING,
     "evaluation/": ("evaluate",),
     "lab/": ("compare",),
-    "lab/ground.py": ("evaluate",),
-    "lab/space.py": ("sweep",),
-    "lab/sweep": ("sweep",),
+    "lab/sweep/": ("sweep",),
+    "runs/": TRAINING,
     "serving/": ("serve",),
     "text/": (*TRAINING, "prepare"),
     "text/extension.py": ("train",),
     "training/": TRAINING,
     "training/inheritance.py": ("train",),
-    "training/memory_opening.py": ("memory",),
-    "training/run_directory.py": ("train", "import"),
-    "training/run_memory.py": ("memory",),
+    "runs/open_memory.py": ("memory",),
+    "runs/directory.py": ("train", "import"),
+    "runs/memory.py": ("memory",),
     "training/setup.py": ("train",),
-    "training/user_code.py": ("audit", "evaluate", "generate", "memory", "resume", "serve", "train"),
+    "runs/user_code.py": ("audit", "evaluate", "generate", "memory", "resume", "serve", "train"),
 }
 """Beginnings of paths, and the verbs under which what stands there is read; the longest beginning counts."""
 

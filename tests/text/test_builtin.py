@@ -9,8 +9,8 @@ import pytest
 
 from inklings.config import DataConfig
 from inklings.errors import SourceError
-from inklings.text.builtin import ABOUT, builtin, python_docs, unicode_names
-from inklings.text.sources import open_source
+from inklings.text.sources.builtin import ABOUT, builtin, python_docs, unicode_names
+from inklings.text.sources.grammar import open_source
 from inklings.text.splits import plan_splits
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from inklings.config import DataConfig
 from inklings.errors import DownloadError
-from inklings.text import well_known
-from inklings.text.downloads import download
-from inklings.text.sources import open_source
+from inklings.text.sources import well_known
+from inklings.text.sources.downloads import download
+from inklings.text.sources.grammar import open_source
+from inklings.text.sources.well_known import CORPORA, Corpus, RemoteFile, fortune_lines, obtain
 from inklings.text.splits import plan_splits
-from inklings.text.well_known import CORPORA, Corpus, RemoteFile, fortune_lines, obtain
 
 
 @dataclass

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from inklings.errors import MissingExtraError, SourceError
 from inklings.text import documents as pieces_module
-from inklings.text import files as module
 from inklings.text.documents import documents
-from inklings.text.files import content_hash, find_files, keep_stream, read_texts, text_file
+from inklings.text.formats import files as module
+from inklings.text.formats.files import content_hash, find_files, keep_stream, read_texts, text_file
 
 TEXTS = ['Plain, "quoted"', "two\nlines \u00e9\U0001f600", "", "x" * 200_000]
 

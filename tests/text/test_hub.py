@@ -11,8 +11,8 @@ import pytest
 
 from inklings.config import DataConfig
 from inklings.errors import DownloadError, MissingExtraError, SourceError
-from inklings.text.hub import HubAddress, parse_address
-from inklings.text.sources import open_source
+from inklings.text.sources.grammar import open_source
+from inklings.text.sources.hub import HubAddress, parse_address
 from inklings.text.splits import plan_splits
 
 NEWEST, BRANCH = "a" * 40, "b" * 40

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from inklings.config import DataConfig
 from inklings.errors import SourceError
 from inklings.text.documents import Text
-from inklings.text.files import read_texts, text_file
-from inklings.text.records import Wanted, json_records, table_records
+from inklings.text.formats.files import read_texts, text_file
+from inklings.text.formats.records import Wanted, json_records, table_records
 from inklings.text.rules import notes
 from inklings.text.store import prepare
 

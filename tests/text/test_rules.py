@@ -26,7 +26,7 @@ from inklings.text.building import build, manifest_hash
 from inklings.text.documents import Piece, Source, SplitName, Text
 from inklings.text.inspect import describe
 from inklings.text.rules import RULES, notes
-from inklings.text.sources import open_source
+from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, plan_splits
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer

@@ -16,7 +16,7 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Source
-from inklings.text.sources import open_source
+from inklings.text.sources.grammar import open_source
 
 NAMES = "".join(f"name{number}\n" for number in range(20))
 
@@ -165,7 +165,7 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
 
 
 def test_reading_text_loads_nothing_heavy() -> None:
-    code = "import sys, inklings.text.sources, inklings.text.splits; print(*sys.modules)"
+    code = "import sys, inklings.text.sources.grammar, inklings.text.splits; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "datasets", "pyarrow", "huggingface_hub", "pydoc_data.topics"} & set(loaded)
 

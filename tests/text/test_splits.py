@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
 from inklings.text.documents import Piece, Source, SplitName
-from inklings.text.sources import open_source
+from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, SplitPlan, assign, cut_points, plan_splits
 
 SHARES = st.sampled_from([(0.8, 0.1, 0.1), (0.9, 0.1, 0.0), (0.5, 0.25, 0.25), (0.7, 0.2, 0.1), (1.0, 0.0, 0.0)])

@@ -20,13 +20,13 @@ from inklings.config import RunConfig
 from inklings.errors import DivergedError
 from inklings.models.from_noise import Critic, SampleModel
 from inklings.models.registry import build
+from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
 from inklings.text.whole_texts import TextBatches, whole_texts
-from inklings.training import adversarial
-from inklings.training.adversarial import Adversarial
-from inklings.training.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.training.loop import seed_step
-from inklings.training.run_directory import RunDirectory
+from inklings.training.objectives import adversarial
+from inklings.training.objectives.adversarial import Adversarial
 from inklings.training.train import resume, train
 
 T = 8

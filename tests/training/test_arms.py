@@ -6,7 +6,7 @@ import pytest
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import ArchitectureError, ConfigError, RunError
-from inklings.training.arms import parse_arm
+from inklings.runs.arms import parse_arm
 
 BASE = RunConfig(architecture="gpt", model={"n_layer": 2}, training=TrainingConfig(batch_size=7))
 

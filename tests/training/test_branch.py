@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import RunError
+from inklings.runs.checkpoints import checkpoint_steps
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
 from inklings.training.branch import Branch, branch_off, can_branch, plan_branches, train_branches, trunk_config
-from inklings.training.checkpoints import checkpoint_steps
-from inklings.training.run_directory import RunDirectory
 from inklings.training.schedules import rate_at, warm_steps
 from inklings.training.train import train
 

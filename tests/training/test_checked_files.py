@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
-from inklings.training.checked_files import (
+from inklings.runs.checked_files import (
     check_tensors,
     read_tensors,
     refuse_pickle,
@@ -110,7 +110,7 @@ def test_safetensors_of_others_lack_hashes(tmp_path: Path) -> None:
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("inklings.training.checked_files.FORMAT_VERSION", 2)
+        patched.setattr("inklings.runs.checked_files.FORMAT_VERSION", 2)
         write_tensors(tmp_path / "t.safetensors", TENSORS, {})
         write_checked_json(tmp_path / "c.json", {"a": 1}, format_version=2)
     with pytest.raises(RunError, match="Upgrade"):

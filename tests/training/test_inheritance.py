@@ -14,11 +14,11 @@ from inklings.config import RunConfig
 from inklings.errors import ConfigError, InputError, RunError, TokenizerError
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ARCHITECTURES
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
 from inklings.text.vocabularies import make_tokenizer
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.plan import plan_run
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
 from .conftest import SMALL, TEXT, small_config

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from inklings.training.interruption import SIGNALS, Interruption
+from inklings.runs.interruption import SIGNALS, Interruption
 
 
 @pytest.mark.parametrize("number", SIGNALS)

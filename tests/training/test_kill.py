@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from inklings.config import RunConfig, to_mapping
+from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
-from inklings.training.checkpoints import checkpoint_path, checkpoint_steps
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from inklings.errors import RunError
-from inklings.training.lock import is_locked, locked
+from inklings.runs.lock import is_locked, locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from inklings.training.lock import locked
+from inklings.runs.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

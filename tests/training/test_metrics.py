@@ -7,7 +7,7 @@ import pytest
 
 from inklings.durable import sha256
 from inklings.errors import DiskError, RunError
-from inklings.training.metrics import MetricsLog, lost_events, read_metrics
+from inklings.runs.metrics import MetricsLog, lost_events, read_metrics
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:

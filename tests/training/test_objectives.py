@@ -12,8 +12,8 @@ from inklings.errors import ArchitectureError
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
 from inklings.models.registry import build
 from inklings.text.batches import Batch
-from inklings.training.make_objective import make_objective
-from inklings.training.objectives import Counting, Likelihood
+from inklings.training.objectives.likelihood import Counting, Likelihood
+from inklings.training.objectives.make_objective import make_objective
 
 V = 7
 

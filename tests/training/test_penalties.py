@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.models.textgan_critic import PerceptronCritic
-from inklings.training.penalties import between, gradient_penalty, slopes, zero_centred
+from inklings.models.textgan.critic import PerceptronCritic
+from inklings.training.objectives.penalties import between, gradient_penalty, slopes, zero_centred
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(2, 6))
 SEEDS = st.integers(0, 100)

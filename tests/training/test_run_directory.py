@@ -12,9 +12,9 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.errors import RunError, TokenizerError
+from inklings.runs.directory import RunDirectory, list_runs
+from inklings.runs.lock import locked
 from inklings.text.store import TokenStore, prepare
-from inklings.training.lock import locked
-from inklings.training.run_directory import RunDirectory, list_runs
 from inklings.training.train import resume, train
 
 ConfigOf = Callable[..., RunConfig]

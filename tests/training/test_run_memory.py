@@ -23,11 +23,12 @@ from inklings.generation.packed_weights import with_packed_weights
 from inklings.memory import persistence
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering, Written
-from inklings.training import memory_documents, memory_opening
-from inklings.training.lock import locked
-from inklings.training.memory_opening import attach, changing, check_memory, create_memory, has_memory, open_memory
-from inklings.training.run_directory import RunDirectory
-from inklings.training.run_memory import Hit, RunMemory
+from inklings.runs import memory_documents
+from inklings.runs import open_memory as memory_opening
+from inklings.runs.directory import RunDirectory
+from inklings.runs.lock import locked
+from inklings.runs.memory import Hit, RunMemory
+from inklings.runs.open_memory import attach, changing, check_memory, create_memory, has_memory, open_memory
 from inklings.training.train import train
 
 from .conftest import small_config

@@ -17,13 +17,14 @@ import torch
 from inklings.config import RunConfig
 from inklings.durable import disk_errors
 from inklings.errors import ConfigError, DiskError, DivergedError, InputError, RunError, TokenizerError
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
+from inklings.runs.directory import RunDirectory
+from inklings.runs.interruption import SIGNALS
 from inklings.text.store import TokenStore, prepare
-from inklings.training import loop, objectives
+from inklings.training import loop
 from inklings.training import train as train_module
-from inklings.training.checkpoints import checkpoint_path, checkpoint_steps
-from inklings.training.interruption import SIGNALS
-from inklings.training.run_directory import RunDirectory
+from inklings.training.objectives import likelihood as objectives
 from inklings.training.train import resume, train
 
 ConfigOf = Callable[..., RunConfig]

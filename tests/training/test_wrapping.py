@@ -13,9 +13,9 @@ import torch
 from inklings.config import RunConfig
 from inklings.errors import RunError
 from inklings.memory import faiss_index
+from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps, read_objective
+from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
-from inklings.training.checkpoints import checkpoint_path, checkpoint_steps, read_objective
-from inklings.training.run_directory import RunDirectory
 from inklings.training.train import resume, train
 
 ConfigOf = Callable[..., RunConfig]

@@ -13,11 +13,11 @@ from typing import Literal
 
 import tyro
 
-from inklings.audit.audit import Audit, audit, audit_text
-from inklings.audit.finding import Finding
-from inklings.audit.from_noise import NoiseSubject
-from inklings.audit.memory_arms import Provable
-from inklings.audit.subject import Subject, of_architecture, of_run
+from inklings.auditing.audit import Audit, audit, audit_text
+from inklings.auditing.checks.from_noise import NoiseSubject
+from inklings.auditing.findings import Finding
+from inklings.auditing.memory.rivals import Provable
+from inklings.auditing.subjects import Subject, of_architecture, of_run
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.proof import show_proof
@@ -26,9 +26,9 @@ from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ArchitectureError, ConfigError
+from inklings.runs.arms import Arm, parse_arm
+from inklings.runs.own_text import own_store
 from inklings.text.store import TokenStore, prepare
-from inklings.training.arms import Arm, parse_arm
-from inklings.training.own_text import own_store
 
 STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 WIDTH = 104

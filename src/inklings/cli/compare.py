@@ -20,15 +20,15 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.interop.import_gpt2 import import_gpt2
-from inklings.lab.compare import compare
-from inklings.lab.comparison import Comparison, Verdict
-from inklings.lab.contestants import folder_name
-from inklings.lab.merge import merge
-from inklings.lab.method import Method
-from inklings.lab.ranking import render_table, sample_texts
-from inklings.lab.report import write_report
-from inklings.lab.sample_section import load_section, plain_table
-from inklings.training.arms import Arm, parse_arm
+from inklings.lab.comparison.arms import folder_name
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.merge import merge
+from inklings.lab.comparison.result import Comparison, Verdict
+from inklings.lab.comparison.settings import Method
+from inklings.lab.report.page import write_report
+from inklings.lab.report.sections.sample_section import load_section, plain_table
+from inklings.lab.report.table import render_table, sample_texts
+from inklings.runs.arms import Arm, parse_arm
 
 T = TypeVar("T")
 

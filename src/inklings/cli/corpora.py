@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
-from inklings.text import builtin, well_known
-from inklings.text.files import KNOWN
+from inklings.text.formats.files import KNOWN
+from inklings.text.sources import builtin, well_known
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
 from inklings.device import environment
-from inklings.training.memory_opening import check_memory
-from inklings.training.run_check import check_run
+from inklings.runs.open_memory import check_memory
+from inklings.runs.run_check import check_run
 
 
 @dataclass(frozen=True)

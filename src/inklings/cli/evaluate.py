@@ -11,24 +11,24 @@ from typing import Any, Literal
 
 import tyro
 
-from inklings.audit.remembered import Remembered, learned, remembered
+from inklings.auditing.memory.overlap import Remembered, learned, remembered
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
-from inklings.evaluation.likelihood import Likelihood, evaluate, save_likelihood
-from inklings.lab.ground import lay_ground
-from inklings.lab.sample_report import save_report
+from inklings.evaluation.likelihood.evaluate import Likelihood, evaluate, save_likelihood
+from inklings.evaluation.samples.reference_set import lay_ground
+from inklings.evaluation.samples.sample_report import save_report
 from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.runs.directory import RunDirectory
+from inklings.runs.open_memory import attach
+from inklings.runs.own_text import own_store, training_text
 from inklings.text.building import OnEvent
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
-from inklings.training.memory_opening import attach
-from inklings.training.own_text import own_store, training_text
-from inklings.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel, predictor
 from inklings.models.from_noise import SampleModel
+from inklings.runs.open_memory import attach
 from inklings.text.tokenizers import Tokenizer
-from inklings.training.memory_opening import attach
 
 ONLY_PREDICTED = (
     "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "across_documents", "interactive", "provenance",

@@ -20,10 +20,10 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.memory.settings import Backend
 from inklings.models.contract import SequenceModel, predictor
-from inklings.text.sources import open_source
-from inklings.training.memory_opening import CAPACITY, changing, create_memory, has_memory, open_memory
-from inklings.training.run_directory import RunDirectory
-from inklings.training.run_memory import Hit, MemoryInfo, RunMemory
+from inklings.runs.directory import RunDirectory
+from inklings.runs.memory import Hit, MemoryInfo, RunMemory
+from inklings.runs.open_memory import CAPACITY, changing, create_memory, has_memory, open_memory
+from inklings.text.sources.grammar import open_source
 
 Action = Literal["info", "search", "add", "remove", "forget", "compact"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from inklings.cli.progress import Display
 from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
-from inklings.lab.ranking import duration
+from inklings.lab.report.table import duration
 from inklings.models.registry import load_class
 from inklings.training.plan import RunPlan, plan_run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from inklings.audit.memory_proof import ARMS, Change, MemoryProof, ProofArm, prove
-from inklings.audit.memory_verdict import say_proof
-from inklings.audit.subject import Subject
+from inklings.auditing.memory.proof import ARMS, Change, MemoryProof, ProofArm, prove
+from inklings.auditing.memory.verdict import say_proof
+from inklings.auditing.subjects import Subject
 from inklings.cli.terminal import Terminal
 from inklings.device import Runtime, threads_of
 from inklings.errors import SourceError

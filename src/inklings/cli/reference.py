@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import inklings
-from inklings.training.run_directory import RunDirectory
+from inklings.runs.directory import RunDirectory
 
 REFERENCE = "builtin:reference"
 

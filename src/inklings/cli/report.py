@@ -11,9 +11,9 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
-from inklings.lab.report import write_report
-from inklings.lab.sweep_report import write_sweep_report
-from inklings.lab.sweep_results import FILE_NAME
+from inklings.lab.report.page import write_report
+from inklings.lab.sweep.sweep_report import write_sweep_report
+from inklings.lab.sweep.sweep_results import FILE_NAME
 
 
 @dataclass(frozen=True)

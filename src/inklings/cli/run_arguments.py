@@ -22,7 +22,7 @@ from inklings.config import (
 )
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
-from inklings.training.arms import parse_arm, with_file
+from inklings.runs.arms import parse_arm, with_file
 
 
 @dataclass(frozen=True)

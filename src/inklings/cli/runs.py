@@ -10,7 +10,7 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
-from inklings.training.run_directory import RunSummary, list_runs
+from inklings.runs.directory import RunSummary, list_runs
 
 
 @dataclass(frozen=True)

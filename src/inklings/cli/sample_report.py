@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from inklings.cli.terminal import Terminal
+from inklings.evaluation.samples.calibration import calibrate
+from inklings.evaluation.samples.metrics import METRICS
+from inklings.evaluation.samples.reference_set import Ground
+from inklings.evaluation.samples.sample_report import SampleReport, measure_model
 from inklings.evaluation.statistics import Interval
-from inklings.lab.calibration import calibrate
-from inklings.lab.ground import Ground
-from inklings.lab.sample_measures import METRICS
-from inklings.lab.sample_report import SampleReport, measure_model
 from inklings.models.contract import Architecture
 
 TABLES = (

@@ -16,12 +16,12 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import REFERENCE, open_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, MissingExtraError
-from inklings.serving.origins import ANY
+from inklings.runs.directory import RunDirectory
+from inklings.serving.api.origins import ANY
 from inklings.serving.settings import ServeConfig
-from inklings.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from inklings.serving.server import Event
+    from inklings.serving.process.server import Event
 
 KEY = "INKLINGS_API_KEY"
 """The environment variable that may hold the key."""
@@ -76,8 +76,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     flags = parse(Serve, arguments, verb="serve", description="Serve runs over HTTP: an API that OpenAI's clients speak, and a page.")
     try:
-        from inklings.serving.chat_template import ChatTemplate
-        from inklings.serving.server import serve
+        from inklings.serving.api.chat_template import ChatTemplate
+        from inklings.serving.process.server import serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA:
             raise
@@ -142,7 +142,7 @@ def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
 
 def _show(event: Event, terminal: Terminal) -> None:
     """Tell people and, once requests are taken, the machine."""
-    from inklings.serving.server import Listening, Loading, Stopping
+    from inklings.serving.process.server import Listening, Loading, Stopping
 
     if isinstance(event, Loading):
         terminal.say(f"loading {', '.join(event.names)}", style="dim")

@@ -17,11 +17,11 @@ from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import PEAK_RATES, RunConfig, to_mapping
-from inklings.lab.space import Dimension, moves_with, parse_space
-from inklings.lab.sweep import settled, sweep
-from inklings.lab.sweep_report import CAUTION, headline, table, write_sweep_report
-from inklings.lab.sweep_results import BEST
-from inklings.lab.sweep_storage import hidden_password
+from inklings.lab.sweep.space import Dimension, moves_with, parse_space
+from inklings.lab.sweep.storage import hidden_password
+from inklings.lab.sweep.sweep import settled, sweep
+from inklings.lab.sweep.sweep_report import CAUTION, headline, table, write_sweep_report
+from inklings.lab.sweep.sweep_results import BEST
 from inklings.text.store import prepare
 
 

@@ -19,10 +19,10 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
 from inklings.errors import InterruptedWorkError
 from inklings.models.registry import split_name
+from inklings.runs.directory import CONFIG, RunDirectory
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
 from inklings.training.inheritance import same_architecture
-from inklings.training.run_directory import CONFIG, RunDirectory
 from inklings.training.train import train
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from inklings.durable import new_directory, read_errors, read_json, write_bytes
 from inklings.errors import RunError
 from inklings.models.gpt2 import GPT2, GPT2Config
-from inklings.training.checked_files import refuse_pickle
+from inklings.runs.checked_files import refuse_pickle
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

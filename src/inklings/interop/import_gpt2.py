@@ -14,10 +14,10 @@ from inklings.device import choose_runtime, environment
 from inklings.errors import DownloadError, MissingExtraError, RunError
 from inklings.interop.gpt2_weights import load_gpt2
 from inklings.models.contract import model_fields
+from inklings.runs import checkpoints
+from inklings.runs.directory import RunDirectory, RunRecord, refuse_existing
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import read_tokenizer
-from inklings.training import checkpoints
-from inklings.training.run_directory import RunDirectory, RunRecord, refuse_existing
 from inklings.training.setup import settle_training
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt")

@@ -16,10 +16,10 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from inklings.evaluation.likelihood.units import Sums
 from inklings.evaluation.statistics import FLIPS_FROM, LEVEL
-from inklings.evaluation.units import Sums
-from inklings.lab.comparison import ArmResult, Difference, RunResult, run_value
-from inklings.lab.differences import Units, UnitsOf, find_differences, paired_runs, text_variance
+from inklings.lab.comparison.result import ArmResult, Difference, RunResult, run_value
+from inklings.lab.verdict.differences import Units, UnitsOf, find_differences, paired_runs, text_variance
 
 UNIT = "nats per token"
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from inklings.models.contract import ModelConfig, require
 from inklings.models.from_noise import Adversary, Drawn, Loss, Noise, Reads, SampleModel, gumbel_noise, straight_through
-from inklings.models.textgan_critic import PerceptronCritic
+from inklings.models.textgan.critic import PerceptronCritic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,12 +25,12 @@ ARCHITECTURES = {
     "mlp": "inklings.models.mlp:MLP",
     "recurrent": "inklings.models.recurrent:Recurrent",
     "tree_wavenet": "inklings.models.tree_wavenet:TreeWaveNet",
-    "wavenet": "inklings.models.wavenet:WaveNet",
+    "wavenet": "inklings.models.wavenet.model:WaveNet",
     "gpt2": "inklings.models.gpt2:GPT2",
     "gpt": "inklings.models.gpt:GPT",
     "wavegpt": "inklings.models.wavegpt:WaveGPT",
-    "varda": "inklings.models.varda:Varda",
-    "textgan": "inklings.models.textgan:TextGAN",
+    "varda": "inklings.models.varda.model:Varda",
+    "textgan": "inklings.models.textgan.model:TextGAN",
     "one_shot": "inklings.models.one_shot:OneShot",
 }
 """Name -> where the class is. A string, so that listing the names imports nothing."""

@@ -25,7 +25,7 @@ from inklings.layers.norm import rms_norm
 from inklings.layers.windows import tokens_before
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 from inklings.models.gpt import EMBEDDING_STD, LOGIT_STD, GPTConfig, GPTStack
-from inklings.models.wavenet import WaveNetConfig, WaveNetStack
+from inklings.models.wavenet.model import WaveNetConfig, WaveNetStack
 
 
 @dataclass(frozen=True, kw_only=True)

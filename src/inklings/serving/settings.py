@@ -8,7 +8,7 @@ from typing import Literal
 
 from inklings.config import check
 from inklings.errors import ConfigError
-from inklings.serving.origins import check_origins
+from inklings.serving.api.origins import check_origins
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.text.documents import SplitName
-from inklings.text.files import list_suffixes
+from inklings.text.formats.files import list_suffixes
 
 Rule = Literal["max_length", "min_length", "min_known"]
 RULES: tuple[Rule, Rule, Rule] = ("max_length", "min_length", "min_known")

@@ -32,7 +32,7 @@ from inklings.text.building import FORMAT_VERSION, OnEvent, build, manifest_hash
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Source, SplitName
 from inklings.text.rules import Rules, notes
-from inklings.text.sources import open_source
+from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import names_a_file

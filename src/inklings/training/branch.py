@@ -15,10 +15,10 @@ from pathlib import Path
 from inklings.config import RunConfig, TrainingConfig
 from inklings.durable import read_bytes, write_bytes, write_checked_json
 from inklings.errors import RunError
+from inklings.runs import checkpoints
+from inklings.runs.directory import METRICS, RunDirectory, RunRecord
+from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore
-from inklings.training import checkpoints
-from inklings.training.metrics import Event
-from inklings.training.run_directory import METRICS, RunDirectory, RunRecord
 from inklings.training.schedules import warm_steps
 from inklings.training.setup import OnEvent
 from inklings.training.train import resume, train

@@ -18,7 +18,7 @@ from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
 from inklings.models.contract import SequenceModel, predictor
 from inklings.text.store import TokenStore
-from inklings.training.objectives import Likelihood, make_batches
+from inklings.training.objectives.likelihood import Likelihood, make_batches
 from inklings.training.setup import OnEvent, settle_model
 
 USABLE = 0.8

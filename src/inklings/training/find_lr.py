@@ -15,7 +15,7 @@ from inklings.errors import ConfigError, InklingsError
 from inklings.models.registry import load_class
 from inklings.text.store import TokenStore
 from inklings.training.loop import seed_step
-from inklings.training.make_objective import make_objective
+from inklings.training.objectives.make_objective import make_objective
 from inklings.training.setup import OnEvent, set_up
 
 LOWEST = 1e-5

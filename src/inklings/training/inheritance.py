@@ -21,10 +21,10 @@ from inklings.models.backbone import written_out
 from inklings.models.contract import Architecture, model_fields
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import is_file, load_class
+from inklings.runs.directory import RunDirectory
 from inklings.text.extension import is_extension, refuse_extension, with_policy
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
-from inklings.training.run_directory import RunDirectory
 
 
 def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = False) -> RunConfig:

@@ -18,19 +18,19 @@ from inklings.device import Runtime
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
 from inklings.models.contract import Architecture, SequenceModel
-from inklings.text.store import TokenStore
-from inklings.training.checkpoints import (
+from inklings.runs.checkpoints import (
     Progress,
     Stopped,
     prune_checkpoints,
     publish_weights,
     write_checkpoint,
 )
+from inklings.runs.interruption import Interruption
+from inklings.runs.metrics import Event, MetricsLog, sampled_text
+from inklings.text.store import TokenStore
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
-from inklings.training.interruption import Interruption
-from inklings.training.metrics import Event, MetricsLog, sampled_text
-from inklings.training.objectives import Objective, reads_are_free
+from inklings.training.objectives.likelihood import Objective, reads_are_free
 from inklings.training.schedules import rate_at
 from inklings.training.validation import validation_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from inklings.evaluation.collapse import collapse
-from inklings.evaluation.divergence import js_divergence
-from inklings.evaluation.diversity import share_unique
-from inklings.evaluation.drawing import draw_as_trained, real_as_trained
+from inklings.evaluation.samples.collapse import collapse
+from inklings.evaluation.samples.divergence import js_divergence
+from inklings.evaluation.samples.diversity import share_unique
+from inklings.evaluation.samples.sampling import draw_as_trained, real_as_trained
 from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore

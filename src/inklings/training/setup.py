@@ -18,17 +18,17 @@ from inklings.errors import ConfigError
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build
+from inklings.runs.directory import RunDirectory
+from inklings.runs.metrics import Event
+from inklings.runs.own_text import known_documents, training_text
 from inklings.text.extension import knows_all
 from inklings.text.store import TokenStore, prepare
 from inklings.text.whole_texts import left_out
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
 from inklings.training.inheritance import check_vocabulary, inherited, inherited_tokenizer, take_weights
-from inklings.training.make_objective import make_objective, real_texts
-from inklings.training.metrics import Event
-from inklings.training.objectives import Step
-from inklings.training.own_text import known_documents, training_text
-from inklings.training.run_directory import RunDirectory
+from inklings.training.objectives.likelihood import Step
+from inklings.training.objectives.make_objective import make_objective, real_texts
 
 OnEvent = Callable[[Event], None]
 

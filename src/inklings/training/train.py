@@ -15,18 +15,18 @@ from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import sync_directory
 from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
 from inklings.models.contract import Architecture, parameter_count
+from inklings.runs import checkpoints
+from inklings.runs.checkpoints import Progress
+from inklings.runs.directory import METRICS, RunDirectory, RunRecord, refuse_existing
+from inklings.runs.interruption import Interruption
+from inklings.runs.lock import locked
+from inklings.runs.metrics import Event, MetricsLog, lost_events
+from inklings.runs.own_text import data_hash, own_store
 from inklings.text.store import TokenStore
-from inklings.training import checkpoints
 from inklings.training.budgets import parse_budget, steps_within
-from inklings.training.checkpoints import Progress
 from inklings.training.find_batch_size import memory_errors
-from inklings.training.interruption import Interruption
-from inklings.training.lock import locked
 from inklings.training.loop import Job, Loop
-from inklings.training.make_objective import make_objective
-from inklings.training.metrics import Event, MetricsLog, lost_events
-from inklings.training.own_text import data_hash, own_store
-from inklings.training.run_directory import METRICS, RunDirectory, RunRecord, refuse_existing
+from inklings.training.objectives.make_objective import make_objective
 from inklings.training.setup import OnEvent, Setup, set_up
 
 

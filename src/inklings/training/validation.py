@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from inklings.evaluation.likelihood import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Architecture, SequenceModel

@@ -1,0 +1,107 @@
+"""Whether a loss is normal: where it stands between guessing and counted n-grams on the same text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from inklings.auditing.findings import Finding
+from inklings.auditing.head import head_of
+from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.models.ngram import NGram, NGramConfig
+from inklings.text.documents import SplitName
+from inklings.text.store import TokenStore
+
+TRAIN_TARGETS = 5_000_000
+"""N-grams are counted on so much of the training text."""
+SUSPICIOUS = 0.5
+"""A loss below this share of that of the best n-gram asks for an explanation."""
+NEAR = 0.5
+"""Nats by which an untrained model's loss may differ from ln V."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floors:
+    """Losses, in nats per target, that a trained model can be measured against."""
+
+    uniform: float
+    """ln V: every token is as likely as any other."""
+    unigram: float
+    bigram: float
+    fivegram: float
+    targets: int
+    """Held-out targets that were scored."""
+    train_tokens: int
+    """Training tokens that were counted, boundaries included."""
+
+
+def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -> Floors:
+    """Score counted n-grams on the first documents of a split that hold up to `targets` targets.
+
+    A loss on the same documents (`head_of` the split) is best compared with these; that of the whole split differs by the
+    luck of the draw.
+
+    Raises:
+        SourceError: the store has no text in train, or in the split.
+        RunError: the store is damaged.
+    """
+    train, held_out = head_of(store.split("train"), TRAIN_TARGETS), head_of(store.split(split_name), targets)
+    tokens = train.read(0, len(train.tokens))
+    losses = []
+    for order in (1, 2, 5):
+        model = NGram(NGramConfig(vocab_size=store.tokenizer.vocab_size, boundary_token=train.boundary, order=order))
+        model.count(tokens)
+        losses.append(evaluate(model, held_out, lossless=False).loss)
+    return Floors(
+        uniform=math.log(store.tokenizer.vocab_size),
+        unigram=losses[0],
+        bigram=losses[1],
+        fivegram=losses[2],
+        targets=held_out.n_targets,
+        train_tokens=len(tokens),
+    )
+
+
+def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
+    """Where a held-out loss, in nats per target, stands; check name `loss`.
+
+    Of a trained model: fails where it is not finite; a warning where it is above ln V, not below the unigram's, or below
+    `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where it is further than `NEAR` from ln V.
+    """
+    evidence: dict[str, Any] = {"loss": loss if math.isfinite(loss) else None, "trained": trained, **vars(floors)}
+    if not math.isfinite(loss):
+        return Finding(check="loss", status="fail", summary=f"{loss}: the loss is not a finite number", evidence=evidence)
+    passes, said = _untrained(loss, floors) if not trained else _trained(loss, floors)
+    return Finding(check="loss", status="pass" if passes else "warning", summary=f"{loss:.2f} nats: {said}", evidence=evidence)
+
+
+def _untrained(loss: float, floors: Floors) -> tuple[bool, str]:
+    """Whether an untrained model's loss is as it should be, and in words."""
+    if abs(loss - floors.uniform) <= NEAR:
+        return True, f"near ln V ({floors.uniform:.2f}), as an untrained model should be"
+    return False, f"begins far from ln V ({floors.uniform:.2f}): check the initialisation"
+
+
+def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
+    """Whether a trained model's loss is as it should be, and in words."""
+    if loss > floors.uniform:
+        return False, f"worse than guessing (ln V is {floors.uniform:.2f})"
+    rungs = {"guessing": floors.uniform, "the unigram model": floors.unigram, "the bigram model": floors.bigram}
+    rungs["the 5-gram model"] = floors.fivegram
+    best = min(rungs, key=lambda name: rungs[name])  # on little text a higher order need not be the better one
+    name = best.removeprefix("the ")
+    if loss < SUSPICIOUS * rungs[best]:
+        few = f"less than half of the {name}'s ({rungs[best]:.2f})" if best != "guessing" else f"less than half of ln V ({rungs[best]:.2f})"
+        return False, f"{few}, lower than any honest model of this size is likely to reach; look for a leak"
+    if loss < rungs[best]:
+        below = f"below the {name}" if best != "guessing" else "below guessing"
+        return True, f"{below} ({rungs[best]:.2f}), as a trained network should be"
+    beaten = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss < of]
+    missed = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss >= of]
+    better = f"better than {_listed(beaten)}, but" if beaten else "no better than guessing, and"
+    return loss < min(floors.unigram, floors.uniform), f"{better} not than {_listed(missed)}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,289 @@
+"""What of a sample is copied: the longest spans that stand in the training text, beside those of held-out text of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inklings.auditing.findings import Finding
+from inklings.auditing.head import head_of
+from inklings.text.store import TokenSplit
+
+TRAIN_TARGETS = 5_000_000
+"""So much of the training text is compared with."""
+LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
+MANY_CHARACTERS = 50
+"""A copied span that is shorter, in characters or bytes, is no reason for a warning."""
+MANY_PIECES = 20
+"""The same for other tokens."""
+MORE_WHOLE = 0.1
+"""Nor are whole copies, where their share is above that of held-out text by no more than this."""
+
+_STRETCH = 2**18
+"""Tokens that are made Python numbers at a time."""
+_BORDER = -1
+"""Stands after each text, and for boundaries in it: no training text has it, so nothing matches across."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Of one text: for each position, the longest span ending there that was read."""
+
+    lengths: list[int]
+    """Tokens of the span; 0 where the token itself was not read."""
+    places: list[int]
+    """Where such a span ends in what was read: the number of its last token; -1 where there is none."""
+
+
+class SuffixAutomaton:
+    """All spans of some texts, each a path from state 0, to find which of them occur in a stream of any length.
+
+    It takes time and memory in proportion to the texts, and then time in proportion to what is read. After Blumer et al.,
+    "The smallest automaton recognizing the subwords of a text", 1985. A state stands for the spans that end at the same
+    places of the texts; they are the ends of its longest, of `_length` tokens, that are longer than all of `_link`'s.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[int]], boundary: int) -> None:
+        """Texts of tokens, none negative; no span has a boundary in it."""
+        self._next: list[dict[int, int]] = [{}]
+        self._link = [-1]
+        self._length = [0]
+        self._states: list[list[int]] = []
+        last = 0
+        for text in texts:
+            states = []
+            for token in text:
+                last = self._extend(last, _BORDER if token == boundary else token)
+                states.append(last)
+            self._states.append(states)
+            last = self._extend(last, _BORDER)
+        self._longest = [0] * len(self._next)
+        self._place = [-1] * len(self._next)
+        self._at = (0, 0, 0)
+
+    def _extend(self, last: int, token: int) -> int:
+        """Add the spans that end in one token more; returns the state of the longest."""
+        following, link, length = self._next, self._link, self._length
+        state = self._new({}, 0, length[last] + 1)
+        shorter = last
+        while shorter >= 0 and token not in following[shorter]:
+            following[shorter][token] = state
+            shorter = link[shorter]
+        if shorter < 0:
+            return state
+        known = following[shorter][token]
+        if length[known] > length[shorter] + 1:
+            # Of the spans of `known`, only those up to this length end here as well: they become a state of their own.
+            split = self._new(dict(following[known]), link[known], length[shorter] + 1)
+            while shorter >= 0 and following[shorter].get(token) == known:
+                following[shorter][token] = split
+                shorter = link[shorter]
+            link[known] = split
+            known = split
+        link[state] = known
+        return state
+
+    def _new(self, following: dict[int, int], link: int, length: int) -> int:
+        self._next.append(following)
+        self._link.append(link)
+        self._length.append(length)
+        return len(self._next) - 1
+
+    def read(self, tokens: Sequence[int]) -> None:
+        """Read on in the stream; a boundary in it ends every match."""
+        following, link, lengths, longest, place = self._next, self._link, self._length, self._longest, self._place
+        state, length, begin = self._at
+        number = begin - 1
+        for number, token in enumerate(tokens, start=begin):
+            found = following[state].get(token)
+            if found is None:
+                while found is None and state:
+                    state = link[state]
+                    found = following[state].get(token)
+                length = lengths[state]
+                if found is None:
+                    continue
+            state = found
+            length += 1
+            if length > longest[state]:
+                longest[state] = length
+                place[state] = number
+        self._at = state, length, number + 1
+
+    def ends(self) -> list[Ends]:
+        """What was found so far, for each text."""
+        longest, place = list(self._longest), list(self._place)
+        order = sorted(range(1, len(longest)), key=self._length.__getitem__)
+        for state in reversed(order):
+            # Whoever met a span has met all its ends.
+            link = self._link[state]
+            if longest[state] and longest[link] < self._length[link]:
+                longest[link], place[link] = self._length[link], place[state]
+        for state in order:
+            if not longest[state]:
+                longest[state], place[state] = longest[self._link[state]], place[self._link[state]]
+        return [Ends([longest[state] for state in states], [place[state] for state in states]) for states in self._states]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span that is copied."""
+
+    text: int
+    """Number of the text that it is in."""
+    begin: int
+    """Number of its first token there."""
+    end: int
+    """Of the one after its last."""
+    train_begin: int
+    """Index of its first token in the training split's tokens."""
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What of some texts stands in the training text."""
+
+    tokens: int
+    """How many tokens the texts have."""
+    longest: Span | None
+    """The first of the longest copied spans; None if no token occurs in the training text."""
+    whole: float | None
+    """Share of the texts that are whole training documents; None where no text is whole."""
+    new: dict[int, float]
+    """For each length, the share of the texts' n-grams that do not occur in train; lengths of which there is none are left out."""
+
+    @property
+    def longest_length(self) -> int:
+        """Tokens of the longest copied span."""
+        return 0 if self.longest is None else len(self.longest.tokens)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What samples and held-out text have in common with the training text."""
+
+    samples: Copies
+    held_out: Copies
+    """Of the first held-out texts, with as many tokens as the samples or, where there are fewer, all of them."""
+    train_tokens: int
+    """How much of the training text was compared with, boundaries included."""
+    whole_train: bool
+    """Whether that is all of it."""
+
+
+def novelty(
+    samples: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]], train: TokenSplit, *, lengths: Sequence[int] = LENGTHS
+) -> Novelty:
+    """Compare samples, and as much held-out text, with the first `TRAIN_TARGETS` of the training text.
+
+    Args:
+        samples: tokens of each, without the boundary that ended it.
+        held_out: tokens of each document, without its boundary.
+        train: the text that was learned from.
+        lengths: of the n-grams that are counted.
+
+    Raises:
+        RunError: the training split is damaged.
+    """
+    shortened = _first(held_out, sum(map(len, samples)))
+    head = head_of(train, TRAIN_TARGETS)
+    automaton = SuffixAutomaton([*samples, *shortened], train.boundary)
+    for start in range(0, len(head.tokens), _STRETCH):
+        automaton.read(head.read(start, start + _STRETCH).tolist())
+    ends = automaton.ends()
+    n_whole = len(shortened) - (bool(shortened) and len(shortened[-1]) < len(held_out[len(shortened) - 1]))
+    return Novelty(
+        samples=_copies(samples, ends[: len(samples)], head, lengths, n_whole=len(samples)),
+        held_out=_copies(shortened, ends[len(samples) :], head, lengths, n_whole=n_whole),
+        train_tokens=len(head.tokens),
+        whole_train=head.n_targets == train.n_targets,
+    )
+
+
+def _first(texts: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
+    """The first texts, with so many tokens; the last one is cut."""
+    kept = []
+    for text in texts:
+        if tokens <= 0:
+            break
+        kept.append(text[:tokens])
+        tokens -= len(text)
+    return kept
+
+
+def _copies(texts: Sequence[Sequence[int]], found: Sequence[Ends], train: TokenSplit, lengths: Sequence[int], *, n_whole: int) -> Copies:
+    """What was found of the texts; the first `n_whole` of them are whole."""
+    longest = None
+    for number, (text, ends) in enumerate(zip(texts, found, strict=True)):
+        length = max(ends.lengths, default=0)
+        if length > (0 if longest is None else len(longest.tokens)):
+            end = ends.lengths.index(length) + 1
+            longest = Span(number, end - length, end, ends.places[end - 1] + 1 - length, tuple(text[end - length : end]))
+    new = {}
+    for length in lengths:
+        ngrams = np.concatenate([np.zeros(0, np.int64), *(np.array(ends.lengths[length - 1 :], np.int64) for ends in found)])
+        if len(ngrams):
+            new[length] = float((ngrams < length).mean())
+    # Only a text that is one copied span can be a whole document.
+    spans = [tuple(text) for text, ends in zip(texts[:n_whole], found, strict=False) if text and ends.lengths[-1] == len(text)]
+    sizes = list({len(span) for span in spans})
+    fitting = np.flatnonzero(np.isin(np.diff(train.offsets) - 1, sizes)).tolist()
+    documents = {tuple(train.document(index).tolist()) for index in fitting}
+    whole = sum(span in documents for span in spans) / n_whole if n_whole else None
+    return Copies(sum(map(len, texts)), longest, whole, new)
+
+
+def check_novelty(
+    samples: Sequence[Sequence[int]],
+    held_out: Sequence[Sequence[int]],
+    train: TokenSplit,
+    *,
+    characters: bool,
+    lengths: Sequence[int] = LENGTHS,
+) -> Finding:
+    """Whether samples copy clearly more of the training text than held-out text has in common with it; check name `novelty`.
+
+    A warning where the longest copied span is more than twice the held-out text's and has at least `MANY_CHARACTERS` tokens
+    (`MANY_PIECES` where tokens are not `characters` or bytes), or where more of the samples are whole training documents, by
+    `MORE_WHOLE`. Arguments and errors as `novelty`.
+    """
+    if not any(samples):
+        return Finding(check="novelty", status="not applicable", summary="novelty needs samples, and there is none with a token")
+    if not any(held_out):
+        return Finding(check="novelty", status="not applicable", summary="novelty needs held-out text to compare the samples with")
+    found = novelty(samples, held_out, train, lengths=lengths)
+    ours, theirs = found.samples, found.held_out
+    long = ours.longest_length > 2 * theirs.longest_length and ours.longest_length >= (MANY_CHARACTERS if characters else MANY_PIECES)
+    whole = (ours.whole or 0) - (theirs.whole or 0) > MORE_WHOLE
+    said = [f"the longest span that is also in train has {ours.longest_length} tokens (held-out text: {theirs.longest_length})"]
+    if ours.whole is not None:
+        beside = "" if theirs.whole is None else f" (held-out text: {theirs.whole:.1%})"
+        said.append(f"{ours.whole:.1%} of the samples are whole training documents{beside}")
+    both = [length for length in ours.new if length in theirs.new]
+    if both:
+        # The length at which most is still open says most.
+        shown = min(both, key=lambda length: abs(theirs.new[length] - 0.5))
+        said.append(f"{ours.new[shown]:.1%} of the spans of {shown} tokens are new (held-out text: {theirs.new[shown]:.1%})")
+    return Finding(
+        check="novelty",
+        status="warning" if long or whole else "pass",
+        summary=("the samples copy more of train than held-out text does: " if long or whole else "") + "; ".join(said),
+        evidence=_evidence(found),
+    )
+
+
+def _evidence(found: Novelty) -> dict[str, Any]:
+    evidence: dict[str, Any] = {"train_tokens": found.train_tokens, "whole_train": found.whole_train}
+    for name, copies in (("samples", found.samples), ("held_out", found.held_out)):
+        longest = None if copies.longest is None else {**vars(copies.longest), "tokens": list(copies.longest.tokens)}
+        evidence[name] = {
+            "tokens": copies.tokens,
+            "longest": longest,
+            "whole": copies.whole,
+            "new": [list(item) for item in copies.new.items()],
+        }
+    return evidence

@@ -1,0 +1,85 @@
+"""What is audited: an architecture with its settings, or a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from inklings.auditing.checks.from_noise import NoiseSubject
+from inklings.auditing.probes import FreshModel
+from inklings.config import RunConfig, TrainingConfig
+from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.from_noise import SampleModel
+from inklings.models.registry import build, load_class
+from inklings.runs.directory import RunDirectory
+from inklings.text.documents import SplitName
+from inklings.text.store import TokenStore
+
+VOCAB_SIZE = 65
+"""Of an architecture that is audited without a text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A model that can be made anew from any seed, with what is known of its training and its text."""
+
+    label: str
+    fresh: FreshModel
+    training: TrainingConfig
+    """Says how batches are made."""
+    trained: SequenceModel | None = None
+    """A run's model; None for an architecture."""
+    store: TokenStore | None = None
+    """The text; without one, what needs a text does not apply."""
+    split: SplitName = "validation"
+    """The held-out text."""
+    run: RunDirectory | None = None
+    """The run, whose own text may be another one."""
+
+
+def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation") -> Subject | NoiseSubject:
+    """An architecture with the settings of a run that was not made.
+
+    Raises:
+        ArchitectureError: it cannot be loaded or built.
+    """
+    vocab_size, boundary = (VOCAB_SIZE, 0) if store is None else (store.tokenizer.vocab_size, store.tokenizer.boundary)
+
+    def fresh() -> Architecture:
+        return build(config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary)
+
+    if issubclass(load_class(config.architecture), SampleModel):
+        return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
+    return Subject(label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split)
+
+
+def of_run(
+    label: str, run: RunDirectory, store: TokenStore | None, *, split: SplitName = "validation", trust_code: bool = False
+) -> Subject | NoiseSubject:
+    """A run with its best weights.
+
+    Raises:
+        RunError: its weights are missing or damaged, or its code may not be executed.
+    """
+    trained = run.load_model(trust_code=trust_code).eval()
+
+    def fresh() -> Architecture:
+        """Of the run's own class: the file that it came from may have changed since."""
+        return type(trained)(trained.config)
+
+    if isinstance(trained, SampleModel):
+        return NoiseSubject(label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run)
+    assert isinstance(trained, SequenceModel), "an architecture is one of the two"
+    return Subject(label=label, fresh=_seeded(fresh), training=run.config.training, trained=trained, store=store, split=split, run=run)
+
+
+def _seeded(make: Callable[[], Any]) -> Callable[[int], Any]:
+    def fresh(seed: int) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return make()
+
+    return fresh

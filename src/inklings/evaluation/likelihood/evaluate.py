@@ -1,0 +1,216 @@
+"""How well a model predicts a text: nats per token, bits per byte and the like, on a whole split, in a fixed order.
+
+Every target sees its full legal context, or at least the warm-up's (`evaluation/lanes.py`). Rows are streamed from
+the initial state, so any architecture is scored alike, and memory does not grow with the length of a document. Sums
+are float64. Nothing depends on the batch size but the rounding of float32.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from inklings import durable
+from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
+from inklings.evaluation.likelihood.classification import macro_f1
+from inklings.evaluation.likelihood.scoring import score
+from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Sums, Tally
+from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
+from inklings.evaluation.statistics import Interval, bootstrap_ratio
+from inklings.models.contract import SequenceModel
+from inklings.text.store import TokenSplit
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What `evaluate` found."""
+
+    targets: int
+    """How many tokens were predicted: all of the split, the end mark of each document included."""
+    nats: float
+    """Negative log-likelihood of them all."""
+    loss: float
+    """Nats per target."""
+    perplexity: float
+    bits_per_byte: float | None
+    """Of the text in UTF-8; comparable across tokenizers. None where the tokenizer loses bytes: it would be a lie."""
+    accuracy: float
+    """Share of the targets that were the most likely token."""
+    top5_accuracy: float
+    """Share of the targets that were among the five most likely."""
+    macro_f1: float
+    """See `classification.macro_f1`."""
+    loss_by_position: list[tuple[int, int, float, int]]
+    """(first, last, loss, targets): nats per target at these places of a document, the first token being 1. The places
+    double from one entry to the next."""
+    documents: Sums
+    """Sums for each document, in the order of the split."""
+    blocks: Sums | None
+    """Sums for each block of text; only where there are too few documents to resample."""
+    protocol: dict[str, int]
+    """The constants of the scoring."""
+
+    @property
+    def units(self) -> Sums:
+        """What intervals resample: blocks where there are any, else documents."""
+        return self.documents if self.blocks is None else self.blocks
+
+    def interval(self, *, confidence: float = 0.95) -> Interval:
+        """Bootstrap interval of the loss over the units: how sure this one run's figure is.
+
+        Raises:
+            ConfigError: the loss is not finite.
+        """
+        return bootstrap_ratio(self.units.nats, self.units.targets, confidence=confidence)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures as plain values for JSON, without those of each unit; one that is not finite is None."""
+        return {
+            "targets": self.targets,
+            "nats": _finite(self.nats),
+            "loss": _finite(self.loss),
+            "perplexity": _finite(self.perplexity),
+            "bits_per_byte": None if self.bits_per_byte is None else _finite(self.bits_per_byte),
+            "accuracy": self.accuracy,
+            "top5_accuracy": self.top5_accuracy,
+            "macro_f1": self.macro_f1,
+            "loss_by_position": [[first, last, _finite(loss), count] for first, last, loss, count in self.loss_by_position],
+            "protocol": self.protocol,
+        }
+
+
+def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True) -> Likelihood:
+    """Score a whole split, without gradients and in evaluation mode; the model is left in the mode it was in.
+
+    Args:
+        model: any architecture that has a likelihood.
+        split: what to score.
+        batch_size: rows at a time; fewer where their logits would not fit into `LOGITS`.
+        lossless: whether the tokens hold every byte of the split (`TokenStore.lossless`); if not, there are no bits per byte.
+
+    Raises:
+        ArchitectureError: the architecture has no likelihood.
+        TokenizerError: the split was made by a tokenizer that is not the model's.
+        SourceError: the split is empty.
+        ConfigError: the batch size is below 1.
+    """
+    _check(model, split, batch_size)
+    config = model.config
+    length = warm_up(config.context_length)
+    if model.traits.whole_documents:
+        length = max(length, -(-int(np.diff(split.offsets).max(initial=0)) // LANE_OF_WARM_UPS))
+    lanes = cut_lanes(split.offsets, warm_up=length)
+    lanes = lanes.select(np.argsort(-lanes.lengths, kind="stable"))
+    targets_of = np.diff(split.offsets)
+    documents = Tally(targets_of, split.document_bytes, blocks=False)
+    blocks = Tally(targets_of, split.document_bytes, blocks=True) if split.n_documents < FEWEST_DOCUMENTS else None
+    n_buckets = int(targets_of.max()).bit_length()
+    bucket_nats, bucket_targets = np.zeros(n_buckets), np.zeros(n_buckets, dtype=np.int64)
+    hits, predicted, actual = (np.zeros(config.vocab_size, dtype=np.int64) for _ in range(3))
+    n_top5 = 0
+    for scored in score(model, split, lanes, batch_size):
+        places = scored.index - split.offsets[scored.document]
+        right = (scored.rank == 0).astype(np.int64)
+        for tally in (documents, blocks):
+            if tally is not None:
+                tally.add(scored.document, places, scored.nats, right)
+        bucket = np.frexp(places + 1)[1] - 1
+        bucket_nats += np.bincount(bucket, weights=scored.nats, minlength=n_buckets)
+        bucket_targets += np.bincount(bucket, minlength=n_buckets)
+        hits += np.bincount(scored.target[scored.rank == 0], minlength=config.vocab_size)
+        predicted += np.bincount(scored.prediction, minlength=config.vocab_size)
+        actual += np.bincount(scored.target, minlength=config.vocab_size)
+        n_top5 += int((scored.rank < 5).sum())
+    sums, targets = documents.sums(), int(actual.sum())
+    nats, n_bytes = float(sums.nats.sum()), int(sums.bytes.sum())
+    return Likelihood(
+        targets=targets,
+        nats=nats,
+        loss=nats / targets,
+        perplexity=math.exp(nats / targets) if nats / targets < 700 else math.inf,
+        bits_per_byte=nats / math.log(2) / n_bytes if lossless and n_bytes else None,
+        accuracy=int(hits.sum()) / targets,
+        top5_accuracy=n_top5 / targets,
+        macro_f1=macro_f1(hits, predicted, actual),
+        loss_by_position=[
+            (2**k, min(2 ** (k + 1) - 1, int(targets_of.max())), float(bucket_nats[k] / bucket_targets[k]), int(bucket_targets[k]))
+            for k in range(n_buckets)
+        ],
+        documents=sums,
+        blocks=None if blocks is None else blocks.sums(),
+        protocol={"warm_up": length, "lane": LANE_OF_WARM_UPS * length, "block_bytes": BLOCK_BYTES},
+    )
+
+
+def _check(model: SequenceModel, split: TokenSplit, batch_size: int) -> None:
+    if not model.traits.has_likelihood:
+        raise ArchitectureError(f"{type(model).__name__} has no likelihood: it can be sampled from, but cannot score a text.")
+    if split.boundary != model.config.boundary_token:
+        raise TokenizerError(
+            f"the text's boundary is token {split.boundary}, the model's is {model.config.boundary_token}; "
+            "use the tokenizer that is stored with the model's run."
+        )
+    if split.n_targets == 0:
+        raise SourceError("the split has no documents, so there is nothing to score; give more text or another split.")
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def save_likelihood(likelihood: Likelihood, folder: Path) -> Path:
+    """Write `likelihood.json` and `units.safetensors` into a folder, which is made where it is absent; returns it.
+
+    Raises:
+        DiskError: the disk is full, or may not be written to.
+    """
+    arrays = {f"documents.{name}": values for name, values in vars(likelihood.documents).items()}
+    if likelihood.blocks is not None:
+        arrays |= {f"blocks.{name}": values for name, values in vars(likelihood.blocks).items()}
+    data = safetensors.numpy.save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+    durable.write_bytes(folder / "units.safetensors", data)
+    # The JSON comes last and holds the hash of the arrays: a folder that was left half-written does not load.
+    summary = {**likelihood.summary(), "units_sha256": durable.sha256(data)}
+    durable.write_checked_json(folder / "likelihood.json", summary, format_version=FORMAT_VERSION)
+    return folder
+
+
+def load_likelihood(folder: Path) -> Likelihood:
+    """Read what `save_likelihood` wrote.
+
+    Raises:
+        RunError: a file is missing, damaged, or from a newer format.
+    """
+    values = durable.read_checked_json(folder / "likelihood.json", format_version=FORMAT_VERSION, unhashed=True)
+    path = folder / "units.safetensors"
+    data = durable.read_bytes(path)
+    del values["format_version"]
+    if durable.sha256(data) != values.pop("units_sha256", None):
+        raise RunError(f"{path} does not belong to the likelihood.json beside it, or is damaged. Evaluate again.")
+    try:
+        return _from_plain(values, safetensors.numpy.load(data))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder} is damaged: it does not hold an evaluation ({error!r}). Evaluate again.") from None
+
+
+def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Likelihood:
+    units = {
+        kind: Sums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
+        for kind in ("documents", "blocks")
+        if f"{kind}.nats" in arrays
+    }
+    for name in ("nats", "loss", "perplexity"):
+        values[name] = math.nan if values[name] is None else values[name]
+    places = [(first, last, math.nan if loss is None else loss, count) for first, last, loss, count in values.pop("loss_by_position")]
+    return Likelihood(**values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks"))

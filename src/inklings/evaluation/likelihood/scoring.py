@@ -1,0 +1,122 @@
+"""Streaming a split's lanes through a model: for every target its nats, its rank, and what was predicted instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from inklings.errors import TokenizerError
+from inklings.evaluation.likelihood.classification import ranks
+from inklings.evaluation.likelihood.windows import Lanes
+from inklings.generation.inference import inference
+from inklings.models.contract import SequenceModel
+from inklings.text.store import TokenSplit
+
+LOGITS = 2**25
+"""At most so many logits are computed at a time (128 MiB in float32; scoring them takes about twice as much again)."""
+
+POSITIONS = 2**12
+"""At most so many positions, over all rows, are computed at a time."""
+
+CHUNK = 256
+"""At most so many positions of a row: attention within a chunk grows with its square."""
+
+SHORTEST_CHUNK = 16
+"""Where the vocabulary is so large that fewer positions of each row would fit, fewer rows are taken instead."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Targets that were scored, flat."""
+
+    document: Int[np.ndarray, " n"]
+    index: Int[np.ndarray, " n"]
+    """Where, in the split's tokens, the token before the target stands."""
+    target: Int[np.ndarray, " n"]
+    nats: Float[np.ndarray, " n"]
+    rank: Int[np.ndarray, " n"]
+    """See `classification.ranks`."""
+    prediction: Int[np.ndarray, " n"]
+
+
+def score(model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int) -> Iterator[Scored]:
+    """Stream the lanes, which come longest first, in batches; yields the scored targets of one chunk after the other."""
+    vocab_size = model.config.vocab_size
+    n_rows = min(batch_size, max(1, LOGITS // (SHORTEST_CHUNK * vocab_size)))
+    for first in range(0, len(lanes), n_rows):
+        rows = lanes.select(np.arange(first, min(first + n_rows, len(lanes))))
+        begin, longest = 0, int(rows.lengths[0])
+        # Rows that fit into one chunk need nothing carried: a fresh parallel pass gives the same logits, faster.
+        state = None
+        if longest > _chunk(len(rows), vocab_size):
+            with inference(model.modules()):
+                state = model.initial_state(len(rows))
+        while begin < longest:
+            n_alive = int((rows.lengths > begin).sum())
+            if n_alive < len(rows):
+                # The longest come first, so those that have ended are the last ones.
+                rows = rows.select(np.arange(n_alive))
+                assert state is not None
+                state = state.select(torch.arange(n_alive, device=model.device))
+            chunk = _chunk(n_alive, vocab_size)
+            places = rows.begin[:, None] + np.arange(begin, min(begin + chunk, longest) + 1)
+            # A row that ends within the chunk repeats its last target: nothing that is read after the end is scored.
+            tokens = _tokens(split, np.minimum(places, rows.end[:, None]))
+            if int(tokens.max()) >= vocab_size:
+                raise TokenizerError(
+                    f"the text holds token {tokens.max()}, the model knows {vocab_size}; use the tokenizer stored with the model's run."
+                )
+            index, inputs, targets = places[:, :-1], tokens[:, :-1], tokens[:, 1:]
+            scored = (index >= rows.scored[:, None]) & (index < rows.end[:, None])
+            with inference(model.modules()):
+                output = model(torch.from_numpy(inputs).to(model.device), state)
+                nats, rank, prediction = _judge(output.logits, torch.from_numpy(targets).to(model.device))
+            state = output.state
+            yield _flat(rows, index, targets, scored, nats, rank, prediction)
+            begin += chunk
+
+
+def _chunk(n_rows: int, vocab_size: int) -> int:
+    """How many positions of each of so many rows are computed at a time."""
+    return min(CHUNK, max(1, min(POSITIONS, LOGITS // vocab_size) // n_rows))
+
+
+def _tokens(split: TokenSplit, places: Int[np.ndarray, "B T"]) -> Int64[np.ndarray, "B T"]:
+    if split.unchecked is not None:
+        split.unchecked.check(places)
+    tokens: np.ndarray = split.tokens[places].astype(np.int64)
+    return tokens
+
+
+def _judge(
+    logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]
+) -> tuple[Float[Tensor, "B T"], Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+    """For each target its nats, its rank, and the most likely token."""
+    flat, of = logits.flatten(0, 1).float(), targets.flatten()
+    nats = functional.cross_entropy(flat, of, reduction="none")
+    return nats.view_as(targets), ranks(flat, of).view_as(targets), flat.argmax(dim=1).view_as(targets)
+
+
+def _flat(
+    rows: Lanes,
+    index: Int[np.ndarray, "B T"],
+    targets: Int[np.ndarray, "B T"],
+    scored: Bool[np.ndarray, "B T"],
+    nats: Float[Tensor, "B T"],
+    rank: Int[Tensor, "B T"],
+    prediction: Int[Tensor, "B T"],
+) -> Scored:
+    return Scored(
+        document=np.broadcast_to(rows.document[:, None], index.shape)[scored],
+        index=index[scored],
+        target=targets[scored],
+        nats=nats.cpu().numpy().astype(np.float64)[scored],
+        rank=rank.cpu().numpy()[scored],
+        prediction=prediction.cpu().numpy()[scored],
+    )

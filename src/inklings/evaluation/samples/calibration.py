@@ -1,0 +1,115 @@
+"""The scale that sample metrics are read on: real text, samplers of known worth, and cheaters, at one sample size.
+
+It depends on the text, the number of samples and the windows only, so it is computed once for all runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from inklings.evaluation.samples.baselines import UNIFORM, cheaters, floor, ladder
+from inklings.evaluation.samples.diversity import share_novel
+from inklings.evaluation.samples.metrics import METRICS, Measures, measure
+from inklings.evaluation.samples.reference_models import judge_likelihood
+from inklings.evaluation.samples.reference_set import Ground, Setting
+from inklings.evaluation.statistics import Interval
+
+PLACED = {"js3": "JS-3", "js4": "JS-4", "reverse": "reverse likelihood"}
+"""The metrics by which a run is given its place on the ladder."""
+
+
+REAL = "real text"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What real text, the ladder and the cheaters measure."""
+
+    setting: Setting
+    floor: Measures
+    """Real training documents against the reference; `novel` and `judge` are those of held-out documents."""
+    ladder: dict[str, Measures]
+    """From the lowest rung."""
+    cheaters: dict[str, Measures]
+
+    def gameable(self, metric: str) -> list[str]:
+        """Which contestants that are worth nothing do as well as real text on a metric, or better.
+
+        Not one whose interval merely reaches so far, while a rung that is worse than real text is clearly better than it.
+        """
+        known = {UNIFORM: self.ladder[UNIFORM], **self.cheaters}
+        real = _cost(self.floor.values[metric].estimate, metric)
+        rungs = [measures.values[metric] for measures in self.ladder.values()]
+        bounds = [self.floor.values[metric], *(rung for rung in rungs if _cost(rung.estimate, metric) > real)]
+        return [name for name, measures in known.items() if all(_order(measures.values[metric], bound, metric) <= 0 for bound in bounds)]
+
+    def place(self, value: Interval, metric: str) -> str:
+        """Where on the ladder a value stands, as in `between bigram and trigram`.
+
+        It stands above the best rung that it beats and below the worst that beats it; of those between the two, where the
+        difference is less than what chance would make of two draws, it is level with each. So a rung of unsure figure decides
+        nothing where a better one is beaten.
+        """
+        if not value.known:
+            return "not placed, of too few samples"
+        rungs = {**{name: measures.values[metric] for name, measures in self.ladder.items()}, REAL: self.floor.values[metric]}
+        names = sorted((name for name in rungs if rungs[name].known), key=lambda name: -_cost(rungs[name].estimate, metric))
+        if not names:
+            return "not placed, of too few samples"
+        order = [_order(rungs[name], value, metric) for name in names]
+        above = max((place for place, side in enumerate(order) if side == 1), default=-1)
+        below = min((place for place, side in enumerate(order) if side == -1), default=len(names))
+        if level := names[above + 1 : below]:
+            return f"level with {' and '.join(level)}"
+        if above < 0:
+            return f"below {names[below]}"
+        return f"between {names[above]} and {names[below]}" if below < len(names) else f"better than {names[above]}"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "setting": asdict(self.setting),
+            "floor": self.floor.to_mapping(),
+            "ladder": {name: measures.to_mapping() for name, measures in self.ladder.items()},
+            "cheaters": {name: measures.to_mapping() for name, measures in self.cheaters.items()},
+        }
+
+    @staticmethod
+    def from_mapping(mapping: dict[str, Any]) -> Calibration:
+        """What `to_mapping` gave."""
+        return Calibration(
+            Setting(**mapping["setting"]),
+            Measures.from_mapping(mapping["floor"]),
+            {name: Measures.from_mapping(measures) for name, measures in mapping["ladder"].items()},
+            {name: Measures.from_mapping(measures) for name, measures in mapping["cheaters"].items()},
+        )
+
+
+def calibrate(ground: Ground) -> Calibration:
+    """Measure real text, the ladder and the cheaters."""
+    real = measure(floor(ground), ground)
+    # Training documents are known, to the judge too, which makes them unlike any new text.
+    new = ground.reference.select(np.arange(ground.setting.samples))
+    of_new = {"novel": share_novel(new, ground.known), "judge": judge_likelihood(ground.judge, new)}
+    return Calibration(
+        ground.setting,
+        Measures({**real.values, **of_new}, real.alarm),
+        {name: measure(samples, ground) for name, samples in ladder(ground).items()},
+        {name: measure(samples, ground) for name, samples in cheaters(ground).items()},
+    )
+
+
+def _cost(value: float, metric: str) -> float:
+    return value if METRICS[metric].better == "lower" else -value
+
+
+def _order(one: Interval, other: Interval, metric: str) -> int:
+    """1 where the first value is worse, -1 where it is better, 0 where the interval of their difference holds zero."""
+    difference = _cost(one.estimate, metric) - _cost(other.estimate, metric)
+    if abs(difference) <= math.hypot(*((value.high - value.low) / 2 for value in (one, other))):
+        return 0
+    return 1 if difference > 0 else -1

@@ -1,0 +1,160 @@
+"""What samples are compared with: held-out text as the reference, the training text, and how both are cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt64
+
+from inklings.errors import ConfigError, SourceError
+from inklings.evaluation.samples.reference_models import train_judge
+from inklings.evaluation.samples.sample_set import SampleSet, documents_of, windows_of
+from inklings.models.ngram import NGram
+from inklings.text.documents import SplitName
+from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.tokenizers import Tokenizer
+
+SAMPLES = 3000
+LONGEST = 512
+"""Documents are cut here unless told otherwise: samples take time in proportion."""
+TRAINING_TOKENS, REFERENCE_TOKENS = 20_000_000, 1_000_000
+"""Of more training or held-out text than this, documents with so many tokens are drawn."""
+FEWEST = 50
+"""Fewer samples say little, which is noted; fewer than 2 say nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How samples are drawn and compared; figures are comparable where it is equal."""
+
+    source: str
+    split: str
+    samples: int
+    max_length: int
+    """Tokens of the longest sample: documents are cut there."""
+    windows: int | None
+    """Tokens of a window, where windows are compared instead of documents."""
+    seed: int
+    reference_documents: int
+    training_documents: int
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know: where fewer were compared than were asked for, and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The texts behind a `Setting`; the same for every model whose samples are compared."""
+
+    setting: Setting
+    tokenizer: Tokenizer
+    reference: SampleSet
+    """The held-out documents, in a random order."""
+    training: SampleSet
+    """The training documents, in a random order."""
+    known: UInt64[np.ndarray, " K"]
+    """Fingerprints of what counts as copied; see `evaluation.diversity.share_novel`."""
+    judge: NGram
+    """Counted on the training text."""
+
+
+def lay_ground(
+    store: TokenStore,
+    split: SplitName = "validation",
+    *,
+    samples: int | None = None,
+    max_length: int | None = None,
+    windows: int | None = None,
+    seed: int = 0,
+) -> Ground:
+    """Prepare what samples are compared with.
+
+    Args:
+        store: the text.
+        split: the reference.
+        samples: how many are compared; None takes `SAMPLES`. No more than there are held-out documents.
+        max_length: tokens at which documents are cut; None takes the longest training document, at most `LONGEST`.
+        windows: compare windows of so many tokens instead of documents.
+        seed: of the order in which real documents are taken.
+
+    Raises:
+        SourceError: there are too few documents to compare anything.
+        ConfigError: a number is out of range, or `split` is the training split.
+    """
+    if split == "train":
+        raise ConfigError(
+            "samples are compared with held-out text, and the train split is what was learned; give --split validation or test."
+        )
+    wanted = SAMPLES if samples is None else samples
+    if wanted < 2:
+        raise ConfigError(f"{wanted} samples were asked for; a set of samples needs at least 2, such as {SAMPLES}.")
+    notes: list[str] = []
+    training_split, held_out = store.split("train"), store.split(split)
+    length = max_length
+    if windows is not None:
+        length = windows
+    elif length is None:
+        length = _longest(training_split, notes)
+    training = _texts(store, training_split, "training", length, windows, seed, TRAINING_TOKENS, notes)
+    reference = _texts(store, held_out, split, length, windows, seed + 1, REFERENCE_TOKENS, notes)
+    kind = "documents" if windows is None else f"windows of {windows} tokens"
+    n = min(wanted, len(reference), len(training))
+    if n < 2:
+        hint = "compare windows (`inklings evaluate RUN --windows 32`)" if windows is None else "ask for narrower windows"
+        raise SourceError(
+            f"the text has {len(training)} training and {len(reference)} {split} {kind}, too few to compare samples with; {hint}."
+        )
+    if samples is not None and n < samples:
+        notes.append(f"{samples:,} samples were asked for; {n:,} are compared, for the {split} split has {len(reference):,} {kind}"
+                     f" and the training text {len(training):,}.")  # fmt: skip
+    if n < FEWEST:
+        notes.append(f"{n} samples are few: intervals are wide, and real text is far from real text too.")
+    if (different := len(np.unique(training.fingerprints()))) < len(training):
+        notes.append(f"{1 - different / len(training):.1%} of the training {kind} are repeats, so real text is not all unique either.")
+    known = training.fingerprints() if windows is None else _spans(store, training_split, windows, seed)
+    setting = Setting(
+        source=store.manifest["source"]["name"],
+        split=split,
+        samples=n,
+        max_length=length,
+        windows=windows,
+        seed=seed,
+        reference_documents=len(reference),
+        training_documents=len(training),
+        notes=notes,
+    )
+    return Ground(setting, store.tokenizer, reference, training, np.unique(known), train_judge(training))
+
+
+def _longest(training: TokenSplit, notes: list[str]) -> int:
+    lengths = np.diff(training.offsets) - 1
+    longest = int(lengths.max(initial=1))
+    if longest > LONGEST:
+        notes.append(f"documents are cut at {LONGEST} tokens, which {float((lengths > LONGEST).mean()):.1%} of the training ones exceed.")
+    return max(1, min(longest, LONGEST))
+
+
+def _texts(
+    store: TokenStore, split: TokenSplit, name: str, length: int, windows: int | None, seed: int, most: int, notes: list[str]
+) -> SampleSet:
+    vocab_size = store.tokenizer.vocab_size
+    if windows is None:
+        found = documents_of(split, vocab_size=vocab_size, max_length=length, seed=seed, most_tokens=most)
+        whole = split.n_documents
+    else:
+        found = windows_of(split, windows, vocab_size=vocab_size, seed=seed, most_tokens=most)
+        whole = int(((np.diff(split.offsets) - 1) // windows).sum())
+    if len(found) < whole:
+        notes.append(
+            f"of the {name} text {len(found):,} of {whole:,} {'documents' if windows is None else 'windows'} are used, drawn at random."
+        )
+    return found
+
+
+def _spans(store: TokenStore, split: TokenSplit, width: int, seed: int) -> UInt64[np.ndarray, " S"]:
+    """The fingerprint of every span of `width` tokens of the training documents, or of those that are used of a large text."""
+    longest = max(1, int(np.diff(split.offsets).max(initial=1)) - 1)
+    whole = documents_of(
+        split, vocab_size=store.tokenizer.vocab_size, max_length=min(longest, TRAINING_TOKENS), seed=seed, most_tokens=TRAINING_TOKENS
+    )
+    return np.unique(whole.spans(width))

@@ -1,0 +1,184 @@
+"""Rows that share their forward passes: those that still read their prompts, and those that write.
+
+A prompt is read in pieces, several rows at a time, all but its last token. That one a row reads together with those who
+write, whatever they have read before: so their next tokens come from one pass, and one that begins has its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from inklings.errors import InklingsError
+from inklings.generation.engine.branch_factors import Factors, branches_scaled
+from inklings.generation.engine.entry_texts import EntryTexts
+from inklings.generation.engine.request import Progress
+from inklings.generation.engine.row import Work
+from inklings.generation.engine.row_sampling import RowSampling
+from inklings.generation.engine.state_slots import RowStates
+from inklings.generation.reader import LOGITS
+from inklings.generation.sampling import NOT_FINITE
+from inklings.models.contract import SequenceModel
+from inklings.models.remembering import Recollection, Remembering
+from inklings.text.tokenizers import Tokenizer
+
+LEAST = 32
+"""A pass over fewer tokens takes about as long as one over so many."""
+
+
+class Group:
+    """See the module. The rows have the same branch factors; each list is in the order of the states beside it."""
+
+    def __init__(self, model: SequenceModel, tokenizer: Tokenizer, factors: Factors) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._factors = factors
+        self._boundary = model.config.boundary_token
+        self.reading: list[Work] = []
+        self.writing: list[Work] = []
+        self._reading_states = RowStates(model)
+        self._writing_states = RowStates(model)
+        self._sampling: RowSampling | None = None
+        """None after rows came or went."""
+
+    def __len__(self) -> int:
+        return len(self.reading) + len(self.writing)
+
+    def join(self, work: Work) -> None:
+        """One more row; it has tokens to read, or to write."""
+        if work.to_read:
+            self._reading_states.begin()
+            self.reading.append(work)
+        else:
+            self._writing_states.begin()
+            self.writing.append(work)
+            self._sampling = None
+
+    def leave(self, work: Work) -> None:
+        """A row is dropped, between two passes."""
+        if work in self.reading:
+            self._leave_reading(self.reading.index(work))
+        else:
+            self._leave_writing(self.writing.index(work))
+
+    def read(self, budget: int, texts: EntryTexts) -> list[Progress]:
+        """Read on in prompts, until about so many tokens were read; every row that reads gets a `Progress`, if an empty one."""
+        told: dict[int, Progress] = {work.job.number: Progress(work.job.number) for work in self.reading}
+        while self.reading and budget > 0:
+            rows = len(self.reading)
+            most = max(1, min(budget // rows, LOGITS // (rows * self._model.config.vocab_size)))
+            length = min(most, *(work.to_read for work in self.reading))
+            budget -= max(rows * length, LEAST)
+            told.update((progress.number, progress) for progress in self._read_piece(length, texts))
+        return list(told.values())
+
+    def write(self, texts: EntryTexts) -> list[Progress]:
+        """Draw one token in every row that writes."""
+        works = list(self.writing)
+        if not works:
+            return []
+        tokens = torch.tensor([[work.row.history[-1]] for work in works], device=self._model.device)
+        try:
+            logits, _, found = self._forward(self._writing_states, works, tokens)
+        except Exception as error:  # whatever a model raises, others are served on
+            self._writing_states.clear()
+            self.writing, self._sampling = [], None
+            return [work.failed(why(error)) for work in works]
+        logits = logits[:, 0]
+        if self._sampling is None:
+            self._sampling = RowSampling([work.drawer for work in works], boundary=self._boundary, device=self._model.device)
+        drawn, finite = self._sampling.draw(logits)
+        told = []
+        for row, (work, token, good) in enumerate(zip(works, drawn, finite, strict=True)):
+            try:
+                progress = work.told_of_token(token, logits[row], found[row], texts, self._tokenizer) if good else work.failed(NOT_FINITE)
+            except InklingsError as error:
+                progress = work.failed(str(error))
+            told.append(progress)
+        # from the last on, so that whoever takes the place of one that leaves has been looked at
+        for row in reversed(range(len(works))):
+            if told[row].ending is not None or told[row].error is not None:
+                self._leave_writing(row)
+        return told
+
+    def _read_piece(self, length: int, texts: EntryTexts) -> list[Progress]:
+        works = list(self.reading)
+        piece = [work.job.prompt[work.read : work.read + length] for work in works]
+        try:
+            logits, hidden, found = self._forward(self._reading_states, works, torch.tensor(piece, device=self._model.device))
+        except Exception as error:  # whatever a model raises, others are served on
+            self._reading_states.clear()
+            self.reading = []
+            return [work.failed(why(error)) for work in works]
+        told = []
+        for row in reversed(range(len(works))):
+            work = works[row]
+            try:
+                work.take_piece(logits[row], hidden[row], found[row], texts)
+            except InklingsError as error:
+                told.append(work.failed(str(error)))
+                self._leave_reading(row)
+                continue
+            if work.to_read == 0:
+                told.append(work.told_of_prompt())
+                if told[-1].ending is None:
+                    self._begin_writing(row)
+                else:
+                    self._leave_reading(row)
+        return told
+
+    def _forward(
+        self, states: RowStates, works: Sequence[Work], tokens: Int[Tensor, "N T"]
+    ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
+        """Logits (N, T, V) and hidden vectors (N, T, C) of every row, and what each found where one of them wants to know."""
+        starts = self._starts(works, tokens)
+        model = self._model
+        with branches_scaled(model, self._factors):
+            if any(work.job.entries for work in works):
+                assert isinstance(model, Remembering)
+                with model.recording() as records:
+                    logits, hidden = states.forward(tokens, starts)
+                return logits, hidden, records[0]
+            logits, hidden = states.forward(tokens, starts)
+            return logits, hidden, [None] * len(works)
+
+    def _starts(self, works: Sequence[Work], tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"] | None:
+        starts = tokens == self._boundary
+        # nothing lies before the first that it could cut off
+        starts[:, 0] &= torch.tensor([work.read > 0 for work in works], device=tokens.device)
+        return starts if bool(starts.any()) else None
+
+    def _begin_writing(self, row: int) -> None:
+        self._reading_states.move(row, self._writing_states)
+        self.writing.append(_taken(self.reading, row))
+        self._sampling = None
+
+    def _leave_reading(self, row: int) -> None:
+        self._reading_states.leave(row)
+        _taken(self.reading, row)
+
+    def _leave_writing(self, row: int) -> None:
+        self._writing_states.leave(row)
+        _taken(self.writing, row)
+        self._sampling = None
+
+
+def why(error: Exception) -> str:
+    """What a client is told of a failure of the model."""
+    if isinstance(error, InklingsError):
+        return str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
+        return "there was not enough memory for this pass; ask for less at once, or start the server with fewer --rows."
+    return f"the model failed: {type(error).__name__}."
+
+
+def _taken(works: list[Work], row: int) -> Work:
+    """Take a row out of a list as `RowStates.leave` does: the last takes its place."""
+    last = works.pop()
+    if row == len(works):
+        return last
+    taken, works[row] = works[row], last
+    return taken

@@ -1,0 +1,192 @@
+"""Many texts written side by side with one model: requests share its forward passes, and join and leave between two tokens.
+
+A text comes out as if it were alone: its logits are those of a pass over it alone within 1e-4, and its draws are those of
+`generate` for its seed and row. Whoever waits gets the next free row in turn with other clients; whoever reads a long prompt
+reads it in pieces between which those who write go on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from inklings.errors import ArchitectureError, ConfigError, InputError
+from inklings.generation.decoding import check_pair
+from inklings.generation.engine.batch import Group
+from inklings.generation.engine.branch_factors import Factors, checked_factors
+from inklings.generation.engine.entry_texts import EntryTexts
+from inklings.generation.engine.fair_queue import Waiting
+from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.row import Work
+from inklings.generation.reader import PIECE
+from inklings.generation.text_stream import TextStream
+from inklings.models.contract import SequenceModel
+from inklings.models.remembering import Remembering
+from inklings.runs.memory import RunMemory
+from inklings.text.tokenizers import Tokenizer
+
+READERS = 16
+"""So many prompts are read at a time; more would each be read more slowly, and none sooner."""
+BETWEEN = 256
+"""Tokens of prompts that are read between two tokens of those who write; `PIECE` where nobody writes."""
+
+
+class Engine:
+    """See the module. It is used by one thread; `step` does one pass, and whoever calls it decides when."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        tokenizer: Tokenizer,
+        *,
+        rows: int = 64,
+        memory: RunMemory | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """An engine without work.
+
+        Args:
+            model: any that streams; it is put into evaluation mode, and stays in it.
+            tokenizer: its own.
+            rows: so many texts are read and written at a time; further ones wait.
+            memory: the long-term memory that the model reads, for the names and texts of its entries. (The model is given it elsewhere.)
+            clock: seconds, from whenever on; deadlines are told by it.
+
+        Raises:
+            TokenizerError: the tokenizer does not belong to the model.
+            ConfigError: `rows` is not at least 1.
+        """
+        check_pair(model, tokenizer)
+        if rows < 1:
+            raise ConfigError(f"rows is {rows}; it must be at least 1.")
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._rows = rows
+        self._clock = clock
+        self._waiting = Waiting()
+        self._deadlines: dict[int, float] = {}
+        """Of those who wait."""
+        self._groups: dict[Factors, Group] = {}
+        self._works: dict[int, Work] = {}
+        self.memory = memory
+
+    @property
+    def memory(self) -> RunMemory | None:
+        """The long-term memory whose entries are shown; another one may take its place between two passes."""
+        return self._memory
+
+    @memory.setter
+    def memory(self, memory: RunMemory | None) -> None:
+        self._memory = memory
+        self._texts = EntryTexts(self._tokenizer, memory)
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a row."""
+        return len(self._works)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have none yet."""
+        return len(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        """Take a job; it gets a row at the next `step`, or when one is free.
+
+        Raises:
+            InputError: its prompt does not begin with the boundary, or holds what is no token; or its number is in use.
+            ConfigError: a number is out of range, a stop string is empty, or the model has no such branch.
+            ArchitectureError: it asks for entries of a model without a memory.
+        """
+        self._check(job)
+        self._waiting.add(job)
+        self._deadlines[job.number] = math.inf if job.seconds is None else self._clock() + job.seconds
+
+    def cancel(self, number: int) -> None:
+        """Drop a job; nothing is said of it any more. Numbers of jobs that are done, or never were, are passed over."""
+        if self._waiting.remove(number) is not None:
+            del self._deadlines[number]
+        elif (work := self._works.pop(number, None)) is not None:
+            self._group(work.job).leave(work)
+
+    def step(self) -> list[Progress]:
+        """One pass: jobs whose time is up end, free rows are given away, prompts are read on, and every row that writes draws a token.
+
+        Returns:
+            Something of every job that has a row, and of those that end; nothing only if there is no job.
+        """
+        told = self._end_late()
+        told += self._give_rows()
+        groups = list(self._groups.values())
+        budget = BETWEEN if any(group.writing for group in groups) else PIECE
+        readers = sum(bool(group.reading) for group in groups)
+        for group in groups:
+            if group.reading:
+                told += group.read(max(1, budget // readers), self._texts)
+        for group in groups:
+            told += group.write(self._texts)
+        for progress in told:
+            if progress.ending is not None or progress.error is not None:
+                self._works.pop(progress.number, None)
+        self._groups = {factors: group for factors, group in self._groups.items() if len(group)}
+        return told
+
+    def _check(self, job: Job) -> None:
+        boundary, size = self._tokenizer.boundary, self._tokenizer.vocab_size
+        if job.number in self._works or job.number in self._waiting:
+            raise InputError(f"a job has the number {job.number} already; give each its own.")
+        if not job.prompt or job.prompt[0] != boundary:
+            raise InputError(f"a prompt must begin with the boundary token, {boundary}, and be followed by the text's own tokens.")
+        if not all(0 <= token < size for token in job.prompt):
+            wrong = next(token for token in job.prompt if not 0 <= token < size)
+            raise InputError(f"the prompt holds token {wrong}; this vocabulary has 0 to {size - 1}.")
+        for name in ("max_new_tokens", "entries", "row", "alternatives", "prompt_alternatives"):
+            if (getattr(job, name) or 0) < 0:
+                raise ConfigError(f"{name} is {getattr(job, name)}; it must be 0 or more.")
+        if job.embed and job.max_new_tokens:
+            raise ConfigError("an embedding is of a text as it is, so a job that asks for one draws no tokens; make two jobs of it.")
+        if job.seconds is not None and not job.seconds > 0:
+            raise ConfigError(f"seconds is {job.seconds}; it must be more than 0, or None.")
+        if job.entries and not isinstance(self._model, Remembering):
+            raise ArchitectureError(
+                f"{type(self._model).__name__} has no memory, so there are no entries to show; leave `entries` out, or serve a model "
+                "that has one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
+            )
+        TextStream(job.stop)
+        checked_factors(self._model, job.branches)
+
+    def _group(self, job: Job) -> Group:
+        factors = checked_factors(self._model, job.branches)
+        if factors not in self._groups:
+            self._groups[factors] = Group(self._model, self._tokenizer, factors)
+        return self._groups[factors]
+
+    def _end_late(self) -> list[Progress]:
+        """Jobs whose time is up end as they are, with a row or without."""
+        now = self._clock()
+        told = []
+        for number in [number for number, deadline in self._deadlines.items() if deadline <= now]:
+            self._waiting.remove(number)
+            del self._deadlines[number]
+            told.append(Progress(number, ending="deadline"))
+        for number, work in [(number, work) for number, work in self._works.items() if work.deadline <= now]:
+            self._group(work.job).leave(work)
+            del self._works[number]
+            told.append(work.ended("deadline"))
+        return told
+
+    def _give_rows(self) -> list[Progress]:
+        """Rows for those whose turn it is, as long as there are any; who neither reads nor writes is done at once."""
+        told = []
+        readers = sum(len(group.reading) for group in self._groups.values())
+        while self._waiting and len(self._works) < self._rows and readers < READERS:
+            job = self._waiting.take()
+            work = Work.begin(job, self._tokenizer, self._deadlines.pop(job.number))
+            readers += bool(work.to_read)
+            if work.to_read or job.max_new_tokens:
+                self._works[job.number] = work
+                self._group(job).join(work)
+            if not work.to_read:
+                told.append(work.told_of_prompt())
+        return told

@@ -1,0 +1,47 @@
+"""Jobs that wait for a free row: clients take turns, and the jobs of one client come in their order."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from inklings.generation.engine.request import Job
+
+
+class Waiting:
+    """See the module. Whoever asks for many texts at once delays another client by one of them, not by all."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[str, dict[int, Job]] = OrderedDict()
+        self._client_of: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._client_of)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._client_of
+
+    def add(self, job: Job) -> None:
+        """The last of its client's; a client that had none is the last in turn."""
+        self._clients.setdefault(job.client, {})[job.number] = job
+        self._client_of[job.number] = job.client
+
+    def take(self) -> Job:
+        """The first job of the client whose turn it is; it must be there."""
+        client, jobs = self._clients.popitem(last=False)
+        number = next(iter(jobs))
+        job = jobs.pop(number)
+        del self._client_of[number]
+        if jobs:
+            self._clients[client] = jobs
+        return job
+
+    def remove(self, number: int) -> Job | None:
+        """Take a job out, wherever it stands; None where it does not wait."""
+        client = self._client_of.pop(number, None)
+        if client is None:
+            return None
+        jobs = self._clients[client]
+        job = jobs.pop(number)
+        if not jobs:
+            del self._clients[client]
+        return job

@@ -1,0 +1,138 @@
+"""A job while the engine is at it: what was read of it, what was drawn, and what its client is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inklings.errors import DivergedError
+from inklings.generation.decoding import Row
+from inklings.generation.engine.entry_texts import EntryTexts
+from inklings.generation.engine.request import Ending, Job, Progress, Token
+from inklings.generation.engine.row_sampling import Drawer
+from inklings.generation.sampling import NOT_FINITE, row_generators
+from inklings.generation.text_stream import TextStream
+from inklings.models.remembering import Recollection
+from inklings.text.tokenizers import Tokenizer
+
+
+@dataclass(eq=False)
+class Work:
+    """One row of the engine; see the module."""
+
+    job: Job
+    row: Row
+    drawer: Drawer
+    deadline: float
+    read: int = 0
+    """How many tokens of its history the model has read."""
+    scored: list[Token] = field(default_factory=list)
+    """Of the prompt, where that is asked for."""
+    summed: Float[Tensor, " C"] | None = None
+    """Of the hidden vectors that count for the embedding, with their number below."""
+    added: int = 0
+
+    @classmethod
+    def begin(cls, job: Job, tokenizer: Tokenizer, deadline: float) -> Work:
+        """Nothing is read yet."""
+        (generator,) = row_generators(job.sampling.seed, [job.row])
+        row = Row(list(job.prompt), TextStream(job.stop), generator, job.max_new_tokens)
+        drawer = Drawer.begin(job.sampling, job.row, job.prompt, tokenizer.vocab_size, tokenizer.boundary)
+        return cls(job, row, drawer, deadline)
+
+    @property
+    def to_read(self) -> int:
+        """How many tokens are still to be read ahead: all but the last, which those who write read together, and for an embedding all."""
+        job = self.job
+        if job.embed:
+            return len(job.prompt) - self.read
+        if job.max_new_tokens or job.prompt_alternatives is not None:
+            return len(job.prompt) - 1 - self.read
+        return 0
+
+    def take_piece(
+        self,
+        logits: Float[Tensor, "T V"],
+        hidden: Float[Tensor, "T C"],
+        found: Recollection | None,
+        texts: EntryTexts,
+    ) -> None:
+        """Keep what is asked for of a piece of the prompt that was just read.
+
+        Raises:
+            DivergedError: what the model made of it is not finite.
+            RunError: a document of the long-term memory is damaged.
+        """
+        job, length = self.job, len(logits)
+        tokens = job.prompt[self.read : self.read + length]
+        following = job.prompt[self.read + 1 : self.read + length + 1]
+        if job.prompt_alternatives is not None and following:
+            told = _tokens(logits[: len(following)], following, job.prompt_alternatives)
+            if found is not None and job.entries:
+                told = [
+                    Token(token.token, token.logprob, token.alternatives, texts.entries(found, place, job.prompt, job.entries))
+                    for place, token in enumerate(told)
+                ]
+            self.scored += told
+        if job.embed:
+            boundary = job.prompt[0]
+            alone = all(token == boundary for token in job.prompt)
+            counts = torch.tensor([alone or token != boundary for token in tokens], device=hidden.device)
+            added = hidden[counts].double().sum(0)
+            if not bool(torch.isfinite(added).all()):
+                raise DivergedError("the model's hidden vectors are not finite: its weights have diverged or are damaged.")
+            self.summed = added if self.summed is None else self.summed + added
+            self.added += int(counts.sum())
+        self.read += length
+
+    def told_of_prompt(self) -> Progress:
+        """What reading brought, now that it is done; the end, where nothing is drawn."""
+        return Progress(
+            self.job.number,
+            prompt=None if self.job.prompt_alternatives is None else tuple(self.scored),
+            embedding=None if self.summed is None else tuple((self.summed / self.added).tolist()),
+            ending="length" if self.job.max_new_tokens == 0 else None,
+        )
+
+    def told_of_token(
+        self, token: int, logits: Float[Tensor, " V"], found: Recollection | None, texts: EntryTexts, tokenizer: Tokenizer
+    ) -> Progress:
+        """Take a token that was drawn. Errors as `take_piece`."""
+        job = self.job
+        self.read += 1
+        told: tuple[Token, ...] = ()
+        if job.alternatives is not None or job.entries:
+            (made,) = _tokens(logits[None], (token,), job.alternatives or 0)
+            entries = texts.entries(found, 0, self.row.history, job.entries) if found is not None and job.entries else ()
+            told = (Token(made.token, made.logprob, made.alternatives, entries),)
+        text = self.row.accept(token, tokenizer, stop_at_boundary=job.stop_at_boundary)
+        return Progress(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
+
+    def ended(self, ending: Ending) -> Progress:
+        """It ends as it is, with what text was held back."""
+        return Progress(self.job.number, text=self.row.text.finish(), ending=ending)
+
+    def failed(self, error: str) -> Progress:
+        """It comes to nothing."""
+        return Progress(self.job.number, error=error)
+
+
+def _tokens(logits: Float[Tensor, "T V"], tokens: Sequence[int], alternatives: int) -> list[Token]:
+    """Tokens with what the model made of each, and of the likeliest in its place."""
+    log_probabilities = torch.log_softmax(logits.float(), dim=-1)
+    chosen = log_probabilities.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0].tolist()
+    if any(map(math.isnan, chosen)):
+        raise DivergedError(NOT_FINITE)
+    if not alternatives:
+        return [Token(token, logprob) for token, logprob in zip(tokens, chosen, strict=True)]
+    best = log_probabilities.topk(min(alternatives, logits.shape[1]), dim=-1)
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [
+        Token(token, logprob, tuple(zip(numbers, values, strict=True)))
+        for token, logprob, (numbers, values) in zip(tokens, chosen, pairs, strict=True)
+    ]

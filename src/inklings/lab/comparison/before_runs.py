@@ -1,0 +1,142 @@
+"""What is found out about each arm before its ranked runs: the audit, its best learning rate, what it is able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inklings.auditing.audit import BEFORE, audit
+from inklings.auditing.subjects import of_architecture
+from inklings.config import RunConfig
+from inklings.errors import InklingsError
+from inklings.lab.comparison.arms import Contestant, folder_name
+from inklings.lab.comparison.learning_rate import search_rate
+from inklings.lab.comparison.rates import RateSearch
+from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
+from inklings.lab.comparison.resume import save
+from inklings.lab.execution.processes import OnEvent, Work
+from inklings.lab.probes.probe import probe
+from inklings.text.store import TokenStore
+
+DoAll = Callable[[Sequence[Any], Work[Any, Any]], Iterator[tuple[Any, Any]]]
+"""Does tasks, on one machine or many; see `workers.do_jobs`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preliminary:
+    """A task of an arm as such."""
+
+    arm: str
+    what: str
+    config: RunConfig
+    folder: Path
+    store: Path
+    trials: int = 0
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return f"{self.arm} {self.what}"
+
+
+def audited(comparison: Comparison, contestants: Sequence[Contestant], report: OnEvent) -> Comparison:
+    """The comparison with every architecture audited that was not yet: what fails is trained and shown, but not ranked."""
+    arms: list[ArmResult] = []
+    for arm, contestant in zip(comparison.arms, contestants, strict=True):
+        if contestant.smaller_of or contestant.plan.copy:  # the same architecture: what is found of the one holds for the other
+            first = contestant.smaller_of or _original(contestants, arm)
+            arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
+        elif contestant.config is not None and not arm.audit:
+            report({"event": "note", "text": f"auditing {arm.label}"})
+            subject = of_architecture(arm.label, contestant.config, contestant.store)
+            arm = replace(arm, audit=list(audit(subject, only=BEFORE).findings))
+            for finding in arm.dishonest:
+                report({"event": "note", "text": f"{arm.label} fails {finding.check} and will not be ranked: {finding.summary}"})
+        arms.append(arm)
+    return replace(comparison, arms=arms)
+
+
+def searched(comparison: Comparison, contestants: Sequence[Contestant], out: Path, do_all: DoAll) -> Comparison:
+    """The comparison with a search for every arm's learning rate, each saved as it ends; copies of an arm share one."""
+    tasks = [
+        replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
+        for task in _tasks(contestants, "learning rate", out)
+        if comparison.plan.rates and not _found(comparison, task.arm)
+    ]
+    for task, search in do_all(tasks, Work(_search, _search_died)):
+        comparison = replace(
+            comparison, arms=[replace(arm, search=search) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
+        )
+        save(out, comparison)
+    return comparison
+
+
+def probed(comparison: Comparison, contestants: Sequence[Contestant], out: Path, do_all: DoAll) -> Comparison:
+    """The comparison with every arm's small tasks, each saved as it ends."""
+    arms = {arm.label: arm for arm in comparison.arms}
+    tasks = [
+        replace(task, config=with_rate(task.config, arms[task.arm].search))
+        for task in _tasks(contestants, "probes", out)
+        if comparison.plan.probes and not arms[task.arm].probes and arms[task.arm].smaller_of is None
+    ]
+    for task, found in do_all(tasks, Work(_probe, _probe_died)):
+        comparison = replace(
+            comparison, arms=[replace(arm, probes=found) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
+        )
+        save(out, comparison)
+    return comparison
+
+
+def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
+    """The settings with the learning rates that were found for them."""
+    if search is None:
+        return config
+    training = config.training
+    rates = {name: getattr(training, name) * search.factor for name in ("learning_rate", "matrix_learning_rate")}
+    return replace(config, training=replace(training, **rates))
+
+
+def _tasks(contestants: Sequence[Contestant], what: str, out: Path) -> list[Preliminary]:
+    """One for each different arm that learns by gradient on its likelihood."""
+    return [
+        Preliminary(arm=c.plan.label, what=what, config=c.config, folder=out, store=c.store.path)
+        for c in contestants
+        if c.config is not None and c.kind == "trained" and not c.likelihood_free and not c.plan.copy
+    ]
+
+
+def _original(contestants: Sequence[Contestant], arm: ArmResult) -> str:
+    """The first of the arms that are the same as this one."""
+    plan = next(c.plan for c in contestants if c.plan.label == arm.label)
+    return next(c.plan.label for c in contestants if c.plan.copy == 0 and (c.plan is plan or c.plan.config == plan.config))
+
+
+def _found(comparison: Comparison, label: str) -> bool:
+    search = next(arm.search for arm in comparison.arms if arm.label == label)
+    return search is not None and search.message is None
+
+
+def _search(task: Preliminary, on_event: OnEvent) -> RateSearch | None:
+    try:
+        return search_rate(task.config, task.folder, TokenStore(task.store), trials=task.trials, on_event=on_event)
+    except InklingsError as error:
+        return RateSearch(trials=[], factor=1.0, message=str(error))
+
+
+def _search_died(task: Preliminary, message: str) -> RateSearch:
+    return RateSearch(trials=[], factor=1.0, message=message)
+
+
+def _probe(task: Preliminary, on_event: OnEvent) -> list[ProbeResult] | None:
+    try:
+        return probe(task.config, on_event=on_event)
+    except InklingsError as error:
+        on_event({"event": "note", "text": f"the probes of {task.arm} came to nothing: {error}"})
+        return []
+
+
+def _probe_died(task: Preliminary, message: str) -> list[ProbeResult]:
+    return []

@@ -1,0 +1,60 @@
+"""What a report shows of a run beside its figures: `results/ARM/seed-N/record.json`.
+
+It is copied from the run when that is scored, so that a report needs neither weights nor torch, and an existing run
+that lies elsewhere may move on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inklings.auditing.memory.proof import MemoryProof
+from inklings.config import from_mapping
+from inklings.durable import read_json, write_json
+from inklings.errors import ConfigError, RunError
+
+FORMAT_VERSION = 1
+FILE_NAME = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """Of one (arm, seed)."""
+
+    curve: dict[str, Any]
+    """See `curves.learning_curve`."""
+    loss_by_position: list[list[float]]
+    """[first, last, loss, targets]: nats per token at these places of a document. Empty without a likelihood."""
+    settings: dict[str, Any]
+    """The run's configuration with nothing left open."""
+    samples: list[str]
+    """Texts written from nothing by the weights that were scored."""
+    memory: MemoryProof | None = None
+    """What the memory is worth, of an arm's first run that has one."""
+
+
+Records = Mapping[tuple[str, int | None], RunRecord]
+"""By (arm, seed)."""
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write `record.json` into a folder, which is made where it is absent."""
+    write_json(folder / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(record)})
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read what `write_record` wrote.
+
+    Raises:
+        RunError: the file is missing, damaged, or from a newer format.
+    """
+    value = read_json(folder / FILE_NAME, format_version=FORMAT_VERSION)
+    del value["format_version"]
+    try:
+        return from_mapping(RunRecord, value, where=str(folder / FILE_NAME))
+    except ConfigError as error:
+        raise RunError(f"{error} The file is damaged; the same compare command makes it anew.") from None

@@ -1,0 +1,387 @@
+"""What a comparison is on disk: `comparison.json`, the plan and all figures, readable by people and other programs.
+
+OUT/ comparison.json              the plan, the data, every run's figures, the differences, the verdict
+     calibration.json             where samples are compared: what real text and samplers of known worth measure
+     search/ARM/                  the search for an arm's learning rate
+     runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets, that of the whole budget
+     imports/                     runs made of models from elsewhere
+     trunks/ARM/seed-N/           what the runs of one arm and seed have in common
+     points/ARM/seed-N/share-S/   the run of the share S of the budget
+     results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
+     report.html, figures/        what `write_report` makes of the rest
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from inklings.auditing.audit import dishonest
+from inklings.auditing.findings import Finding
+from inklings.config import from_mapping
+from inklings.durable import read_json, write_json
+from inklings.errors import ConfigError, RunError, nearest
+from inklings.lab.comparison.rates import RateSearch
+from inklings.lab.scaling.scaling import Scaling
+
+FORMAT_VERSION = 1
+FILE_NAME = "comparison.json"
+CALIBRATION = "calibration.json"
+CONTENT = {FILE_NAME, CALIBRATION, "runs", "trunks", "points", "search", "imports", "results", "figures", "report.html"}
+"""What a comparison's folder holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmPlan:
+    """One contestant: a configuration to train, or an existing run that is evaluated as it is."""
+
+    label: str
+    config: dict[str, Any] | None = None
+    """The whole run configuration, seed aside; None for an existing run."""
+    run: str | None = None
+    """Where the existing run is; None for an arm that is trained here."""
+    steps: int | None = None
+    """What the budget pays for; None where nothing is trained."""
+    copy: int = 0
+    """How many arms before it are the same: it differs from them in its first weights alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplePlan:
+    """How the samples of all runs are drawn."""
+
+    samples: int
+    """How many of each run; fewer where the text has fewer documents to compare with."""
+    windows: int | None = None
+    """Tokens of a window, where an arm writes windows instead of documents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was asked for: with the same plan, a comparison goes on where it stopped."""
+
+    arms: list[ArmPlan]
+    seeds: list[int]
+    data: dict[str, Any]
+    """The data configuration that all arms share."""
+    budget: str | None
+    """What each trained arm gets; None if nothing is trained."""
+    points: int = 1
+    """At how many moments of its budget a trained arm is decayed and scored: the last at its end, each other at half of the next."""
+    parameters: int | None = None
+    """To what size arms were brought; None where they have the sizes that they were given."""
+    rates: int = 0
+    """How many learning rates are tried for each trained arm; 0 takes them as they are."""
+    probes: bool = False
+    """Whether small tasks tell what each architecture is able to do."""
+    sizes: int = 1
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The smaller ones are not ranked."""
+    samples: SamplePlan | None = None
+    """None if no samples are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFigures:
+    """What the samples of a run measure, drawn at temperature 1; with intervals and other temperatures in its `samples.json`."""
+
+    values: dict[str, float]
+    """By the names of `sample_measures.METRICS`."""
+    alarm: list[str] = field(default_factory=list)
+    """Why the samples must be called collapsed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A moment of a run at which its learning rate has decayed: only then its weights are worth what its training cost."""
+
+    share: float
+    """Of the budget."""
+    run: str
+    """The run directory that ends here, as `RunResult.run`."""
+    weights: str
+    """SHA-256 of the weights that were scored."""
+    steps: int
+    tokens: int
+    flops: int
+    """Forward and backward, computed from the sizes."""
+    seconds: float
+    """Of training up to here, as if it were a run of its own."""
+    loss: float
+    """On the held-out split, nats per token."""
+    bits_per_byte: float | None
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One (arm, seed): how it was trained and how it scored on the held-out split."""
+
+    seed: int | None
+    """None for an existing run, whose seed is its own."""
+    status: Literal["done", "failed", "not ranked"]
+    run: str
+    """The run directory: relative to the comparison's folder, or absolute where it lies outside."""
+    message: str | None = None
+    """Why it failed or is not ranked, or what is doubtful of one that is done."""
+    weights: str | None = None
+    """SHA-256 of the weights that were scored."""
+    parameters: int | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    """Trained target tokens."""
+    seconds: float | None = None
+    """Wall-clock time of training."""
+    flops: int | None = None
+    """Of training, forward and backward, computed from the sizes."""
+    non_embedding: int | None = None
+    """Parameters that are neither the embedding of the tokens nor the head that maps back to them."""
+    points: list[Point] = field(default_factory=list)
+    """Where it was scored, in the order of their budgets; the last are the run's own figures. Empty where there is one budget."""
+    targets: int | None = None
+    """Held-out targets scored."""
+    loss: float | None = None
+    """Nats per token."""
+    loss_interval: tuple[float, float] | None = None
+    """95% interval of `loss`, from resampling its text: how sure this run's figure is, not the architecture's."""
+    bits_per_byte: float | None = None
+    accuracy: float | None = None
+    top5_accuracy: float | None = None
+    macro_f1: float | None = None
+    samples: SampleFigures | None = None
+    """None where no samples were compared."""
+    audit: list[Finding] = field(default_factory=list)
+    """Of an arm's first run: what of the audit needs trained weights."""
+    results: str | None = None
+    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, of the scored `likelihood.json` and
+    `units.safetensors`, and of those whose samples were compared `samples.json`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """How an arm was brought to a number of parameters."""
+
+    asked: int
+    """Parameters without embedding and head."""
+    reached: int
+    changed: dict[str, int]
+    """Fields of the model that were set for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """A small task that tells one ability, learned from nothing in a few hundred steps."""
+
+    name: Literal["copying", "induction", "associative recall"]
+    accuracy: float
+    """Share of the tokens right that the ability decides, on sequences that were not trained on."""
+    chance: float
+    """What guessing gives."""
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """One contestant with all its runs."""
+
+    label: str
+    architecture: str
+    kind: Literal["trained", "counted", "as it is"]
+    """`counted` arms are deterministic: one run stands for every seed. `as it is` had a budget of its own."""
+    tokenizer: str | None = None
+    """Hash of the tokenizer; losses per token are comparable between equal ones only."""
+    notes: list[str] = field(default_factory=list)
+    floor: bool = False
+    """Whether the comparison itself put it beside the others: what counting gets is shown, not ranked."""
+    smaller_of: str | None = None
+    """The arm of which this is a smaller size; None for the contestants themselves."""
+    sizing: Sizing | None = None
+    """None where it was taken at the size that it has."""
+    search: RateSearch | None = None
+    """None where its learning rates were taken as they are."""
+    probes: list[ProbeResult] = field(default_factory=list)
+    audit: list[Finding] = field(default_factory=list)
+    """Of the architecture, before any training."""
+    runs: list[RunResult] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[RunResult]:
+        """The runs that were scored by their likelihood."""
+        return [run for run in self.runs if run.status == "done" and run.loss is not None]
+
+    @property
+    def measured(self) -> list[RunResult]:
+        """The runs whose samples were measured."""
+        return [run for run in self.runs if run.samples is not None]
+
+    @property
+    def likelihood_free(self) -> bool:
+        """Whether its runs came to their end and have no likelihood."""
+        return not self.done and any(run.status != "failed" for run in self.runs)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The audit, in which what trained weights showed takes the place of what random ones did, unless these failed."""
+        found = {finding.check: finding for finding in self.audit}
+        for run in self.runs:
+            for finding in run.audit:
+                before = found.get(finding.check)
+                if before is None or before.holds or not finding.holds:
+                    found[finding.check] = finding
+        return list(found.values())
+
+    @property
+    def dishonest(self) -> list[Finding]:
+        """Failed checks for which the arm is shown but not ranked: its loss does not mean what the others' does."""
+        return dishonest(self.findings)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a figure that may be ranked."""
+        return bool(self.done) and not self.dishonest and not self.floor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What separates two arms, in the comparison's unit or in nats of reverse likelihood; `better` has the lower mean."""
+
+    better: str
+    worse: str
+    mean: float
+    """How much lower the better arm is."""
+    low: float | None
+    high: float | None
+    """95% interval of `mean`; None where there is too little text for one."""
+    p: float | None
+    """Two-sided p over the seeds, corrected by Holm for all pairs; None where text was resampled."""
+    evidence: Literal["seeds", "documents", "blocks", "samples"]
+    count: int
+    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few, or samples of a run."""
+    finding: Literal["better", "better on this text", "no claim"]
+    relative: float | None = None
+    """`mean` as a share of the worse arm's own mean."""
+    bits_per_byte: float | None = None
+    """`mean` in bits per byte; None where it is not known of all runs."""
+    flips: float | None = None
+    """Two-sided p of the sign-flip test, not corrected, which a claim needs too; None where seeds are too few for one."""
+    any_text: float | None = None
+    """`p` where besides the seeds the held-out text is taken as a sample of all text of its kind, which a claim needs too:
+    corrected as `p`. None where text was resampled, and of samples."""
+    detectable: float | None = None
+    """The smallest true difference that so many seeds, with the spread that these and the text have, find in 4 of 5 comparisons;
+    None where text was resampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmAt:
+    """An arm at an equal budget."""
+
+    label: str
+    values: dict[str, float]
+    """Seed (as text, for JSON) -> ranking figure, between two decayed points interpolated over the logarithm of the budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualBudget:
+    """The trained arms at an equal amount of one thing: the largest that all of them reached, or that most have a figure at."""
+
+    axis: Literal["tokens", "flops", "seconds"]
+    amount: float
+    arms: list[ArmAt]
+    """The best first."""
+    absent: list[str]
+    """Arms whose smallest point has cost more than `amount` already, or, where that holds for most, whose training cost less."""
+    differences: list[Difference]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome in words."""
+
+    headline: str
+    sentences: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison, finished or not."""
+
+    plan: Plan
+    created: str
+    """When it was begun (UTC, ISO 8601)."""
+    command: str | None
+    """The command line that repeats it."""
+    status: Literal["complete", "interrupted"]
+    split: Literal["test", "validation"]
+    """On which split the arms are ranked; validation only where there is no test text."""
+    unit: Literal["nats per token", "bits per byte"]
+    """Of the ranking; bits per byte where tokenizers differ."""
+    environment: dict[str, Any]
+    text: dict[str, Any]
+    """Source, layout, tokenizer, splits with their documents, tokens and bytes, and overlap."""
+    arms: list[ArmResult]
+    """In the order in which they were given."""
+    smaller: list[ArmResult] = field(default_factory=list)
+    """Smaller sizes of the arms, which tell how each gains by size and compute."""
+    scaling: Scaling | None = None
+    """What the sizes tell; None where there is one size."""
+    differences: list[Difference] = field(default_factory=list)
+    """At the budget that the arms were given."""
+    budgets: list[EqualBudget] = field(default_factory=list)
+    """At equal tokens, FLOPs and time; empty where runs have no points."""
+    verdict: Verdict | None = None
+    sample_differences: list[Difference] = field(default_factory=list)
+    """In nats per token of reverse likelihood."""
+    sample_verdict: Verdict | None = None
+    """None where no samples were compared."""
+
+    @property
+    def failed(self) -> list[tuple[str, RunResult]]:
+        """Arm and run of everything that failed."""
+        return [(arm.label, run) for arm in [*self.arms, *self.smaller] for run in arm.runs if run.status == "failed"]
+
+
+def run_value(run: RunResult, unit: str) -> float:
+    """The ranking figure of a scored run."""
+    value = run.loss if unit == "nats per token" else run.bits_per_byte
+    assert value is not None
+    return value
+
+
+def mean_value(arm: ArmResult, unit: str) -> float:
+    """The mean of an arm's ranking figure over its scored runs."""
+    return sum(run_value(run, unit) for run in arm.done) / len(arm.done)
+
+
+def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
+    """The arms that may be ranked, the best first; ties by name, so that the order is always the same."""
+    return sorted((arm for arm in arms if arm.ranked), key=lambda arm: (mean_value(arm, unit), arm.label))
+
+
+def write_comparison(out: Path, comparison: Comparison) -> None:
+    """Write `comparison.json`, atomically."""
+    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(comparison)})
+
+
+def read_comparison(out: Path) -> Comparison:
+    """The comparison in a folder.
+
+    Raises:
+        RunError: there is none, it is damaged, or it is from a newer format.
+    """
+    if not (out / FILE_NAME).is_file():
+        siblings = [path.name for path in out.parent.glob("*") if (path / FILE_NAME).is_file()] if out.parent.is_dir() else []
+        raise RunError(
+            f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
+            f"`inklings compare ARM ARM ... --out {out}` makes one."
+        )
+    value = read_json(out / FILE_NAME, format_version=FORMAT_VERSION)
+    fields = {key: item for key, item in value.items() if key != "format_version"}
+    try:
+        return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
+    except ConfigError as error:
+        raise RunError(
+            f"{error} The file is damaged or was edited. Delete it: the same compare command makes it again from the runs."
+        ) from None

@@ -1,0 +1,106 @@
+"""What the samples of one run of a comparison measure: drawn in the run's own process, kept as `results/ARM/seed-N/samples.json`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from inklings.durable import read_json, write_json
+from inklings.errors import RunError
+from inklings.evaluation.samples.metrics import Measures, measure
+from inklings.evaluation.samples.reference_set import Ground, lay_ground
+from inklings.evaluation.samples.sample_report import TEMPERATURES
+from inklings.evaluation.samples.sampling import draw
+from inklings.lab.comparison.result import Comparison, SampleFigures, SamplePlan
+from inklings.models.contract import Architecture, SequenceModel
+from inklings.text.store import TokenStore
+
+FORMAT_VERSION = 1
+FILE_NAME = "samples.json"
+
+
+@dataclass(frozen=True)
+class RunSamples:
+    """What the samples of a run measure."""
+
+    judged: Measures
+    """At temperature 1: what the run is judged by."""
+    at: dict[float, Measures] = field(default_factory=dict)
+    """At all temperatures that were looked at, 1 among them; empty for a generator without likelihood, and but for the first run."""
+
+
+Measured = Mapping[tuple[str, int | None], RunSamples]
+"""By (arm, seed)."""
+
+
+@functools.lru_cache(maxsize=1)
+def ground_of(store: Path, split: Literal["test", "validation"], plan: SamplePlan) -> Ground:
+    """What all samples of a comparison are compared with; a process that does several runs lays it once."""
+    return lay_ground(TokenStore(store), split, samples=plan.samples, windows=plan.windows)
+
+
+def measure_run(model: Architecture, ground: Ground, *, seed: int, sweep: bool) -> RunSamples:
+    """Let a run write and measure it.
+
+    Args:
+        model: the run's.
+        ground: what it is compared with.
+        seed: of the draws. Runs of different seeds have different draws, so that the spread over seeds holds theirs too.
+        sweep: whether a model that has a likelihood is measured at other temperatures too.
+
+    Raises:
+        SourceError: it writes too little to be measured.
+    """
+    setting = ground.setting
+
+    def at(temperature: float) -> Measures:
+        made = draw(
+            model, ground.tokenizer, setting.samples, max_length=setting.max_length, windows=setting.windows, temperature=temperature,
+            seed=seed,
+        )  # fmt: skip
+        return measure(made, ground)
+
+    judged = at(1.0)
+    if not sweep or not isinstance(model, SequenceModel):
+        return RunSamples(judged)
+    return RunSamples(judged, {value: judged if value == 1 else at(value) for value in TEMPERATURES})
+
+
+def figures_of(measured: RunSamples) -> SampleFigures:
+    """The figures without their intervals; what is not known is left out."""
+    values = {name: value.estimate for name, value in measured.judged.values.items() if math.isfinite(value.estimate)}
+    return SampleFigures(values=values, alarm=measured.judged.alarm)
+
+
+def write_run_samples(folder: Path, measured: RunSamples) -> None:
+    """Write `samples.json` into a folder, which is made where it is absent."""
+    at = [{"temperature": value, **measures.to_mapping()} for value, measures in measured.at.items()]
+    write_json(folder / FILE_NAME, {"format_version": FORMAT_VERSION, "judged": measured.judged.to_mapping(), "at": at})
+
+
+def read_run_samples(folder: Path) -> RunSamples:
+    """Read what `write_run_samples` wrote.
+
+    Raises:
+        RunError: the file is missing, damaged, or from a newer format.
+    """
+    value: dict[str, Any] = read_json(folder / FILE_NAME, format_version=FORMAT_VERSION)
+    try:
+        at = {part["temperature"]: Measures.from_mapping(part) for part in value["at"]}
+        return RunSamples(Measures.from_mapping(value["judged"]), at)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / FILE_NAME} is damaged ({error}). Delete comparison.json: the same command makes both anew.") from None
+
+
+def read_measured(out: Path, comparison: Comparison) -> Measured:
+    """What the samples of all runs of a comparison measure. Errors as `read_run_samples`."""
+    return {
+        (arm.label, run.seed): read_run_samples(out / run.results)
+        for arm in comparison.arms
+        for run in arm.measured
+        if run.results is not None
+    }

@@ -1,0 +1,83 @@
+"""How the samples of a comparison are drawn, and the one scale they are read on: settled before any run, the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from inklings.durable import read_json, write_json
+from inklings.errors import ConfigError, RunError
+from inklings.evaluation.samples.calibration import Calibration, calibrate
+from inklings.evaluation.samples.reference_set import Ground, lay_ground
+from inklings.lab.comparison.arms import Contestant
+from inklings.lab.comparison.result import CALIBRATION, SamplePlan
+from inklings.lab.execution.processes import OnEvent
+from inklings.text.store import TokenStore
+
+FORMAT_VERSION = 1
+
+
+def plan_samples(
+    asked: int | None,
+    contestants: Sequence[Contestant],
+    store: TokenStore,
+    split: Literal["test", "validation"],
+    before: SamplePlan | None,
+) -> SamplePlan | None:
+    """How many samples every run writes, and in which form; None if none.
+
+    Args:
+        asked: how many were asked for. None goes on with what an earlier call settled, and else takes as many as there are
+            held-out documents, at most `ground.SAMPLES`, where an arm has no likelihood.
+        contestants: where one writes windows, all do, of its length.
+        store: the text.
+        split: what samples are compared with.
+        before: what was settled when the comparison was begun.
+
+    Raises:
+        ConfigError: some arms without likelihood write documents and others windows, or windows of different lengths.
+        SourceError: the text has too few documents.
+    """
+    free = [contestant for contestant in contestants if contestant.likelihood_free]
+    if asked is None and before is None and not free:
+        return None
+    forms = {contestant.windows for contestant in free}
+    if len(forms) > 1:
+        said = [f"{c.plan.label} writes {'documents' if c.windows is None else f'windows of {c.windows} tokens'}" for c in free]
+        raise ConfigError(f"{'; '.join(said)}: samples are compared in one form only. Give all the same reads and context_length.")
+    windows = next(iter(forms)) if forms else None if before is None else before.windows
+    if asked is None and before is not None:
+        return SamplePlan(samples=before.samples, windows=windows)
+    if asked is None:
+        asked = lay_ground(store, split, windows=windows).setting.samples
+    return SamplePlan(samples=asked, windows=windows)
+
+
+def calibrated(out: Path, ground: Ground, on_event: OnEvent) -> Calibration:
+    """The scale that is kept in a comparison's folder; one that is not there yet is measured and kept.
+
+    Raises:
+        RunError: the one that is there is damaged.
+    """
+    for note in ground.setting.notes:
+        on_event({"event": "note", "text": f"samples: {note}"})
+    if (out / CALIBRATION).is_file() and (kept := read_calibration(out)).setting == ground.setting:
+        return kept
+    on_event({"event": "note", "text": f"measuring real text and samplers of known worth, {ground.setting.samples:,} samples of each"})
+    calibration = calibrate(ground)
+    write_json(out / CALIBRATION, {"format_version": FORMAT_VERSION, **calibration.to_mapping()})
+    return calibration
+
+
+def read_calibration(out: Path) -> Calibration:
+    """Read what `calibrated` keeps.
+
+    Raises:
+        RunError: the file is missing, damaged, or from a newer format.
+    """
+    value = read_json(out / CALIBRATION, format_version=FORMAT_VERSION)
+    try:
+        return Calibration.from_mapping(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{out / CALIBRATION} is damaged ({error}). Delete it; the same compare command makes it anew.") from None

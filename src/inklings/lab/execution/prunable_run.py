@@ -1,0 +1,87 @@
+"""One trial of a search: a run that may be given up at an evaluation, or stopped and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from inklings.config import RunConfig
+from inklings.errors import DivergedError
+from inklings.lab.execution.processes import OnEvent
+from inklings.runs.directory import RunDirectory
+from inklings.runs.interruption import Interruption
+from inklings.runs.metrics import Event
+from inklings.text.store import TokenStore
+from inklings.training.branch import check_settings, exists
+from inklings.training.train import resume, train
+
+Judge = Callable[[int, float], bool]
+"""Is told each validation loss with its number, from 0, and says whether to give the trial up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial ended."""
+
+    status: Literal["done", "pruned", "failed"]
+    losses: list[float]
+    """Validation loss at each evaluation that was made."""
+    message: str | None = None
+    """Why it failed."""
+
+
+class _GivenUp(Exception):  # not an error: it ends a run from within
+    """The judge gave the trial up."""
+
+
+def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent) -> Outcome | None:
+    """Train the run, or go on with it, until its budget is spent, it is given up, or it diverges.
+
+    The judge is told every loss exactly once and in order, those of earlier sessions first, so that it decides as if
+    the run had never stopped; at the last evaluation its answer changes nothing.
+
+    Returns:
+        None if it was interrupted: all is saved, and the same call goes on.
+
+    Raises:
+        InputError: the settings cannot be used, or the folder holds another run.
+        DiskError, OutOfMemoryError: as in `train`.
+    """
+    begun = exists(run)
+    earlier: list[Event] = []
+    if begun:
+        check_settings(run, config)
+        directory = RunDirectory.open(run)
+        earlier = [event for event in directory.metrics() if event["event"] == "evaluation"]
+    losses: dict[int, float] = {}
+    steps = directory.record.steps if begun else 0
+
+    def take(event: Event) -> None:
+        # what was written after the last checkpoint is trained, and told, once more
+        if event["step"] in losses:
+            return
+        losses[event["step"]] = event["loss"]
+        if judge(len(losses) - 1, event["loss"]) and event["step"] < steps:
+            raise _GivenUp
+
+    def told(event: Event) -> None:
+        nonlocal steps
+        on_event(event)
+        if event["event"] == "start":
+            steps = event["steps"]
+        elif event["event"] == "evaluation":
+            take(event)
+
+    with Interruption():
+        try:
+            for event in earlier:
+                take(event)
+            result = resume(run, store=store, on_event=told) if begun else train(config, run, store=store, on_event=told)
+        except _GivenUp:
+            return Outcome(status="pruned", losses=list(losses.values()))
+        except DivergedError as error:
+            # its first line; the others speak of a folder that does not stay
+            return Outcome(status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0])
+    return None if result.stopped == "interrupted" else Outcome(status="done", losses=list(losses.values()))

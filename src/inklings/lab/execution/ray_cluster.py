@@ -1,0 +1,85 @@
+"""The tasks of a comparison on a Ray cluster: the same work, on as many machines as it has, with the same losses.
+
+All machines must see the comparison's folder and the token store at the same paths: what a task makes, it writes there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from inklings.errors import ConfigError, MissingExtraError
+from inklings.lab.execution.processes import OnEvent, R, T, Work, named
+from inklings.runs.interruption import Interruption
+from inklings.runs.metrics import Event
+
+CALM = {"checkpoint", "step", "sample"}
+"""Events that are not sent over the network."""
+
+
+def do_jobs_on_cluster(jobs: Sequence[T], work: Work[T, R], *, address: str, on_event: OnEvent) -> Iterator[tuple[T, R]]:
+    """Do all jobs, as many at a time as the cluster has processors, and yield each with its result as it ends.
+
+    Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun again elsewhere, twice
+    at most, and goes on from its last checkpoint.
+
+    Args:
+        jobs: what there is to do.
+        work: how; its functions must be importable on the other machines.
+        address: of the cluster: `auto` for the one that this machine is part of, or `ray://HOST:PORT`.
+        on_event: called with the events of each run when it ends, but those of its steps.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: there is no such cluster.
+    """
+    ray = _connect(address)
+    task = ray.remote(attempt_there).options(num_cpus=1, max_retries=2)
+    waiting = {task.remote(work.do, job): job for job in jobs}
+    told_to_stop = False
+    with Interruption() as interruption:
+        while waiting:
+            ready, _ = ray.wait(list(waiting), timeout=0.2)
+            for reference in ready:
+                job = waiting.pop(reference)
+                try:
+                    events, result = ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    if not interruption.asked:
+                        yield job, work.failed(job, f"its process died ({type(error).__name__}); the same command tries it again")
+                    continue
+                for event in events:
+                    on_event(named(job, event))
+                if result is not None:
+                    yield job, result
+            if interruption.asked and not told_to_stop:
+                told_to_stop = True  # once: a run that is interrupted a second time does not save
+                for reference in waiting:
+                    with suppress(ray.exceptions.RayError):
+                        ray.cancel(reference)
+
+
+def _connect(address: str) -> Any:
+    """The module `ray`, connected."""
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError:
+        raise MissingExtraError("running on a cluster", "scale") from None
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"there is no Ray cluster at {address!r}: {error} Start one with `ray start --head`, or leave --cluster out for "
+                "processes on this machine."
+            ) from None
+    return ray
+
+
+def attempt_there(do: Callable[[Any, OnEvent], Any], job: Any) -> tuple[list[Event], Any]:
+    """What a machine of the cluster does: the work, and its events with the result."""
+    events: list[Event] = []
+    result = do(job, lambda event: None if event["event"] in CALM else events.append(event))
+    return events, result

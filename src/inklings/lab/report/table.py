@@ -1,0 +1,220 @@
+"""The table of a comparison: one row for each arm, the best first, in figures and in formatted text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inklings.evaluation.statistics import mean_interval
+from inklings.lab.comparison.records import read_record
+from inklings.lab.comparison.result import ArmResult, Comparison, Difference, mean_value, ranked_arms, run_value
+from inklings.models.sizes import TOLERANCE
+
+WORDS = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
+"""What a finding says of the arm that is not the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An arm's figures, means over its scored runs."""
+
+    arm: ArmResult
+    rank: int | None
+    """None for an arm that is not ranked."""
+    value: float | None
+    """The ranking figure, in the comparison's unit."""
+    low: float | None
+    high: float | None
+    """95% interval of `value`: over seeds where there are two or more, else over documents."""
+    parameters: int | None
+    non_embedding: int | None
+    """Parameters without embedding and head; None where they were not counted."""
+    tokens: int | None
+    flops: int | None
+    """Of training; None where they were not counted."""
+    seconds: float | None
+    bits_per_byte: float | None
+    accuracy: float | None
+    difference: Difference | None
+    """To the best arm; None for the best itself and for what is not ranked."""
+
+
+def rank(comparison: Comparison) -> list[Row]:
+    """Rows sorted by the ranking figure; arms that could not be scored come last, in their given order."""
+    ranked = ranked_arms(comparison.arms, comparison.unit)
+    against = {}
+    if ranked:
+        best = ranked[0].label
+        against = {(d.worse if d.better == best else d.better): d for d in comparison.differences if best in (d.better, d.worse)}
+    rows = [_row(arm, i + 1, comparison.unit, against.get(arm.label)) for i, arm in enumerate(ranked)]
+    return rows + [_row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.ranked]
+
+
+def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | None) -> Row:
+    low, high = _interval(arm, unit) if arm.done else (None, None)
+    return Row(
+        arm=arm, rank=place, value=mean_value(arm, unit) if arm.done else None, low=low, high=high,
+        parameters=_first([run.parameters for run in arm.runs]), non_embedding=_first([run.non_embedding for run in arm.runs]),
+        tokens=_first([run.tokens for run in arm.runs]), flops=_first([run.flops for run in arm.runs]),
+        seconds=_mean([run.seconds for run in arm.runs]),
+        bits_per_byte=_mean([run.bits_per_byte for run in arm.done]), accuracy=_mean([run.accuracy for run in arm.done]),
+        difference=difference,
+    )  # fmt: skip
+
+
+def _interval(arm: ArmResult, unit: str) -> tuple[float | None, float | None]:
+    """Of an arm's mean over seeds, or of its single run over documents."""
+    if len(arm.done) > 1:
+        interval = mean_interval([run_value(run, unit) for run in arm.done])
+        return (interval.low, interval.high)
+    run = arm.done[0]
+    if run.loss_interval is None or run.loss is None or run.loss == 0:
+        return (None, None)
+    scale = run_value(run, unit) / run.loss
+    return (run.loss_interval[0] * scale, run.loss_interval[1] * scale)
+
+
+def _first(values: list[int | None]) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Column names, and the rows as text."""
+    tokens = comparison.unit == "nats per token"
+    found = rank(comparison)
+    sizes, flops = knows_sizes(found), knows_flops(found)
+    columns = [
+        "", "arm", *(["loss"] if tokens else []), "bits/byte", "accuracy", "parameters", *(["non-embedding"] if sizes else []), "tokens",
+        *(["FLOPs"] if flops else []), "time", "to the best", "verdict",
+    ]  # fmt: skip
+    rows = [
+        [
+            str(row.rank or "-"),
+            row.arm.label,
+            *([with_interval(row), figure(row.bits_per_byte)] if tokens else [with_interval(row)]),
+            percent(row.accuracy),
+            count(row.parameters),
+            *([count(row.non_embedding)] if sizes else []),
+            short_count(row.tokens),
+            *([short_count(row.flops)] if flops else []),
+            duration(row.seconds),
+            to_the_best(row),
+            finding(row),
+        ]
+        for row in found
+    ]
+    return columns, rows
+
+
+def knows_sizes(rows: Sequence[Row]) -> bool:
+    """Whether parameters without embedding and head were counted."""
+    return any(row.non_embedding is not None for row in rows)
+
+
+def knows_flops(rows: Sequence[Row]) -> bool:
+    """Whether the FLOPs of training were counted."""
+    return any(row.flops is not None for row in rows)
+
+
+def sizing_note(arm: ArmResult) -> str | None:
+    """By how much an arm misses the size that was asked for; None where it is near enough."""
+    if arm.sizing is None or abs(arm.sizing.reached - arm.sizing.asked) <= TOLERANCE * arm.sizing.asked:
+        return None
+    miss = arm.sizing.reached / arm.sizing.asked - 1
+    return (
+        f"its nearest size has {arm.sizing.reached:,} parameters without embedding and head, {abs(miss):.1%} "
+        f"{'more' if miss > 0 else 'fewer'} than the {arm.sizing.asked:,} that were asked for"
+    )
+
+
+def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tuple[str, str]]:
+    """Arm and text: the first samples of each arm's first run, in the order of the table."""
+    found = []
+    for row in rank(comparison):
+        run = next((run for run in row.arm.runs if run.results is not None), None)
+        if run is not None and run.results is not None:
+            found += [(row.arm.label, text) for text in read_record(out / run.results).samples[:each]]
+    return found
+
+
+def finding(row: Row) -> str:
+    """What is known about an arm against the best one."""
+    if row.arm.dishonest:
+        return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
+    if row.arm.floor and row.arm.done:
+        return "the floor: what counting gets"
+    if row.arm.likelihood_free and row.arm.measured:
+        return "no likelihood: compared by its samples alone"
+    if row.rank is None:
+        failed = next((run for run in row.arm.runs if run.message), None)
+        return f"{failed.status}: {failed.message}" if failed else "no result yet"
+    if row.difference is None:
+        return "best"
+    return beside_the_best(row.difference, row.arm.label)
+
+
+def beside_the_best(difference: Difference, label: str) -> str:
+    """What a difference says of an arm that has not the best mean: over the runs that can be paired it may be better still."""
+    if difference.better == label and difference.finding != "no claim":
+        return "better on the runs that can be paired"
+    return WORDS[difference.finding]
+
+
+def to_the_best(row: Row) -> str:
+    """How much an arm lies above the best one; empty for the best."""
+    return "" if row.difference is None else signed(row.difference, row.arm.label)
+
+
+def signed(difference: Difference, label: str) -> str:
+    """`+0.021 ± 0.006`: how much an arm lies above the other of the two."""
+    sign = 1 if difference.worse == label else -1
+    low, high = difference.low, difference.high
+    return f"{sign * difference.mean:+.3f}" + (f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else "")
+
+
+def with_interval(row: Row) -> str:
+    """The ranking figure, as `1.712 ± 0.006`."""
+    half = f" ± {(row.high - row.low) / 2:.3f}" if row.low is not None and row.high is not None else ""
+    return figure(row.value) + half
+
+
+def figure(value: float | None) -> str:
+    """Three decimals."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def percent(value: float | None) -> str:
+    """`51.3%`."""
+    return "" if value is None else f"{value:.1%}"
+
+
+def count(value: int | None) -> str:
+    """`76,579`; a dash for none, as counted arms have no parameters."""
+    return f"{value:,}" if value else "-"
+
+
+def short_count(value: int | None) -> str:
+    """`300k`, `2M`, `1.25M`, `12.3T`: three digits."""
+    if value is None:
+        return ""
+    for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * size:  # 999,936 is 1M, not 1000k
+            return f"{value / size:.3g}{letter}" if value / size < 999.5 else f"{value / size:.0f}{letter}"
+    return str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """`8.4 s`, `1 min 12 s`, `2 h 05 min`."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60:02d} min"

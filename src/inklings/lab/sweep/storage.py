@@ -1,0 +1,262 @@
+"""Where the trials of a sweep are kept: a journal in its folder, or a PostgreSQL database that many machines share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from inklings.durable import disk_errors
+from inklings.errors import ConfigError, InklingsError, MissingExtraError
+from inklings.lab.sweep.optuna_library import library
+from inklings.lab.sweep.space import Dimension
+
+JOURNAL = "trials.journal"
+
+HEARTBEAT = 30
+"""Seconds between two signs of life of a trial in a shared storage."""
+GRACE = 180
+"""Seconds without one after which another machine takes the trial for lost and begins it anew."""
+STARTUP = 10
+"""So many trials are drawn at random before the sampler learns from them."""
+FINISHED_FIRST = 5
+"""So many trials are finished before one is given up."""
+PROTECTED = 0.4
+"""Share of the evaluations before which no trial is given up."""
+
+MESSAGE = "message"
+"""The attribute of a trial that failed on its own account: one without it was lost with its machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a worker needs to find the trials; it can be sent to another process."""
+
+    out: Path
+    storage: str | None
+    """A PostgreSQL address; None is the journal in `out`."""
+    study: str
+    space: tuple[Dimension, ...]
+    seed: int
+    evaluations: int
+    trials: int
+    """How many are to be finished in all."""
+    rates: frozenset[str] = frozenset()
+    """The peak rates that somebody gave beside the space: such a one stays where the space has the other alone."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may work on the same trials."""
+        return self.storage is not None
+
+
+def hidden_password(text: str) -> str:
+    """An address as it may be shown and kept: `***` for its password."""
+    try:
+        parts = urlsplit(text)
+        password = parts.password
+    except ValueError:
+        return "postgresql://***"
+    if password is None:
+        return text
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+
+
+def check_storage(address: str) -> None:
+    """Raise a `ConfigError` if trials cannot be kept there."""
+    if not address.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
+        raise ConfigError(
+            f"--storage {address.partition(':')[0]!r} is not supported. Allowed: postgresql://USER:PASSWORD@HOST:PORT/DATABASE; without "
+            "--storage the trials are kept in the folder of the sweep."
+        )
+
+
+@contextlib.contextmanager
+def opened(place: Place) -> Iterator[tuple[Any, Any]]:
+    """Optuna's storage, and the study in it, which is made where it is absent; connections are closed in the end.
+
+    Raises:
+        MissingExtraError: Optuna, or what it needs for PostgreSQL, is not installed.
+        ConfigError: the server does not answer, or refuses.
+        DiskError: the journal cannot be written.
+    """
+    optuna = library("a sweep")
+    if place.storage is None:
+        path = place.out / JOURNAL
+        with disk_errors(path):
+            backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=_JournalLock(path))
+        storage = optuna.storages.JournalStorage(backend)
+        yield storage, _study(place, storage)
+        return
+    storage = _database(place.storage)
+    try:
+        yield storage, _study(place, storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _database(address: str) -> Any:
+    optuna = library("a sweep")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                "postgresql+psycopg://" + address.partition("://")[2], engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT, grace_period=GRACE, heartbeat_stale_trial_callback=begin_anew,
+            )  # fmt: skip
+    except ImportError:
+        raise MissingExtraError("a sweep in PostgreSQL", "sweep") from None
+    except Exception as error:  # of the driver, of SQLAlchemy, of Optuna: none of them is a fault of ours
+        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+    raise ConfigError(f"the storage {hidden_password(address)} cannot be used: {reason} Check host, database, user and password.")
+
+
+def _study(place: Place, storage: Any) -> Any:
+    optuna = library("a sweep")
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=FINISHED_FIRST, n_warmup_steps=round(place.evaluations * PROTECTED))
+    return optuna.create_study(
+        study_name=place.study, storage=storage, sampler=_sampler(place, 0), pruner=pruner, direction="minimize", load_if_exists=True
+    )
+
+
+def _sampler(place: Place, *numbers: int) -> Any:
+    """A sampler with a generator of its own for the numbers: what it draws depends on them and on what is known."""
+    (seed,) = np.random.SeedSequence([place.seed, *numbers]).generate_state(1)
+    return library("a sweep").samplers.TPESampler(seed=int(seed), n_startup_trials=STARTUP)
+
+
+def draw(study: Any, trial_id: int, number: int, place: Place) -> tuple[Any, dict[str, Any]]:
+    """Optuna's trial, and its point: values of the fields, drawn or, where it has them already, as they were.
+
+    Every field is drawn with a generator of its own, so that a trial that was killed among its fields has the same point.
+    """
+    study.sampler = _sampler(place, number)
+    trial = library("a sweep").trial.Trial(study, trial_id)
+    for index, dimension in enumerate(place.space):
+        study.sampler = _sampler(place, number, index)
+        if dimension.kind == "choice":
+            # its place in the list: not every value of ours is one that Optuna keeps
+            trial.suggest_categorical(dimension.field, list(range(len(dimension.choices))))
+        elif dimension.kind == "int":
+            step = 1 if dimension.step is None else int(dimension.step)
+            trial.suggest_int(dimension.field, int(dimension.low), int(dimension.high), log=dimension.log, step=step)
+        else:
+            trial.suggest_float(dimension.field, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    return trial, values_of(trial.params, place.space)
+
+
+def values_of(params: dict[str, Any], space: tuple[Dimension, ...]) -> dict[str, Any]:
+    """What Optuna keeps of a point, as values of the fields, in the order of the space."""
+    return {
+        dimension.field: dimension.choices[params[dimension.field]] if dimension.kind == "choice" else params[dimension.field]
+        for dimension in space
+        if dimension.field in params
+    }
+
+
+def begin_anew(study: Any, lost: Any) -> None:
+    """Queue the point of a trial whose machine was lost; what of it was not drawn yet will be."""
+    trials = library("a sweep").trial
+    study.add_trial(trials.create_trial(state=trials.TrialState.WAITING, params=lost.params, distributions=lost.distributions))
+
+
+def recover_lost(study: Any) -> None:
+    """Give the trials of machines that were lost back to the queue (of a shared storage)."""
+    optuna = library("a sweep")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+
+
+@contextlib.contextmanager
+def alive(place: Place, storage: Any, trial_id: int) -> Iterator[None]:
+    """Give signs of life of a trial while the block lasts (in a shared storage)."""
+    if not place.shared:
+        yield
+        return
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            with contextlib.suppress(Exception):  # a server that is away for a while is no reason to end a training
+                storage.record_heartbeat(trial_id)
+            if over.wait(HEARTBEAT):
+                break
+        storage.remove_session()  # every thread has a connection of its own
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def mend_journal(out: Path) -> None:
+    """Cut off a last line that was torn when the machine went down; nobody else may have the journal open."""
+    path = out / JOURNAL
+    if not path.is_file():
+        return
+    with disk_errors(path), open(path, "r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class _JournalLock:
+    """A lock that the system frees when its holder is killed; Optuna's own would be waited for.
+
+    It has the two methods that Optuna asks of a lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_suffix(".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Wait until nobody else has it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        assert self._descriptor is not None
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+@contextlib.contextmanager
+def storage_errors(place: Place) -> Iterator[None]:
+    """Turn what a storage that fails in the middle of the work says into one clear error."""
+    failure = library("a sweep").exceptions.StorageInternalError
+    try:
+        yield
+    except failure:
+        where = "the journal" if place.storage is None else hidden_password(place.storage)
+        raise InklingsError(
+            f"the storage of the sweep ({where}) no longer answers. What was finished is kept; the same command goes on."
+        ) from None

@@ -1,0 +1,300 @@
+"""`sweep`: search the settings of one architecture under one budget, with Optuna, on as many workers as there are.
+
+A sweep is a folder. The same call goes on where it stopped: a trial that ended is not done again, and one that was
+stopped goes on from its last checkpoint. Many machines may share the trials in one PostgreSQL database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from inklings.config import RunConfig, to_mapping
+from inklings.device import choose_runtime, environment
+from inklings.durable import disk_errors, sha256
+from inklings.errors import ConfigError, RunError
+from inklings.lab.comparison.arms import Terms, folder_name, settle
+from inklings.lab.comparison.text_facts import describe_text
+from inklings.lab.execution.processes import OnEvent, Work, do_jobs
+from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.sweep.optuna_library import library
+from inklings.lab.sweep.space import apply, moves_with, parse_space
+from inklings.lab.sweep.storage import (
+    JOURNAL,
+    MESSAGE,
+    Place,
+    check_storage,
+    mend_journal,
+    opened,
+    recover_lost,
+    storage_errors,
+    values_of,
+)
+from inklings.lab.sweep.sweep_results import FILE_NAME, Sweep, SweepTrial, read_sweep, write_best, write_sweep
+from inklings.lab.sweep.trial import PLACE, PREFIX, attempt_point, is_lost, number_of
+from inklings.runs.arms import Arm
+from inklings.runs.interruption import Interruption
+from inklings.runs.lock import locked
+from inklings.runs.own_text import data_hash
+from inklings.text.store import TokenStore, prepare
+from inklings.training.budgets import parse_budget
+from inklings.training.setup import fresh_model
+
+ATTEMPTS = 2
+"""A trial whose process dies so often is given up: it takes more memory than there is, most likely."""
+IMPORTANCE_FROM = 5
+"""With fewer finished trials nothing is said of what matters."""
+
+
+def sweep(
+    config: RunConfig,
+    *,
+    space: Sequence[str],
+    trials: int,
+    out: Path,
+    storage: str | None = None,
+    workers: int | None = None,
+    rates: frozenset[str] = frozenset(),
+    command: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Sweep:
+    """Search the settings of an architecture for the lowest validation loss at the end of their budget.
+
+    Points are drawn by Optuna's TPE, a tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS), seeded; what is
+    behind the median of the finished trials at the same evaluation is given up. A trial's losses are a function of its
+    point; which points are drawn depends on what is known at that moment, so with several workers it is not repeatable.
+
+    Args:
+        config: the settings that all trials begin from; `training.seed` is that of all trials and of the sampler.
+        space: what is searched, see `lab.space`; nothing takes the learning rates.
+        trials: how many are to be finished in all, those of earlier calls included.
+        out: a new folder, or one with this sweep begun.
+        storage: a PostgreSQL address whose trials all machines share; None keeps them in the folder.
+        workers: trials at a time, each in its own process and on one thread; None takes one a core (one on a GPU).
+        rates: the peak rates that the settings were given; one that was given alone stays where the space has the other
+            alone, and else the one that is searched moves both in the ratio of the settings.
+        command: the command line that repeats this.
+        on_event: called with every event of every trial, which carries `run`.
+
+    Returns:
+        What was found; `status` is "unfinished" if Ctrl-C or SIGTERM came, or other machines are still at work. The same
+        call goes on.
+
+    Raises:
+        MissingExtraError: Optuna is not installed.
+        InputError: the space, the budget, the text or the architecture cannot be used, or `out` holds something else.
+        DiskError: the folder cannot be written.
+    """
+    report = on_event or (lambda event: None)
+    parse_budget(config.training.budget)
+    for name, value in (("trials", trials), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1.")
+    if storage is not None:
+        check_storage(storage)
+    library("a sweep")
+    dimensions = parse_space(space, config)
+    store = prepare(config.data, on_event=report)
+    base = settled(config, store, report)
+    moves = moves_with(dimensions, base, rates)
+    identity = _identity(base, store, [str(dimension) for dimension in dimensions], moves)
+    made = Sweep(
+        architecture=config.architecture,
+        study=f"inklings-{folder_name(config.architecture)}-{sha256(json.dumps(identity, sort_keys=True).encode())[:12]}",
+        space=identity["space"],
+        budget=config.training.budget,
+        seed=config.training.seed,
+        unit="nats per token" if fresh_model(base, store).traits.has_likelihood else "bits of divergence",
+        asked=trials,
+        status="unfinished",
+        command=command,
+        identity=identity,
+        text=describe_text(store),
+        environment=environment(),
+    )
+    _check_folder(out, made)
+    place = Place(
+        out=out.resolve(), storage=storage, study=made.study, space=tuple(dimensions), seed=config.training.seed,
+        evaluations=config.training.evaluations, trials=trials, rates=rates,
+    )  # fmt: skip
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with locked(out, doing="searched", advice="choose another --out"), storage_errors(place), _unbroken(place) as (storage, study):
+        write_sweep(out, _collected(made, place, study))
+        whole = _work(base, place, store, workers, report, storage, study)
+        made = _collected(made, place, study)
+        best = made.best
+        if best is not None:
+            _tidy(place, study)
+            write_best(out, _complete(apply(config, _tuples(best.values), rates=rates), store), made)
+        made = replace(made, status="complete" if whole and len(made.trials) >= trials else "unfinished")
+        write_sweep(out, made)
+    return made
+
+
+def settled(config: RunConfig, store: TokenStore, on_event: OnEvent) -> RunConfig:
+    """The settings as every trial has them: nothing left to be measured, and no files that nobody reads.
+
+    Raises:
+        InputError: the architecture cannot be built with them.
+    """
+    terms = Terms(data=config.data, budget=config.training.budget, store=store, points=1, parameters=None, before=None)
+    settled = settle(Arm(config.architecture, config), config.architecture, 0, terms, on_event).config
+    assert settled is not None
+    return replace(settled, training=replace(settled.training, seed=config.training.seed, samples=0, keep_checkpoints=1))
+
+
+def _identity(base: RunConfig, store: TokenStore, space: list[str], moves: str | None) -> dict[str, Any]:
+    settings = to_mapping(base)
+    del settings["data"]  # a path may differ between machines, what it holds may not
+    found = {"settings": settings, "text": data_hash(store), "space": space}
+    plain: dict[str, Any] = json.loads(json.dumps(found if moves is None else {**found, "moves": moves}))
+    return plain
+
+
+def _check_folder(out: Path, made: Sweep) -> None:
+    """Raise a `RunError` if the folder holds something else than this sweep."""
+    if not (out / FILE_NAME).is_file():
+        left = {JOURNAL, "lock", "trials.lock"}  # of a sweep that was killed before it wrote a word
+        if out.is_file() or (out.is_dir() and any(path.name not in left and not path.name.startswith(".") for path in out.iterdir())):
+            raise RunError(f"{out} exists and is not a sweep. Choose another --out.")
+        return
+    before = read_sweep(out).identity
+    if before != made.identity:
+        differing = []
+        named = {"settings": "the settings", "text": "the text", "space": "the space", "moves": "what moves with a rate"}
+        for name, what in named.items():
+            if before.get(name) != made.identity.get(name):
+                was = f" ({' '.join(before[name])}, now {' '.join(made.identity[name])})" if name == "space" else ""
+                differing.append(what + was)
+        raise RunError(f"{out} holds another sweep, which differs in {'; '.join(differing)}. Choose another --out, or move that one away.")
+
+
+@contextlib.contextmanager
+def _unbroken(place: Place) -> Iterator[tuple[Any, Any]]:
+    """The storage and the study; a journal is mended before anybody writes to it."""
+    if not place.shared:
+        mend_journal(place.out)
+    with opened(place) as (storage, study):
+        yield storage, study
+
+
+def _work(base: RunConfig, place: Place, store: TokenStore, workers: int | None, report: OnEvent, storage: Any, study: Any) -> bool:
+    """Do trials until enough are finished; False if it was interrupted."""
+    died: Counter[int] = Counter()
+    while jobs := _jobs(base, place, store, study):
+        reasons: dict[int, str] = {}
+        results = 0
+        count = min(workers or _cores(base), len(jobs))
+        with Interruption() as interruption:
+            for job, result in do_jobs(jobs, Work(partial(attempt_point, place=place), failed), workers=count, on_event=report):
+                results += 1
+                if result.status == "failed":
+                    reasons[number_of(job.run)] = result.message or ""
+                if result.status != "not ranked":
+                    report({"event": "result", "run": job.arm, "loss": result.loss})
+                if result.message:
+                    report({"event": "note", "text": f"{job.arm}: {result.message}"})
+                _tidy(place, study)
+                if interruption.asked and count == 1:
+                    break  # it came while a trial ended; several workers are asked to stop one by one
+        if results < len(jobs):
+            return False
+        for number, reason in reasons.items():
+            died[number] += 1
+            if died[number] >= ATTEMPTS:
+                _give_up(place, storage, number, reason)
+    return True
+
+
+def _jobs(base: RunConfig, place: Place, store: TokenStore, study: Any) -> list[Job]:
+    """A job for each trial that is to be done here: those begun in this folder first, then those that nobody has begun."""
+    if place.shared:
+        recover_lost(study)
+    states = library("a sweep").trial.TrialState
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not is_lost(trial)]
+    for _ in range(place.trials - len(trials)):
+        study.enqueue_trial({})
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not is_lost(trial)]
+    ours = [
+        trial for trial in trials if trial.state == states.RUNNING and (not place.shared or trial.user_attrs.get(PLACE) == str(place.out))
+    ]
+    waiting = [trial for trial in trials if trial.state == states.WAITING]
+    left = place.trials - (len(trials) - len(waiting) - len(ours))
+    return [
+        Job(
+            arm=f"trial {trial.number}", seed=None, config=base, out=place.out, run=place.out / "runs" / f"{PREFIX}{trial.number}",
+            results=f"results/{trial.number}", store=store.path, split="validation", first=False,
+        )
+        for trial in [*ours, *waiting][: max(0, left)]
+    ]  # fmt: skip
+
+
+def _give_up(place: Place, storage: Any, number: int, reason: str) -> None:
+    """Record as failed a trial that cannot be brought to an end."""
+    trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(place.study), number)
+    if not storage.get_trial(trial_id).state.is_finished():
+        storage.set_trial_user_attr(trial_id, MESSAGE, reason)
+        storage.set_trial_state_values(trial_id, state=library("a sweep").trial.TrialState.FAIL)
+
+
+def _tidy(place: Place, study: Any) -> None:
+    """Remove the runs of trials that ended, but for the best: their losses are in the storage, and weights take room."""
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    complete = library("a sweep").trial.TrialState.COMPLETE
+    done = [trial for trial in trials.values() if trial.state == complete]
+    best = min(done, key=lambda trial: (trial.value, trial.number)).number if done else None
+    for run in (place.out / "runs").glob(f"{PREFIX}*"):
+        if number_of(run) in trials and number_of(run) != best:
+            shutil.rmtree(run, ignore_errors=True)
+
+
+def _collected(made: Sweep, place: Place, study: Any) -> Sweep:
+    """The sweep with what the storage holds."""
+    optuna = library("a sweep")
+    states = optuna.trial.TrialState
+    names = {states.COMPLETE: "done", states.PRUNED: "pruned", states.FAIL: "failed"}
+    trials = [
+        SweepTrial(
+            number=trial.number,
+            status=names[trial.state],  # type: ignore[arg-type]  # mypy cannot see the three
+            values=json.loads(json.dumps(values_of(trial.params, place.space))),
+            losses=[trial.intermediate_values[step] for step in sorted(trial.intermediate_values)],
+            message=trial.user_attrs.get(MESSAGE),
+        )
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in names and not is_lost(trial)
+    ]
+    importance: dict[str, float] = {}
+    if len([trial for trial in trials if trial.loss is not None]) >= IMPORTANCE_FROM:
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        importance = {name: float(share) for name, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
+    return replace(made, trials=trials, importance=importance)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as the fields have them: JSON knows no tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _complete(config: RunConfig, store: TokenStore) -> dict[str, Any]:
+    """All settings, the fields of the model written out."""
+    fields = dataclasses.asdict(fresh_model(config, store).config)
+    model = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
+    return to_mapping(replace(config, model=model))
+
+
+def _cores(base: RunConfig) -> int:
+    """How many trials at a time."""
+    if choose_runtime(base.training).device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,278 @@
+"""A text GAN: a recurrent transformer generator that makes each word out of noise, and its critic; as described, or mended.
+
+The generator's input at a word is noise and what was made before; B blocks add noise and attend to a style that is
+mapped from noise, the same for the whole text; O blocks without noise follow; the last position gives the word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from inklings.layers.attention import KeyValueCache, empty_caches, place
+from inklings.models.from_noise import Drawn, Noise, SampleModel, gumbel_noise, straight_through
+from inklings.models.textgan.blocks import Block, KeysAndValues, block_flops, noise_scale, sinusoids
+from inklings.models.textgan.config import Mapping, TextGANConfig
+from inklings.models.textgan.critic import PerceptronCritic, TransformerCritic
+from inklings.models.textgan.words import WordBlock
+
+
+class StyleMap(nn.Module):
+    """The mapping network: noise of one number a place, mapped, and broadcast over the channels.
+
+    The seed's layers are linear only, and so no more than one of them (StyleGAN's are not); the perceptron's have
+    activations and norms, and places that can be told apart.
+    """
+
+    def __init__(self, length: int, n_embd: int, n_mapping: int, kind: Mapping) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(n_mapping):
+            layers.append(nn.Linear(length, length))
+            if kind == "perceptron":
+                layers += [nn.GELU(), nn.LayerNorm(length)]
+        self.layers = nn.Sequential(*layers)
+        self.directions = nn.Parameter(torch.randn(length, n_embd)) if kind == "perceptron" else None
+        self.n_embd = n_embd
+
+    def forward(self, noise: Float[Tensor, "N S"]) -> Float[Tensor, "N S E"]:
+        """The style at S places."""
+        mapped = self.layers(noise).unsqueeze(-1)
+        if self.directions is not None:
+            out: Tensor = mapped * self.directions
+            return out
+        return mapped.expand(-1, -1, self.n_embd)  # type: ignore[no-any-return]
+
+
+class TextGAN(SampleModel):
+    """The generator; see the module and `TextGANConfig`.
+
+    With causal attention and noise that is drawn once, the keys of earlier words are kept, so that a word costs one
+    position; and where no gradient is fed back, training makes the words first and then differentiates one parallel
+    pass over all of them. Any other choice computes the whole prefix anew for each word (`recomputed`), which is the
+    reference for both.
+    """
+
+    Config = TextGANConfig
+    config: TextGANConfig
+    places: Tensor
+
+    def __init__(self, config: TextGANConfig) -> None:
+        super().__init__(config)
+        recipe = self.adversary = self.recipe = config.recipe
+        self.reads, self.hard = config.reads, recipe.rows == "straight_through"
+        n_embd = config.n_embd
+        self.style = StyleMap(config.context_length, n_embd, config.n_mapping, recipe.mapping)
+        self.embed = nn.Embedding(config.vocab_size, n_embd)
+        # the seed's is a linear layer over one-hot rows: small beside the noise at the start, which keeps texts apart
+        nn.init.uniform_(self.embed.weight, -(config.vocab_size**-0.5), config.vocab_size**-0.5)
+        self.word_scale = noise_scale(n_embd) if recipe.noise_scale == "learned" else None
+        self.register_buffer("places", sinusoids(config.context_length, n_embd), persistent=False)
+
+        def blocks(count: int, *, style: bool) -> list[Block]:
+            learned = style and recipe.noise_scale == "learned"
+            return [Block(n_embd, config.n_head, config.n_hidden, style=style, norm=recipe.norm, scaled=learned) for _ in range(count)]
+
+        self.blocks = nn.ModuleList([*blocks(config.n_layer, style=True), *blocks(config.n_output_layer, style=False)])
+        self.norm = nn.LayerNorm(n_embd) if recipe.norm == "before" else nn.Identity()
+        self.head = nn.Linear(n_embd, config.vocab_size)
+
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether a word's keys and values stay what they are when the next is made."""
+        return self.recipe.attention == "causal" and self.recipe.noise == "once"
+
+    def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
+        """The noise of `n` texts: `style` (n, S), `word` (n, T, E), `added` (n, R, B, T, E) for R draws, `gumbel` (n, T, V)."""
+        config, recipe = self.config, self.recipe
+        draws = length if recipe.noise == "redrawn" else 1
+        drawn = {
+            "style": torch.randn(n, config.context_length, generator=style or generator),
+            "word": torch.randn(n, length, config.n_embd, generator=generator),
+            "added": torch.randn(n, draws, config.n_layer, length, config.n_embd, generator=generator),
+        }
+        if recipe.rows == "straight_through" or recipe.feedback == "sampled":
+            drawn["gumbel"] = gumbel_noise(n, length, config.vocab_size, generator=generator)
+        return Noise(drawn)
+
+    def forward(self, noise: Noise) -> Drawn:
+        """Make the texts; differentiable in the weights where gradients are on."""
+        if not self.keeps_keys:
+            return self.recomputed(noise)
+        if torch.is_grad_enabled() and self.recipe.feedback == "through":
+            return self._word_by_word(noise)
+        with torch.no_grad():
+            made = self._made(noise) if self.recipe.norm == "before" else self._word_by_word(noise)
+        if not torch.is_grad_enabled():
+            return made
+        fed = made.logits.argmax(-1) if self.recipe.feedback == "argmax" else made.tokens
+        return self._at_once(noise, made.tokens, fed)
+
+    @torch.no_grad()
+    def make(self, noise: Noise) -> Int[Tensor, "N T"]:
+        """The tokens alone, without the rows over the vocabulary that only a critic reads."""
+        if self.keeps_keys and self.recipe.norm == "before":
+            return torch.stack(self._without_gradients(noise)[0], dim=1)
+        return super().make(noise)
+
+    def _made(self, noise: Noise) -> Drawn:
+        tokens, logits = (torch.stack(parts, dim=1) for parts in self._without_gradients(noise))
+        return self._masked(Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits))
+
+    def recomputed(self, noise: Noise) -> Drawn:
+        """The reference: for every word, all positions so far are computed anew."""
+        draws = noise.tensors["added"].shape[1]
+        causal = self.recipe.attention == "causal"
+        words = self._words(noise)
+        n, length, _ = words.shape
+        style = self._style_keys(noise)
+        fed = words.new_zeros(n, 0, words.shape[-1])
+        parts: list[Drawn] = []
+        for t in range(length):
+            inputs = self._shifted(fed, words[:, : t + 1]) if causal else torch.cat((fed, words[:, t : t + 1]), dim=1)
+            added = noise.tensors["added"][:, t if draws > 1 else 0, :, : t + 1]
+            piece = place(t + 1, length, device=words.device) if causal else None
+            x = inputs + self.places[: t + 1]
+            for i, block in enumerate(self.blocks):
+                x = block(x, piece, None, style[i], added[:, i] if i < self.config.n_layer else None)
+            part, word = self._word(x[:, -1], noise, t)
+            parts.append(part)
+            fed = torch.cat((fed, word.unsqueeze(1)), dim=1)
+        return self._joined(parts)
+
+    def _word_by_word(self, noise: Noise) -> Drawn:
+        """One position a word, with the keys of the words before."""
+        words = self._words(noise)
+        n, length, _ = words.shape
+        style = self._style_keys(noise)
+        head_size = self.config.n_embd // self.config.n_head
+        caches: list[KeyValueCache] = empty_caches(len(self.blocks), n, length, self.config.n_head, head_size, like=words)
+        before = words.new_zeros(n, self.config.n_embd)
+        parts: list[Drawn] = []
+        inputs = words + self.places[:length]
+        for t in range(length):
+            piece = place(1, length, past=torch.full((n,), t, device=words.device), device=words.device)
+            x = (inputs[:, t] + before).unsqueeze(1)
+            for i, block in enumerate(self.blocks):
+                x = block(x, piece, caches[i], style[i], noise.tensors["added"][:, 0, i, t : t + 1] if i < self.config.n_layer else None)
+            part, before = self._word(x[:, 0], noise, t)
+            parts.append(part)
+        return self._joined(parts)
+
+    def _without_gradients(self, noise: Noise) -> tuple[list[Int[Tensor, " N"]], list[Float[Tensor, "N V"]]]:
+        """The same, with fewer operations: the tokens and the logits of each word."""
+        words, gumbel, added = self._words(noise), noise.tensors.get("gumbel"), noise.tensors["added"][:, 0]
+        n, length, _ = words.shape
+        style = self._style_keys(noise)
+        blocks = [
+            WordBlock(block, style[i], added[:, i] if i < self.config.n_layer else None, n=n, length=length)
+            for i, block in enumerate(self.blocks)
+            if isinstance(block, Block)
+        ]
+        inputs = (words + self.places[:length]).transpose(0, 1).contiguous()
+        tokens, logits = [], []
+        before = torch.zeros_like(inputs[0])
+        for t in range(length):
+            x = inputs[t] + before
+            for block in blocks:
+                x = block.step(x, t)
+            logits.append(self.head(self.norm(x)))
+            tokens.append((logits[-1] if gumbel is None else logits[-1] + gumbel[:, t]).argmax(-1))
+            before = self.embed(logits[-1].argmax(-1) if self.recipe.feedback == "argmax" else tokens[-1])
+        return tokens, logits
+
+    def _at_once(self, noise: Noise, tokens: Int[Tensor, "N T"], fed: Int[Tensor, "N T"]) -> Drawn:
+        """All words in one causal pass, given what they came out as and what was fed back: differentiable, to the same numbers."""
+        words = self._words(noise)
+        length = words.shape[1]
+        x = self._shifted(self.embed(fed[:, :-1]), words) + self.places[:length]
+        piece = place(length, length, device=words.device)
+        style = self._style_keys(noise)
+        for i, block in enumerate(self.blocks):
+            x = block(x, piece, None, style[i], noise.tensors["added"][:, 0, i] if i < self.config.n_layer else None)
+        logits = self.head(self.norm(x))
+        return self._masked(Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits))
+
+    def _word(self, x: Float[Tensor, "N E"], noise: Noise, t: int) -> tuple[Drawn, Float[Tensor, "N E"]]:
+        """A word from its position, and what of it is fed back."""
+        gumbel = noise.tensors.get("gumbel")
+        gumbel = None if gumbel is None else gumbel[:, t]
+        logits = self.head(self.norm(x))
+        tokens = (logits if gumbel is None else logits + gumbel).argmax(-1)
+        rows = self._rows(logits, gumbel, tokens)
+        if self.recipe.feedback == "through" and torch.is_grad_enabled():
+            fed = rows @ self.embed.weight
+        else:
+            fed = self.embed(logits.argmax(-1) if self.recipe.feedback == "argmax" else tokens)
+        return Drawn(tokens.unsqueeze(1), rows.unsqueeze(1), logits.unsqueeze(1)), fed
+
+    def _rows(self, logits: Float[Tensor, "*shape V"], gumbel: Tensor | None, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape V"]:
+        if self.recipe.rows == "soft":
+            return logits.softmax(-1)
+        assert gumbel is not None
+        return straight_through(logits, gumbel, tokens, self.config.temperature)
+
+    def _words(self, noise: Noise) -> Float[Tensor, "N T E"]:
+        """The noise that each word is made of."""
+        words = noise.tensors["word"]
+        return words if self.word_scale is None else words * self.word_scale
+
+    def _style_keys(self, noise: Noise) -> list[KeysAndValues | None]:
+        style = self.style(noise.tensors["style"])
+        return [block.style_keys(style) if i < self.config.n_layer else None for i, block in enumerate(self.blocks)]  # type: ignore[operator]
+
+    def _shifted(self, fed: Float[Tensor, "N P E"], words: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
+        """At each position its noise and the word before; nothing is before the first."""
+        return words + F.pad(fed, (0, 0, 1, 0))
+
+    def _joined(self, parts: list[Drawn]) -> Drawn:
+        tokens, rows, logits = (torch.cat(kind, dim=1) for kind in zip(*((p.tokens, p.rows, p.logits) for p in parts), strict=True))
+        return self._masked(Drawn(tokens, rows, logits))
+
+    def _masked(self, drawn: Drawn) -> Drawn:
+        return replace(drawn, rows=drawn.rows * self.alive(drawn.tokens).unsqueeze(-1)) if self.recipe.mask else drawn
+
+    def text_flops(self, length: int) -> tuple[int, int, int]:
+        """Operations to make a text, to make it and differentiate that, and of the critic's forward pass over it."""
+        config, n_embd, n_blocks = self.config, self.config.n_embd, len(self.blocks)
+        places = config.context_length
+        style = 4 * places * n_embd**2 * config.n_layer + 2 * config.n_mapping * places**2
+        per_place = n_blocks * block_flops(n_embd, config.n_hidden) + config.n_layer * (4 * n_embd**2 + 4 * n_embd * places)
+        head = 2 * n_embd * config.vocab_size * length
+        pairs = length * (length + 1) // 2
+        once = style + head + per_place * length + 4 * n_embd * n_blocks * pairs
+        with torch.device("meta"):  # sizes only
+            critic = self.make_critic().flops()
+        if not self.keeps_keys:
+            triples = sum(t * t for t in range(1, length + 1))
+            anew = style + head + per_place * pairs + 4 * n_embd * n_blocks * triples
+            return anew, 3 * anew, critic
+        return once, (3 if self.recipe.feedback == "through" else 4) * once, critic
+
+    def make_critic(self) -> TransformerCritic | PerceptronCritic:
+        """The critic that the recipe names, with fresh weights."""
+        config, recipe = self.config, self.recipe
+        if recipe.critic == "perceptron":
+            return PerceptronCritic(
+                vocab_size=config.vocab_size,
+                length=config.context_length,
+                n_embd=config.n_embd,
+                n_hidden=config.n_critic_hidden,
+                n_layer=config.n_critic_layer,
+                spread=recipe.minibatch_std,
+            )
+        return TransformerCritic(
+            vocab_size=config.vocab_size,
+            length=config.context_length,
+            n_embd=config.n_embd,
+            n_head=config.n_head,
+            n_hidden=config.n_critic_hidden,
+            n_block=config.n_critic_layer,
+            n_output_block=config.n_critic_output_layer,
+            norm=recipe.norm,
+            spread=recipe.minibatch_std,
+        )

@@ -1,0 +1,132 @@
+"""The one grammar that names a contestant: `NAME[:field=value,...]`, `FILE.py:CLASS[:field=value,...]`, `FILE.toml`, or a RUN."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inklings.config import (
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    from_mapping,
+    parse_value,
+    rates_in,
+    read_toml,
+    to_mapping,
+    with_training,
+)
+from inklings.errors import ArchitectureError, ConfigError, RunError, unknown_name
+from inklings.models.contract import model_fields
+from inklings.models.registry import available, load_class, split_fields, split_name
+from inklings.runs.directory import CONFIG
+
+GRAMMAR = "NAME[:field=value,...], FILE.py:CLASS[:field=value,...], FILE.toml, or the directory of a run"
+
+_SECTIONS = {"training": TrainingConfig, "data": DataConfig}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A contestant: settings to train by, or a run that is there already."""
+
+    label: str
+    """As it was written, less the folders of a path."""
+    config: RunConfig | None = None
+    run: Path | None = None
+    rates: frozenset[str] = frozenset()
+    """Which peak rates it gave, or what its base was made of, if it gave none."""
+
+
+def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
+    """Read an ARM; what it does not say is taken from `base`.
+
+    A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`); tuples are written
+    with slashes (`training.betas=0.9/0.95`). A file's settings win over those of `base`; a name or a class of one's own
+    drops the model fields of `base` if these belong to another architecture. `rates` are the peak rates that `base` was
+    given (`config.moved_rates`).
+
+    Raises:
+        ConfigError: a field or a value cannot be used, or the file cannot.
+        ArchitectureError: the name is unknown (the nearest is named) or the class cannot be loaded.
+        RunError: the directory is not a run.
+    """
+    if text.endswith(".toml"):
+        config, given = with_file(base, Path(text), rates)
+        return Arm(Path(text).stem, config=config, rates=given)
+    name, fields = split_name(text)
+    if name in available() or name.partition(":")[0].endswith(".py"):
+        config, given = _with_fields(base, name, fields, text, rates)
+        return Arm(_label(text), config=config, rates=given)
+    path = Path(text)
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise RunError(f"{path} is a directory but not a run: it has no {CONFIG}. An ARM is {GRAMMAR}.")
+        return Arm(path.name or str(path), run=path)
+    if "/" in text or path.is_file():
+        raise ArchitectureError(f"there is no run {text}. An ARM is {GRAMMAR}.")
+    raise ArchitectureError(f"{unknown_name('architecture', name, available())} An ARM is {GRAMMAR}.")
+
+
+def _label(text: str) -> str:
+    head, colon, rest = text.partition(".py:")
+    return Path(head).name + colon + rest if colon else text
+
+
+def with_file(base: RunConfig, path: Path, rates: frozenset[str] = frozenset()) -> tuple[RunConfig, frozenset[str]]:
+    """`base` with what a run file says, section by section; and the peak rates that it gives, or those given below it.
+
+    The file's model replaces that of another architecture.
+
+    Raises:
+        ConfigError: the file is missing, is no TOML, or holds what cannot be used.
+    """
+    values, where = read_toml(path), str(path)
+    alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
+    names = [name.replace("-", "_") for name in values.get("training", {})]
+    given = {name: getattr(alone.training, name) for name in names}
+    merged = {**to_mapping(base), "training": to_mapping(with_training(base.training, given, below=rates))}
+    if values.get("architecture", base.architecture) != base.architecture:
+        merged["model"] = {}
+    for key, value in values.items():
+        if key != "training":
+            named = isinstance(value, dict)
+            merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if named else value
+    return from_mapping(RunConfig, merged, where=where), rates_in(names, below=rates)
+
+
+def _with_fields(
+    base: RunConfig, architecture: str, fields: str | None, text: str, rates: frozenset[str]
+) -> tuple[RunConfig, frozenset[str]]:
+    config_type = load_class(architecture).Config
+    hints = typing.get_type_hints(config_type)
+    allowed = model_fields(config_type)
+    model: dict[str, Any] = dict(base.model) if base.architecture == architecture else {}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    for key, value in split_fields(fields or "", where=text):
+        section, dot, inner = key.partition(".")
+        if dot and section in _SECTIONS:
+            names = {f.name for f in dataclasses.fields(_SECTIONS[section])}
+            if inner not in names:
+                raise ConfigError(f"{text}: {unknown_name(f'{section} setting', inner, names)}")
+            sections[section][inner] = parse_value(typing.get_type_hints(_SECTIONS[section])[inner], value, where=f"{text}: {key}")
+        elif section in allowed and not dot:
+            model[section] = parse_value(hints[section], value, where=f"{text}: {key}")
+        else:
+            others = [f"{name}.{f.name}" for name, kind in _SECTIONS.items() for f in dataclasses.fields(kind)]
+            hint = unknown_name(f"field of {architecture}", key, allowed)
+            close = [other for other in others if other.partition(".")[2] == section]
+            raise ConfigError(f"{text}: {hint}" + (f" (Did you mean {close[0]!r}?)" if close else ""))
+    config = replace(
+        base,
+        architecture=architecture,
+        model=model,
+        training=with_training(base.training, sections["training"], below=rates),
+        data=replace(base.data, **sections["data"]),
+    )
+    # an early word on fields out of range; the two that the tokenizer decides are stand-ins
+    from_mapping(config_type, {**model, "vocab_size": 1 << 20, "boundary_token": 0}, where=text)
+    return config, rates_in(sections["training"], below=rates)

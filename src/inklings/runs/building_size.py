@@ -1,0 +1,80 @@
+"""Building the model of a run within the size that its weights have.
+
+Settings that were damaged or forged may describe a model of ten million layers. What the weights
+on disk weigh says what is too large, before memory or hours are spent on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from inklings.errors import RunError
+from inklings.runs.checked_files import tensor_sizes
+
+TIMES = 8
+"""How many times what is on disk may be made on the way: initial values, masks, drafts."""
+ELEMENTS = 1 << 26
+"""So many elements more."""
+MAKERS = (
+    torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.randint,
+    torch.arange, torch.linspace, torch.eye,
+)  # fmt: skip
+"""Functions that make a tensor of a size that they are told."""
+CALLS = 500
+"""Calls of torch for each tensor on disk, and that many more."""
+
+
+@contextlib.contextmanager
+def within_size_of(weights: Path | None, *, config: Path) -> Iterator[None]:
+    """Within the block, a model may be built that could have the given weights, and no larger.
+
+    Args:
+        weights: a file of tensors; None, or one that is damaged, bounds nothing but memory.
+        config: what the message blames.
+
+    Raises:
+        RunError: it is larger, or does not fit into memory.
+    """
+    try:
+        sizes = None if weights is None else tensor_sizes(weights)
+    except RunError:
+        sizes = None
+    try:
+        if sizes is None:
+            yield
+            return
+        with _Bounded(elements=TIMES * sum(sizes) + ELEMENTS, calls=CALLS * (len(sizes) + 1), config=config):
+            yield
+    except (MemoryError, OverflowError) as error:
+        raise RunError(f"{config} is damaged: its model fits into no memory ({error}).") from None
+    except RuntimeError as error:
+        if "alloc" not in str(error) and "overflow" not in str(error):
+            raise
+        raise RunError(f"{config} is damaged: its model fits into no memory ({str(error)[:200]}).") from None
+
+
+class _Bounded(TorchFunctionMode):
+    """Counts what torch makes, and ends it."""
+
+    def __init__(self, *, elements: int, calls: int, config: Path) -> None:
+        super().__init__()
+        self._elements, self._calls, self._config = elements, calls, config
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        # without memory first, where that is possible: a size is seen before it is paid for
+        made = func(*args, **({**given, "device": "meta"} if func in MAKERS else given))
+        self._calls -= 1
+        if self._calls < 0 or (isinstance(made, Tensor) and made.numel() > self._elements):
+            raise RunError(
+                f"{self._config} is damaged or does not belong to this run: the model that it "
+                "describes is far larger than the weights beside it."
+            )
+        return func(*args, **given) if func in MAKERS else made

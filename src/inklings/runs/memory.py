@@ -1,0 +1,309 @@
+"""The long-term memory of a run: what its model wrote of texts that it was given, for every row to read.
+
+RUN/memory/ store/       vectors and facts about the entries; whose weights and tokens they are of (`memory/persistence.py`)
+            documents/   the texts (`memory_documents.py`)
+            table.json   the table of a memory whose vectors are searched in a database; never how to log in there
+            lock         held by the command that changes it
+
+The first addition saves the empty memory before it begins. An addition writes its documents, under numbers that are
+new, and then the store in one rename. Wherever it is stopped,
+the memory that was there is whole; documents without entries are passed over, and `compact` drops them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+
+from inklings.durable import write_json
+from inklings.errors import ArchitectureError, InputError, RunError
+from inklings.memory.entries import Info
+from inklings.memory.persistence import MANIFEST, save
+from inklings.memory.store import Memory
+from inklings.models.contract import SequenceModel
+from inklings.models.remembering import Remembering, Written
+from inklings.runs.memory_documents import Document, hash_of, keep_documents, read_documents, write_documents
+from inklings.text.building import OnEvent
+from inklings.text.excerpt import around, token_text
+from inklings.text.tokenizers import Tokenizer
+
+STORE = "store"
+DOCUMENTS = "documents"
+TABLE = "table.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An entry that a search found, and where it is from."""
+
+    id: int
+    distance: float
+    """Squared L2."""
+    age: int
+    """Additions since its own."""
+    document: str
+    position: int
+    """Of the value in the document; the boundary that opens it is 0."""
+    value: str
+    """The token that followed."""
+    before: str
+    """What stands before the value."""
+    after: str
+
+
+@dataclass(frozen=True, eq=False)
+class Addition:
+    """What an addition did."""
+
+    ids: Int64[np.ndarray, " n"]
+    """Of the new entries."""
+    documents: list[str]
+    """Names of the documents added."""
+    known: list[str]
+    """Names of those left out, because they are there already, or came twice."""
+    evicted: int
+    """Entries that gave way."""
+
+
+@dataclass(frozen=True)
+class DocumentInfo:
+    """What the memory holds of a document."""
+
+    name: str
+    tokens: int
+    entries: int
+    first_id: int
+    last_id: int
+
+
+@dataclass(frozen=True)
+class MemoryInfo:
+    """What a long-term memory is."""
+
+    memory: Info
+    documents: list[DocumentInfo]
+    """Those that it has entries of, in the order in which they were added."""
+    bytes: int
+    """On disk."""
+    model: str
+    """SHA-256 of the weights that wrote it."""
+    tokenizer: str
+    table: str | None
+    """In the database; None where there is none."""
+
+
+class RunMemory:
+    """An open long-term memory; `memory_opening.py` opens and makes them.
+
+    What changes it saves it. If that fails, the memory on disk is the one that was there: open it again.
+    """
+
+    def __init__(self, folder: Path, memory: Memory, model: Remembering, tokenizer: Tokenizer, weights: str, table: str | None) -> None:
+        self.folder = folder
+        self.memory = memory
+        self.model = model
+        self.tokenizer = tokenizer
+        self.weights = weights
+        """SHA-256 of the model's weights."""
+        self.table = table
+        self._documents: dict[int, Document] | None = None
+
+    def __len__(self) -> int:
+        return len(self.memory)
+
+    def documents(self) -> list[Document]:
+        """The documents that the memory has entries of, in the order in which they were added.
+
+        Raises:
+            RunError: one is damaged or missing.
+        """
+        return [self._document(number) for number in np.unique(self.memory.entries().documents).tolist()]
+
+    def add_text(self, name: str, text: str) -> Int64[np.ndarray, " n"]:
+        """Add one document; returns the ids of its entries. Errors as `add`."""
+        return self.add([(name, text)]).ids
+
+    def add(self, texts: Sequence[tuple[str, str]], *, on_event: OnEvent | None = None) -> Addition:
+        """Have the model write of documents, given as names and texts, and keep what it wrote: all of it, or nothing.
+
+        Args:
+            texts: name and text of each document.
+            on_event: told how many tokens were read, in the events of `prepare`.
+
+        Raises:
+            InputError: no text is given, one is empty, all are there already, or there are more entries than the capacity.
+            TokenizerError: a text cannot be encoded.
+            ArchitectureError: what the model wrote does not belong to the text.
+            DiskError: the disk is full, or may not be written to.
+        """
+        empty = [name for name, text in texts if not text]
+        if empty or not texts:
+            raise InputError(f"{empty[0] if empty else 'what is to be added'} holds no text; give some.")
+        documents, known = self._new_documents(texts)
+        if not documents:
+            some = f"{known[0]} is" if len(known) == 1 else f"all {len(known)} texts are"
+            raise InputError(f"{some} in the memory already, word for word; nothing was added. Remove the entries first to add them anew.")
+        parts: list[Written] = []
+        done, total = 0, sum(len(document.tokens) for document in documents)
+        with torch.no_grad():
+            for document in documents:
+                parts.append(self._written(document))
+                done += len(document.tokens)
+                if on_event is not None:
+                    on_event({"event": "prepare", "stage": "done" if done == total else "writing", "done": done, "total": total})
+        count, room = sum(len(part.values) for part in parts), self.memory.config.capacity
+        if count > room:
+            raise InputError(
+                f"the text makes {count:,} entries, and the memory holds {room:,} at most; nothing was added. "
+                "Give less text, or a larger --capacity when the memory is made."
+            )
+        if not os.path.lexists(self.folder / STORE / MANIFEST):
+            self._save()  # so that texts without a manifest can only have lost it
+        # before the entries that name them: until those are there, nobody looks at these
+        write_documents(self.folder / DOCUMENTS, documents)
+        self._all().update((document.number, document) for document in documents)
+        before = len(self)
+        self.memory.age(steps=1)
+        ids = self.memory.add(
+            np.concatenate([part.vectors for part in parts]),
+            values=np.concatenate([part.values for part in parts]),
+            positions=np.concatenate([part.positions for part in parts]),
+            documents=np.repeat([document.number for document in documents], [len(part.values) for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+        )
+        self._save()
+        return Addition(ids, [document.name for document in documents], known, before + count - len(self))
+
+    def search(self, text: str, k: int = 5) -> list[Hit]:
+        """The k entries nearest to what the model would search with at the end of a text, nearest first; changes nothing.
+
+        Raises:
+            InputError: the memory is empty, it has fewer than k entries, or the text is empty.
+            TokenizerError: the text cannot be encoded.
+            RunError: the document of a hit is damaged or missing.
+        """
+        if not len(self):
+            raise InputError(f"the memory in {self.folder} is empty: there is nothing to find. `inklings memory RUN add FILE` fills it.")
+        if not 1 <= k <= len(self):
+            raise InputError(f"k is {k}; this memory has {len(self):,} entries: ask for 1 to {len(self):,} of them.")
+        tokens = self.tokenizer.encode(text)
+        if not len(tokens):
+            raise InputError("the text to search for is empty; give what stands before the place that is sought.")
+        with torch.no_grad():
+            queries = self.model.queries(self._as_row(np.append(self.tokenizer.boundary, tokens)))
+        hits = self.memory.search(queries[-1:], k, count_uses=False)
+        rows = zip(*(column[0].tolist() for column in (hits.ids, hits.distances, hits.ages, hits.documents, hits.positions)), strict=True)
+        # an approximate backend may find fewer
+        return [self._hit(*row) for row in rows if row[0] >= 0]
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Forget entries for good.
+
+        Raises:
+            InputError: an id is unknown, or given twice; nothing was removed.
+            DiskError: the disk is full, or may not be written to.
+        """
+        self.memory.remove(np.array(ids, dtype=np.int64))
+        self._save()
+
+    def forget(self, factor: float, seed: int = 0) -> Int64[np.ndarray, " n"]:
+        """Forget each entry with probability `factor`; returns the ids. The same seed forgets the same entries of a memory.
+
+        Raises:
+            InputError: the factor is not a probability, or the seed is negative.
+            DiskError: the disk is full, or may not be written to.
+        """
+        if seed < 0:
+            raise InputError(f"seed is {seed}; it must be 0 or more.")
+        forgotten = self.memory.forget(factor, np.random.default_rng(seed))
+        self._save()
+        return forgotten
+
+    def compact(self) -> int:
+        """Give back the room of what is gone, and drop documents without entries; returns how many of them. Answers stay the same.
+
+        Raises:
+            RunError: a document is damaged.
+            DiskError: the disk is full, or may not be written to.
+        """
+        self.memory.compact()
+        self._save()
+        self._documents = None
+        return keep_documents(self.folder / DOCUMENTS, set(self.memory.entries().documents.tolist()))
+
+    def info(self) -> MemoryInfo:
+        """What it is, with its measured recall.
+
+        Raises:
+            RunError: a document is damaged or missing.
+        """
+        entries = self.memory.entries()
+        order = np.lexsort((entries.ids, entries.documents))
+        numbers, starts, counts = np.unique(entries.documents[order], return_index=True, return_counts=True)
+        first, last = entries.ids[order[starts]], entries.ids[order[starts + counts - 1]]
+        documents = [
+            DocumentInfo(self._document(number).name, len(self._document(number).tokens) - 2, *facts)
+            for number, *facts in zip(*(column.tolist() for column in (numbers, counts, first, last)), strict=True)
+        ]
+        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return MemoryInfo(self.memory.info(), documents, size, self.weights, self.tokenizer.hash, self.table)
+
+    def _new_documents(self, texts: Sequence[tuple[str, str]]) -> tuple[list[Document], list[str]]:
+        """The documents that are not there yet, numbered, and the names of the others."""
+        hashes = {document.sha256 for document in self.documents()}
+        # beyond what a killed addition left, and beyond entries whose file was lost
+        number = 1 + max((*self._all(), *self.memory.entries().documents.tolist()), default=-1)
+        boundary = self.tokenizer.boundary
+        documents: list[Document] = []
+        known: list[str] = []
+        for (name, _), tokens in zip(texts, self.tokenizer.encode_batch([text for _, text in texts]), strict=True):
+            line = np.concatenate([[boundary], tokens, [boundary]]).astype(np.int64)
+            digest = hash_of(line)
+            if digest in hashes:
+                known.append(name)
+                continue
+            hashes.add(digest)
+            documents.append(Document(number + len(documents), name, line, digest))
+        return documents, known
+
+    def _written(self, document: Document) -> Written:
+        written = self.model.written(self._as_row(document.tokens))
+        inside = (written.positions >= 1) & (written.positions < len(document.tokens))
+        if not inside.all() or (document.tokens[written.positions] != written.values).any():
+            raise ArchitectureError(
+                f"{type(self.model).__name__}.written gave values that do not stand at their positions in {document.name}; "
+                "positions count from the boundary that opens the document, which is 0."
+            )
+        return written
+
+    def _as_row(self, tokens: Int64[np.ndarray, " n"]) -> torch.Tensor:
+        device = self.model.device if isinstance(self.model, SequenceModel) else None
+        return torch.as_tensor(tokens.astype(np.int64), device=device)[None]
+
+    def _hit(self, number: int, distance: float, age: int, document: int, position: int) -> Hit:
+        found = self._document(document)
+        value = token_text(self.tokenizer, int(found.tokens[position]))
+        return Hit(number, distance, age, found.name, position, value, *around(self.tokenizer, found.tokens, position))
+
+    def _all(self) -> dict[int, Document]:
+        """Every document there is, with entries or without; read when first needed."""
+        if self._documents is None:
+            self._documents = read_documents(self.folder / DOCUMENTS)
+        return self._documents
+
+    def _document(self, number: int) -> Document:
+        if number not in self._all():
+            raise RunError(f"{self.folder / DOCUMENTS} is damaged: document {number} is missing. Restore it from a copy.")
+        return self._all()[number]
+
+    def _save(self) -> None:
+        if self.table is not None:
+            write_json(self.folder / TABLE, {"format_version": FORMAT_VERSION, "table": self.table})
+        save(self.memory, self.folder / STORE, model=self.weights, tokenizer=self.tokenizer.hash)

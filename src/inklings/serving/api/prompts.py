@@ -1,0 +1,254 @@
+"""From a request to the jobs of a model: which model, which tokens, within which limits; and from their answers back to one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from inklings.errors import TokenizerError, nearest, unknown_name
+from inklings.generation.engine.request import Job, Progress
+from inklings.serving.api.chat_template import ChatTemplate
+from inklings.serving.api.errors import ApiError, refused, too_late
+from inklings.serving.api.prometheus import Measures
+from inklings.serving.api.requests import EMPTY, Body, InsideBody, Texts
+from inklings.serving.process.process_pool import Served
+from inklings.serving.process.response_stream import Ticket, joined
+from inklings.serving.settings import ServeConfig
+
+Unlike = Mapping[str, tuple[tuple[Any, ...], str]]
+"""Names of fields that ask for what is not here, the values of each that ask for nothing, beside empty ones, and why."""
+MOST_TEXTS = 2_048
+"""That one request may have read, as at OpenAI; how many it may have written is a setting."""
+QUICKLY = 10_000
+"""Characters that are encoded at once; more are encoded beside, so that other requests are served meanwhile."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What all routes share."""
+
+    models: Mapping[str, Served]
+    config: ServeConfig
+    template: ChatTemplate
+    measures: Measures
+
+    def model(self, name: str) -> Served:
+        """The model that a request names.
+
+        Raises:
+            ApiError: there is none of that name.
+        """
+        if name not in self.models:
+            others = ", ".join(self.models)
+            message = f"the model {name[:100]!r} does not exist.{nearest(name[:100], self.models)} Served here: {others}."
+            raise ApiError(404, message, param="model", code="model_not_found")
+        return self.models[name]
+
+    def model_or_only(self, name: str | None) -> Served:
+        """The model that a request names; the only one, where it names none.
+
+        Raises:
+            ApiError: there is none of that name, or there are several and it names none.
+        """
+        if name is not None:
+            return self.model(name)
+        if len(self.models) > 1:
+            others = ", ".join(self.models)
+            message = f"'model' is missing, and several are served here: {others}. Name one."
+            raise refused(message, "model", code="missing_parameter")
+        return next(iter(self.models.values()))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text to read."""
+
+    text: str
+    tokens: tuple[int, ...]
+    """The boundary first."""
+
+    @property
+    def count(self) -> int:
+        """Tokens of the text itself."""
+        return len(self.tokens) - 1
+
+
+async def read_prompts(served: Served, given: Texts, config: ServeConfig, param: str, *, most: int) -> list[Prompt]:
+    """The prompts that a field of a request gives, as texts or as tokens.
+
+    Args:
+        served: the model that reads them.
+        given: what stands in the field.
+        config: of the limits.
+        param: the name of the field.
+        most: how many it may be.
+
+    Raises:
+        ApiError: there are too many, one is too long, holds what the vocabulary lacks, or a token does not exist.
+    """
+    alone = isinstance(given, str) or isinstance(given[0], int)
+    several: Sequence[Any] = [given] if alone else given
+    if len(several) > most:
+        raise refused(
+            f"{len(several):,} texts are given; this server takes {most:,} in one request. Send them in parts.",
+            param,
+        )
+    if sum(map(len, several)) > QUICKLY:
+        return await asyncio.to_thread(_encode, served, several, config, param)
+    return _encode(served, several, config, param)
+
+
+def _encode(served: Served, several: Sequence[str | Sequence[int]], config: ServeConfig, param: str) -> list[Prompt]:
+    tokenizer = served.tokenizer
+    found = []
+    for given in several:
+        try:
+            tokens = tokenizer.encode(given).tolist() if isinstance(given, str) else list(given)
+            text = given if isinstance(given, str) else tokenizer.decode(tokens)
+        except TokenizerError as error:
+            raise refused(str(error), param) from None
+        if len(tokens) > config.max_prompt_tokens:
+            raise refused(
+                f"{param} has {len(tokens):,} tokens; this server reads {config.max_prompt_tokens:,} at most. Shorten it.",
+                param,
+                code="context_length_exceeded",
+            )
+        found.append(Prompt(text, (tokenizer.boundary, *tokens)))
+    return found
+
+
+def check_inside(served: Served, body: InsideBody) -> None:
+    """Refuse branches and entries that the model does not have, and any of either from a model that makes texts out of noise.
+
+    Raises:
+        ApiError: they are not there.
+    """
+    card = served.card
+    for name, _ in body.factors:
+        if name not in card.branches:
+            raise refused(
+                unknown_name("branch", name[:100], card.branches)
+                if card.branches
+                else f"{card.name} has no branches that could be scaled.",
+                "branches",
+            )
+    if body.entries and not card.remembers:
+        raise refused(f"{card.name} reads no memory, so there are no entries to show; leave `entries` out.", "entries")
+
+
+def check_unused(given: Body, unlike: Unlike, before: str = "") -> None:
+    """Refuse fields that ask for what is not here. Clients send them empty, too: that is nothing to refuse.
+
+    Args:
+        given: what has the fields.
+        unlike: those that are looked at.
+        before: what stands before the names of fields in the request.
+
+    Raises:
+        ApiError: one asks for something.
+    """
+    for name, (plain, why) in unlike.items():
+        if getattr(given, name) not in (*EMPTY, *plain):
+            raise refused(f"{before}{name} is not supported: {why}. Leave it out.", before + name)
+
+
+def check_predicts(served: Served, what: str) -> None:
+    """Refuse what asks for the probability of a next token where there is none.
+
+    Raises:
+        ApiError: the model makes whole texts out of noise.
+    """
+    if not served.card.predicts:
+        raise refused(
+            f"{served.card.name} makes whole texts out of noise: it gives no next token a probability, and cannot do {what}. "
+            "Ask /v1/completions without a prompt.",
+            "model",
+        )
+
+
+def client_of(request: Request) -> str:
+    """Whose turn it is where requests wait: all connections of one address are one client."""
+    return request.client.host if request.client is not None else ""
+
+
+async def progress_of(
+    serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False
+) -> AsyncGenerator[tuple[int, Progress]]:
+    """Have jobs done, and yield what each brings, with its number in `jobs`; the order within a job is kept.
+
+    A job that is waited for by nobody gathers what comes. All are cancelled if this is left early.
+
+    Args:
+        serving: of the time that they may take.
+        served: the model that they are for.
+        jobs: all of them.
+        admitted: whether there is room for them in any case: others of the same request had it.
+
+    Raises:
+        ApiError: one came to nothing, or its time was up.
+        OverloadedError: there is no room for all of them.
+        WorkerLostError: the process that was at one has died.
+    """
+    with contextlib.ExitStack() as stack:
+        tickets = []
+        for job in jobs:
+            tickets.append(served.ask(job, admitted=admitted))
+            stack.callback(tickets[-1].cancel)
+        clocks = [serving.measures.clock(served.card.name) for _ in jobs]
+        async with contextlib.aclosing(_merged(tickets)) as merged:
+            async for number, progress in merged:
+                if progress.error is not None:
+                    raise ApiError(500, progress.error, type="server_error", code="model_failed")
+                if progress.ending == "deadline":
+                    raise too_late(serving.config.timeout)
+                clocks[number].saw(progress)
+                yield number, progress
+
+
+async def whole_of(serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False) -> list[Progress]:
+    """Have jobs done, and wait for all of each. Arguments and errors as `progress_of`."""
+    parts: list[list[Progress]] = [[] for _ in jobs]
+    async with contextlib.aclosing(progress_of(serving, served, jobs, admitted=admitted)) as found:
+        async for number, progress in found:
+            parts[number].append(progress)
+    return [joined(part) for part in parts]
+
+
+async def read_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> list[Progress]:
+    """As `whole_of`, of any number of jobs that draw nothing: no more at a time than have rows."""
+    found: list[Progress] = []
+    for begin in range(0, len(jobs), served.rows):
+        part = jobs[begin : begin + served.rows]
+        found += await whole_of(serving, served, part, admitted=begin > 0)
+    return found
+
+
+async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Progress]]:
+    """What any of the tickets brings, as it comes; a ticket is looked at again only after what it brought was dealt with."""
+    if len(tickets) == 1:
+        async for progress in tickets[0]:
+            yield 0, progress
+        return
+    looks = {asyncio.create_task(_next(ticket)): number for number, ticket in enumerate(tickets)}
+    try:
+        while looks:
+            done, _ = await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+            for look in sorted(done, key=looks.__getitem__):
+                found = look.result()
+                number = looks.pop(look)
+                if found is not None:
+                    yield number, found
+                    looks[asyncio.create_task(_next(tickets[number]))] = number
+    finally:
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+
+async def _next(ticket: Ticket) -> Progress | None:
+    return await anext(ticket, None)

@@ -1,0 +1,115 @@
+"""`/tokenize`, `/detokenize` and `/tokenizer_info`, as vLLM names and shapes them and lm-evaluation-harness asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from inklings.errors import TokenizerError
+from inklings.serving.api.answers import TextOfTokens, TokenizerFacts, TokensOfText
+from inklings.serving.api.descriptions import ASKING, GUARDED, errors
+from inklings.serving.api.errors import json_response, refused
+from inklings.serving.api.prompts import QUICKLY, Serving
+from inklings.serving.api.requests import DetokenizeBody, TokenizeBody
+from inklings.serving.api.routes.chat import text_of
+from inklings.serving.api.sse import in_time
+from inklings.serving.api.strict_json import StrictRoute
+from inklings.serving.api.token_texts import TokenTexts
+from inklings.text.tokenizers import BOUNDARY, Tokenizer
+
+
+def token_routes(serving: Serving) -> APIRouter:
+    """The routes."""
+    router = APIRouter(route_class=StrictRoute, tags=["tokens"])
+    config = serving.config
+
+    @router.post(
+        "/tokenize",
+        response_model=TokensOfText,
+        responses=ASKING,
+        summary="The tokens of a text",
+    )
+    async def tokenize(request: Request, body: TokenizeBody) -> Response:
+        served = serving.model_or_only(body.model)
+        if (body.prompt is None) == (not body.messages):
+            raise refused("either `prompt` or `messages` is tokenized; give one of them.", "prompt")
+        param = "messages" if body.prompt is None else "prompt"
+        text = body.prompt
+        if text is None:
+            text = text_of(serving, body.messages or [])
+        work = _tokens_of(served.tokenizer, text, param)
+        tokens = await in_time(request, work, seconds=config.timeout)
+        texts = TokenTexts(served.tokenizer)
+        return json_response(
+            {
+                "count": len(tokens),
+                "max_model_len": config.max_prompt_tokens,
+                "tokens": tokens,
+                "token_strs": list(map(texts, tokens)) if body.return_token_strs else None,
+            }
+        )
+
+    @router.post(
+        "/detokenize",
+        response_model=TextOfTokens,
+        responses=ASKING,
+        summary="The text of tokens",
+    )
+    async def detokenize(request: Request, body: DetokenizeBody) -> Response:
+        served = serving.model_or_only(body.model)
+        try:
+            work = asyncio.to_thread(served.tokenizer.decode, body.tokens)
+            text = await in_time(request, work, seconds=config.timeout)
+        except TokenizerError as error:
+            raise refused(str(error), "tokens") from None
+        return json_response({"prompt": text})
+
+    @router.get(
+        "/tokenizer_info",
+        response_model=TokenizerFacts,
+        responses={**GUARDED, **errors(400, 404)},
+        summary="What the tokenizer is",
+    )
+    async def info(
+        model: Annotated[str | None, Query(description="Its name, where several are served.")] = None,
+    ) -> Response:
+        served = serving.model_or_only(model)
+        tokenizer = served.tokenizer
+        return json_response(
+            {
+                "tokenizer_class": type(tokenizer).__name__,
+                "model": served.card.name,
+                "kind": tokenizer.kind,
+                "vocab_size": tokenizer.vocab_size,
+                "bos_token": BOUNDARY,
+                "eos_token": BOUNDARY,
+                "pad_token": None,
+                "unk_token": None if tokenizer.unknown_token is None else tokenizer.token_name(tokenizer.unknown_token),
+                "model_max_length": config.max_prompt_tokens,
+                "chat_template": serving.template.source,
+            }
+        )
+
+    return router
+
+
+async def _tokens_of(tokenizer: Tokenizer, text: str, param: str) -> list[int]:
+    """The tokens of a text of any length.
+
+    The name of the boundary, alone, is the boundary: so clients ask for its number. In a longer text
+    it is text like any other, as in every prompt.
+    """
+    if text == BOUNDARY:
+        return [tokenizer.boundary]
+    try:
+        if len(text) > QUICKLY:
+            tokens = await asyncio.to_thread(tokenizer.encode, text)
+        else:
+            tokens = tokenizer.encode(text)
+    except TokenizerError as error:
+        raise refused(str(error), param) from None
+    found: list[int] = tokens.tolist()
+    return found

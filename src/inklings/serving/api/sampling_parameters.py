@@ -1,0 +1,129 @@
+"""What completions and chats have in common: their settings as jobs, their limits, and how their texts end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+
+from inklings.generation.engine.request import Ending, Job
+from inklings.generation.sampling import SamplingConfig
+from inklings.serving.api.errors import refused
+from inklings.serving.api.prompts import Prompt, Serving, client_of
+from inklings.serving.api.requests import DrawingBody
+from inklings.serving.process.process_pool import Served
+
+FINISH: dict[Ending, str] = {"boundary": "stop", "stop": "stop", "length": "length"}
+
+
+def seed_of(body: DrawingBody) -> int:
+    """The seed that was given, or one that nobody knows."""
+    return secrets.randbits(63) if body.seed is None else body.seed % 2**64
+
+
+def stops_of(body: DrawingBody) -> tuple[str, ...]:
+    """The stop strings that were given, which reading the body has made a list."""
+    return tuple(body.stop or ())
+
+
+def check_drawing(
+    serving: Serving,
+    served: Served,
+    body: DrawingBody,
+    *,
+    prompts: int,
+    tokens: int,
+    tokens_field: str,
+) -> None:
+    """Refuse what is beyond this server's limits or cannot be done.
+
+    Args:
+        serving: of the limits.
+        served: of the places that texts take.
+        body: what is asked for.
+        prompts: how many texts are gone on from.
+        tokens: how many are drawn of each at most.
+        tokens_field: what the client calls that.
+
+    Raises:
+        ApiError: there are too many texts or tokens, or a field is given that has no effect here.
+    """
+    config = serving.config
+    samples = body.n or 1
+    each = f"n is {samples:,}" if prompts == 1 else f"n is {samples:,} for each of {prompts:,} prompts"
+    if samples * prompts > config.max_samples:
+        raise refused(f"{each}; this server writes {config.max_samples:,} texts at most for one request.", "n")
+    # a text out of noise takes no place of its own
+    if served.card.predicts and samples * prompts > served.places:
+        raise refused(
+            f"{each}; this server has {served.places:,} places for texts of {served.card.name}, "
+            "those that wait included (--rows, --queue). Ask for fewer.",
+            "n",
+        )
+    if tokens > config.max_new_tokens:
+        raise refused(f"{tokens_field} is {tokens:,}; this server draws {config.max_new_tokens:,} at most.", tokens_field)
+    if body.stream_options is not None and body.stream_options.include_usage and not body.stream:
+        raise refused(
+            "stream_options says how a stream is made, and stream is not true; set it, or leave stream_options out.", "stream_options"
+        )
+    if body.logit_bias:
+        raise refused("logit_bias is not supported: no logit is changed by hand here. Leave it out.", "logit_bias")
+
+
+def jobs_of(
+    request: Request,
+    serving: Serving,
+    body: DrawingBody,
+    prompts: Sequence[Prompt],
+    *,
+    tokens: int,
+    stop: tuple[str, ...],
+    alternatives: int | None,
+    prompt_alternatives: int | None = None,
+) -> list[Job]:
+    """One job for each text: the n of the first prompt, then those of the next."""
+    sampling = SamplingConfig(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        min_p=body.min_p,
+        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
+        presence_penalty=body.presence_penalty or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        seed=seed_of(body),
+    )
+    if body.entries and alternatives is None:
+        alternatives = 0
+    return [
+        Job(
+            number=0,
+            client=client_of(request),
+            prompt=prompt.tokens,
+            max_new_tokens=tokens,
+            sampling=sampling,
+            row=row,
+            stop=stop,
+            stop_at_boundary=not body.ignore_eos,
+            alternatives=alternatives,
+            prompt_alternatives=prompt_alternatives,
+            entries=body.entries or 0,
+            branches=body.factors,
+            seconds=serving.config.timeout,
+        )
+        for prompt in prompts
+        for row in range(body.n or 1)
+    ]
+
+
+def frame_of(served: Served, prefix: str) -> dict[str, Any]:
+    """What an answer and all events of a stream begin with; `prefix` is that of its id."""
+    return {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.card.name}
+
+
+def usage(prompts: Sequence[Prompt], drawn: int) -> dict[str, int]:
+    """How many tokens there were: each prompt once, however many texts go on from it."""
+    read = sum(prompt.count for prompt in prompts)
+    return {"prompt_tokens": read, "completion_tokens": drawn, "total_tokens": read + drawn}

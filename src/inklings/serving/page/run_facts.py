@@ -1,0 +1,209 @@
+"""What a run's folder says about how its model came to be: facts, learning curve, samples, audit and verdict, as they are just now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from inklings.errors import InklingsError
+from inklings.lab.comparison.result import FILE_NAME, Comparison, read_comparison
+from inklings.runs.checkpoints import Progress
+from inklings.runs.directory import RunDirectory
+from inklings.runs.lock import is_locked
+
+CURVE_POINTS = 500
+"""How many points a curve is thinned to: what a screen can show."""
+SAMPLED = 12
+"""Of how many of the latest evaluations the sampled texts are given."""
+
+
+class CurvePoint(BaseModel):
+    """A moment of training."""
+
+    step: int
+    tokens: int = Field(description="Target tokens trained on so far.")
+    seconds: float = Field(description="Of training so far.")
+    loss: float
+    bits_per_byte: float | None = Field(None, description="Of an evaluation whose tokenizer keeps every byte.")
+
+
+class Sampled(BaseModel):
+    """Texts that the model wrote at an evaluation."""
+
+    step: int
+    texts: list[str]
+
+
+class CheckFinding(BaseModel):
+    """What one check of the audit found."""
+
+    check: str
+    status: Literal["pass", "warning", "fail", "not applicable"]
+    summary: str
+
+
+class VerdictInWords(BaseModel):
+    """What a comparison says of its arms."""
+
+    headline: str
+    sentences: list[str]
+
+
+class ComparedWith(BaseModel):
+    """The comparison that a run is a part of."""
+
+    arm: str = Field(description="What the run's arm is called there.")
+    arms: list[str]
+    status: Literal["complete", "interrupted"]
+    verdicts: list[VerdictInWords] = Field(description="By likelihood, and by samples where they were compared.")
+    findings: list[CheckFinding] = Field(description="The audit of the run's arm.")
+    report: str | None = Field(description="Path of its report on this server; null where none was written.")
+
+
+class RunFacts(BaseModel):
+    """Where a run stands."""
+
+    text: str = Field(description="The source that it learns from.")
+    budget: str
+    state: Literal["training", "done", "stopped"] = Field(
+        description="`stopped` is for a run that has not spent its budget and does not train."
+    )
+    step: int = Field(description="Steps made.")
+    steps: int = Field(description="Steps that the budget pays for.")
+    seconds: float = Field(description="Of training.")
+    unit: str = Field(description="Of the losses: nats per token, or the divergence of samples of a model without likelihood.")
+    best_loss: float | None = Field(description="The lowest validation loss so far.")
+    best_bits_per_byte: float | None = Field(description="That of the same evaluation.")
+    training: list[CurvePoint] = Field(
+        description=f"The training loss; thinned to at most {CURVE_POINTS} points, each the mean of those that it stands for."
+    )
+    validation: list[CurvePoint] = Field(description=f"Every evaluation, at most {CURVE_POINTS} of them.")
+    samples: list[Sampled] = Field(description=f"Of the latest {SAMPLED} evaluations, the latest first.")
+    scores: dict[str, float] = Field(description="All figures of the best evaluation, by name.")
+    problem: str | None = Field(None, description="Why some of this cannot be told, if the run's folder cannot be read.")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is, and the comparison's folder around it: found once, when the server starts."""
+
+    run: Path
+    comparison: Path | None
+
+    @classmethod
+    def of(cls, run: Path) -> Place:
+        """The place of a run's folder; a comparison keeps runs up to four folders deep."""
+        run = run.resolve()
+        found = next((folder for folder in run.parents[:4] if (folder / FILE_NAME).is_file()), None)
+        return cls(run, found)
+
+    @property
+    def report(self) -> Path | None:
+        """The comparison's report, if one was written."""
+        path = None if self.comparison is None else self.comparison / "report.html"
+        return path if path is not None and path.is_file() else None
+
+
+def run_facts(opened: RunDirectory) -> RunFacts:
+    """Where a run stands now; what was opened with the server tells what the folder no longer does.
+
+    Args:
+        opened: the run as the server opened it; its folder is read anew.
+    """
+    problem = None
+    run, events = opened, []
+    try:
+        run = RunDirectory.open(opened.path)
+        events = run.metrics()
+    except InklingsError as error:
+        problem = str(error)
+    config = run.config
+    evaluations = [event for event in events if event["event"] == "evaluation"]
+    steps = [event for event in events if event["event"] == "step"]
+    best = min(evaluations, key=lambda event: event["loss"], default=None)
+    timed = [event for event in events if "seconds" in event]
+    return RunFacts(
+        text=config.data.source,
+        budget=run.record.extensions[-1]["budget"] if run.record.extensions else config.training.budget,
+        state="training" if is_locked(run.path) else "done" if _ended(run, events) else "stopped",
+        step=max((event["step"] for event in events if "step" in event), default=0),
+        steps=run.record.steps,
+        seconds=timed[-1]["seconds"] if timed else 0.0,
+        unit="nats per token" if not evaluations or "perplexity" in evaluations[-1] else "divergence of samples, bits",
+        best_loss=None if best is None else best["loss"],
+        best_bits_per_byte=None if best is None else best.get("bits_per_byte"),
+        training=_thinned([_point(event) for event in steps]),
+        validation=_thinned([_point(event) for event in evaluations]),
+        samples=[Sampled(step=event["step"], texts=event["texts"]) for event in reversed(events) if event["event"] == "sample"][:SAMPLED],
+        scores={name: float(value) for name, value in (best or {}).items() if _is_score(name, value)},
+        problem=problem,
+    )
+
+
+def compared_with(place: Place, report: str) -> ComparedWith | None:
+    """What the comparison around a run says; None where there is none, or where it cannot be read or knows nothing of the run.
+
+    Args:
+        place: of the run.
+        report: under which path the report would be served.
+    """
+    if place.comparison is None:
+        return None
+    try:
+        comparison = read_comparison(place.comparison)
+    except InklingsError:
+        return None
+    arm = _arm_of(comparison, place)
+    if arm is None:
+        return None
+    verdicts = [verdict for verdict in (comparison.verdict, comparison.sample_verdict) if verdict is not None]
+    return ComparedWith(
+        arm=arm.label,
+        arms=[other.label for other in comparison.arms],
+        status=comparison.status,
+        verdicts=[VerdictInWords(headline=verdict.headline, sentences=verdict.sentences) for verdict in verdicts],
+        findings=[CheckFinding(check=found.check, status=found.status, summary=found.summary) for found in arm.findings],
+        report=None if place.report is None else report,
+    )
+
+
+def _arm_of(comparison: Comparison, place: Place) -> Any:
+    assert place.comparison is not None
+    for arm in [*comparison.arms, *comparison.smaller]:
+        for result in arm.runs:
+            runs = [result.run, *(point.run for point in result.points)]
+            if any((place.comparison / run).resolve() == place.run for run in runs):
+                return arm
+    return None
+
+
+def _ended(run: RunDirectory, events: Sequence[dict[str, Any]]) -> bool:
+    """Whether its last session came to its end, and left nothing to do."""
+    if not events or events[-1]["event"] != "end":
+        return False
+    return run.record.is_complete(Progress(step=events[-1]["step"], stopped=events[-1]["stopped"]))
+
+
+def _point(event: dict[str, Any]) -> CurvePoint:
+    return CurvePoint(
+        step=event["step"], tokens=event["tokens"], seconds=event["seconds"], loss=event["loss"], bits_per_byte=event.get("bits_per_byte")
+    )
+
+
+def _is_score(name: str, value: object) -> bool:
+    return name not in ("step", "tokens", "seconds") and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """At most `CURVE_POINTS` of them: each stands at the end of its share, with the mean loss of it."""
+    if len(points) <= CURVE_POINTS:
+        return list(points)
+    parts: Iterable[np.ndarray] = np.array_split(np.arange(len(points)), CURVE_POINTS)
+    return [
+        points[int(part[-1])].model_copy(update={"loss": float(np.mean([points[int(index)].loss for index in part]))}) for part in parts
+    ]

@@ -1,0 +1,75 @@
+"""What the processes of a server say to each other: commands to an engine process, and what it has to say.
+
+Jobs and what they bring are in `jobs.py`; a `Job` is itself a command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from inklings.generation.engine.request import Card, Job, Progress
+from inklings.serving.process.failures import Failure
+
+CallName = Literal["make", "memory_info", "memory_search", "memory_add", "memory_remove"]
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Nobody waits for this job any more."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """Do something that is not a job of the engine, and answer."""
+
+    number: int
+    """Of its own among all jobs and calls of one front."""
+    name: CallName
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Leave what is being done, and end."""
+
+
+Command: TypeAlias = Job | Cancel | Call | Stop
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is loaded."""
+
+    card: Card
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The model could not be loaded; the process ends."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the passes since the last report brought."""
+
+    progress: list[Progress]
+    passes: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The end of a call; of a job only where it failed."""
+
+    number: int
+    value: Any = None
+    failure: Failure | None = None
+    card: Card | None = None
+    """What the model is after the call, if that changed."""
+
+
+Message: TypeAlias = Ready | Refused | Report | Answer

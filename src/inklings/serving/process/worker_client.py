@@ -1,0 +1,155 @@
+"""The front's end of an engine process: it is started, told things without ever being waited for, heard, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import multiprocessing
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from inklings.errors import InklingsError
+from inklings.generation.engine.request import Card
+from inklings.runs.interruption import held_signals
+from inklings.serving.process import worker
+from inklings.serving.process.failures import WorkerLostError
+from inklings.serving.process.messages import Command, Message, Stop
+from inklings.serving.process.model_loader import Spec
+from inklings.serving.process.response_stream import Ticket
+
+PATIENCE = 5.0
+"""Seconds that an engine process has to end after it is told to; then it is killed."""
+
+
+@runtime_checkable
+class Life(Protocol):
+    """Where an engine lives: a process of its own, or a thread of this one."""
+
+    def end(self, patience: float) -> str:
+        """Wait until it is over, at most so many seconds, and then kill what can be killed; how it ended. Blocks."""
+        ...
+
+
+Launch: TypeAlias = Callable[[Spec], tuple[Connection, Life]]
+
+
+class _Process:
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        # Python waits for its children when it ends, and this one would wait for the end of Python
+        atexit.register(process.kill)
+
+    def end(self, patience: float) -> str:
+        self.process.join(patience)
+        atexit.unregister(self.process.kill)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode
+        if code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"{name}: perhaps the machine ran out of memory" if name == "SIGKILL" else name
+
+
+class _Thread:
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+
+    def end(self, patience: float) -> str:
+        self.thread.join(patience)
+        return "its thread ended" if not self.thread.is_alive() else "its thread goes on"
+
+
+def in_process(spec: Spec) -> tuple[Connection, Life]:
+    """Start an engine in a process of its own: spawned, for torch's threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=worker.main, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True)
+    with held_signals():
+        process.start()
+    theirs.close()  # so that we see it end when it does
+    return ours, _Process(process)
+
+
+def in_thread(spec: Spec) -> tuple[Connection, Life]:
+    """Start an engine in a thread of this process."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    thread = threading.Thread(target=worker.work, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True)
+    thread.start()
+    return ours, _Thread(thread)
+
+
+class Link:
+    """One engine process, what it is at, and two threads that talk to it, so that the event loop never waits for a pipe."""
+
+    def __init__(self, spec: Spec, launch: Launch, *, on_message: Callable[[Link, Message], None], on_lost: Callable[[Link], None]) -> None:
+        self.name = spec.name
+        self.alive = True
+        """Whether it can be given anything."""
+        self.loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[Card] = self.loop.create_future()
+        """Done when the model is loaded; an error if it could not be."""
+        self.tickets: dict[int, Ticket] = {}
+        self.calls: dict[int, asyncio.Future[Any]] = {}
+        self._on_message, self._on_lost = on_message, on_lost
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._connection, self._life = launch(spec)
+        writer = threading.Thread(target=self._write, name=f"to {spec.name}", daemon=True)
+        writer.start()
+        threading.Thread(target=self._read, args=(writer,), name=f"from {spec.name}", daemon=True).start()
+
+    @property
+    def taken(self) -> int:
+        """Jobs and calls that it has not answered."""
+        return len(self.tickets) + len(self.calls)
+
+    def send(self, command: Command) -> None:
+        """Tell it something, sooner or later."""
+        self._commands.put(command)
+
+    def fail(self, error: InklingsError) -> None:
+        """End all that waits for it with an error."""
+        tickets, self.tickets = self.tickets, {}
+        calls, self.calls = self.calls, {}
+        for ticket in tickets.values():
+            ticket.fail(error)
+        for call in calls.values():
+            if not call.done():
+                call.set_exception(error)
+
+    async def death(self) -> WorkerLostError:
+        """How the process ended, once its pipe is closed."""
+        how = await asyncio.to_thread(self._life.end, PATIENCE)
+        return WorkerLostError(f"the process that runs {self.name} has died ({how}); what it was at is lost. Please ask again.")
+
+    async def close(self, *, patience: float = PATIENCE) -> None:
+        """Tell it to end and wait until it has; after so many seconds it is killed."""
+        self.alive = False
+        self.ready.cancel()
+        self.send(Stop())
+        await asyncio.to_thread(self._life.end, patience)
+
+    def _read(self, writer: threading.Thread) -> None:
+        """A thread: one call on the event loop for each message, until the other end is closed."""
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to hear
+            with suppress(EOFError, OSError):
+                while True:
+                    message: Message = self._connection.recv()
+                    self.loop.call_soon_threadsafe(self._on_message, self, message)
+            self.loop.call_soon_threadsafe(self._on_lost, self)
+        # not while the other thread may be about to use the number of the pipe, which would be another file's
+        self._commands.put(None)
+        writer.join()
+        self._connection.close()
+
+    def _write(self) -> None:
+        """A thread: whatever is to be said, until None."""
+        with suppress(OSError):  # it is gone: `_read` sees that too
+            for command in iter(self._commands.get, None):
+                self._connection.send(command)
