@@ -21,7 +21,7 @@ from side_by_side import interleaved, ratio
 from torch.nn import functional as F
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
-from inklings.runs.checkpoints import Progress
+from inklings.runs.checkpoints import TrainerState
 from inklings.runs.interruption import Interruption
 from inklings.runs.metrics import MetricsLog
 from inklings.text.store import TokenStore, prepare
@@ -72,7 +72,7 @@ def our_loop(config: RunConfig, store: TokenStore, run: Path) -> Callable[[int],
         model=setup.model,
         objective=make_objective(setup.model, store.split("train"), setup.config, setup.runtime),
     )
-    loop = Loop(job, Progress(), MetricsLog(run / "metrics.jsonl", length=0), lambda event: None, Interruption())
+    loop = Loop(job, TrainerState(), MetricsLog(run / "metrics.jsonl", length=0), lambda event: None, Interruption())
     made = 0
 
     def steps(count: int) -> None:

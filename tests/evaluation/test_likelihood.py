@@ -16,7 +16,7 @@ from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood import scoring
 from inklings.evaluation.likelihood import windows as lanes
-from inklings.evaluation.likelihood.evaluate import Likelihood, evaluate, load_likelihood, save_likelihood
+from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, load_likelihood, save_likelihood
 from inklings.models.contract import SequenceModel, Traits
 from inklings.text.store import CheckedBlocks, TokenSplit
 
@@ -50,7 +50,7 @@ def naive(model: SequenceModel, documents: list[list[int]], *, lane: int = 10**9
     return found
 
 
-def assert_is(result: Likelihood, expected: list[dict[str, float]], n_bytes: int) -> None:
+def assert_is(result: LikelihoodResult, expected: list[dict[str, float]], n_bytes: int) -> None:
     n = len(expected)
     nats = sum(e["nats"] for e in expected)
     assert result.targets == n

@@ -20,7 +20,7 @@ from inklings.evaluation.samples.metrics import METRICS, Measures
 from inklings.evaluation.samples.reference_set import Setting
 from inklings.evaluation.statistics import Interval, paired_t
 from inklings.lab.comparison.rates import RateSearch, RateTrial
-from inklings.lab.comparison.records import RunRecord, read_record, write_record
+from inklings.lab.comparison.records import ReportRecord, read_record, write_record
 from inklings.lab.comparison.result import (
     CALIBRATION,
     ArmAt,
@@ -96,7 +96,7 @@ def fill_folder(
             gain = 0.03 if parameters > 50_000 else 0.0
             positions = [[2.0**i, 2.0 ** (i + 1) - 1, total + 0.9 * 2.0**-i - gain * i, 400.0] for i in range(7)]
             write_record(
-                out / folder, RunRecord(curve=learning_curve(events), loss_by_position=positions, settings=settings, samples=samples)
+                out / folder, ReportRecord(curve=learning_curve(events), loss_by_position=positions, settings=settings, samples=samples)
             )
             units[f"runs/{label}/seed-{seed}"] = Sums(nats, targets, targets, targets // 3)
             runs.append(

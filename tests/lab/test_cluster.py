@@ -14,9 +14,9 @@ from inklings.errors import ConfigError
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.result import Comparison, RunResult
 from inklings.lab.comparison.settings import Method
-from inklings.lab.execution.processes import Work
+from inklings.lab.execution.processes import TaskHandler
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
-from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.runs.arms import parse_arm
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
@@ -67,7 +67,7 @@ def test_a_cluster_finds_the_same_losses(cluster: str, base: RunConfig, tmp_path
     assert {event["run"] for event in notes if event["event"] == "start"} == {f"{MLP} seed 0", f"{MLP} seed 1", "ngram:order=2 seed 0"}
 
 
-def die(job: Job, on_event: Any) -> RunResult | None:
+def die(job: ArmRun, on_event: Any) -> RunResult | None:
     if job.arm == "dies":
         sys.exit(1)
     return RunResult(seed=job.seed, status="done", run=job.arm)
@@ -76,10 +76,10 @@ def die(job: Job, on_event: Any) -> RunResult | None:
 def test_a_task_that_dies_takes_no_other_with_it(cluster: str) -> None:
     here = Path("nowhere")
     jobs = [
-        Job(arm=arm, seed=0, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
+        ArmRun(arm=arm, seed=0, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
         for arm in ("a", "dies", "b")
     ]
-    found = {job.arm: r for job, r in do_jobs_on_cluster(jobs, Work(die, failed), address=cluster, on_event=lambda event: None)}
+    found = {job.arm: r for job, r in do_jobs_on_cluster(jobs, TaskHandler(die, failed), address=cluster, on_event=lambda event: None)}
     assert (found["a"].status, found["b"].status, found["dies"].status) == ("done", "done", "failed")
     assert "its process died" in (found["dies"].message or "")
 
@@ -93,4 +93,4 @@ def test_no_cluster_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ConfigError, match=r"no Ray cluster at 'auto'.*leave --cluster out"):
-        list(do_jobs_on_cluster([], Work(die, failed), address="auto", on_event=lambda event: None))
+        list(do_jobs_on_cluster([], TaskHandler(die, failed), address="auto", on_event=lambda event: None))

@@ -20,7 +20,7 @@ from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import ArmPlan, Comparison, Plan, read_comparison
 from inklings.lab.comparison.resume import conflicts
 from inklings.lab.comparison.text_facts import describe_text
-from inklings.lab.execution.run_arm import Job, score
+from inklings.lab.execution.run_arm import ArmRun, score
 from inklings.lab.report.page import write_report
 from inklings.lab.report.table import rank
 from inklings.runs.arms import Arm, parse_arm
@@ -288,7 +288,7 @@ def test_an_arm_without_a_likelihood_is_not_ranked(base: RunConfig, tmp_path: Pa
     assert arm.config is not None
     run = tmp_path / "run"
     train(arm.config, run, store=store)
-    job = Job(arm="gan", seed=0, config=None, out=tmp_path, run=run, results="results/gan", store=store.path, split="test", first=True)
+    job = ArmRun(arm="gan", seed=0, config=None, out=tmp_path, run=run, results="results/gan", store=store.path, split="test", first=True)
     result = score(job, store)
     assert (result.status, result.loss) == ("not ranked", None)
     assert "no likelihood" in (result.message or "")

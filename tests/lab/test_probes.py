@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from inklings.config import RunConfig, TrainingConfig
 from inklings.lab.probes import probe as probes
 from inklings.lab.probes.probe import probe
-from inklings.lab.probes.tasks import BOUNDARY, SEPARATOR, TASKS, Copying, Task, TaskBatches, as_batch
+from inklings.lab.probes.tasks import BOUNDARY, SEPARATOR, TASKS, Copying, ProbeTask, TaskBatches, as_batch
 
 SMALL_GPT = RunConfig(architecture="gpt", model={"n_layer": 2, "n_embd": 32, "n_head": 2, "context_length": 40})
 SHORT_MLP = RunConfig(architecture="mlp", model={"context_length": 4, "n_embd": 8, "n_hidden": 32})
 
 
-def answer(task: Task, past: list[int]) -> int:
+def answer(task: ProbeTask, past: list[int]) -> int:
     """What must come next, by a reader of all that came before."""
     split = past.index(SEPARATOR)
     shown, asked = past[1:split], past[split + 1 :]
@@ -28,7 +28,7 @@ def answer(task: Task, past: list[int]) -> int:
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.001, 1))
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_reader_of_the_row_gets_every_answer(task: Task, seed: int, share: float) -> None:
+def test_a_reader_of_the_row_gets_every_answer(task: ProbeTask, seed: int, share: float) -> None:
     random = np.random.default_rng(seed)
     for rows in (task.rows(random, 5), task.lesson(random, 5, share)):
         places = np.flatnonzero(rows.decided)
@@ -40,7 +40,7 @@ def test_a_reader_of_the_row_gets_every_answer(task: Task, seed: int, share: flo
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_who_guesses_among_what_is_left_gets_chance(task: Task) -> None:
+def test_who_guesses_among_what_is_left_gets_chance(task: ProbeTask) -> None:
     random = np.random.default_rng(0)
     rows = task.rows(random, 4000)
     places = np.flatnonzero(rows.decided)
@@ -55,7 +55,7 @@ def test_who_guesses_among_what_is_left_gets_chance(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_symbols_and_their_number_give_nothing_away(task: Task) -> None:
+def test_symbols_and_their_number_give_nothing_away(task: ProbeTask) -> None:
     """Every possible answer is equally frequent, and a row that is shown holds all of them, so counting does not help."""
     rows = task.rows(np.random.default_rng(0), 4000)
     answers = rows.tokens[:, rows.decided].ravel()

@@ -18,7 +18,7 @@ from inklings.errors import ConfigError, DivergedError, RunError
 from inklings.lab.comparison import learning_rate as rate_search
 from inklings.lab.comparison.learning_rate import SEARCH_SEED, is_behind, next_factor, search_rate
 from inklings.lab.comparison.rates import RateSearch, RateTrial
-from inklings.lab.execution.prunable_run import Outcome, attempt_trial
+from inklings.lab.execution.prunable_run import TrialOutcome, attempt_trial
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
 
@@ -176,9 +176,9 @@ def test_a_trial_that_diverges_is_kept_as_failed(
     assert str(tmp_path) not in kept[0]["message"], "it speaks of no folder that is gone"
     real = rate_search.attempt_trial
 
-    def diverge_below_one(config: RunConfig, run: Path, *rest: Any, **more: Any) -> Outcome | None:
+    def diverge_below_one(config: RunConfig, run: Path, *rest: Any, **more: Any) -> TrialOutcome | None:
         if run.name == "x0.5":
-            return Outcome(status="failed", losses=[], message="gone")
+            return TrialOutcome(status="failed", losses=[], message="gone")
         return real(config, run, *rest, **more)
 
     monkeypatch.setattr(rate_search, "attempt_trial", diverge_below_one)

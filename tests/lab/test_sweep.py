@@ -19,7 +19,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
 from inklings.errors import ConfigError, RunError
-from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep import sweep as sweep_module
 from inklings.lab.sweep.storage import JOURNAL, check_storage, hidden_password
 from inklings.lab.sweep.sweep import sweep
@@ -198,7 +198,7 @@ def test_a_trial_whose_process_dies_twice_is_given_up(config: RunConfig, tmp_pat
     tried: list[str] = []
     real = sweep_module.do_jobs
 
-    def deadly(jobs: list[Job], **more: Any) -> Iterator[Any]:
+    def deadly(jobs: list[ArmRun], **more: Any) -> Iterator[Any]:
         for job in jobs:
             tried.append(job.arm)
             yield (job, failed(job, "its process died (SIGKILL)")) if job.arm == "trial 1" else next(iter(real([job], **more)))

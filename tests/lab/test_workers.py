@@ -15,8 +15,8 @@ import pytest
 from inklings.errors import DivergedError
 from inklings.lab.comparison.result import RunResult
 from inklings.lab.execution import run_arm as job_module
-from inklings.lab.execution.processes import Work, do_jobs
-from inklings.lab.execution.run_arm import Job, attempt, failed
+from inklings.lab.execution.processes import TaskHandler, do_jobs
+from inklings.lab.execution.run_arm import ArmRun, attempt, failed
 from inklings.runs.interruption import Interruption
 
 DOERS = '''
@@ -53,21 +53,21 @@ def doers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     del sys.modules["lab_doers"]
 
 
-def make(arm: str, seed: int | None = 0) -> Job:
+def make(arm: str, seed: int | None = 0) -> ArmRun:
     here = Path("nowhere")
-    return Job(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
+    return ArmRun(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
 
 
 def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(doers: Any) -> None:
     jobs = [make("a", 0), make("dies", 0), make("b", 0), make("a", 1)]
     events: list[dict[str, Any]] = []
-    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, Work(doers.do, failed), workers=2, on_event=events.append)}
+    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, TaskHandler(doers.do, failed), workers=2, on_event=events.append)}
     dead = found.pop(("dies", 0))
     assert dead.status == "failed"
     assert "SIGKILL" in (dead.message or "")
     rest = [job for job in jobs if job.arm != "dies"]
     assert found == {
-        (job.arm, job.seed): result for job, result in do_jobs(rest, Work(doers.do, failed), workers=1, on_event=lambda event: None)
+        (job.arm, job.seed): result for job, result in do_jobs(rest, TaskHandler(doers.do, failed), workers=1, on_event=lambda event: None)
     }
     started = [(event["arm"], event["seed"], event["run"]) for event in events if event["event"] == "start"]
     assert sorted(started) == [("a", 0, "a seed 0"), ("a", 1, "a seed 1"), ("b", 0, "b seed 0"), ("dies", 0, "dies seed 0")]
@@ -84,7 +84,7 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    found = list(do_jobs([make("a"), make("b"), make("c")], Work(doers.until_asked, failed), workers=2, on_event=on_event))
+    found = list(do_jobs([make("a"), make("b"), make("c")], TaskHandler(doers.until_asked, failed), workers=2, on_event=on_event))
     assert found == []
     assert sorted(running) == ["a seed 0", "b seed 0"], "nothing new is begun"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -94,22 +94,24 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
 def test_after_an_interruption_nothing_is_begun(workers: int, doers: Any) -> None:
     with Interruption():
         signal.raise_signal(signal.SIGTERM)
-        assert list(do_jobs([make("a"), make("b")], Work(doers.do, failed), workers=workers, on_event=lambda event: None)) == []
+        assert list(do_jobs([make("a"), make("b")], TaskHandler(doers.do, failed), workers=workers, on_event=lambda event: None)) == []
 
 
 @pytest.mark.parametrize("stop", ["none", "ctrl-c"])
 def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
-    def do(job: Job, on_event: Callable[[dict[str, Any]], None]) -> RunResult | None:
+    def do(job: ArmRun, on_event: Callable[[dict[str, Any]], None]) -> RunResult | None:
         if job.arm == "b" and stop == "ctrl-c":
             raise KeyboardInterrupt
         return None if job.arm == "b" else RunResult(seed=0, status="done", run=job.arm)
 
-    found = [job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], Work(do, failed), workers=1, on_event=lambda event: None)]
+    found = [
+        job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], TaskHandler(do, failed), workers=1, on_event=lambda event: None)
+    ]
     assert found == ["a"]
 
 
 def test_a_deliberate_error_becomes_a_failed_result_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverge(job: Job, on_event: object) -> None:
+    def diverge(job: ArmRun, on_event: object) -> None:
         raise DivergedError("the loss is not finite")
 
     monkeypatch.setattr(job_module, "_do", diverge)
@@ -118,11 +120,11 @@ def test_a_deliberate_error_becomes_a_failed_result_with_its_words(tmp_path: Pat
 
 
 def test_a_fault_is_kept_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(job: Job, on_event: object) -> None:
+    def break_down(job: ArmRun, on_event: object) -> None:
         raise ZeroDivisionError("somewhere deep")
 
     monkeypatch.setattr(job_module, "_do", break_down)
-    job = Job(
+    job = ArmRun(
         arm="a", seed=0, config=None, out=tmp_path, run=tmp_path / "r", results="results/a", store=tmp_path, split="test", first=False
     )
     result = attempt(job, lambda event: None)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import ConfigError, DiskError, InputError, RunError
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.serving.api.app import make_app
 from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.errors import as_api_error
@@ -36,7 +36,7 @@ class Puppet(Served):
     def __init__(self, real: Served) -> None:
         self.run, self.tokenizer, self._card = real.run, real.tokenizer, real.card
         self.tickets: list[Ticket] = []
-        self.cancelled: list[Job] = []
+        self.cancelled: list[GenerationRequest] = []
         self.room = 100
         self.alive = 1
         self.asked = asyncio.Event()
@@ -46,7 +46,7 @@ class Puppet(Served):
     def load(self) -> Load:
         return Load(0, 0, self.alive, 0, 0, 0, 0)
 
-    def ask(self, job: Job) -> Ticket:
+    def ask(self, job: GenerationRequest) -> Ticket:
         if len(self.tickets) == self.room:
             raise OverloadedError("all places are taken.")
         self.tickets.append(Ticket(job, self._gone))
@@ -108,7 +108,7 @@ def test_a_client_that_leaves_cancels_its_jobs(site: Site, stream: bool, n: int)
     async def test(puppet: Puppet, app: FastAPI) -> None:
         wire = Wire(app, {"model": "gpt", "stream": stream, "n": n})
         await puppet.asked.wait()
-        puppet.tickets[0].receive(Progress(0, text="a", count=1))
+        puppet.tickets[0].receive(Delta(0, text="a", count=1))
         if stream:
             assert (await wire.sent.get())["status"] == 200
             assert b'"text":"a"' in (await wire.sent.get())["body"]
@@ -138,8 +138,8 @@ def test_a_slow_client_gets_what_came_meanwhile_in_one_event(site: Site) -> None
         wire = Wire(app, {"model": "gpt", "stream": True})
         await puppet.asked.wait()
         for letter in "abc":
-            puppet.tickets[0].receive(Progress(0, text=letter, count=1))
-        puppet.tickets[0].receive(Progress(0, text="d", count=1, ending="length"))
+            puppet.tickets[0].receive(Delta(0, text=letter, count=1))
+        puppet.tickets[0].receive(Delta(0, text="d", count=1, ending="length"))
         status, body = await wire.answer()
         event, done = body.decode().removesuffix("\n\n").split("\n\n")
         assert (status, done) == (200, "data: [DONE]")
@@ -169,8 +169,8 @@ def test_a_full_server_says_when_to_come_back_and_keeps_no_place(site: Site, str
 ENDS: list[tuple[Any, int, str]] = [
     (WorkerLostError("its process died."), 503, "worker_lost"),
     (StoppingError("the server is being stopped."), 503, "stopping"),
-    (Progress(0, error="the logits are not finite."), 500, "model_failed"),
-    (Progress(0, ending="deadline"), 504, "deadline_exceeded"),
+    (Delta(0, error="the logits are not finite."), 500, "model_failed"),
+    (Delta(0, ending="deadline"), 504, "deadline_exceeded"),
 ]
 
 
@@ -187,10 +187,10 @@ def test_what_goes_wrong_has_its_status_or_is_the_last_event(site: Site, end: An
             ticket = puppet.tickets[0]
             start = None
             if begun:
-                ticket.receive(Progress(0, text="a", count=1))
+                ticket.receive(Delta(0, text="a", count=1))
                 if stream:
                     start = await wire.sent.get()
-            if isinstance(end, Progress):
+            if isinstance(end, Delta):
                 ticket.receive(end)
             else:
                 ticket.fail(end)
@@ -238,7 +238,7 @@ def test_a_model_without_processes_fails_the_health(site: Site) -> None:
 
 def test_an_unforeseen_error_is_a_500_that_tells_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     async def test(puppet: Puppet, app: FastAPI) -> None:
-        def ask(job: Job) -> Ticket:
+        def ask(job: GenerationRequest) -> Ticket:
             raise KeyError("the secret of the prompt")
 
         puppet.ask = ask  # type: ignore[method-assign]

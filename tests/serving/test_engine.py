@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inklings.auditing.checks.branches import knocked_out
 from inklings.generation.engine.engine import Engine
-from inklings.generation.engine.request import Job, Progress, Token
+from inklings.generation.engine.request import Delta, GenerationRequest, Token
 from inklings.generation.generate import generate
 from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
@@ -62,12 +62,12 @@ def gpt(tokenizer: Tokenizer) -> SequenceModel:
     return made("gpt", tokenizer)
 
 
-def job(tokenizer: Tokenizer, number: int, prompt: str = "", **settings: Any) -> Job:
+def job(tokenizer: Tokenizer, number: int, prompt: str = "", **settings: Any) -> GenerationRequest:
     tokens = (tokenizer.boundary, *tokenizer.encode(prompt).tolist())
-    return Job(**{"number": number, "client": "someone", "prompt": tokens, "max_new_tokens": 5, **settings})
+    return GenerationRequest(**{"number": number, "client": "someone", "prompt": tokens, "max_new_tokens": 5, **settings})
 
 
-def joined(progress: list[Progress]) -> Progress:
+def joined(progress: list[Delta]) -> Delta:
     """What several bring together."""
     assert len({part.number for part in progress}) == 1
     assert all(part.ending is None and part.error is None for part in progress[:-1]), "something came after the end"
@@ -77,7 +77,7 @@ def joined(progress: list[Progress]) -> Progress:
         assert len(found) <= 1, f"{name} came several times"
         return found[0] if found else None
 
-    return Progress(
+    return Delta(
         progress[0].number,
         text="".join(part.text for part in progress),
         count=sum(part.count for part in progress),
@@ -86,11 +86,11 @@ def joined(progress: list[Progress]) -> Progress:
     )
 
 
-def run(engine: Engine, *jobs: Job) -> dict[int, Progress]:
+def run(engine: Engine, *jobs: GenerationRequest) -> dict[int, Delta]:
     """Submit, and go on until nothing is left to do."""
     for one in jobs:
         engine.submit(one)
-    found: dict[int, list[Progress]] = {}
+    found: dict[int, list[Delta]] = {}
     while told := engine.step():
         for progress in told:
             found.setdefault(progress.number, []).append(progress)
@@ -123,7 +123,7 @@ def test_texts_are_those_of_generate(
     model = made(architecture, tokenizer)
     engine = Engine(model, tokenizer, rows=data.draw(st.integers(1, 4)))
     stop = ("ab", "\u00e9")
-    found: dict[int, list[Progress]] = {}
+    found: dict[int, list[Delta]] = {}
     for number, (prompt, sampling, length, stops) in enumerate(asked):
         settings: dict[str, Any] = {"stop": stop, "stop_at_boundary": stops, "row": number % 2, "client": str(number % 3)}
         engine.submit(job(tokenizer, number, prompt, max_new_tokens=length, sampling=sampling, **settings))
@@ -193,13 +193,13 @@ def test_log_probabilities_are_those_of_one_pass_over_the_text(architecture: str
 def test_the_prompts_of_a_scored_text_and_of_an_embedding_may_hold_boundaries(gpt: SequenceModel, tokenizer: Tokenizer) -> None:
     boundary = tokenizer.boundary
     tokens = [boundary, *tokenizer.encode("cats").tolist(), boundary, *tokenizer.encode("and dogs").tolist()]
-    scored = Job(number=1, client="a", prompt=tuple(tokens), prompt_alternatives=0)
+    scored = GenerationRequest(number=1, client="a", prompt=tuple(tokens), prompt_alternatives=0)
     with inference(gpt.modules()):
         starts = torch.tensor([tokens]) == boundary
         starts[:, 0] = False
         hidden = gpt(torch.tensor([tokens]), starts=starts).hidden[0]
-    embedded = Job(number=2, client="a", prompt=tuple(tokens), embed=True)
-    alone = Job(number=3, client="a", prompt=(boundary,), embed=True)
+    embedded = GenerationRequest(number=2, client="a", prompt=tuple(tokens), embed=True)
+    alone = GenerationRequest(number=3, client="a", prompt=(boundary,), embed=True)
     answers = run(Engine(gpt, tokenizer), scored, embedded, alone)
     assert answers[1].prompt is not None
     assert_predicted(answers[1].prompt, tokens[1:], log_probabilities(gpt, tokens)[:-1])
@@ -331,6 +331,6 @@ def test_nothing_to_draw_and_nothing_to_say_is_done_at_once(gpt: SequenceModel, 
     engine = Engine(gpt, tokenizer)
     answers = run(engine, job(tokenizer, 1, "abc", max_new_tokens=0), job(tokenizer, 2, max_new_tokens=0, prompt_alternatives=1))
     hook.remove()
-    assert answers[1] == Progress(1, ending="length")
-    assert answers[2] == Progress(2, prompt=(), ending="length")
+    assert answers[1] == Delta(1, ending="length")
+    assert answers[2] == Delta(2, prompt=(), ending="length")
     assert not passes

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from inklings.generation.engine.engine import Engine
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.generate import generate
 from inklings.generation.provenance import origins
 from inklings.memory.settings import MemoryConfig
@@ -46,7 +46,7 @@ def memory_of(model: Varda, tokenizer: Tokenizer, folder: Path) -> RunMemory:
     return RunMemory(folder, Memory(MemoryConfig(dimension=model.dimension)), model, tokenizer, "weights", None)
 
 
-def answer(engine: Engine, job: Job) -> list[Progress]:
+def answer(engine: Engine, job: GenerationRequest) -> list[Delta]:
     engine.submit(job)
     found = []
     while told := engine.step():
@@ -61,9 +61,11 @@ def test_entries_are_those_of_the_text_read_again(varda: Varda, tokenizer: Token
     memory.add([("a fox", STORY), ("a dog", "lazy dogs jump quickly")])
     varda.long_term = memory.memory
     engine = Engine(varda, tokenizer, memory=memory)
-    engine.submit(Job(number=9, client="b", prompt=(tokenizer.boundary,), max_new_tokens=40, stop_at_boundary=False))  # wants none
+    engine.submit(
+        GenerationRequest(number=9, client="b", prompt=(tokenizer.boundary,), max_new_tokens=40, stop_at_boundary=False)
+    )  # wants none
     prompt = [tokenizer.boundary, *tokenizer.encode(STORY[4:30]).tolist()]
-    job = Job(
+    job = GenerationRequest(
         number=1, client="a", prompt=tuple(prompt), max_new_tokens=15, prompt_alternatives=0, entries=4, stop_at_boundary=False
     )  # fmt: skip
     found = answer(engine, job)
@@ -100,7 +102,7 @@ def test_entries_are_those_of_the_text_read_again(varda: Varda, tokenizer: Token
 def test_a_memory_that_grows_or_is_exchanged_is_followed(varda: Varda, tokenizer: Tokenizer, tmp_path: Path) -> None:
     def names(number: int) -> set[str | None]:
         prompt = (tokenizer.boundary, *tokenizer.encode("jumps over ").tolist())
-        job = Job(number=number, client="a", prompt=prompt, prompt_alternatives=0, entries=6)
+        job = GenerationRequest(number=number, client="a", prompt=prompt, prompt_alternatives=0, entries=6)
         (scored,) = [progress.prompt for progress in answer(engine, job) if progress.prompt is not None]
         return {entry.document for token in scored for entry in token.entries} - {None}
 
@@ -132,7 +134,9 @@ def test_memories_of_texts_that_are_done_are_let_go(varda: Varda, tokenizer: Tok
     prompt = (tokenizer.boundary, *tokenizer.encode(STORY).tolist())
     most = 0
     for number in range(7):
-        engine.submit(Job(number=number, client="a", prompt=prompt[: 2 + 2 * number], max_new_tokens=6, stop_at_boundary=False))
+        engine.submit(
+            GenerationRequest(number=number, client="a", prompt=prompt[: 2 + 2 * number], max_new_tokens=6, stop_at_boundary=False)
+        )
     while engine.step():
         most = max(most, len(made))
     gc.collect()
@@ -147,7 +151,9 @@ def test_a_memory_does_not_change_who_shares_a_pass(varda: Varda, tokenizer: Tok
     prompt = (tokenizer.boundary, *tokenizer.encode("the").tolist())
     texts = {1: "", 2: ""}
     for number in texts:
-        engine.submit(Job(number=number, client="a", prompt=prompt, max_new_tokens=20, stop_at_boundary=False, entries=2 * (number % 2)))
+        engine.submit(
+            GenerationRequest(number=number, client="a", prompt=prompt, max_new_tokens=20, stop_at_boundary=False, entries=2 * (number % 2))
+        )
     while told := engine.step():
         for progress in told:
             texts[progress.number] += progress.text

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inklings.errors import ArchitectureError, ConfigError, DivergedError, InputError, TokenizerError
 from inklings.generation.engine.engine import Engine
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
 from inklings.text.tokenizers import Tokenizer
@@ -55,15 +55,15 @@ class Fragile(SequenceModel):
         return 0
 
 
-def job(tokenizer: Tokenizer, number: int, prompt: str = "a", **settings: Any) -> Job:
+def job(tokenizer: Tokenizer, number: int, prompt: str = "a", **settings: Any) -> GenerationRequest:
     """`tokens` stand in for those of a prompt."""
     tokens = settings.pop("tokens", (tokenizer.boundary, *tokenizer.encode(prompt).tolist()))
     sampling = SamplingConfig(temperature=0.0)
-    return Job(**{"number": number, "client": "x", "prompt": tokens, "max_new_tokens": 3, "sampling": sampling, **settings})
+    return GenerationRequest(**{"number": number, "client": "x", "prompt": tokens, "max_new_tokens": 3, "sampling": sampling, **settings})
 
 
-def last_of(engine: Engine) -> dict[int, Progress]:
-    found: dict[int, Progress] = {}
+def last_of(engine: Engine) -> dict[int, Delta]:
+    found: dict[int, Delta] = {}
     texts: dict[int, str] = {}
     while told := engine.step():
         for progress in told:

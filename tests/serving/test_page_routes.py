@@ -23,7 +23,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import locked
 from inklings.serving.api import errors as errors_as_json
 from inklings.serving.page.routes import REPORT_POLICY, page_files, page_routes
-from inklings.serving.page.run_facts import CURVE_POINTS, Place, compared_with, run_facts
+from inklings.serving.page.run_facts import CURVE_POINTS, RunLocation, compared_with, run_facts
 
 CARD = Card(
     name="mine", run="runs/mine", architecture="gpt", parameters=1, vocab_size=2, context_length=3, receptive_field=None, predicts=True,
@@ -202,7 +202,7 @@ def test_without_a_report_there_is_none_to_link(run: RunDirectory) -> None:
 
 def test_a_comparison_of_other_runs_is_not_this_run_s(run: RunDirectory, tmp_path: Path) -> None:
     out = compare(run)
-    place = Place.of(run.path)
+    place = RunLocation.of(run.path)
     assert place.comparison == out.resolve()
     assert compared_with(place, "/r") is not None
     assert compared_with(replace(place, run=tmp_path / "elsewhere"), "/r") is None

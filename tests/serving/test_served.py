@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, InputError, MissingExtraError
-from inklings.generation.engine.request import Card, Job, Progress, Token
+from inklings.generation.engine.request import Card, Delta, GenerationRequest, Token
 from inklings.serving.process import process_pool as module
 from inklings.serving.process.failures import EngineError, Failure, OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.process.messages import Answer, Call, Cancel, Ready, Refused, Report, Stop
+from inklings.serving.process.messages import Answer, Call, Cancel, EngineReport, Ready, Refused, Stop
 from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import Ticket, joined
@@ -27,7 +27,7 @@ from inklings.serving.process.worker_client import Life
 
 PATIENCE = 10.0
 """Seconds after which nothing more is waited for."""
-JOB = Job(number=0, client="me", prompt=(0, 5, 6), max_new_tokens=9)
+JOB = GenerationRequest(number=0, client="me", prompt=(0, 5, 6), max_new_tokens=9)
 CARD = Card(
     name="it",
     run="run",
@@ -75,8 +75,8 @@ class Scripted:
         assert came, "nothing was said"
         return self.ends[number].recv()
 
-    def report(self, *progress: Progress, to: int = 0) -> None:
-        self.ends[to].send(Report(list(progress), 1))
+    def report(self, *progress: Delta, to: int = 0) -> None:
+        self.ends[to].send(EngineReport(list(progress), 1))
 
 
 @asynccontextmanager
@@ -104,10 +104,10 @@ plain = st.tuples(st.text(max_size=3), st.integers(0, 3), st.lists(st.integers(0
 
 @given(st.lists(plain, min_size=1, max_size=6), st.data())
 def test_joining_in_any_groups_is_joining_all(drawn: list[tuple[str, int, list[int]]], data: st.DataObject) -> None:
-    given_parts = [Progress(1, text, count, tuple(Token(token, -1.0) for token in tokens)) for text, count, tokens in drawn]
+    given_parts = [Delta(1, text, count, tuple(Token(token, -1.0) for token in tokens)) for text, count, tokens in drawn]
     place = data.draw(st.integers(0, len(given_parts) - 1))
-    given_parts[place] = Progress(1, prompt=(Token(3, -1.0),), embedding=(0.5,))
-    given_parts.append(Progress(1, "end", 1, ending="stop"))
+    given_parts[place] = Delta(1, prompt=(Token(3, -1.0),), embedding=(0.5,))
+    given_parts.append(Delta(1, "end", 1, ending="stop"))
     cut = data.draw(st.integers(1, len(given_parts) - 1))
     whole = joined(given_parts)
     assert joined([joined(given_parts[:cut]), joined(given_parts[cut:])]) == whole
@@ -115,21 +115,21 @@ def test_joining_in_any_groups_is_joining_all(drawn: list[tuple[str, int, list[i
     assert whole.count == sum(part.count for part in given_parts)
     assert len(whole.tokens) == sum(len(part.tokens) for part in given_parts)
     assert (whole.prompt, whole.embedding, whole.ending, whole.error) == ((Token(3, -1.0),), (0.5,), "stop", None)
-    assert joined([Progress(1, "a"), Progress(1, error="why")]).error == "why"
+    assert joined([Delta(1, "a"), Delta(1, error="why")]).error == "why"
 
 
 def test_a_slow_client_gets_what_came_at_once_and_a_quick_one_each() -> None:
     async def test() -> None:
         ticket = Ticket(JOB, lambda ticket: None)
         for text in "abc":
-            ticket.receive(Progress(1, text, 1))
-        assert await anext(ticket) == Progress(1, "abc", 3)
+            ticket.receive(Delta(1, text, 1))
+        assert await anext(ticket) == Delta(1, "abc", 3)
         waiting = asyncio.ensure_future(anext(ticket))
         await asyncio.sleep(0)
-        ticket.receive(Progress(1, "d", 1))
-        assert await waiting == Progress(1, "d", 1)
-        ticket.receive(Progress(1, "e", 1, ending="length"))
-        ticket.receive(Progress(1, "after the end", 1))
+        ticket.receive(Delta(1, "d", 1))
+        assert await waiting == Delta(1, "d", 1)
+        ticket.receive(Delta(1, "e", 1, ending="length"))
+        ticket.receive(Delta(1, "after the end", 1))
         assert [progress.text async for progress in ticket] == ["e"]
         assert [progress async for progress in ticket] == []
 
@@ -148,7 +148,7 @@ def test_jobs_get_numbers_of_their_own_and_each_its_own_progress() -> None:
             assert jobs[0].number != jobs[1].number
             assert {job.prompt for job in jobs} == {JOB.prompt}
             one, other = (job.number for job in jobs)
-            scripted.report(Progress(one, "one", 1, ending="length"), Progress(other, "other", 2, ending="length"))
+            scripted.report(Delta(one, "one", 1, ending="length"), Delta(other, "other", 2, ending="length"))
             assert [progress.text async for progress in first] == ["one"]
             assert [progress.text async for progress in second] == ["other"]
             load = served.load
@@ -175,7 +175,7 @@ def test_all_places_taken_is_said_at_once_and_an_end_frees_one() -> None:
             tickets[0].cancel()
             tickets.append(served.ask(JOB))
             number = (await scripted.heard()).number + 1
-            scripted.report(Progress(number, ending="length"))
+            scripted.report(Delta(number, ending="length"))
             assert [progress.ending async for progress in tickets[1]] == ["length"]
             served.ask(JOB)
             with pytest.raises(OverloadedError):
@@ -196,8 +196,8 @@ def test_a_cancelled_job_is_told_once_to_its_engine_and_its_late_progress_is_dro
             assert await scripted.heard() == Cancel(number)
             other = served.ask(JOB)
             second = await scripted.heard()
-            assert isinstance(second, Job)  # and no second Cancel
-            scripted.report(Progress(number, "late", 1), Progress(second.number, "now", ending="length"))
+            assert isinstance(second, GenerationRequest)  # and no second Cancel
+            scripted.report(Delta(number, "late", 1), Delta(second.number, "now", ending="length"))
             assert [progress.text async for progress in other] == ["now"]
             assert [progress async for progress in ticket] == []
 
@@ -209,10 +209,10 @@ def test_a_job_that_is_done_is_not_cancelled_on_leaving() -> None:
         scripted = Scripted()
         async with serving(scripted) as served:
             async with served.ask(JOB) as ticket:
-                scripted.report(Progress((await scripted.heard()).number, ending="boundary"))
+                scripted.report(Delta((await scripted.heard()).number, ending="boundary"))
                 assert [progress.ending async for progress in ticket] == ["boundary"]
             served.ask(JOB)
-            assert isinstance(await scripted.heard(), Job)
+            assert isinstance(await scripted.heard(), GenerationRequest)
 
     run(test)
 
@@ -223,7 +223,7 @@ def test_jobs_go_to_the_process_with_the_fewest() -> None:
         async with serving(scripted, workers=3, queue=9) as served:
             for _ in range(6):
                 served.ask(JOB)
-            assert [isinstance(await scripted.heard(number), Job) for number in (0, 1, 2, 0, 1, 2)] == [True] * 6
+            assert [isinstance(await scripted.heard(number), GenerationRequest) for number in (0, 1, 2, 0, 1, 2)] == [True] * 6
 
     run(test)
 
@@ -302,7 +302,7 @@ def test_a_process_that_dies_fails_its_tickets_alone_and_is_replaced() -> None:
             await scripted.heard(0)
             assert isinstance(await scripted.heard(0), Call)
             scripted.started.clear()
-            scripted.ends[0].send(Report([Progress(lost.job.number, "so far", 1)], 1))
+            scripted.ends[0].send(EngineReport([Delta(lost.job.number, "so far", 1)], 1))
             scripted.ends[0].close()
             assert (await anext(lost)).text == "so far"
             with pytest.raises(WorkerLostError, match="SIGSOMETHING"):
@@ -311,11 +311,11 @@ def test_a_process_that_dies_fails_its_tickets_alone_and_is_replaced() -> None:
                 await calling
             await scripted.started.wait()
             assert served.load.workers_lost == 1
-            scripted.report(Progress(kept.job.number, "kept", 1, ending="length"), to=1)
+            scripted.report(Delta(kept.job.number, "kept", 1, ending="length"), to=1)
             assert [progress.text async for progress in kept] == ["kept"]
             tickets = [served.ask(JOB), served.ask(JOB)]
             anew = await scripted.heard(2)
-            scripted.report(Progress(anew.number, "anew", 1, ending="length"), to=2)
+            scripted.report(Delta(anew.number, "anew", 1, ending="length"), to=2)
             assert [progress.text async for progress in tickets[0]] == ["anew"]
 
     run(test)

@@ -14,7 +14,7 @@ import pytest
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, RunError
 from inklings.generation.engine.engine import Engine
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.serving.process.failures import EngineError, StoppingError
@@ -23,7 +23,7 @@ from inklings.serving.process.process_pool import Served, start_in_thread
 from inklings.serving.process.response_stream import joined
 from inklings.serving.settings import ServeConfig
 
-ENDLESS = Job(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)
+ENDLESS = GenerationRequest(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)
 
 
 def serving(test: Callable[[Served], Coroutine[Any, Any, None]], **settings: Any) -> None:
@@ -39,7 +39,7 @@ def serving(test: Callable[[Served], Coroutine[Any, Any, None]], **settings: Any
     asyncio.run(asyncio.wait_for(whole(), 120))
 
 
-async def answer(served: Served, job: Job) -> Progress:
+async def answer(served: Served, job: GenerationRequest) -> Delta:
     """All that a job brings."""
     return joined([progress async for progress in served.ask(job)])
 
@@ -53,7 +53,7 @@ def test_texts_are_those_that_generate_writes() -> None:
         run = open_run("builtin:reference")
         sampling = SamplingConfig(temperature=0.8, seed=3)
         texts = generate(run.load_model(), run.tokenizer(), "LATIN", max_new_tokens=12, sampling=sampling, samples=3)  # type: ignore[arg-type]
-        job = Job(number=0, client="me", prompt=prompt(served, "LATIN"), max_new_tokens=12, sampling=sampling)
+        job = GenerationRequest(number=0, client="me", prompt=prompt(served, "LATIN"), max_new_tokens=12, sampling=sampling)
         answers = await asyncio.gather(*(answer(served, replace(job, row=row)) for row in range(3)))
         assert [(each.text, each.ending) for each in answers] == [(text.text, text.finished) for text in texts]
         assert served.load.tokens_read == 3 * len(job.prompt)
@@ -88,7 +88,7 @@ def test_a_pass_that_fails_ends_its_jobs_alone_and_logs_no_values(
     async def test(served: Served) -> None:
         secret, step, failing = "what somebody wrote", Engine.step, True
 
-        def fails(engine: Engine) -> list[Progress]:
+        def fails(engine: Engine) -> list[Delta]:
             if failing:
                 raise KeyError(secret)
             return step(engine)

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.generation.engine.fair_queue import Waiting
-from inklings.generation.engine.request import Job
+from inklings.generation.engine.request import GenerationRequest
 
 
-def job(number: int, client: str) -> Job:
-    return Job(number=number, client=client, prompt=(0,))
+def job(number: int, client: str) -> GenerationRequest:
+    return GenerationRequest(number=number, client=client, prompt=(0,))
 
 
 def test_a_client_with_one_job_waits_for_one_of_each_other_client() -> None:

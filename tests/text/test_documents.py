@@ -11,7 +11,7 @@ from tokenizers import pre_tokenizers
 
 from inklings.errors import SourceError
 from inklings.text import documents as module
-from inklings.text.documents import Layout, Piece, Text, documents, guess_layout
+from inklings.text.documents import Layout, Text, TextPiece, documents, guess_layout
 
 LETTERS = "ab1.'\n\n  \t\u00e9\u00a0"
 
@@ -24,7 +24,7 @@ def as_chunks(text: str, sizes: list[int]) -> Iterator[str]:
     yield text
 
 
-def joined(pieces: list[Piece]) -> list[str]:
+def joined(pieces: list[TextPiece]) -> list[str]:
     """The documents that the pieces make; checks that their flags alternate."""
     found: list[str] = []
     inside = False
@@ -39,7 +39,7 @@ def joined(pieces: list[Piece]) -> list[str]:
     return found
 
 
-def read(text: str, sizes: list[int], layout: Layout = "documents", separator: str | None = None) -> list[Piece]:
+def read(text: str, sizes: list[int], layout: Layout = "documents", separator: str | None = None) -> list[TextPiece]:
     return list(documents([Text(as_chunks(text, sizes), "here")], layout, separator))
 
 

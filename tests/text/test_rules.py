@@ -23,7 +23,7 @@ from inklings.config import DataConfig, from_mapping
 from inklings.errors import ConfigError
 from inklings.text import documents, store
 from inklings.text.building import build, manifest_hash
-from inklings.text.documents import Piece, Source, SplitName, Text
+from inklings.text.documents import Source, SplitName, Text, TextPiece
 from inklings.text.inspect import describe
 from inklings.text.rules import RULES, notes
 from inklings.text.sources.grammar import open_source
@@ -44,7 +44,7 @@ SHARES = (0.5, 0.25, 0.25)
 def source_of(texts: list[str], *, fixed: list[SplitName] | None = None) -> Source:
     """A source whose documents come in small pieces where `documents.PIECE` is small."""
 
-    def read() -> Iterator[Piece]:
+    def read() -> Iterator[TextPiece]:
         splits: Sequence[SplitName | None] = fixed or [None] * len(texts)
         return documents.documents((Text([text], "test", split) for text, split in zip(texts, splits, strict=True)), "documents", None)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
-from inklings.text.documents import Piece, Source, SplitName
+from inklings.text.documents import Source, SplitName, TextPiece
 from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, SplitPlan, assign, cut_points, plan_splits
 
@@ -31,10 +31,10 @@ def source_of(
 ) -> Source:
     """A source that gives each document in pieces of `cuts` characters."""
 
-    def read() -> Iterator[Piece]:
+    def read() -> Iterator[TextPiece]:
         for number, text in enumerate(documents):
             for start in range(0, len(text), cuts):
-                yield Piece(text[start : start + cuts], start == 0, start + cuts >= len(text), fixed[number] if fixed else None)
+                yield TextPiece(text[start : start + cuts], start == 0, start + cuts >= len(text), fixed[number] if fixed else None)
 
     return Source("test", "test", "0", "documents", read, default_split=default, fixed_splits=fixed is not None, remote=remote)
 

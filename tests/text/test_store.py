@@ -24,7 +24,7 @@ from inklings.errors import DiskError, RunError, SourceError, TokenizerError
 from inklings.text import building, documents, store
 from inklings.text.batches import streams, windows
 from inklings.text.building import build
-from inklings.text.documents import Piece, Source, Text
+from inklings.text.documents import Source, Text, TextPiece
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
@@ -61,7 +61,7 @@ def texts(opened: TokenStore) -> dict[str, list[str]]:
 def source_of(texts: list[str], *, remote: bool = False, readings: list[int] | None = None) -> Source:
     """A source whose documents come in small pieces where `documents.PIECE` is small."""
 
-    def read() -> Iterator[Piece]:
+    def read() -> Iterator[TextPiece]:
         if readings is not None:
             readings.append(1)
         return documents.documents((Text([text], "test") for text in texts), "documents", None)
@@ -305,8 +305,8 @@ def test_an_empty_split_says_where_the_text_is(source: Path, tmp_path: Path) -> 
 
 
 def test_a_source_that_trains_nothing_is_refused(tmp_path: Path) -> None:
-    def read() -> Iterator[Piece]:
-        return iter([Piece(text, True, True, "test") for text in LINES])
+    def read() -> Iterator[TextPiece]:
+        return iter([TextPiece(text, True, True, "test") for text in LINES])
 
     held_out = Source("held out", "held out", "0", "documents", read, fixed_splits=True)
     with pytest.raises(SourceError, match="held out leaves nothing to train on"):

@@ -18,7 +18,7 @@ from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
-from inklings.evaluation.likelihood.evaluate import Likelihood, evaluate, save_likelihood
+from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
 from inklings.evaluation.samples.reference_set import lay_ground
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.models.contract import SequenceModel
@@ -157,7 +157,7 @@ def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
         terminal.say(f"warning: the {what} could not be kept: {error.problem}", style="yellow")
 
 
-def _show(result: Likelihood, terminal: Terminal) -> None:
+def _show(result: LikelihoodResult, terminal: Terminal) -> None:
     bits = ("refused", "the tokenizer loses bytes") if result.bits_per_byte is None else (f"{result.bits_per_byte:.4f}", "")
     rows = [
         ("targets", f"{result.targets:,}", ""),
@@ -172,7 +172,7 @@ def _show(result: Likelihood, terminal: Terminal) -> None:
     terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
 
 
-def _interval(result: Likelihood) -> str:
+def _interval(result: LikelihoodResult) -> str:
     """How sure this run's figure is, in words."""
     if not math.isfinite(result.loss):
         return "the run diverged"
@@ -183,7 +183,7 @@ def _interval(result: Likelihood) -> str:
     return f"95% interval over {units} {interval.low:.4f} to {interval.high:.4f}"
 
 
-def _known_interval(result: Likelihood) -> dict[str, Any] | None:
+def _known_interval(result: LikelihoodResult) -> dict[str, Any] | None:
     """The interval of the loss as plain values; None where the run diverged, or there are too few units to tell both ends."""
     interval = result.interval() if math.isfinite(result.loss) else None
     return None if interval is None or not interval.known else interval.to_mapping()

@@ -19,7 +19,7 @@ from inklings.text.tokenizers import Tokenizer
 
 
 @dataclass
-class Row:
+class TextRow:
     """One text that is being written."""
 
     history: list[int]
@@ -65,8 +65,8 @@ class Row:
 
 
 def decode(
-    reader: Reader, rows: Sequence[Row], tokenizer: Tokenizer, sampling: SamplingConfig, *, stop_at_boundary: bool
-) -> Iterator[tuple[Row, str]]:
+    reader: Reader, rows: Sequence[TextRow], tokenizer: Tokenizer, sampling: SamplingConfig, *, stop_at_boundary: bool
+) -> Iterator[tuple[TextRow, str]]:
     """Let all rows, whose histories are equally long, grow to their ends; yields each row with its new text.
 
     A row that has ended is dropped from the batch. Where a boundary does not end a text, it shows as a newline, and
@@ -99,7 +99,7 @@ def decode(
             counts = None if counts is None else counts[kept]
 
 
-def _seen(rows: Sequence[Row], tokenizer: Tokenizer) -> Bool[Tensor, "B V"]:
+def _seen(rows: Sequence[TextRow], tokenizer: Tokenizer) -> Bool[Tensor, "B V"]:
     """Which tokens each row holds. The boundary does not count: that documents end is no repetition."""
     seen = torch.zeros(len(rows), tokenizer.vocab_size, dtype=torch.bool)
     for index, row in enumerate(rows):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inklings.errors import ConfigError
-from inklings.generation.decoding import Row, check_pair, decode
+from inklings.generation.decoding import TextRow, check_pair, decode
 from inklings.generation.reader import Reader
 from inklings.generation.sampling import SamplingConfig, row_generators
 from inklings.generation.session import Session, check_length
@@ -69,7 +69,9 @@ def generate(
     check_request(tokenizer, prompt, max_new_tokens=max_new_tokens, samples=samples, stop=stop)
     sampling = sampling or SamplingConfig()
     history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
-    rows = [Row(list(history), TextStream(stop), generator, max_new_tokens) for generator in row_generators(sampling.seed, range(samples))]
+    rows = [
+        TextRow(list(history), TextStream(stop), generator, max_new_tokens) for generator in row_generators(sampling.seed, range(samples))
+    ]
     for begin in range(0, samples, ROWS):
         group = rows[begin : begin + ROWS]
         reader = Reader(model, use_cache=use_cache)
@@ -119,6 +121,6 @@ def stream(
     return session.say(prompt)
 
 
-def _generation(row: Row) -> Generation:
+def _generation(row: TextRow) -> Generation:
     assert row.finished is not None
     return Generation("".join(row.pieces), row.drawn, row.finished)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from inklings.errors import ConfigError
-from inklings.generation.decoding import Row, check_pair, decode
+from inklings.generation.decoding import TextRow, check_pair, decode
 from inklings.generation.reader import Reader
 from inklings.generation.sampling import SamplingConfig, row_generators
 from inklings.generation.text_stream import TextStream
@@ -64,7 +64,7 @@ class Session:
         if self._history[-1] == self._tokenizer.boundary:
             self.restart()
         self._history += tokens
-        row = Row(self._history, TextStream(self._stop), self._generator, self._max_new_tokens)
+        row = TextRow(self._history, TextStream(self._stop), self._generator, self._max_new_tokens)
         turn = decode(self._reader, [row], self._tokenizer, self._sampling, stop_at_boundary=self._stop_at_boundary)
         return (piece for _, piece in turn if piece)
 

@@ -15,7 +15,7 @@ from inklings.errors import DownloadError, MissingExtraError, RunError
 from inklings.interop.gpt2_weights import load_gpt2
 from inklings.models.contract import model_fields
 from inklings.runs import checkpoints
-from inklings.runs.directory import RunDirectory, RunRecord, refuse_existing
+from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import read_tokenizer
 from inklings.training.setup import settle_training
@@ -49,7 +49,7 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
     training = dataclasses.replace(training, device=runtime.device, precision="float32", compile="off", threads=runtime.threads)
     config = RunConfig(architecture="gpt2", model=fields, data=data or DataConfig(), training=training)
     assert training.sequence_length is not None
-    record = RunRecord(
+    record = RunManifest(
         config=config,
         given=config,
         steps=0,
@@ -59,8 +59,8 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
         initial=source,
     )
 
-    def first_checkpoint(path: Path, record: RunRecord) -> None:
-        progress = checkpoints.Progress(best_step=0, stopped="budget")
+    def first_checkpoint(path: Path, record: RunManifest) -> None:
+        progress = checkpoints.TrainerState(best_step=0, stopped="budget")
         checkpoints.write_checkpoint(path, progress, model, {}, architecture=record.config.architecture)
         checkpoints.publish_weights(path, 0)
 

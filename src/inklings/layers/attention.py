@@ -1,7 +1,7 @@
 """Causal attention over a sliding window and within documents, in one parallel pass or streamed from a cache.
 
 A query may look back over as many tokens as its document has before it, and over `window` tokens at most, itself
-included. How a piece of new tokens lies in its rows (`Piece`) is worked out once per forward and serves every layer;
+included. How a piece of new tokens lies in its rows (`Positions`) is worked out once per forward and serves every layer;
 each layer keeps its keys and values in a ring of `window` places (`KeyValueCache`), so the work per token is constant.
 """
 
@@ -19,7 +19,7 @@ from inklings.layers.windows import tokens_before
 
 
 @dataclass(frozen=True)
-class Block:
+class MaskBlock:
     """A run of queries and the run of keys, in the order [cached, new], that they need."""
 
     queries: slice
@@ -29,7 +29,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Positions:
     """How T new tokens lie in their rows: made by `place`, used by every layer of one forward."""
 
     positions: Int[Tensor, "#B T"]
@@ -37,7 +37,7 @@ class Piece:
     window: int
     cached: int
     """How many places of the ring are attended to beside the new tokens."""
-    blocks: tuple[Block, ...]
+    blocks: tuple[MaskBlock, ...]
     slot: int | None
     """The first place of the ring that the new tokens fill, where that is one run and the same for all rows."""
 
@@ -75,7 +75,7 @@ def place(
     past: Int[Tensor, " B"] | None = None,
     starts: Bool[Tensor, "B T"] | None = None,
     device: torch.device,
-) -> Piece:
+) -> Positions:
     """Lay out `length` new tokens after `past` tokens per row (None: a fresh pass that keeps no cache)."""
     rows = 1 if starts is None else starts.shape[0]
     before = torch.zeros(rows, dtype=torch.int64, device=device) if past is None else past
@@ -92,14 +92,16 @@ def place(
     if length == 1 and past is not None:
         filled = min(last + 1, window)
         mask = None if alike else (torch.arange(filled, device=device) <= positions)[:, None, None]
-        block = Block(slice(0, 1), slice(0, filled), mask)
-        return Piece(positions=positions, window=window, cached=filled, blocks=(block,), slot=slot)
+        block = MaskBlock(slice(0, 1), slice(0, filled), mask)
+        return Positions(positions=positions, window=window, cached=filled, blocks=(block,), slot=slot)
     cached = min(last, window)
     blocks = _blocks(positions, window, past=past, cached=cached, plain=alike and cached == 0)
-    return Piece(positions=positions, window=window, cached=cached, blocks=blocks, slot=slot)
+    return Positions(positions=positions, window=window, cached=cached, blocks=blocks, slot=slot)
 
 
-def _blocks(positions: Int[Tensor, "#B T"], window: int, *, past: Int[Tensor, " B"] | None, cached: int, plain: bool) -> tuple[Block, ...]:
+def _blocks(
+    positions: Int[Tensor, "#B T"], window: int, *, past: Int[Tensor, " B"] | None, cached: int, plain: bool
+) -> tuple[MaskBlock, ...]:
     """Cut the new tokens into runs of `window`, each of which needs the run before it (or the cache) and itself."""
     length, device = positions.shape[1], positions.device
     times = torch.arange(length, device=device)[None]  # of keys, counted from the first new token
@@ -114,10 +116,10 @@ def _blocks(positions: Int[Tensor, "#B T"], window: int, *, past: Int[Tensor, " 
         queries = slice(first, min(first + window, length))
         keys = slice(cached + first - window if first else 0, cached + queries.stop)
         if plain and first == 0:
-            blocks.append(Block(queries, keys, None))
+            blocks.append(MaskBlock(queries, keys, None))
             continue
         distance = torch.arange(queries.start, queries.stop, device=device)[:, None] - times[:, None, keys]
-        blocks.append(Block(queries, keys, ((distance >= 0) & (distance <= reach[:, queries, None]))[:, None]))
+        blocks.append(MaskBlock(queries, keys, ((distance >= 0) & (distance <= reach[:, queries, None]))[:, None]))
     return tuple(blocks)
 
 
@@ -132,7 +134,7 @@ class KeyValueCache:
     values: Float[Tensor, "B H W D"]
 
     def extend(
-        self, piece: Piece, keys: Float[Tensor, "B H T D"], values: Float[Tensor, "B H T D"]
+        self, piece: Positions, keys: Float[Tensor, "B H T D"], values: Float[Tensor, "B H T D"]
     ) -> tuple[Float[Tensor, "B H K D"], Float[Tensor, "B H K D"]]:
         """Take in the new keys and values; return all that the piece's blocks refer to."""
         if piece.length == 1:
@@ -169,7 +171,7 @@ def attend(
     queries: Float[Tensor, "B T H D"],
     keys: Float[Tensor, "B T H D"],
     values: Float[Tensor, "B T H D"],
-    piece: Piece,
+    piece: Positions,
     cache: KeyValueCache | None,
     *,
     dropout_rate: float = 0.0,

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.layers.attention import KeyValueCache, Piece, attend, cache_tensors, caches_of, empty_caches, place
+from inklings.layers.attention import KeyValueCache, Positions, attend, cache_tensors, caches_of, empty_caches, place
 from inklings.layers.dropout import Dropout
 from inklings.layers.norm import rms_norm
 from inklings.layers.rotary import Rotary, rotate
@@ -67,7 +67,7 @@ class Attention(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Piece, cache: KeyValueCache | None
+        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Positions, cache: KeyValueCache | None
     ) -> Float[Tensor, "B T C"]:
         """What to add to `x`; the keys and values of the piece go into the cache."""
         size = x.shape[-1]
@@ -112,7 +112,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Piece, cache: KeyValueCache | None
+        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Positions, cache: KeyValueCache | None
     ) -> Float[Tensor, "B T C"]:
         """Same shape."""
         x = x + self.attention(x, turns, piece, cache)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from inklings.layers.attention import (
     KeyValueCache,
-    Piece,
+    Positions,
     attend,
     cache_tensors,
     caches_of,
@@ -63,7 +63,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T C"], piece: Piece, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
+    def forward(self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
         """What to add to `x`; the keys and values of the piece go into the cache."""
         query, key, value = self.query_key_value(self.norm(x)).view(*x.shape[:2], 3, self.n_head, -1).unbind(2)
         rate = self.dropout.rate if self.training else 0.0
@@ -96,7 +96,7 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Float[Tensor, "B T C"], piece: Piece, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
+    def forward(self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
         """Same shape."""
         x = x + self.attention(x, piece, cache)
         out: Tensor = x + self.feed_forward(x)

@@ -36,7 +36,7 @@ Stopped = Literal["budget", "patience"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainerState:
     """How far a run is: with the two files of tensors, all that it needs to go on."""
 
     step: int = 0
@@ -79,7 +79,7 @@ def checkpoint_steps(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def write_checkpoint(run: Path, progress: Progress, model: Architecture, tensors: Mapping[str, Tensor], *, architecture: str) -> None:
+def write_checkpoint(run: Path, progress: TrainerState, model: Architecture, tensors: Mapping[str, Tensor], *, architecture: str) -> None:
     """Write the checkpoint of `progress.step`, atomically; `tensors` is the state of the objective."""
     path = checkpoint_path(run, progress.step)
     if path.exists():
@@ -110,7 +110,7 @@ def prune_checkpoints(run: Path, *, keep: int, best_step: int | None) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def read_progress(path: Path) -> Progress:
+def read_progress(path: Path) -> TrainerState:
     """The progress of a checkpoint.
 
     Raises:
@@ -119,7 +119,7 @@ def read_progress(path: Path) -> Progress:
     content = read_checked_json(path / PROGRESS)
     content.pop("format_version")
     try:
-        progress = from_mapping(Progress, content, where=str(path / PROGRESS))
+        progress = from_mapping(TrainerState, content, where=str(path / PROGRESS))
     except ConfigError as error:
         raise RunError(f"{path / PROGRESS} is damaged: {error}") from None
     if path.name != f"step_{progress.step}":

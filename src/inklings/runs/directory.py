@@ -45,7 +45,7 @@ METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class RunManifest:
     """The content of config.json."""
 
     config: RunConfig
@@ -70,7 +70,7 @@ class RunRecord:
     extensions: list[dict[str, Any]] = field(default_factory=list)
     """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run stood."""
 
-    def is_complete(self, progress: checkpoints.Progress) -> bool:
+    def is_complete(self, progress: checkpoints.TrainerState) -> bool:
         """Whether a run that stands there has nothing left to do: it stopped by itself, and was not extended since."""
         return progress.stopped is not None and not any(extension["from_step"] >= progress.step for extension in self.extensions)
 
@@ -93,7 +93,7 @@ class RunSummary:
 class RunDirectory:
     """An existing run; `open` or `create` makes one."""
 
-    def __init__(self, path: Path, record: RunRecord, environment: dict[str, Any]) -> None:
+    def __init__(self, path: Path, record: RunManifest, environment: dict[str, Any]) -> None:
         self.path = path
         self.record = record
         self.environment = environment
@@ -102,11 +102,11 @@ class RunDirectory:
     def create(
         cls,
         path: Path,
-        record: RunRecord,
+        record: RunManifest,
         *,
         tokenizer: Tokenizer,
         environment: dict[str, Any],
-        first_checkpoint: Callable[[Path, RunRecord], None],
+        first_checkpoint: Callable[[Path, RunManifest], None],
     ) -> RunDirectory:
         """Make a run, whole with its first checkpoint or not at all.
 
@@ -278,7 +278,7 @@ def _in_the_way(path: Path) -> str:
     return f"{path} exists and is not a run. Choose another --run."
 
 
-def _plain(record: RunRecord) -> dict[str, Any]:
+def _plain(record: RunManifest) -> dict[str, Any]:
     nested = {"config": to_mapping(record.config), "given": to_mapping(record.given)}
     return {f.name: nested.get(f.name, getattr(record, f.name)) for f in dataclasses.fields(record)}
 
@@ -291,14 +291,14 @@ def _runtime(environment: dict[str, Any]) -> Runtime | None:
         return None
 
 
-def _record(path: Path) -> RunRecord:
+def _record(path: Path) -> RunManifest:
     content = read_checked_json(path)
     content.pop("format_version")
     code = content.get("code")
     if code is None or isinstance(code, dict):  # of a run from when only one file could be kept
         content["code"] = [] if code is None else [code]
     try:
-        return from_mapping(RunRecord, content, where=str(path))
+        return from_mapping(RunManifest, content, where=str(path))
     except ConfigError as error:
         raise RunError(f"{path} is damaged or was edited: {error}") from None
 
@@ -319,7 +319,7 @@ def _summary(path: Path) -> RunSummary:
     try:
         run = RunDirectory.open(path)
         steps = checkpoints.checkpoint_steps(path)
-        progress = checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1])) if steps else checkpoints.Progress()
+        progress = checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1])) if steps else checkpoints.TrainerState()
     except InklingsError:
         return RunSummary(str(path), "?", "?", 0, None, "damaged")
     state: Literal["complete", "stopped early", "unfinished", "training"] = "unfinished"

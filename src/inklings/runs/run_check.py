@@ -13,7 +13,7 @@ from inklings.durable import read_bytes, read_checked_json, read_errors, read_js
 from inklings.errors import InklingsError, RunError
 from inklings.runs import checkpoints
 from inklings.runs.checked_files import check_tensors
-from inklings.runs.checkpoints import Progress
+from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import CONFIG, ENVIRONMENT, METRICS, TOKENIZER, RunDirectory
 from inklings.runs.metrics import Event, sampled_text
 
@@ -53,7 +53,7 @@ class _Checking:
         self.problems: list[str] = []
         self.unchecked: list[str] = []
         self._seen: set[Path] = set()
-        self._progress: Progress | None = None
+        self._progress: TrainerState | None = None
         """Of the last sound checkpoint."""
         self._events: list[Event] | None = None
 

@@ -18,7 +18,7 @@ from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
 from inklings.text.chunks import chunks
-from inklings.text.documents import Piece, Source, SplitName
+from inklings.text.documents import Source, SplitName, TextPiece
 from inklings.text.extension import extended
 from inklings.text.rules import RULES, Rules, Sieve
 from inklings.text.splits import SPLITS, SplitPlan, measure_overlap, plan_splits
@@ -163,7 +163,7 @@ class _Reader:
                 for piece in self._counted(plan.pieces(), "downloading"):
                     file.write(json.dumps(piece) + "\n")
 
-    def pieces(self, stage: str) -> Iterator[Piece]:
+    def pieces(self, stage: str) -> Iterator[TextPiece]:
         """All pieces, in order; `stage` is what the events call this reading."""
         return self._counted(self.plan.pieces() if self.spool is None else self._spooled(self.spool), stage)
 
@@ -177,12 +177,12 @@ class _Reader:
         if self.spool is not None:
             self.spool.unlink()
 
-    def _spooled(self, path: Path) -> Iterator[Piece]:
+    def _spooled(self, path: Path) -> Iterator[TextPiece]:
         with open(path, encoding="utf-8") as file:
             for line in file:
-                yield Piece(*json.loads(line))
+                yield TextPiece(*json.loads(line))
 
-    def _counted(self, pieces: Iterable[Piece], stage: str) -> Iterator[Piece]:
+    def _counted(self, pieces: Iterable[TextPiece], stage: str) -> Iterator[TextPiece]:
         done, told = 0, -_REPORTED
         for piece in pieces:
             if done - told >= _REPORTED:
@@ -212,7 +212,7 @@ def _overlap(plan: SplitPlan, sieves: Mapping[SplitName, Sieve]) -> dict[SplitNa
 
 
 def _encode(
-    folder: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, rules: Rules, *, newline: int
+    folder: Path, pieces: Iterable[TextPiece], tokenizer: Tokenizer, rules: Rules, *, newline: int
 ) -> tuple[dict[SplitName, dict[str, Any]], dict[SplitName, Sieve]]:
     """Write the token files of all splits; what is in each, and what the rules did to it: nothing where they keep everything."""
     dtype = _dtype(tokenizer)
@@ -237,7 +237,7 @@ def _encode(
     return result, sieves
 
 
-def _parts(pieces: Iterable[Piece]) -> Iterator[_Part]:
+def _parts(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
     """Pieces cut further, so that one long document keeps all cores busy."""
     for text, first, last, split in pieces:
         assert split is not None
@@ -248,7 +248,7 @@ def _parts(pieces: Iterable[Piece]) -> Iterator[_Part]:
             begun = end
 
 
-def _whole_documents(pieces: Iterable[Piece]) -> Iterator[_Part]:
+def _whole_documents(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
     """Documents put together again, for a rule or a tokenizer that must see them whole; memory grows with the longest."""
     held: list[str] = []
     for text, _, last, split in pieces:

@@ -26,7 +26,7 @@ SHORT_LINE = 200
 """A text whose median line is shorter than this may be a list of lines."""
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A document, or a part of one that is too long to be held whole.
 
     The texts of the pieces from one `first` to the next `last` are, concatenated, the document; a short document is one
@@ -60,7 +60,7 @@ class Source:
     """Hexadecimal SHA-256 of the content (remote: of its name and revision) and of how it is read."""
     layout: Layout
     """In `lines`, a document is one line, without its newline."""
-    read: Callable[[], Iterator[Piece]]
+    read: Callable[[], Iterator[TextPiece]]
     """Reads the source from its start."""
     default_split: tuple[float, float, float] | None = None
     """The shares of train, validation and test that this text is known by."""
@@ -75,7 +75,7 @@ class Source:
     left_out: Counter[str] = field(default_factory=Counter)
     """How many files and records the last reading that came to its end found without a text, by what is wrong with them."""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TextPiece]:
         """All documents in order, in bounded memory; blank documents are left out.
 
         Raises:
@@ -95,7 +95,7 @@ class Text(NamedTuple):
 
 def documents(
     texts: Iterable[Text], layout: Layout, separator: str | None, opening: str | None = None, *, left_out: Counter[str] | None = None
-) -> Iterator[Piece]:
+) -> Iterator[TextPiece]:
     """The documents of the texts: their lines, or what the separator cuts, or what an opening line begins, or each text whole.
 
     Args:
@@ -125,12 +125,12 @@ def documents(
             left_out["empty"] += 1
 
 
-def _lines(text: Text) -> Iterator[Piece]:
+def _lines(text: Text) -> Iterator[TextPiece]:
     """The lines of a text that are not blank."""
     advice = "Is it one long text? Then try --data.layout documents."
     for line in lines(text.chunks, text.where, longest=LONGEST_LINE, advice=advice):
         if line and not line.isspace():
-            yield Piece(line, True, True, text.split)
+            yield TextPiece(line, True, True, text.split)
 
 
 def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> Iterator[str]:
@@ -213,7 +213,7 @@ def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]
     yield held, True
 
 
-def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iterator[Piece]:
+def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iterator[TextPiece]:
     """Documents given as chunks and their ends, as pieces; blank documents are left out."""
     held: list[str] = []
     length = 0
@@ -225,11 +225,11 @@ def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iter
             continue
         text = "".join(held)
         while (cut := _place_to_cut(text)) is not None:
-            yield Piece(text[:cut], first, False, split)
+            yield TextPiece(text[:cut], first, False, split)
             text, first = text[cut:], False
         if last:
             if not first or (text and not text.isspace()):
-                yield Piece(text, first, True, split)
+                yield TextPiece(text, first, True, split)
             text, first = "", True
         held, length = [text], len(text)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inklings.errors import ConfigError, SourceError
-from inklings.text.documents import FEWEST_DOCUMENTS, Piece, Source, SplitName
+from inklings.text.documents import FEWEST_DOCUMENTS, Source, SplitName, TextPiece
 
 SPLITS: tuple[SplitName, SplitName, SplitName] = ("train", "validation", "test")
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
@@ -42,7 +42,7 @@ class SplitPlan:
     lengths: tuple[int, ...] | None
     """Characters of each document, for `parts`."""
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TextPiece]:
         """Reads the source: its pieces in order, each with its split.
 
         Where documents are cut into parts, each part is a document of its own here.
@@ -56,18 +56,18 @@ class SplitPlan:
             return self._by_hash()
         return self._by_part() if self.method == "parts" else self._by_document()
 
-    def _by_document(self) -> Iterator[Piece]:
+    def _by_document(self) -> Iterator[TextPiece]:
         assert self.assignment is not None
         document = 0
         for text, first, last, _ in self.source.pieces():
             if document == len(self.assignment):
                 raise self._changed()
-            yield Piece(text, first, last, SPLITS[self.assignment[document]])
+            yield TextPiece(text, first, last, SPLITS[self.assignment[document]])
             document += last
         if document != len(self.assignment):
             raise self._changed()
 
-    def _by_part(self) -> Iterator[Piece]:
+    def _by_part(self) -> Iterator[TextPiece]:
         assert self.lengths is not None and self.shares is not None
         document = start = 0
         for piece in self.source.pieces():
@@ -81,17 +81,17 @@ class SplitPlan:
             for split, low, high in zip(SPLITS, bounds[:-1], bounds[1:], strict=True):
                 left, right = max(low, start), min(high, end)
                 if left < right:
-                    yield Piece(piece.text[left - start : right - start], left == low, right == high, split)
+                    yield TextPiece(piece.text[left - start : right - start], left == low, right == high, split)
             start = 0 if piece.last else end
             document += piece.last
         if document != len(self.lengths):
             raise self._changed()
 
-    def _by_hash(self) -> Iterator[Piece]:
+    def _by_hash(self) -> Iterator[TextPiece]:
         assert self.shares is not None
         bounds = cut_points(2**64, self.shares)
         used = [False, False, False]
-        held: list[Piece] = []  # of one document; a remote one was in memory as a whole before it was cut
+        held: list[TextPiece] = []  # of one document; a remote one was in memory as a whole before it was cut
         for piece in self.source.pieces():
             held.append(piece)
             if piece.last:
@@ -99,7 +99,7 @@ class SplitPlan:
                 place = sum(value >= bound for bound in bounds)
                 used[place] = True
                 for text, first, last, _ in held:
-                    yield Piece(text, first, last, SPLITS[place])
+                    yield TextPiece(text, first, last, SPLITS[place])
                 held = []
         _refuse_empty(self.source, self.shares, used)
 
@@ -204,7 +204,7 @@ def measure_overlap(hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.i
     return {name: float(np.isin(found, train).mean()) for name, found in held_out.items() if len(found)}
 
 
-def _digest(pieces: list[Piece], *, key: bytes) -> bytes:
+def _digest(pieces: list[TextPiece], *, key: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=8, key=key)
     for piece in pieces:
         digest.update(piece.text.encode())

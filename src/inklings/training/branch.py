@@ -16,7 +16,7 @@ from inklings.config import RunConfig, TrainingConfig
 from inklings.durable import read_bytes, write_bytes, write_checked_json
 from inklings.errors import RunError
 from inklings.runs import checkpoints
-from inklings.runs.directory import METRICS, RunDirectory, RunRecord
+from inklings.runs.directory import METRICS, RunDirectory, RunManifest
 from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore
 from inklings.training.schedules import warm_steps
@@ -119,7 +119,7 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
     before = checkpoints.read_progress(source)
     events = read_bytes(trunk.path / METRICS)[: before.metrics_length]
 
-    def first_checkpoint(path: Path, record: RunRecord) -> None:
+    def first_checkpoint(path: Path, record: RunManifest) -> None:
         if [kept["sha256"] for kept in record.code] != [kept["sha256"] for kept in trunk.record.code]:
             raise RunError(f"{branch.config.architecture} was changed since {trunk.path} began. Put it back, or compare in another folder.")
         write_bytes(path / METRICS, events)

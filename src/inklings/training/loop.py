@@ -19,8 +19,8 @@ from inklings.durable import write_bytes
 from inklings.errors import DivergedError
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.runs.checkpoints import (
-    Progress,
     Stopped,
+    TrainerState,
     prune_checkpoints,
     publish_weights,
     write_checkpoint,
@@ -61,7 +61,7 @@ class Loop:
     """Goes on from `progress` until the budget is spent, patience ends, or somebody interrupts."""
 
     def __init__(
-        self, job: Job, progress: Progress, log: MetricsLog, on_event: Callable[[Event], None], interruption: Interruption
+        self, job: Job, progress: TrainerState, log: MetricsLog, on_event: Callable[[Event], None], interruption: Interruption
     ) -> None:
         self.job = job
         self.progress = progress

@@ -16,8 +16,8 @@ from inklings.durable import sync_directory
 from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
 from inklings.models.contract import Architecture, parameter_count
 from inklings.runs import checkpoints
-from inklings.runs.checkpoints import Progress
-from inklings.runs.directory import METRICS, RunDirectory, RunRecord, refuse_existing
+from inklings.runs.checkpoints import TrainerState
+from inklings.runs.directory import METRICS, RunDirectory, RunManifest, refuse_existing
 from inklings.runs.interruption import Interruption
 from inklings.runs.lock import locked
 from inklings.runs.metrics import Event, MetricsLog, lost_events
@@ -158,7 +158,7 @@ def resumable(run: Path) -> Iterator[None]:
 
 def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory:
     """The run on disk, with the initial weights as the checkpoint of step 0."""
-    record = RunRecord(
+    record = RunManifest(
         config=setup.config,
         given=setup.given,
         steps=setup.steps,
@@ -170,14 +170,14 @@ def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory
         new_tokens=setup.new_tokens,
     )
 
-    def first_checkpoint(path: Path, record: RunRecord) -> None:
-        checkpoints.write_checkpoint(path, Progress(), setup.model, {}, architecture=record.config.architecture)
+    def first_checkpoint(path: Path, record: RunManifest) -> None:
+        checkpoints.write_checkpoint(path, TrainerState(), setup.model, {}, architecture=record.config.architecture)
 
     facts = {**environment(), "runtime": asdict(setup.runtime), "store": str(setup.store.path.resolve())}
     return RunDirectory.create(run, record, tokenizer=setup.store.tokenizer, environment=facts, first_checkpoint=first_checkpoint)
 
 
-def _extend(directory: RunDirectory, budget: str, progress: Progress, *, trust_code: bool) -> RunDirectory:
+def _extend(directory: RunDirectory, budget: str, progress: TrainerState, *, trust_code: bool) -> RunDirectory:
     """The run with the steps that a new total budget pays for."""
     record = directory.record
     tokens = record.tokens_per_step
@@ -215,7 +215,7 @@ def _go_on(
     directory: RunDirectory,
     store: TokenStore,
     model: Architecture,
-    progress: Progress,
+    progress: TrainerState,
     *,
     notes: tuple[str, ...],
     on_event: OnEvent | None,
@@ -264,7 +264,7 @@ def _go_on(
     return result
 
 
-def _tidy(directory: RunDirectory, progress: Progress) -> None:
+def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
     """Bring the run to its last sound checkpoint.
 
     Damaged later ones go, the best weights are those of that moment, and what a killed process left half-written goes.
@@ -284,7 +284,7 @@ def _tidy(directory: RunDirectory, progress: Progress) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _result(run: Path, progress: Progress, *, interrupted: bool = False) -> TrainingResult:
+def _result(run: Path, progress: TrainerState, *, interrupted: bool = False) -> TrainingResult:
     assert interrupted or progress.stopped is not None
     return TrainingResult(
         run=run,

@@ -129,7 +129,7 @@ class SuffixAutomaton:
 
 
 @dataclass(frozen=True)
-class Span:
+class CopiedSpan:
     """A span that is copied."""
 
     text: int
@@ -149,7 +149,7 @@ class Copies:
 
     tokens: int
     """How many tokens the texts have."""
-    longest: Span | None
+    longest: CopiedSpan | None
     """The first of the longest copied spans; None if no token occurs in the training text."""
     whole: float | None
     """Share of the texts that are whole training documents; None where no text is whole."""
@@ -222,7 +222,7 @@ def _copies(texts: Sequence[Sequence[int]], found: Sequence[Ends], train: TokenS
         length = max(ends.lengths, default=0)
         if length > (0 if longest is None else len(longest.tokens)):
             end = ends.lengths.index(length) + 1
-            longest = Span(number, end - length, end, ends.places[end - 1] + 1 - length, tuple(text[end - length : end]))
+            longest = CopiedSpan(number, end - length, end, ends.places[end - 1] + 1 - length, tuple(text[end - length : end]))
     new = {}
     for length in lengths:
         ngrams = np.concatenate([np.zeros(0, np.int64), *(np.array(ends.lengths[length - 1 :], np.int64) for ends in found)])

@@ -31,7 +31,7 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class LikelihoodResult:
     """What `evaluate` found."""
 
     targets: int
@@ -88,7 +88,7 @@ class Likelihood:
         }
 
 
-def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True) -> Likelihood:
+def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True) -> LikelihoodResult:
     """Score a whole split, without gradients and in evaluation mode; the model is left in the mode it was in.
 
     Args:
@@ -132,7 +132,7 @@ def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, l
         n_top5 += int((scored.rank < 5).sum())
     sums, targets = documents.sums(), int(actual.sum())
     nats, n_bytes = float(sums.nats.sum()), int(sums.bytes.sum())
-    return Likelihood(
+    return LikelihoodResult(
         targets=targets,
         nats=nats,
         loss=nats / targets,
@@ -169,7 +169,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def save_likelihood(likelihood: Likelihood, folder: Path) -> Path:
+def save_likelihood(likelihood: LikelihoodResult, folder: Path) -> Path:
     """Write `likelihood.json` and `units.safetensors` into a folder, which is made where it is absent; returns it.
 
     Raises:
@@ -186,7 +186,7 @@ def save_likelihood(likelihood: Likelihood, folder: Path) -> Path:
     return folder
 
 
-def load_likelihood(folder: Path) -> Likelihood:
+def load_likelihood(folder: Path) -> LikelihoodResult:
     """Read what `save_likelihood` wrote.
 
     Raises:
@@ -204,7 +204,7 @@ def load_likelihood(folder: Path) -> Likelihood:
         raise RunError(f"{folder} is damaged: it does not hold an evaluation ({error!r}). Evaluate again.") from None
 
 
-def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Likelihood:
+def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> LikelihoodResult:
     units = {
         kind: Sums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
         for kind in ("documents", "blocks")
@@ -213,4 +213,4 @@ def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> 
     for name in ("nats", "loss", "perplexity"):
         values[name] = math.nan if values[name] is None else values[name]
     places = [(first, last, math.nan if loss is None else loss, count) for first, last, loss, count in values.pop("loss_by_position")]
-    return Likelihood(**values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks"))
+    return LikelihoodResult(**values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks"))

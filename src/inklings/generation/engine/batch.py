@@ -15,8 +15,8 @@ from torch import Tensor
 from inklings.errors import InklingsError
 from inklings.generation.engine.branch_factors import Factors, branches_scaled
 from inklings.generation.engine.entry_texts import EntryTexts
-from inklings.generation.engine.request import Progress
-from inklings.generation.engine.row import Work
+from inklings.generation.engine.request import Delta
+from inklings.generation.engine.row import RequestRow
 from inklings.generation.engine.row_sampling import RowSampling
 from inklings.generation.engine.state_slots import RowStates
 from inklings.generation.reader import LOGITS
@@ -37,8 +37,8 @@ class Group:
         self._tokenizer = tokenizer
         self._factors = factors
         self._boundary = model.config.boundary_token
-        self.reading: list[Work] = []
-        self.writing: list[Work] = []
+        self.reading: list[RequestRow] = []
+        self.writing: list[RequestRow] = []
         self._reading_states = RowStates(model)
         self._writing_states = RowStates(model)
         self._sampling: RowSampling | None = None
@@ -47,7 +47,7 @@ class Group:
     def __len__(self) -> int:
         return len(self.reading) + len(self.writing)
 
-    def join(self, work: Work) -> None:
+    def join(self, work: RequestRow) -> None:
         """One more row; it has tokens to read, or to write."""
         if work.to_read:
             self._reading_states.begin()
@@ -57,16 +57,16 @@ class Group:
             self.writing.append(work)
             self._sampling = None
 
-    def leave(self, work: Work) -> None:
+    def leave(self, work: RequestRow) -> None:
         """A row is dropped, between two passes."""
         if work in self.reading:
             self._leave_reading(self.reading.index(work))
         else:
             self._leave_writing(self.writing.index(work))
 
-    def read(self, budget: int, texts: EntryTexts) -> list[Progress]:
-        """Read on in prompts, until about so many tokens were read; every row that reads gets a `Progress`, if an empty one."""
-        told: dict[int, Progress] = {work.job.number: Progress(work.job.number) for work in self.reading}
+    def read(self, budget: int, texts: EntryTexts) -> list[Delta]:
+        """Read on in prompts, until about so many tokens were read; every row that reads gets a `Delta`, if an empty one."""
+        told: dict[int, Delta] = {work.job.number: Delta(work.job.number) for work in self.reading}
         while self.reading and budget > 0:
             rows = len(self.reading)
             most = max(1, min(budget // rows, LOGITS // (rows * self._model.config.vocab_size)))
@@ -75,7 +75,7 @@ class Group:
             told.update((progress.number, progress) for progress in self._read_piece(length, texts))
         return list(told.values())
 
-    def write(self, texts: EntryTexts) -> list[Progress]:
+    def write(self, texts: EntryTexts) -> list[Delta]:
         """Draw one token in every row that writes."""
         works = list(self.writing)
         if not works:
@@ -104,7 +104,7 @@ class Group:
                 self._leave_writing(row)
         return told
 
-    def _read_piece(self, length: int, texts: EntryTexts) -> list[Progress]:
+    def _read_piece(self, length: int, texts: EntryTexts) -> list[Delta]:
         works = list(self.reading)
         piece = [work.job.prompt[work.read : work.read + length] for work in works]
         try:
@@ -131,7 +131,7 @@ class Group:
         return told
 
     def _forward(
-        self, states: RowStates, works: Sequence[Work], tokens: Int[Tensor, "N T"]
+        self, states: RowStates, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
     ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
         """Logits (N, T, V) and hidden vectors (N, T, C) of every row, and what each found where one of them wants to know."""
         starts = self._starts(works, tokens)
@@ -145,7 +145,7 @@ class Group:
             logits, hidden = states.forward(tokens, starts)
             return logits, hidden, [None] * len(works)
 
-    def _starts(self, works: Sequence[Work], tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"] | None:
+    def _starts(self, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"] | None:
         starts = tokens == self._boundary
         # nothing lies before the first that it could cut off
         starts[:, 0] &= torch.tensor([work.read > 0 for work in works], device=tokens.device)
@@ -175,7 +175,7 @@ def why(error: Exception) -> str:
     return f"the model failed: {type(error).__name__}."
 
 
-def _taken(works: list[Work], row: int) -> Work:
+def _taken(works: list[RequestRow], row: int) -> RequestRow:
     """Take a row out of a list as `RowStates.leave` does: the last takes its place."""
     last = works.pop()
     if row == len(works):

@@ -17,8 +17,8 @@ from inklings.generation.engine.batch import Group
 from inklings.generation.engine.branch_factors import Factors, checked_factors
 from inklings.generation.engine.entry_texts import EntryTexts
 from inklings.generation.engine.fair_queue import Waiting
-from inklings.generation.engine.request import Job, Progress
-from inklings.generation.engine.row import Work
+from inklings.generation.engine.request import Delta, GenerationRequest
+from inklings.generation.engine.row import RequestRow
 from inklings.generation.reader import PIECE
 from inklings.generation.text_stream import TextStream
 from inklings.models.contract import SequenceModel
@@ -68,7 +68,7 @@ class Engine:
         self._deadlines: dict[int, float] = {}
         """Of those who wait."""
         self._groups: dict[Factors, Group] = {}
-        self._works: dict[int, Work] = {}
+        self._works: dict[int, RequestRow] = {}
         self.memory = memory
 
     @property
@@ -91,7 +91,7 @@ class Engine:
         """Jobs that have none yet."""
         return len(self._waiting)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: GenerationRequest) -> None:
         """Take a job; it gets a row at the next `step`, or when one is free.
 
         Raises:
@@ -110,7 +110,7 @@ class Engine:
         elif (work := self._works.pop(number, None)) is not None:
             self._group(work.job).leave(work)
 
-    def step(self) -> list[Progress]:
+    def step(self) -> list[Delta]:
         """One pass: jobs whose time is up end, free rows are given away, prompts are read on, and every row that writes draws a token.
 
         Returns:
@@ -132,7 +132,7 @@ class Engine:
         self._groups = {factors: group for factors, group in self._groups.items() if len(group)}
         return told
 
-    def _check(self, job: Job) -> None:
+    def _check(self, job: GenerationRequest) -> None:
         boundary, size = self._tokenizer.boundary, self._tokenizer.vocab_size
         if job.number in self._works or job.number in self._waiting:
             raise InputError(f"a job has the number {job.number} already; give each its own.")
@@ -156,33 +156,33 @@ class Engine:
         TextStream(job.stop)
         checked_factors(self._model, job.branches)
 
-    def _group(self, job: Job) -> Group:
+    def _group(self, job: GenerationRequest) -> Group:
         factors = checked_factors(self._model, job.branches)
         if factors not in self._groups:
             self._groups[factors] = Group(self._model, self._tokenizer, factors)
         return self._groups[factors]
 
-    def _end_late(self) -> list[Progress]:
+    def _end_late(self) -> list[Delta]:
         """Jobs whose time is up end as they are, with a row or without."""
         now = self._clock()
         told = []
         for number in [number for number, deadline in self._deadlines.items() if deadline <= now]:
             self._waiting.remove(number)
             del self._deadlines[number]
-            told.append(Progress(number, ending="deadline"))
+            told.append(Delta(number, ending="deadline"))
         for number, work in [(number, work) for number, work in self._works.items() if work.deadline <= now]:
             self._group(work.job).leave(work)
             del self._works[number]
             told.append(work.ended("deadline"))
         return told
 
-    def _give_rows(self) -> list[Progress]:
+    def _give_rows(self) -> list[Delta]:
         """Rows for those whose turn it is, as long as there are any; who neither reads nor writes is done at once."""
         told = []
         readers = sum(len(group.reading) for group in self._groups.values())
         while self._waiting and len(self._works) < self._rows and readers < READERS:
             job = self._waiting.take()
-            work = Work.begin(job, self._tokenizer, self._deadlines.pop(job.number))
+            work = RequestRow.begin(job, self._tokenizer, self._deadlines.pop(job.number))
             readers += bool(work.to_read)
             if work.to_read or job.max_new_tokens:
                 self._works[job.number] = work

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from inklings.generation.engine.request import Job
+from inklings.generation.engine.request import GenerationRequest
 
 
 class Waiting:
     """See the module. Whoever asks for many texts at once delays another client by one of them, not by all."""
 
     def __init__(self) -> None:
-        self._clients: OrderedDict[str, dict[int, Job]] = OrderedDict()
+        self._clients: OrderedDict[str, dict[int, GenerationRequest]] = OrderedDict()
         self._client_of: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -20,12 +20,12 @@ class Waiting:
     def __contains__(self, number: int) -> bool:
         return number in self._client_of
 
-    def add(self, job: Job) -> None:
+    def add(self, job: GenerationRequest) -> None:
         """The last of its client's; a client that had none is the last in turn."""
         self._clients.setdefault(job.client, {})[job.number] = job
         self._client_of[job.number] = job.client
 
-    def take(self) -> Job:
+    def take(self) -> GenerationRequest:
         """The first job of the client whose turn it is; it must be there."""
         client, jobs = self._clients.popitem(last=False)
         number = next(iter(jobs))
@@ -35,7 +35,7 @@ class Waiting:
             self._clients[client] = jobs
         return job
 
-    def remove(self, number: int) -> Job | None:
+    def remove(self, number: int) -> GenerationRequest | None:
         """Take a job out, wherever it stands; None where it does not wait."""
         client = self._client_of.pop(number, None)
         if client is None:

@@ -12,7 +12,7 @@ Ending = Literal["boundary", "length", "stop", "deadline"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class GenerationRequest:
     """One text to read and, where tokens are asked for, to go on from: one row of the engine.
 
     A request for several texts is several jobs. Scoring and embedding are jobs that draw no token.
@@ -79,8 +79,8 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What one pass of the engine brought one job; a job's `Progress`es, put together, are its answer."""
+class Delta:
+    """What one pass of the engine brought one job; a job's `Delta`es, put together, are its answer."""
 
     number: int
     """Of the job."""
@@ -95,7 +95,7 @@ class Progress:
     embedding: tuple[float, ...] | None = None
     """Once, where it was asked for."""
     ending: Ending | None = None
-    """In the last `Progress` of a job, unless `error` is."""
+    """In the last `Delta` of a job, unless `error` is."""
     error: str | None = None
     """Why the job came to nothing."""
 

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inklings.errors import DivergedError
-from inklings.generation.decoding import Row
+from inklings.generation.decoding import TextRow
 from inklings.generation.engine.entry_texts import EntryTexts
-from inklings.generation.engine.request import Ending, Job, Progress, Token
+from inklings.generation.engine.request import Delta, Ending, GenerationRequest, Token
 from inklings.generation.engine.row_sampling import Drawer
 from inklings.generation.sampling import NOT_FINITE, row_generators
 from inklings.generation.text_stream import TextStream
@@ -22,11 +22,11 @@ from inklings.text.tokenizers import Tokenizer
 
 
 @dataclass(eq=False)
-class Work:
+class RequestRow:
     """One row of the engine; see the module."""
 
-    job: Job
-    row: Row
+    job: GenerationRequest
+    row: TextRow
     drawer: Drawer
     deadline: float
     read: int = 0
@@ -38,10 +38,10 @@ class Work:
     added: int = 0
 
     @classmethod
-    def begin(cls, job: Job, tokenizer: Tokenizer, deadline: float) -> Work:
+    def begin(cls, job: GenerationRequest, tokenizer: Tokenizer, deadline: float) -> RequestRow:
         """Nothing is read yet."""
         (generator,) = row_generators(job.sampling.seed, [job.row])
-        row = Row(list(job.prompt), TextStream(job.stop), generator, job.max_new_tokens)
+        row = TextRow(list(job.prompt), TextStream(job.stop), generator, job.max_new_tokens)
         drawer = Drawer.begin(job.sampling, job.row, job.prompt, tokenizer.vocab_size, tokenizer.boundary)
         return cls(job, row, drawer, deadline)
 
@@ -90,9 +90,9 @@ class Work:
             self.added += int(counts.sum())
         self.read += length
 
-    def told_of_prompt(self) -> Progress:
+    def told_of_prompt(self) -> Delta:
         """What reading brought, now that it is done; the end, where nothing is drawn."""
-        return Progress(
+        return Delta(
             self.job.number,
             prompt=None if self.job.prompt_alternatives is None else tuple(self.scored),
             embedding=None if self.summed is None else tuple((self.summed / self.added).tolist()),
@@ -101,7 +101,7 @@ class Work:
 
     def told_of_token(
         self, token: int, logits: Float[Tensor, " V"], found: Recollection | None, texts: EntryTexts, tokenizer: Tokenizer
-    ) -> Progress:
+    ) -> Delta:
         """Take a token that was drawn. Errors as `take_piece`."""
         job = self.job
         self.read += 1
@@ -111,15 +111,15 @@ class Work:
             entries = texts.entries(found, 0, self.row.history, job.entries) if found is not None and job.entries else ()
             told = (Token(made.token, made.logprob, made.alternatives, entries),)
         text = self.row.accept(token, tokenizer, stop_at_boundary=job.stop_at_boundary)
-        return Progress(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
+        return Delta(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
 
-    def ended(self, ending: Ending) -> Progress:
+    def ended(self, ending: Ending) -> Delta:
         """It ends as it is, with what text was held back."""
-        return Progress(self.job.number, text=self.row.text.finish(), ending=ending)
+        return Delta(self.job.number, text=self.row.text.finish(), ending=ending)
 
-    def failed(self, error: str) -> Progress:
+    def failed(self, error: str) -> Delta:
         """It comes to nothing."""
-        return Progress(self.job.number, error=error)
+        return Delta(self.job.number, error=error)
 
 
 def _tokens(logits: Float[Tensor, "T V"], tokens: Sequence[int], alternatives: int) -> list[Token]:

@@ -16,11 +16,11 @@ from inklings.lab.comparison.learning_rate import search_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
 from inklings.lab.comparison.resume import save
-from inklings.lab.execution.processes import OnEvent, Work
+from inklings.lab.execution.processes import OnEvent, TaskHandler
 from inklings.lab.probes.probe import probe
 from inklings.text.store import TokenStore
 
-DoAll = Callable[[Sequence[Any], Work[Any, Any]], Iterator[tuple[Any, Any]]]
+DoAll = Callable[[Sequence[Any], TaskHandler[Any, Any]], Iterator[tuple[Any, Any]]]
 """Does tasks, on one machine or many; see `workers.do_jobs`."""
 
 
@@ -66,7 +66,7 @@ def searched(comparison: Comparison, contestants: Sequence[Contestant], out: Pat
         for task in _tasks(contestants, "learning rate", out)
         if comparison.plan.rates and not _found(comparison, task.arm)
     ]
-    for task, search in do_all(tasks, Work(_search, _search_died)):
+    for task, search in do_all(tasks, TaskHandler(_search, _search_died)):
         comparison = replace(
             comparison, arms=[replace(arm, search=search) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
         )
@@ -82,7 +82,7 @@ def probed(comparison: Comparison, contestants: Sequence[Contestant], out: Path,
         for task in _tasks(contestants, "probes", out)
         if comparison.plan.probes and not arms[task.arm].probes and arms[task.arm].smaller_of is None
     ]
-    for task, found in do_all(tasks, Work(_probe, _probe_died)):
+    for task, found in do_all(tasks, TaskHandler(_probe, _probe_died)):
         comparison = replace(
             comparison, arms=[replace(arm, probes=found) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
         )

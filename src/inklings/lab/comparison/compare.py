@@ -25,9 +25,9 @@ from inklings.lab.comparison.resume import Split, apart, begin, finished, measur
 from inklings.lab.comparison.run_samples import ground_of, read_measured
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
 from inklings.lab.comparison.settings import Method
-from inklings.lab.execution.processes import OnEvent, Work, do_jobs
+from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
-from inklings.lab.execution.run_arm import RUNS, Job
+from inklings.lab.execution.run_arm import RUNS, ArmRun
 from inklings.lab.scaling.scaling import Scaling, SizedRun, scale
 from inklings.lab.verdict.differences import Units, find_differences
 from inklings.lab.verdict.equal_budgets import equal_budgets
@@ -123,7 +123,7 @@ def compare(
     comparison = audited(comparison, contestants, report)
     save(out, comparison)
 
-    def do_all(tasks: Sequence[Any], work: Work[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    def do_all(tasks: Sequence[Any], work: TaskHandler[Any, Any]) -> Iterator[tuple[Any, Any]]:
         if cluster is None:
             return do_jobs(tasks, work, workers=_workers(workers, tasks), on_event=report)
         return do_jobs_on_cluster(tasks, work, address=cluster, on_event=report)
@@ -243,7 +243,7 @@ def _ready(comparison: Comparison, contestants: Sequence[Contestant]) -> bool:
     return all(arm.search is not None for arm in comparison.arms if arm.label in waiting)
 
 
-def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, store: TokenStore) -> list[Job]:
+def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, store: TokenStore) -> list[ArmRun]:
     """Every (arm, seed), seed by seed, so that a comparison that is stopped early has all arms."""
     searches = {arm.label: arm.search for arm in comparison.arms}
     jobs = []
@@ -262,7 +262,7 @@ def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, 
                 return replace(config, training=replace(config.training, seed=seed, init_seed=init or config.training.init_seed))
 
             place = f"{folder}/seed-{seed}" if own is not None else f"{folder}/as-it-is"
-            job = Job(
+            job = ArmRun(
                 arm=plan.label, seed=own, config=contestant.config and of_seed(contestant.config), out=out,
                 run=contestant.run or out / "runs" / place, results=f"results/{place}", store=contestant.store.path,
                 split=comparison.split, first=i == 0 and contestant.smaller_of is None,

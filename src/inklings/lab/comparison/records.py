@@ -22,7 +22,7 @@ FILE_NAME = "record.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class ReportRecord:
     """Of one (arm, seed)."""
 
     curve: dict[str, Any]
@@ -37,16 +37,16 @@ class RunRecord:
     """What the memory is worth, of an arm's first run that has one."""
 
 
-Records = Mapping[tuple[str, int | None], RunRecord]
+Records = Mapping[tuple[str, int | None], ReportRecord]
 """By (arm, seed)."""
 
 
-def write_record(folder: Path, record: RunRecord) -> None:
+def write_record(folder: Path, record: ReportRecord) -> None:
     """Write `record.json` into a folder, which is made where it is absent."""
     write_json(folder / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(record)})
 
 
-def read_record(folder: Path) -> RunRecord:
+def read_record(folder: Path) -> ReportRecord:
     """Read what `write_record` wrote.
 
     Raises:
@@ -55,6 +55,6 @@ def read_record(folder: Path) -> RunRecord:
     value = read_json(folder / FILE_NAME, format_version=FORMAT_VERSION)
     del value["format_version"]
     try:
-        return from_mapping(RunRecord, value, where=str(folder / FILE_NAME))
+        return from_mapping(ReportRecord, value, where=str(folder / FILE_NAME))
     except ConfigError as error:
         raise RunError(f"{error} The file is damaged; the same compare command makes it anew.") from None

@@ -26,7 +26,7 @@ from inklings.lab.comparison.result import (
     write_comparison,
 )
 from inklings.lab.comparison.text_facts import describe_text
-from inklings.lab.execution.run_arm import Job, weights_hash
+from inklings.lab.execution.run_arm import ArmRun, weights_hash
 from inklings.text.store import TokenStore
 
 Split = Literal["test", "validation"]
@@ -162,7 +162,7 @@ def measurable(contestant: Contestant, store: TokenStore) -> bool:
     return contestant.store.tokenizer.hash == store.tokenizer.hash
 
 
-def finished(comparison: Comparison, jobs: Sequence[Job]) -> Results:
+def finished(comparison: Comparison, jobs: Sequence[ArmRun]) -> Results:
     """The results of an earlier call that still hold: scored, with the weights that are there."""
     before = {(arm.label, run.seed): run for arm in comparison.arms for run in arm.runs if run.status != "failed"}
     found = {}
@@ -175,7 +175,7 @@ def finished(comparison: Comparison, jobs: Sequence[Job]) -> Results:
     return found
 
 
-def with_results(comparison: Comparison, jobs: Sequence[Job], results: Results) -> Comparison:
+def with_results(comparison: Comparison, jobs: Sequence[ArmRun], results: Results) -> Comparison:
     """The comparison with what is known so far, in the order of the seeds."""
     keys = {arm.label: sorted((job.seed for job in jobs if job.arm == arm.label), key=lambda seed: seed or 0) for arm in comparison.arms}
     return replace(

@@ -50,7 +50,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Work(Generic[T, R]):
+class TaskHandler(Generic[T, R]):
     """What is done with a kind of task; module-level functions, since another process finds them by name."""
 
     do: Callable[[T, OnEvent], R | None]
@@ -59,7 +59,7 @@ class Work(Generic[T, R]):
     """The result where its process died; with the reason."""
 
 
-def do_jobs(jobs: Sequence[T], work: Work[T, R], *, workers: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def do_jobs(jobs: Sequence[T], work: TaskHandler[T, R], *, workers: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     """Do all jobs and yield each with its result as it ends; after an interruption, the ones that ended until then.
 
     Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With one worker all is
@@ -76,7 +76,7 @@ def named(job: Task, event: Event) -> dict[str, Any]:
     return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}
 
 
-def _in_turn(jobs: Sequence[T], work: Work[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def _in_turn(jobs: Sequence[T], work: TaskHandler[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
     with Interruption() as interruption:
         for job in jobs:
             if interruption.asked:  # it came before this one, perhaps while another ended
@@ -115,7 +115,7 @@ class _Worker(Generic[T]):
         self.process.join()
 
 
-def _side_by_side(jobs: Sequence[T], work: Work[T, R], count: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def _side_by_side(jobs: Sequence[T], work: TaskHandler[T, R], count: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     waiting = deque(jobs)
     workers: list[_Worker[T]] = []
     try:

@@ -22,7 +22,7 @@ Judge = Callable[[int, float], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended."""
 
     status: Literal["done", "pruned", "failed"]
@@ -36,7 +36,7 @@ class _GivenUp(Exception):  # not an error: it ends a run from within
     """The judge gave the trial up."""
 
 
-def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent) -> Outcome | None:
+def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent) -> TrialOutcome | None:
     """Train the run, or go on with it, until its budget is spent, it is given up, or it diverges.
 
     The judge is told every loss exactly once and in order, those of earlier sessions first, so that it decides as if
@@ -80,8 +80,8 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
                 take(event)
             result = resume(run, store=store, on_event=told) if begun else train(config, run, store=store, on_event=told)
         except _GivenUp:
-            return Outcome(status="pruned", losses=list(losses.values()))
+            return TrialOutcome(status="pruned", losses=list(losses.values()))
         except DivergedError as error:
             # its first line; the others speak of a folder that does not stay
-            return Outcome(status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0])
-    return None if result.stopped == "interrupted" else Outcome(status="done", losses=list(losses.values()))
+            return TrialOutcome(status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0])
+    return None if result.stopped == "interrupted" else TrialOutcome(status="done", losses=list(losses.values()))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from inklings.errors import ConfigError, MissingExtraError
-from inklings.lab.execution.processes import OnEvent, R, T, Work, named
+from inklings.lab.execution.processes import OnEvent, R, T, TaskHandler, named
 from inklings.runs.interruption import Interruption
 from inklings.runs.metrics import Event
 
@@ -19,7 +19,7 @@ CALM = {"checkpoint", "step", "sample"}
 """Events that are not sent over the network."""
 
 
-def do_jobs_on_cluster(jobs: Sequence[T], work: Work[T, R], *, address: str, on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def do_jobs_on_cluster(jobs: Sequence[T], work: TaskHandler[T, R], *, address: str, on_event: OnEvent) -> Iterator[tuple[T, R]]:
     """Do all jobs, as many at a time as the cluster has processors, and yield each with its result as it ends.
 
     Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun again elsewhere, twice

@@ -20,10 +20,10 @@ from inklings.evaluation.likelihood.evaluate import evaluate, save_likelihood
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.lab.comparison.records import RunRecord, write_record
+from inklings.lab.comparison.records import ReportRecord, write_record
 from inklings.lab.comparison.result import Point, RunResult, SamplePlan
 from inklings.lab.comparison.run_samples import figures_of, ground_of, measure_run, write_run_samples
-from inklings.lab.execution.processes import OnEvent, Work
+from inklings.lab.execution.processes import OnEvent, TaskHandler
 from inklings.lab.report.learning_curve import learning_curve
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
 from inklings.models.from_noise import SampleModel
@@ -44,7 +44,7 @@ PROOF_TARGETS = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ArmRun:
     """One (arm, seed), with all that another process needs to do it."""
 
     arm: str
@@ -86,7 +86,7 @@ class Job:
         return self.results.partition("/")[2]
 
 
-def attempt(job: Job, on_event: OnEvent) -> RunResult | None:
+def attempt(job: ArmRun, on_event: OnEvent) -> RunResult | None:
     """Do the job; whatever goes wrong becomes a failed result, so that the other arms go on. None if it was interrupted."""
     try:
         return _do(job, on_event)
@@ -100,12 +100,12 @@ def attempt(job: Job, on_event: OnEvent) -> RunResult | None:
         return failed(job, f"{type(error).__name__}: {error} (details in {path})")
 
 
-def failed(job: Job, message: str) -> RunResult:
+def failed(job: ArmRun, message: str) -> RunResult:
     """The result of a job that came to nothing."""
     return RunResult(seed=job.seed, status="failed", run=_place(job), message=message)
 
 
-def _do(job: Job, on_event: OnEvent) -> RunResult | None:
+def _do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
     store = TokenStore(job.store)
     if job.config is not None and job.branches:
         if not train_branches(job.config, job.steps, job.branches, trunk=job.trunk, place=job.place, store=store, on_event=on_event):
@@ -121,11 +121,11 @@ def _do(job: Job, on_event: OnEvent) -> RunResult | None:
     return score(job, store)
 
 
-RUNS = Work(attempt, failed)
+RUNS = TaskHandler(attempt, failed)
 """Training and scoring."""
 
 
-def score(job: Job, store: TokenStore) -> RunResult:
+def score(job: ArmRun, store: TokenStore) -> RunResult:
     """Evaluate a run's best weights on the held-out split, keep what a report shows, and return the figures."""
     directory = RunDirectory.open(job.run)
     events = directory.metrics()
@@ -173,7 +173,7 @@ def score(job: Job, store: TokenStore) -> RunResult:
         found = replace(found, audit=list(audit(of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only).findings))
     # What a generator without likelihood is trained and evaluated by is no loss in nats: it has no place among the curves.
     curve = learning_curve(events if isinstance(model, SequenceModel) else [])
-    record = RunRecord(curve=curve, loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof)
+    record = ReportRecord(curve=curve, loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof)
     write_record(job.out / job.results, record)
     return found
 
@@ -184,7 +184,7 @@ def doubt_of_run(run: RunDirectory) -> str | None:
     return read_progress(checkpoint_path(run.path, steps[-1])).doubt if steps else None
 
 
-def _with_samples(found: RunResult, model: Architecture, job: Job, plan: SamplePlan) -> RunResult:
+def _with_samples(found: RunResult, model: Architecture, job: ArmRun, plan: SamplePlan) -> RunResult:
     """The result with what the samples measure; a likelihood is not lost where these cannot be measured."""
     ground = ground_of(job.store, job.split, plan)
     try:
@@ -195,7 +195,7 @@ def _with_samples(found: RunResult, model: Architecture, job: Job, plan: SampleP
     return replace(found, status="done", samples=figures_of(measured))
 
 
-def _proof(model: SequenceModel, store: TokenStore, job: Job) -> MemoryProof | None:
+def _proof(model: SequenceModel, store: TokenStore, job: ArmRun) -> MemoryProof | None:
     """What the memory is worth, where there is one."""
     if not isinstance(model, Provable):
         return None
@@ -214,7 +214,7 @@ def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> 
     return [generation.text for generation in made]
 
 
-def _points(job: Job, store: TokenStore, whole: RunResult) -> list[Point]:
+def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
     """The scores of the run's branches; the last is the run itself."""
     found = []
     for branch in job.branches:
@@ -246,10 +246,10 @@ def weights_hash(run: Path) -> str | None:
     return file_sha256(path) if path.is_file() else None
 
 
-def _place(job: Job) -> str:
+def _place(job: ArmRun) -> str:
     """The run directory as `comparison.json` names it."""
     return _relative(job, job.run)
 
 
-def _relative(job: Job, run: Path) -> str:
+def _relative(job: ArmRun, run: Path) -> str:
     return run.relative_to(job.out).as_posix() if run.is_relative_to(job.out) else str(run.resolve())

@@ -11,7 +11,7 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import Runtime, threads_of
 from inklings.lab.comparison.result import ProbeResult
-from inklings.lab.probes.tasks import BOUNDARY, TASKS, Task, TaskBatches, as_batch
+from inklings.lab.probes.tasks import BOUNDARY, TASKS, ProbeTask, TaskBatches, as_batch
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.registry import build
 from inklings.runs.metrics import Event
@@ -61,7 +61,7 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None]
 
 
 @torch.inference_mode()
-def score(model: SequenceModel, task: Task, *, seed: int) -> float:
+def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
     """The share of decided tokens that the model thinks most likely, on rows that training never draws."""
     model.eval()
     batch = as_batch(task.rows(np.random.default_rng((seed, STEPS)), TEST_ROWS))
@@ -69,7 +69,7 @@ def score(model: SequenceModel, task: Task, *, seed: int) -> float:
     return float((guesses == batch.targets)[batch.weights > 0].float().mean())
 
 
-def _fresh(config: RunConfig, task: Task, seed: int) -> SequenceModel | None:
+def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | None:
     """The model to be trained, or the one that it wraps; None where there is no likelihood to learn by gradient."""
     torch.manual_seed(seed)
     model: Architecture = build(config.architecture, config.model, vocab_size=task.vocab_size, boundary_token=BOUNDARY)
@@ -79,7 +79,7 @@ def _fresh(config: RunConfig, task: Task, seed: int) -> SequenceModel | None:
     return model.train() if isinstance(model, SequenceModel) and learns else None
 
 
-def _train(model: SequenceModel, task: Task, config: RunConfig, seed: int, on_event: Callable[[Event], None] | None) -> int:
+def _train(model: SequenceModel, task: ProbeTask, config: RunConfig, seed: int, on_event: Callable[[Event], None] | None) -> int:
     """All steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
     objective = Likelihood(model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME)

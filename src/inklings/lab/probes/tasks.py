@@ -26,7 +26,7 @@ GROWN = 0.6
 ProbeName = Literal["copying", "induction", "associative recall"]
 
 
-class Task(ABC):
+class ProbeTask(ABC):
     """Random rows of one length, and where in them the ability decides."""
 
     name: ProbeName
@@ -35,16 +35,16 @@ class Task(ABC):
     """What guessing among the symbols that an answer may still be gets right."""
 
     @abstractmethod
-    def rows(self, random: np.random.Generator, count: int) -> Rows:
+    def rows(self, random: np.random.Generator, count: int) -> TaskRows:
         """What is scored."""
 
     @abstractmethod
-    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
         """What is trained on when that share of the steps is over: shorter rows first, without which a few hundred steps teach nothing."""
 
 
 @dataclass(frozen=True)
-class Rows:
+class TaskRows:
     """Sequences of one length, and which of their tokens the ability decides (the same ones in every row)."""
 
     tokens: Int64[np.ndarray, "B L"]
@@ -52,7 +52,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Copying(Task):
+class Copying(ProbeTask):
     """A random string, a separator, the string again: every symbol of the second one is decided.
 
     The string has always the same length: what must be found is what stands so many tokens back, whatever it is.
@@ -72,19 +72,19 @@ class Copying(Task):
         """The symbols are drawn with replacement, so that none is ever used up."""
         return 1 / self.symbols
 
-    def rows(self, random: np.random.Generator, count: int) -> Rows:
-        """See `Task`."""
+    def rows(self, random: np.random.Generator, count: int) -> TaskRows:
+        """See `ProbeTask`."""
         string = FIRST + random.integers(self.symbols, size=(count, self.length))
         tokens = np.hstack([_column(count, BOUNDARY), string, _column(count, SEPARATOR), string])
-        return Rows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
+        return TaskRows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
 
-    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
         """The same rows from the start: this is learned soon, and other lengths would teach other distances."""
         return self.rows(random, count)
 
 
 @dataclass(frozen=True)
-class Induction(Task):
+class Induction(ProbeTask):
     """... A B ... A -> B: all symbols in random order, then some of its pairs of neighbours again; the second of each is decided.
 
     Any symbol may be the first or the second of a pair, and its distance is another in every row: what must be found is
@@ -105,15 +105,15 @@ class Induction(Task):
         """No symbol is asked for or answered with twice: before the answer to query j, 2 j + 1 of them are out."""
         return float(np.mean([1 / (self.symbols - 2 * query - 1) for query in range(self.queries)]))
 
-    def rows(self, random: np.random.Generator, count: int) -> Rows:
-        """See `Task`."""
+    def rows(self, random: np.random.Generator, count: int) -> TaskRows:
+        """See `ProbeTask`."""
         return self._rows(random, count, self.symbols)
 
-    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
         """The order has some of the symbols, four at first."""
         return self._rows(random, count, _grown(4, self.symbols, share))
 
-    def _rows(self, random: np.random.Generator, count: int, length: int) -> Rows:
+    def _rows(self, random: np.random.Generator, count: int, length: int) -> TaskRows:
         queries = min(self.queries, length // 2)
         shown = FIRST + _permutations(random, count, self.symbols)[:, :length]
         # Pairs that share no symbol: choose among fewer places, then move each up by the pairs before it.
@@ -123,7 +123,7 @@ class Induction(Task):
 
 
 @dataclass(frozen=True)
-class AssociativeRecall(Task):
+class AssociativeRecall(ProbeTask):
     """Key, value, key, value, ..., then some of the keys again, each followed by its value, which is decided.
 
     Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology", 2023.
@@ -143,28 +143,28 @@ class AssociativeRecall(Task):
         """No value is answered with twice: before the answer to query j, j of them are out."""
         return float(np.mean([1 / (self.pairs - query) for query in range(self.queries)]))
 
-    def rows(self, random: np.random.Generator, count: int) -> Rows:
-        """See `Task`."""
+    def rows(self, random: np.random.Generator, count: int) -> TaskRows:
+        """See `ProbeTask`."""
         keys = FIRST + _permutations(random, count, self.pairs)
         values = FIRST + self.pairs + _permutations(random, count, self.pairs)
         asked = _permutations(random, count, self.pairs)[:, : self.queries]
         return _asked(np.stack([keys, values], axis=2).reshape(count, -1), _at(keys, asked), _at(values, asked))
 
-    def lesson(self, random: np.random.Generator, count: int, share: float) -> Rows:
+    def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
         """Induction over the same symbols first, of which this is a part: from nothing, even transformers take thousands of steps."""
         if share < GROWN:
             return Induction(2 * self.pairs, self.queries).lesson(random, count, share)
         return self.rows(random, count)
 
 
-TASKS: tuple[Task, ...] = (Copying(), Induction(), AssociativeRecall())
+TASKS: tuple[ProbeTask, ...] = (Copying(), Induction(), AssociativeRecall())
 
 
 @dataclass(frozen=True)
 class TaskBatches:
     """Fresh rows for every step: a pure function of (seed, step)."""
 
-    task: Task
+    task: ProbeTask
     batch_size: int
     steps: int
     seed: int
@@ -174,20 +174,20 @@ class TaskBatches:
         return as_batch(self.task.lesson(np.random.default_rng((self.seed, step)), self.batch_size, (step + 1) / self.steps))
 
 
-def as_batch(rows: Rows) -> Batch:
+def as_batch(rows: TaskRows) -> Batch:
     """The rows with their targets, of which those weigh that the ability decides."""
     count, length = rows.tokens.shape
     weights = np.broadcast_to(rows.decided[1:].astype(np.float32), (count, length - 1)).copy()
     return Batch(torch.from_numpy(rows.tokens[:, :-1]), torch.from_numpy(rows.tokens[:, 1:]), torch.from_numpy(weights), None)
 
 
-def _asked(shown: Int64[np.ndarray, "B N"], questions: Int64[np.ndarray, "B Q"], answers: Int64[np.ndarray, "B Q"]) -> Rows:
+def _asked(shown: Int64[np.ndarray, "B N"], questions: Int64[np.ndarray, "B Q"], answers: Int64[np.ndarray, "B Q"]) -> TaskRows:
     """What is shown, a separator, and each question with its answer, which is decided."""
     count, queries = questions.shape
     pairs = np.stack([questions, answers], axis=2).reshape(count, -1)
     tokens = np.hstack([_column(count, BOUNDARY), shown, _column(count, SEPARATOR), pairs])
     behind = tokens.shape[1] - 1 - np.arange(tokens.shape[1])
-    return Rows(tokens, (behind < 2 * queries) & (behind % 2 == 0))
+    return TaskRows(tokens, (behind < 2 * queries) & (behind % 2 == 0))
 
 
 def _at(of: Int64[np.ndarray, "B N"], places: Int64[np.ndarray, "B Q"]) -> Int64[np.ndarray, "B Q"]:

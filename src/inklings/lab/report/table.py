@@ -17,7 +17,7 @@ WORDS = {"better": "worse", "better on this text": "worse on this text", "no cla
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ArmRow:
     """An arm's figures, means over its scored runs."""
 
     arm: ArmResult
@@ -41,7 +41,7 @@ class Row:
     """To the best arm; None for the best itself and for what is not ranked."""
 
 
-def rank(comparison: Comparison) -> list[Row]:
+def rank(comparison: Comparison) -> list[ArmRow]:
     """Rows sorted by the ranking figure; arms that could not be scored come last, in their given order."""
     ranked = ranked_arms(comparison.arms, comparison.unit)
     against = {}
@@ -52,9 +52,9 @@ def rank(comparison: Comparison) -> list[Row]:
     return rows + [_row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.ranked]
 
 
-def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | None) -> Row:
+def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | None) -> ArmRow:
     low, high = _interval(arm, unit) if arm.done else (None, None)
-    return Row(
+    return ArmRow(
         arm=arm, rank=place, value=mean_value(arm, unit) if arm.done else None, low=low, high=high,
         parameters=_first([run.parameters for run in arm.runs]), non_embedding=_first([run.non_embedding for run in arm.runs]),
         tokens=_first([run.tokens for run in arm.runs]), flops=_first([run.flops for run in arm.runs]),
@@ -113,12 +113,12 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return columns, rows
 
 
-def knows_sizes(rows: Sequence[Row]) -> bool:
+def knows_sizes(rows: Sequence[ArmRow]) -> bool:
     """Whether parameters without embedding and head were counted."""
     return any(row.non_embedding is not None for row in rows)
 
 
-def knows_flops(rows: Sequence[Row]) -> bool:
+def knows_flops(rows: Sequence[ArmRow]) -> bool:
     """Whether the FLOPs of training were counted."""
     return any(row.flops is not None for row in rows)
 
@@ -144,7 +144,7 @@ def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tu
     return found
 
 
-def finding(row: Row) -> str:
+def finding(row: ArmRow) -> str:
     """What is known about an arm against the best one."""
     if row.arm.dishonest:
         return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
@@ -167,7 +167,7 @@ def beside_the_best(difference: Difference, label: str) -> str:
     return WORDS[difference.finding]
 
 
-def to_the_best(row: Row) -> str:
+def to_the_best(row: ArmRow) -> str:
     """How much an arm lies above the best one; empty for the best."""
     return "" if row.difference is None else signed(row.difference, row.arm.label)
 
@@ -179,7 +179,7 @@ def signed(difference: Difference, label: str) -> str:
     return f"{sign * difference.mean:+.3f}" + (f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else "")
 
 
-def with_interval(row: Row) -> str:
+def with_interval(row: ArmRow) -> str:
     """The ranking figure, as `1.712 ± 0.006`."""
     half = f" ± {(row.high - row.low) / 2:.3f}" if row.low is not None and row.high is not None else ""
     return figure(row.value) + half

@@ -38,7 +38,7 @@ MESSAGE = "message"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class StudyLocation:
     """What a worker needs to find the trials; it can be sent to another process."""
 
     out: Path
@@ -82,7 +82,7 @@ def check_storage(address: str) -> None:
 
 
 @contextlib.contextmanager
-def opened(place: Place) -> Iterator[tuple[Any, Any]]:
+def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
     """Optuna's storage, and the study in it, which is made where it is absent; connections are closed in the end.
 
     Raises:
@@ -122,7 +122,7 @@ def _database(address: str) -> Any:
     raise ConfigError(f"the storage {hidden_password(address)} cannot be used: {reason} Check host, database, user and password.")
 
 
-def _study(place: Place, storage: Any) -> Any:
+def _study(place: StudyLocation, storage: Any) -> Any:
     optuna = library("a sweep")
     pruner = optuna.pruners.MedianPruner(n_startup_trials=FINISHED_FIRST, n_warmup_steps=round(place.evaluations * PROTECTED))
     return optuna.create_study(
@@ -130,13 +130,13 @@ def _study(place: Place, storage: Any) -> Any:
     )
 
 
-def _sampler(place: Place, *numbers: int) -> Any:
+def _sampler(place: StudyLocation, *numbers: int) -> Any:
     """A sampler with a generator of its own for the numbers: what it draws depends on them and on what is known."""
     (seed,) = np.random.SeedSequence([place.seed, *numbers]).generate_state(1)
     return library("a sweep").samplers.TPESampler(seed=int(seed), n_startup_trials=STARTUP)
 
 
-def draw(study: Any, trial_id: int, number: int, place: Place) -> tuple[Any, dict[str, Any]]:
+def draw(study: Any, trial_id: int, number: int, place: StudyLocation) -> tuple[Any, dict[str, Any]]:
     """Optuna's trial, and its point: values of the fields, drawn or, where it has them already, as they were.
 
     Every field is drawn with a generator of its own, so that a trial that was killed among its fields has the same point.
@@ -180,7 +180,7 @@ def recover_lost(study: Any) -> None:
 
 
 @contextlib.contextmanager
-def alive(place: Place, storage: Any, trial_id: int) -> Iterator[None]:
+def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
     """Give signs of life of a trial while the block lasts (in a shared storage)."""
     if not place.shared:
         yield
@@ -250,7 +250,7 @@ class _JournalLock:
 
 
 @contextlib.contextmanager
-def storage_errors(place: Place) -> Iterator[None]:
+def storage_errors(place: StudyLocation) -> Iterator[None]:
     """Turn what a storage that fails in the middle of the work says into one clear error."""
     failure = library("a sweep").exceptions.StorageInternalError
     try:

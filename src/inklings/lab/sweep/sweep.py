@@ -24,14 +24,14 @@ from inklings.durable import disk_errors, sha256
 from inklings.errors import ConfigError, RunError
 from inklings.lab.comparison.arms import Terms, folder_name, settle
 from inklings.lab.comparison.text_facts import describe_text
-from inklings.lab.execution.processes import OnEvent, Work, do_jobs
-from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
+from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep.optuna_library import library
 from inklings.lab.sweep.space import apply, moves_with, parse_space
 from inklings.lab.sweep.storage import (
     JOURNAL,
     MESSAGE,
-    Place,
+    StudyLocation,
     check_storage,
     mend_journal,
     opened,
@@ -122,7 +122,7 @@ def sweep(
         environment=environment(),
     )
     _check_folder(out, made)
-    place = Place(
+    place = StudyLocation(
         out=out.resolve(), storage=storage, study=made.study, space=tuple(dimensions), seed=config.training.seed,
         evaluations=config.training.evaluations, trials=trials, rates=rates,
     )  # fmt: skip
@@ -180,7 +180,7 @@ def _check_folder(out: Path, made: Sweep) -> None:
 
 
 @contextlib.contextmanager
-def _unbroken(place: Place) -> Iterator[tuple[Any, Any]]:
+def _unbroken(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
     """The storage and the study; a journal is mended before anybody writes to it."""
     if not place.shared:
         mend_journal(place.out)
@@ -188,7 +188,7 @@ def _unbroken(place: Place) -> Iterator[tuple[Any, Any]]:
         yield storage, study
 
 
-def _work(base: RunConfig, place: Place, store: TokenStore, workers: int | None, report: OnEvent, storage: Any, study: Any) -> bool:
+def _work(base: RunConfig, place: StudyLocation, store: TokenStore, workers: int | None, report: OnEvent, storage: Any, study: Any) -> bool:
     """Do trials until enough are finished; False if it was interrupted."""
     died: Counter[int] = Counter()
     while jobs := _jobs(base, place, store, study):
@@ -196,7 +196,7 @@ def _work(base: RunConfig, place: Place, store: TokenStore, workers: int | None,
         results = 0
         count = min(workers or _cores(base), len(jobs))
         with Interruption() as interruption:
-            for job, result in do_jobs(jobs, Work(partial(attempt_point, place=place), failed), workers=count, on_event=report):
+            for job, result in do_jobs(jobs, TaskHandler(partial(attempt_point, place=place), failed), workers=count, on_event=report):
                 results += 1
                 if result.status == "failed":
                     reasons[number_of(job.run)] = result.message or ""
@@ -216,7 +216,7 @@ def _work(base: RunConfig, place: Place, store: TokenStore, workers: int | None,
     return True
 
 
-def _jobs(base: RunConfig, place: Place, store: TokenStore, study: Any) -> list[Job]:
+def _jobs(base: RunConfig, place: StudyLocation, store: TokenStore, study: Any) -> list[ArmRun]:
     """A job for each trial that is to be done here: those begun in this folder first, then those that nobody has begun."""
     if place.shared:
         recover_lost(study)
@@ -231,7 +231,7 @@ def _jobs(base: RunConfig, place: Place, store: TokenStore, study: Any) -> list[
     waiting = [trial for trial in trials if trial.state == states.WAITING]
     left = place.trials - (len(trials) - len(waiting) - len(ours))
     return [
-        Job(
+        ArmRun(
             arm=f"trial {trial.number}", seed=None, config=base, out=place.out, run=place.out / "runs" / f"{PREFIX}{trial.number}",
             results=f"results/{trial.number}", store=store.path, split="validation", first=False,
         )
@@ -239,7 +239,7 @@ def _jobs(base: RunConfig, place: Place, store: TokenStore, study: Any) -> list[
     ]  # fmt: skip
 
 
-def _give_up(place: Place, storage: Any, number: int, reason: str) -> None:
+def _give_up(place: StudyLocation, storage: Any, number: int, reason: str) -> None:
     """Record as failed a trial that cannot be brought to an end."""
     trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(place.study), number)
     if not storage.get_trial(trial_id).state.is_finished():
@@ -247,7 +247,7 @@ def _give_up(place: Place, storage: Any, number: int, reason: str) -> None:
         storage.set_trial_state_values(trial_id, state=library("a sweep").trial.TrialState.FAIL)
 
 
-def _tidy(place: Place, study: Any) -> None:
+def _tidy(place: StudyLocation, study: Any) -> None:
     """Remove the runs of trials that ended, but for the best: their losses are in the storage, and weights take room."""
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     complete = library("a sweep").trial.TrialState.COMPLETE
@@ -258,7 +258,7 @@ def _tidy(place: Place, study: Any) -> None:
             shutil.rmtree(run, ignore_errors=True)
 
 
-def _collected(made: Sweep, place: Place, study: Any) -> Sweep:
+def _collected(made: Sweep, place: StudyLocation, study: Any) -> Sweep:
     """The sweep with what the storage holds."""
     optuna = library("a sweep")
     states = optuna.trial.TrialState

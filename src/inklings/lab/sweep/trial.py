@@ -9,11 +9,11 @@ from typing import Any
 from inklings.errors import DiskError, InklingsError
 from inklings.lab.comparison.result import RunResult
 from inklings.lab.execution.processes import OnEvent
-from inklings.lab.execution.prunable_run import Outcome, attempt_trial
-from inklings.lab.execution.run_arm import Job, failed
+from inklings.lab.execution.prunable_run import TrialOutcome, attempt_trial
+from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep.optuna_library import library
 from inklings.lab.sweep.space import apply
-from inklings.lab.sweep.storage import MESSAGE, Place, alive, draw, opened
+from inklings.lab.sweep.storage import MESSAGE, StudyLocation, alive, draw, opened
 from inklings.runs.lock import is_locked
 from inklings.text.store import TokenStore
 
@@ -30,7 +30,7 @@ def number_of(run: Path) -> int:
     return int(run.name.removeprefix(PREFIX))
 
 
-def attempt_point(job: Job, on_event: OnEvent, *, place: Place) -> RunResult | None:
+def attempt_point(job: ArmRun, on_event: OnEvent, *, place: StudyLocation) -> RunResult | None:
     """Do the trial that the job's run is named after, or go on with it.
 
     Returns:
@@ -41,7 +41,7 @@ def attempt_point(job: Job, on_event: OnEvent, *, place: Place) -> RunResult | N
         return _attempt(job, on_event, place, storage, study)
 
 
-def _attempt(job: Job, on_event: OnEvent, place: Place, storage: Any, study: Any) -> RunResult | None:
+def _attempt(job: ArmRun, on_event: OnEvent, place: StudyLocation, storage: Any, study: Any) -> RunResult | None:
     assert job.config is not None
     number = number_of(job.run)
     trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(place.study), number)
@@ -64,7 +64,7 @@ def _attempt(job: Job, on_event: OnEvent, place: Place, storage: Any, study: Any
     return RunResult(seed=None, status="done", run=job.run.name, loss=loss, message=message)
 
 
-def _claimed(storage: Any, trial_id: int, place: Place) -> bool:
+def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
     """Whether the trial is ours: begun from this folder before, or nobody's until now."""
     states = library("a sweep").trial.TrialState
     found = storage.get_trial(trial_id)
@@ -88,7 +88,9 @@ def is_lost(trial: Any) -> bool:
     return trial.state == library("a sweep").trial.TrialState.FAIL and MESSAGE not in trial.user_attrs
 
 
-def _outcome(job: Job, place: Place, store: TokenStore, trial: Any, point: dict[str, Any], on_event: OnEvent) -> Outcome | None:
+def _outcome(
+    job: ArmRun, place: StudyLocation, store: TokenStore, trial: Any, point: dict[str, Any], on_event: OnEvent
+) -> TrialOutcome | None:
     """Train; what is wrong with the point itself is how it ended, and the others go on."""
     assert job.config is not None
     reported = set(trial.study.trials[trial.number].intermediate_values)
@@ -107,14 +109,14 @@ def _outcome(job: Job, place: Place, store: TokenStore, trial: Any, point: dict[
     except DiskError:
         raise
     except InklingsError as error:
-        return Outcome(status="failed", losses=[], message=str(error))
+        return TrialOutcome(status="failed", losses=[], message=str(error))
     except library("a sweep").exceptions.OptunaError:
         raise
     except Exception as error:  # a fault of the architecture at this point of the space
-        return Outcome(status="failed", losses=[], message=f"{type(error).__name__}: {error}")
+        return TrialOutcome(status="failed", losses=[], message=f"{type(error).__name__}: {error}")
 
 
-def _tell(study: Any, trial: Any, outcome: Outcome) -> None:
+def _tell(study: Any, trial: Any, outcome: TrialOutcome) -> None:
     states = library("a sweep").trial.TrialState
     if outcome.status == "done":
         study.tell(trial, outcome.losses[-1])

@@ -63,7 +63,7 @@ def at_equal(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BudgetOutcome:
     """What was found of the best arm and another on each axis on which both have a figure."""
 
     won: tuple[Axis, ...]
@@ -91,13 +91,13 @@ def say_budgets(
         return []
     best = trained[0]
     of_pairs = {frozenset((d.better, d.worse)): d for d in differences}
-    outcomes: dict[Outcome, list[str]] = {}
+    outcomes: dict[BudgetOutcome, list[str]] = {}
     turned: list[str] = []
     for other in trained[1:]:
         main = of_pairs.get(frozenset((best.label, other.label)))
         at = {budget.axis: found for budget in budgets if (found := _between(budget, best.label, other.label, main)) is not None}
         claims = {axis: found for axis, found in at.items() if found.finding == "better"}
-        outcome = Outcome(
+        outcome = BudgetOutcome(
             won=tuple(axis for axis in claims if claims[axis].better == best.label),
             open=tuple(axis for axis in at if axis not in claims),
             lost=tuple(axis for axis in claims if claims[axis].better != best.label),
@@ -126,7 +126,7 @@ def _between(budget: EqualBudget, best: str, other: str, main: Difference | None
     return main if same else found
 
 
-def _say_outcome(best: str, others: str, outcome: Outcome) -> str:
+def _say_outcome(best: str, others: str, outcome: BudgetOutcome) -> str:
     """Where the best arm's lead holds, and where not; nothing where it is claimed nowhere."""
     missed = [NAMES[axis] for axis in (*outcome.open, *outcome.lost)]
     same = ["parameters"] if outcome.one_size else []

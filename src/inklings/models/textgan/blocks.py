@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inklings.layers.attention import KeyValueCache, Piece, attend
+from inklings.layers.attention import KeyValueCache, Positions, attend
 from inklings.layers.softmax_attention import plain_attention, softmax_attention
 
 NormPlace = Literal["after", "before"]
@@ -85,7 +85,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "N T E"],
-        piece: Piece | None = None,
+        piece: Positions | None = None,
         cache: KeyValueCache | None = None,
         style: KeysAndValues | None = None,
         added: Float[Tensor, "N T E"] | None = None,
@@ -102,7 +102,7 @@ class Block(nn.Module):
         out: Tensor = norm(f(x)) if self.norm_place == "after" else f(norm(x))
         return x + out
 
-    def _attend(self, x: Float[Tensor, "N T E"], piece: Piece | None, cache: KeyValueCache | None) -> Float[Tensor, "N T E"]:
+    def _attend(self, x: Float[Tensor, "N T E"], piece: Positions | None, cache: KeyValueCache | None) -> Float[Tensor, "N T E"]:
         if piece is None:
             queries, keys, values = (heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
             mixed = self.attention(queries, keys, values).transpose(1, 2).flatten(2)

@@ -17,7 +17,7 @@ from inklings.memory.streams import Stream, on_cpu
 from inklings.models.contract import Output, State
 from inklings.models.remembering import Recollection
 from inklings.models.varda.readers import Concatenation, Mixture, Recalled
-from inklings.models.varda.recall import Found, Pending, Recall, Row, search_outside
+from inklings.models.varda.recall import Found, MemoryRow, Pending, Recall, search_outside
 
 if TYPE_CHECKING:
     from inklings.models.varda.model import Varda
@@ -275,7 +275,7 @@ class Pass:
         return found
 
 
-def _row(state: State, row: int, *, in_place: bool) -> Row:
+def _row(state: State, row: int, *, in_place: bool) -> MemoryRow:
     """A row of a state, ready to be read on."""
     numbers = {name: int(state.tensors[name][row]) for name in ("memory", "version", "position", "document")}
     stream = state.stores[numbers["memory"]]
@@ -289,7 +289,9 @@ def _row(state: State, row: int, *, in_place: bool) -> Row:
         array = None if tensor is None else tensor[row].cpu().numpy()
         pending[field.name] = array if array is None or in_place else array.copy()
     begun = -((numbers["position"] - 1) % segment + 1) if numbers["position"] else 0
-    return Row(stream, numbers["position"], numbers["document"], Pending(**pending), owned=in_place and not stream.shared, begun=begun)
+    return MemoryRow(
+        stream, numbers["position"], numbers["document"], Pending(**pending), owned=in_place and not stream.shared, begun=begun
+    )
 
 
 def _below(prefix: str, state: State) -> State:

@@ -70,7 +70,7 @@ class Pending:
 
 
 @dataclass
-class Row:
+class MemoryRow:
     """One row of the batch while a pass reads it."""
 
     stream: Stream
@@ -133,7 +133,7 @@ class Recall:
         need_vectors: whether the vectors of the hits are wanted.
     """
 
-    def __init__(self, habits: Habits, rows: list[Row], length: int, *, control: Control, window: int, need_vectors: bool) -> None:
+    def __init__(self, habits: Habits, rows: list[MemoryRow], length: int, *, control: Control, window: int, need_vectors: bool) -> None:
         self.habits = habits
         self.rows = rows
         self.control = control
@@ -295,7 +295,7 @@ class Recall:
             entry = int(ids[known][place])
             it.fades[entry] = it.fades.get(entry, left.new_zeros(())) + left[place]
 
-    def _remember_graph(self, it: Row, row: int, first: int, ids: Int64[np.ndarray, "n k"]) -> None:
+    def _remember_graph(self, it: MemoryRow, row: int, first: int, ids: Int64[np.ndarray, "n k"]) -> None:
         """Note which hits rest on decisions of this pass."""
         if self.habits.scored and it.gate_ids and self.control != "another document":
             known, places = np.concatenate(it.gate_ids), np.concatenate(it.gate_places)
@@ -306,7 +306,7 @@ class Recall:
             of = np.array([[order.get(entry, -1) for entry in line] for line in ids.tolist()])
             self._fade_at.append((row, first, of, torch.stack(list(it.fades.values()))))
 
-    def _shuffle(self, it: Row, row: int, first: int, queries: Float32[np.ndarray, "n D"]) -> None:
+    def _shuffle(self, it: MemoryRow, row: int, first: int, queries: Float32[np.ndarray, "n D"]) -> None:
         """Give the hits the values of other entries, or put other entries in their place."""
         memory, part = it.stream.memory, np.s_[row, first : first + len(queries)]
         everything = memory.entries()

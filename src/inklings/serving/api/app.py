@@ -13,7 +13,7 @@ from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.descriptions import GUARDED, Responses, errors
 from inklings.serving.api.errors import ApiError, install, json_response
 from inklings.serving.api.guard import Guard
-from inklings.serving.api.prometheus import Counted, Measures
+from inklings.serving.api.prometheus import Counted, ServerMetrics
 from inklings.serving.api.prompts import Serving
 from inklings.serving.api.routes.chat import chat_routes
 from inklings.serving.api.routes.completions import completion_routes
@@ -44,7 +44,7 @@ def make_app(models: Sequence[Served], config: ServeConfig, *, template: ChatTem
         config: limits, and who may ask.
         template: how conversations become texts; None takes a plain one.
     """
-    measures = Measures(models)
+    measures = ServerMetrics(models)
     serving = Serving({served.card.name: served for served in models}, config, template or ChatTemplate(), measures)
     # no pages of documentation: they would load their scripts from another host
     app = FastAPI(

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from inklings.generation.engine.request import Progress
+from inklings.generation.engine.request import Delta
 from inklings.serving.api.errors import CLIENT_LEFT
 from inklings.serving.api.guard import App, Event, Receive, Send
 from inklings.serving.process.process_pool import Served
@@ -34,7 +34,7 @@ COUNTERS = {
 }
 
 
-class Measures:
+class ServerMetrics:
     """Counts and times."""
 
     def __init__(self, models: Sequence[Served]) -> None:
@@ -72,7 +72,7 @@ class Clock:
         self._began: float | None = None
         self._count = 0
 
-    def saw(self, progress: Progress) -> None:
+    def saw(self, progress: Delta) -> None:
         """What has come of the text."""
         now = time.perf_counter()
         if self._began is None:
@@ -88,7 +88,7 @@ class Clock:
 class Counted:
     """Counts every request, those that the guard refuses included. Plain ASGI."""
 
-    def __init__(self, app: App, measures: Measures) -> None:
+    def __init__(self, app: App, measures: ServerMetrics) -> None:
         self._app = app
         self._measures = measures
 

@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import Request
 
 from inklings.errors import TokenizerError, nearest, unknown_name
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.errors import ApiError, refused, too_late
-from inklings.serving.api.prometheus import Measures
+from inklings.serving.api.prometheus import ServerMetrics
 from inklings.serving.api.requests import EMPTY, Body, InsideBody, Texts
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import Ticket, joined
@@ -35,7 +35,7 @@ class Serving:
     models: Mapping[str, Served]
     config: ServeConfig
     template: ChatTemplate
-    measures: Measures
+    measures: ServerMetrics
 
     def model(self, name: str) -> Served:
         """The model that a request names.
@@ -177,8 +177,8 @@ def client_of(request: Request) -> str:
 
 
 async def progress_of(
-    serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False
-) -> AsyncGenerator[tuple[int, Progress]]:
+    serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False
+) -> AsyncGenerator[tuple[int, Delta]]:
     """Have jobs done, and yield what each brings, with its number in `jobs`; the order within a job is kept.
 
     A job that is waited for by nobody gathers what comes. All are cancelled if this is left early.
@@ -210,25 +210,25 @@ async def progress_of(
                 yield number, progress
 
 
-async def whole_of(serving: Serving, served: Served, jobs: Sequence[Job], *, admitted: bool = False) -> list[Progress]:
+async def whole_of(serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False) -> list[Delta]:
     """Have jobs done, and wait for all of each. Arguments and errors as `progress_of`."""
-    parts: list[list[Progress]] = [[] for _ in jobs]
+    parts: list[list[Delta]] = [[] for _ in jobs]
     async with contextlib.aclosing(progress_of(serving, served, jobs, admitted=admitted)) as found:
         async for number, progress in found:
             parts[number].append(progress)
     return [joined(part) for part in parts]
 
 
-async def read_of(serving: Serving, served: Served, jobs: Sequence[Job]) -> list[Progress]:
+async def read_of(serving: Serving, served: Served, jobs: Sequence[GenerationRequest]) -> list[Delta]:
     """As `whole_of`, of any number of jobs that draw nothing: no more at a time than have rows."""
-    found: list[Progress] = []
+    found: list[Delta] = []
     for begin in range(0, len(jobs), served.rows):
         part = jobs[begin : begin + served.rows]
         found += await whole_of(serving, served, part, admitted=begin > 0)
     return found
 
 
-async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Progress]]:
+async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Delta]]:
     """What any of the tickets brings, as it comes; a ticket is looked at again only after what it brought was dealt with."""
     if len(tickets) == 1:
         async for progress in tickets[0]:
@@ -250,5 +250,5 @@ async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Progre
         await asyncio.gather(*looks, return_exceptions=True)
 
 
-async def _next(ticket: Ticket) -> Progress | None:
+async def _next(ticket: Ticket) -> Delta | None:
     return await anext(ticket, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import Request
 
-from inklings.generation.engine.request import Ending, Job
+from inklings.generation.engine.request import Ending, GenerationRequest
 from inklings.generation.sampling import SamplingConfig
 from inklings.serving.api.errors import refused
 from inklings.serving.api.prompts import Prompt, Serving, client_of
@@ -83,7 +83,7 @@ def jobs_of(
     stop: tuple[str, ...],
     alternatives: int | None,
     prompt_alternatives: int | None = None,
-) -> list[Job]:
+) -> list[GenerationRequest]:
     """One job for each text: the n of the first prompt, then those of the next."""
     sampling = SamplingConfig(
         temperature=1.0 if body.temperature is None else body.temperature,
@@ -98,7 +98,7 @@ def jobs_of(
     if body.entries and alternatives is None:
         alternatives = 0
     return [
-        Job(
+        GenerationRequest(
             number=0,
             client=client_of(request),
             prompt=prompt.tokens,

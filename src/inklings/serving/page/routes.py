@@ -23,7 +23,7 @@ from inklings.generation.engine.request import Card
 from inklings.runs.directory import RunDirectory
 from inklings.serving.api.descriptions import GUARDED, errors
 from inklings.serving.api.errors import ApiError
-from inklings.serving.page.run_facts import ComparedWith, Place, RunFacts, compared_with, run_facts
+from inklings.serving.page.run_facts import ComparedWith, RunFacts, RunLocation, compared_with, run_facts
 
 REPORT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox allow-scripts"
@@ -122,9 +122,9 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
     for name, file in page_files().items():
         path = "/" if name == "index.html" else f"/page/{name}"
         router.add_api_route(path, _file_route(file), methods=["GET", "HEAD"], include_in_schema=False, response_class=Response)
-    shown = {model.card.name: (model, Place.of(model.run.path)) for model in models}
+    shown = {model.card.name: (model, RunLocation.of(model.run.path)) for model in models}
 
-    def find(model: str) -> tuple[Shown, Place]:
+    def find(model: str) -> tuple[Shown, RunLocation]:
         if model not in shown:
             raise ApiError(404, f"there is no model {model!r} here; there are: {', '.join(shown)}.", param="model", code="model_not_found")
         return shown[model]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from inklings.errors import InklingsError
 from inklings.lab.comparison.result import FILE_NAME, Comparison, read_comparison
-from inklings.runs.checkpoints import Progress
+from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked
 
@@ -89,14 +89,14 @@ class RunFacts(BaseModel):
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Where a run is, and the comparison's folder around it: found once, when the server starts."""
 
     run: Path
     comparison: Path | None
 
     @classmethod
-    def of(cls, run: Path) -> Place:
+    def of(cls, run: Path) -> RunLocation:
         """The place of a run's folder; a comparison keeps runs up to four folders deep."""
         run = run.resolve()
         found = next((folder for folder in run.parents[:4] if (folder / FILE_NAME).is_file()), None)
@@ -145,7 +145,7 @@ def run_facts(opened: RunDirectory) -> RunFacts:
     )
 
 
-def compared_with(place: Place, report: str) -> ComparedWith | None:
+def compared_with(place: RunLocation, report: str) -> ComparedWith | None:
     """What the comparison around a run says; None where there is none, or where it cannot be read or knows nothing of the run.
 
     Args:
@@ -172,7 +172,7 @@ def compared_with(place: Place, report: str) -> ComparedWith | None:
     )
 
 
-def _arm_of(comparison: Comparison, place: Place) -> Any:
+def _arm_of(comparison: Comparison, place: RunLocation) -> Any:
     assert place.comparison is not None
     for arm in [*comparison.arms, *comparison.smaller]:
         for result in arm.runs:
@@ -186,7 +186,7 @@ def _ended(run: RunDirectory, events: Sequence[dict[str, Any]]) -> bool:
     """Whether its last session came to its end, and left nothing to do."""
     if not events or events[-1]["event"] != "end":
         return False
-    return run.record.is_complete(Progress(step=events[-1]["step"], stopped=events[-1]["stopped"]))
+    return run.record.is_complete(TrainerState(step=events[-1]["step"], stopped=events[-1]["stopped"]))
 
 
 def _point(event: dict[str, Any]) -> CurvePoint:

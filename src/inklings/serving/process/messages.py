@@ -1,6 +1,6 @@
 """What the processes of a server say to each other: commands to an engine process, and what it has to say.
 
-Jobs and what they bring are in `jobs.py`; a `Job` is itself a command.
+Jobs and what they bring are in `jobs.py`; a `GenerationRequest` is itself a command.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from inklings.generation.engine.request import Card, Job, Progress
+from inklings.generation.engine.request import Card, Delta, GenerationRequest
 from inklings.serving.process.failures import Failure
 
 CallName = Literal["make", "memory_info", "memory_search", "memory_add", "memory_remove"]
@@ -36,7 +36,7 @@ class Stop:
     """Leave what is being done, and end."""
 
 
-Command: TypeAlias = Job | Cancel | Call | Stop
+Command: TypeAlias = GenerationRequest | Cancel | Call | Stop
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Report:
+class EngineReport:
     """What the passes since the last report brought."""
 
-    progress: list[Progress]
+    progress: list[Delta]
     passes: int
 
 
@@ -72,4 +72,4 @@ class Answer:
     """What the model is after the call, if that changed."""
 
 
-Message: TypeAlias = Ready | Refused | Report | Answer
+Message: TypeAlias = Ready | Refused | EngineReport | Answer

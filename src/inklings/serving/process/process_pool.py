@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from inklings.errors import InklingsError
-from inklings.generation.engine.request import Card, Job
+from inklings.generation.engine.request import Card, GenerationRequest
 from inklings.generation.generate import Generation
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Addition, Hit, MemoryInfo
 from inklings.serving.process.failures import OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.process.messages import Answer, Call, CallName, Cancel, Message, Ready, Refused, Report
+from inklings.serving.process.messages import Answer, Call, CallName, Cancel, EngineReport, Message, Ready, Refused
 from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.response_stream import Ticket
 from inklings.serving.process.worker_client import PATIENCE, Launch, Link, in_process, in_thread
@@ -96,7 +96,7 @@ class Served:
         """How many texts there is room for, those that wait among them."""
         return self.rows + self._queue
 
-    def ask(self, job: Job, *, admitted: bool = False) -> Ticket:
+    def ask(self, job: GenerationRequest, *, admitted: bool = False) -> Ticket:
         """Have a job done; its number becomes another.
 
         Args:
@@ -190,7 +190,7 @@ class Served:
 
     def _hear(self, link: Link, message: Message) -> None:
         """What an engine process says."""
-        if isinstance(message, Report):
+        if isinstance(message, EngineReport):
             self._receive(link, message)
         elif isinstance(message, Answer):
             self._settle(link, message)
@@ -199,7 +199,7 @@ class Served:
         elif isinstance(message, Refused):
             _settle(link.ready, message.failure.error())
 
-    def _receive(self, link: Link, report: Report) -> None:
+    def _receive(self, link: Link, report: EngineReport) -> None:
         self._passes += report.passes
         for progress in report.progress:
             self._drawn += progress.count

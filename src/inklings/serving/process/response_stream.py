@@ -8,20 +8,20 @@ from types import TracebackType
 from typing import Any
 
 from inklings.errors import InklingsError
-from inklings.generation.engine.request import Job, Progress
+from inklings.generation.engine.request import Delta, GenerationRequest
 
 
 class Ticket:
-    """The `Progress` of one job: an asynchronous iterator that ends after the one with `ending` or `error`.
+    """The `Delta` of one job: an asynchronous iterator that ends after the one with `ending` or `error`.
 
-    Whatever came since the last look is one `Progress`, so that a slow client falls behind by nothing but time. As a context
+    Whatever came since the last look is one `Delta`, so that a slow client falls behind by nothing but time. As a context
     manager it cancels its job if the block is left before the end. To be used on the event loop that it was made on.
     """
 
-    def __init__(self, job: Job, on_cancel: Callable[[Ticket], None]) -> None:
+    def __init__(self, job: GenerationRequest, on_cancel: Callable[[Ticket], None]) -> None:
         self.job = job
         self._on_cancel = on_cancel
-        self._parts: list[Progress] = []
+        self._parts: list[Delta] = []
         self._failure: InklingsError | None = None
         self._over = False
         """Whether anything more can come."""
@@ -32,7 +32,7 @@ class Ticket:
         """Whether nothing more will come."""
         return self._over
 
-    def receive(self, progress: Progress) -> None:
+    def receive(self, progress: Delta) -> None:
         """Take what a pass brought; nothing after the end."""
         if self._over:
             return
@@ -56,7 +56,7 @@ class Ticket:
     def __aiter__(self) -> Ticket:
         return self
 
-    async def __anext__(self) -> Progress:
+    async def __anext__(self) -> Delta:
         """The next of it.
 
         Raises:
@@ -84,11 +84,11 @@ class Ticket:
         self.cancel()
 
 
-def joined(parts: Sequence[Progress]) -> Progress:
-    """Several `Progress`es of one job, in their order, as one."""
+def joined(parts: Sequence[Delta]) -> Delta:
+    """Several `Delta`es of one job, in their order, as one."""
     if len(parts) == 1:
         return parts[0]
-    return Progress(
+    return Delta(
         number=parts[0].number,
         text="".join(part.text for part in parts),
         count=sum(part.count for part in parts),

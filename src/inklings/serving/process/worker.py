@@ -15,10 +15,10 @@ from typing import Any
 
 from inklings.device import threads_of
 from inklings.errors import ConfigError, InklingsError
-from inklings.generation.engine.request import Job
+from inklings.generation.engine.request import GenerationRequest
 from inklings.runs.interruption import SIGNALS, release_signals
 from inklings.serving.process.failures import EngineError, Failure
-from inklings.serving.process.messages import Answer, Call, Cancel, Command, Message, Ready, Refused, Report, Stop
+from inklings.serving.process.messages import Answer, Call, Cancel, Command, EngineReport, Message, Ready, Refused, Stop
 from inklings.serving.process.model_loader import ServedModel, Spec
 
 log = logging.getLogger("inklings.serving")
@@ -75,7 +75,7 @@ class _Loop:
         return self.engine is not None and self.engine.running + self.engine.waiting > 0
 
     def _obey(self, command: Command) -> None:
-        if isinstance(command, Job):
+        if isinstance(command, GenerationRequest):
             self._begin(command)
         elif isinstance(command, Cancel):
             self.jobs.discard(command.number)
@@ -84,7 +84,7 @@ class _Loop:
         elif isinstance(command, Call):
             self._answer(command)
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: GenerationRequest) -> None:
         try:
             if self.engine is None:
                 raise ConfigError(f"{self.model.spec.name} makes whole texts out of noise and cannot go on from a prompt.")
@@ -110,7 +110,7 @@ class _Loop:
             if each.ending is not None or each.error is not None:
                 self.jobs.discard(each.number)
         if progress:
-            self._send(Report(progress, self.passes))
+            self._send(EngineReport(progress, self.passes))
             self.passes = 0
 
     def _answer(self, call: Call) -> None:

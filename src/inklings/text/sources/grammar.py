@@ -19,7 +19,7 @@ from inklings.config import DataConfig
 from inklings.durable import sha256
 from inklings.errors import ConfigError, SourceError, nearest
 from inklings.text.cache import cache_directory
-from inklings.text.documents import Layout, Piece, Source, Text, documents, guess_layout
+from inklings.text.documents import Layout, Source, Text, TextPiece, documents, guess_layout
 from inklings.text.formats.files import TextFile, content_hash, find_files, keep_stream, left_out_of, read_texts, sample, text_file
 from inklings.text.formats.records import Wanted
 from inklings.text.sources import builtin, hub, well_known
@@ -208,7 +208,7 @@ def _local_source(
 
     left_out: Counter[str] = Counter()
 
-    def read() -> Iterator[Piece]:
+    def read() -> Iterator[TextPiece]:
         left_out.clear()
         wanted = Wanted(data.field, data.skip_bad, left_out)
         return documents(texts(wanted), layout, data.document_separator, opening, left_out=left_out)

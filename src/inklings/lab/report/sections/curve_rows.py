@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from inklings.lab.comparison.records import Records, RunRecord
+from inklings.lab.comparison.records import Records, ReportRecord
 from inklings.lab.comparison.result import ArmResult, Comparison, RunResult
 from inklings.lab.report.chart import Rows
 
 
-def _runs(comparison: Comparison, records: Records) -> list[tuple[ArmResult, RunResult, RunRecord]]:
+def _runs(comparison: Comparison, records: Records) -> list[tuple[ArmResult, RunResult, ReportRecord]]:
     return [(arm, run, records[arm.label, run.seed]) for arm in comparison.arms for run in arm.runs if (arm.label, run.seed) in records]
 
 

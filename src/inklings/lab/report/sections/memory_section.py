@@ -13,7 +13,7 @@ from inklings.lab.report.sections.memory_chart import memory_figure
 
 
 @dataclass(frozen=True)
-class TableRow:
+class MemoryTableRow:
     """A line of the table, as text; empty where there is no figure."""
 
     name: str
@@ -32,7 +32,7 @@ class MemorySection:
     proof: MemoryProof
     sentence: str
     figure: Figure
-    rows: list[TableRow]
+    rows: list[MemoryTableRow]
     units: str
     """`62 documents`."""
     traced: str
@@ -54,13 +54,13 @@ def _section(label: str, arms: list[str], proof: MemoryProof, *, name: str) -> M
     rows, drawn = [], _figure_rows(label, proof)
     for arm in proof.arms:
         if arm.loss is None or arm.perplexity is None:
-            rows.append(TableRow(arm.name, note=arm.note))
+            rows.append(MemoryTableRow(arm.name, note=arm.note))
             continue
         change, interval = _changed(arm.change)
-        rows.append(TableRow(arm.name, f"{arm.loss:.4f}", f"{arm.perplexity:.2f}", change, interval, arm.note))
+        rows.append(MemoryTableRow(arm.name, f"{arm.loss:.4f}", f"{arm.perplexity:.2f}", change, interval, arm.note))
     for part, which in ((proof.seen, "repeated tokens"), (proof.new, "new tokens")):
         change, interval = _changed(part.change)
-        rows.append(TableRow(which, change=change, interval=interval, note=_note(part, which)))
+        rows.append(MemoryTableRow(which, change=change, interval=interval, note=_note(part, which)))
     units = proof.resampled + (" of 2 KiB" if proof.unit == "blocks" else "")
     of = proof.provenance
     wrong = of.ahead + of.untrue

@@ -42,7 +42,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class TableRow:
+class SampleTableRow:
     """A contestant."""
 
     name: str
@@ -61,7 +61,7 @@ class SampleSection:
     notes: list[str]
     main: list[Column]
     others: list[Column]
-    rows: list[TableRow]
+    rows: list[SampleTableRow]
     figure: Figure
 
 
@@ -99,11 +99,13 @@ def _column(metric: str, calibration: Calibration) -> Column:
     return Column(metric, title, METRICS[metric].better, unit, calibration.gameable(metric))
 
 
-def _rows(comparison: Comparison, calibration: Calibration, measured: Measured) -> list[TableRow]:
+def _rows(comparison: Comparison, calibration: Calibration, measured: Measured) -> list[SampleTableRow]:
     """The arms, the best by reverse likelihood first; then real text, the ladder from its highest rung, and the cheaters."""
     ranked = sampled_arms(comparison.arms)
     arms = [*ranked, *(arm for arm in comparison.arms if arm.measured and arm not in ranked)]
-    rows = [TableRow(arm.label, "arm", {metric: _over_runs(arm, metric, measured) for metric in METRICS}, _alarms(arm)) for arm in arms]
+    rows = [
+        SampleTableRow(arm.label, "arm", {metric: _over_runs(arm, metric, measured) for metric in METRICS}, _alarms(arm)) for arm in arms
+    ]
     rows.append(_known(REAL, "real", calibration.floor))
     rows += [_known(name, "ladder", measures) for name, measures in reversed(calibration.ladder.items())]
     return rows + [_known(name, "cheater", measures) for name, measures in calibration.cheaters.items()]
@@ -126,8 +128,10 @@ def _alarms(arm: ArmResult) -> list[str]:
     ]
 
 
-def _known(name: str, kind: Literal["real", "ladder", "cheater"], measures: Measures) -> TableRow:
-    return TableRow(name, kind, {metric: Cell(_say(value.estimate, metric)) for metric, value in measures.values.items()}, measures.alarm)
+def _known(name: str, kind: Literal["real", "ladder", "cheater"], measures: Measures) -> SampleTableRow:
+    return SampleTableRow(
+        name, kind, {metric: Cell(_say(value.estimate, metric)) for metric, value in measures.values.items()}, measures.alarm
+    )
 
 
 def _cell(interval: Interval, metric: str) -> Cell:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from inklings.errors import InputError
-from inklings.generation.engine.request import Job, Progress, Token
+from inklings.generation.engine.request import Delta, GenerationRequest, Token
 from inklings.serving.api.answers import Chat
 from inklings.serving.api.descriptions import ASKING, STREAMED
 from inklings.serving.api.errors import ApiError, json_response, refused
@@ -160,7 +160,7 @@ async def _events(
     served: Served,
     body: ChatBody,
     prompts: Sequence[Prompt],
-    jobs: Sequence[Job],
+    jobs: Sequence[GenerationRequest],
     texts: TokenTexts,
     frame: Mapping[str, Any],
 ) -> AsyncGenerator[bytes]:
@@ -180,7 +180,7 @@ async def _events(
         yield event({**head, "choices": [], "usage": usage(prompts, drawn)})
 
 
-def _rest(body: ChatBody, progress: Progress, texts: TokenTexts) -> dict[str, Any]:
+def _rest(body: ChatBody, progress: Delta, texts: TokenTexts) -> dict[str, Any]:
     """What whole answers and the parts of a stream have in common."""
     shown: dict[str, Any] = {"logprobs": None}
     if body.logprobs:

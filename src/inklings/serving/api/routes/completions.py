@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from inklings.generation.engine.request import Job, Progress, Token
+from inklings.generation.engine.request import Delta, GenerationRequest, Token
 from inklings.serving.api.answers import Completion
 from inklings.serving.api.descriptions import ASKING, STREAMED
 from inklings.serving.api.errors import json_response, refused
@@ -89,7 +89,7 @@ async def _events(
     served: Served,
     body: CompletionBody,
     prompts: Sequence[Prompt],
-    jobs: Sequence[Job],
+    jobs: Sequence[GenerationRequest],
     writers: Sequence[_Writer],
     frame: Mapping[str, Any],
 ) -> AsyncGenerator[bytes]:
@@ -122,7 +122,7 @@ class _Writer:
         self._texts = texts
         self._offsets = Offsets(texts.tokenizer, prompt.tokens[0] if body.echo else prompt.tokens[-1])
 
-    def choice(self, progress: Progress) -> dict[str, Any]:
+    def choice(self, progress: Delta) -> dict[str, Any]:
         """What a progress adds to the choice."""
         text, self._echo = self._echo + progress.text, ""
         choice: dict[str, Any] = {"index": self._index, "text": text, "logprobs": None}

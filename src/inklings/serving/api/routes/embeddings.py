@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from inklings.errors import DivergedError
-from inklings.generation.engine.request import Job
+from inklings.generation.engine.request import GenerationRequest
 from inklings.serving.api.answers import EmbeddingList
 from inklings.serving.api.descriptions import ASKING
 from inklings.serving.api.errors import json_response, refused
@@ -45,7 +45,9 @@ def embedding_routes(serving: Serving) -> APIRouter:
             )
         prompts = await read_prompts(served, body.input, serving.config, "input", most=MOST_TEXTS)
         seconds = serving.config.timeout
-        jobs = [Job(number=0, client=client_of(request), prompt=prompt.tokens, embed=True, seconds=seconds) for prompt in prompts]
+        jobs = [
+            GenerationRequest(number=0, client=client_of(request), prompt=prompt.tokens, embed=True, seconds=seconds) for prompt in prompts
+        ]
         found = await in_time(request, read_of(serving, served, jobs), seconds=seconds)
         data = [
             {"object": "embedding", "index": index, "embedding": _written(progress.embedding or (), body.encoding_format)}

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from inklings.generation.engine.request import Ending, Job
+from inklings.generation.engine.request import Ending, GenerationRequest
 from inklings.serving.api.descriptions import ASKING, STREAMED
 from inklings.serving.api.errors import json_response, refused
 from inklings.serving.api.prompts import (
@@ -190,7 +190,7 @@ class _Written:
         }
 
 
-async def _events(serving: Serving, served: Served, jobs: Sequence[Job], written: _Written) -> AsyncGenerator[bytes]:
+async def _events(serving: Serving, served: Served, jobs: Sequence[GenerationRequest], written: _Written) -> AsyncGenerator[bytes]:
     number = -1
 
     def told(kind: str, **values: Any) -> bytes:

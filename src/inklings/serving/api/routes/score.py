@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from inklings.generation.engine.request import Job, Token
+from inklings.generation.engine.request import GenerationRequest, Token
 from inklings.serving.api.answers import ScoreList
 from inklings.serving.api.descriptions import ASKING
 from inklings.serving.api.errors import json_response, refused
@@ -42,7 +42,7 @@ def score_routes(serving: Serving) -> APIRouter:
         prompts = await read_prompts(served, body.input, serving.config, "input", most=MOST_TEXTS)
         _check_size(serving, prompts)
         jobs = [
-            Job(
+            GenerationRequest(
                 number=0,
                 client=client_of(request),
                 prompt=prompt.tokens,
