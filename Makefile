@@ -64,7 +64,7 @@ browser: $(INSTALLED) ## check a report and the server's page in a real browser 
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get install -y --no-install-recommends chromium; \
 	  else echo "Chromium is not installed. On Debian, as root: apt-get install chromium"; exit 1; fi
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/test_report_browser.py tests/serving/test_page_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/report/test_browser.py tests/serving/page/test_browser.py
 
 check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/ruff check .

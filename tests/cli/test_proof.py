@@ -13,7 +13,7 @@ from inklings.cli.main import main
 
 TINY = "context_length=8,segment=4,num_search_results=4,backbone=[gpt:n_layer=1,n_head=2,n_embd=16]"
 MINUTE = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
-BAD = Path(__file__).parents[1] / "audit" / "fixtures" / "bad_memories.py"
+BAD = Path(__file__).parents[1] / "auditing" / "fixtures" / "bad_memories.py"
 Ask = Callable[..., dict[str, Any]]
 
 

@@ -17,7 +17,7 @@ from inklings.serving.process import worker
 from inklings.serving.process.messages import Call
 from inklings.serving.process.model_loader import ServedModel, Spec
 
-FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
+FILE = Path(__file__).resolve().parents[2] / "training" / "fixtures" / "remembering.py"
 TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
 GAN = "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1"
 STORY = "The lamp in the harbour was lit at nine."

@@ -51,7 +51,7 @@ class Mine(SequenceModel):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, text: Path, store: TokenStore) -> Path:
-    from .conftest import small_config
+    from ..training.conftest import small_config
 
     run = tmp_path_factory.mktemp("runs") / "finished"
     train(small_config(text, samples=1), run, store=store)

@@ -12,7 +12,7 @@ import pytest
 
 from inklings.serving.settings import ServeConfig
 
-from .conftest import Site, serving
+from ..conftest import Site, serving
 
 KEY = "a key of the tests".replace(" ", "-")
 

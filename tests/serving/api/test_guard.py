@@ -25,7 +25,7 @@ from inklings.serving.process.process_pool import Load, Served
 from inklings.serving.process.response_stream import Ticket
 from inklings.serving.settings import ServeConfig
 
-from .conftest import Site, error_of
+from ..conftest import Site, error_of
 
 TEXT = "/v1/completions"
 

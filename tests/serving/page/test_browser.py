@@ -13,7 +13,7 @@ import pytest
 
 from inklings.serving.settings import ServeConfig
 
-from .conftest import listening, serving
+from ..conftest import listening, serving
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed; it is part of the extra `dev`")
 

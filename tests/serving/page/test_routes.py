@@ -62,7 +62,7 @@ def write_events(run: RunDirectory, events: list[dict[str, Any]]) -> None:
 
 def compare(run: RunDirectory) -> Path:
     """A comparison around the run."""
-    out = run.path.parents[2]
+    out = run.path.parents[3]
     findings = [Finding(check="causality", status="pass", summary="the future stays out of view")]
     plan = Plan(arms=[ArmPlan(label="gpt", config={}, steps=1)], seeds=[0], data={}, budget="1-steps")
     arm = ArmResult(

@@ -251,7 +251,7 @@ def test_only_postgresql_is_a_storage() -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
     # tests are no packages of each other: the server of the memory's tests is loaded from its file
-    spec = importlib.util.spec_from_file_location("private_postgres", Path(__file__).parents[1] / "memory" / "postgres.py")
+    spec = importlib.util.spec_from_file_location("private_postgres", Path(__file__).parents[2] / "memory" / "postgres.py")
     assert spec is not None and spec.loader is not None
     postgres = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(postgres)

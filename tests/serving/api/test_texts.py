@@ -21,7 +21,7 @@ from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
 from inklings.serving.api.chat_template import ChatTemplate
 
-from .conftest import Refused, Site
+from ..conftest import Refused, Site
 
 PREDICTING = ["gpt", "wavegpt", "varda", "ngram", "reference"]
 PROMPT = {"ngram": "word 1", "reference": "LATIN SMALL"}

@@ -17,7 +17,7 @@ from schemathesis.checks import CHECKS
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
 
-from .conftest import Site, serving
+from ..conftest import Site, serving
 
 EXAMPLES = 6
 """Requests of each route and kind in the fast test."""

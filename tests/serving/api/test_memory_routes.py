@@ -12,7 +12,7 @@ import pytest
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
 
-from .conftest import Refused, Site, error_of, serving
+from ..conftest import Refused, Site, error_of, serving
 
 MEMORY = "/v1/memory/diary"
 STORY = "The lamp in the harbour was lit at nine. Nobody had seen the door open since May."

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from .conftest import Refused, error_of
+from ..conftest import Refused, error_of
 
 TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"

@@ -31,9 +31,9 @@ from inklings.runs.memory import Hit, RunMemory
 from inklings.runs.open_memory import attach, changing, check_memory, create_memory, has_memory, open_memory
 from inklings.training.train import train
 
-from .conftest import small_config
+from ..training.conftest import small_config
 
-FILE = Path(__file__).parent / "fixtures" / "remembering.py"
+FILE = Path(__file__).parents[1] / "training" / "fixtures" / "remembering.py"
 SENTENCES = [
     "The lamp in the harbour was lit at nine.",
     "Nobody had seen the café door open since May.",
