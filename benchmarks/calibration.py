@@ -16,7 +16,7 @@ from pathlib import Path
 from inklings.evaluation.likelihood.evaluate import load_likelihood
 from inklings.lab.comparison.result import RunResult, read_comparison
 from inklings.lab.simulation import Outcomes, Spread, measure, simulate
-from inklings.lab.verdict.differences import Units
+from inklings.lab.verdict.differences import ResamplingUnits
 
 SPREADS = {
     "names": Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, units=3204),
@@ -37,11 +37,11 @@ def measured(out: Path) -> Spread:
     comparison = read_comparison(out)
 
     @cache
-    def units(results: str) -> Units:
+    def units(results: str) -> ResamplingUnits:
         likelihood = load_likelihood(out / results)
-        return Units("documents" if likelihood.blocks is None else "blocks", likelihood.units)
+        return ResamplingUnits("documents" if likelihood.blocks is None else "blocks", likelihood.units)
 
-    def units_of(run: RunResult) -> Units:
+    def units_of(run: RunResult) -> ResamplingUnits:
         assert run.results is not None
         return units(run.results)
 

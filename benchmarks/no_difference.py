@@ -14,7 +14,7 @@ from pathlib import Path
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.lab.comparison.compare import compare
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.runs.arms import parse_arm
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         for number in range(given.comparisons):
             seeds = range(number * given.seeds, (number + 1) * given.seeds)
             arms = [parse_arm(given.arm, base=base) for _ in range(2)]
-            found = compare(arms, out=Path(folder) / str(number), seeds=seeds, workers=given.workers, method=Method())
+            found = compare(arms, out=Path(folder) / str(number), seeds=seeds, workers=given.workers, method=ComparisonSettings())
             difference = found.differences[0]
             claims += difference.finding == "better"
             print(f"{number:3}  {difference.mean:.4f} nats  p = {difference.p:.3f}  {difference.finding}", flush=True)

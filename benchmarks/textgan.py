@@ -21,7 +21,7 @@ import torch
 from side_by_side import interleaved, ratio
 
 from inklings.models.textgan.model import TextGAN, TextGANConfig
-from inklings.training.objectives.adversarial import Adversarial
+from inklings.training.objectives.adversarial import AdversarialObjective
 
 PARTS = ("sampling", "iteration")
 BATCH, LENGTH, VOCABULARY = 16, 32, 5000
@@ -97,7 +97,7 @@ def public_generator(checkout: Path) -> torch.nn.Module:
 def iteration(pairs: int) -> None:
     steps = {}
     for preset in ("described", "robust"):
-        objective = Adversarial(make(preset), RandomTexts(), seed=0)  # type: ignore[arg-type]
+        objective = AdversarialObjective(make(preset), RandomTexts(), seed=0)  # type: ignore[arg-type]
         steps[preset] = lambda objective=objective: objective.step(0, 1e-6, measure=False)
     times = interleaved(steps, pairs)
     print(f"an iteration, described over robust: {say(ratio(times['described'], times['robust']))}")

@@ -18,7 +18,7 @@ from inklings.evaluation.samples.baselines import cheaters, floor, ladder
 from inklings.evaluation.samples.calibration import PLACED, Calibration, calibrate
 from inklings.evaluation.samples.metrics import METRICS, Measures, measure
 from inklings.evaluation.samples.reference_models import judge_likelihood, nats_of, reverse_likelihood, train_judge
-from inklings.evaluation.samples.reference_set import Ground, Setting, lay_ground
+from inklings.evaluation.samples.reference_set import ReferenceSet, SampleSettings, make_reference_set
 from inklings.evaluation.samples.sample_report import SampleReport, load_report, measure_model, save_report
 from inklings.evaluation.samples.sample_set import sample_set
 from inklings.evaluation.samples.two_sample import classifier_accuracy
@@ -35,17 +35,17 @@ def store() -> TokenStore:
 
 
 @pytest.fixture(scope="module")
-def ground(store: TokenStore) -> Ground:
-    return lay_ground(store, "validation", samples=N, max_length=LENGTH)
+def ground(store: TokenStore) -> ReferenceSet:
+    return make_reference_set(store, "validation", samples=N, max_length=LENGTH)
 
 
 @pytest.fixture(scope="module")
-def calibration(ground: Ground) -> Calibration:
+def calibration(ground: ReferenceSet) -> Calibration:
     return calibrate(ground)
 
 
 @pytest.fixture(scope="module")
-def report(ground: Ground, calibration: Calibration) -> SampleReport:
+def report(ground: ReferenceSet, calibration: Calibration) -> SampleReport:
     runs = measure_model(train_judge(ground.training, order=2), ground, name="mine", others=(0.7,))
     return SampleReport(calibration, runs)
 
@@ -73,7 +73,7 @@ def test_cheaters_are_found_out(calibration: Calibration) -> None:
     assert calibration.cheaters["repeat"].alarm and not calibration.floor.alarm and not calibration.cheaters["replay"].alarm
 
 
-def test_the_contestants_are_what_they_are_called(ground: Ground) -> None:
+def test_the_contestants_are_what_they_are_called(ground: ReferenceSet) -> None:
     rungs, frauds, real = ladder(ground), cheaters(ground), floor(ground)
     assert {len(samples) for samples in (*rungs.values(), *frauds.values(), real)} == {N}
     assert len(np.unique(frauds["repeat"].fingerprints())) == 1
@@ -111,7 +111,7 @@ VALUES = st.builds(
 
 
 def scale_of(rungs: list[Interval], real: Interval, cheater: Interval, metric: str) -> Calibration:
-    setting = Setting(
+    setting = SampleSettings(
         source="text", split="test", samples=9, max_length=9, windows=None, seed=0, reference_documents=9, training_documents=9, notes=[]
     )
     ladder = {name: Measures({metric: rung}, []) for name, rung in zip(RUNGS, rungs, strict=True)}
@@ -179,15 +179,15 @@ def test_measures_with_unknown_ends_come_back() -> None:
     assert Measures.from_mapping(measures.to_mapping()) == measures
 
 
-def test_everything_repeats(ground: Ground, calibration: Calibration, store: TokenStore) -> None:
-    again = lay_ground(store, "validation", samples=N, max_length=LENGTH)
+def test_everything_repeats(ground: ReferenceSet, calibration: Calibration, store: TokenStore) -> None:
+    again = make_reference_set(store, "validation", samples=N, max_length=LENGTH)
     assert again.setting == ground.setting
     assert measure(cheaters(again)["replay"], again) == calibration.cheaters["replay"]
     assert ladder(again)["bigram"].tokens.tolist() == ladder(ground)["bigram"].tokens.tolist()
 
 
-def test_a_judge_scores_as_evaluate_does(ground: Ground, store: TokenStore) -> None:
-    whole = lay_ground(store, "validation", samples=N, max_length=512)
+def test_a_judge_scores_as_evaluate_does(ground: ReferenceSet, store: TokenStore) -> None:
+    whole = make_reference_set(store, "validation", samples=N, max_length=512)
     scored = evaluate(whole.judge, store.split("validation"))
     nats = nats_of(whole.judge, whole.reference)
     assert nats.sum() == pytest.approx(scored.nats, rel=1e-5)
@@ -195,13 +195,13 @@ def test_a_judge_scores_as_evaluate_does(ground: Ground, store: TokenStore) -> N
     assert judge_likelihood(whole.judge, whole.reference).estimate == pytest.approx(scored.loss, rel=1e-5)
 
 
-def test_reverse_likelihood_is_that_of_a_judge_of_the_samples(ground: Ground) -> None:
+def test_reverse_likelihood_is_that_of_a_judge_of_the_samples(ground: ReferenceSet) -> None:
     samples = floor(ground)
     expected = nats_of(train_judge(samples), ground.reference).sum() / ground.reference.sizes.sum()
     assert reverse_likelihood(samples, ground.reference).estimate == pytest.approx(expected)
 
 
-def test_the_classifier_sees_what_differs_and_nothing_else(ground: Ground) -> None:
+def test_the_classifier_sees_what_differs_and_nothing_else(ground: ReferenceSet) -> None:
     held_out, training = ground.reference, ground.training
     assert classifier_accuracy(training.select(np.arange(600)), held_out.select(np.arange(600))).estimate == pytest.approx(0.5, abs=0.06)
     shorter = [training.document(i)[:9].tolist() for i in range(600)]
@@ -212,7 +212,7 @@ def test_the_classifier_sees_what_differs_and_nothing_else(ground: Ground) -> No
 
 
 def test_windows_have_a_report_of_their_own(store: TokenStore) -> None:
-    ground = lay_ground(store, "test", samples=60, windows=8)
+    ground = make_reference_set(store, "test", samples=60, windows=8)
     assert (ground.reference.sizes == 8).all() and (ground.training.sizes == 8).all()
     found = measure(floor(ground), ground)
     assert found.values["novel"].estimate == 0 and found.values["length"].estimate == 0
@@ -225,7 +225,7 @@ def test_windows_have_a_report_of_their_own(store: TokenStore) -> None:
 def test_fewer_documents_than_asked_for_are_a_note(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lines = ["".join(random.choice(list("abcdefg"), size=6)) for _ in range(120)]
-    ground = lay_ground(store_of(tmp_path / "few.txt", lines + lines[:40]), samples=500)
+    ground = make_reference_set(store_of(tmp_path / "few.txt", lines + lines[:40]), samples=500)
     assert ground.setting.samples == ground.setting.reference_documents == 16
     assert any("500 samples were asked for; 16 are compared" in note for note in ground.setting.notes)
     assert any("16 samples are few" in note for note in ground.setting.notes)
@@ -233,7 +233,7 @@ def test_fewer_documents_than_asked_for_are_a_note(tmp_path: Path) -> None:
     assert calibrate(ground).ladder["bigram"].values["js1"].estimate <= 1
 
 
-def test_empty_samples_are_measured_and_set_off_the_alarm(ground: Ground) -> None:
+def test_empty_samples_are_measured_and_set_off_the_alarm(ground: ReferenceSet) -> None:
     empty = sample_set([[]] * N, [True] * N, boundary=ground.reference.boundary, vocab_size=ground.reference.vocab_size)
     found = measure(empty, ground)
     assert found.alarm and found.values["js2"].estimate == 1 and found.values["unique"].estimate == 1 / N
@@ -242,7 +242,7 @@ def test_empty_samples_are_measured_and_set_off_the_alarm(ground: Ground) -> Non
         judge_likelihood(ground.judge, nothing)
 
 
-def test_samples_that_do_not_fit_the_ground_are_refused(ground: Ground) -> None:
+def test_samples_that_do_not_fit_the_ground_are_refused(ground: ReferenceSet) -> None:
     with pytest.raises(ConfigError, match="249 samples were given, and the ground is laid for 250"):
         measure(ground.training.select(np.arange(N - 1)), ground)
     with pytest.raises(TokenizerError, match="encode the text with the tokenizer"):
@@ -251,15 +251,15 @@ def test_samples_that_do_not_fit_the_ground_are_refused(ground: Ground) -> None:
 
 def test_ground_that_cannot_be_laid_says_so(store: TokenStore, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --split validation or test"):
-        lay_ground(store, "train")
+        make_reference_set(store, "train")
     with pytest.raises(ConfigError, match="1 samples were asked for"):
-        lay_ground(store, samples=1)
+        make_reference_set(store, samples=1)
     with pytest.raises(ConfigError, match="max_length is 0"):
-        lay_ground(store, max_length=0)
+        make_reference_set(store, max_length=0)
     single = prepare(DataConfig(source=_written(tmp_path / "single.txt", "one long line " * 200), layout="documents"))
     with pytest.raises(SourceError, match=r"inklings evaluate RUN --windows 32"):
-        lay_ground(single)
-    assert lay_ground(single, windows=16).setting.reference_documents > 2
+        make_reference_set(single)
+    assert make_reference_set(single, windows=16).setting.reference_documents > 2
 
 
 def _written(path: Path, text: str) -> str:

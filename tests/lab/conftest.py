@@ -14,10 +14,10 @@ from inklings.auditing.findings import Finding
 from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
 from inklings.auditing.memory.provenance import Provenance
 from inklings.durable import write_json
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.samples.calibration import Calibration
 from inklings.evaluation.samples.metrics import METRICS, Measures
-from inklings.evaluation.samples.reference_set import Setting
+from inklings.evaluation.samples.reference_set import SampleSettings
 from inklings.evaluation.statistics import Interval, paired_t
 from inklings.lab.comparison.rates import RateSearch, RateTrial
 from inklings.lab.comparison.records import ReportRecord, read_record, write_record
@@ -38,7 +38,7 @@ from inklings.lab.comparison.result import (
 )
 from inklings.lab.comparison.run_samples import RunSamples, figures_of, write_run_samples
 from inklings.lab.report.learning_curve import learning_curve
-from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.sentences import say
 
 SIZES = {"ngram": (0, 2.31), "mlp": (24_731, 2.12), "recurrent": (63_104, 2.02), "tree_wavenet": (76_579, 2.015), "gpt": (103_936, 1.94)}
@@ -98,7 +98,7 @@ def fill_folder(
             write_record(
                 out / folder, ReportRecord(curve=learning_curve(events), loss_by_position=positions, settings=settings, samples=samples)
             )
-            units[f"runs/{label}/seed-{seed}"] = Sums(nats, targets, targets, targets // 3)
+            units[f"runs/{label}/seed-{seed}"] = UnitSums(nats, targets, targets, targets // 3)
             runs.append(
                 RunResult(
                     seed=seed,
@@ -123,7 +123,7 @@ def fill_folder(
     for label, message in (failed or {}).items():
         run = RunResult(seed=0, status="failed", run=f"runs/{label}/seed-0", message=message)
         results.append(ArmResult(label=label, architecture="gpt", kind="trained", runs=[run]))
-    differences = find_differences(results, unit="nats per token", units_of=lambda run: Units("documents", units[run.run]))
+    differences = find_differences(results, unit="nats per token", units_of=lambda run: ResamplingUnits("documents", units[run.run]))
     plans = [ArmPlan(label=label, config={"architecture": label, "model": {}, "training": training}) for label in [*arms, *(failed or {})]]
     plan = Plan(arms=plans, seeds=list(range(seeds)), data={"source": "builtin:unicode-names", "layout": "auto"}, budget="2M-tokens")
     comparison = Comparison(
@@ -277,7 +277,7 @@ def _sweep(run: RunResult) -> dict[float, Measures]:
 
 def _calibration() -> Calibration:
     rungs = {"uniform": 4.0, "unigram": 2.9, "bigram": 2.4, "trigram": 2.2}
-    setting = Setting(
+    setting = SampleSettings(
         source="builtin:unicode-names", split="test", samples=500, max_length=64, windows=None, seed=0, reference_documents=1289,
         training_documents=10_309,
     )  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.lab.comparison.result import ArmResult, RunResult
 from inklings.lab.simulation import Spread, measure, simulate
-from inklings.lab.verdict.differences import Units
+from inklings.lab.verdict.differences import ResamplingUnits
 
 NAMES = Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, units=60)
 """As measured on the names with 8 seeds, with fewer documents."""
@@ -76,7 +76,7 @@ def test_the_spread_of_runs_is_measured(text: float) -> None:
             # An error for each document that averages, by targets, to the stated standard deviation.
             nats = 2.0 * size + (of_text + noise) * size.mean()
             key = f"{number} {seed}"
-            sums[key] = Units("documents", Sums(nats, size, size, size))
+            sums[key] = ResamplingUnits("documents", UnitSums(nats, size, size, size))
             runs.append(RunResult(seed=seed, status="done", run=key, loss=float(nats.sum() / size.sum())))
         arms.append(ArmResult(label=f"arm {number}", architecture="x", kind="trained", runs=runs))
     found = measure(arms, lambda run: sums[run.run])

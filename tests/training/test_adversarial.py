@@ -26,7 +26,7 @@ from inklings.text.store import TokenStore
 from inklings.text.whole_texts import TextBatches, whole_texts
 from inklings.training.loop import seed_step
 from inklings.training.objectives import adversarial
-from inklings.training.objectives.adversarial import Adversarial
+from inklings.training.objectives.adversarial import AdversarialObjective
 from inklings.training.train import resume, train
 
 T = 8
@@ -48,16 +48,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def make(store: TokenStore, kind: str = "textgan", **fields: Any) -> Adversarial:
+def make(store: TokenStore, kind: str = "textgan", **fields: Any) -> AdversarialObjective:
     architecture, own = KINDS[kind]
     torch.manual_seed(0)
     tokenizer = store.tokenizer
     model = build(architecture, {**own, **fields}, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
     assert isinstance(model, SampleModel)
-    return Adversarial(model, whole_texts(store.split("train"), batch_size=4, length=T, seed=3), seed=5)
+    return AdversarialObjective(model, whole_texts(store.split("train"), batch_size=4, length=T, seed=3), seed=5)
 
 
-def go(objective: Adversarial, steps: range, *, measure: bool = False) -> list[Any]:
+def go(objective: AdversarialObjective, steps: range, *, measure: bool = False) -> list[Any]:
     """Steps as the loop makes them."""
     made = []
     for step in steps:
@@ -103,9 +103,9 @@ def test_each_side_moves_in_its_own_steps_alone(store: TokenStore, monkeypatch: 
     objective = make(store)
     sides = {"generator": objective.generator, "critic": objective.critic}
     moved: list[str] = []
-    plain = Adversarial._moved
+    plain = AdversarialObjective._moved
 
-    def watched(self: Adversarial, side: str, loss: Tensor) -> bool:
+    def watched(self: AdversarialObjective, side: str, loss: Tensor) -> bool:
         before = {name: weights(module) for name, module in sides.items()}
         kept = weights(self._model)
         outcome = plain(self, side, loss)
@@ -113,7 +113,7 @@ def test_each_side_moves_in_its_own_steps_alone(store: TokenStore, monkeypatch: 
         assert same(kept, weights(self._model))
         return outcome
 
-    monkeypatch.setattr(Adversarial, "_moved", watched)
+    monkeypatch.setattr(AdversarialObjective, "_moved", watched)
     go(objective, range(2))
     assert moved == ["critic", "critic", "generator"] * 2
     assert all(p.grad is not None for p in objective.generator.parameters())
@@ -125,21 +125,21 @@ def test_the_critic_takes_as_many_steps_as_are_asked_for_each_on_texts_of_its_ow
     objective = make(store, critic_steps=3)
     read: list[tuple[int, Tensor]] = []
     seen: list[bool] = []
-    batch, critic_loss = TextBatches.batch, Adversarial.critic_loss
+    batch, critic_loss = TextBatches.batch, AdversarialObjective.critic_loss
 
     def reading(self: TextBatches, step: int) -> Tensor:
         tokens = batch(self, step)
         read.append((step, tokens))
         return tokens
 
-    def judging(self: Adversarial, real: Tensor, made: Tensor) -> Any:
+    def judging(self: AdversarialObjective, real: Tensor, made: Tensor) -> Any:
         rows = self.generator.real_rows(read[-1][1])
         seen.append(torch.allclose(real, self.critic.read(rows), atol=1e-6))
         assert made.shape == real.shape
         return critic_loss(self, real, made)
 
     monkeypatch.setattr(TextBatches, "batch", reading)
-    monkeypatch.setattr(Adversarial, "critic_loss", judging)
+    monkeypatch.setattr(AdversarialObjective, "critic_loss", judging)
     go(objective, range(3))
     assert [step for step, _ in read] == list(range(9))
     assert seen == [True] * 9
@@ -225,9 +225,9 @@ def test_what_is_not_finite_moves_nothing_and_is_told(store: TokenStore, monkeyp
     go(objective, range(1))
     before, kept = weights(getattr(objective, side)), weights(objective._model)
     name = f"{side}_loss"
-    plain: Callable[..., Any] = getattr(Adversarial, name)
+    plain: Callable[..., Any] = getattr(AdversarialObjective, name)
 
-    def spoilt(self: Adversarial, real: Tensor, made: Tensor) -> Any:
+    def spoilt(self: AdversarialObjective, real: Tensor, made: Tensor) -> Any:
         told = plain(self, real, made)
         loss = told.loss if side == "critic" else told
         if how == "loss":
@@ -237,7 +237,7 @@ def test_what_is_not_finite_moves_nothing_and_is_told(store: TokenStore, monkeyp
             loss = loss + (parameter.flatten()[0] * 0).sqrt()
         return replace(told, loss=loss) if side == "critic" else loss
 
-    monkeypatch.setattr(Adversarial, name, spoilt)
+    monkeypatch.setattr(AdversarialObjective, name, spoilt)
     (step,) = go(objective, range(1, 2))
     assert not step.moved
     assert same(before, weights(getattr(objective, side)))
@@ -261,13 +261,13 @@ def test_a_curriculum_goes_from_a_quarter_to_the_whole_without_a_step_back(store
 def test_under_a_curriculum_both_sides_read_texts_of_one_length(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = make(store, curriculum=3)
     lengths = []
-    plain = Adversarial.critic_loss
+    plain = AdversarialObjective.critic_loss
 
-    def judging(self: Adversarial, real: Tensor, made: Tensor) -> Any:
+    def judging(self: AdversarialObjective, real: Tensor, made: Tensor) -> Any:
         lengths.append((real.shape[1], made.shape[1]))
         return plain(self, real, made)
 
-    monkeypatch.setattr(Adversarial, "critic_loss", judging)
+    monkeypatch.setattr(AdversarialObjective, "critic_loss", judging)
     go(objective, range(4))
     assert lengths == [(2, 2)] * 2 + [(4, 4)] * 2 + [(6, 6)] * 2 + [(8, 8)] * 2
 
@@ -294,7 +294,7 @@ def test_the_critic_begins_with_weights_of_its_seed_and_leaves_torchs_generator_
     model = make(store)._model
     texts = whole_texts(store.split("train"), batch_size=4, length=T, seed=0)
     state = torch.get_rng_state()
-    one, again, other = (weights(Adversarial(model, texts, seed=seed).critic) for seed in (0, 0, 1))
+    one, again, other = (weights(AdversarialObjective(model, texts, seed=seed).critic) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert same(one, again)
     assert not same(one, other)

@@ -12,7 +12,7 @@ from inklings.errors import ArchitectureError
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
 from inklings.models.registry import build
 from inklings.text.batches import Batch
-from inklings.training.objectives.likelihood import Counting, Likelihood
+from inklings.training.objectives.likelihood import CountingObjective, LikelihoodObjective
 from inklings.training.objectives.make_objective import make_objective
 
 V = 7
@@ -73,9 +73,9 @@ def make(architecture: str) -> SequenceModel:
     return build(architecture, fields, vocab_size=V, boundary_token=0)
 
 
-def objective_of(model: SequenceModel, batches: list[Batch], *, accumulate: int, order: str = "windows") -> Likelihood:
+def objective_of(model: SequenceModel, batches: list[Batch], *, accumulate: int, order: str = "windows") -> LikelihoodObjective:
     training = TrainingConfig(batch_size=len(batches[0].tokens), accumulate=accumulate, order=order, clip=0.0)  # type: ignore[arg-type]
-    return Likelihood(model, Fixed(batches), training, Runtime())
+    return LikelihoodObjective(model, Fixed(batches), training, Runtime())
 
 
 @given(
@@ -170,8 +170,8 @@ def test_bfloat16_products_leave_weights_and_loss_float32() -> None:
     batch = random_batch(4, 6, seed=0)
     model = make("gpt")
     training = TrainingConfig(batch_size=4, order="windows")
-    exact = float(Likelihood(make("gpt"), Fixed([batch]), training, Runtime()).gradients(batch))
-    objective = Likelihood(model, Fixed([batch]), training, Runtime(precision="bfloat16"))
+    exact = float(LikelihoodObjective(make("gpt"), Fixed([batch]), training, Runtime()).gradients(batch))
+    objective = LikelihoodObjective(model, Fixed([batch]), training, Runtime(precision="bfloat16"))
     loss = objective.gradients(batch)
     assert loss.dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in model.parameters())
@@ -199,6 +199,6 @@ def test_counting_reads_the_whole_split(store) -> None:  # type: ignore[no-untyp
     seen = []
     model.count = seen.append  # type: ignore[attr-defined]
     split = store.split("train")
-    made = Counting(model, split).step(0, 1.0, measure=True)
+    made = CountingObjective(model, split).step(0, 1.0, measure=True)
     assert made.loss is None
     assert len(seen) == 1 and (seen[0] == split.tokens).all()

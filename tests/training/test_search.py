@@ -65,7 +65,7 @@ def test_where_nothing_can_be_forecast_sizes_are_tried(config_of: ConfigOf, stor
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(finder, "free_bytes", lambda: None)
-    monkeypatch.setattr("inklings.training.objectives.likelihood.Likelihood.step", step)
+    monkeypatch.setattr("inklings.training.objectives.likelihood.LikelihoodObjective.step", step)
     assert find_batch_size(config_of(), store=store) == 11
 
 

@@ -24,7 +24,7 @@ from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison, Verdict
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.sample_section import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
@@ -114,7 +114,7 @@ def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], te
     budgets = [arm.config.training.budget for arm in arms if arm.config]
     budget = settings.training.budget if parsed.says_budget else _agreed("budget", "--budget", settings.training.budget, budgets)
     terminal.say(f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else ""))
-    method = Method(
+    method = ComparisonSettings(
         points=flags.points,
         parameters=_size(flags.parameters),
         rates=flags.rates,

@@ -19,7 +19,7 @@ from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
-from inklings.evaluation.samples.reference_set import lay_ground
+from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         document["interval"] = _known_interval(result)
     if samples:
         windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
-        ground = lay_ground(store, part, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
+        ground = make_reference_set(store, part, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
         report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
         if keep:
             setting = f"{ground.setting.samples}-samples" + (f"-windows-{windows}" if windows else "")

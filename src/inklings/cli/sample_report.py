@@ -5,7 +5,7 @@ from __future__ import annotations
 from inklings.cli.terminal import Terminal
 from inklings.evaluation.samples.calibration import calibrate
 from inklings.evaluation.samples.metrics import METRICS
-from inklings.evaluation.samples.reference_set import Ground
+from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_report import SampleReport, measure_model
 from inklings.evaluation.statistics import Interval
 from inklings.models.contract import Architecture
@@ -25,7 +25,7 @@ SHORT = {
 }
 
 
-def report_on_samples(model: Architecture, ground: Ground, terminal: Terminal, *, name: str, temperature: float) -> SampleReport:
+def report_on_samples(model: Architecture, ground: ReferenceSet, terminal: Terminal, *, name: str, temperature: float) -> SampleReport:
     """Let the model write, measure it and everything that it is read against, and print all that."""
     setting = ground.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"

@@ -16,10 +16,10 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.statistics import FLIPS_FROM, LEVEL
 from inklings.lab.comparison.result import ArmResult, Difference, RunResult, run_value
-from inklings.lab.verdict.differences import Units, UnitsOf, find_differences, paired_runs, text_variance
+from inklings.lab.verdict.differences import ResamplingUnits, UnitsOf, find_differences, paired_runs, text_variance
 
 UNIT = "nats per token"
 
@@ -101,7 +101,9 @@ def _judged(nats: Float[np.ndarray, "arms seeds units"]) -> list[Difference]:
     """What the verdict finds of the runs with these nats for each document, which has one target."""
     ones = np.ones(nats.shape[-1], dtype=np.int64)
     sums = {
-        f"{arm} {seed}": Units("documents", Sums(run, ones, ones, ones)) for arm, runs in enumerate(nats) for seed, run in enumerate(runs)
+        f"{arm} {seed}": ResamplingUnits("documents", UnitSums(run, ones, ones, ones))
+        for arm, runs in enumerate(nats)
+        for seed, run in enumerate(runs)
     }
     losses = nats.mean(-1).tolist()
     arms = [

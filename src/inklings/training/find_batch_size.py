@@ -18,7 +18,7 @@ from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
 from inklings.models.contract import SequenceModel, predictor
 from inklings.text.store import TokenStore
-from inklings.training.objectives.likelihood import Likelihood, make_batches
+from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
 from inklings.training.setup import OnEvent, settle_model
 
 USABLE = 0.8
@@ -88,7 +88,7 @@ def _kept_bytes(model: SequenceModel, store: TokenStore, config: RunConfig, rows
     training = replace(config.training, batch_size=rows, accumulate=1)
     trial = copy.deepcopy(model).train()
     batches = make_batches(trial, store.split("train"), training)
-    objective = Likelihood(trial, batches, training, Runtime())
+    objective = LikelihoodObjective(trial, batches, training, Runtime())
     own = {p.untyped_storage().data_ptr() for p in trial.parameters()}
     seen: dict[int, int] = {}
 
@@ -118,7 +118,7 @@ def _tried_rows(model: SequenceModel, store: TokenStore, config: RunConfig, runt
         training = replace(config.training, batch_size=rows, accumulate=1)
         try:
             trial = copy.deepcopy(model).to(runtime.device).train()
-            objective = Likelihood(trial, make_batches(trial, store.split("train"), training), training, runtime)
+            objective = LikelihoodObjective(trial, make_batches(trial, store.split("train"), training), training, runtime)
             for step in range(2):  # the optimiser's averages appear in the first
                 objective.step(step, 1e-6, measure=True)
         except Exception as error:

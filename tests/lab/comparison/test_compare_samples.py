@@ -23,7 +23,7 @@ from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, SampleFigures, SamplePlan, read_comparison
 from inklings.lab.comparison.run_samples import Measured, RunSamples, read_measured
 from inklings.lab.comparison.sample_settings import read_calibration
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report import chart as charts
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.sample_section import load_section
@@ -60,7 +60,7 @@ def arms(base: RunConfig, *texts: str) -> list[Arm]:
 @pytest.fixture(scope="module")
 def finished(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
     out = tmp_path_factory.mktemp("compare") / "out"
-    found = compare(arms(base, MLP, GAN, "ngram:order=2"), out=out, seeds=SEEDS, method=Method(samples=SAMPLES), workers=1)
+    found = compare(arms(base, MLP, GAN, "ngram:order=2"), out=out, seeds=SEEDS, method=ComparisonSettings(samples=SAMPLES), workers=1)
     write_report(out)
     return found, out
 
@@ -130,7 +130,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
             raise KeyboardInterrupt
 
     contest, out = arms(base, MLP, GAN, "ngram:order=2"), tmp_path / "out"
-    stopped = compare(contest, out=out, seeds=SEEDS, method=Method(samples=SAMPLES), workers=1, on_event=interrupt)
+    stopped = compare(contest, out=out, seeds=SEEDS, method=ComparisonSettings(samples=SAMPLES), workers=1, on_event=interrupt)
     assert stopped.status == "interrupted"
     kept = (out / "calibration.json").read_bytes()
     assert kept == (finished[1] / "calibration.json").read_bytes()
@@ -141,7 +141,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
     assert [[run.samples for run in arm.runs] for arm in again.arms] == [[run.samples for run in arm.runs] for arm in finished[0].arms]
     assert (again.sample_differences, again.sample_verdict) == (finished[0].sample_differences, finished[0].sample_verdict)
     with pytest.raises(RunError, match=r"the samples \(24 documents, now 20 documents\)"):
-        compare(contest, out=out, seeds=SEEDS, method=Method(samples=20), workers=1)
+        compare(contest, out=out, seeds=SEEDS, method=ComparisonSettings(samples=20), workers=1)
 
 
 @pytest.mark.usefixtures("no_audit")
@@ -160,7 +160,9 @@ def test_samples_are_added_without_new_training_and_are_not_there_unless_asked_f
             del run["samples"]
     (tmp_path / "comparison.json").write_text(json.dumps(document))
     assert read_comparison(tmp_path) == plain, "a comparison from before samples were compared"
-    more = compare(contest, out=tmp_path, seeds=[0], method=Method(samples=20), workers=1, on_event=lambda e: trained.append(e["event"]))
+    more = compare(
+        contest, out=tmp_path, seeds=[0], method=ComparisonSettings(samples=20), workers=1, on_event=lambda e: trained.append(e["event"])
+    )
     assert "step" not in trained
     assert all(arm.measured for arm in more.arms) and more.differences == plain.differences
     assert more.sample_verdict is not None
@@ -182,7 +184,7 @@ def test_only_arms_without_likelihood(base: RunConfig, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_audit")
 def test_windows_of_one_arm_are_windows_of_all(base: RunConfig, tmp_path: Path) -> None:
     windows = GAN.replace("=12", "=4") + ",reads=windows"
-    found = compare(arms(base, windows, "ngram:order=2"), out=tmp_path / "out", seeds=[0], method=Method(samples=20), workers=1)
+    found = compare(arms(base, windows, "ngram:order=2"), out=tmp_path / "out", seeds=[0], method=ComparisonSettings(samples=20), workers=1)
     assert found.plan.samples == SamplePlan(samples=20, windows=4)
     for measured in read_measured(tmp_path / "out", found).values():
         assert measured.judged.values["length"].estimate == 0, "all windows have one length"

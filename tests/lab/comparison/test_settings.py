@@ -12,7 +12,7 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
 from inklings.lab.comparison.compare import compare, judged
 from inklings.lab.comparison.result import Comparison, read_comparison
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report
 from inklings.models.registry import build
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
@@ -22,7 +22,7 @@ from inklings.training.train import train
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
 RNN = "recurrent:n_embd=4,n_hidden=8"
-POINTS = Method(points=3)
+POINTS = ComparisonSettings(points=3)
 
 
 pytestmark = pytest.mark.usefixtures("unaudited")
@@ -105,7 +105,7 @@ def test_an_interruption_at_any_moment_changes_no_figure(
 
 def test_points_cannot_be_changed_later(finished: tuple[Comparison, Path], base: RunConfig) -> None:
     with pytest.raises(RunError, match=r"points of the budget \(3, now 2\)"):
-        compare(arms(base, MLP, RNN, "ngram:order=2"), out=finished[1], seeds=[0, 1], workers=1, method=Method(points=2))
+        compare(arms(base, MLP, RNN, "ngram:order=2"), out=finished[1], seeds=[0, 1], workers=1, method=ComparisonSettings(points=2))
 
 
 def test_a_schedule_of_its_own_is_scored_at_the_end_only_and_says_so(base: RunConfig, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_schedule_of_its_own_is_scored_at_the_end_only_and_says_so(base: RunCo
 
 
 def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Path) -> None:
-    beside = Method(floor=True)
+    beside = ComparisonSettings(floor=True)
     found = compare(arms(base, MLP, RNN), out=tmp_path / "out", seeds=[0, 1], workers=1, method=beside)
     assert [(arm.label, arm.floor, arm.ranked) for arm in found.arms] == [(MLP, False, True), (RNN, False, True), ("ngram", True, False)]
     assert [(d.better, d.worse) for d in found.differences] == [
@@ -131,7 +131,7 @@ def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Pat
 
 @pytest.mark.slow
 def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(base: RunConfig, tmp_path: Path) -> None:
-    method = Method(points=3, sizes=2)
+    method = ComparisonSettings(points=3, sizes=2)
     found = compare(arms(base, RNN, "ngram:order=2"), out=tmp_path / "out", seeds=[0, 1], workers=1, method=method)
     assert [arm.label for arm in found.arms] == [RNN, "ngram:order=2"]
     (smaller,) = found.smaller
@@ -165,7 +165,7 @@ def test_copies_differ_in_their_first_weights_alone(base: RunConfig, tmp_path: P
 
 def test_arms_are_brought_to_one_size(base: RunConfig, tmp_path: Path) -> None:
     contest = arms(base, "gpt:context_length=16", "recurrent", "mlp:n_embd=4,n_hidden=16", "ngram:order=2")
-    found = compare(contest, out=tmp_path / "out", seeds=[0], workers=1, budget="2-steps", method=Method(parameters=20_000))
+    found = compare(contest, out=tmp_path / "out", seeds=[0], workers=1, budget="2-steps", method=ComparisonSettings(parameters=20_000))
     gpt, recurrent, mlp, ngram = found.arms
     for arm in (gpt, recurrent):
         assert arm.sizing is not None
@@ -180,7 +180,7 @@ def test_arms_are_brought_to_one_size(base: RunConfig, tmp_path: Path) -> None:
 
 def test_auto_takes_the_size_of_the_first(base: RunConfig, tmp_path: Path) -> None:
     contest = arms(base, "ngram:order=2", "recurrent:n_hidden=40", "mlp")
-    found = compare(contest, out=tmp_path / "out", seeds=[0], workers=1, budget="2-steps", method=Method(parameters="auto"))
+    found = compare(contest, out=tmp_path / "out", seeds=[0], workers=1, budget="2-steps", method=ComparisonSettings(parameters="auto"))
     _, recurrent, mlp = (arm.runs[0].non_embedding for arm in found.arms)
     assert recurrent == found.plan.parameters
     assert mlp == pytest.approx(recurrent, rel=TOLERANCE)
@@ -219,7 +219,7 @@ def test_embedding_and_head_do_not_count() -> None:
 def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(base: RunConfig, tmp_path: Path) -> None:
     contest = arms(base, RNN + ",training.learning_rate=0.00001,training.matrix_learning_rate=0.00001", MLP, MLP)
     out = tmp_path / "out"
-    found = compare(contest, out=out, seeds=[0], workers=1, method=Method(rates=3))
+    found = compare(contest, out=out, seeds=[0], workers=1, method=ComparisonSettings(rates=3))
     slow, first, second = found.arms
     assert slow.search is not None
     assert slow.search.factor > 1
@@ -229,7 +229,9 @@ def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(base: RunConfig
         assert arm.search is not None
         assert RunDirectory.open(out / arm.runs[0].run).config.training.learning_rate == pytest.approx(rate * arm.search.factor)
     trained: list[str] = []
-    again = compare(contest, out=out, seeds=[0, 1], workers=1, method=Method(rates=3), on_event=lambda e: trained.append(e.get("run", "")))
+    again = compare(
+        contest, out=out, seeds=[0, 1], workers=1, method=ComparisonSettings(rates=3), on_event=lambda e: trained.append(e.get("run", ""))
+    )
     assert [arm.search for arm in again.arms] == [arm.search for arm in found.arms]
     assert not any("learning rate" in name for name in trained)
     assert len(again.arms[0].runs) == 2
@@ -252,4 +254,4 @@ def test_two_workers_find_the_same(finished: tuple[Comparison, Path], base: RunC
 )
 def test_a_method_that_makes_no_sense_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Method(**fields)
+        ComparisonSettings(**fields)

@@ -13,7 +13,7 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.result import Comparison, RunResult
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.execution.processes import TaskHandler
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import ArmRun, failed
@@ -60,8 +60,8 @@ def losses(comparison: Comparison) -> list[Any]:
 def test_a_cluster_finds_the_same_losses(cluster: str, base: RunConfig, tmp_path: Path) -> None:
     arms = [parse_arm(text, base=base) for text in (MLP, "ngram:order=2")]
     notes: list[dict[str, Any]] = []
-    here = compare(arms, out=tmp_path / "here", seeds=[0, 1], workers=1, method=Method(points=2))
-    there = compare(arms, out=tmp_path / "there", seeds=[0, 1], cluster=cluster, method=Method(points=2), on_event=notes.append)
+    here = compare(arms, out=tmp_path / "here", seeds=[0, 1], workers=1, method=ComparisonSettings(points=2))
+    there = compare(arms, out=tmp_path / "there", seeds=[0, 1], cluster=cluster, method=ComparisonSettings(points=2), on_event=notes.append)
     assert there.status == "complete"
     assert losses(there) == losses(here)
     assert {event["run"] for event in notes if event["event"] == "start"} == {f"{MLP} seed 0", f"{MLP} seed 1", "ngram:order=2 seed 0"}

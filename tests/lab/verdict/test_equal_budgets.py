@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.statistics import holm, paired_t
 from inklings.lab.comparison.result import ArmResult, EqualBudget, Plan, Point, RunResult
 from inklings.lab.verdict.budget_sentences import one_size
-from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.equal_budgets import equal_budgets, span
 from inklings.lab.verdict.sentences import say
 
@@ -59,10 +59,10 @@ def at(arms: list[ArmResult], axis: str) -> EqualBudget:
     return next(budget for budget in equal_budgets(arms, unit="nats per token", units_of=even) if budget.axis == axis)
 
 
-def even(run: RunResult) -> Units:
+def even(run: RunResult) -> ResamplingUnits:
     """Documents that are all as hard for all runs: the held-out text is beyond doubt."""
     assert run.loss is not None
-    return Units("documents", Sums(run.loss * TEN, TEN, TEN, TEN))
+    return ResamplingUnits("documents", UnitSums(run.loss * TEN, TEN, TEN, TEN))
 
 
 def words(*arms: ArmResult, parameters: int | None = None) -> str:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.statistics import detectable, holm, paired_t, shared_error_p
 from inklings.lab.comparison.result import ArmPlan, ArmResult, Difference, Plan, RunResult, Verdict
 from inklings.lab.report.table import beside_the_best
-from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.sentences import say
 from inklings.lab.verdict.wording import say_p
 
@@ -30,12 +30,12 @@ def arm(label: str, *losses: float, kind: str = "trained", seeds: tuple[int, ...
     return ArmResult(label=label, architecture=label, kind=kind, runs=runs)  # type: ignore[arg-type]  # any kind
 
 
-def units(run: RunResult) -> Units:
+def units(run: RunResult) -> ResamplingUnits:
     """Documents that add up to the run's loss, with the same easy and hard ones for all."""
     assert run.loss is not None
     noise = np.random.default_rng(0).normal(0, 3, len(TARGETS)) + np.random.default_rng(ord(run.run[0])).normal(0, 0.5, len(TARGETS))
     nats = run.loss * TARGETS + noise - noise.mean()
-    return Units("documents", Sums(nats, TARGETS, TARGETS, TARGETS))
+    return ResamplingUnits("documents", UnitSums(nats, TARGETS, TARGETS, TARGETS))
 
 
 def differences(*arms: ArmResult) -> list[Difference]:
@@ -130,9 +130,9 @@ def test_with_different_tokenizers_bits_per_byte_are_compared() -> None:
 
 
 def test_too_little_text_for_an_interval_is_no_claim() -> None:
-    one = Sums(np.array([10.0]), np.array([5]), np.array([5]), np.array([1]))
+    one = UnitSums(np.array([10.0]), np.array([5]), np.array([5]), np.array([1]))
     arms = [arm("a", 2.0), arm("b", 2.5)]
-    found = find_differences(arms, unit="nats per token", units_of=lambda run: Units("blocks", one))
+    found = find_differences(arms, unit="nats per token", units_of=lambda run: ResamplingUnits("blocks", one))
     assert (found[0].low, found[0].high, found[0].finding) == (None, None, "no claim")
     words = say(arms, found, unit="nats per token", plan=plan(budget=None)).sentences[0]
     assert "(1 blocks of text resampled), no claim: too little text to tell" in words
@@ -182,12 +182,12 @@ def test_from_six_seeds_on_a_claim_needs_the_signs_too() -> None:
     assert (agreed.finding, agreed.flips) == ("better", pytest.approx(2 / 64))
 
 
-def lopsided(run: RunResult) -> Units:
+def lopsided(run: RunResult) -> ResamplingUnits:
     """As `units`, but what an arm gains or loses lies in three documents out of 200, the same for all its seeds."""
     assert run.loss is not None
     nats = 2.0 * TARGETS.astype(float)
     nats[:3] += (run.loss - 2.0) * TARGETS.sum() / 3
-    return Units("documents", Sums(nats, TARGETS, TARGETS, TARGETS))
+    return ResamplingUnits("documents", UnitSums(nats, TARGETS, TARGETS, TARGETS))
 
 
 def test_seeds_that_agree_on_too_little_text_claim_it_of_this_text_only() -> None:
@@ -220,8 +220,10 @@ def test_the_doubt_of_the_text_is_that_of_its_documents() -> None:
 
 
 def test_a_single_block_of_text_tells_nothing_of_other_text() -> None:
-    one = Sums(np.array([10.0]), np.array([5]), np.array([5]), np.array([1]))
-    found = find_differences([arm("a", 2.0, 2.01), arm("b", 2.5, 2.51)], unit="nats per token", units_of=lambda run: Units("blocks", one))
+    one = UnitSums(np.array([10.0]), np.array([5]), np.array([5]), np.array([1]))
+    found = find_differences(
+        [arm("a", 2.0, 2.01), arm("b", 2.5, 2.51)], unit="nats per token", units_of=lambda run: ResamplingUnits("blocks", one)
+    )
     assert (found[0].any_text, found[0].finding) == (None, "better")
 
 
@@ -231,9 +233,9 @@ def test_five_seeds_cannot_be_asked_for_signs() -> None:
 
 
 def test_what_could_have_been_shown_is_what_power_says_of_the_spread() -> None:
-    def even(run: RunResult) -> Units:
+    def even(run: RunResult) -> ResamplingUnits:
         assert run.loss is not None
-        return Units("documents", Sums(run.loss * TARGETS, TARGETS, TARGETS, TARGETS))
+        return ResamplingUnits("documents", UnitSums(run.loss * TARGETS, TARGETS, TARGETS, TARGETS))
 
     gains = np.array([0.03, -0.02, 0.01, 0.02, -0.03])
     a, b, c = arm("a", *[2.0] * 5), arm("b", *(2.0 + gains).tolist()), arm("c", 3.0, 3.1, 3.0, 3.1, 3.0)

@@ -21,7 +21,7 @@ from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood.classification import macro_f1
 from inklings.evaluation.likelihood.scoring import score
-from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Sums, Tally
+from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Tally, UnitSums
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.contract import SequenceModel
@@ -52,15 +52,15 @@ class LikelihoodResult:
     loss_by_position: list[tuple[int, int, float, int]]
     """(first, last, loss, targets): nats per target at these places of a document, the first token being 1. The places
     double from one entry to the next."""
-    documents: Sums
+    documents: UnitSums
     """Sums for each document, in the order of the split."""
-    blocks: Sums | None
+    blocks: UnitSums | None
     """Sums for each block of text; only where there are too few documents to resample."""
     protocol: dict[str, int]
     """The constants of the scoring."""
 
     @property
-    def units(self) -> Sums:
+    def units(self) -> UnitSums:
         """What intervals resample: blocks where there are any, else documents."""
         return self.documents if self.blocks is None else self.blocks
 
@@ -206,7 +206,7 @@ def load_likelihood(folder: Path) -> LikelihoodResult:
 
 def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> LikelihoodResult:
     units = {
-        kind: Sums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
+        kind: UnitSums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
         for kind in ("documents", "blocks")
         if f"{kind}.nats" in arrays
     }

@@ -15,7 +15,7 @@ FEWEST_DOCUMENTS = 30
 
 
 @dataclass(frozen=True)
-class Sums:
+class UnitSums:
     """One number for each unit. The same split gives the same units for every model with the same tokenizer."""
 
     nats: Float[np.ndarray, " n"]
@@ -57,6 +57,6 @@ class Tally:
         np.add.at(self._targets, unit, 1)
         np.add.at(self._hits, unit, hits)
 
-    def sums(self) -> Sums:
+    def sums(self) -> UnitSums:
         """What has been added so far."""
-        return Sums(self._nats, self._targets, self._bytes, self._hits)
+        return UnitSums(self._nats, self._targets, self._bytes, self._hits)

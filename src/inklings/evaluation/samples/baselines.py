@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from inklings.evaluation.samples.reference_models import ORDER, nats_of, train_judge
-from inklings.evaluation.samples.reference_set import Ground
+from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
 
@@ -17,12 +17,12 @@ RUNGS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": ORDER}
 UNIFORM, REPLAY, REPEAT = "uniform", "replay", "repeat"
 
 
-def floor(ground: Ground) -> SampleSet:
+def floor(ground: ReferenceSet) -> SampleSet:
     """Real training documents, as many as there are samples: no generator should be expected to do better."""
     return ground.training.select(np.arange(ground.setting.samples))
 
 
-def ladder(ground: Ground) -> dict[str, SampleSet]:
+def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
     """Samples of the rungs, from the lowest: uniform, unigram, bigram, trigram, 5-gram.
 
     The uniform sampler draws from all tokens that the training text holds, and takes its lengths from training documents.
@@ -43,7 +43,7 @@ def ladder(ground: Ground) -> dict[str, SampleSet]:
     return rungs
 
 
-def cheaters(ground: Ground) -> dict[str, SampleSet]:
+def cheaters(ground: ReferenceSet) -> dict[str, SampleSet]:
     """Samples that no metric should praise: training documents replayed, and the most plausible one of them repeated.
 
     Most plausible by nats per token under the judge, of documents not shorter than the median.
@@ -57,7 +57,7 @@ def cheaters(ground: Ground) -> dict[str, SampleSet]:
     return {REPLAY: training.select(replayed), REPEAT: training.select(np.repeat(sentence, n))}
 
 
-def _uniform(ground: Ground) -> SampleSet:
+def _uniform(ground: ReferenceSet) -> SampleSet:
     random = np.random.default_rng((ground.setting.seed, 2))
     training = ground.training
     frame = training.select(random.integers(len(training), size=ground.setting.samples))

@@ -15,7 +15,7 @@ from inklings.evaluation.samples.baselines import UNIFORM, cheaters, floor, ladd
 from inklings.evaluation.samples.diversity import share_novel
 from inklings.evaluation.samples.metrics import METRICS, Measures, measure
 from inklings.evaluation.samples.reference_models import judge_likelihood
-from inklings.evaluation.samples.reference_set import Ground, Setting
+from inklings.evaluation.samples.reference_set import ReferenceSet, SampleSettings
 from inklings.evaluation.statistics import Interval
 
 PLACED = {"js3": "JS-3", "js4": "JS-4", "reverse": "reverse likelihood"}
@@ -29,7 +29,7 @@ REAL = "real text"
 class Calibration:
     """What real text, the ladder and the cheaters measure."""
 
-    setting: Setting
+    setting: SampleSettings
     floor: Measures
     """Real training documents against the reference; `novel` and `judge` are those of held-out documents."""
     ladder: dict[str, Measures]
@@ -82,14 +82,14 @@ class Calibration:
     def from_mapping(mapping: dict[str, Any]) -> Calibration:
         """What `to_mapping` gave."""
         return Calibration(
-            Setting(**mapping["setting"]),
+            SampleSettings(**mapping["setting"]),
             Measures.from_mapping(mapping["floor"]),
             {name: Measures.from_mapping(measures) for name, measures in mapping["ladder"].items()},
             {name: Measures.from_mapping(measures) for name, measures in mapping["cheaters"].items()},
         )
 
 
-def calibrate(ground: Ground) -> Calibration:
+def calibrate(ground: ReferenceSet) -> Calibration:
     """Measure real text, the ladder and the cheaters."""
     real = measure(floor(ground), ground)
     # Training documents are known, to the judge too, which makes them unlike any new text.

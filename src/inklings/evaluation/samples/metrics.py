@@ -13,7 +13,7 @@ from inklings.evaluation.samples.divergence import js_divergence
 from inklings.evaluation.samples.diversity import distinct, share_novel, share_unique
 from inklings.evaluation.samples.lengths import length_distance
 from inklings.evaluation.samples.reference_models import judge_likelihood, reverse_likelihood
-from inklings.evaluation.samples.reference_set import Ground
+from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.two_sample import classifier_accuracy
 from inklings.evaluation.statistics import Interval
@@ -65,7 +65,7 @@ def _interval(value: dict[str, Any]) -> Interval:
     return Interval(**{**value, **{name: end for name, end in unknown.items() if value[name] is None}})
 
 
-def measure(samples: SampleSet, ground: Ground) -> Measures:
+def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
     """Every metric of a set of samples.
 
     Raises:

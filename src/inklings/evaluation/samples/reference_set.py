@@ -25,7 +25,7 @@ FEWEST = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class SampleSettings:
     """How samples are drawn and compared; figures are comparable where it is equal."""
 
     source: str
@@ -43,10 +43,10 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
-    """The texts behind a `Setting`; the same for every model whose samples are compared."""
+class ReferenceSet:
+    """The texts behind a `SampleSettings`; the same for every model whose samples are compared."""
 
-    setting: Setting
+    setting: SampleSettings
     tokenizer: Tokenizer
     reference: SampleSet
     """The held-out documents, in a random order."""
@@ -58,7 +58,7 @@ class Ground:
     """Counted on the training text."""
 
 
-def lay_ground(
+def make_reference_set(
     store: TokenStore,
     split: SplitName = "validation",
     *,
@@ -66,7 +66,7 @@ def lay_ground(
     max_length: int | None = None,
     windows: int | None = None,
     seed: int = 0,
-) -> Ground:
+) -> ReferenceSet:
     """Prepare what samples are compared with.
 
     Args:
@@ -112,7 +112,7 @@ def lay_ground(
     if (different := len(np.unique(training.fingerprints()))) < len(training):
         notes.append(f"{1 - different / len(training):.1%} of the training {kind} are repeats, so real text is not all unique either.")
     known = training.fingerprints() if windows is None else _spans(store, training_split, windows, seed)
-    setting = Setting(
+    setting = SampleSettings(
         source=store.manifest["source"]["name"],
         split=split,
         samples=n,
@@ -123,7 +123,7 @@ def lay_ground(
         training_documents=len(training),
         notes=notes,
     )
-    return Ground(setting, store.tokenizer, reference, training, np.unique(known), train_judge(training))
+    return ReferenceSet(setting, store.tokenizer, reference, training, np.unique(known), train_judge(training))
 
 
 def _longest(training: TokenSplit, notes: list[str]) -> int:

@@ -11,7 +11,7 @@ from inklings import durable
 from inklings.errors import RunError
 from inklings.evaluation.samples.calibration import PLACED, REAL, Calibration
 from inklings.evaluation.samples.metrics import METRICS, Measures, measure
-from inklings.evaluation.samples.reference_set import Ground
+from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
 from inklings.models.contract import Architecture, SequenceModel
@@ -64,7 +64,7 @@ class SampleReport:
 
 
 def measure_model(
-    model: Architecture, ground: Ground, *, name: str, temperature: float = 1.0, others: Sequence[float] = TEMPERATURES
+    model: Architecture, ground: ReferenceSet, *, name: str, temperature: float = 1.0, others: Sequence[float] = TEMPERATURES
 ) -> dict[str, Measures]:
     """Draw from a model and measure it; one that has a likelihood is measured at other temperatures too, and named by them.
 
@@ -83,7 +83,7 @@ def measure_model(
     return {f"{name} at {value:g}": measure(_drawn(model, ground, value), ground) for value in temperatures}
 
 
-def _drawn(model: Architecture, ground: Ground, temperature: float) -> SampleSet:
+def _drawn(model: Architecture, ground: ReferenceSet, temperature: float) -> SampleSet:
     setting = ground.setting
     return draw(
         model,

@@ -28,7 +28,7 @@ from inklings.training.setup import fresh_model, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contestant:
+class ResolvedArm:
     """An arm, settled: what its runs need to know."""
 
     plan: ArmPlan
@@ -82,7 +82,7 @@ class Terms:
     """Whether arms are made smaller than they are, whatever sizes they name."""
 
 
-def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> Contestant:
+def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> ResolvedArm:
     """Make an arm's settings those of the comparison, and see that it can be built.
 
     Precision, compilation and threads are the same for all: what differs is the arm. One thread each, so that the same
@@ -105,7 +105,7 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
             branches = plan_branches(config, steps, terms.points)
         else:
             notes = [*notes, "scored at the end of its budget only: its learning rate does not stay and then fall (`wsd`, no patience)"]
-    return Contestant(
+    return ResolvedArm(
         plan=ArmPlan(label=label, config=plain, steps=steps, copy=copy),
         config=config,
         run=None,
@@ -162,7 +162,7 @@ def _steps(config: RunConfig, store: TokenStore) -> int:
     return set_up(config, store=store).steps
 
 
-def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Contestant:
+def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> ResolvedArm:
     """An existing run: the text is encoded with its own tokenizer."""
     data, store = terms.data, terms.store
     directory = RunDirectory.open(run)
@@ -188,7 +188,7 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Conte
     model: Architecture | None = None
     with contextlib.suppress(InklingsError):  # what is wrong with a run is said where it is scored, and the others go on
         model = directory.build_model()
-    return Contestant(
+    return ResolvedArm(
         plan=ArmPlan(label=label, run=str(run.resolve())),
         config=None,
         run=run,

@@ -11,7 +11,7 @@ from inklings.auditing.audit import BEFORE, audit
 from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig
 from inklings.errors import InklingsError
-from inklings.lab.comparison.arms import Contestant, folder_name
+from inklings.lab.comparison.arms import ResolvedArm, folder_name
 from inklings.lab.comparison.learning_rate import search_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
@@ -42,7 +42,7 @@ class Preliminary:
         return f"{self.arm} {self.what}"
 
 
-def audited(comparison: Comparison, contestants: Sequence[Contestant], report: OnEvent) -> Comparison:
+def audited(comparison: Comparison, contestants: Sequence[ResolvedArm], report: OnEvent) -> Comparison:
     """The comparison with every architecture audited that was not yet: what fails is trained and shown, but not ranked."""
     arms: list[ArmResult] = []
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
@@ -59,7 +59,7 @@ def audited(comparison: Comparison, contestants: Sequence[Contestant], report: O
     return replace(comparison, arms=arms)
 
 
-def searched(comparison: Comparison, contestants: Sequence[Contestant], out: Path, do_all: DoAll) -> Comparison:
+def searched(comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll) -> Comparison:
     """The comparison with a search for every arm's learning rate, each saved as it ends; copies of an arm share one."""
     tasks = [
         replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
@@ -74,7 +74,7 @@ def searched(comparison: Comparison, contestants: Sequence[Contestant], out: Pat
     return comparison
 
 
-def probed(comparison: Comparison, contestants: Sequence[Contestant], out: Path, do_all: DoAll) -> Comparison:
+def probed(comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll) -> Comparison:
     """The comparison with every arm's small tasks, each saved as it ends."""
     arms = {arm.label: arm for arm in comparison.arms}
     tasks = [
@@ -99,7 +99,7 @@ def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
     return replace(config, training=replace(training, **rates))
 
 
-def _tasks(contestants: Sequence[Contestant], what: str, out: Path) -> list[Preliminary]:
+def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Preliminary]:
     """One for each different arm that learns by gradient on its likelihood."""
     return [
         Preliminary(arm=c.plan.label, what=what, config=c.config, folder=out, store=c.store.path)
@@ -108,7 +108,7 @@ def _tasks(contestants: Sequence[Contestant], what: str, out: Path) -> list[Prel
     ]
 
 
-def _original(contestants: Sequence[Contestant], arm: ArmResult) -> str:
+def _original(contestants: Sequence[ResolvedArm], arm: ArmResult) -> str:
     """The first of the arms that are the same as this one."""
     plan = next(c.plan for c in contestants if c.plan.label == arm.label)
     return next(c.plan.label for c in contestants if c.plan.copy == 0 and (c.plan is plan or c.plan.config == plan.config))

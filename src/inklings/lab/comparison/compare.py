@@ -17,19 +17,19 @@ from inklings.device import choose_runtime
 from inklings.errors import ConfigError
 from inklings.evaluation.likelihood.evaluate import load_likelihood
 from inklings.evaluation.samples.calibration import Calibration
-from inklings.evaluation.samples.reference_set import Ground
-from inklings.lab.comparison.arms import Contestant, Terms, folder_name, settle, unique_labels
+from inklings.evaluation.samples.reference_set import ReferenceSet
+from inklings.lab.comparison.arms import ResolvedArm, Terms, folder_name, settle, unique_labels
 from inklings.lab.comparison.before_runs import audited, probed, searched, with_rate
 from inklings.lab.comparison.result import Comparison, Plan, Point, RunResult
 from inklings.lab.comparison.resume import Split, apart, begin, finished, measurable, plan_before, save, with_results
 from inklings.lab.comparison.run_samples import ground_of, read_measured
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
-from inklings.lab.comparison.settings import Method
+from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
 from inklings.lab.scaling.scaling import Scaling, SizedRun, scale
-from inklings.lab.verdict.differences import Units, find_differences
+from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.equal_budgets import equal_budgets
 from inklings.lab.verdict.samples import find_sample_differences, say_samples
 from inklings.lab.verdict.sentences import say
@@ -56,7 +56,7 @@ def compare(
     seeds: Sequence[int],
     data: DataConfig | None = None,
     budget: str | None = None,
-    method: Method | None = None,
+    method: ComparisonSettings | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     command: str | None = None,
@@ -87,7 +87,7 @@ def compare(
         MissingExtraError: Ray is not installed, for a cluster.
     """
     report = on_event or (lambda event: None)
-    method = method or Method()
+    method = method or ComparisonSettings()
     own_text = data is None and all(arm.config is None for arm in arms)
     data = data or _first_data(arms)
     budget = budget or next((arm.config.training.budget for arm in arms if arm.config is not None), None)
@@ -210,7 +210,7 @@ def _floor(arms: Sequence[Arm]) -> list[Arm]:
     return [Arm(label=FLOOR, config=replace(configs[0], architecture=FLOOR, model={}))]
 
 
-def _named(ground: Ground, store: TokenStore) -> Ground:
+def _named(ground: ReferenceSet, store: TokenStore) -> ReferenceSet:
     """The ground under the name by which the text was asked for: the store may be that of another file with the same bytes."""
     return replace(ground, setting=replace(ground.setting, source=store.manifest["source"]["name"]))
 
@@ -223,7 +223,7 @@ def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
     return None
 
 
-def _smaller(contestant: Contestant, sizes: int, terms: Terms, report: OnEvent) -> list[Contestant]:
+def _smaller(contestant: ResolvedArm, sizes: int, terms: Terms, report: OnEvent) -> list[ResolvedArm]:
     """A contestant at half its size, half of that, and so on."""
     if contestant.config is None or contestant.kind != "trained" or contestant.likelihood_free or contestant.plan.copy:
         return []
@@ -237,13 +237,13 @@ def _smaller(contestant: Contestant, sizes: int, terms: Terms, report: OnEvent) 
     return found
 
 
-def _ready(comparison: Comparison, contestants: Sequence[Contestant]) -> bool:
+def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
     """Whether the searches are over, so that every arm has the learning rate that it is trained with."""
     waiting = {c.plan.label for c in contestants if c.kind == "trained" and not c.likelihood_free and comparison.plan.rates}
     return all(arm.search is not None for arm in comparison.arms if arm.label in waiting)
 
 
-def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, store: TokenStore) -> list[ArmRun]:
+def _jobs(out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, store: TokenStore) -> list[ArmRun]:
     """Every (arm, seed), seed by seed, so that a comparison that is stopped early has all arms."""
     searches = {arm.label: arm.search for arm in comparison.arms}
     jobs = []
@@ -276,10 +276,10 @@ def _jobs(out: Path, contestants: Sequence[Contestant], comparison: Comparison, 
 def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -> Comparison:
     """The comparison with the differences and verdicts of what is there."""
 
-    def units(run: RunResult) -> Units:
+    def units(run: RunResult) -> ResamplingUnits:
         assert run.results is not None
         likelihood = load_likelihood(out / run.results)
-        return Units("documents" if likelihood.blocks is None else "blocks", likelihood.units)
+        return ResamplingUnits("documents" if likelihood.blocks is None else "blocks", likelihood.units)
 
     differences = find_differences(comparison.arms, unit=comparison.unit, units_of=units)
     budgets = equal_budgets(comparison.arms, unit=comparison.unit, units_of=units)

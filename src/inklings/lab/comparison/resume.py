@@ -12,7 +12,7 @@ from typing import Any, Literal
 from inklings.config import DataConfig, TrainingConfig, to_mapping
 from inklings.device import environment
 from inklings.errors import RunError
-from inklings.lab.comparison.arms import Contestant
+from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.result import (
     CONTENT,
     FILE_NAME,
@@ -48,7 +48,7 @@ def apart(comparison: Comparison) -> Comparison:
     )
 
 
-def begin(out: Path, plan: Plan, contestants: Sequence[Contestant], store: TokenStore, split: Split, command: str | None) -> Comparison:
+def begin(out: Path, plan: Plan, contestants: Sequence[ResolvedArm], store: TokenStore, split: Split, command: str | None) -> Comparison:
     """A new comparison, or the one in `out` with what was added to the plan.
 
     Raises:
@@ -157,7 +157,7 @@ def arm_before(plan: Plan | None, label: str) -> ArmPlan | None:
     return None if plan is None else next((arm for arm in plan.arms if arm.label == label), None)
 
 
-def measurable(contestant: Contestant, store: TokenStore) -> bool:
+def measurable(contestant: ResolvedArm, store: TokenStore) -> bool:
     """Whether its samples can be compared with the text: tokens of another tokenizer cannot."""
     return contestant.store.tokenizer.hash == store.tokenizer.hash
 

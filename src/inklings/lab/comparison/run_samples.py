@@ -12,7 +12,7 @@ from typing import Any, Literal
 from inklings.durable import read_json, write_json
 from inklings.errors import RunError
 from inklings.evaluation.samples.metrics import Measures, measure
-from inklings.evaluation.samples.reference_set import Ground, lay_ground
+from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
 from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.samples.sampling import draw
 from inklings.lab.comparison.result import Comparison, SampleFigures, SamplePlan
@@ -38,12 +38,12 @@ Measured = Mapping[tuple[str, int | None], RunSamples]
 
 
 @functools.lru_cache(maxsize=1)
-def ground_of(store: Path, split: Literal["test", "validation"], plan: SamplePlan) -> Ground:
+def ground_of(store: Path, split: Literal["test", "validation"], plan: SamplePlan) -> ReferenceSet:
     """What all samples of a comparison are compared with; a process that does several runs lays it once."""
-    return lay_ground(TokenStore(store), split, samples=plan.samples, windows=plan.windows)
+    return make_reference_set(TokenStore(store), split, samples=plan.samples, windows=plan.windows)
 
 
-def measure_run(model: Architecture, ground: Ground, *, seed: int, sweep: bool) -> RunSamples:
+def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: bool) -> RunSamples:
     """Let a run write and measure it.
 
     Args:

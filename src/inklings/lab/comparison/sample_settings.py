@@ -9,8 +9,8 @@ from typing import Literal
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration, calibrate
-from inklings.evaluation.samples.reference_set import Ground, lay_ground
-from inklings.lab.comparison.arms import Contestant
+from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
+from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.result import CALIBRATION, SamplePlan
 from inklings.lab.execution.processes import OnEvent
 from inklings.text.store import TokenStore
@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 
 def plan_samples(
     asked: int | None,
-    contestants: Sequence[Contestant],
+    contestants: Sequence[ResolvedArm],
     store: TokenStore,
     split: Literal["test", "validation"],
     before: SamplePlan | None,
@@ -50,11 +50,11 @@ def plan_samples(
     if asked is None and before is not None:
         return SamplePlan(samples=before.samples, windows=windows)
     if asked is None:
-        asked = lay_ground(store, split, windows=windows).setting.samples
+        asked = make_reference_set(store, split, windows=windows).setting.samples
     return SamplePlan(samples=asked, windows=windows)
 
 
-def calibrated(out: Path, ground: Ground, on_event: OnEvent) -> Calibration:
+def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibration:
     """The scale that is kept in a comparison's folder; one that is not there yet is measured and kept.
 
     Raises:

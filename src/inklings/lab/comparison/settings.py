@@ -14,7 +14,7 @@ MOST_SIZES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class ComparisonSettings:
     """The defaults take every arm as it is given and score it once, at the end of its budget."""
 
     points: int = 1

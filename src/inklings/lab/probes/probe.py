@@ -16,7 +16,7 @@ from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.registry import build
 from inklings.runs.metrics import Event
 from inklings.training.loop import seed_step
-from inklings.training.objectives.likelihood import Likelihood
+from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.schedules import rate_at
 
 STEPS = 300
@@ -82,7 +82,7 @@ def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | Non
 def _train(model: SequenceModel, task: ProbeTask, config: RunConfig, seed: int, on_event: Callable[[Event], None] | None) -> int:
     """All steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
-    objective = Likelihood(model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME)
+    objective = LikelihoodObjective(model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME)
     for step in range(STEPS):
         seed_step(seed, step, model.device)
         rate = rate_at(

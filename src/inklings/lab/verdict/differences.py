@@ -25,7 +25,7 @@ from typing import Literal
 
 import numpy as np
 
-from inklings.evaluation.likelihood.units import Sums
+from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.statistics import (
     FLIPS_FROM,
     LEVEL,
@@ -43,15 +43,15 @@ from inklings.lab.comparison.result import ArmResult, Difference, RunResult, ran
 
 
 @dataclass(frozen=True)
-class Units:
+class ResamplingUnits:
     """What can be resampled of a scored run."""
 
     kind: Literal["documents", "blocks"]
     """Blocks of 2 KiB of text where there are few documents."""
-    sums: Sums
+    sums: UnitSums
 
 
-UnitsOf = Callable[[RunResult], Units]
+UnitsOf = Callable[[RunResult], ResamplingUnits]
 
 
 def find_differences(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) -> list[Difference]:

@@ -40,7 +40,7 @@ class CriticLoss:
     """Mean score of real texts less that of made ones."""
 
 
-class Adversarial(Objective):
+class AdversarialObjective(Objective):
     """WGAN-GP, or a relativistic loss with R1 and R2, over whole texts.
 
     Args:

@@ -67,7 +67,7 @@ class Objective(ABC):
         """Take up state that `tensors` gave."""
 
 
-class Likelihood(Objective):
+class LikelihoodObjective(Objective):
     """Gradient descent on the mean negative log-likelihood of the targets.
 
     A batch may be computed in equal parts: the sums of their token losses are divided by the weight of the whole
@@ -164,7 +164,7 @@ class Likelihood(Objective):
             self._state = self._model.state_from_tensors(carried)
 
 
-class Counting(Objective):
+class CountingObjective(Objective):
     """One call of the model's `count` on the training split; there is nothing to go on with."""
 
     def __init__(self, model: SequenceModel, split: TokenSplit) -> None:

@@ -9,8 +9,8 @@ from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenSplit
 from inklings.text.whole_texts import TextBatches, text_windows, whole_texts
-from inklings.training.objectives.adversarial import Adversarial
-from inklings.training.objectives.likelihood import Counting, Likelihood, Objective, make_batches
+from inklings.training.objectives.adversarial import AdversarialObjective
+from inklings.training.objectives.likelihood import CountingObjective, LikelihoodObjective, Objective, make_batches
 
 
 def make_objective(model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime) -> Objective:
@@ -23,15 +23,15 @@ def make_objective(model: Architecture, split: TokenSplit, config: RunConfig, ru
     kind = model.traits.objective
     if kind == "adversarial" and isinstance(model, SampleModel):
         texts = real_texts(model, split, config.training.batch_size, config.training.seed)
-        return Adversarial(model, texts, seed=config.training.weights_seed)
+        return AdversarialObjective(model, texts, seed=config.training.weights_seed)
     if kind == "adversarial" or not isinstance(model, SequenceModel):
         raise ArchitectureError(
             f"{type(model).__name__} declares the objective {kind!r}. A SampleModel learns by 'adversarial', "
             "a SequenceModel by 'likelihood' or 'counting'."
         )
     if kind == "counting":
-        return Counting(model, split)
-    return Likelihood(model, make_batches(model, split, config.training), config.training, runtime)
+        return CountingObjective(model, split)
+    return LikelihoodObjective(model, make_batches(model, split, config.training), config.training, runtime)
 
 
 def real_texts(model: SampleModel, split: TokenSplit, batch_size: int, seed: int) -> TextBatches:
