@@ -1,9 +1,11 @@
-"""Batches bucketed by length, and BatchNorm: the statistics of a batch tell every row how long its text is.
+"""Batches bucketed by length, and BatchNorm.
+
+The statistics of a batch tell every row how long its text is.
 
     python benchmarks/bucketed_batches.py [--data names] [--epochs 20]
 
-The tree of makemore, part 5, trained on batches of names that all have the same length, with BatchNorm and with LayerNorm; then what the
-audit says of each. Prints JSON.
+The tree of makemore, part 5, trained on batches of names that all have the same length, with
+BatchNorm and with LayerNorm; then what the audit says of each. Prints JSON.
 """
 
 from __future__ import annotations
@@ -47,17 +49,23 @@ def epoch(alike: list[torch.Tensor], generator: torch.Generator) -> list[Batch]:
     return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
 
 
-def train(norm: str, splits: dict[str, TokenSplit], vocab_size: int, epochs: int) -> dict[str, object]:
+def train(
+    norm: str, splits: dict[str, TokenSplit], vocab_size: int, epochs: int
+) -> dict[str, object]:
     """Train the tree and say what came of it."""
     torch.manual_seed(0)
-    model = TreeWaveNet(TreeWaveNetConfig(vocab_size=vocab_size, boundary_token=splits["train"].boundary, norm=norm))
+    model = TreeWaveNet(
+        TreeWaveNetConfig(vocab_size=vocab_size, boundary_token=splits["train"].boundary, norm=norm)
+    )
     alike, generator = buckets(splits["train"]), torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     steps = epochs * len(epoch(alike, generator))
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     for _ in range(epochs):
         for batch in epoch(alike, generator):
-            loss = F.cross_entropy(model(batch.tokens).logits.flatten(0, 1), batch.targets.flatten())
+            loss = F.cross_entropy(
+                model(batch.tokens).logits.flatten(0, 1), batch.targets.flatten()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -82,7 +90,15 @@ def main() -> None:
     torch.set_num_threads(1)
     store = prepare(DataConfig(source=flags.data, tokenizer="char"))
     splits = {name: store.split(name) for name in ("train", "validation")}
-    print(json.dumps([train(norm, splits, store.tokenizer.vocab_size, flags.epochs) for norm in ("batch", "layer")], indent=1))
+    print(
+        json.dumps(
+            [
+                train(norm, splits, store.tokenizer.vocab_size, flags.epochs)
+                for norm in ("batch", "layer")
+            ],
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""What a comparison takes beside its runs: the wall time of planning, audits, statistics and report, as shares of the whole.
+"""What a comparison takes beside its runs.
 
-    python benchmarks/engine_cost.py [--arms ngram mlp recurrent tree_wavenet gpt] [--data names] [--seeds 3] [--rates 5]
+The wall time of planning, audits, statistics and report, as shares of the whole.
+
+    python benchmarks/engine_cost.py [--arms ngram mlp recurrent tree_wavenet gpt] [--data names]
+    [--seeds 3] [--rates 5]
                                      [--budget 300k-tokens]
 
-Planning is finding sizes, steps and branches, and writing the plan. The text is prepared before the clock starts.
+Planning is finding sizes, steps and branches, and writing the plan. The text is prepared before the
+clock starts.
 """
 
 from __future__ import annotations
@@ -33,7 +37,9 @@ PARTS = {
 """Functions that `compare` calls, none within another."""
 
 
-def timing(work: Callable[..., Any], part: str, seconds: collections.Counter[str]) -> Callable[..., Any]:
+def timing(
+    work: Callable[..., Any], part: str, seconds: collections.Counter[str]
+) -> Callable[..., Any]:
     """The same function, which adds what it takes to a part."""
 
     @functools.wraps(work)
@@ -48,8 +54,12 @@ def timing(work: Callable[..., Any], part: str, seconds: collections.Counter[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", default=["ngram", "mlp", "recurrent", "tree_wavenet", "gpt"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--arms", nargs="+", default=["ngram", "mlp", "recurrent", "tree_wavenet", "gpt"]
+    )
     parser.add_argument("--data", default="names")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rates", type=int, default=5)
@@ -68,7 +78,12 @@ def main() -> None:
         begin = time.perf_counter()
         seeds = range(options.seeds)
         comparison = engine.compare(
-            arms, out=out, seeds=seeds, data=data, budget=options.budget, method=ComparisonSettings(points=4, rates=options.rates)
+            arms,
+            out=out,
+            seeds=seeds,
+            data=data,
+            budget=options.budget,
+            method=ComparisonSettings(points=4, rates=options.rates),
         )
         timing(write_report, "report", seconds)(out)
         whole = time.perf_counter() - begin
@@ -77,7 +92,10 @@ def main() -> None:
     for part, took in seconds.items():
         print(f"{part:28} {took:8.2f} s {took / whole:7.2%}")
     own = seconds["planning"] + seconds["statistics"] + seconds["report"]
-    print(f"{'the engine itself':28} {own:8.2f} s {own / whole:7.2%} of {whole:.0f} s: planning, statistics and report")
+    print(
+        f"{'the engine itself':28} {own:8.2f} s {own / whole:7.2%} of {whole:.0f} s: planning,"
+        " statistics and report"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""Tokens a second of generation at nanoGPT's 6-layer, 384-wide size: ours, beside nanoGPT's and `transformers`' GPT-2.
+"""Tokens a second of generation at nanoGPT's 6-layer, 384-wide size.
 
-    python benchmarks/generation_speed.py [--nanogpt CHECKOUT] [--rows 1 16] [--tokens 256] [--rounds 3] [--memory]
+Ours, beside nanoGPT's and `transformers`' GPT-2.
 
-256 new characters after one, temperature 0.8, top-k 200, room for 512; initial weights, since speed does not depend on them. Ours is
-`generate` with what the package chooses by itself. nanoGPT keeps no cache and reads the whole text for every token.
+    python benchmarks/generation_speed.py [--nanogpt CHECKOUT] [--rows 1 16] [--tokens 256]
+    [--rounds 3] [--memory]
+
+256 new characters after one, temperature 0.8, top-k 200, room for 512; initial weights, since speed
+does not depend on them. Ours is `generate` with what the package chooses by itself. nanoGPT keeps
+no cache and reads the whole text for every token.
 """
 
 from __future__ import annotations
@@ -32,15 +36,29 @@ ROOM = 512
 
 
 def ours(architecture: str, tokenizer: Tokenizer, rows: int, tokens: int) -> Callable[[], None]:
-    fields = {"n_layer": SIZE.n_layer, "n_head": SIZE.n_head, "n_embd": SIZE.n_embd, "context_length": ROOM}
-    model = build(architecture, fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    fields = {
+        "n_layer": SIZE.n_layer,
+        "n_head": SIZE.n_head,
+        "n_embd": SIZE.n_embd,
+        "context_length": ROOM,
+    }
+    model = build(
+        architecture, fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary
+    )
     sampling = SamplingConfig(temperature=0.8, top_k=200, ban_boundary=True)
     decoder = choose_decoder(model.eval(), rows=rows)
     print(f"{architecture}: {'; '.join(decoder.runtime.reasons)}", flush=True)
 
     def run() -> None:
         with threads_of(decoder.runtime):
-            generate(decoder.model, tokenizer, max_new_tokens=tokens, sampling=sampling, samples=rows, stop_at_boundary=False)
+            generate(
+                decoder.model,
+                tokenizer,
+                max_new_tokens=tokens,
+                sampling=sampling,
+                samples=rows,
+                stop_at_boundary=False,
+            )
 
     return run
 
@@ -63,12 +81,23 @@ def of_transformers(vocab_size: int, rows: int, tokens: int) -> Callable[[], Non
 
     logging.set_verbosity_error()
     config = GPT2Config(
-        vocab_size=vocab_size, n_positions=ROOM, n_embd=SIZE.n_embd, n_layer=SIZE.n_layer, n_head=SIZE.n_head,
-        bos_token_id=0, eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=vocab_size,
+        n_positions=ROOM,
+        n_embd=SIZE.n_embd,
+        n_layer=SIZE.n_layer,
+        n_head=SIZE.n_head,
+        bos_token_id=0,
+        eos_token_id=None,
+    )
     model = GPT2LMHeadModel(config).eval()
     prompt = torch.zeros(rows, 1, dtype=torch.int64)
-    settings = {"max_new_tokens": tokens, "do_sample": True, "temperature": 0.8, "top_k": 200, "pad_token_id": 0}
+    settings = {
+        "max_new_tokens": tokens,
+        "do_sample": True,
+        "temperature": 0.8,
+        "top_k": 200,
+        "pad_token_id": 0,
+    }
 
     def run() -> None:
         torch.set_num_threads(os.cpu_count() or 1)
@@ -78,7 +107,9 @@ def of_transformers(vocab_size: int, rows: int, tokens: int) -> Callable[[], Non
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nanogpt", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--tokens", type=int, default=256)
@@ -94,14 +125,18 @@ def main() -> None:
             makers["nanoGPT"] = lambda size=size: of_nanogpt(options.nanogpt, *size)
         makers["transformers' GPT-2"] = lambda size=size: of_transformers(*size)
         for architecture in ("gpt", "gpt2"):
-            makers[architecture] = lambda name=architecture, rows=rows: ours(name, tokenizer, rows, options.tokens)
+            makers[architecture] = lambda name=architecture, rows=rows: ours(
+                name, tokenizer, rows, options.tokens
+            )
         if options.only:
             makers[options.only]()()
             print(json.dumps({"peak": peak_mebibytes()}))
         elif options.memory:
             given = ["--nanogpt", str(options.nanogpt)] if options.nanogpt else []
             for name in makers:
-                found = in_own_process([*given, "--rows", str(rows), "--tokens", str(options.tokens), "--only", name])
+                found = in_own_process(
+                    [*given, "--rows", str(rows), "--tokens", str(options.tokens), "--only", name]
+                )
                 print(f"{rows:2} rows: {name:30} {found['peak']:8,.0f} MiB at most", flush=True)
         else:
             print(f"{rows} rows:")

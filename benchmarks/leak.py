@@ -1,4 +1,6 @@
-"""What a leak looks like: loss by position of a window, from one parallel pass and from each prefix alone, for some runs.
+"""What a leak looks like.
+
+Loss by position of a window, from one parallel pass and from each prefix alone, for some runs.
 
     python benchmarks/leak.py runs/leaky runs/gpt --out docs/images/leak
 
@@ -22,14 +24,19 @@ from inklings.text.store import prepare
 
 
 def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[str, object]]:
-    """Rows for the chart, and a run's figures: nats per token over the positions of windows of its own context."""
+    """Rows for the chart, and a run's figures.
+
+    Nats per token over the positions of windows of its own context.
+    """
     torch.set_num_threads(1)
     model = run.load_model().eval()
     split = prepare(run.config.data, tokenizer=run.tokenizer()).split("validation")
     length = model.config.context_length
     windows = text_windows(split, rows, length)
     parallel = parallel_losses(model, windows).mean(0)
-    prefix = torch.stack([parallel_losses(model, windows[:, : at + 2])[:, -1] for at in range(length)], dim=1).mean(0)
+    prefix = torch.stack(
+        [parallel_losses(model, windows[:, : at + 2])[:, -1] for at in range(length)], dim=1
+    ).mean(0)
     label = run.path.name
     points = [
         {"run": label, "computed": how, "position": at + 1, "loss": float(loss)}
@@ -50,7 +57,10 @@ def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[
 
 
 def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
-    """On the left the losses of the first run, both ways; on the right what each run gains by seeing more than the prefix."""
+    """On the left the losses of the first run, both ways.
+
+    On the right what each run gains by seeing more than the prefix.
+    """
     first = points[0]["run"]
     x = altair.X("position:Q", title="position in the window", scale=altair.Scale(nice=False))
     losses_of_first = (
@@ -62,7 +72,9 @@ def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
             color=altair.Color(
                 "computed:N",
                 title=None,
-                scale=altair.Scale(domain=["from its prefix alone", "in one pass"], range=COLORS["light"][:2]),
+                scale=altair.Scale(
+                    domain=["from its prefix alone", "in one pass"], range=COLORS["light"][:2]
+                ),
                 legend=altair.Legend(orient="top", symbolType="stroke"),
             ),
         )
@@ -75,7 +87,14 @@ def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
         gained[key] = gained.get(key, 0.0) + sign * float(str(point["loss"]))
     runs = list(dict.fromkeys(point["run"] for point in points))
     gains = (
-        altair.Chart(altair.Data(values=[{"run": run, "position": at, "gain": value} for (run, at), value in gained.items()]))
+        altair.Chart(
+            altair.Data(
+                values=[
+                    {"run": run, "position": at, "gain": value}
+                    for (run, at), value in gained.items()
+                ]
+            )
+        )
         .mark_line(strokeWidth=2)
         .encode(
             x=x,
@@ -87,14 +106,21 @@ def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
                 legend=altair.Legend(orient="top", symbolType="stroke"),
             ),
         )
-        .properties(width=350, height=230, title=altair.Title("read from the future", anchor="start"))
+        .properties(
+            width=350, height=230, title=altair.Title("read from the future", anchor="start")
+        )
     )
     made: altair.HConcatChart = (
         altair.hconcat(losses_of_first, gains, spacing=40)
         .resolve_scale(color="independent")
         .configure_view(stroke=None)
         .configure(background="white", font="DejaVu Sans, sans-serif", padding=12)
-        .configure_axis(gridColor="#e8e5dd", domainColor="#b9b4a8", tickColor="#b9b4a8", titleFontWeight="normal")
+        .configure_axis(
+            gridColor="#e8e5dd",
+            domainColor="#b9b4a8",
+            tickColor="#b9b4a8",
+            titleFontWeight="normal",
+        )
     )
     return made
 

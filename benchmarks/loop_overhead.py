@@ -1,10 +1,13 @@
-"""What the training loop costs over a bare PyTorch loop: the same model, optimiser and sizes, interleaved in one process.
+"""What the training loop costs over a bare PyTorch loop.
+
+The same model, optimiser and sizes, interleaved in one process.
 
     python benchmarks/loop_overhead.py [--pairs 40] [--threads 1]
 
-Two model sizes: nanoGPT's CPU configuration (4 layers, 4 heads, 128 wide; 12 rows of 64), and an `mlp` whose step takes
-about a millisecond, where every microsecond of the loop shows. A pair is some steps of one and as many of the
-other, in alternating order; the ratio is the median over pairs, with the 95% bootstrap interval of that median.
+Two model sizes: nanoGPT's CPU configuration (4 layers, 4 heads, 128 wide; 12 rows of 64), and an
+`mlp` whose step takes about a millisecond, where every microsecond of the loop shows. A pair is
+some steps of one and as many of the other, in alternating order; the ratio is the median over
+pairs, with the 95% bootstrap interval of that median.
 """
 
 from __future__ import annotations
@@ -30,13 +33,22 @@ from inklings.training.objectives.make_objective import make_objective
 from inklings.training.setup import set_up
 
 MODELS = {
-    "gpt 4x4x128, 12 rows of 64": ("gpt", {"n_layer": 4, "n_head": 4, "n_embd": 128, "context_length": 64}, 12, 64, 5),
+    "gpt 4x4x128, 12 rows of 64": (
+        "gpt",
+        {"n_layer": 4, "n_head": 4, "n_embd": 128, "context_length": 64},
+        12,
+        64,
+        5,
+    ),
     "mlp, 4 rows of 64": ("mlp", {"n_embd": 10, "n_hidden": 64, "context_length": 2}, 4, 64, 100),
 }
 
 
 def bare_loop(config: RunConfig, store: TokenStore) -> Callable[[int], None]:
-    """The loop that one would write by hand: random rows, forward (documents kept apart), backward, clip, AdamW."""
+    """The loop that one would write by hand.
+
+    Random rows, forward (documents kept apart), backward, clip, AdamW.
+    """
     model = set_up(config, store=store).model.train()
     tokens = torch.from_numpy(store.split("train").tokens.astype(np.int64))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), fused=True)
@@ -72,7 +84,13 @@ def our_loop(config: RunConfig, store: TokenStore, run: Path) -> Callable[[int],
         model=setup.model,
         objective=make_objective(setup.model, store.split("train"), setup.config, setup.runtime),
     )
-    loop = Loop(job, TrainerState(), MetricsLog(run / "metrics.jsonl", length=0), lambda event: None, Interruption())
+    loop = Loop(
+        job,
+        TrainerState(),
+        MetricsLog(run / "metrics.jsonl", length=0),
+        lambda event: None,
+        Interruption(),
+    )
     made = 0
 
     def steps(count: int) -> None:
@@ -84,7 +102,9 @@ def our_loop(config: RunConfig, store: TokenStore, run: Path) -> Callable[[int],
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -92,17 +112,28 @@ def main() -> None:
     store = prepare(DataConfig())
     for name, (architecture, fields, rows, length, chunk) in MODELS.items():
         training = TrainingConfig(
-            budget="1000000-steps", batch_size=rows, sequence_length=length, optimizer="adamw", learning_rate=1e-3,
-            threads=arguments.threads, precision="float32", compile="off",
-        )  # fmt: skip
+            budget="1000000-steps",
+            batch_size=rows,
+            sequence_length=length,
+            optimizer="adamw",
+            learning_rate=1e-3,
+            threads=arguments.threads,
+            precision="float32",
+            compile="off",
+        )
         config = RunConfig(architecture=architecture, model=dict(fields), training=training)
         with tempfile.TemporaryDirectory() as folder:
             bare, ours = bare_loop(config, store), our_loop(config, store, Path(folder))
             rivals = {"bare": partial(bare, chunk), "ours": partial(ours, chunk)}
             times = interleaved(rivals, arguments.pairs)
         middle, low, high = ratio(times["ours"], times["bare"])
-        steps = ", ".join(f"{rival} {np.median(seconds) / chunk * 1e3:.3f} ms" for rival, seconds in times.items())
-        print(f"{name}: {steps} a step; ratio {middle:.3f} [{low:.3f}, {high:.3f}], {arguments.pairs} pairs")
+        steps = ", ".join(
+            f"{rival} {np.median(seconds) / chunk * 1e3:.3f} ms" for rival, seconds in times.items()
+        )
+        print(
+            f"{name}: {steps} a step; ratio {middle:.3f} [{low:.3f}, {high:.3f}], {arguments.pairs}"
+            " pairs"
+        )
 
 
 if __name__ == "__main__":

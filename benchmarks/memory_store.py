@@ -1,12 +1,16 @@
-"""The memory beside FAISS and plain arrays: how quickly it is searched, changed and opened, and what it finds.
+"""The memory beside FAISS and plain arrays.
 
-    python benchmarks/memory_store.py [exact flat removal recall open] [--run RUN --text SOURCE] [--threads 2]
+How quickly it is searched, changed and opened, and what it finds.
 
-`exact` and `flat` time 64 queries beside FAISS's IndexFlatL2 and compare with the truth, computed in float64. `removal`
-times taking 64 entries out beside copying the array for each. `recall` measures recall@5 of the approximate backends
-with their default settings: on normal noise and, given a run and a text, on the run's hidden states of the text's
-training part, scaled to length 1; the queries are those of its validation part. `open` times opening a saved memory.
-Both sides compute with the same number of threads.
+    python benchmarks/memory_store.py [exact flat removal recall open] [--run RUN --text SOURCE]
+    [--threads 2]
+
+`exact` and `flat` time 64 queries beside FAISS's IndexFlatL2 and compare with the truth, computed
+in float64. `removal` times taking 64 entries out beside copying the array for each. `recall`
+measures recall@5 of the approximate backends with their default settings: on normal noise and,
+given a run and a text, on the run's hidden states of the text's training part, scaled to length 1;
+the queries are those of its validation part. `open` times opening a saved memory. Both sides
+compute with the same number of threads.
 """
 
 from __future__ import annotations
@@ -34,8 +38,12 @@ K = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"which of {', '.join(PARTS)}; all of them if none is named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", help=f"which of {', '.join(PARTS)}; all of them if none is named"
+    )
     parser.add_argument("--count", type=int, default=100_000, help="vectors")
     parser.add_argument("--saved", type=int, default=1_000_000, help="vectors of the saved memory")
     parser.add_argument("--pairs", type=int, default=30)
@@ -60,12 +68,17 @@ def main() -> None:
         else:
             recalls("normal noise", *normal(options.count, 1000, 128))
             if options.run:
-                recalls(f"hidden states of {options.run.name}", *hidden_states(options.run, options.text, options.count, 1000))
+                recalls(
+                    f"hidden states of {options.run.name}",
+                    *hidden_states(options.run, options.text, options.count, 1000),
+                )
 
 
 def normal(count: int, queries: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
-    return generator.standard_normal((count, dimension), np.float32), generator.standard_normal((queries, dimension), np.float32)
+    return generator.standard_normal((count, dimension), np.float32), generator.standard_normal(
+        (queries, dimension), np.float32
+    )
 
 
 def clustered(count: int, queries: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,13 +87,20 @@ def clustered(count: int, queries: int, dimension: int) -> tuple[np.ndarray, np.
     centres = generator.standard_normal((200, dimension), np.float32)
 
     def some(n: int) -> np.ndarray:
-        return centres[generator.integers(0, 200, n)] + np.float32(0.3) * generator.standard_normal((n, dimension), np.float32)
+        return centres[generator.integers(0, 200, n)] + np.float32(0.3) * generator.standard_normal(
+            (n, dimension), np.float32
+        )
 
     return some(count), some(queries)
 
 
-def hidden_states(folder: Path, text: str | None, count: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the model makes of the first windows of the training part, and of the validation part."""
+def hidden_states(
+    folder: Path, text: str | None, count: int, queries: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the model makes of the first windows of the training part.
+
+    And of the validation part.
+    """
     run = RunDirectory.open(folder)
     model = run.load_model()
     data = run.config.data if text is None else dataclasses.replace(run.config.data, source=text)
@@ -92,13 +112,18 @@ def hidden_states(folder: Path, text: str | None, count: int, queries: int) -> t
         found = []
         with torch.inference_mode():
             for row in range(rows):
-                window = torch.from_numpy(split.read(row * length, (row + 1) * length).astype(np.int64))
+                window = torch.from_numpy(
+                    split.read(row * length, (row + 1) * length).astype(np.int64)
+                )
                 hidden = model(window[None]).hidden
                 assert hidden is not None, "the model gives no hidden states"
                 found.append(torch.nn.functional.normalize(hidden[0].float(), dim=1).numpy())
         return np.concatenate(found)[:wanted]
 
-    known, asked = states(store.split("train"), count), states(store.split("validation"), 16 * queries)
+    known, asked = (
+        states(store.split("train"), count),
+        states(store.split("validation"), 16 * queries),
+    )
     return known, asked[np.random.default_rng(0).permutation(len(asked))[:queries]]
 
 
@@ -114,12 +139,14 @@ def truth(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 def recall(ids: np.ndarray, vectors: np.ndarray, queries: np.ndarray, limit: np.ndarray) -> float:
-    """Share of the K answers that are as near as the K-th nearest, up to the rounding of float64."""
+    """The share of the K answers that are as near as the K-th nearest, up to float64's rounding."""
     distances = np.square(vectors[ids].astype(float) - queries[:, None]).sum(2)
     return float(((ids >= 0) & (distances <= limit[:, None] * (1 + 1e-12) + 1e-12)).mean())
 
 
-def searching(backend: str, name: str, vectors: np.ndarray, queries: np.ndarray, pairs: int) -> None:
+def searching(
+    backend: str, name: str, vectors: np.ndarray, queries: np.ndarray, pairs: int
+) -> None:
     count, dimension = vectors.shape
     bare = faiss.IndexFlatL2(dimension)
     bare.add(vectors)
@@ -130,8 +157,9 @@ def searching(backend: str, name: str, vectors: np.ndarray, queries: np.ndarray,
     middle, low, high = ratio(times["FAISS"], times[backend])
     found = recall(ours.search(queries, K)[0], vectors, queries, truth(vectors, queries))
     print(
-        f"{backend}, {name}, {len(queries)} queries among {count:,} x {dimension}: {np.median(times[backend]) * 1e3:.0f} ms, FAISS "
-        f"{np.median(times['FAISS']) * 1e3:.0f} ms: x{middle:.2f} ({low:.2f} to {high:.2f}, {pairs} pairs); recall@{K} {found!r}",
+        f"{backend}, {name}, {len(queries)} queries among {count:,} x {dimension}:"
+        f" {np.median(times[backend]) * 1e3:.0f} ms, FAISS {np.median(times['FAISS']) * 1e3:.0f}"
+        f" ms: x{middle:.2f} ({low:.2f} to {high:.2f}, {pairs} pairs); recall@{K} {found!r}",
         flush=True,
     )
 
@@ -145,12 +173,20 @@ def filled(vectors: np.ndarray, backend: str = "exact") -> Memory:
 
 
 def removal(count: int, gone: int = 64) -> None:
-    """A round takes `gone` entries out; what was there before is put back between the rounds, which is not timed."""
+    """A round takes `gone` entries out.
+
+    What was there before is put back between the rounds, which is not timed.
+    """
     vectors = normal(count, 1, 768)[0]
     facts = dict.fromkeys(("values", "positions", "documents"), np.arange(gone))
     memory = filled(vectors)
     generator = np.random.default_rng(0)
-    spent: dict[str, list[float]] = {"remove": [], "forget": [], "np.delete each": [], "np.delete once": []}
+    spent: dict[str, list[float]] = {
+        "remove": [],
+        "forget": [],
+        "np.delete each": [],
+        "np.delete once": [],
+    }
 
     def clock(name: str, start: float) -> None:
         spent[name].append(time.perf_counter() - start)
@@ -165,7 +201,9 @@ def removal(count: int, gone: int = 64) -> None:
         left = len(memory.forget(gone / count, generator))
         clock("forget", start)
         if left:
-            memory.add(vectors[:left], **{name: column[:1].repeat(left) for name, column in facts.items()})
+            memory.add(
+                vectors[:left], **{name: column[:1].repeat(left) for name, column in facts.items()}
+            )
         array, rows = vectors, generator.integers(0, count - gone, gone)
         start = time.perf_counter()
         for row in rows.tolist():
@@ -178,8 +216,9 @@ def removal(count: int, gone: int = 64) -> None:
         for theirs in ("np.delete each", "np.delete once"):
             middle, low, high = ratio(np.array(spent[theirs]), np.array(spent[ours]))
             print(
-                f"{ours} {gone} of {count:,} x 768: {np.median(spent[ours]) * 1e3:.2f} ms, "
-                f"{theirs} {np.median(spent[theirs]) * 1e3:,.0f} ms: x{middle:,.0f} ({low:,.0f} to {high:,.0f}, 5 rounds)"
+                f"{ours} {gone} of {count:,} x 768: {np.median(spent[ours]) * 1e3:.2f} ms, {theirs}"
+                f" {np.median(spent[theirs]) * 1e3:,.0f} ms: x{middle:,.0f} ({low:,.0f} to"
+                f" {high:,.0f}, 5 rounds)"
             )
 
 
@@ -193,8 +232,9 @@ def recalls(what: str, vectors: np.ndarray, queries: np.ndarray) -> None:
         ids = index.search(queries, K)[0]
         spent = time.perf_counter() - start
         print(
-            f"{backend}, {what}, {len(vectors):,} x {vectors.shape[1]}: recall@{K} {recall(ids, vectors, queries, limit):.4f}; "
-            f"{spent / len(queries) * 1e3:.2f} ms a query, built in {built:.0f} s",
+            f"{backend}, {what}, {len(vectors):,} x {vectors.shape[1]}: recall@{K}"
+            f" {recall(ids, vectors, queries, limit):.4f}; {spent / len(queries) * 1e3:.2f} ms a"
+            f" query, built in {built:.0f} s",
             flush=True,
         )
 
@@ -214,8 +254,9 @@ def opening(count: int) -> None:
             first.append(time.perf_counter() - opened)
             seconds.append(opened - start)
     print(
-        f"opening {count:,} x 256 ({size / 2**20:,.0f} MiB, every byte checked): {np.median(seconds):.2f} s "
-        f"({min(seconds):.2f} to {max(seconds):.2f}, 5 times), the first search after it {np.median(first):.2f} s"
+        f"opening {count:,} x 256 ({size / 2**20:,.0f} MiB, every byte checked):"
+        f" {np.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f}, 5 times), the"
+        f" first search after it {np.median(first):.2f} s"
     )
 
 

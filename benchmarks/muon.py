@@ -1,4 +1,6 @@
-"""Muon here against `torch.optim.Muon`: one step over the hidden matrices of some models, interleaved in one process.
+"""Muon here against `torch.optim.Muon`.
+
+One step over the hidden matrices of some models, interleaved in one process.
 
 python benchmarks/muon.py [--pairs 40] [--threads 1]
 """
@@ -25,7 +27,9 @@ SHAPES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -45,9 +49,16 @@ def main() -> None:
         }
         rounds = max(5, arguments.pairs // 8) if "384" in name else arguments.pairs
         times = interleaved({rival: optimizer.step for rival, optimizer in rivals.items()}, rounds)
-        figures = ", ".join(f"{rival} {np.median(seconds) * 1e3:.2f} ms" for rival, seconds in times.items())
-        low, high = (ratio(times["torch"], times[rival])[0] for rival in ("ours, bfloat16", "ours, float32"))
-        print(f"{name}: {figures}; torch takes x{low:.2f} / x{high:.2f} as long (chosen here: {fast}; {rounds} rounds)")
+        figures = ", ".join(
+            f"{rival} {np.median(seconds) * 1e3:.2f} ms" for rival, seconds in times.items()
+        )
+        low, high = (
+            ratio(times["torch"], times[rival])[0] for rival in ("ours, bfloat16", "ours, float32")
+        )
+        print(
+            f"{name}: {figures}; torch takes x{low:.2f} / x{high:.2f} as long (chosen here: {fast};"
+            f" {rounds} rounds)"
+        )
 
 
 if __name__ == "__main__":

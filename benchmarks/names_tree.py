@@ -1,9 +1,12 @@
-"""How much sooner the tree reaches the lecture's loss as convolutions than over windows, on the same machine in the same run.
+"""How much sooner the tree reaches the lecture's loss as convolutions than over windows.
+
+Both are measured on the same machine in the same run.
 
     python benchmarks/names_tree.py [--rounds 2]
 
-Runs `configs/names-tree-fast.toml`, then the lecture's row 5 (window form, batch 32, 200,000 steps), then the fast one again, each as a
-process of its own; prints wall time from the first import to the end, validation loss, and the ratio of the times. About five minutes.
+Runs `configs/names-tree-fast.toml`, then the lecture's row 5 (window form, batch 32, 200,000
+steps), then the fast one again, each as a process of its own; prints wall time from the first
+import to the end, validation loss, and the ratio of the times. About five minutes.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ def run(config: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     ratios = []

@@ -1,6 +1,9 @@
-"""nanoGPT from a checkout, as its documentation has it run on a CPU. The checkout is read, never copied.
+"""nanoGPT from a checkout, as its documentation has it run on a CPU.
 
-Get one with `git clone https://github.com/karpathy/nanoGPT`; figures in the ledger are of commit 3adf61e.
+The checkout is read, never copied.
+
+Get one with `git clone https://github.com/karpathy/nanoGPT`; figures in the ledger are of commit
+3adf61e.
 """
 
 from __future__ import annotations
@@ -38,9 +41,13 @@ class Size:
 SIZES = {
     "small": Size(n_layer=4, n_head=4, n_embd=128, context_length=64, batch_size=12, dropout=0.0),
     "large": Size(n_layer=6, n_head=6, n_embd=384, context_length=256, batch_size=16, dropout=0.2),
-    "large64": Size(n_layer=6, n_head=6, n_embd=384, context_length=256, batch_size=64, dropout=0.2),
+    "large64": Size(
+        n_layer=6, n_head=6, n_embd=384, context_length=256, batch_size=64, dropout=0.2
+    ),
 }
-"""`small` is the documented CPU run; `large` its configuration for a GPU with a quarter of its batch, `large64` with all of it."""
+"""`small` is the documented CPU run; `large` its configuration for a GPU with a quarter of its
+batch, `large64` with all of it.
+"""
 
 
 def load(checkout: Path) -> ModuleType:
@@ -54,19 +61,31 @@ def load(checkout: Path) -> ModuleType:
     return module
 
 
-def make(checkout: Path, size: Size, *, vocab_size: int, block_size: int | None = None) -> torch.nn.Module:
+def make(
+    checkout: Path, size: Size, *, vocab_size: int, block_size: int | None = None
+) -> torch.nn.Module:
     """The model with its initial weights."""
     module = load(checkout)
     config = module.GPTConfig(
-        n_layer=size.n_layer, n_head=size.n_head, n_embd=size.n_embd, block_size=block_size or size.context_length,
-        dropout=size.dropout, vocab_size=vocab_size, bias=False,
-    )  # fmt: skip
+        n_layer=size.n_layer,
+        n_head=size.n_head,
+        n_embd=size.n_embd,
+        block_size=block_size or size.context_length,
+        dropout=size.dropout,
+        vocab_size=vocab_size,
+        bias=False,
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         return module.GPT(config)
 
 
-def trainer(checkout: Path, size: Size, tokens: np.ndarray, *, vocab_size: int, folder: Path, threads: int) -> Callable[[], None]:
-    """One step of its `train.py` with `--device=cpu --compile=False`, from a batch out of the file to the update."""
+def trainer(
+    checkout: Path, size: Size, tokens: np.ndarray, *, vocab_size: int, folder: Path, threads: int
+) -> Callable[[], None]:
+    """One step of its `train.py` with `--device=cpu --compile=False`.
+
+    From a batch out of the file to the update.
+    """
     model = make(checkout, size, vocab_size=vocab_size).train()
     with contextlib.redirect_stdout(io.StringIO()):
         optimizer = model.configure_optimizers(1e-1, 1e-3, (0.9, 0.99), "cpu")
@@ -74,7 +93,12 @@ def trainer(checkout: Path, size: Size, tokens: np.ndarray, *, vocab_size: int, 
     tokens.astype(np.uint16).tofile(path)
 
     def rows(data: np.ndarray, places: torch.Tensor, ahead: int) -> torch.Tensor:
-        return torch.stack([torch.from_numpy(data[at + ahead : at + ahead + length].astype(np.int64)) for at in places])
+        return torch.stack(
+            [
+                torch.from_numpy(data[at + ahead : at + ahead + length].astype(np.int64))
+                for at in places
+            ]
+        )
 
     def step() -> None:
         torch.set_num_threads(threads)

@@ -1,8 +1,11 @@
-"""A/A tests on real text: an arm against its copy with other first weights, many times over. How often is a difference claimed?
+"""A/A tests on real text: an arm against its copy with other first weights, many times over.
+
+How often is a difference claimed?
 
     python benchmarks/no_difference.py --data names --arm recurrent --comparisons 20
 
-Each comparison has five seeds of its own, so the comparisons are independent; at most one in twenty may claim anything.
+Each comparison has five seeds of its own, so the comparisons are independent; at most one in twenty
+may claim anything.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from inklings.runs.arms import parse_arm
 
 def main() -> None:
     """Make the comparisons and print what they say."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="builtin:unicode-names")
     parser.add_argument("--arm", default="recurrent")
     parser.add_argument("--budget", default="40k-tokens")
@@ -35,11 +40,24 @@ def main() -> None:
         for number in range(given.comparisons):
             seeds = range(number * given.seeds, (number + 1) * given.seeds)
             arms = [parse_arm(given.arm, base=base) for _ in range(2)]
-            found = compare(arms, out=Path(folder) / str(number), seeds=seeds, workers=given.workers, method=ComparisonSettings())
+            found = compare(
+                arms,
+                out=Path(folder) / str(number),
+                seeds=seeds,
+                workers=given.workers,
+                method=ComparisonSettings(),
+            )
             difference = found.differences[0]
             claims += difference.finding == "better"
-            print(f"{number:3}  {difference.mean:.4f} nats  p = {difference.p:.3f}  {difference.finding}", flush=True)
-    print(f"{claims} of {given.comparisons} comparisons claim a difference; {time.perf_counter() - began:.0f} s")
+            print(
+                f"{number:3}  {difference.mean:.4f} nats  p = {difference.p:.3f} "
+                f" {difference.finding}",
+                flush=True,
+            )
+    print(
+        f"{claims} of {given.comparisons} comparisons claim a difference;"
+        f" {time.perf_counter() - began:.0f} s"
+    )
 
 
 if __name__ == "__main__":

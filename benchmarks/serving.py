@@ -1,10 +1,14 @@
-"""Tokens a second of `inklings serve`: 64 concurrent streams beside one request at a time, on one server, in turns.
+"""Tokens a second of `inklings serve`.
 
-    python benchmarks/serving.py [--sizes 1 10] [--architectures gpt wavenet recurrent] [--streams 64] [--tokens 128] [--rounds 5]
+64 concurrent streams beside one request at a time, on one server, in turns.
 
-Models have initial weights, since speed does not depend on them. Every request streams `--tokens` bytes from a prompt of
-its own length. A round is one request after the other for a while, then all streams at once. Also: how long the slowest of
-the streams takes against the median, what fails, and how soon an idle server gives its first token.
+    python benchmarks/serving.py [--sizes 1 10] [--architectures gpt wavenet recurrent] [--streams
+    64] [--tokens 128] [--rounds 5]
+
+Models have initial weights, since speed does not depend on them. Every request streams `--tokens`
+bytes from a prompt of its own length. A round is one request after the other for a while, then all
+streams at once. Also: how long the slowest of the streams takes against the median, what fails, and
+how soon an idle server gives its first token.
 """
 
 from __future__ import annotations
@@ -65,19 +69,26 @@ async def rounds(server: Server, count: int, streams: int, tokens: int) -> None:
     first = [(await stream(server, 1, seed)).first for seed in range(30)]
     found = [await measure(server, streams, tokens) for _ in range(count)]
     ratios = sorted(one.together / one.alone for one in found)
-    alone, together = (statistics.median(getattr(one, name) for one in found) for name in ("alone", "together"))
+    alone, together = (
+        statistics.median(getattr(one, name) for one in found) for name in ("alone", "together")
+    )
     slowest, failed = max(one.slowest for one in found), sum(one.failed for one in found)
     print(
-        f"{server.name:14} alone {alone:7,.0f} tokens/s, {streams} streams {together:7,.0f}: {statistics.median(ratios):.2f} times "
-        f"({ratios[0]:.2f} to {ratios[-1]:.2f}); slowest over median {slowest:.2f}; failed {failed}; "
-        f"first token {1000 * statistics.median(first):.1f} ms (at most {1000 * max(first):.1f})",
+        f"{server.name:14} alone {alone:7,.0f} tokens/s, {streams} streams {together:7,.0f}:"
+        f" {statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}); slowest"
+        f" over median {slowest:.2f}; failed {failed}; first token"
+        f" {1000 * statistics.median(first):.1f} ms (at most {1000 * max(first):.1f})",
         flush=True,
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10], help="in millions of parameters")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1, 10], help="in millions of parameters"
+    )
     parser.add_argument("--architectures", nargs="+", default=["gpt", "wavenet", "recurrent"])
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=128)
@@ -86,7 +97,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             for architecture in options.architectures:
-                with served(Path(folder), f"{architecture}-{size}M", SIZES[architecture, size]) as server:
+                with served(
+                    Path(folder), f"{architecture}-{size}M", SIZES[architecture, size]
+                ) as server:
                     asyncio.run(rounds(server, options.rounds, options.streams, options.tokens))
 
 

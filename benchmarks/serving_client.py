@@ -1,4 +1,7 @@
-"""A server to measure, and a client light enough to be measured beside: plain sockets, no parsing but of what is counted."""
+"""A server to measure, and a client light enough to be measured beside.
+
+Plain sockets, no parsing but of what is counted.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-PROMPT = "The library reference says what every module of the language offers, and how it is meant to be used. "
+PROMPT = (
+    "The library reference says what every module of the language offers, and how it is meant to be"
+    " used. "
+)
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,30 @@ def make_run(folder: Path, name: str, architecture: str) -> Path:
     """A run of one step, on bytes of the documentation that ships with Python."""
     run = folder / name
     if not run.exists():
-        command = [sys.executable, "-m", "inklings", "train", architecture, "--data", "builtin:python-docs", "--tokenizer", "byte"]
+        command = [
+            sys.executable,
+            "-m",
+            "inklings",
+            "train",
+            architecture,
+            "--data",
+            "builtin:python-docs",
+            "--tokenizer",
+            "byte",
+        ]
         subprocess.run(
-            [*command, "--budget", "1-steps", "--training.threads", "1", "--run", str(run), "--json"], check=True, capture_output=True
+            [
+                *command,
+                "--budget",
+                "1-steps",
+                "--training.threads",
+                "1",
+                "--run",
+                str(run),
+                "--json",
+            ],
+            check=True,
+            capture_output=True,
         )
     return run
 
@@ -53,7 +80,9 @@ def served(folder: Path, name: str, architecture: str, *flags: str) -> Iterator[
     """Serve a fresh model, and end the server."""
     run = make_run(folder, name, architecture)
     command = [sys.executable, "-m", "inklings", "serve", str(run), "--port", "0", "--json", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert process.stdout is not None
         lines = ""
@@ -70,13 +99,21 @@ def served(folder: Path, name: str, architecture: str, *flags: str) -> Iterator[
         process.wait()
 
 
-async def stream(server: Server, tokens: int, seed: int, *, leave_after: int | None = None) -> Streamed:
+async def stream(
+    server: Server, tokens: int, seed: int, *, leave_after: int | None = None
+) -> Streamed:
     """Ask for a stream and read it to its end, or leave after some bytes of it."""
     length = 16 + 7 * seed % len(PROMPT)
     body = {
-        "model": server.name, "prompt": PROMPT[:length], "max_tokens": tokens, "temperature": 0.8, "seed": seed, "stream": True,
-        "ignore_eos": True, "stream_options": {"include_usage": True},
-    }  # fmt: skip
+        "model": server.name,
+        "prompt": PROMPT[:length],
+        "max_tokens": tokens,
+        "temperature": 0.8,
+        "seed": seed,
+        "stream": True,
+        "ignore_eos": True,
+        "stream_options": {"include_usage": True},
+    }
     begin = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**24)
     first, data = 0.0, b""
@@ -90,19 +127,31 @@ async def stream(server: Server, tokens: int, seed: int, *, leave_after: int | N
                 break
     finally:
         writer.close()
-    whole = b"data: [DONE]" in data and f'"completion_tokens":{tokens}'.encode() in data and data.startswith(b"HTTP/1.1 200")
+    whole = (
+        b"data: [DONE]" in data
+        and f'"completion_tokens":{tokens}'.encode() in data
+        and data.startswith(b"HTTP/1.1 200")
+    )
     return Streamed(time.perf_counter() - begin, first, whole)
 
 
 def request(path: str, body: bytes, *, method: str = "POST") -> bytes:
     """A whole HTTP request that closes its connection."""
-    fields = ["Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
+    fields = [
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *fields, "", ""])
     return head.encode() + body
 
 
 async def status_of(server: Server, raw: bytes) -> int:
-    """Send anything, and return the status of the answer; 0 if the connection was closed without one."""
+    """Send anything, and return the status of the answer.
+
+    0 if the connection was closed without one.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**24)
     try:
         writer.write(raw)

@@ -1,10 +1,14 @@
-"""tinyshakespeare at nanoGPT's CPU size: wall time and loss of two run files of ours, beside nanoGPT's documented run.
+"""tinyshakespeare at nanoGPT's CPU size.
+
+Wall time and loss of two run files of ours, beside nanoGPT's documented run.
 
     python benchmarks/shakespeare.py --nanogpt CHECKOUT [--rounds 1]
 
-Every run is a process of its own, from its first import to its end, evaluations included. Our losses are on the whole last tenth, first as
-the package scores (every prediction has the full window before it), then in windows of 64 read afresh, which is the
-context that nanoGPT gives; nanoGPT's is its own estimate on random windows. The checkout is read through links, nothing is written to it.
+Every run is a process of its own, from its first import to its end, evaluations included. Our
+losses are on the whole last tenth, first as the package scores (every prediction has the full
+window before it), then in windows of 64 read afresh, which is the context that nanoGPT gives;
+nanoGPT's is its own estimate on random windows. The checkout is read through links, nothing is
+written to it.
 """
 
 from __future__ import annotations
@@ -30,8 +34,22 @@ from inklings.text.store import TokenStore, prepare
 
 CONFIGS = ("configs/shakespeare-gpt.toml", "configs/shakespeare-gpt-long.toml")
 DOCUMENTED = [
-    *("--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1", "--block_size=64", "--batch_size=12"),
-    *("--n_layer=4", "--n_head=4", "--n_embd=128", "--max_iters=2000", "--lr_decay_iters=2000", "--dropout=0.0"),
+    *(
+        "--device=cpu",
+        "--compile=False",
+        "--eval_iters=20",
+        "--log_interval=1",
+        "--block_size=64",
+        "--batch_size=12",
+    ),
+    *(
+        "--n_layer=4",
+        "--n_head=4",
+        "--n_embd=128",
+        "--max_iters=2000",
+        "--lr_decay_iters=2000",
+        "--dropout=0.0",
+    ),
 ]
 
 
@@ -60,27 +78,53 @@ def theirs(checkout: Path, store: TokenStore) -> None:
         for name, file in (("train", "train.bin"), ("validation", "val.bin")):
             store.split(name).tokens.astype(np.uint16).tofile(data / file)
         (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": store.tokenizer.vocab_size}))
-        text, seconds, peak = peak_of([sys.executable, "train.py", "config/train_shakespeare_char.py", *DOCUMENTED], folder)
+        text, seconds, peak = peak_of(
+            [sys.executable, "train.py", "config/train_shakespeare_char.py", *DOCUMENTED], folder
+        )
     loss = float(re.findall(r"val loss ([0-9.]+)", text)[-1])
-    print(f"{'nanoGPT, documented CPU command':40} {seconds:6.1f} s   {loss:.4f} (its estimate)   {peak:6.0f} MiB", flush=True)
+    print(
+        f"{'nanoGPT, documented CPU command':40} {seconds:6.1f} s   {loss:.4f} (its estimate)  "
+        f" {peak:6.0f} MiB",
+        flush=True,
+    )
 
 
 def ours(config: str, store: TokenStore) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        command = [sys.executable, "-m", "inklings", "train", str(Path(config).resolve()), "--run", str(folder / "run")]
+        command = [
+            sys.executable,
+            "-m",
+            "inklings",
+            "train",
+            str(Path(config).resolve()),
+            "--run",
+            str(folder / "run"),
+        ]
         _, seconds, peak = peak_of(command, folder)
         run = RunDirectory.open(folder / "run")
-        loss = next(event["loss"] for event in reversed(run.metrics()) if event["event"] == "evaluation")
+        loss = next(
+            event["loss"] for event in reversed(run.metrics()) if event["event"] == "evaluation"
+        )
         fresh = in_fresh_windows(run, store)
-    print(f"{config:40} {seconds:6.1f} s   {loss:.4f}, in fresh windows {fresh:.4f}   {peak:6.0f} MiB", flush=True)
+    print(
+        f"{config:40} {seconds:6.1f} s   {loss:.4f}, in fresh windows {fresh:.4f}  "
+        f" {peak:6.0f} MiB",
+        flush=True,
+    )
 
 
 def in_fresh_windows(run: RunDirectory, store: TokenStore) -> float:
     """Loss on the validation split cut into windows of 64 that know nothing of each other."""
-    model, tokens = run.load_model(), torch.from_numpy(store.split("validation").tokens.astype(np.int64))
+    model, tokens = (
+        run.load_model(),
+        torch.from_numpy(store.split("validation").tokens.astype(np.int64)),
+    )
     count = (len(tokens) - 1) // 64
-    inputs, targets = tokens[: 64 * count].view(count, 64), tokens[1 : 64 * count + 1].view(count, 64)
+    inputs, targets = (
+        tokens[: 64 * count].view(count, 64),
+        tokens[1 : 64 * count + 1].view(count, 64),
+    )
     with torch.no_grad():
         losses = [
             F.cross_entropy(model(rows).logits.flatten(0, 1), wanted.flatten(), reduction="sum")
@@ -90,7 +134,9 @@ def in_fresh_windows(run: RunDirectory, store: TokenStore) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nanogpt", type=Path)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()

@@ -1,4 +1,7 @@
-"""What the benchmarks share: rivals timed in turn within one process, ratios with intervals, and peak memory of a process."""
+"""What the benchmarks share.
+
+Rivals timed in turn within one process, ratios with intervals, and peak memory of a process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int, *, warmups: int = 1) -> dict[str, np.ndarray]:
+def interleaved(
+    rivals: Mapping[str, Callable[[], object]], rounds: int, *, warmups: int = 1
+) -> dict[str, np.ndarray]:
     """Seconds of each rival in each round; every round takes them in another order."""
     names = list(rivals)
     for name in names:
@@ -47,17 +52,26 @@ def show(times: Mapping[str, np.ndarray], *, base: str, units: float, unit: str)
     for name, seconds in times.items():
         middle, low, high = ratio(times[base], seconds)
         speed = units / float(np.median(seconds))
-        print(f"{name:44} {speed:10,.0f} {unit}   x{middle:.2f} of {base} ({low:.2f} to {high:.2f}, {rounds} rounds)", flush=True)
+        print(
+            f"{name:44} {speed:10,.0f} {unit}   x{middle:.2f} of {base} ({low:.2f} to {high:.2f},"
+            f" {rounds} rounds)",
+            flush=True,
+        )
 
 
 def peak_mebibytes() -> float:
     """The most memory that this process, or one that it has waited for, has held."""
-    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    most = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def in_own_process(arguments: list[str]) -> dict[str, float]:
     """Run this script again with other arguments; its last line of output is a JSON object."""
-    answer = subprocess.run([sys.executable, sys.argv[0], *arguments], check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, sys.argv[0], *arguments], check=True, capture_output=True, text=True
+    )
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return found

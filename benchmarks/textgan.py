@@ -1,13 +1,16 @@
-"""What cached keys and one parallel pass save the text GAN: sampling, and a whole iteration of training.
+"""What cached keys and one parallel pass save the text GAN.
+
+Sampling, and a whole iteration of training.
 
     python benchmarks/textgan.py [sampling iteration] [--pairs 30] [--threads 1] [--public CHECKOUT]
 
-`sampling` times the generator word by word, with the keys of earlier words, beside the same weights computing the whole
-prefix anew for each word, which is what a generator that attends both ways and redraws its noise must do; both make the
-same texts. `iteration` times 5 steps of the critic and 1 of the generator: the generator as described beside the mended
-one, with the same transformer critic. Sizes are the defaults of the public code this was measured against: 12 blocks of
-64 channels, 8 heads, 32 words, a batch of 16, a vocabulary of 5,000. With a checkout of that code (GAN_TextGen), its
-generator is timed beside ours.
+`sampling` times the generator word by word, with the keys of earlier words, beside the same weights
+computing the whole prefix anew for each word, which is what a generator that attends both ways and
+redraws its noise must do; both make the same texts. `iteration` times 5 steps of the critic and 1
+of the generator: the generator as described beside the mended one, with the same transformer
+critic. Sizes are the defaults of the public code this was measured against: 12 blocks of 64
+channels, 8 heads, 32 words, a batch of 16, a vocabulary of 5,000. With a checkout of that code
+(GAN_TextGen), its generator is timed beside ours.
 """
 
 from __future__ import annotations
@@ -25,8 +28,20 @@ from inklings.training.objectives.adversarial import AdversarialObjective
 
 PARTS = ("sampling", "iteration")
 BATCH, LENGTH, VOCABULARY = 16, 32, 5000
-SIZES = {"n_embd": 64, "n_head": 8, "n_hidden": 512, "n_mapping": 8, "n_layer": 6, "n_output_layer": 6}
-CRITIC = {"critic": "transformer", "n_critic_layer": 12, "n_critic_output_layer": 6, "n_critic_hidden": 512}
+SIZES = {
+    "n_embd": 64,
+    "n_head": 8,
+    "n_hidden": 512,
+    "n_mapping": 8,
+    "n_layer": 6,
+    "n_output_layer": 6,
+}
+CRITIC = {
+    "critic": "transformer",
+    "n_critic_layer": 12,
+    "n_critic_output_layer": 6,
+    "n_critic_hidden": 512,
+}
 
 
 @dataclass(frozen=True)
@@ -38,15 +53,23 @@ class RandomTexts:
 
     def batch(self, step: int) -> torch.Tensor:
         """The tokens of a step."""
-        return torch.randint(VOCABULARY, (BATCH, LENGTH), generator=torch.Generator().manual_seed(step))
+        return torch.randint(
+            VOCABULARY, (BATCH, LENGTH), generator=torch.Generator().manual_seed(step)
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"which of {', '.join(PARTS)}; both if none is named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", help=f"which of {', '.join(PARTS)}; both if none is named"
+    )
     parser.add_argument("--pairs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--public", type=Path, help="a checkout of GAN_TextGen, which is read and never written to")
+    parser.add_argument(
+        "--public", type=Path, help="a checkout of GAN_TextGen, which is read and never written to"
+    )
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)
     if unknown:

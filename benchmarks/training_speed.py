@@ -1,9 +1,13 @@
-"""Training tokens a second of `gpt` and `gpt2` with what the package chooses by itself, beside nanoGPT as documented for a CPU.
+"""Training tokens a second of `gpt` and `gpt2` beside nanoGPT as documented for a CPU.
 
-    python benchmarks/training_speed.py [--nanogpt CHECKOUT] [--size small|large|large64] [--rounds 10] [--memory]
+Ours run with what the package chooses by itself.
 
-Text: tinyshakespeare if it is cached or can be downloaded (`--data` takes another source). Without a checkout, the ratio is to
-the package's own float32, one thread, not compiled. `--memory` measures peak memory instead, each rival in a process of its own.
+    python benchmarks/training_speed.py [--nanogpt CHECKOUT] [--size small|large|large64] [--rounds
+    10] [--memory]
+
+Text: tinyshakespeare if it is cached or can be downloaded (`--data` takes another source). Without
+a checkout, the ratio is to the package's own float32, one thread, not compiled. `--memory` measures
+peak memory instead, each rival in a process of its own.
 """
 
 from __future__ import annotations
@@ -26,13 +30,37 @@ from inklings.training.objectives.make_objective import make_objective
 from inklings.training.setup import set_up
 
 
-def ours(architecture: str, size: nanogpt.Size, store: TokenStore, **settings: object) -> Callable[[], None]:
-    """A step of the package's objective; what `settings` leave open is chosen as for a run of 20,000 steps."""
-    model = {"n_layer": size.n_layer, "n_head": size.n_head, "n_embd": size.n_embd, "context_length": size.context_length}
-    training = TrainingConfig(batch_size=size.batch_size, sequence_length=size.context_length, budget="20000-steps", **settings)
-    setup = set_up(RunConfig(architecture=architecture, model={**model, "dropout": size.dropout}, training=training), store=store)
+def ours(
+    architecture: str, size: nanogpt.Size, store: TokenStore, **settings: object
+) -> Callable[[], None]:
+    """A step of the package's objective.
+
+    What `settings` leave open is chosen as for a run of 20,000 steps.
+    """
+    model = {
+        "n_layer": size.n_layer,
+        "n_head": size.n_head,
+        "n_embd": size.n_embd,
+        "context_length": size.context_length,
+    }
+    training = TrainingConfig(
+        batch_size=size.batch_size,
+        sequence_length=size.context_length,
+        budget="20000-steps",
+        **settings,
+    )
+    setup = set_up(
+        RunConfig(
+            architecture=architecture, model={**model, "dropout": size.dropout}, training=training
+        ),
+        store=store,
+    )
     chosen = setup.runtime
-    print(f"{architecture}: {chosen.threads} threads, {chosen.precision}, {'compiled' if chosen.compile else 'not compiled'}", flush=True)
+    print(
+        f"{architecture}: {chosen.threads} threads, {chosen.precision},"
+        f" {'compiled' if chosen.compile else 'not compiled'}",
+        flush=True,
+    )
     objective = make_objective(setup.model.train(), store.split("train"), setup.config, chosen)
     made = 0
 
@@ -45,7 +73,9 @@ def ours(architecture: str, size: nanogpt.Size, store: TokenStore, **settings: o
     return step
 
 
-def rivals(options: argparse.Namespace, store: TokenStore, folder: Path) -> dict[str, Callable[[], Callable[[], None]]]:
+def rivals(
+    options: argparse.Namespace, store: TokenStore, folder: Path
+) -> dict[str, Callable[[], Callable[[], None]]]:
     """Each by name, made when it is called for."""
     size = nanogpt.SIZES[options.size]
     cores = os.cpu_count() or 1
@@ -53,7 +83,12 @@ def rivals(options: argparse.Namespace, store: TokenStore, folder: Path) -> dict
     made: dict[str, Callable[[], Callable[[], None]]] = {}
     if options.nanogpt:
         made["nanoGPT"] = lambda: nanogpt.trainer(
-            options.nanogpt, size, store.split("train").tokens, vocab_size=store.tokenizer.vocab_size, folder=folder, threads=cores
+            options.nanogpt,
+            size,
+            store.split("train").tokens,
+            vocab_size=store.tokenizer.vocab_size,
+            folder=folder,
+            threads=cores,
         )
     else:
         made["plain gpt"] = lambda: ours("gpt", size, store, **plain)
@@ -64,7 +99,9 @@ def rivals(options: argparse.Namespace, store: TokenStore, folder: Path) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nanogpt", type=Path)
     parser.add_argument("--size", choices=list(nanogpt.SIZES), default="large")
     parser.add_argument("--data", default="tinyshakespeare")
@@ -83,12 +120,21 @@ def main() -> None:
         elif options.memory:
             given = ["--nanogpt", str(options.nanogpt)] if options.nanogpt else []
             for name in makers:
-                found = in_own_process([*given, "--size", options.size, "--data", options.data, "--only", name])
+                found = in_own_process(
+                    [*given, "--size", options.size, "--data", options.data, "--only", name]
+                )
                 print(f"{name:44} {found['peak']:8,.0f} MiB at most", flush=True)
         else:
             torch.manual_seed(0)
-            times = interleaved({name: maker() for name, maker in makers.items()}, options.rounds, warmups=2)
-            show(times, base=next(iter(makers)), units=nanogpt.SIZES[options.size].tokens, unit="tokens/s")
+            times = interleaved(
+                {name: maker() for name, maker in makers.items()}, options.rounds, warmups=2
+            )
+            show(
+                times,
+                base=next(iter(makers)),
+                units=nanogpt.SIZES[options.size].tokens,
+                unit="tokens/s",
+            )
 
 
 if __name__ == "__main__":

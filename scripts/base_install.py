@@ -1,9 +1,11 @@
-"""Installs the package's wheel, and nothing else, into an empty environment, and runs README's first commands there.
+"""Installs the package's wheel.
+
+And nothing else, into an empty environment, and runs README's first commands there.
 
     python scripts/base_install.py
 
-Flags that README leaves out keep their defaults, so that what a newcomer runs first needs no extra; only the budgets
-are smaller. Needs nothing but Python: it is run with the one that `make` finds.
+Flags that README leaves out keep their defaults, so that what a newcomer runs first needs no extra;
+only the budgets are smaller. Needs nothing but Python: it is run with the one that `make` finds.
 """
 
 from __future__ import annotations
@@ -20,25 +22,53 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BUDGET = (re.compile(r"--budget \S+"), "--budget 16-steps")
-"""What every budget becomes: two steps for the first of the four points at which a comparison scores."""
+"""What every budget becomes: two steps for the first of the four points at which a comparison
+scores.
+"""
 
 
 def commands() -> list[str]:
-    """The lines after a `$ ` in README's console blocks, up to the first comparison, with small budgets."""
+    """The lines after a `$ ` in README's console blocks, up to the first comparison.
+
+    With small budgets.
+    """
     blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    lines = [BUDGET[0].sub(BUDGET[1], line[2:]) for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    lines = [
+        BUDGET[0].sub(BUDGET[1], line[2:])
+        for block in blocks
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
     last = next(number for number, line in enumerate(lines) if line.startswith("inklings compare "))
     return lines[: last + 1]
 
 
 def install(folder: Path) -> Path:
     """Make the environment in a folder, and return where its programs are."""
-    pip = [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", str(folder / "wheel"), str(ROOT)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "wheel",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder / "wheel"),
+        str(ROOT),
+    ]
     subprocess.run(pip, check=True)
     (wheel,) = (folder / "wheel").glob("inklings-*.whl")
     venv.create(folder / "venv", with_pip=True)
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
-    pip = [str(programs / "python"), "-m", "pip", "--quiet", "install", "--constraint", str(ROOT / "constraints.txt")]
+    pip = [
+        str(programs / "python"),
+        "-m",
+        "pip",
+        "--quiet",
+        "install",
+        "--constraint",
+        str(ROOT / "constraints.txt"),
+    ]
     subprocess.run([*pip, str(wheel)], check=True)
     return programs
 
@@ -53,16 +83,27 @@ def main() -> int:
         (folder / "work").mkdir()
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "INKLINGS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "INKLINGS_CACHE": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+        }
         for command in commands():
             began = time.perf_counter()
             done = subprocess.run(
-                ["bash", "-c", command], cwd=folder / "work", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+                ["bash", "-c", command],
+                cwd=folder / "work",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
             )
             print(f"{time.perf_counter() - began:6.1f} s  {command}", flush=True)
             if done.returncode != 0:
-                print(f"{done.stdout}{done.stderr}\nit left with {done.returncode}, without any extra installed", file=sys.stderr)
+                print(
+                    f"{done.stdout}{done.stderr}\nit left with {done.returncode}, without any extra"
+                    " installed",
+                    file=sys.stderr,
+                )
                 return 1
     return 0
 

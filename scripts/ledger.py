@@ -2,9 +2,11 @@
 
     python scripts/ledger.py [--list] [--only NAME ...] [--out DIR] [--write]
 
-First says what will run and how long it will take. What is there already is not run again, so an interrupted replay goes on. With
-INKLINGS_TEST_DATA, a folder laid out as FOLDER/names/names.txt, no corpus is downloaded. NANOGPT and GAN_TEXTGEN name checkouts of those
-projects, for the claims that are measured beside them. Exit code: 3 if a verdict no longer holds, else 1 if a command failed, else 0.
+First says what will run and how long it will take. What is there already is not run again, so an
+interrupted replay goes on. With INKLINGS_TEST_DATA, a folder laid out as FOLDER/names/names.txt, no
+corpus is downloaded. NANOGPT and GAN_TEXTGEN name checkouts of those projects, for the claims that
+are measured beside them. Exit code: 3 if a verdict no longer holds, else 1 if a command failed,
+else 0.
 """
 
 from __future__ import annotations
@@ -23,17 +25,42 @@ from inklings.durable import write_bytes
 from inklings.errors import ConfigError, InklingsError
 
 DOCUMENT = ROOT / "docs" / "ledger.md"
-BEGIN, END = "<!-- the claims: written by scripts/ledger.py --write -->\n", "<!-- the end of the claims -->\n"
-STYLES = {"holds": "green", "ran": "green", "no longer holds": "bold red", "failed": "bold red", "not run": "dim"}
+BEGIN, END = (
+    "<!-- the claims: written by scripts/ledger.py --write -->\n",
+    "<!-- the end of the claims -->\n",
+)
+STYLES = {
+    "holds": "green",
+    "ran": "green",
+    "no longer holds": "bold red",
+    "failed": "bold red",
+    "not run": "dim",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="say what would run and how long it would take, and run nothing")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these claims, and those whose runs they read")
-    parser.add_argument("--out", type=Path, default=Path("ledger"), help="where all that is made goes (ledger)")
-    parser.add_argument("--write", action="store_true", help="write the table of docs/ledger.md, and run nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="say what would run and how long it would take, and run nothing",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="these claims, and those whose runs they read",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("ledger"), help="where all that is made goes (ledger)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write the table of docs/ledger.md, and run nothing"
+    )
     flags = parser.parse_args(arguments)
     terminal = open_terminal(False)
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -64,7 +91,10 @@ def with_table(text: str, claims: Mapping[str, Claim]) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ConfigError(f"{DOCUMENT} has no place for the table: the lines {BEGIN.strip()!r} and {END.strip()!r}.")
+        raise ConfigError(
+            f"{DOCUMENT} has no place for the table: the lines {BEGIN.strip()!r} and"
+            f" {END.strip()!r}."
+        )
     return f"{before}{begin}\n{markdown(claims)}\n{end}{after}"
 
 
@@ -74,7 +104,13 @@ def hindrance(claim: Claim, places: Mapping[str, Path]) -> str | None:
     return f"set {' and '.join(absent)}" if absent else None
 
 
-def show_plan(claims: Mapping[str, Claim], wanted: Mapping[str, Claim], out: Path, places: Mapping[str, Path], terminal: Terminal) -> None:
+def show_plan(
+    claims: Mapping[str, Claim],
+    wanted: Mapping[str, Claim],
+    out: Path,
+    places: Mapping[str, Path],
+    terminal: Terminal,
+) -> None:
     """Print what will run and how long it will take, before anything runs."""
     rows, minutes = [], 0.0
     for name, claim in claims.items():
@@ -93,11 +129,23 @@ def show_plan(claims: Mapping[str, Claim], wanted: Mapping[str, Claim], out: Pat
         rows.append((name, claim.source, length, claim.verdict, what))
     terminal.table(["claim", "source", "time", "verdict", ""], rows, right=(2,))
     runs = sum(row[4] == "to run" for row in rows)
-    terminal.say(f"\n{runs} commands to run, {_duration(minutes)} in all on two cores; into {out}", style="bold")
+    terminal.say(
+        f"\n{runs} commands to run, {_duration(minutes)} in all on two cores; into {out}",
+        style="bold",
+    )
 
 
-def replay_all(claims: Mapping[str, Claim], wanted: Mapping[str, Claim], out: Path, places: Mapping[str, Path], terminal: Terminal) -> int:
-    """Replay the claims one after the other, and print the verdicts; a failure does not keep the others from running."""
+def replay_all(
+    claims: Mapping[str, Claim],
+    wanted: Mapping[str, Claim],
+    out: Path,
+    places: Mapping[str, Path],
+    terminal: Terminal,
+) -> int:
+    """Replay the claims one after the other, and print the verdicts.
+
+    A failure does not keep the others from running.
+    """
     if "data" in places:
         lay_out_corpora(places["data"], out / "cache")
     outcomes: dict[str, Outcome] = {}
@@ -105,24 +153,35 @@ def replay_all(claims: Mapping[str, Claim], wanted: Mapping[str, Claim], out: Pa
     try:
         for number, (name, claim) in enumerate(wanted.items(), start=1):
             terminal.say(f"\n[{number}/{len(wanted)}] {name}: {claim.claim}", style="bold")
-            missing = [needed for needed in claim.needs if outcomes[needed].state in ("failed", "not run")]
-            reason = hindrance(claim, places) or (f"it needs {', '.join(missing)}" if missing else None)
+            missing = [
+                needed for needed in claim.needs if outcomes[needed].state in ("failed", "not run")
+            ]
+            reason = hindrance(claim, places) or (
+                f"it needs {', '.join(missing)}" if missing else None
+            )
             if reason:
                 outcomes[name] = Outcome(state="not run", words=reason)
             else:
                 terminal.say(f"  {claim.command}", style="dim")
                 outcomes[name] = replay(claim, identity(claims, name), out=out, places=places)
-            terminal.say(f"  {outcomes[name].state}: {outcomes[name].words}", style=STYLES[outcomes[name].state])
+            terminal.say(
+                f"  {outcomes[name].state}: {outcomes[name].words}",
+                style=STYLES[outcomes[name].state],
+            )
     except KeyboardInterrupt:
         interrupted = True
     show_outcomes(wanted, outcomes, terminal)
     if interrupted:
-        terminal.say("interrupted; what is done is kept, and the same command goes on.", style="bold yellow")
+        terminal.say(
+            "interrupted; what is done is kept, and the same command goes on.", style="bold yellow"
+        )
     states = {outcome.state for outcome in outcomes.values()}
     return 3 if "no longer holds" in states else int(interrupted or "failed" in states)
 
 
-def show_outcomes(wanted: Mapping[str, Claim], outcomes: Mapping[str, Outcome], terminal: Terminal) -> None:
+def show_outcomes(
+    wanted: Mapping[str, Claim], outcomes: Mapping[str, Outcome], terminal: Terminal
+) -> None:
     """Print the table of verdicts."""
     rows = []
     for name, claim in wanted.items():
@@ -131,8 +190,13 @@ def show_outcomes(wanted: Mapping[str, Claim], outcomes: Mapping[str, Outcome], 
         rows.append((name, claim.verdict, outcome.state, outcome.words.splitlines()[0], length))
     terminal.say()
     terminal.table(["claim", "verdict", "now", "", "took"], rows, right=(4,))
-    counts = {state: sum(outcome.state == state for outcome in outcomes.values()) for state in STYLES}
-    terminal.say("\n" + ", ".join(f"{count} {state}" for state, count in counts.items() if count), style="bold")
+    counts = {
+        state: sum(outcome.state == state for outcome in outcomes.values()) for state in STYLES
+    }
+    terminal.say(
+        "\n" + ", ".join(f"{count} {state}" for state, count in counts.items() if count),
+        style="bold",
+    )
 
 
 def _duration(minutes: float) -> str:

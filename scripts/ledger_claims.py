@@ -1,4 +1,7 @@
-"""The claims of the ledger: one file each in configs/ledger/, read and checked, put in order, and shown as a table."""
+"""The claims of the ledger.
+
+One file each in configs/ledger/, read and checked, put in order, and shown as a table.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from inklings.errors import ConfigError, unknown_name
 
 FOLDER = Path(__file__).parents[1] / "configs" / "ledger"
 PLACES = {"data": "INKLINGS_TEST_DATA", "nanogpt": "NANOGPT", "gan_textgen": "GAN_TEXTGEN"}
-"""Placeholder of a command -> the environment variable that fills it: a folder with the corpora, a checkout of a project."""
+"""Placeholder of a command -> the environment variable that fills it: a folder with the corpora, a
+checkout of a project.
+"""
 
 Verdict = Literal["reproduced", "not reproduced", "artefact", "not tried"]
 Source = Literal["WaveGPT", "makemore", "text GAN", "VardaGPT", "nanoGPT", "Inklings"]
@@ -26,23 +31,32 @@ _MADE_BY = re.compile(r"\{out\}/([a-z0-9-]+)(?=/|\s|$)")
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The one figure that tells whether a verdict holds again: in the JSON that a command prints, or in its words."""
+    """The one figure that tells whether a verdict holds again.
+
+    In the JSON that a command prints, or in its words.
+    """
 
     expected: float
     """What was measured when the verdict was given."""
     tolerance: float
     """How far from it the figure may lie."""
     read: list[str] | None = None
-    """The way to the figure in the JSON document: a key; a number, for a place in a list; `key=value`, for the first item of a list
-    with that value; `*`, for the mean over a list."""
+    """The way to the figure in the JSON document: a key; a number, for a place in a list;
+    `key=value`, for the first item of a list with that value; `*`, for the mean over a list.
+    """
     minus: list[str] | None = None
     """The way to a second figure, which is taken off the first."""
     pattern: str | None = None
-    """A regular expression with one group, the figure, in what the command prints; the last place that fits counts."""
+    """A regular expression with one group, the figure, in what the command prints; the last place
+    that fits counts.
+    """
 
     def __post_init__(self) -> None:
         if (self.read is None) == (self.pattern is None):
-            raise ConfigError("check says `read` (a way into the JSON) or `pattern` (a regular expression), one of them.")
+            raise ConfigError(
+                "check says `read` (a way into the JSON) or `pattern` (a regular expression), one"
+                " of them."
+            )
         if self.minus is not None and self.read is None:
             raise ConfigError("check.minus goes with check.read; a pattern reads one figure.")
         if self.tolerance <= 0:
@@ -51,9 +65,14 @@ class Check:
             try:
                 groups = re.compile(self.pattern).groups
             except re.error as error:
-                raise ConfigError(f"check.pattern {self.pattern!r} is no regular expression: {error}.") from None
+                raise ConfigError(
+                    f"check.pattern {self.pattern!r} is no regular expression: {error}."
+                ) from None
             if groups != 1:
-                raise ConfigError(f"check.pattern {self.pattern!r} has {groups} groups; it must have one, the figure.")
+                raise ConfigError(
+                    f"check.pattern {self.pattern!r} has {groups} groups; it must have one, the"
+                    " figure."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +90,10 @@ class Claim:
     measured: str
     """What the command gave."""
     command: str
-    """`inklings ...` or `python benchmarks/...`. `{out}` is the folder of the replay; what a claim makes is in `{out}/NAME`, and a command
-    that reads another claim's runs needs that claim first. `PLACES` has the other placeholders."""
+    """`inklings ...` or `python benchmarks/...`. `{out}` is the folder of the replay; what a claim
+    makes is in `{out}/NAME`, and a command that reads another claim's runs needs that claim first.
+    `PLACES` has the other placeholders.
+    """
     minutes: float
     """On two cores."""
     estimated: bool = False
@@ -92,10 +113,15 @@ class Claim:
         if self.minutes <= 0:
             raise ConfigError(f"{self.name}: minutes is {self.minutes}; it must be above 0.")
         if not self.command.startswith(("inklings ", "python ")):
-            raise ConfigError(f"{self.name}: the command is {self.command!r}; it must begin with `inklings` or `python`.")
+            raise ConfigError(
+                f"{self.name}: the command is {self.command!r}; it must begin with `inklings` or"
+                " `python`."
+            )
         for place in _PLACEHOLDER.findall(self.command):
             if place != "out" and place not in PLACES:
-                raise ConfigError(f"{self.name}: {unknown_name('placeholder', place, ['out', *PLACES])}")
+                raise ConfigError(
+                    f"{self.name}: {unknown_name('placeholder', place, ['out', *PLACES])}"
+                )
 
     @property
     def needs(self) -> list[str]:
@@ -112,8 +138,8 @@ def read_claims(folder: Path = FOLDER) -> dict[str, Claim]:
     """All claims by their names, each after those that it needs.
 
     Raises:
-        ConfigError: a file cannot be read, has an unknown key or a wrong value, or names a claim that there is not; or claims need
-            each other.
+        ConfigError: a file cannot be read, has an unknown key or a wrong value, or names a claim
+            that there is not; or claims need each other.
     """
     found = {}
     for path in sorted(folder.glob("*.toml")):
@@ -136,10 +162,16 @@ def in_order(claims: Mapping[str, Claim]) -> dict[str, Claim]:
 
     def place(name: str, waiting: tuple[str, ...]) -> None:
         if name in waiting:
-            raise ConfigError(f"these claims need each other: {' -> '.join([*waiting, name])}. A command may read what earlier ones made.")
+            raise ConfigError(
+                f"these claims need each other: {' -> '.join([*waiting, name])}. A command may read"
+                " what earlier ones made."
+            )
         for needed in claims[name].needs:
             if needed not in claims:
-                raise ConfigError(f"{name}: its command reads {{out}}/{needed}, and {unknown_name('claim', needed, claims)}")
+                raise ConfigError(
+                    f"{name}: its command reads {{out}}/{needed}, and"
+                    f" {unknown_name('claim', needed, claims)}"
+                )
             if needed not in ordered:
                 place(needed, (*waiting, name))
         ordered[name] = claims[name]
@@ -167,18 +199,34 @@ def chosen(claims: Mapping[str, Claim], only: Sequence[str]) -> dict[str, Claim]
 
 
 def identity(claims: Mapping[str, Claim], name: str) -> list[str]:
-    """The commands that the output of a claim rests on, its own last: where one changes, the output is no longer that of the claim."""
+    """The commands that the output of a claim rests on, its own last.
+
+    Where one changes, the output is no longer that of the claim.
+    """
     claim = claims[name]
-    return [*(command for needed in claim.needs for command in identity(claims, needed)), claim.command]
+    return [
+        *(command for needed in claim.needs for command in identity(claims, needed)),
+        claim.command,
+    ]
 
 
 def markdown(claims: Mapping[str, Claim]) -> str:
     """The table of all claims for the documents."""
-    lines = ["| claim | source | command | published | measured | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| claim | source | command | published | measured | verdict |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     order = sorted(claims.values(), key=lambda claim: (SOURCES.index(claim.source), claim.name))
     for claim in order:
         link = f"[{claim.name}](../configs/ledger/{claim.name}.toml)"
-        cells = (claim.claim, claim.source, link, claim.published, claim.measured, f"**{claim.verdict}**")
+        cells = (
+            claim.claim,
+            claim.source,
+            link,
+            claim.published,
+            claim.measured,
+            f"**{claim.verdict}**",
+        )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -195,7 +243,10 @@ def figure(document: Any, way: Sequence[str]) -> float:
             return sum(figure(item, way[place + 1 :]) for item in value) / len(value)
         key, equals, wanted = step.partition("=")
         if isinstance(value, list) and equals:
-            value = next((item for item in value if isinstance(item, dict) and str(item.get(key)) == wanted), None)
+            value = next(
+                (item for item in value if isinstance(item, dict) and str(item.get(key)) == wanted),
+                None,
+            )
         elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
         else:

@@ -1,4 +1,7 @@
-"""Runs the command of one claim, keeps what it prints, and says whether the claim's verdict held again."""
+"""Runs the command of one claim, keeps what it prints.
+
+And says whether the claim's verdict held again.
+"""
 
 from __future__ import annotations
 
@@ -51,17 +54,25 @@ def places_here() -> dict[str, Path]:
         if given := os.environ.get(variable):
             found[place] = Path(given).expanduser().resolve()
             if not found[place].is_dir():
-                raise ConfigError(f"{variable} is {given!r}, which is no folder. Give a folder, or leave the variable out.")
+                raise ConfigError(
+                    f"{variable} is {given!r}, which is no folder. Give a folder, or leave the"
+                    " variable out."
+                )
     return found
 
 
 def lay_out_corpora(folder: Path, cache: Path) -> None:
-    """Put the texts of `folder` where downloads are kept, so that the well-known names need none; who reads them checks their hashes."""
+    """Put the texts of `folder` where downloads are kept, so that the well-known names need none.
+
+    Who reads them checks their hashes.
+    """
     for name, corpus in CORPORA.items():
         for file in corpus.files:
             known = Path(file.path).name
             there = f"{Path(known).stem}.txt" if file.convert is not None else known
-            if (folder / name / there).is_file() and not (cache / "downloads" / name / there).is_file():
+            if (folder / name / there).is_file() and not (
+                cache / "downloads" / name / there
+            ).is_file():
                 (cache / "downloads" / name).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / name / there, cache / "downloads" / name / there)
 
@@ -69,7 +80,11 @@ def lay_out_corpora(folder: Path, cache: Path) -> None:
 def is_there(folder: Path, commands: Sequence[str], leaves_with: int) -> bool:
     """Whether the claim's folder holds the whole output of the same commands."""
     record = _record(folder)
-    return record is not None and record["commands"] == list(commands) and record["exit"] == leaves_with
+    return (
+        record is not None
+        and record["commands"] == list(commands)
+        and record["exit"] == leaves_with
+    )
 
 
 def arguments_of(claim: Claim, out: Path, places: Mapping[str, Path]) -> list[str]:
@@ -84,7 +99,14 @@ def arguments_of(claim: Claim, out: Path, places: Mapping[str, Path]) -> list[st
     return [sys.executable, *filled[1:]]
 
 
-def replay(claim: Claim, commands: Sequence[str], *, out: Path, places: Mapping[str, Path], root: Path = ROOT) -> Outcome:
+def replay(
+    claim: Claim,
+    commands: Sequence[str],
+    *,
+    out: Path,
+    places: Mapping[str, Path],
+    root: Path = ROOT,
+) -> Outcome:
     """Run a claim's command, unless its output is there, and judge it.
 
     Args:
@@ -95,17 +117,25 @@ def replay(claim: Claim, commands: Sequence[str], *, out: Path, places: Mapping[
         root: the folder that the command runs in.
 
     Raises:
-        KeyboardInterrupt: the replay was interrupted; the command was asked to save, and is run again next time.
+        KeyboardInterrupt: the replay was interrupted; the command was asked to save, and is run
+            again next time.
         RunError: something else is in the way of the claim's folder.
     """
     folder = out / claim.name
     if not is_there(folder, commands, claim.leaves_with):
         _make_room(folder, commands)
-        record = {"format_version": FORMAT_VERSION, "commands": list(commands), "exit": None, "seconds": None}
+        record = {
+            "format_version": FORMAT_VERSION,
+            "commands": list(commands),
+            "exit": None,
+            "seconds": None,
+        }
         write_json(folder / RECORD, record)
         began = time.perf_counter()
         code = _run(arguments_of(claim, out, places), folder, root, _environment(out, places))
-        write_json(folder / RECORD, {**record, "exit": code, "seconds": time.perf_counter() - began})
+        write_json(
+            folder / RECORD, {**record, "exit": code, "seconds": time.perf_counter() - began}
+        )
     return judge(claim, folder)
 
 
@@ -114,13 +144,18 @@ def judge(claim: Claim, folder: Path) -> Outcome:
     record = _record(folder)
     assert record is not None, "only what has run is judged"
     code, seconds = record["exit"], record["seconds"]
-    printed, said = ((folder / name).read_text(encoding="utf-8", errors="replace") for name in ("stdout.txt", "stderr.txt"))
+    printed, said = (
+        (folder / name).read_text(encoding="utf-8", errors="replace")
+        for name in ("stdout.txt", "stderr.txt")
+    )
     if code != claim.leaves_with:
         if {code, claim.leaves_with} == {0, 3}:
             words = f"it left with {code}, and the verdict asks for {claim.leaves_with}"
             return Outcome(state="no longer holds", words=words, seconds=seconds)
         last = [line for line in (said or printed).splitlines() if line.strip()][-8:]
-        return Outcome(state="failed", words="\n".join([f"it left with {code}", *last]), seconds=seconds)
+        return Outcome(
+            state="failed", words="\n".join([f"it left with {code}", *last]), seconds=seconds
+        )
     if claim.check is None:
         return Outcome(state="ran", words="no figure to check", seconds=seconds)
     try:
@@ -129,7 +164,9 @@ def judge(claim: Claim, folder: Path) -> Outcome:
         return Outcome(state="failed", words=str(error), seconds=seconds)
     check = claim.check
     words = f"{found:,.6g}, expected {check.expected:,.6g} to within {check.tolerance:g}"
-    state: Literal["holds", "no longer holds"] = "holds" if abs(found - check.expected) <= check.tolerance else "no longer holds"
+    state: Literal["holds", "no longer holds"] = (
+        "holds" if abs(found - check.expected) <= check.tolerance else "no longer holds"
+    )
     return Outcome(state=state, words=words, found=found, seconds=seconds)
 
 
@@ -146,28 +183,42 @@ def read_figure(check: Check, printed: str, said: str) -> float:
         try:
             return float(places[-1].replace(",", ""))
         except ValueError:
-            raise ConfigError(f"{places[-1]!r}, which fits {check.pattern!r}, is no number.") from None
+            raise ConfigError(
+                f"{places[-1]!r}, which fits {check.pattern!r}, is no number."
+            ) from None
     try:
         document = json.loads(printed)
     except json.JSONDecodeError as error:
         raise ConfigError(f"the output is not one JSON document: {error}.") from None
     assert check.read is not None
-    return figure(document, check.read) - (0.0 if check.minus is None else figure(document, check.minus))
+    return figure(document, check.read) - (
+        0.0 if check.minus is None else figure(document, check.minus)
+    )
 
 
 def _record(folder: Path) -> dict | None:
     try:
-        return read_json(folder / RECORD, format_version=FORMAT_VERSION) if (folder / RECORD).is_file() else None
+        return (
+            read_json(folder / RECORD, format_version=FORMAT_VERSION)
+            if (folder / RECORD).is_file()
+            else None
+        )
     except InklingsError:  # damaged, or of another version: as if it were not there
         return None
 
 
 def _make_room(folder: Path, commands: Sequence[str]) -> None:
-    """An empty folder for a command; a comparison that was interrupted is kept, for the same command goes on with it."""
+    """An empty folder for a command.
+
+    A comparison that was interrupted is kept, for the same command goes on with it.
+    """
     if folder.exists():
         record = _record(folder)
         if record is None:
-            raise RunError(f"{folder} is in the way: it is not of a replay. Give another folder with --out, or move it.")
+            raise RunError(
+                f"{folder} is in the way: it is not of a replay. Give another folder with --out, or"
+                " move it."
+            )
         if record["commands"] == list(commands) and commands[-1].startswith("inklings compare "):
             return
         shutil.rmtree(folder)
@@ -179,13 +230,25 @@ def _environment(out: Path, places: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _run(arguments: Sequence[str], folder: Path, root: Path, environment: Mapping[str, str]) -> int:
-    """The exit code of a command whose output goes to two files; in a session of its own, so that it is interrupted once, by us."""
+    """The exit code of a command whose output goes to two files.
+
+    In a session of its own, so that it is interrupted once, by us.
+    """
     with open(folder / "stdout.txt", "wb") as printed, open(folder / "stderr.txt", "wb") as said:
-        process = subprocess.Popen(arguments, cwd=root, env=dict(environment), stdout=printed, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            arguments,
+            cwd=root,
+            env=dict(environment),
+            stdout=printed,
+            stderr=said,
+            start_new_session=True,
+        )
         try:
             return process.wait()
         except KeyboardInterrupt:
-            process.terminate()  # verbs save what they have on this too, and it reaches those that were started with Ctrl-C switched off
+            # verbs save what they have on this too, and it reaches those that were started with
+            # Ctrl-C switched off
+            process.terminate()
             try:
                 process.wait(PATIENCE)
             finally:

@@ -1,4 +1,7 @@
-"""Trains the run of configs/reference.toml and publishes it in the package: without checkpoints, and with nothing of the machine in it."""
+"""Trains the run of configs/reference.toml and publishes it in the package.
+
+Without checkpoints, and with nothing of the machine in it.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,24 @@ def main() -> None:
             shutil.copyfile(run / name, TARGET / name)
         machine = ("store", "system", "memory")
         environment = read_checked_json(run / "environment.json")
-        write_checked_json(TARGET / "environment.json", {k: v for k, v in environment.items() if k not in machine})
+        write_checked_json(
+            TARGET / "environment.json", {k: v for k, v in environment.items() if k not in machine}
+        )
         lines = (run / "metrics.jsonl").read_text().splitlines()
         steps = [line for line in lines if '"event": "step"' in line]
         kept = set(steps[:: max(1, len(steps) // KEPT_LINES)]) | (set(lines) - set(steps))
-        write_bytes(TARGET / "metrics.jsonl", "".join(f"{line}\n" for line in lines if line in kept).encode())
-    words = f"{result.steps:,} steps, {result.tokens:,} tokens, validation loss {result.best_validation_loss:.4f} nats per character"
-    text = f"# The reference run\n\nTrained on `builtin:unicode-names` by\n\n```sh\n{COMMAND}\n```\n\n{words}.\n"
+        write_bytes(
+            TARGET / "metrics.jsonl",
+            "".join(f"{line}\n" for line in lines if line in kept).encode(),
+        )
+    words = (
+        f"{result.steps:,} steps, {result.tokens:,} tokens, validation loss"
+        f" {result.best_validation_loss:.4f} nats per character"
+    )
+    text = (
+        "# The reference run\n\nTrained on `builtin:unicode-names`"
+        f" by\n\n```sh\n{COMMAND}\n```\n\n{words}.\n"
+    )
     write_bytes(TARGET / "README.md", text.encode())
 
 

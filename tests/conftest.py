@@ -1,4 +1,7 @@
-"""What every test runs under: checked shapes and types, poisoned memory, a private cache, one thread."""
+"""What every test runs under.
+
+Checked shapes and types, poisoned memory, a private cache, one thread.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from jaxtyping import install_import_hook
 # Shapes and types in the signatures of the package are checked while tests run, and only then.
 install_import_hook("inklings", "beartype.beartype")
 
-settings.register_profile("inklings", deadline=None, max_examples=30, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "inklings",
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("inklings")
 
 
@@ -28,7 +37,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread_and_poison() -> None:
-    """One thread, so that workers share the machine and bits repeat; uninitialised tensors hold NaN, so that reading one shows."""
+    """One thread, so that workers share the machine and bits repeat.
+
+    Uninitialised tensors hold NaN, so that reading one shows.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -45,7 +57,11 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """The folder with the public corpora; a test that asks for it is skipped where it is absent."""
-    folder = Path(os.environ.get("INKLINGS_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    folder = Path(
+        os.environ.get(
+            "INKLINGS_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"
+        )
+    )
     if not folder.is_dir():
         pytest.skip("the public corpora are not here; set INKLINGS_TEST_DATA to their folder")
     return folder

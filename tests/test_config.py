@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping, load_run_config, parse_value, to_mapping
+from inklings.config import (
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    from_mapping,
+    load_run_config,
+    parse_value,
+    to_mapping,
+)
 from inklings.errors import ConfigError
 
 
@@ -18,12 +26,18 @@ from inklings.errors import ConfigError
     schedule=st.sampled_from(["constant", "step", "linear", "cosine", "wsd"]),
     split=st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
 )
-def test_what_is_written_reads_back_equal(batch: int, rate: float, schedule: str, split: tuple[float, float, float] | None) -> None:
+def test_what_is_written_reads_back_equal(
+    batch: int, rate: float, schedule: str, split: tuple[float, float, float] | None
+) -> None:
     config = RunConfig(
         architecture="mlp",
         model={"n_hidden": 3},
         data=DataConfig(split=split),
-        training=from_mapping(TrainingConfig, {"batch_size": batch, "learning_rate": rate, "schedule": schedule}, where="test"),
+        training=from_mapping(
+            TrainingConfig,
+            {"batch_size": batch, "learning_rate": rate, "schedule": schedule},
+            where="test",
+        ),
     )
     assert from_mapping(RunConfig, to_mapping(config), where="test") == config
 
@@ -60,7 +74,12 @@ def test_a_batch_is_accumulated_in_equal_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "what"), [("architecture = [", "TOML"), ("arcitecture = 'gpt'", "architecture"), ("[data]\nsource = 3", "source")]
+    ("content", "what"),
+    [
+        ("architecture = [", "TOML"),
+        ("arcitecture = 'gpt'", "architecture"),
+        ("[data]\nsource = 3", "source"),
+    ],
 )
 def test_a_broken_run_file_is_one_clear_error(tmp_path: Path, content: str, what: str) -> None:
     file = tmp_path / "run.toml"

@@ -8,7 +8,15 @@ import torch
 
 from inklings import device
 from inklings.config import TrainingConfig
-from inklings.device import Measured, Runtime, autocast, choose_runtime, environment, memory_bytes, threads_of
+from inklings.device import (
+    Measured,
+    Runtime,
+    autocast,
+    choose_runtime,
+    environment,
+    memory_bytes,
+    threads_of,
+)
 from inklings.errors import ConfigError, InklingsError
 
 
@@ -22,12 +30,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def probe(loss_in_bfloat16: float = 2.01, **seconds: float):  # type: ignore[no-untyped-def]
-    """A probe of a model that takes these seconds: keys are t1, t4, t16, and bfloat16 and compiled (factors)."""
+    """A probe of a model that takes these seconds.
+
+    Keys are t1, t4, t16, and bfloat16 and compiled (factors).
+    """
 
     def measure(runtime: Runtime) -> Measured:
         taken = seconds[f"t{runtime.threads}"]
         low = runtime.precision == "bfloat16"
-        taken *= (seconds["bfloat16"] if low else 1) * (seconds["compiled"] if runtime.compile else 1)
+        taken *= (seconds["bfloat16"] if low else 1) * (
+            seconds["compiled"] if runtime.compile else 1
+        )
         return Measured(taken, loss_in_bfloat16 if low else 2.0)
 
     return measure
@@ -40,20 +53,41 @@ def probe(loss_in_bfloat16: float = 2.01, **seconds: float):  # type: ignore[no-
         ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5}, 16, "bfloat16"),
         ({"t1": 1.0, "t4": 0.95, "t16": 3.0, "bfloat16": 0.9}, 1, "float32"),
         ({"t1": 1.0, "t4": 0.3, "t16": 0.29, "bfloat16": 2.0}, 4, "float32"),
-        ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": 2.1}, 16, "float32"),
-        ({"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": float("nan")}, 16, "float32"),
+        (
+            {"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": 2.1},
+            16,
+            "float32",
+        ),
+        (
+            {"t1": 1.0, "t4": 0.5, "t16": 0.2, "bfloat16": 0.5, "loss_in_bfloat16": float("nan")},
+            16,
+            "float32",
+        ),
     ],
 )
-def test_the_fastest_is_chosen_if_it_is_clearly_faster(seconds: dict[str, float], threads: int, precision: str) -> None:
+def test_the_fastest_is_chosen_if_it_is_clearly_faster(
+    seconds: dict[str, float], threads: int, precision: str
+) -> None:
     runtime = choose_runtime(TrainingConfig(), probe(**seconds), seconds=0.001)
-    assert (runtime.threads, runtime.precision, runtime.device, runtime.compile) == (threads, precision, "cpu", False)
+    assert (runtime.threads, runtime.precision, runtime.device, runtime.compile) == (
+        threads,
+        precision,
+        "cpu",
+        False,
+    )
     assert sum("measured a step at" in reason for reason in runtime.reasons) == 1
-    assert any("the loss with bfloat16" in reason for reason in runtime.reasons) is ("loss_in_bfloat16" in seconds)
+    assert any("the loss with bfloat16" in reason for reason in runtime.reasons) is (
+        "loss_in_bfloat16" in seconds
+    )
 
 
 @pytest.mark.usefixtures("machine")
-@pytest.mark.parametrize(("compiled", "steps", "taken"), [(0.5, 10, True), (0.5, 0, False), (1.1, 10, False)])
-def test_compilation_is_taken_if_it_saves_more_than_it_takes(compiled: float, steps: int, taken: bool) -> None:
+@pytest.mark.parametrize(
+    ("compiled", "steps", "taken"), [(0.5, 10, True), (0.5, 0, False), (1.1, 10, False)]
+)
+def test_compilation_is_taken_if_it_saves_more_than_it_takes(
+    compiled: float, steps: int, taken: bool
+) -> None:
     measure = probe(t1=1.0, t4=1.0, t16=1.0, bfloat16=1.0, compiled=compiled)
     runtime = choose_runtime(TrainingConfig(), measure, seconds=0.001, steps=steps)
     assert runtime.compile is taken

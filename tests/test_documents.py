@@ -1,4 +1,7 @@
-"""The documents keep their word: their console blocks run, at a tiny budget; links lead somewhere; JSON and Markdown are whole."""
+"""The documents keep their word.
+
+Their console blocks run, at a tiny budget; links lead somewhere; JSON and Markdown are whole.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,26 @@ TINY = [
     (re.compile(r"^inklings compare (?!.*--merge)(.*)"), r"inklings compare \1 --workers 1"),
     (re.compile(r"--max-new-tokens \d+"), "--max-new-tokens 4"),
     (re.compile(r"--targets \d+"), "--targets 1000"),
-    (re.compile(r"^inklings train (?!.*--training.evaluations)(.*)"), r"inklings train \1 --training.evaluations 1"),
-    (re.compile(r"^inklings train (?!.*--training.threads)(.*)"), r"inklings train \1 --training.threads 1"),
+    (
+        re.compile(r"^inklings train (?!.*--training.evaluations)(.*)"),
+        r"inklings train \1 --training.evaluations 1",
+    ),
+    (
+        re.compile(r"^inklings train (?!.*--training.threads)(.*)"),
+        r"inklings train \1 --training.threads 1",
+    ),
 ]
 
 
 def commands(document: Path) -> list[str]:
     """The lines after a `$ ` in the document's console blocks, in order."""
     text = document.read_text(encoding="utf-8")
-    return [line[2:] for block in BLOCK.findall(text) for line in block.splitlines() if line.startswith("$ ")]
+    return [
+        line[2:]
+        for block in BLOCK.findall(text)
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
 
 
 def shrink(command: str) -> str:
@@ -46,9 +60,14 @@ def shrink(command: str) -> str:
     return command
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if commands(d)], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document", [d for d in DOCUMENTS if commands(d)], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_the_commands_of_a_document_run(
-    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    document: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
@@ -78,6 +97,8 @@ def test_links_lead_somewhere_and_fences_are_closed(document: Path) -> None:
 
 
 def test_json_files_are_json() -> None:
-    listed = subprocess.run(["git", "ls-files", "*.json"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    listed = subprocess.run(
+        ["git", "ls-files", "*.json"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
     for name in listed:
         json.loads((ROOT / name).read_text(encoding="utf-8"))

@@ -13,7 +13,9 @@ from inklings import durable
 from inklings.errors import DiskError, RunError
 
 
-def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "value.json"
     durable.write_json(file, {"a": 1})
 
@@ -27,15 +29,23 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ESTALE])
-def test_whatever_the_disk_says_is_one_sentence_and_leaves_nothing(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ESTALE],
+)
+def test_whatever_the_disk_says_is_one_sentence_and_leaves_nothing(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(durable.os, "fsync", fail)
     with pytest.raises(DiskError, match=r"could not write|no permission to write"):
         durable.write_json(tmp_path / "value.json", {})
-    with pytest.raises(DiskError) as caught, durable.new_directory(tmp_path / "made" / "of" / "parts") as inside:
+    with (
+        pytest.raises(DiskError) as caught,
+        durable.new_directory(tmp_path / "made" / "of" / "parts") as inside,
+    ):
         (inside / "part").write_text("half")
     assert str(caught.value).endswith(" and run the same command again.")
     assert str(caught.value.going_on("wait")).endswith(" and wait.")
@@ -64,7 +74,10 @@ def test_a_directory_that_another_process_built_first_stays(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
-@pytest.mark.parametrize(("content", "what"), [("{", "damaged"), ("{}", "format_version"), ('{"format_version": 9}', "Upgrade")])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [("{", "damaged"), ("{}", "format_version"), ('{"format_version": 9}', "Upgrade")],
+)
 def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: str, what: str) -> None:
     file = tmp_path / "config.json"
     file.write_text(content)
@@ -80,7 +93,9 @@ def test_numbers_that_json_lacks_are_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_block_hashes_find_the_block_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_hashes_find_the_block_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(durable, "BLOCK", 10)
     file = tmp_path / "data"
     file.write_bytes(bytes(range(35)))

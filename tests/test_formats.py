@@ -1,4 +1,6 @@
-"""What an earlier version wrote is read by this one: its runs, comparison, sweep, memory; see fixtures/make_formats.py.
+"""What an earlier version wrote is read by this one.
+
+Its runs, comparison, sweep, memory; see fixtures/make_formats.py.
 
 Figures are the same to 1e-5 and not to the bit: processors differ in how they add up a product.
 """
@@ -27,7 +29,10 @@ Ask = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Run a verb with --json, in a folder that has a copy of what it names, and return its document."""
+    """Run a verb with --json, in a folder that has a copy of what it names.
+
+    And return its document.
+    """
     monkeypatch.chdir(tmp_path)
     for name in ("words.txt", "remembered.txt"):
         shutil.copy(FORMATS / name, name)
@@ -51,12 +56,18 @@ def copied(name: str) -> str:
 
 @pytest.mark.parametrize("name", [name for name, known in KNOWN["runs"].items() if "loss" in known])
 def test_a_run_has_the_loss_that_it_had(ask: Ask, name: str) -> None:
-    assert ask("evaluate", copied(f"runs/{name}"), "--split=test")["loss"] == pytest.approx(KNOWN["runs"][name]["loss"], abs=NEAR)
+    assert ask("evaluate", copied(f"runs/{name}"), "--split=test")["loss"] == pytest.approx(
+        KNOWN["runs"][name]["loss"], abs=NEAR
+    )
 
 
-@pytest.mark.parametrize("name", [name for name, known in KNOWN["runs"].items() if "samples" in known])
+@pytest.mark.parametrize(
+    "name", [name for name, known in KNOWN["runs"].items() if "samples" in known]
+)
 def test_a_generator_without_likelihood_measures_as_it_did(ask: Ask, name: str) -> None:
-    measured = ask("evaluate", copied(f"runs/{name}"), "--split=test", "--samples=20")["samples"]["runs"][name]["values"]
+    measured = ask("evaluate", copied(f"runs/{name}"), "--split=test", "--samples=20")["samples"][
+        "runs"
+    ][name]["values"]
     for figure, known in KNOWN["runs"][name]["samples"].items():
         assert measured[figure]["estimate"] == pytest.approx(known, abs=NEAR), figure
 
@@ -64,7 +75,15 @@ def test_a_generator_without_likelihood_measures_as_it_did(ask: Ask, name: str) 
 @pytest.mark.parametrize("name", KNOWN["runs"])
 def test_a_run_writes_what_it_wrote(ask: Ask, name: str) -> None:
     more = ["--across-documents"] if "loss" in KNOWN["runs"][name] else []
-    made = ask("generate", copied(f"runs/{name}"), "--max-new-tokens=24", "--seed=3", "--samples=2", "--precision=float32", *more)
+    made = ask(
+        "generate",
+        copied(f"runs/{name}"),
+        "--max-new-tokens=24",
+        "--seed=3",
+        "--samples=2",
+        "--precision=float32",
+        *more,
+    )
     assert [sample["text"] for sample in made["samples"]] == KNOWN["runs"][name]["texts"]
 
 
@@ -72,7 +91,9 @@ def test_a_run_writes_what_it_wrote(ask: Ask, name: str) -> None:
 def test_a_run_goes_on_from_its_checkpoint(ask: Ask, name: str) -> None:
     run = copied(f"runs/{name}")
     assert ask("resume", run, "--budget=12-steps")["steps"] == 12
-    assert ask("evaluate", run, "--split=test", "--weights=last")["loss"] == pytest.approx(KNOWN["resumed"][name], abs=NEAR)
+    assert ask("evaluate", run, "--split=test", "--weights=last")["loss"] == pytest.approx(
+        KNOWN["resumed"][name], abs=NEAR
+    )
 
 
 @pytest.mark.parametrize("name", ["gpt", "recurrent"])
@@ -80,13 +101,17 @@ def test_a_run_that_was_killed_arrives_where_it_would_have(ask: Ask, name: str) 
     run = copied(f"runs/{name}")
     shutil.rmtree(Path(run) / "checkpoints" / "step_8")
     assert ask("resume", run)["steps"] == 8
-    assert ask("evaluate", run, "--split=test", "--weights=last")["loss"] == pytest.approx(KNOWN["runs"][name]["loss"], abs=NEAR)
+    assert ask("evaluate", run, "--split=test", "--weights=last")["loss"] == pytest.approx(
+        KNOWN["runs"][name]["loss"], abs=NEAR
+    )
 
 
 @pytest.mark.parametrize("name", KNOWN["trained"])
 def test_training_gives_the_loss_that_it_gave(ask: Ask, name: str) -> None:
     ask("train", *KNOWN["trained"][name], "--run=trained")
-    assert ask("evaluate", "trained", "--split=test")["loss"] == pytest.approx(KNOWN["runs"][name]["loss"], abs=NEAR)
+    assert ask("evaluate", "trained", "--split=test")["loss"] == pytest.approx(
+        KNOWN["runs"][name]["loss"], abs=NEAR
+    )
 
 
 @pytest.mark.parametrize("name", [*KNOWN["runs"], "memory"])
@@ -96,7 +121,9 @@ def test_every_file_of_a_run_is_whole(ask: Ask, name: str) -> None:
 
 def test_all_runs_are_listed(ask: Ask) -> None:
     copied("runs")
-    assert {Path(run["path"]).name for run in ask("runs")["runs"] if run["state"] == "complete"} == {*KNOWN["runs"], "memory"}
+    assert {
+        Path(run["path"]).name for run in ask("runs")["runs"] if run["state"] == "complete"
+    } == {*KNOWN["runs"], "memory"}
 
 
 def test_a_memory_finds_what_it_found(ask: Ask) -> None:
@@ -106,7 +133,9 @@ def test_a_memory_finds_what_it_found(ask: Ask) -> None:
     for hit, known in zip(hits, KNOWN["memory"]["hits"], strict=True):
         assert {**hit, "distance": 0} == {**known, "distance": 0}
         assert hit["distance"] == pytest.approx(known["distance"], abs=NEAR)
-    assert ask("evaluate", run, "--split=test")["loss"] == pytest.approx(KNOWN["memory"]["evaluated"], abs=NEAR)
+    assert ask("evaluate", run, "--split=test")["loss"] == pytest.approx(
+        KNOWN["memory"]["evaluated"], abs=NEAR
+    )
 
 
 def test_a_memory_takes_more_text_and_forgets(ask: Ask) -> None:
@@ -124,12 +153,20 @@ def test_a_comparison_is_judged_as_it_was(ask: Ask) -> None:
     assert made["status"] == "complete"
     for trained in Path("comparison/runs").rglob("metrics.jsonl"):
         assert trained.read_bytes() == (FORMATS / trained).read_bytes(), "it was trained again"
-    assert [found["finding"] for found in made["differences"]] == [found["finding"] for found in known["differences"]]
+    assert [found["finding"] for found in made["differences"]] == [
+        found["finding"] for found in known["differences"]
+    ]
     for found, expected in zip(made["differences"], known["differences"], strict=True):
-        assert (found["better"], found["worse"], found["evidence"]) == (expected["better"], expected["worse"], expected["evidence"])
+        assert (found["better"], found["worse"], found["evidence"]) == (
+            expected["better"],
+            expected["worse"],
+            expected["evidence"],
+        )
         for name in ("mean", "low", "high", "p"):
             assert found[name] == pytest.approx(expected[name], abs=NEAR)
-    assert (known["differences"][0]["better"] in made["verdict"]["headline"]) and made["sample_verdict"]
+    assert (known["differences"][0]["better"] in made["verdict"]["headline"]) and made[
+        "sample_verdict"
+    ]
 
 
 @pytest.mark.slow
@@ -152,7 +189,9 @@ def test_a_sweep_is_complete_and_goes_on(ask: Ask) -> None:
     known = KNOWN["sweep"]
     made = ask(*known["command"])
     assert (made["trials"], made["best"]) == (known["trials"], known["best"])
-    more = ask(*("--trials=7" if word.startswith("--trials") else word for word in known["command"]))
+    more = ask(
+        *("--trials=7" if word.startswith("--trials") else word for word in known["command"])
+    )
     assert more["trials"][:6] == known["trials"]
     assert len(more["trials"]) == 7
 
@@ -160,11 +199,21 @@ def test_a_sweep_is_complete_and_goes_on(ask: Ask) -> None:
 def test_tensors_are_read_without_pickle_and_no_file_names_the_machine() -> None:
     files = [path for path in FORMATS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1.5e6
-    assert {path.suffix for path in files} == {".json", ".jsonl", ".txt", ".toml", ".journal", ".npy", ".safetensors"}
+    assert {path.suffix for path in files} == {
+        ".json",
+        ".jsonl",
+        ".txt",
+        ".toml",
+        ".journal",
+        ".npy",
+        ".safetensors",
+    }
     for path in files:
         if path.suffix == ".npy":
             np.load(path, allow_pickle=False)
         elif path.suffix == ".safetensors":
             safetensors.numpy.load_file(path)
         data = path.read_bytes()
-        assert not any(place in data for place in (b"/tmp", b"/home/", b"/root/", str(Path.cwd()).encode())), path
+        assert not any(
+            place in data for place in (b"/tmp", b"/home/", b"/root/", str(Path.cwd()).encode())
+        ), path

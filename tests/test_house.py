@@ -1,4 +1,8 @@
-"""The house: imports run one way, files stay small, nothing happens on import, nothing prints outside the command line."""
+"""The house.
+
+Imports run one way, files stay small, nothing happens on import, nothing prints outside the command
+line.
+"""
 
 from __future__ import annotations
 
@@ -79,20 +83,38 @@ def test_only_the_command_line_knows_the_terminal(path: Path) -> None:
         name.split(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+        )
     }
     assert not imported & {"tyro", "rich"}
-    assert not any(isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print" for node in ast.walk(tree))
+    assert not any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        for node in ast.walk(tree)
+    )
 
 
 def loaded_by(statement: str) -> set[str]:
     """The modules that a fresh interpreter holds after a statement."""
     code = f"{statement}\nimport sys\nsys.stderr.write(' '.join(sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stderr.split()
+    )
 
 
 def test_importing_the_package_loads_nothing_slow() -> None:
-    assert not loaded_by("import inklings") & {"torch", "numpy", "tokenizers", "altair", "rich", "tyro"}
+    assert not loaded_by("import inklings") & {
+        "torch",
+        "numpy",
+        "tokenizers",
+        "altair",
+        "rich",
+        "tyro",
+    }
 
 
 def test_help_and_lists_load_no_torch() -> None:
@@ -103,7 +125,9 @@ def test_help_and_lists_load_no_torch() -> None:
 def test_the_version_stands_in_one_place() -> None:
     repository = Path(__file__).parents[1]
     for name in ("pyproject.toml", "CITATION.cff"):
-        assert inklings.__version__ not in (repository / name).read_text(encoding="utf-8"), f"{name} says the version once more"
+        assert inklings.__version__ not in (repository / name).read_text(encoding="utf-8"), (
+            f"{name} says the version once more"
+        )
 
 
 def test_public_names_are_all_there() -> None:

@@ -1,4 +1,8 @@
-"""The ledger keeps its word: every claim's file is whole, stands in the document, and its command is one that runs; a replay resumes."""
+"""The ledger keeps its word.
+
+Every claim's file is whole, stands in the document, and its command is one that runs; a replay
+resumes.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,17 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import ledger  # noqa: E402  # the scripts are no package: their folder has to be on the path first
-from ledger_claims import SOURCES, Check, Claim, chosen, figure, identity, in_order, markdown, read_claims  # noqa: E402
+from ledger_claims import (  # noqa: E402
+    SOURCES,
+    Check,
+    Claim,
+    chosen,
+    figure,
+    identity,
+    in_order,
+    markdown,
+    read_claims,
+)
 from ledger_replay import lay_out_corpora, replay  # noqa: E402
 
 CLAIMS = read_claims()
@@ -51,7 +65,14 @@ class Understood(Exception):
 
 
 def claim(name: str = "one", command: str = "python script.py", **more: Any) -> Claim:
-    words = {"claim": "it runs", "source": "Inklings", "published": "1", "measured": "1", "verdict": "reproduced", "why": "So."}
+    words = {
+        "claim": "it runs",
+        "source": "Inklings",
+        "published": "1",
+        "measured": "1",
+        "verdict": "reproduced",
+        "why": "So.",
+    }
     return Claim(name=name, command=command, **{"minutes": 1.0, **words, **more})
 
 
@@ -64,7 +85,11 @@ def test_the_document_has_the_table_of_the_files() -> None:
 
 
 def test_nothing_names_a_machine() -> None:
-    for path in [*(ROOT / "configs" / "ledger").glob("*.toml"), ROOT / "docs" / "ledger.md", *ROOT.glob("scripts/ledger*.py")]:
+    for path in [
+        *(ROOT / "configs" / "ledger").glob("*.toml"),
+        ROOT / "docs" / "ledger.md",
+        *ROOT.glob("scripts/ledger*.py"),
+    ]:
         assert not MACHINE.search(path.read_text(encoding="utf-8")), path
 
 
@@ -84,7 +109,9 @@ PARSERS: dict[str, Callable[[list[str]], object]] = {
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_the_arguments_of_a_command_are_accepted(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arguments_of_a_command_are_accepted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
     words = shlex.split(re.sub(r"\{\w+\}", str(tmp_path), CLAIMS[name].command))
     if words[0] == "inklings" and words[1] == "compare":
@@ -93,7 +120,13 @@ def test_the_arguments_of_a_command_are_accepted(name: str, tmp_path: Path, monk
         assert "--seeds" in words, "the default may change, and with it what the command measures"
         assert "--points" in words
         assert "--rates" in words
-        ComparisonSettings(points=flags.points, rates=flags.rates, sizes=flags.sizes, probes=flags.probes, samples=flags.samples)
+        ComparisonSettings(
+            points=flags.points,
+            rates=flags.rates,
+            sizes=flags.sizes,
+            probes=flags.probes,
+            samples=flags.samples,
+        )
         arms = [parse_arm(text, base=parsed.config) for text in flags.arms]
         check_request(arms, range(flags.seeds), flags.workers)
         labels = {arm.label for arm in arms}
@@ -108,7 +141,9 @@ def test_the_arguments_of_a_command_are_accepted(name: str, tmp_path: Path, monk
         run_script_to_its_arguments(words[1], words[2:], monkeypatch)
 
 
-def run_script_to_its_arguments(script: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def run_script_to_its_arguments(
+    script: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = argparse.ArgumentParser.parse_args
 
     def stop(self: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
@@ -135,11 +170,18 @@ def run_script_to_its_arguments(script: str, words: list[str], monkeypatch: pyte
         ("[check]\nexpected = 1\ntolerance = 0\npattern = '(x)'", "above 0"),
         ("[check]\nexpected = 1\ntolerance = 1\npattern = 'x'", "has 0 groups"),
         ("[check]\nexpected = 1\ntolerance = 1\npattern = '('", "no regular expression"),
-        ("[check]\nexpected = 1\ntolerance = 1\npattern = '(x)'\nminus = ['a']", "goes with check.read"),
+        (
+            "[check]\nexpected = 1\ntolerance = 1\npattern = '(x)'\nminus = ['a']",
+            "goes with check.read",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_in_clear_words(text: str, words: str, tmp_path: Path) -> None:
-    given = {k: v for k, v in dataclasses.asdict(claim()).items() if k not in ("name", "check", "estimated", "leaves_with")}
+    given = {
+        k: v
+        for k, v in dataclasses.asdict(claim()).items()
+        if k not in ("name", "check", "estimated", "leaves_with")
+    }
     given.pop(text.partition(" ")[0], None)
     whole = "".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items())
     (tmp_path / "one.toml").write_text(whole + text)
@@ -152,7 +194,10 @@ def test_claims_stand_after_those_that_they_read() -> None:
     for name, one in CLAIMS.items():
         assert all(names.index(needed) < names.index(name) for needed in one.needs)
     read = {name: claim(name) for name in "cd"}
-    read |= {"a": claim("a", "python x {out}/b/run"), "b": claim("b", "python x {out}/c --out {out}/b/run")}
+    read |= {
+        "a": claim("a", "python x {out}/b/run"),
+        "b": claim("b", "python x {out}/c --out {out}/b/run"),
+    }
     assert list(in_order(read)) == ["c", "b", "a", "d"]
     assert list(chosen(in_order(read), ["a"])) == ["c", "b", "a"]
     assert identity(read, "a") == ["python script.py", read["b"].command, read["a"].command]
@@ -172,12 +217,23 @@ def test_what_was_not_tried_runs_only_by_name() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.integers(0, 5))
 def test_a_way_leads_to_its_figure(values: list[float], place: int) -> None:
-    document = {"arms": [{"label": "other", "runs": []}, {"label": "gpt:n_layer=4", "runs": [{"loss": value} for value in values]}]}
+    document = {
+        "arms": [
+            {"label": "other", "runs": []},
+            {"label": "gpt:n_layer=4", "runs": [{"loss": value} for value in values]},
+        ]
+    }
     mean = figure(document, ["arms", "label=gpt:n_layer=4", "runs", "*", "loss"])
     assert mean == pytest.approx(sum(values) / len(values))
     if place < len(values):
         assert figure(document, ["arms", "1", "runs", str(place), "loss"]) == values[place]
-    for wrong in (["arms", "label=none", "runs"], ["arms", "2"], ["arms", "label=other", "runs", "*", "loss"], ["nothing"], ["arms"]):
+    for wrong in (
+        ["arms", "label=none", "runs"],
+        ["arms", "2"],
+        ["arms", "label=other", "runs", "*", "loss"],
+        ["nothing"],
+        ["arms"],
+    ):
         with pytest.raises(ConfigError, match="output has"):
             figure(document, wrong)
 
@@ -192,15 +248,29 @@ sys.exit({code})
 """
 
 
-def tried(folder: Path, *, loss: float = 1.0, code: int = 0, command: str = "python script.py", **more: Any) -> tuple[Any, int]:
+def tried(
+    folder: Path,
+    *,
+    loss: float = 1.0,
+    code: int = 0,
+    command: str = "python script.py",
+    **more: Any,
+) -> tuple[Any, int]:
     """The outcome of replaying a script, and how often it has run."""
-    (folder / "script.py").write_text(SCRIPT.format(count=str(folder / "count"), loss=loss, code=code))
+    (folder / "script.py").write_text(
+        SCRIPT.format(count=str(folder / "count"), loss=loss, code=code)
+    )
     more = {"check": Check(expected=1.0, tolerance=0.25, read=["loss"]), **more}
-    outcome = replay(claim(command=command, **more), [command], out=folder / "out", places={}, root=folder)
+    outcome = replay(
+        claim(command=command, **more), [command], out=folder / "out", places={}, root=folder
+    )
     return outcome, int((folder / "count").read_text())
 
 
-@pytest.mark.parametrize(("loss", "state"), [(1.2, "holds"), (0.8, "holds"), (1.3, "no longer holds"), (0.7, "no longer holds")])
+@pytest.mark.parametrize(
+    ("loss", "state"),
+    [(1.2, "holds"), (0.8, "holds"), (1.3, "no longer holds"), (0.7, "no longer holds")],
+)
 def test_the_figure_decides(loss: float, state: str, tmp_path: Path) -> None:
     outcome, _ = tried(tmp_path, loss=loss)
     assert outcome.state == state
@@ -210,7 +280,10 @@ def test_the_figure_decides(loss: float, state: str, tmp_path: Path) -> None:
 def test_a_figure_is_read_from_words_too(tmp_path: Path) -> None:
     check = Check(expected=1000.0, tolerance=1.0, pattern=r"took ([0-9.,]+) s")
     (tmp_path / "script.py").write_text("print('it took 7 s'); print('it took 1,000.5 s')")
-    assert replay(claim(check=check), ["x"], out=tmp_path / "out", places={}, root=tmp_path).found == 1000.5
+    assert (
+        replay(claim(check=check), ["x"], out=tmp_path / "out", places={}, root=tmp_path).found
+        == 1000.5
+    )
     absent = dataclasses.replace(check, pattern="lasted ([0-9]+)")
     outcome = replay(claim(check=absent), ["x"], out=tmp_path / "out", places={}, root=tmp_path)
     assert (outcome.state, "nothing in the output fits" in outcome.words) == ("failed", True)
@@ -229,7 +302,10 @@ def test_what_is_there_is_not_run_again_and_what_changed_or_failed_is(tmp_path: 
 
 def test_an_audit_that_is_to_fail_must_fail(tmp_path: Path) -> None:
     assert tried(tmp_path, code=3, leaves_with=3)[0].state == "holds"
-    assert tried(tmp_path, code=0, leaves_with=3, command="python script.py --b")[0].state == "no longer holds"
+    assert (
+        tried(tmp_path, code=0, leaves_with=3, command="python script.py --b")[0].state
+        == "no longer holds"
+    )
     assert tried(tmp_path, code=3, command="python script.py --c")[0].state == "no longer holds"
 
 
@@ -264,12 +340,18 @@ def scripts(folder: Path, monkeypatch: pytest.MonkeyPatch, **codes: str) -> dict
     """Claims whose scripts are given, run in `folder`."""
     for name, code in codes.items():
         (folder / f"{name}.py").write_text(code)
-    monkeypatch.setattr(ledger, "replay", lambda *given, **more: replay(*given, **more, root=folder))
+    monkeypatch.setattr(
+        ledger, "replay", lambda *given, **more: replay(*given, **more, root=folder)
+    )
     return {name: claim(name, f"python {name}.py") for name in codes}
 
 
-def test_a_failure_keeps_nothing_from_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    claims = scripts(tmp_path, monkeypatch, bad="raise SystemExit('no such thing')", good="print(1)")
+def test_a_failure_keeps_nothing_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = scripts(
+        tmp_path, monkeypatch, bad="raise SystemExit('no such thing')", good="print(1)"
+    )
     claims["after"] = claim("after", "python good.py {out}/bad/run")
     assert replay_all(claims, tmp_path / "out") == 1
     said = capsys.readouterr().out
@@ -278,9 +360,15 @@ def test_a_failure_keeps_nothing_from_running(tmp_path: Path, monkeypatch: pytes
     assert re.search(r"after +reproduced +not run +it needs bad", said)
 
 
-def test_a_verdict_that_no_longer_holds_leaves_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    claims = scripts(tmp_path, monkeypatch, bad="raise SystemExit(1)", wrong="print('{\"loss\": 2}')")
-    claims["wrong"] = dataclasses.replace(claims["wrong"], check=Check(expected=1, tolerance=0.5, read=["loss"]))
+def test_a_verdict_that_no_longer_holds_leaves_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = scripts(
+        tmp_path, monkeypatch, bad="raise SystemExit(1)", wrong="print('{\"loss\": 2}')"
+    )
+    claims["wrong"] = dataclasses.replace(
+        claims["wrong"], check=Check(expected=1, tolerance=0.5, read=["loss"])
+    )
     assert replay_all(claims, tmp_path / "out") == 3
 
 
@@ -303,10 +391,19 @@ def test_an_interrupted_replay_keeps_what_is_done(
     assert (tmp_path / "out" / "a" / "replay.json").read_bytes() == first, "what was done ran again"
 
 
-def test_the_plan_says_how_long_it_takes_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ledger.main(["--list", "--only", "makemore-bigram", "wavegpt-leak", "--out", str(tmp_path / "out")]) == 0
+def test_the_plan_says_how_long_it_takes_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        ledger.main(
+            ["--list", "--only", "makemore-bigram", "wavegpt-leak", "--out", str(tmp_path / "out")]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
-    minutes = sum(CLAIMS[name].minutes for name in ("makemore-bigram", "wavegpt-leak", "wavegpt-leaky-run"))
+    minutes = sum(
+        CLAIMS[name].minutes for name in ("makemore-bigram", "wavegpt-leak", "wavegpt-leaky-run")
+    )
     assert f"3 commands to run, {minutes:.0f} min in all" in said
     assert not (tmp_path / "out").exists()
 

@@ -11,14 +11,18 @@ from inklings.config import load_run_config
 from inklings.training.train import train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-RUN_FILES = sorted(path for path in CONFIGS.rglob("*.toml") if path.parent.name != "ledger")  # those are claims: tests/test_ledger.py
+RUN_FILES = sorted(
+    path for path in CONFIGS.rglob("*.toml") if path.parent.name != "ledger"
+)  # those are claims: tests/test_ledger.py
 SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_hidden": 8}
 
 
 @pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_a_run_file_runs(path: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
-    text.write_text("".join(f"line {number} of a text, {number * 37 % 101}\n" for number in range(300)))
+    text.write_text(
+        "".join(f"line {number} of a text, {number * 37 % 101}\n" for number in range(300))
+    )
     config = load_run_config(path)
     tokenizer = "bpe:300" if config.data.tokenizer.startswith("bpe") else config.data.tokenizer
     model = {name: SMALL.get(name, value) for name, value in config.model.items()}

@@ -5,7 +5,8 @@
     store = inklings.prepare(inklings.DataConfig(source="builtin:unicode-names"))
     result = inklings.train(inklings.RunConfig(architecture="gpt"), "runs/first")
 
-Names are loaded when they are first used: importing the package loads neither torch nor anything else that is slow.
+Names are loaded when they are first used: importing the package loads neither torch nor anything
+else that is slow.
 """
 
 from __future__ import annotations

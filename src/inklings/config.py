@@ -1,4 +1,6 @@
-"""The settings of a run: plain frozen dataclasses, read from TOML or a mapping, checked, and written back.
+"""The settings of a run.
+
+Plain frozen dataclasses, read from TOML or a mapping, checked, and written back.
 
 Precedence is: defaults < file < flags. An unknown key is an error that names the nearest one.
 """
@@ -27,29 +29,43 @@ class DataConfig:
     """Which text, and how it becomes tokens."""
 
     source: str = "builtin:unicode-names"
-    """Where the text comes from: a path, `-`, `builtin:NAME`, a well-known name, or `hf:OWNER/NAME?...`."""
+    """Where the text comes from: a path, `-`, `builtin:NAME`, a well-known name, or
+    `hf:OWNER/NAME?...`.
+    """
     layout: Literal["auto", "lines", "documents"] = "auto"
     """Whether a document is a line, or a file or record."""
     document_separator: str | None = None
     """Cut every file into documents at this string."""
     document_opening: str | None = None
-    """Cut every file into documents before each line that this regular expression fits as a whole, such as a heading."""
+    """Cut every file into documents before each line that this regular expression fits as a whole,
+    such as a heading.
+    """
     field: str = "text"
     """Name of the field that holds the text in JSON, CSV and Parquet records."""
     skip_bad: bool = False
-    """Leave out records without a text in that field, and count them; otherwise they are refused."""
+    """Leave out records without a text in that field, and count them; otherwise they are refused.
+    """
     tokenizer: str = "auto"
-    """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB, bpe:4096 above)."""
+    """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB,
+    bpe:4096 above).
+    """
     unknown: Literal["auto", "error", "skip", "replace"] = "auto"
-    """What becomes of a character that the tokenizer lacks; `auto` replaces it if held-out text has one, else refuses."""
+    """What becomes of a character that the tokenizer lacks; `auto` replaces it if held-out text has
+    one, else refuses.
+    """
     min_known: float = 0.0
-    """Least share of a document's tokens that the vocabulary has; others are dropped. 1 drops all with an unknown word, 0 none."""
+    """Least share of a document's tokens that the vocabulary has; others are dropped. 1 drops all
+    with an unknown word, 0 none.
+    """
     min_length: int = 0
     """Least number of tokens of a document, the end mark not counted; shorter ones are dropped."""
     max_length: int | None = None
-    """Greatest number of tokens of a document, the end mark not counted; longer ones are dropped."""
+    """Greatest number of tokens of a document, the end mark not counted; longer ones are dropped.
+    """
     split: tuple[float, float, float] | None = None
-    """Shares of train, validation and test; None takes what the source is known by, else 0.8, 0.1, 0.1."""
+    """Shares of train, validation and test; None takes what the source is known by, else 0.8, 0.1,
+    0.1.
+    """
     split_seed: int = 42
     """Seed of the assignment of documents to splits."""
 
@@ -57,7 +73,12 @@ class DataConfig:
         check(self, "min_known", 0 <= self.min_known <= 1, "a share in [0, 1]")
         check(self, "min_length", self.min_length >= 0, "0 or more")
         least = max(1, self.min_length)
-        check(self, "max_length", self.max_length is None or self.max_length >= least, f"None, or at least {least} (min_length, or 1)")
+        check(
+            self,
+            "max_length",
+            self.max_length is None or self.max_length >= least,
+            f"None, or at least {least} (min_length, or 1)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +90,15 @@ class TrainingConfig:
     batch_size: int = 32
     """B: rows of one optimiser step, all accumulated parts together."""
     sequence_length: int | None = None
-    """T: positions of a row in training; None takes 64 or the model's context length, whichever is larger."""
+    """T: positions of a row in training; None takes 64 or the model's context length, whichever is
+    larger.
+    """
     accumulate: int = 1
     """In how many equal parts a batch is computed; the gradient is that of the whole batch."""
     order: Literal["auto", "windows", "streams", "positions"] = "auto"
-    """`windows` in random order, `streams` read in order (state carried), single random `positions`; `auto` asks the model."""
+    """`windows` in random order, `streams` read in order (state carried), single random
+    `positions`; `auto` asks the model.
+    """
     optimizer: Literal["muon", "adamw", "sgd"] = "muon"
     """`muon` takes the hidden matrices and leaves the rest to AdamW."""
     learning_rate: float = None  # type: ignore[assignment]  # settled below: a number in every instance
@@ -87,13 +112,17 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """Decoupled weight decay of matrices; vectors and embeddings are never decayed."""
     schedule: Literal["constant", "step", "linear", "cosine", "wsd"] = "wsd"
-    """Of the learning rate: after the warm-up constant, divided by 10 at `decay_from`, falling, or constant then falling."""
+    """Of the learning rate: after the warm-up constant, divided by 10 at `decay_from`, falling, or
+    constant then falling.
+    """
     warmup: float = 0.02
     """Share of the steps in which the rate rises from zero; from 1 on, their number."""
     decay_from: float = 0.5
     """Share of the steps after which `step` and `wsd` decay."""
     final_rate: float = 0.0
-    """Rate at which `linear`, `cosine` and `wsd` arrive with the end of the run, as a share of the peak."""
+    """Rate at which `linear`, `cosine` and `wsd` arrive with the end of the run, as a share of the
+    peak.
+    """
     clip: float = 1.0
     """Largest norm of the gradient; 0 does not clip."""
     seed: int = 0
@@ -118,22 +147,50 @@ class TrainingConfig:
     """CPU threads; 0 measures and chooses."""
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in PEAK_RATES if getattr(self, name) is not None}
+        given = {
+            name: getattr(self, name) for name in PEAK_RATES if getattr(self, name) is not None
+        }
         for name, rate in moved_rates(PEAK_RATES, given, optimizer=self.optimizer).items():
             object.__setattr__(self, name, rate)
         for name in ("batch_size", "accumulate", "evaluations"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("patience", "samples", "threads", "clip", "weight_decay", "momentum", "final_rate", "seed"):
+        for name in (
+            "patience",
+            "samples",
+            "threads",
+            "clip",
+            "weight_decay",
+            "momentum",
+            "final_rate",
+            "seed",
+        ):
             check(self, name, getattr(self, name) >= 0, "0 or more")
-        check(self, "init_seed", self.init_seed is None or self.init_seed >= 0, "None, or 0 or more")
+        check(
+            self, "init_seed", self.init_seed is None or self.init_seed >= 0, "None, or 0 or more"
+        )
         for name in PEAK_RATES:
             check(self, name, getattr(self, name) > 0, "more than 0")
         check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         warm = self.warmup
-        check(self, "warmup", 0 <= warm < 1 or (warm >= 1 and warm == int(warm)), "a share in [0, 1), or a whole number of steps")
+        check(
+            self,
+            "warmup",
+            0 <= warm < 1 or (warm >= 1 and warm == int(warm)),
+            "a share in [0, 1), or a whole number of steps",
+        )
         check(self, "decay_from", 0 <= self.decay_from <= 1, "in [0, 1]")
-        check(self, "sequence_length", self.sequence_length is None or self.sequence_length >= 1, "at least 1")
-        check(self, "accumulate", self.batch_size % self.accumulate == 0, f"a divisor of batch_size ({self.batch_size})")
+        check(
+            self,
+            "sequence_length",
+            self.sequence_length is None or self.sequence_length >= 1,
+            "at least 1",
+        )
+        check(
+            self,
+            "accumulate",
+            self.batch_size % self.accumulate == 0,
+            f"a divisor of batch_size ({self.batch_size})",
+        )
 
     @property
     def weights_seed(self) -> int:
@@ -150,8 +207,9 @@ def moved_rates(
 ) -> dict[str, float]:
     """Both peak rates after somebody gave one, or both, or none.
 
-    One that is given alone moves the other in their ratio, unless that one was given alone in the layer below (a file,
-    say, under flags): then both are given. Muon's rate moves nothing where the optimiser does not look at it.
+    One that is given alone moves the other in their ratio, unless that one was given alone in the
+    layer below (a file, say, under flags): then both are given. Muon's rate moves nothing where the
+    optimiser does not look at it.
 
     Args:
         rates: both, as they are below.
@@ -165,12 +223,18 @@ def moved_rates(
     (name,) = given
     other = next(rate for rate in PEAK_RATES if rate != name)
     if below != {other} and (name == "learning_rate" or optimizer == "muon"):
-        made[other] = float(f"{rates[other] * (given[name] / rates[name]):.12g}")  # 0.00015, and no 0.000150...01
+        made[other] = float(
+            f"{rates[other] * (given[name] / rates[name]):.12g}"
+        )  # 0.00015, and no 0.000150...01
     return made
 
 
-def with_training(training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()) -> TrainingConfig:
-    """The settings with those that are given now; of the peak rates, one moves both (`moved_rates`).
+def with_training(
+    training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()
+) -> TrainingConfig:
+    """The settings with those that are given now.
+
+    Of the peak rates, one moves both (`moved_rates`).
 
     Raises:
         ConfigError: a value is out of range.
@@ -183,7 +247,10 @@ def with_training(training: TrainingConfig, given: Mapping[str, Any], *, below: 
 
 
 def rates_in(names: Iterable[str], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Which peak rates are among the names of settings; none of them leaves those of the layer below."""
+    """Which peak rates are among the names of settings.
+
+    None of them leaves those of the layer below.
+    """
     return frozenset(PEAK_RATES) & frozenset(names) or below
 
 
@@ -202,14 +269,19 @@ class RunConfig:
 def check(config: Any, name: str, holds: bool, allowed: str) -> None:
     """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`."""
     if not holds:
-        raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)!r}; it must be {allowed}.")
+        raise ConfigError(
+            f"{type(config).__name__}.{name} is {getattr(config, name)!r}; it must be {allowed}."
+        )
 
 
 def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str) -> T:
-    """Make a dataclass from plain values, checking names and types; nested dataclasses take nested mappings.
+    """Make a dataclass from plain values, checking names and types.
+
+    Nested dataclasses take nested mappings.
 
     Raises:
-        ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a value out of range.
+        ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a
+            value out of range.
     """
     hints = typing.get_type_hints(config_type)
     fields = {f.name: f for f in dataclasses.fields(config_type) if f.init}  # type: ignore[arg-type]  # T is a dataclass
@@ -222,7 +294,9 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
     missing = [
         name
         for name, f in fields.items()
-        if name not in made and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if name not in made
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
@@ -239,7 +313,9 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if origin is Literal:
         if value in arguments:
             return value
-        raise ConfigError(f"{where}: {unknown_name('value', str(value), [str(a) for a in arguments])}")
+        raise ConfigError(
+            f"{where}: {unknown_name('value', str(value), [str(a) for a in arguments])}"
+        )
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -253,7 +329,11 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
         return [_convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)]
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and not (hint is int and isinstance(value, bool))
+    ):
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be {expected}.")
@@ -280,7 +360,11 @@ def parse_value(hint: Any, text: str, *, where: str) -> Any:
                 break
     if origin is tuple:
         parts = text.strip("()").split("/")
-        return _convert(hint, [parse_value(a, p, where=where) for a, p in zip(arguments, parts, strict=False)], where=where)
+        return _convert(
+            hint,
+            [parse_value(a, p, where=where) for a, p in zip(arguments, parts, strict=False)],
+            where=where,
+        )
     return _convert(hint, text, where=where)
 
 
@@ -295,7 +379,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"there is no run file {path}. Examples are in configs/.") from None
     except OSError as error:
-        raise ConfigError(f"the run file {path} cannot be read: {error.strerror or error}.") from None
+        raise ConfigError(
+            f"the run file {path} cannot be read: {error.strerror or error}."
+        ) from None
     except (ValueError, RecursionError) as error:  # the first is what the library raises, too
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
 

@@ -1,4 +1,7 @@
-"""Where and how products are computed: device, precision, compilation and threads, chosen by measuring, with reasons."""
+"""Where and how products are computed.
+
+Device, precision, compilation and threads, chosen by measuring, with reasons.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,15 @@ from inklings.errors import ConfigError, InklingsError
 Precision = Literal["float32", "bfloat16"]
 
 WORTH = 1.1
-"""Another choice must be this much faster than the plain one (one thread, float32) to be taken: less is noise."""
+"""Another choice must be this much faster than the plain one (one thread, float32) to be taken:
+less is noise.
+"""
 BFLOAT16_WORTH = 1.25
 """The same for bfloat16, which also costs digits."""
 LOSS_AGREES = 0.02
-"""A choice whose loss on the same batch differs by more than this share from that of the plain one is not taken."""
+"""A choice whose loss on the same batch differs by more than this share from that of the plain one
+is not taken.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,17 @@ class Runtime:
     """Why each choice was made, in words."""
 
 
-def choose_runtime(training: TrainingConfig, probe: Measure | None = None, *, seconds: float = 1.0, steps: int = 0) -> Runtime:
+def choose_runtime(
+    training: TrainingConfig, probe: Measure | None = None, *, seconds: float = 1.0, steps: int = 0
+) -> Runtime:
     """Settle what the configuration leaves open, by timing steps of the real model.
 
     Args:
         training: what the user asked for; anything but `auto` (0 for threads) is taken as it is.
         probe: makes one training step under a runtime; None measures nothing.
         seconds: about how long the measuring may take, a compilation not counted.
-        steps: how many steps the run has, if a compilation may be tried out: it is taken if it pays for itself.
+        steps: how many steps the run has, if a compilation may be tried out: it is taken if it pays
+            for itself.
 
     Raises:
         ConfigError: a device was asked for that is not there.
@@ -75,13 +85,20 @@ def choose_runtime(training: TrainingConfig, probe: Measure | None = None, *, se
     plain = Runtime(
         device=device,
         precision="float32" if training.precision == "auto" else training.precision,
-        # one thread is never far from the best for the small models of short runs; several can be, on a busy machine
+        # one thread is never far from the best for the small models of short runs; several can be,
+        # on a busy machine
         threads=training.threads or 1,
         muon_precision="bfloat16" if fast else "float32",
     )
     counts = thread_counts() if on_cpu and not training.threads else [plain.threads]
-    precisions: list[Precision] = ["float32", "bfloat16"] if fast and training.precision == "auto" else [plain.precision]
-    choices = [replace(plain, threads=count, precision=precision) for precision in precisions for count in counts]
+    precisions: list[Precision] = (
+        ["float32", "bfloat16"] if fast and training.precision == "auto" else [plain.precision]
+    )
+    choices = [
+        replace(plain, threads=count, precision=precision)
+        for precision in precisions
+        for count in counts
+    ]
     reasons = [reason]
     if training.threads:
         reasons.append(f"{_threads(plain)}: as asked")
@@ -125,9 +142,14 @@ def _device(asked: str) -> tuple[str, str]:
         raise ConfigError(f"device {asked!r} is unknown. Allowed: auto, cpu, cuda, cuda:N, mps.")
     if kind == "cuda" and (not has_cuda or int(index or 0) >= torch.cuda.device_count()):
         count = torch.cuda.device_count() if has_cuda else 0
-        raise ConfigError(f"device {asked!r} is not there: torch {torch.__version__} sees {count} CUDA devices. Use auto or cpu.")
+        raise ConfigError(
+            f"device {asked!r} is not there: torch {torch.__version__} sees {count} CUDA devices."
+            " Use auto or cpu."
+        )
     if kind == "mps" and not has_mps:
-        raise ConfigError("device 'mps' is not there: it needs macOS on Apple silicon. Use auto or cpu.")
+        raise ConfigError(
+            "device 'mps' is not there: it needs macOS on Apple silicon. Use auto or cpu."
+        )
     return asked, f"{asked}: as asked"
 
 
@@ -138,8 +160,10 @@ def bfloat16_is_fast(device: str) -> bool:
     return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def _compilation(training: TrainingConfig, runtime: Runtime, probe: Measure | None, steps: int) -> tuple[Runtime, str]:
-    """The runtime, compiled if that was asked for or saves more time in `steps` steps than it takes."""
+def _compilation(
+    training: TrainingConfig, runtime: Runtime, probe: Measure | None, steps: int
+) -> tuple[Runtime, str]:
+    """The runtime, compiled where that was asked for or saves more time than it takes."""
     if training.compile == "off":
         return runtime, "not compiled: as asked"
     asked = training.compile == "on"
@@ -155,27 +179,49 @@ def _compilation(training: TrainingConfig, runtime: Runtime, probe: Measure | No
         what = str(error).strip().partition("\n")[0]
         if asked:
             raise InklingsError(
-                f"torch.compile fails here: {type(error).__name__}: {what}. Train without --training.compile on."
+                f"torch.compile fails here: {type(error).__name__}: {what}. Train without"
+                " --training.compile on."
             ) from error
         return runtime, f"not compiled: it fails here ({type(error).__name__}: {what})"
     if asked:
         return compiled, "compiled: as asked"
     cost = time.perf_counter() - start
     pairs = [(probe(runtime), probe(compiled)) for _ in range(5)]
-    plain_step, compiled_step = (statistics.median(step.seconds for step in side) for side in zip(*pairs, strict=True))
-    figures = f"a step takes {compiled_step * 1e3:.3g} ms against {plain_step * 1e3:.3g}, compiling {cost:.0f} s"
+    plain_step, compiled_step = (
+        statistics.median(step.seconds for step in side) for side in zip(*pairs, strict=True)
+    )
+    figures = (
+        f"a step takes {compiled_step * 1e3:.3g} ms against {plain_step * 1e3:.3g}, compiling"
+        f" {cost:.0f} s"
+    )
     if not _agree(first, pairs[0][0]):
-        return runtime, f"not compiled: the loss is another ({first.loss:.4f} against {pairs[0][0].loss:.4f})"
+        return (
+            runtime,
+            f"not compiled: the loss is another ({first.loss:.4f} against {pairs[0][0].loss:.4f})",
+        )
     pays = (plain_step - compiled_step) * steps > 2 * cost
-    return (compiled, f"compiled: {figures}") if pays else (runtime, f"not compiled: {figures}, in {steps} steps")
+    return (
+        (compiled, f"compiled: {figures}")
+        if pays
+        else (runtime, f"not compiled: {figures}, in {steps} steps")
+    )
 
 
 def _agree(one: Measured, other: Measured) -> bool:
     return abs(one.loss - other.loss) <= LOSS_AGREES * abs(other.loss)
 
 
-def fastest(choices: list[Runtime], probe: Measure, seconds: float, *, bfloat16_worth: float = BFLOAT16_WORTH) -> tuple[Runtime, str]:
-    """The fastest of the choices, timed in turn; a later one must beat those before it clearly, bfloat16 more clearly."""
+def fastest(
+    choices: list[Runtime],
+    probe: Measure,
+    seconds: float,
+    *,
+    bfloat16_worth: float = BFLOAT16_WORTH,
+) -> tuple[Runtime, str]:
+    """The fastest of the choices, timed in turn.
+
+    A later one must beat those before it clearly, bfloat16 more clearly.
+    """
     first = [probe(choice) for choice in choices]  # which also allocates and warms caches
     times: list[list[float]] = [[] for _ in choices]
     end = time.perf_counter() + seconds
@@ -190,8 +236,15 @@ def fastest(choices: list[Runtime], probe: Measure, seconds: float, *, bfloat16_
         worth = WORTH if choices[index].precision == choices[best].precision else bfloat16_worth
         if agrees[index] and medians[index] * worth < medians[best]:
             best = index
-    figures = ", ".join(f"{_name(choice)} {median * 1e3:.3g} ms" for choice, median in zip(choices, medians, strict=True))
-    left_out = "".join(f"; the loss with {_name(choice)} is another" for choice, same in zip(choices, agrees, strict=True) if not same)
+    figures = ", ".join(
+        f"{_name(choice)} {median * 1e3:.3g} ms"
+        for choice, median in zip(choices, medians, strict=True)
+    )
+    left_out = "".join(
+        f"; the loss with {_name(choice)} is another"
+        for choice, same in zip(choices, agrees, strict=True)
+        if not same
+    )
     return choices[best], f"{_name(choices[best])}: measured a step at {figures}{left_out}"
 
 
@@ -227,7 +280,10 @@ def environment() -> dict[str, Any]:
         "devices": ["cpu"],
     }
     if torch.cuda.is_available():
-        found["devices"] += [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
+        found["devices"] += [
+            f"cuda:{index} {torch.cuda.get_device_name(index)}"
+            for index in range(torch.cuda.device_count())
+        ]
     if torch.backends.mps.is_available():
         found["devices"].append("mps")
     return found
@@ -243,14 +299,19 @@ def _version(package: str) -> str | None:
 def _processor() -> str:
     """The name of the processor, where the system tells it."""
     if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
 def memory_bytes() -> int | None:
-    """Main memory of this machine, as far as this process may use it; None where the system does not tell."""
+    """Main memory of this machine, as far as this process may use it.
+
+    None where the system does not tell.
+    """
     if not hasattr(os, "sysconf"):
         return None
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

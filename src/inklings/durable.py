@@ -1,4 +1,7 @@
-"""Files that are either whole or absent: written to a temporary name, synced, renamed; and checked when read."""
+"""Files that are either whole or absent.
+
+Written to a temporary name, synced, renamed; and checked when read.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from inklings.errors import DiskError, RunError
 OUT_OF_REACH = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk answers that is full, locked or broken: never a fault of ours."""
 BLOCK = 4 * 1024 * 1024
-"""Large files are hashed in blocks of this many bytes, so that they can be checked as they are touched."""
+"""Large files are hashed in blocks of this many bytes, so that they can be checked as they are
+touched.
+"""
 
 
 @contextlib.contextmanager
@@ -39,11 +44,18 @@ def disk_error(error: OSError, path: Path) -> DiskError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(f"the disk is full: could not write {path}.", "Free some space")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return DiskError(f"no permission to write {path}.", "Change the permissions or choose another place")
+        return DiskError(
+            f"no permission to write {path}.", "Change the permissions or choose another place"
+        )
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return DiskError(f"cannot write {path}: a file is in the way of a folder.", "Move it or choose another place")
+        return DiskError(
+            f"cannot write {path}: a file is in the way of a folder.",
+            "Move it or choose another place",
+        )
     about = "" if error.filename in (None, str(path)) else f" ({error.filename})"
-    return DiskError(f"could not write {path}: {error.strerror}{about}.", "See what is wrong with the disk")
+    return DiskError(
+        f"could not write {path}: {error.strerror}{about}.", "See what is wrong with the disk"
+    )
 
 
 @contextlib.contextmanager
@@ -54,7 +66,9 @@ def read_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise RunError(f"{path} is missing.") from None
     except MemoryError:
-        raise RunError(f"{path} cannot be read: it is larger than the memory that is left.") from None
+        raise RunError(
+            f"{path} cannot be read: it is larger than the memory that is left."
+        ) from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -68,7 +82,9 @@ def is_file(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> None:
-    """See that something is a file whose bytes can be read: no folder, and nothing that never ends or never begins.
+    """See that something is a file whose bytes can be read.
+
+    No folder, and nothing that never ends or never begins.
 
     Raises:
         RunError: it is missing, is something else, or the operating system does not let us see.
@@ -95,7 +111,8 @@ def parse_json(text: bytes | str, where: object) -> Any:
     """The value of a JSON document, with finite numbers only.
 
     Raises:
-        RunError: it is damaged: no JSON, or JSON that nobody wrote who meant it; `where` is what the message calls it.
+        RunError: it is damaged: no JSON, or JSON that nobody wrote who meant it; `where` is what
+            the message calls it.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
@@ -103,9 +120,13 @@ def parse_json(text: bytes | str, where: object) -> Any:
     except RecursionError:
         raise RunError(f"{where} is damaged: its JSON is nested too deep.") from None
     except MemoryError:
-        raise RunError(f"{where} cannot be read: it is larger than the memory that is left.") from None
+        raise RunError(
+            f"{where} cannot be read: it is larger than the memory that is left."
+        ) from None
     except ValueError as error:
-        raise RunError(f"{where} is damaged: {error}. `inklings doctor` checks a whole run.") from None
+        raise RunError(
+            f"{where} is damaged: {error}. `inklings doctor` checks a whole run."
+        ) from None
 
 
 def _no_number(name: str) -> Any:
@@ -120,7 +141,10 @@ def _finite(text: str) -> float:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename inside `path` durable (a no-op where directories cannot be opened, as on Windows)."""
+    """Make a rename inside `path` durable.
+
+    Does nothing where directories cannot be opened, as on Windows.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -131,7 +155,10 @@ def sync_directory(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part."""
+    """Write `data` to `path` atomically.
+
+    A reader sees the old file or the new one, never a part.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -148,16 +175,23 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; numbers that JSON lacks (NaN, infinity) are an error."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    """Write `value` as indented JSON, atomically.
+
+    Numbers that JSON lacks (NaN, infinity) are an error.
+    """
+    write_bytes(
+        path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory that appears at `path` only when the block ends well; every file in it is synced first.
+    """A directory that appears at `path` only when the block ends well.
 
-    The block is given a temporary directory beside `path`. If `path` appeared meanwhile (another process built the
-    same thing), that one stays and ours is dropped.
+    Every file in it is synced first.
+
+    The block is given a temporary directory beside `path`. If `path` appeared meanwhile (another
+    process built the same thing), that one stays and ours is dropped.
     """
     with disk_errors(path):
         made = [folder for folder in path.parents if not folder.exists()]
@@ -199,7 +233,8 @@ def read_json(path: Path, *, format_version: int | None = None) -> Any:
             raise RunError(f"{path} has no format_version: it was not written by Inklings.")
         if found > format_version:
             raise RunError(
-                f"{path} is of format {found}; this version of Inklings reads up to {format_version}. Upgrade Inklings to open it."
+                f"{path} is of format {found}; this version of Inklings reads up to"
+                f" {format_version}. Upgrade Inklings to open it."
             )
     return value
 
@@ -210,7 +245,9 @@ def write_checked_json(path: Path, content: Mapping[str, Any], *, format_version
     write_json(path, {**plain, "sha256": sha256(canonical(plain))})
 
 
-def read_checked_json(path: Path, *, format_version: int = 1, unhashed: bool = False) -> dict[str, Any]:
+def read_checked_json(
+    path: Path, *, format_version: int = 1, unhashed: bool = False
+) -> dict[str, Any]:
     """What `write_checked_json` wrote, without the hash.
 
     Args:
@@ -225,13 +262,18 @@ def read_checked_json(path: Path, *, format_version: int = 1, unhashed: bool = F
     value = read_json(path, format_version=format_version)
     found = value.pop("sha256", None)
     if (found is not None or not unhashed) and found != _hash_of(value):
-        raise RunError(f"{path} is damaged or was edited: its hash does not fit. Settings are given on the command line, for a new run.")
+        raise RunError(
+            f"{path} is damaged or was edited: its hash does not fit. Settings are given on the"
+            " command line, for a new run."
+        )
     return dict(value)
 
 
 def canonical(value: Any) -> bytes:
     """What the hash of a JSON value is taken of: equal for equal values."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
+    ).encode()
 
 
 def _hash_of(value: Any) -> str | None:

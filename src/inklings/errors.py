@@ -1,8 +1,9 @@
 """Every error that Inklings raises on purpose.
 
-One root, `InklingsError`. What a user did wrong is an `InputError` (also a `ValueError`); what the world did
-(a full disk, no memory, a loss that left the finite numbers) is a plain `InklingsError`. A message says what was
-given, what is allowed, and what to try. `exit_code` is what the command line leaves with.
+One root, `InklingsError`. What a user did wrong is an `InputError` (also a `ValueError`); what the
+world did (a full disk, no memory, a loss that left the finite numbers) is a plain `InklingsError`.
+A message says what was given, what is allowed, and what to try. `exit_code` is what the command
+line leaves with.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Iterable
 
 
 class InklingsError(Exception):
-    """Root of all deliberate errors; the command line prints it without a traceback and leaves with `exit_code`."""
+    """Root of all deliberate errors.
+
+    The command line prints it without a traceback and leaves with `exit_code`.
+    """
 
     exit_code = 1
 
@@ -47,7 +51,9 @@ class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency; install it with: pip install 'inklings[{extra}]'")
+        super().__init__(
+            f"{what} needs an optional dependency; install it with: pip install 'inklings[{extra}]'"
+        )
         self.extra = extra
 
 
@@ -56,11 +62,14 @@ class DiskError(InklingsError):
 
     Args:
         problem: a sentence.
-        remedy: what to do about it, without a full stop; nothing is added to the problem where there is none.
+        remedy: what to do about it, without a full stop; nothing is added to the problem where
+            there is none.
         then: how to go on after that.
     """
 
-    def __init__(self, problem: str, remedy: str = "", then: str = "run the same command again") -> None:
+    def __init__(
+        self, problem: str, remedy: str = "", then: str = "run the same command again"
+    ) -> None:
         super().__init__(problem, remedy, then)
         self.problem, self.remedy = problem, remedy
         self.then = then
@@ -90,7 +99,10 @@ class DivergedError(InklingsError):
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """The sentence ` Did you mean 'x'?` for the allowed name nearest to `given`, or an empty string."""
+    """The sentence ` Did you mean 'x'?` for the allowed name nearest to `given`.
+
+    Or an empty string.
+    """
     close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -14,7 +14,9 @@ SYMBOLS = 24
 
 
 def split_of(documents: list[np.ndarray]) -> TokenSplit:
-    tokens = np.concatenate([*(np.append(0, document) for document in documents), [0]]).astype(np.uint16)
+    tokens = np.concatenate([*(np.append(0, document) for document in documents), [0]]).astype(
+        np.uint16
+    )
     lengths = np.array([len(document) for document in documents])
     return TokenSplit(tokens, np.append(0, np.cumsum(lengths + 1)), lengths, 0)
 
@@ -26,15 +28,26 @@ def repeats(documents: int, *, times: int = 3, seed: int = 0) -> TokenSplit:
 
 
 def chains(documents: int, *, length: int = 48, seed: int = 0) -> TokenSplit:
-    """Every symbol is followed by the next one, four times of five: a text in which no document differs from another."""
+    """Every symbol is followed by the next one, four times of five.
+
+    A text in which no document differs from another.
+    """
     rng = np.random.default_rng(seed)
-    steps = np.where(rng.random((documents, length)) < 0.8, 1, rng.integers(SYMBOLS, size=(documents, length)))
+    steps = np.where(
+        rng.random((documents, length)) < 0.8, 1, rng.integers(SYMBOLS, size=(documents, length))
+    )
     return split_of(list(np.cumsum(steps, axis=1) % SYMBOLS + 1))
 
 
 def untrained(architecture: str = "varda", **fields: object) -> SequenceModel:
     """An untrained gpt is the identity: its memory is one of what followed each token."""
-    fields = {"backbone": "gpt:n_layer=1,n_head=2,n_embd=32", "context_length": 16, "segment": 8, "num_search_results": 4, **fields}
+    fields = {
+        "backbone": "gpt:n_layer=1,n_head=2,n_embd=32",
+        "context_length": 16,
+        "segment": 8,
+        "num_search_results": 4,
+        **fields,
+    }
     torch.manual_seed(0)
     return build(architecture, fields, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
 
@@ -48,5 +61,7 @@ def knows_the_chain(model: SequenceModel) -> SequenceModel:
         vectors = torch.nn.functional.rms_norm(backbone.embedding.weight, (backbone.config.n_embd,))
         backbone.head.weight.zero_()
         before = torch.arange(SYMBOLS)
-        backbone.head.weight[1:] = vectors[1:][(before - 1) % SYMBOLS] * (2.5 / backbone.config.n_embd)
+        backbone.head.weight[1:] = vectors[1:][(before - 1) % SYMBOLS] * (
+            2.5 / backbone.config.n_embd
+        )
     return model

@@ -29,7 +29,12 @@ def split_of(documents: Documents, *, boundary: int = 0) -> TokenSplit:
     for document in documents:
         tokens += [*document, boundary]
         offsets.append(len(tokens) - 1)
-    return TokenSplit(np.array(tokens, np.uint32), np.array(offsets), np.array([len(document) for document in documents]), boundary)
+    return TokenSplit(
+        np.array(tokens, np.uint32),
+        np.array(offsets),
+        np.array([len(document) for document in documents]),
+        boundary,
+    )
 
 
 def random_documents(n: int, length: int, seed: int = 0) -> Documents:
@@ -59,27 +64,46 @@ def test_the_head_of_a_split_is_its_first_documents(documents: Documents, target
 
 
 def spans(documents: Documents, length: int) -> list[tuple[int, ...]]:
-    return [tuple(document[at : at + length]) for document in documents for at in range(len(document) - length + 1)]
+    return [
+        tuple(document[at : at + length])
+        for document in documents
+        for at in range(len(document) - length + 1)
+    ]
 
 
 @given(TEXTS.filter(lambda documents: len(documents) > 1), TEXTS, st.integers(1, 9))
-def test_shares_are_those_of_a_plain_count(train: Documents, held_out: Documents, length: int) -> None:
-    fact = check_overlap({"train": split_of(train), "test": split_of(held_out)}, length=length).evidence["splits"]["test"]
-    assert fact["documents_in_train"] == sum(document in train for document in held_out) / len(held_out)
-    assert fact["repeated_documents"] == len(held_out) - len({tuple(document) for document in held_out})
+def test_shares_are_those_of_a_plain_count(
+    train: Documents, held_out: Documents, length: int
+) -> None:
+    fact = check_overlap(
+        {"train": split_of(train), "test": split_of(held_out)}, length=length
+    ).evidence["splits"]["test"]
+    assert fact["documents_in_train"] == sum(document in train for document in held_out) / len(
+        held_out
+    )
+    assert fact["repeated_documents"] == len(held_out) - len(
+        {tuple(document) for document in held_out}
+    )
     known, asked = set(spans(train, length)), spans(held_out, length)
     assert fact["spans"] == len(asked)
     if asked and known:
-        assert fact["spans_in_train"] == pytest.approx(sum(span in known for span in asked) / len(asked))
+        assert fact["spans_in_train"] == pytest.approx(
+            sum(span in known for span in asked) / len(asked)
+        )
     else:
         assert fact["spans_in_train"] is None
 
 
 def test_held_out_documents_that_are_in_train_are_told_with_their_share() -> None:
     documents = random_documents(200, 20)
-    finding = check_overlap({"train": split_of(documents[:120]), "validation": split_of(documents[100:200])})
+    finding = check_overlap(
+        {"train": split_of(documents[:120]), "validation": split_of(documents[100:200])}
+    )
     assert (finding.check, finding.status) == ("overlap", "warning")
-    assert finding.summary == "20.0% of the validation documents are also in train: its loss is partly a memory test"
+    assert (
+        finding.summary
+        == "20.0% of the validation documents are also in train: its loss is partly a memory test"
+    )
     assert finding.evidence["splits"]["validation"]["documents_in_train"] == 0.2
     json.dumps(finding.evidence)
 
@@ -88,7 +112,11 @@ def test_long_spans_that_are_in_train_are_told_where_no_document_is() -> None:
     train, held_out = random_documents(20, 300), random_documents(5, 300, seed=1)
     apart = check_overlap({"train": split_of(train), "test": split_of(held_out)})
     assert apart.status == "pass"
-    assert apart.summary == "of each held-out split at most 0.0% of the documents and 0.0% of the spans of 50 tokens are also in train"
+    assert (
+        apart.summary
+        == "of each held-out split at most 0.0% of the documents and 0.0% of the spans of 50 tokens"
+        " are also in train"
+    )
     held_out[2][100:200] = train[7][50:150]
     finding = check_overlap({"train": split_of(train), "test": split_of(held_out)})
     assert finding.status == "warning"
@@ -109,7 +137,9 @@ def test_a_few_spans_of_few_long_documents_are_no_warning() -> None:
 
 def test_documents_that_repeat_are_told() -> None:
     train = random_documents(100, 20)
-    finding = check_overlap({"train": split_of(train + train[:25]), "test": split_of(random_documents(50, 20, seed=1))})
+    finding = check_overlap(
+        {"train": split_of(train + train[:25]), "test": split_of(random_documents(50, 20, seed=1))}
+    )
     assert finding.status == "warning"
     assert finding.summary == "20.0% of the train documents repeat an earlier one"
     assert finding.evidence["splits"]["train"]["repeated_documents"] == 25
@@ -136,10 +166,14 @@ def test_a_text_that_is_too_small_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize(("tokenizer", "length"), [("char", 50), ("byte", 50), ("word:50", 13)])
-def test_a_store_says_how_long_a_span_is_and_how_it_was_split(tmp_path: Path, tokenizer: str, length: int) -> None:
+def test_a_store_says_how_long_a_span_is_and_how_it_was_split(
+    tmp_path: Path, tokenizer: str, length: int
+) -> None:
     words = np.random.default_rng(0).choice(["ink", "pen", "page", "quill", "desk"], 4000)
     (tmp_path / "text.txt").write_text(" ".join(words), encoding="utf-8")
-    store = prepare(DataConfig(source=str(tmp_path / "text.txt"), layout="documents", tokenizer=tokenizer))
+    store = prepare(
+        DataConfig(source=str(tmp_path / "text.txt"), layout="documents", tokenizer=tokenizer)
+    )
     finding = check_overlap(store)
     assert finding.evidence["span"] == length
     assert not finding.evidence["documents_apply"]
@@ -149,7 +183,12 @@ def test_a_store_says_how_long_a_span_is_and_how_it_was_split(tmp_path: Path, to
 def test_the_work_is_bounded_and_the_evidence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "TRAIN_TARGETS", 1000)
     monkeypatch.setattr(data, "HELD_OUT_TARGETS", 300)
-    facts = check_overlap({"train": split_of(random_documents(99, 20)), "test": split_of(random_documents(99, 20, seed=1))}).evidence
+    facts = check_overlap(
+        {
+            "train": split_of(random_documents(99, 20)),
+            "test": split_of(random_documents(99, 20, seed=1)),
+        }
+    ).evidence
     for name, bound in (("train", 1000), ("test", 300)):
         assert bound / 2 <= facts["splits"][name]["targets"] <= bound
         assert not facts["splits"][name]["whole"]
@@ -169,7 +208,10 @@ class Loader:
     def batch(self, step: int) -> Batch:
         begins = np.array(self.begins[step % len(self.begins)])
         columns = (begins[:, None] + np.arange(self.length)) % self.split.n_targets
-        tokens, targets = (torch.from_numpy(self.split.tokens[at].astype(np.int64)) for at in (columns, columns + 1))
+        tokens, targets = (
+            torch.from_numpy(self.split.tokens[at].astype(np.int64))
+            for at in (columns, columns + 1)
+        )
         return Batch(tokens, targets, torch.ones(tokens.shape), None)
 
 
@@ -181,8 +223,10 @@ class Epochs(Loader):
         return len(self.begins)
 
 
-def rows(split: TokenSplit, length: int, stride: int, share: float = 1.0, repeats: int = 1) -> Epochs:
-    """As many windows of `length` as the split has, in eights, one beginning `stride` after the other, on a share of it."""
+def rows(
+    split: TokenSplit, length: int, stride: int, share: float = 1.0, repeats: int = 1
+) -> Epochs:
+    """The windows of `length` of a split, in eights, each beginning `stride` after the last."""
     count = int(split.n_targets // length * share) // 8 * 8
     begins = np.tile((np.arange(count) * stride).reshape(-1, 8), (repeats, 1))
     return Epochs(split, begins.tolist(), length)
@@ -197,7 +241,12 @@ def test_the_loaders_that_read_in_order_cover_everything_once(order: str, bounda
     split = TokenSplit(SPLIT.tokens.copy(), SPLIT.offsets, SPLIT.document_bytes, boundary)
     split.tokens[split.offsets] = boundary
     finding = check_coverage(
-        lambda part: windows(part, batch_size=8, length=32, lead=5) if order == "windows" else streams(part, 8, 32), split
+        lambda part: (
+            windows(part, batch_size=8, length=32, lead=5)
+            if order == "windows"
+            else streams(part, 8, 32)
+        ),
+        split,
     )
     assert (finding.check, finding.status) == ("coverage", "pass")
     assert finding.evidence["covered"] == 1.0
@@ -207,7 +256,9 @@ def test_the_loaders_that_read_in_order_cover_everything_once(order: str, bounda
 
 
 @pytest.mark.parametrize("boundary", [0, 7, 52, 20_000_000])
-def test_a_loader_sees_the_same_documents_and_boundaries_and_every_other_token_once(boundary: int) -> None:
+def test_a_loader_sees_the_same_documents_and_boundaries_and_every_other_token_once(
+    boundary: int,
+) -> None:
     split = TokenSplit(SPLIT.tokens.copy(), SPLIT.offsets, SPLIT.document_bytes, boundary)
     seen: list[TokenSplit] = []
     check_coverage(lambda part: seen.append(part) or windows(part, batch_size=8, length=32), split)  # type: ignore[func-returns-value]
@@ -228,8 +279,12 @@ def test_a_loader_indexed_by_the_number_of_the_window_reads_a_64th_of_the_text()
 
 
 @pytest.mark.parametrize(("share", "repeats"), [(0.8, 1), (0.55, 2), (0.3, 3), (0.0, 1)])
-def test_a_loader_that_leaves_text_out_fails_even_if_it_repeats_the_rest(share: float, repeats: int) -> None:
-    finding = check_coverage(lambda part: rows(part, 16, stride=16, share=share, repeats=repeats), SPLIT)
+def test_a_loader_that_leaves_text_out_fails_even_if_it_repeats_the_rest(
+    share: float, repeats: int
+) -> None:
+    finding = check_coverage(
+        lambda part: rows(part, 16, stride=16, share=share, repeats=repeats), SPLIT
+    )
     assert finding.status == "fail"
     assert finding.evidence["covered"] == pytest.approx(share, abs=0.02)
     assert ("leaves out" if share in (0.8, 0.55, 0.0) else "reads 1/3") in finding.summary
@@ -240,13 +295,19 @@ def test_draws_with_replacement_are_known_and_pass() -> None:
     assert finding.status == "pass"
     assert "draws with replacement" in finding.summary
     assert finding.evidence["covered"] == pytest.approx(1 - math.exp(-1), abs=0.02)
-    few = check_coverage(lambda part: positions(part, 64, 8), SPLIT, steps=SPLIT.n_targets // 64 // 2)
+    few = check_coverage(
+        lambda part: positions(part, 64, 8), SPLIT, steps=SPLIT.n_targets // 64 // 2
+    )
     assert few.status == "fail"
 
 
 def test_a_loader_without_epochs_runs_until_it_has_scored_enough() -> None:
     def random_crops(part: TokenSplit) -> Loader:
-        return Loader(part, np.random.default_rng(0).integers(part.n_targets - 16, size=(5000, 8)).tolist(), 16)
+        return Loader(
+            part,
+            np.random.default_rng(0).integers(part.n_targets - 16, size=(5000, 8)).tolist(),
+            16,
+        )
 
     finding = check_coverage(random_crops, SPLIT)
     assert finding.status == "pass"
@@ -277,7 +338,9 @@ def test_long_splits_and_short_steps_are_cut(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(data, "EPOCH_TARGETS", 5000)
     monkeypatch.setattr(data, "EPOCH_STEPS", 50)
     for size, bound in ((32, 5000), (1, 800)):
-        finding = check_coverage(lambda part, size=size: windows(part, batch_size=size, length=16), SPLIT)  # type: ignore[misc]
+        finding = check_coverage(
+            lambda part, size=size: windows(part, batch_size=size, length=16), SPLIT
+        )  # type: ignore[misc]
         assert finding.status == "pass"
         assert bound / 2 <= finding.evidence["targets"] <= bound
         assert not finding.evidence["whole"]
@@ -285,6 +348,8 @@ def test_long_splits_and_short_steps_are_cut(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_split_that_the_loader_refuses_is_not_judged() -> None:
-    finding = check_coverage(lambda part: windows(part, batch_size=1, length=100), split_of([[1, 2, 3]]))
+    finding = check_coverage(
+        lambda part: windows(part, batch_size=1, length=100), split_of([[1, 2, 3]])
+    )
     assert finding.status == "not applicable"
     assert "4 tokens" in finding.summary

@@ -1,4 +1,7 @@
-"""The audit of generators of whole texts finds each known way to be wrong, and nothing wrong with an honest one."""
+"""The audit of generators of whole texts finds each known way to be wrong.
+
+And nothing wrong with an honest one.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,48 @@ import pytest
 import torch
 
 from inklings.auditing.audit import audit
-from inklings.auditing.checks.from_noise import NoiseSubject, check_both_learn, check_made, check_real_texts, check_texts_apart
+from inklings.auditing.checks.from_noise import (
+    NoiseSubject,
+    check_both_learn,
+    check_made,
+    check_real_texts,
+    check_texts_apart,
+)
 from inklings.config import DataConfig
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build
 from inklings.text.store import TokenStore, prepare
 
 BROKEN = Path(__file__).parent.parent / "contracts" / "fixtures" / "broken_from_noise.py"
-FIELDS: dict[str, Any] = {"context_length": 10, "n_hidden": 24, "n_noise": 12, "n_critic_hidden": 24, "n_embd": 12}
+FIELDS: dict[str, Any] = {
+    "context_length": 10,
+    "n_hidden": 24,
+    "n_noise": 12,
+    "n_critic_hidden": 24,
+    "n_embd": 12,
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
     """Five hundred lines, every fifth of which is longer than ten tokens."""
     path = tmp_path_factory.mktemp("text") / "lines.txt"
-    path.write_text("\n".join(f"{'far too long ' if number % 5 == 0 else ''}w{number * 7919 % 10007}" for number in range(500)) + "\n")
+    path.write_text(
+        "\n".join(
+            f"{'far too long ' if number % 5 == 0 else ''}w{number * 7919 % 10007}"
+            for number in range(500)
+        )
+        + "\n"
+    )
     return prepare(DataConfig(source=str(path), layout="lines", tokenizer="char"))
 
 
 def maker(name: str, **fields: Any) -> Callable[[int], SampleModel]:
     def fresh(seed: int, vocab_size: int = 23, boundary: int = 0) -> SampleModel:
         torch.manual_seed(seed)
-        made = build(f"{BROKEN}:{name}", {**FIELDS, **fields}, vocab_size=vocab_size, boundary_token=boundary)
+        made = build(
+            f"{BROKEN}:{name}", {**FIELDS, **fields}, vocab_size=vocab_size, boundary_token=boundary
+        )
         assert isinstance(made, SampleModel)
         return made
 
@@ -58,7 +81,9 @@ CAUGHT = {
 @pytest.mark.parametrize("name", CAUGHT)
 def test_each_bug_is_found_by_the_checks_named_after_it(name: str) -> None:
     checks, saying = CAUGHT[name]
-    result = audit(NoiseSubject(label=name, fresh=maker(name)), only=("contract", "rows", "gradients"))
+    result = audit(
+        NoiseSubject(label=name, fresh=maker(name)), only=("contract", "rows", "gradients")
+    )
     failed = {finding.check: finding.summary for finding in result.failed}
     assert set(failed) == checks, failed
     assert saying in " ".join(failed.values())
@@ -68,8 +93,12 @@ def test_a_bug_that_only_training_brings_is_found_in_the_run() -> None:
     model = maker("Honest")(0)
     with torch.no_grad():
         model.layers[-1].weight[0] = math.nan
-    result = audit(NoiseSubject(label="run", fresh=maker("Honest"), trained=model), only=("contract",))
-    assert [finding.summary for finding in result.failed] == ["the model gives logits that are not finite"]
+    result = audit(
+        NoiseSubject(label="run", fresh=maker("Honest"), trained=model), only=("contract",)
+    )
+    assert [finding.summary for finding in result.failed] == [
+        "the model gives logits that are not finite"
+    ]
 
 
 def test_one_unlucky_text_is_no_alarm_and_two_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +136,10 @@ def test_documents_left_out_are_a_warning_with_their_share(store: TokenStore) ->
     assert 0.7 < found.evidence["texts"] / split.n_documents < 0.9
     assert "left out" in found.summary
     assert check_real_texts(fitted("Honest", store, context_length=40), split).status == "pass"
-    assert check_real_texts(fitted("Honest", store, context_length=5, reads="windows"), split).status == "pass"
+    assert (
+        check_real_texts(fitted("Honest", store, context_length=5, reads="windows"), split).status
+        == "pass"
+    )
 
 
 def collapse_of(name: str, store: TokenStore) -> Any:
@@ -125,6 +157,13 @@ def test_a_generator_that_repeats_itself_is_warned_of(store: TokenStore) -> None
 
 def test_what_needs_a_text_or_a_run_says_so(store: TokenStore) -> None:
     without = audit(NoiseSubject(label="x", fresh=maker("Honest"))).findings
-    assert [finding.check for finding in without if finding.status == "not applicable"] == ["overlap", "coverage", "collapse", "novelty"]
-    untrained = audit(NoiseSubject(label="x", fresh=maker("Honest"), store=store), only=("collapse", "novelty")).findings
+    assert [finding.check for finding in without if finding.status == "not applicable"] == [
+        "overlap",
+        "coverage",
+        "collapse",
+        "novelty",
+    ]
+    untrained = audit(
+        NoiseSubject(label="x", fresh=maker("Honest"), store=store), only=("collapse", "novelty")
+    ).findings
     assert all("audit a run" in finding.summary for finding in untrained)

@@ -1,4 +1,7 @@
-"""No false alarms: whatever sizes, settings, seeds and vocabularies an honest architecture has, every check holds."""
+"""No false alarms.
+
+Whatever sizes, settings, seeds and vocabularies an honest architecture has, every check holds.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,36 @@ from inklings.config import TrainingConfig
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 
-CHEAP = ("contract", "causality", "prefixes", "rows", "documents", "targets", "streaming", "generation", "branches")
+CHEAP = (
+    "contract",
+    "causality",
+    "prefixes",
+    "rows",
+    "documents",
+    "targets",
+    "streaming",
+    "generation",
+    "branches",
+)
 """Without learning random tokens, which `tests/contracts/test_audit.py` does."""
 
 contexts = st.integers(1, 9)
 layers = st.integers(1, 2)
 widths = st.sampled_from([8, 12, 16])
 rates = st.sampled_from([0.0, 0.3])
-attention = {"n_layer": layers, "n_head": st.integers(1, 2), "n_embd": widths, "dropout": rates, "context_length": contexts}
+attention = {
+    "n_layer": layers,
+    "n_head": st.integers(1, 2),
+    "n_embd": widths,
+    "dropout": rates,
+    "context_length": contexts,
+}
 waves = {"kernel_size": st.integers(2, 3), "dropout": rates, "context_length": contexts}
 
 FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "mlp": st.fixed_dictionaries({"n_embd": widths, "n_hidden": widths, "context_length": contexts}),
+    "mlp": st.fixed_dictionaries(
+        {"n_embd": widths, "n_hidden": widths, "context_length": contexts}
+    ),
     "recurrent": st.fixed_dictionaries(
         {
             "cell": st.sampled_from(["rnn", "gru", "lstm"]),
@@ -44,16 +65,18 @@ FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
             "context_length": contexts,
         }
     ),
-    "tree_wavenet": st.fixed_dictionaries(
-        {
-            "n_embd": widths,
-            "n_hidden": widths,
-            "norm": st.sampled_from(["batch", "layer"]),
-            "execution": st.sampled_from(["convolution", "window"]),
-        }
-    ).flatmap(
-        lambda fields: st.sampled_from([(2, 2), (2, 4), (2, 8), (3, 9), (5, 5)]).map(
-            lambda sizes: {**fields, "fuse": sizes[0], "context_length": sizes[1]}
+    "tree_wavenet": (
+        st.fixed_dictionaries(
+            {
+                "n_embd": widths,
+                "n_hidden": widths,
+                "norm": st.sampled_from(["batch", "layer"]),
+                "execution": st.sampled_from(["convolution", "window"]),
+            }
+        ).flatmap(
+            lambda fields: st.sampled_from([(2, 2), (2, 4), (2, 8), (3, 9), (5, 5)]).map(
+                lambda sizes: {**fields, "fuse": sizes[0], "context_length": sizes[1]}
+            )
         )
     ),
     "wavenet": st.fixed_dictionaries(
@@ -68,23 +91,31 @@ FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         }
     ),
     "gpt2": st.fixed_dictionaries(attention),
-    "gpt": st.fixed_dictionaries({**attention, "feed_forward": st.sampled_from(["relu2", "swiglu"]), "tied_head": st.booleans()}),
-    "wavegpt": st.fixed_dictionaries(
+    "gpt": st.fixed_dictionaries(
         {
             **attention,
-            **waves,
-            "fusion": st.sampled_from(["causal", "previous_segment", "closed_blocks"]),
-            "wave_layers": layers,
-            "wave_cycles": layers,
+            "feed_forward": st.sampled_from(["relu2", "swiglu"]),
+            "tied_head": st.booleans(),
         }
-    ).flatmap(
-        lambda fields: st.sampled_from(
-            [
-                *(("hidden", gate) for gate in ("scalar", "sigmoid", "channel", "input")),
-                *(("logits", gate) for gate in ("scalar", "sigmoid", "input")),
-                *(("probabilities", gate) for gate in ("sigmoid", "input")),
-            ]
-        ).map(lambda mixture: {**fields, "mix": mixture[0], "gate": mixture[1]})
+    ),
+    "wavegpt": (
+        st.fixed_dictionaries(
+            {
+                **attention,
+                **waves,
+                "fusion": st.sampled_from(["causal", "previous_segment", "closed_blocks"]),
+                "wave_layers": layers,
+                "wave_cycles": layers,
+            }
+        ).flatmap(
+            lambda fields: st.sampled_from(
+                [
+                    *(("hidden", gate) for gate in ("scalar", "sigmoid", "channel", "input")),
+                    *(("logits", gate) for gate in ("scalar", "sigmoid", "input")),
+                    *(("probabilities", gate) for gate in ("sigmoid", "input")),
+                ]
+            ).map(lambda mixture: {**fields, "mix": mixture[0], "gate": mixture[1]})
+        )
     ),
     "varda": st.fixed_dictionaries(
         {
@@ -109,7 +140,9 @@ FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 
-def maker(architecture: str, fields: Mapping[str, Any], *, vocab_size: int = 23, boundary: int = 0) -> FreshModel:
+def maker(
+    architecture: str, fields: Mapping[str, Any], *, vocab_size: int = 23, boundary: int = 0
+) -> FreshModel:
     def fresh(seed: int) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -121,17 +154,25 @@ def maker(architecture: str, fields: Mapping[str, Any], *, vocab_size: int = 23,
 @pytest.mark.parametrize("architecture", FIELDS)
 @settings(max_examples=2)
 @given(data=st.data(), seed=st.integers(0, 1000), vocab_size=st.integers(2, 40))
-def test_any_honest_model_passes(architecture: str, data: st.DataObject, seed: int, vocab_size: int) -> None:
+def test_any_honest_model_passes(
+    architecture: str, data: st.DataObject, seed: int, vocab_size: int
+) -> None:
     fields = data.draw(FIELDS[architecture])
     boundary = data.draw(st.integers(0, vocab_size - 1))
     make = maker(architecture, fields, vocab_size=vocab_size, boundary=boundary)
-    subject = Subject(label=architecture, fresh=lambda other: make(seed + other), training=TrainingConfig())
+    subject = Subject(
+        label=architecture, fresh=lambda other: make(seed + other), training=TrainingConfig()
+    )
     result = audit(subject, only=CHEAP)
-    assert not result.failed, (fields, [(finding.check, finding.summary) for finding in result.failed])
+    assert not result.failed, (
+        fields,
+        [(finding.check, finding.summary) for finding in result.failed],
+    )
 
 
 def test_wide_memories_are_not_made_chaotic() -> None:
-    # with as much noise in each weight as narrow ones bear, rounding grows from token to token until it looks like a bug
+    # with as much noise in each weight as narrow ones bear, rounding grows from token to token
+    # until it looks like a bug
     fields = {"cell": "rnn", "n_layer": 2, "n_embd": 64, "n_hidden": 256, "context_length": 64}
     model = scrambled(maker("recurrent", fields))
     for found in (check_rows(model), check_documents(model), check_streaming(model)):
@@ -156,7 +197,11 @@ def test_no_seed_raises_an_alarm(architecture: str) -> None:
     @given(FIELDS[architecture], st.integers(0, 10_000))
     def look(fields: dict[str, Any], seed: int) -> None:
         model = scrambled(maker(architecture, fields), seed)
-        alarms.extend((fields, seed, found.check, found.summary) for check in MANY if not (found := check(model, seed)).holds)
+        alarms.extend(
+            (fields, seed, found.check, found.summary)
+            for check in MANY
+            if not (found := check(model, seed)).holds
+        )
 
     look()
     assert not alarms, alarms

@@ -1,4 +1,7 @@
-"""Every known bug is caught by the check that is named after it, at its place; and nothing else of the audit ends early."""
+"""Every known bug is caught by the check that is named after it, at its place.
+
+And nothing else of the audit ends early.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,23 @@ from .test_data import random_documents, rows, split_of
 FILE = Path(known_bad.__file__)
 LEAKY = "wavegpt:fusion=leaky_broadcast"
 CHECKS = [
-    "contract", "causality", "prefixes", "rows", "documents", "targets", "random tokens", "overlap", "coverage", "streaming",
-    "generation", "branches", "gradients", "memory", "novelty", "loss",
-]  # fmt: skip
+    "contract",
+    "causality",
+    "prefixes",
+    "rows",
+    "documents",
+    "targets",
+    "random tokens",
+    "overlap",
+    "coverage",
+    "streaming",
+    "generation",
+    "branches",
+    "gradients",
+    "memory",
+    "novelty",
+    "loss",
+]
 
 FUTURE = {"causality", "prefixes", "documents", "streaming", "generation"}
 """What compares one pass with another over less of the text sees the future too."""
@@ -60,7 +77,11 @@ LEAKS = {
     "NormOverTime": ("evaluation", "norm (CentresTime)", 1),
     "NormOverTimeInTraining": ("training", "finish (CentresTimeInTraining)", 1),
     "UndeclaredBatchNorm": ("training", "finish (BatchNorm)", 1),
-    "ReversedWindow": ("evaluation", "embedding (Embedding)", 2),  # of 15 positions the 9th is read at the 7th
+    "ReversedWindow": (
+        "evaluation",
+        "embedding (Embedding)",
+        2,
+    ),  # of 15 positions the 9th is read at the 7th
     "FaintLeak": ("evaluation", "finish (Whispers)", 1),
 }
 """Where the future enters: in which mode, in which module, from how far ahead."""
@@ -69,7 +90,11 @@ LEAKS = {
 def subject(name: str) -> Subject:
     if name == LEAKY:
         sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "wave_layers": 2, "context_length": 6}
-        return of_architecture(name, RunConfig(architecture="wavegpt", model={"fusion": "leaky_broadcast", **sizes}), None)
+        return of_architecture(
+            name,
+            RunConfig(architecture="wavegpt", model={"fusion": "leaky_broadcast", **sizes}),
+            None,
+        )
     return of_architecture(name, RunConfig(architecture=f"{FILE}:{name}"), None)
 
 
@@ -98,7 +123,9 @@ def test_a_bug_is_caught_and_by_nothing_that_is_not_about_it(name: str, checks: 
     result = audited(name)
     assert list(statuses(result)) == CHECKS
     assert {found.check for found in result.failed} == checks
-    assert not [found.summary for found in result.findings if "the check ended with" in found.summary]
+    assert not [
+        found.summary for found in result.findings if "the check ended with" in found.summary
+    ]
 
 
 @pytest.mark.parametrize(("name", "place"), LEAKS.items(), ids=list(LEAKS))
@@ -142,7 +169,11 @@ def test_what_is_dead_is_named() -> None:
 
 
 def test_dishonest_is_who_fails_what_a_loss_rests_on() -> None:
-    assert {found.check for found in dishonest(audited(LEAKY).findings)} == {"causality", "prefixes", "documents"}
+    assert {found.check for found in dishonest(audited(LEAKY).findings)} == {
+        "causality",
+        "prefixes",
+        "documents",
+    }
     assert not dishonest(audited("UnusedParameter").findings)
 
 
@@ -159,12 +190,24 @@ def test_checks_can_be_picked_and_are_told_as_they_come() -> None:
 @pytest.mark.parametrize(
     ("name", "clause"),
     [
-        ("OneLogitTooMany", "forward(tokens) returns logits of shape (1, 1, 66), not (B, T, V) = (1, 1, 65)"),
+        (
+            "OneLogitTooMany",
+            "forward(tokens) returns logits of shape (1, 1, 66), not (B, T, V) = (1, 1, 65)",
+        ),
         ("LogitsAlone", "forward(tokens) returns Tensor, not Output"),
         ("NotANumber", "forward(tokens) returns logits that are NaN or infinite"),
         ("Noisy", "in evaluation mode the same tokens give other logits every time"),
-        ("Fails", "forward raises IndexError for tokens of shape (2, 15): index out of range in self"),
-        ("Insists", "forward raises AssertionError for tokens of shape (2, 15): the block size is exhausted"),
+        (
+            "Fails",
+            "forward raises IndexError for tokens of shape (2, 15): index out of range in self",
+        ),
+        (
+            "Insists",
+            (
+                "forward raises AssertionError for tokens of shape (2, 15): the block size is"
+                " exhausted"
+            ),
+        ),
     ],
 )
 def test_a_broken_clause_is_named_and_every_other_check_is_reported(name: str, clause: str) -> None:

@@ -1,4 +1,7 @@
-"""A memory that helps is told from one that does not, from one that cheats, and from one that is not the reason of its gain."""
+"""A memory that helps is told from one that does not.
+
+From one that cheats, and from one that is not the reason of its gain.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,24 @@ import torch
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.reads_memory import check_memory
-from inklings.auditing.memory.proof import ARMS, QUICK, Change, MemoryProof, Part, ProofArm, occurred_before, prove
+from inklings.auditing.memory.proof import (
+    ARMS,
+    QUICK,
+    Change,
+    MemoryProof,
+    Part,
+    ProofArm,
+    occurred_before,
+    prove,
+)
 from inklings.auditing.memory.provenance import Provenance
-from inklings.auditing.memory.rivals import Tempered, fitted_temperature, longer_contexts, spread_documents, token_nats
+from inklings.auditing.memory.rivals import (
+    Tempered,
+    fitted_temperature,
+    longer_contexts,
+    spread_documents,
+    token_nats,
+)
 from inklings.auditing.memory.verdict import say_proof
 from inklings.auditing.probes import scrambled
 from inklings.auditing.subjects import of_architecture
@@ -36,7 +54,12 @@ FILE = Path(bad_memories.__file__)
 def helped() -> tuple[MemoryProof, list[ProofArm]]:
     """The whole proof of a memory that helps by construction."""
     told: list[ProofArm] = []
-    proof = prove(untrained(share=0.8, sharpness=30.0), repeats(30), fit=repeats(6, seed=1), on_arm=told.append)
+    proof = prove(
+        untrained(share=0.8, sharpness=30.0),
+        repeats(30),
+        fit=repeats(6, seed=1),
+        on_arm=told.append,
+    )
     return proof, told
 
 
@@ -48,7 +71,12 @@ def change(proof: MemoryProof, name):
 
 def test_a_memory_that_helps_is_found_to_help(helped) -> None:
     proof, _ = helped
-    assert (proof.documents, proof.unit, proof.units, proof.targets) == (30, "documents", 30, 30 * (3 * SYMBOLS + 1))
+    assert (proof.documents, proof.unit, proof.units, proof.targets) == (
+        30,
+        "documents",
+        30,
+        30 * (3 * SYMBOLS + 1),
+    )
     assert change(proof, "memory").lowers
     assert change(proof, "memory").nats < -1
     assert change(proof, "permuted values").raises
@@ -62,7 +90,10 @@ def test_a_memory_that_helps_is_found_to_help(helped) -> None:
 
 
 def test_what_the_backbone_sees_is_not_what_helps(helped) -> None:
-    """A string comes back after more symbols than the context holds: nothing is lost with what stands in it."""
+    """A string comes back after more symbols than the context holds.
+
+    Nothing is lost with what stands in it.
+    """
     proof, _ = helped
     assert change(proof, "outside the window").nats < 0.9 * change(proof, "memory").nats
 
@@ -98,7 +129,14 @@ def test_hits_are_traced(helped) -> None:
 
 def test_a_proof_survives_json(helped) -> None:
     proof, _ = helped
-    assert from_mapping(MemoryProof, json.loads(json.dumps(dataclasses.asdict(proof), allow_nan=False)), where="here") == proof
+    assert (
+        from_mapping(
+            MemoryProof,
+            json.loads(json.dumps(dataclasses.asdict(proof), allow_nan=False)),
+            where="here",
+        )
+        == proof
+    )
     json.dumps(proof.plain(), allow_nan=False)
 
 
@@ -111,7 +149,9 @@ def test_the_same_call_gives_the_same_figures() -> None:
 def test_no_memory_is_the_backbone() -> None:
     model, text = untrained(), repeats(5)
     with model.controlled("off"):
-        np.testing.assert_allclose(token_nats(model, text), token_nats(model.backbone, text), atol=1e-5)
+        np.testing.assert_allclose(
+            token_nats(model, text), token_nats(model.backbone, text), atol=1e-5
+        )
 
 
 def test_what_is_scored_is_what_is_evaluated() -> None:
@@ -126,7 +166,9 @@ def test_what_is_scored_is_what_is_evaluated() -> None:
 
 def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
     fields = {"backbone": "gpt:n_layer=1,n_head=2,n_embd=64"}
-    model = knows_the_chain(build(f"{FILE}:Sharpens", fields, vocab_size=SYMBOLS + 1, boundary_token=0))
+    model = knows_the_chain(
+        build(f"{FILE}:Sharpens", fields, vocab_size=SYMBOLS + 1, boundary_token=0)
+    )
     proof = prove(model.eval(), chains(12), fit=chains(6, seed=1), arms=(*QUICK, "temperature"))
     assert change(proof, "memory").lowers
     assert change(proof, "permuted values").nats == pytest.approx(change(proof, "memory").nats)
@@ -135,13 +177,18 @@ def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
     sentence = say_proof(proof)
     assert sentence.startswith("The gain is not the memory's: perplexity is lower by ")
     assert "with permuted values it is still lower by" in sentence
-    assert change(proof, "temperature").nats < change(proof, "memory").nats, "a temperature does all that and more"
+    assert change(proof, "temperature").nats < change(proof, "memory").nats, (
+        "a temperature does all that and more"
+    )
     finding = check_memory(model, chains(12))
     assert finding.status == "fail"
     assert "The gain is not the memory's" in finding.summary
 
 
-@pytest.mark.parametrize(("name", "said"), [("Foresees", "which stands at"), ("ForeseesAndLies", "which does not stand at")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("Foresees", "which stands at"), ("ForeseesAndLies", "which does not stand at")],
+)
 def test_a_memory_that_holds_the_answer_fails(name: str, said: str) -> None:
     model = build(f"{FILE}:{name}", {}, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
     text = repeats(8, times=2)
@@ -153,14 +200,23 @@ def test_a_memory_that_holds_the_answer_fails(name: str, said: str) -> None:
     assert say_proof(proof).startswith("No gain counts: ")
     finding = check_memory(model, text)
     assert finding.status == "fail"
-    result = audit(of_architecture(name, RunConfig(architecture=f"{FILE}:{name}"), None), only=["memory", "prefixes"])
-    assert [(found.check, found.status) for found in result.findings] == [("memory", "fail"), ("prefixes", "fail")]
+    result = audit(
+        of_architecture(name, RunConfig(architecture=f"{FILE}:{name}"), None),
+        only=["memory", "prefixes"],
+    )
+    assert [(found.check, found.status) for found in result.findings] == [
+        ("memory", "fail"),
+        ("prefixes", "fail"),
+    ]
 
 
 def test_the_finding_says_which_value_is_ahead() -> None:
     model = build(f"{FILE}:Foresees", {}, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
     finding = check_memory(model, repeats(3))
-    assert "values that were found are not of the text before their target" in finding.summary or "differs" in finding.summary
+    assert (
+        "values that were found are not of the text before their target" in finding.summary
+        or "differs" in finding.summary
+    )
 
 
 def test_a_reader_that_meddles_without_hits_fails() -> None:
@@ -215,7 +271,9 @@ def test_documents_are_taken_whole_and_from_everywhere() -> None:
     assert part.n_documents == 10
     assert part.n_targets == 100
     firsts = [int(part.document(at)[0]) for at in range(10)]
-    assert all((part.document(at) == firsts[at]).all() and len(part.document(at)) == 9 for at in range(10))
+    assert all(
+        (part.document(at) == firsts[at]).all() and len(part.document(at)) == 9 for at in range(10)
+    )
     assert spread_documents(text, None) is text
     assert spread_documents(text, 5000) is text
 
@@ -224,7 +282,10 @@ def test_no_gap_between_the_chosen_documents_is_wide() -> None:
     text = split_of([np.array([at // 200 + 1, at % 200 + 1]) for at in range(1000)])
     for count in (7, 20, 90):
         part = spread_documents(text, 3 * count)
-        places = [200 * (int(part.document(at)[0]) - 1) + int(part.document(at)[1]) - 1 for at in range(part.n_documents)]
+        places = [
+            200 * (int(part.document(at)[0]) - 1) + int(part.document(at)[1]) - 1
+            for at in range(part.n_documents)
+        ]
         assert len(places) == count
         assert places == sorted(set(places))
         assert np.diff([0, *places, 1000]).max() < 3 * 1000 / count
@@ -248,7 +309,9 @@ def test_the_temperature_of_the_lowest_loss_is_found() -> None:
     best = fitted_temperature(backbone, text)
     assert 0.5 < best < 0.9
     assert fitted_temperature(Tempered(backbone, 0.8), text) == pytest.approx(best / 0.8, rel=0.03)
-    losses = [token_nats(Tempered(backbone, best * factor), text).mean() for factor in (0.9, 1.0, 1.1)]
+    losses = [
+        token_nats(Tempered(backbone, best * factor), text).mean() for factor in (0.9, 1.0, 1.1)
+    ]
     assert losses[1] == min(losses)
 
 
@@ -259,7 +322,11 @@ def test_a_longer_context_is_doubled_until_it_costs_as_much_as_the_memory() -> N
     lengths = [one.config.context_length for one in found]
     assert lengths == [16 * 2 ** (at + 1) for at in range(len(lengths))]
     n = 1024
-    own = sum(weight.numel() for name, weight in model.named_parameters() if not name.startswith("backbone.") and weight.ndim == 2)
+    own = sum(
+        weight.numel()
+        for name, weight in model.named_parameters()
+        if not name.startswith("backbone.") and weight.ndim == 2
+    )
     wanted = model.backbone.flops(n) / 3 + n * 2 * (own + model.dimension * 64)
     assert found[-1].flops(n) / 3 >= wanted
     assert len(found) == 1 or found[-2].flops(n) / 3 < wanted
@@ -267,14 +334,24 @@ def test_a_longer_context_is_doubled_until_it_costs_as_much_as_the_memory() -> N
         assert torch.equal(tensor, model.backbone.state_dict()[name])
     whole = longer_contexts(untrained(memory_size=10_000), 100)
     assert isinstance(whole, list)
-    assert whole[-1].config.context_length == 128, "a context that sees every document whole is long enough"
+    assert whole[-1].config.context_length == 128, (
+        "a context that sees every document whole is long enough"
+    )
 
 
 @pytest.mark.parametrize(
     ("backbone", "longest", "said"),
     [
-        ("gpt2:n_layer=1,n_head=2,n_embd=16", 100, "the backbone's weights fit its context of 16 only"),
-        ("recurrent:n_hidden=16,n_embd=8", 100, "the backbone's cost does not depend on its context"),
+        (
+            "gpt2:n_layer=1,n_head=2,n_embd=16",
+            100,
+            "the backbone's weights fit its context of 16 only",
+        ),
+        (
+            "recurrent:n_hidden=16,n_embd=8",
+            100,
+            "the backbone's cost does not depend on its context",
+        ),
         ("gpt:n_layer=1,n_head=2,n_embd=16", 16, "no document is longer than the context of 16"),
     ],
 )
@@ -295,16 +372,41 @@ def test_what_needs_another_text_or_another_document_says_so() -> None:
 # The sentence
 
 
-def made(memory, permuted=(0.2, 0.1, 0.3), *, longer=None, temperature=None, ahead=0) -> MemoryProof:
+def made(
+    memory, permuted=(0.2, 0.1, 0.3), *, longer=None, temperature=None, ahead=0
+) -> MemoryProof:
     """A proof with these changes in nats, each with its interval."""
-    changes = {"no memory": None, "memory": memory, "permuted values": permuted, "temperature": temperature, "longer context": longer}
+    changes = {
+        "no memory": None,
+        "memory": memory,
+        "permuted values": permuted,
+        "temperature": temperature,
+        "longer context": longer,
+    }
     arms = [
-        ProofArm(name=name, loss=3.0, change=None if of is None else Change(nats=of[0], low=of[1], high=of[2]), note="", setting=512.0)
+        ProofArm(
+            name=name,
+            loss=3.0,
+            change=None if of is None else Change(nats=of[0], low=of[1], high=of[2]),
+            note="",
+            setting=512.0,
+        )
         for name, of in changes.items()
     ]
     part = Part(share=0.5, change=None)
-    traced = Provenance(queries=9, hits=9, ahead=ahead, untrue=0, example="after token 3 of a document")
-    return MemoryProof(targets=9, documents=62, unit="documents", units=62, arms=arms, seen=part, new=part, provenance=traced)
+    traced = Provenance(
+        queries=9, hits=9, ahead=ahead, untrue=0, example="after token 3 of a document"
+    )
+    return MemoryProof(
+        targets=9,
+        documents=62,
+        unit="documents",
+        units=62,
+        arms=arms,
+        seen=part,
+        new=part,
+        provenance=traced,
+    )
 
 
 GAIN = (math.log(1 - 0.191), math.log(1 - 0.204), math.log(1 - 0.178))
@@ -317,45 +419,80 @@ LONGER, TEMPERATURE = (math.log(0.96), -0.1, -0.01), (math.log(0.999), -0.1, 0.1
 SENTENCES = [
     (
         made(GAIN, (math.log(1.03), 0.02, 0.04), longer=LONGER, temperature=TEMPERATURE),
-        f"The memory lowers perplexity by {RANGE}; with permuted values it raises it by 3.0%, so the gain comes from what is stored; "
-        "a longer context of 512 lowers it by 4.0%, a temperature lowers it by 0.1%.",
+        (
+            f"The memory lowers perplexity by {RANGE}; with permuted values it raises it by 3.0%,"
+            " so the gain comes from what is stored; a longer context of 512 lowers it by 4.0%, a"
+            " temperature lowers it by 0.1%."
+        ),
         True,
     ),
     (
         made(GAIN, (-0.001, -0.01, 0.01)),
-        f"The memory lowers perplexity by {RANGE}; with permuted values it changes it by -0.1%, which may be chance, so the gain comes "
-        "from what is stored.",
+        (
+            f"The memory lowers perplexity by {RANGE}; with permuted values it changes it by -0.1%,"
+            " which may be chance, so the gain comes from what is stored."
+        ),
         True,
     ),
     (
         made(GAIN, longer=(0.3, 0.2, 0.4), temperature=(0.0, -0.1, 0.1)),
-        "; a longer context of 512 without training for it raises it by 35.0%, a temperature changes nothing.",
+        (
+            "; a longer context of 512 without training for it raises it by 35.0%, a temperature"
+            " changes nothing."
+        ),
         True,
     ),
-    (made(GAIN, longer=(-0.5, -0.6, -0.4)), "a longer context of 512 lowers it by 39.3%: as much can be had without it.", True),
+    (
+        made(GAIN, longer=(-0.5, -0.6, -0.4)),
+        "a longer context of 512 lowers it by 39.3%: as much can be had without it.",
+        True,
+    ),
     (
         made((-0.01, -0.03, 0.01)),
-        "No claim: with the memory perplexity is -1.0% (-3.0% to +1.0% over 62 documents), which may be chance.",
+        (
+            "No claim: with the memory perplexity is -1.0% (-3.0% to +1.0% over 62 documents),"
+            " which may be chance."
+        ),
         True,
     ),
-    (made((-0.01, None, None)), "No claim: 62 documents of text is too little for an interval. Give more.", True),
+    (
+        made((-0.01, None, None)),
+        "No claim: 62 documents of text is too little for an interval. Give more.",
+        True,
+    ),
     (made(None), "No claim: a loss is not finite.", True),
-    (made((0.1, 0.05, 0.15)), "The memory does harm: it raises perplexity by 10.5% (5.1 to 16.2 over 62 documents).", True),
+    (
+        made((0.1, 0.05, 0.15)),
+        "The memory does harm: it raises perplexity by 10.5% (5.1 to 16.2 over 62 documents).",
+        True,
+    ),
     (
         made(GAIN, KEPT),
-        f"The gain is not the memory's: perplexity is lower by {RANGE}, and with permuted values it is still lower by 12.1% (11.0 to 13.0)",
+        (
+            f"The gain is not the memory's: perplexity is lower by {RANGE}, and with permuted"
+            " values it is still lower by 12.1% (11.0 to 13.0)"
+        ),
         False,
     ),
-    (made(GAIN, LITTLE), f"A part of the gain is not the memory's: perplexity is lower by {RANGE}", False),
+    (
+        made(GAIN, LITTLE),
+        f"A part of the gain is not the memory's: perplexity is lower by {RANGE}",
+        False,
+    ),
     (
         made(GAIN, ahead=2),
-        "No gain counts: 2 of 9 retrieved values do not stand before their targets (after token 3 of a document).",
+        (
+            "No gain counts: 2 of 9 retrieved values do not stand before their targets (after token"
+            " 3 of a document)."
+        ),
         False,
     ),
 ]
 
 
 @pytest.mark.parametrize(("proof", "said", "holds"), SENTENCES)
-def test_the_sentence_claims_what_the_intervals_bear(proof: MemoryProof, said: str, holds: bool) -> None:
+def test_the_sentence_claims_what_the_intervals_bear(
+    proof: MemoryProof, said: str, holds: bool
+) -> None:
     assert said in say_proof(proof)
     assert proof.holds is holds

@@ -23,7 +23,12 @@ def split_of(documents: Texts) -> TokenSplit:
     for document in documents:
         tokens += [*document, 0]
         offsets.append(len(tokens) - 1)
-    return TokenSplit(np.array(tokens, np.uint16), np.array(offsets), np.array([len(document) for document in documents], np.int64), 0)
+    return TokenSplit(
+        np.array(tokens, np.uint16),
+        np.array(offsets),
+        np.array([len(document) for document in documents], np.int64),
+        0,
+    )
 
 
 def random_texts(n: int, length: int, seed: int = 0) -> Texts:
@@ -35,16 +40,22 @@ def occurs(span: list[int], stream: list[int]) -> bool:
 
 
 def longest_ends(text: list[int], stream: list[int]) -> list[int]:
-    """For each position, the longest span ending there that occurs in the stream, by trying them all."""
+    """Find the longest span ending at each position that occurs in the stream, by trying all."""
     found = []
     for end in range(1, len(text) + 1):
-        fitting = [end - begin for begin in range(end) if 0 not in text[begin:end] and occurs(text[begin:end], stream)]
+        fitting = [
+            end - begin
+            for begin in range(end)
+            if 0 not in text[begin:end] and occurs(text[begin:end], stream)
+        ]
         found.append(max(fitting, default=0))
     return found
 
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=14), max_size=4), STREAMS, st.integers(0, 40))
-def test_the_automaton_finds_what_trying_all_spans_finds(texts: Texts, stream: list[int], cut: int) -> None:
+def test_the_automaton_finds_what_trying_all_spans_finds(
+    texts: Texts, stream: list[int], cut: int
+) -> None:
     automaton = SuffixAutomaton(texts, 0)
     automaton.read(stream[:cut])
     automaton.read(stream[cut:])
@@ -79,19 +90,30 @@ def test_figures_are_those_of_a_plain_count(samples: Texts, held_out: Texts, tra
             shortened.append(text[:left])
             left -= len(text)
     whole = [text for text, of in zip(shortened, held_out, strict=False) if len(text) == len(of)]
-    for copies, texts, full in ((found.samples, samples, samples), (found.held_out, shortened, whole)):
-        longest = max((length for text in texts for length in longest_ends(text, stream)), default=0)
+    for copies, texts, full in (
+        (found.samples, samples, samples),
+        (found.held_out, shortened, whole),
+    ):
+        longest = max(
+            (length for text in texts for length in longest_ends(text, stream)), default=0
+        )
         assert copies.longest_length == longest
         if copies.longest is not None:
             span = copies.longest
             assert list(span.tokens) == texts[span.text][span.begin : span.end]
-            assert list(span.tokens) == stream[span.train_begin : span.train_begin + len(span.tokens)]
+            assert (
+                list(span.tokens) == stream[span.train_begin : span.train_begin + len(span.tokens)]
+            )
         assert copies.whole == (sum(text in train for text in full) / len(full) if full else None)
         for length in (1, 2, 3, 5):
-            ngrams = [text[at : at + length] for text in texts for at in range(len(text) - length + 1)]
+            ngrams = [
+                text[at : at + length] for text in texts for at in range(len(text) - length + 1)
+            ]
             assert (length in copies.new) == bool(ngrams)
             if ngrams:
-                assert copies.new[length] == pytest.approx(sum(not occurs(ngram, stream) for ngram in ngrams) / len(ngrams))
+                assert copies.new[length] == pytest.approx(
+                    sum(not occurs(ngram, stream) for ngram in ngrams) / len(ngrams)
+                )
 
 
 TRAIN = random_texts(40, 200)
@@ -105,31 +127,64 @@ def test_samples_that_recite_are_told_with_the_span() -> None:
     assert (finding.check, finding.status) == ("novelty", "warning")
     assert "has 60 tokens" in finding.summary
     longest = finding.evidence["samples"]["longest"]
-    assert longest == {"text": 3, "begin": 100, "end": 160, "train_begin": 7 * 201 + 1 + 20, "tokens": TRAIN[7][20:80]}
+    assert longest == {
+        "text": 3,
+        "begin": 100,
+        "end": 160,
+        "train_begin": 7 * 201 + 1 + 20,
+        "tokens": TRAIN[7][20:80],
+    }
     json.dumps(finding.evidence)
 
 
 @pytest.mark.parametrize(
-    ("copied", "characters", "status"), [(49, True, "pass"), (50, True, "warning"), (19, False, "pass"), (20, False, "warning")]
+    ("copied", "characters", "status"),
+    [(49, True, "pass"), (50, True, "warning"), (19, False, "pass"), (20, False, "warning")],
 )
-def test_short_copies_are_no_reason_for_a_warning(copied: int, characters: bool, status: str) -> None:
+def test_short_copies_are_no_reason_for_a_warning(
+    copied: int, characters: bool, status: str
+) -> None:
     samples = [[*TRAIN[0][:copied], 31]]
-    assert check_novelty(samples, random_texts(1, 200, seed=2), split_of(TRAIN), characters=characters).status == status
+    assert (
+        check_novelty(
+            samples, random_texts(1, 200, seed=2), split_of(TRAIN), characters=characters
+        ).status
+        == status
+    )
 
 
 def test_copies_as_long_as_held_out_text_has_are_no_reason_for_a_warning() -> None:
-    assert check_novelty([TRAIN[0][:100]], [[*TRAIN[3][:50], *random_texts(1, 150)[0]]], split_of(TRAIN), characters=True).status == "pass"
-    assert check_novelty([TRAIN[0][:102]], [[*TRAIN[3][:50], 31] * 4], split_of(TRAIN), characters=True).status == "warning"
+    assert (
+        check_novelty(
+            [TRAIN[0][:100]],
+            [[*TRAIN[3][:50], *random_texts(1, 150)[0]]],
+            split_of(TRAIN),
+            characters=True,
+        ).status
+        == "pass"
+    )
+    assert (
+        check_novelty(
+            [TRAIN[0][:102]], [[*TRAIN[3][:50], 31] * 4], split_of(TRAIN), characters=True
+        ).status
+        == "warning"
+    )
 
 
 def test_samples_that_are_whole_documents_are_told() -> None:
     lines, fresh = random_texts(100, 6), random_texts(100, 6, seed=1)
     finding = check_novelty(fresh[:40] + lines[:10], fresh[50:], split_of(lines), characters=True)
     assert finding.status == "warning"
-    assert "20.0% of the samples are whole training documents (held-out text: 0.0%)" in finding.summary
-    as_much = check_novelty(fresh[:40] + lines[:10], fresh[50:90] + lines[50:60], split_of(lines), characters=True)
+    assert (
+        "20.0% of the samples are whole training documents (held-out text: 0.0%)" in finding.summary
+    )
+    as_much = check_novelty(
+        fresh[:40] + lines[:10], fresh[50:90] + lines[50:60], split_of(lines), characters=True
+    )
     assert as_much.status == "pass"
-    parts = check_novelty(fresh[:40] + [line[:5] for line in lines[:10]], fresh[50:], split_of(lines), characters=True)
+    parts = check_novelty(
+        fresh[:40] + [line[:5] for line in lines[:10]], fresh[50:], split_of(lines), characters=True
+    )
     assert parts.evidence["samples"]["whole"] == 0.0
 
 
@@ -142,7 +197,10 @@ def test_a_held_out_document_that_was_cut_is_not_a_whole_one() -> None:
 
 def test_without_samples_or_held_out_text_nothing_is_judged() -> None:
     for samples, held_out in (([], [[1]]), ([[]], [[1]]), ([[1]], []), ([[1]], [[]])):
-        assert check_novelty(samples, held_out, split_of(TRAIN), characters=True).status == "not applicable"
+        assert (
+            check_novelty(samples, held_out, split_of(TRAIN), characters=True).status
+            == "not applicable"
+        )
 
 
 def test_the_work_is_bounded_and_the_evidence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

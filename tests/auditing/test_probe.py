@@ -29,14 +29,18 @@ from .fixtures.known_bad import DeclaredBatchNorm, Honest, SmallConfig
 
 
 def model(vocab_size: int = 11, boundary: int = 0, context_length: int = 6) -> Honest:
-    return Honest(SmallConfig(vocab_size=vocab_size, boundary_token=boundary, context_length=context_length))
+    return Honest(
+        SmallConfig(vocab_size=vocab_size, boundary_token=boundary, context_length=context_length)
+    )
 
 
 # Tokens
 
 
 @given(st.integers(3, 9), st.data())
-def test_other_tokens_are_others_and_never_the_boundary(vocab_size: int, data: st.DataObject) -> None:
+def test_other_tokens_are_others_and_never_the_boundary(
+    vocab_size: int, data: st.DataObject
+) -> None:
     boundary = data.draw(st.integers(0, vocab_size - 1))
     tokens = torch.arange(vocab_size)[None]
     other = other_tokens(model(vocab_size, boundary), tokens)
@@ -46,7 +50,9 @@ def test_other_tokens_are_others_and_never_the_boundary(vocab_size: int, data: s
 
 
 @given(st.integers(2, 9), st.data(), st.integers(0, 5))
-def test_random_tokens_are_all_but_the_boundary(vocab_size: int, data: st.DataObject, seed: int) -> None:
+def test_random_tokens_are_all_but_the_boundary(
+    vocab_size: int, data: st.DataObject, seed: int
+) -> None:
     boundary = data.draw(st.integers(0, vocab_size - 1))
     made = model(vocab_size, boundary)
     tokens = random_tokens(made, 8, 40, seed)
@@ -110,7 +116,10 @@ def test_rows_and_positions_are_found(shape: tuple[int, ...]) -> None:
     assert torch.equal(found, mark[..., None].expand_as(found))
 
 
-@pytest.mark.parametrize("shape", [(), (4,), (ROWS,), (ROWS, LENGTH), (ROWS, LENGTH, LENGTH), (LENGTH, ROWS, 4), (5, LENGTH, 4)])
+@pytest.mark.parametrize(
+    "shape",
+    [(), (4,), (ROWS,), (ROWS, LENGTH), (ROWS, LENGTH, LENGTH), (LENGTH, ROWS, 4), (5, LENGTH, 4)],
+)
 def test_what_a_shape_does_not_say_is_not_guessed(shape: tuple[int, ...]) -> None:
     assert along(torch.zeros(shape), ROWS, LENGTH) is None
 
@@ -143,7 +152,9 @@ def test_traces_come_in_the_order_of_computation_and_end_with_the_block() -> Non
         "head (Linear)",
         "the model (Honest)",
     ]
-    assert torch.equal(traces[-2].tensor, logits)  # of an output the logits and what the head read, in this order
+    assert torch.equal(
+        traces[-2].tensor, logits
+    )  # of an output the logits and what the head read, in this order
     made(tokens)
     assert len(traces) == len(names)
     assert not any(module._forward_hooks for module in made.modules())
@@ -158,7 +169,21 @@ def test_hooks_are_taken_away_where_the_model_fails() -> None:
 
 def test_tensors_are_found_in_whatever_holds_them() -> None:
     one, two = torch.zeros(2), torch.ones(2)
-    assert len(tensors_in((one, [two, (one,)], {"state": two}, "text", None, torch.zeros(2, dtype=torch.int64)))) == 3
+    assert (
+        len(
+            tensors_in(
+                (
+                    one,
+                    [two, (one,)],
+                    {"state": two},
+                    "text",
+                    None,
+                    torch.zeros(2, dtype=torch.int64),
+                )
+            )
+        )
+        == 3
+    )
     logits, hidden = torch.zeros(1, 2, 3), torch.zeros(1, 2, 4)
     found = tensors_in(Output(logits=logits, state=None, hidden=hidden))
     assert [tensor.shape for tensor in found] == [logits.shape, hidden.shape]

@@ -21,7 +21,10 @@ ROWS, LETTERS = 16, 6
 
 @dataclass
 class Lines:
-    """Names of three to twelve letters; the boundary, 0, opens, ends and fills up a row. `bucketed` rows are all of one length."""
+    """Names of three to twelve letters; the boundary, 0, opens, ends and fills up a row.
+
+    `bucketed` rows are all of one length.
+    """
 
     bucketed: bool
     longest: int = 12
@@ -40,11 +43,18 @@ class Lines:
 
 def trained(batches: Lines, steps: int = 150) -> SequenceModel:
     torch.manual_seed(0)
-    model = build("tree_wavenet", {"n_embd": 8, "n_hidden": 32, "context_length": 8}, vocab_size=LETTERS + 1, boundary_token=0)
+    model = build(
+        "tree_wavenet",
+        {"n_embd": 8, "n_hidden": 32, "context_length": 8},
+        vocab_size=LETTERS + 1,
+        boundary_token=0,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(steps):
         batch = batches.batch(step)
-        losses = F.cross_entropy(model(batch.tokens).logits.flatten(0, 1), batch.targets.flatten(), reduction="none")
+        losses = F.cross_entropy(
+            model(batch.tokens).logits.flatten(0, 1), batch.targets.flatten(), reduction="none"
+        )
         optimizer.zero_grad()
         (losses @ batch.weights.flatten() / batch.weights.sum()).backward()
         optimizer.step()
@@ -82,11 +92,15 @@ def test_weighing_the_company_leaves_the_model_as_it_is(bucketed: SequenceModel)
 
 def test_weights_decide_what_counts(bucketed: SequenceModel) -> None:
     batch = Lines(bucketed=False).batch(0)
-    wild = dataclasses.replace(batch, targets=torch.where(batch.weights > 0, batch.targets, LETTERS - batch.targets))
+    wild = dataclasses.replace(
+        batch, targets=torch.where(batch.weights > 0, batch.targets, LETTERS - batch.targets)
+    )
     assert batch_statistics_losses(bucketed, [wild]) == batch_statistics_losses(bucketed, [batch])
 
 
 def test_mixers_are_all_the_layers_that_keep_statistics(bucketed: SequenceModel) -> None:
     tokens = torch.randint(1, LETTERS + 1, (5, 19), generator=torch.Generator().manual_seed(0))
     assert find_mixers(bucketed, tokens) == []
-    assert find_mixers(copy.deepcopy(bucketed).train(), tokens) == [f"levels.{level}.norm (BatchNorm)" for level in range(3)]
+    assert find_mixers(copy.deepcopy(bucketed).train(), tokens) == [
+        f"levels.{level}.norm (BatchNorm)" for level in range(3)
+    ]

@@ -31,7 +31,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
     for _ in range(800):
         letters = [int(random.integers(8))]
         while len(letters) < 20:
-            letters.append((3 * letters[-1] + 1) % 8 if random.random() < 0.8 else int(random.integers(8)))
+            letters.append(
+                (3 * letters[-1] + 1) % 8 if random.random() < 0.8 else int(random.integers(8))
+            )
         lines.append("".join("abcdefgh"[letter] for letter in letters))
     path = tmp_path_factory.mktemp("text") / "lines.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -49,7 +51,9 @@ def test_floors_are_the_losses_of_counted_models(store: TokenStore) -> None:
     assert found.fivegram == pytest.approx(evaluate(model, held_out).loss)
 
 
-def test_floors_are_those_of_the_head_of_the_split(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_floors_are_those_of_the_head_of_the_split(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sanity, "TRAIN_TARGETS", 2000)
     found = floors(store, "test", targets=300)
     train = head_of(store.split("train"), 2000)
@@ -61,7 +65,9 @@ def test_floors_are_those_of_the_head_of_the_split(store: TokenStore, monkeypatc
 
 def test_one_document_is_cut(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("the quick brown fox\n\n" * 400, encoding="utf-8")
-    store = prepare(DataConfig(source=str(tmp_path / "text.txt"), layout="documents", tokenizer="char"))
+    store = prepare(
+        DataConfig(source=str(tmp_path / "text.txt"), layout="documents", tokenizer="char")
+    )
     assert floors(store, "validation", targets=200).targets == 200
 
 
@@ -74,12 +80,18 @@ def test_one_document_is_cut(tmp_path: Path) -> None:
         (
             2.0,
             "pass",
-            "better than guessing (4.00), the unigram model (3.00) and the bigram model (2.40), but not than the 5-gram model (1.92)",
+            (
+                "better than guessing (4.00), the unigram model (3.00) and the bigram model (2.40),"
+                " but not than the 5-gram model (1.92)"
+            ),
         ),
         (
             2.7,
             "pass",
-            "better than guessing (4.00) and the unigram model (3.00), but not than the bigram model (2.40) and the 5-gram model (1.92)",
+            (
+                "better than guessing (4.00) and the unigram model (3.00), but not than the bigram"
+                " model (2.40) and the 5-gram model (1.92)"
+            ),
         ),
         (3.5, "warning", "better than guessing (4.00), but not than the unigram model (3.00), "),
         (4.0, "warning", "no better than guessing, and not than"),
@@ -96,7 +108,15 @@ def test_a_trained_loss_is_placed_in_words(loss: float, status: str, said: str) 
 
 
 @pytest.mark.parametrize(
-    ("loss", "status"), [(3.4, "warning"), (3.51, "pass"), (4.0, "pass"), (4.49, "pass"), (4.6, "warning"), (math.nan, "fail")]
+    ("loss", "status"),
+    [
+        (3.4, "warning"),
+        (3.51, "pass"),
+        (4.0, "pass"),
+        (4.49, "pass"),
+        (4.6, "warning"),
+        (math.nan, "fail"),
+    ],
 )
 def test_an_untrained_loss_should_be_near_guessing(loss: float, status: str) -> None:
     finding = check_loss(loss, LADDER, trained=False)
@@ -108,10 +128,16 @@ def test_an_untrained_loss_should_be_near_guessing(loss: float, status: str) -> 
     st.lists(st.floats(0.5, 6), min_size=4, max_size=4),
     st.floats(0.01, 8),
 )
-def test_what_is_said_of_a_loss_is_so_whatever_order_the_rungs_have(figures: list[float], loss: float) -> None:
+def test_what_is_said_of_a_loss_is_so_whatever_order_the_rungs_have(
+    figures: list[float], loss: float
+) -> None:
     """On little text a 5-gram may be worse than a unigram, and both than guessing."""
     uniform, unigram, bigram, fivegram = figures
-    finding = check_loss(loss, replace(LADDER, uniform=uniform, unigram=unigram, bigram=bigram, fivegram=fivegram), trained=True)
+    finding = check_loss(
+        loss,
+        replace(LADDER, uniform=uniform, unigram=unigram, bigram=bigram, fivegram=fivegram),
+        trained=True,
+    )
     said, best = finding.summary, min(figures)
     assert ("worse than guessing" in said) == (loss > uniform)
     if "look for a leak" in said or "as a trained network should be" in said:
@@ -121,7 +147,11 @@ def test_what_is_said_of_a_loss_is_so_whatever_order_the_rungs_have(figures: lis
     elif loss <= uniform:
         assert loss >= best
         better, _, missed = said.partition(" not than ")
-        for name, figure in zip(("guessing", "the unigram model", "the bigram model", "the 5-gram model"), figures, strict=True):
+        for name, figure in zip(
+            ("guessing", "the unigram model", "the bigram model", "the 5-gram model"),
+            figures,
+            strict=True,
+        ):
             assert (name in missed) == (loss >= figure)
             assert (f"{name} (" in better) == (loss < figure)
     assert finding.status == "warning" or loss < min(unigram, uniform)

@@ -18,7 +18,9 @@ Ask = Callable[..., dict[str, Any]]
 def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run a verb with --json and return its document."""
     monkeypatch.chdir(tmp_path)
-    Path("words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
+    Path("words.txt").write_text(
+        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(200))
+    )
 
     def run(*arguments: str, code: int = 0) -> dict[str, Any]:
         capsys.readouterr()

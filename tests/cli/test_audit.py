@@ -1,4 +1,7 @@
-"""`inklings audit`: one document with every finding, and an exit code that says whether all of them hold."""
+"""`inklings audit`.
+
+One document with every finding, and an exit code that says whether all of them hold.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,34 @@ from inklings.cli.main import main
 from inklings.cli.templates import architecture
 
 TINY = "n_layer=1,n_head=2,n_embd=16,context_length=6"
-MINUTE = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+MINUTE = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 CHECKS = [
-    "contract", "causality", "prefixes", "rows", "documents", "targets", "random tokens", "overlap", "coverage", "streaming",
-    "generation", "branches", "gradients", "memory", "novelty", "loss",
-]  # fmt: skip
+    "contract",
+    "causality",
+    "prefixes",
+    "rows",
+    "documents",
+    "targets",
+    "random tokens",
+    "overlap",
+    "coverage",
+    "streaming",
+    "generation",
+    "branches",
+    "gradients",
+    "memory",
+    "novelty",
+    "loss",
+]
 Ask = Callable[..., dict[str, Any]]
 
 
@@ -27,13 +53,19 @@ def statuses(document: dict[str, Any]) -> dict[str, str]:
 
 def test_an_honest_architecture_holds(ask: Ask) -> None:
     document = ask("audit", f"gpt:{TINY}")
-    assert (document["subject"], document["trained"], document["holds"]) == (f"gpt:{TINY}", False, True)
+    assert (document["subject"], document["trained"], document["holds"]) == (
+        f"gpt:{TINY}",
+        False,
+        True,
+    )
     found = statuses(document)
     assert list(found) == CHECKS
     needs_more = {"overlap", "coverage", "memory", "novelty", "loss"}
     assert found == {check: "not applicable" if check in needs_more else "pass" for check in CHECKS}
     assert all(finding["summary"] for finding in document["findings"])
-    assert "--data" in next(finding["summary"] for finding in document["findings"] if finding["check"] == "overlap")
+    assert "--data" in next(
+        finding["summary"] for finding in document["findings"] if finding["check"] == "overlap"
+    )
 
 
 def test_a_leak_is_exit_code_3_and_said_to_people(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,12 +87,24 @@ def test_an_unknown_name_is_a_slip(ask: Ask, capsys: pytest.CaptureFixture[str])
 
 
 BAD_FILES = {
-    "does not import": ("import nothing_of_the_kind\n", "line 1 could not be imported: ModuleNotFoundError"),
+    "does not import": (
+        "import nothing_of_the_kind\n",
+        "line 1 could not be imported: ModuleNotFoundError",
+    ),
     "is no Python": ("class Mine(:\n", "could not be imported: SyntaxError"),
     "has no such class": ("class Other: pass\n", "Mine"),
-    "is no model": ("class Mine: pass\n", "is a subclass of neither inklings.models.contract.SequenceModel nor from_noise.SampleModel"),
+    "is no model": (
+        "class Mine: pass\n",
+        (
+            "is a subclass of neither inklings.models.contract.SequenceModel nor"
+            " from_noise.SampleModel"
+        ),
+    ),
     "has no Config": (
-        "from inklings.models.contract import SequenceModel\n\nclass Mine(SequenceModel):\n    def forward(self, tokens): ...\n",
+        (
+            "from inklings.models.contract import SequenceModel\n\nclass Mine(SequenceModel):\n   "
+            " def forward(self, tokens): ...\n"
+        ),
         "has no `Config`",
     ),
 }
@@ -94,7 +138,11 @@ def test_a_file_that_raises_is_told_what_and_where(ask: Ask) -> None:
 def test_a_model_that_cannot_be_made_is_reported_by_every_check(ask: Ask) -> None:
     template = Path(architecture.__file__).read_text(encoding="utf-8")
     Path("mine.py").write_text(
-        template.replace("super().__init__(config)\n", "super().__init__(config)\n        raise KeyError('size')\n", 1)
+        template.replace(
+            "super().__init__(config)\n",
+            "super().__init__(config)\n        raise KeyError('size')\n",
+            1,
+        )
     )
     document = ask("audit", "mine.py:MyModel", code=3)
     assert statuses(document)["contract"] == "fail"
@@ -110,15 +158,30 @@ def test_a_text_lets_all_that_needs_one_apply(ask: Ask) -> None:
 
 
 def test_a_run_is_audited_with_its_own_weights_and_text(ask: Ask) -> None:
-    ask("train", "mlp:n_embd=6,n_hidden=16,context_length=4", "--data", "words.txt", "--budget", "30-steps", "--run", "run", *MINUTE)
+    ask(
+        "train",
+        "mlp:n_embd=6,n_hidden=16,context_length=4",
+        "--data",
+        "words.txt",
+        "--budget",
+        "30-steps",
+        "--run",
+        "run",
+        *MINUTE,
+    )
     document = ask("audit", "run")
     assert document["trained"]
     found = statuses(document)
     assert list(found) == CHECKS
-    assert {check for check, status in found.items() if status == "not applicable"} == {"branches", "memory"}
+    assert {check for check, status in found.items() if status == "not applicable"} == {
+        "branches",
+        "memory",
+    }
     held_out = next(finding for finding in document["findings"] if finding["check"] == "prefixes")
     assert "held-out text" in held_out["summary"]
     evidence = {finding["check"]: finding["evidence"] for finding in document["findings"]}
     assert evidence["loss"]["trained"]
     other = ask("audit", "run", "--split", "test")
-    assert {finding["check"]: finding["evidence"] for finding in other["findings"]}["loss"]["loss"] != evidence["loss"]["loss"]
+    assert {finding["check"]: finding["evidence"] for finding in other["findings"]}["loss"][
+        "loss"
+    ] != evidence["loss"]["loss"]

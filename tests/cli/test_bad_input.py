@@ -1,4 +1,7 @@
-"""Whatever a user gets wrong is one clear message and exit code 2 (1 for the disk): no traceback, nothing half-written."""
+"""Whatever a user gets wrong is one clear message and exit code 2 (1 for the disk).
+
+No traceback, nothing half-written.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,16 @@ import pytest
 
 from inklings.cli.main import main
 
-TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,9 @@ class Command:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Command:
     monkeypatch.chdir(tmp_path)
     return Command(capsys)
 
@@ -60,12 +74,14 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(command: Command, text: Path) -> Path:
     """A small finished run."""
-    code, said = command("train", "mlp:n_hidden=8", "--data", text, "--budget", "3-steps", "--run", "run", *TINY)
+    code, said = command(
+        "train", "mlp:n_hidden=8", "--data", text, "--budget", "3-steps", "--run", "run", *TINY
+    )
     assert code == 0, said
     return Path("run")
 
 
-# --- the command line ---------------------------------------------------------------------------------------------------------------
+# --- the command line -----------------------------------------------------------------------------
 
 
 def test_an_unknown_verb_names_the_nearest(command: Command) -> None:
@@ -78,7 +94,9 @@ def test_an_unknown_architecture_names_the_nearest(command: Command, text: Path)
 
 
 def test_an_unknown_flag_names_the_nearest(command: Command, text: Path) -> None:
-    command.refuses("train", "gpt", "--data", text, "--model.n-laier", "2", saying="--model.n-layer")
+    command.refuses(
+        "train", "gpt", "--data", text, "--model.n-laier", "2", saying="--model.n-layer"
+    )
 
 
 def test_an_unknown_field_of_an_arm_names_the_nearest(command: Command, text: Path) -> None:
@@ -91,9 +109,15 @@ def test_a_field_out_of_range_is_named(command: Command, text: Path) -> None:
     assert not Path("r").exists()
 
 
-@pytest.mark.parametrize("budget", ["", "many", "3-lightyears", "-5-steps", "0-tokens", "1e400-flops", "nan-min"])
-def test_a_budget_that_cannot_be_parsed_shows_what_can(command: Command, text: Path, budget: str) -> None:
-    command.refuses("train", "mlp", "--data", text, f"--budget={budget}", "--run", "r", saying="500-steps")
+@pytest.mark.parametrize(
+    "budget", ["", "many", "3-lightyears", "-5-steps", "0-tokens", "1e400-flops", "nan-min"]
+)
+def test_a_budget_that_cannot_be_parsed_shows_what_can(
+    command: Command, text: Path, budget: str
+) -> None:
+    command.refuses(
+        "train", "mlp", "--data", text, f"--budget={budget}", "--run", "r", saying="500-steps"
+    )
     assert not Path("r").exists()
 
 
@@ -118,7 +142,7 @@ def test_errors_are_json_when_asked(command: Command) -> None:
     assert json.loads(out)["exit_code"] == 2
 
 
-# --- the text -----------------------------------------------------------------------------------------------------------------------
+# --- the text -------------------------------------------------------------------------------------
 
 
 def write_text(content: bytes) -> Callable[[Path], None]:
@@ -127,7 +151,12 @@ def write_text(content: bytes) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize(
     ("content", "saying"),
-    [(b"", "empty"), (b"\n\n\n", "empty"), (b"ab\x00cd" * 50, "not text"), (b"caf\xe9 au lait\n" * 50, "UTF-8")],
+    [
+        (b"", "empty"),
+        (b"\n\n\n", "empty"),
+        (b"ab\x00cd" * 50, "not text"),
+        (b"caf\xe9 au lait\n" * 50, "UTF-8"),
+    ],
 )
 def test_a_file_that_is_not_text(command: Command, content: bytes, saying: str) -> None:
     Path("bad.txt").write_bytes(content)
@@ -150,13 +179,27 @@ def test_a_gigantic_single_line_is_read(command: Command) -> None:
 
 def test_a_corpus_shorter_than_the_context(command: Command) -> None:
     Path("short.txt").write_text("to be or not to be, that is the question. " * 3)
-    command.refuses("train", "gpt:context_length=512", "--data", "short.txt", "--run", "r", saying="tokens")
+    command.refuses(
+        "train", "gpt:context_length=512", "--data", "short.txt", "--run", "r", saying="tokens"
+    )
     assert not Path("r").exists()
 
 
 def test_a_tokenizer_that_does_not_exist(command: Command, text: Path) -> None:
-    command.refuses("train", "mlp", "--data", text, "--tokenizer", "bbpe:100", "--run", "r", saying="bpe")
-    command.refuses("train", "mlp", "--data", text, "--tokenizer", "absent.json", "--run", "r", saying="absent.json")
+    command.refuses(
+        "train", "mlp", "--data", text, "--tokenizer", "bbpe:100", "--run", "r", saying="bpe"
+    )
+    command.refuses(
+        "train",
+        "mlp",
+        "--data",
+        text,
+        "--tokenizer",
+        "absent.json",
+        "--run",
+        "r",
+        saying="absent.json",
+    )
 
 
 def test_pickles_are_never_data_or_weights(command: Command, run: Path) -> None:
@@ -166,12 +209,14 @@ def test_pickles_are_never_data_or_weights(command: Command, run: Path) -> None:
     command.refuses("generate", "model.pt", saying="pickle")
 
 
-# --- run directories ----------------------------------------------------------------------------------------------------------------
+# --- run directories ------------------------------------------------------------------------------
 
 
 def test_a_run_that_exists_is_not_overwritten(command: Command, run: Path, text: Path) -> None:
     before = (run / "config.json").read_bytes()
-    command.refuses("train", "mlp", "--data", text, "--run", run, "--budget", "2-steps", saying="resume")
+    command.refuses(
+        "train", "mlp", "--data", text, "--run", run, "--budget", "2-steps", saying="resume"
+    )
     assert (run / "config.json").read_bytes() == before
 
 
@@ -206,8 +251,22 @@ def test_a_missing_file_of_a_run_is_named(command: Command, run: Path, name: str
 
 
 def test_a_checkpoint_of_another_architecture(command: Command, run: Path, text: Path) -> None:
-    command.refuses("train", "gpt", "--data", text, "--from", run, "--run", "r", "--budget", "2-steps", saying="mlp")
-    code, said = command("train", "mlp:n_hidden=4", "--data", text, "--run", "other", "--budget", "2-steps", *TINY)
+    command.refuses(
+        "train",
+        "gpt",
+        "--data",
+        text,
+        "--from",
+        run,
+        "--run",
+        "r",
+        "--budget",
+        "2-steps",
+        saying="mlp",
+    )
+    code, said = command(
+        "train", "mlp:n_hidden=4", "--data", text, "--run", "other", "--budget", "2-steps", *TINY
+    )
     assert code == 0, said
     (run / "model.safetensors").write_bytes(Path("other/model.safetensors").read_bytes())
     command.refuses("generate", run, saying="model.safetensors")
@@ -215,12 +274,25 @@ def test_a_checkpoint_of_another_architecture(command: Command, run: Path, text:
 
 def test_a_tokenizer_that_does_not_belong(command: Command, run: Path) -> None:
     Path("many.txt").write_text("quite different letters: xyzzy QWERTY\n" * 50)
-    assert command("train", "mlp:n_hidden=8", "--data", "many.txt", "--run", "other", "--budget", "2-steps", *TINY)[0] == 0
+    assert (
+        command(
+            "train",
+            "mlp:n_hidden=8",
+            "--data",
+            "many.txt",
+            "--run",
+            "other",
+            "--budget",
+            "2-steps",
+            *TINY,
+        )[0]
+        == 0
+    )
     (run / "tokenizer.json").write_bytes(Path("other/tokenizer.json").read_bytes())
     command.refuses("generate", run, saying="tokenizer")
 
 
-# --- prompts ------------------------------------------------------------------------------------------------------------------------
+# --- prompts --------------------------------------------------------------------------------------
 
 
 def test_prompts_of_every_kind(command: Command, run: Path) -> None:
@@ -234,13 +306,22 @@ def test_prompts_of_every_kind(command: Command, run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--temperature", "-1"), ("--top-p", "1.5"), ("--top-k", "0"), ("--max-new-tokens", "-3"), ("--samples", "0")]
+    ("flag", "value"),
+    [
+        ("--temperature", "-1"),
+        ("--top-p", "1.5"),
+        ("--top-k", "0"),
+        ("--max-new-tokens", "-3"),
+        ("--samples", "0"),
+    ],
 )
 def test_sampling_settings_out_of_range(command: Command, run: Path, flag: str, value: str) -> None:
-    command.refuses("generate", run, "word", f"{flag}={value}", saying=flag.strip("-").replace("-", "_"))
+    command.refuses(
+        "generate", run, "word", f"{flag}={value}", saying=flag.strip("-").replace("-", "_")
+    )
 
 
-# --- files of the user's own --------------------------------------------------------------------------------------------------------
+# --- files of the user's own ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -253,7 +334,9 @@ def test_sampling_settings_out_of_range(command: Command, run: Path, flag: str, 
         ("x = 1\n", "MyModel"),
     ],
 )
-def test_a_file_that_cannot_be_an_architecture(command: Command, text: Path, content: str, saying: str) -> None:
+def test_a_file_that_cannot_be_an_architecture(
+    command: Command, text: Path, content: str, saying: str
+) -> None:
     Path("mine.py").write_text(content)
     command.refuses("train", "mine.py:MyModel", "--data", text, "--run", "r", saying=saying)
     assert not Path("r").exists()
@@ -263,7 +346,7 @@ def test_an_absent_file_of_ones_own(command: Command, text: Path) -> None:
     command.refuses("train", "absent.py:MyModel", "--data", text, saying="inklings new")
 
 
-# --- the disk -----------------------------------------------------------------------------------------------------------------------
+# --- the disk -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -278,18 +361,46 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk(command: Command, text: Path) -> None:
-    command.refuses("train", "mlp", "--data", text, "--budget", "2-steps", "--run", "r", *TINY, saying="disk is full", code=1)
+    command.refuses(
+        "train",
+        "mlp",
+        "--data",
+        text,
+        "--budget",
+        "2-steps",
+        "--run",
+        "r",
+        *TINY,
+        saying="disk is full",
+        code=1,
+    )
 
 
-def test_no_permission_to_write(command: Command, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_permission_to_write(
+    command: Command, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def denied(self: Path, *arguments: object, **keywords: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "mkdir", denied)
-    command.refuses("train", "mlp", "--data", text, "--budget", "2-steps", "--run", "r/s", *TINY, saying="permission", code=1)
+    command.refuses(
+        "train",
+        "mlp",
+        "--data",
+        text,
+        "--budget",
+        "2-steps",
+        "--run",
+        "r/s",
+        *TINY,
+        saying="permission",
+        code=1,
+    )
 
 
 def test_a_file_where_a_run_should_go(command: Command, text: Path) -> None:
     Path("taken").write_text("mine")
-    command.refuses("train", "mlp", "--data", text, "--run", "taken", "--budget", "2-steps", saying="taken")
+    command.refuses(
+        "train", "mlp", "--data", text, "--run", "taken", "--budget", "2-steps", saying="taken"
+    )
     assert Path("taken").read_text() == "mine"

@@ -1,4 +1,7 @@
-"""Every verb does its work, prints for people on stderr and one JSON document on stdout when asked, and loses nothing."""
+"""Every verb does its work, prints for people on stderr and one JSON document on stdout when asked.
+
+And loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,33 @@ import inklings
 from inklings import durable
 from inklings.cli.main import VERBS, help_text, main
 
-TINY = ["--training.threads", "1", "--training.samples", "1", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "1",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def run(ask: Ask) -> str:
     """A small finished run."""
-    ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--budget", "3-steps", "--run", "run", *TINY)
+    ask(
+        "train",
+        "mlp:n_hidden=8",
+        "--data",
+        "words.txt",
+        "--budget",
+        "3-steps",
+        "--run",
+        "run",
+        *TINY,
+    )
     return "run"
 
 
@@ -42,19 +64,33 @@ def test_prepare_shows_what_is_in_the_text(ask: Ask) -> None:
     assert Path(shown["store"]).is_dir()
 
 
-def test_prepare_says_what_the_rules_for_documents_dropped(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_says_what_the_rules_for_documents_dropped(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     rules = ["--tokenizer", "word:40", "--data.min-known", "0.8", "--data.max-length", "4"]
     shown = ask("prepare", "words.txt", *rules)
     assert shown["rules"] == {"min_length": 0, "max_length": 4, "min_known": 0.8}
-    assert sum(split["documents"] + sum(split["dropped"].values()) for split in shown["splits"].values()) == 200
+    assert (
+        sum(
+            split["documents"] + sum(split["dropped"].values())
+            for split in shown["splits"].values()
+        )
+        == 200
+    )
     assert main(["prepare", "words.txt", *rules]) == 0
     dropped = shown["splits"]["train"]["dropped"]["min_known"]
     assert dropped > 0
     said = " ".join("".join(capsys.readouterr()).split())
-    assert f"{dropped} of 160 training documents dropped: {dropped} with fewer than 80% known words." in said
+    assert (
+        f"{dropped} of 160 training documents dropped: {dropped} with fewer than 80% known words."
+        in said
+    )
     assert main(["prepare", "words.txt", "--tokenizer", "word:1", "--data.min-known", "1"]) == 2
     assert "data.min_known 1.0 drops 160" in " ".join(capsys.readouterr().err.split())
-    Path("mine.toml").write_text('[data]\nsource = "words.txt"\nlayout = "lines"\ntokenizer = "word:40"\nmin_known = 1\nmax_length = 4\n')
+    Path("mine.toml").write_text(
+        '[data]\nsource = "words.txt"\nlayout = "lines"\ntokenizer = "word:40"\nmin_known ='
+        " 1\nmax_length = 4\n"
+    )
     plan = ask("train", "mine.toml", "--data.min-known", "0.8", "--budget", "2-steps", "--dry-run")
     assert (plan["config"]["data"]["min_known"], plan["config"]["data"]["max_length"]) == (0.8, 4)
 
@@ -91,9 +127,21 @@ def test_a_run_that_may_not_be_written_to_is_evaluated_all_the_same(
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:
-    Path("mine.toml").write_text('architecture = "mlp"\n[model]\nn_hidden = 5\nn_embd = 3\n[training]\nbatch_size = 7\n')
+    Path("mine.toml").write_text(
+        'architecture = "mlp"\n[model]\nn_hidden = 5\nn_embd = 3\n[training]\nbatch_size = 7\n'
+    )
     plan = ask(
-        "train", "mine.toml", "--data", "words.txt", "--model.n-embd", "4", "--training.batch-size", "6", "--budget", "2-steps", "--dry-run"
+        "train",
+        "mine.toml",
+        "--data",
+        "words.txt",
+        "--model.n-embd",
+        "4",
+        "--training.batch-size",
+        "6",
+        "--budget",
+        "2-steps",
+        "--dry-run",
     )
     assert (plan["config"]["model"]["n_hidden"], plan["config"]["model"]["n_embd"]) == (5, 4)
     assert plan["config"]["training"]["batch_size"] == 6
@@ -102,14 +150,21 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:
     assert plan["receptive_field"] == plan["config"]["model"]["context_length"]
     assert plan["memory"] > 16 * plan["parameters"] - 1
     assert not Path("runs").exists()
-    same = ask("train", "--config", "mine.toml", "--data", "words.txt", "--budget", "2-steps", "--dry-run")
+    same = ask(
+        "train", "--config", "mine.toml", "--data", "words.txt", "--budget", "2-steps", "--dry-run"
+    )
     assert same["config"]["training"]["batch_size"] == 7
 
 
 def test_the_finders_find(ask: Ask) -> None:
     found = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-lr", *TINY)
     assert found["suggestion"] > 0
-    assert ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-batch-size", *TINY)["batch_size"] >= 1
+    assert (
+        ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-batch-size", *TINY)[
+            "batch_size"
+        ]
+        >= 1
+    )
     assert not Path("runs").exists()
 
 
@@ -120,8 +175,30 @@ def test_a_run_gets_a_name_of_its_own(ask: Ask) -> None:
 
 
 def test_fine_tuning_begins_where_the_other_run_ended(ask: Ask, run: str) -> None:
-    tuned = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--from", run, "--budget", "1-steps", "--run", "tuned", *TINY)
-    fresh = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--budget", "1-steps", "--run", "fresh", *TINY)
+    tuned = ask(
+        "train",
+        "mlp:n_hidden=8",
+        "--data",
+        "words.txt",
+        "--from",
+        run,
+        "--budget",
+        "1-steps",
+        "--run",
+        "tuned",
+        *TINY,
+    )
+    fresh = ask(
+        "train",
+        "mlp:n_hidden=8",
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        "--run",
+        "fresh",
+        *TINY,
+    )
     assert tuned["best_validation_loss"] < fresh["best_validation_loss"]
 
 
@@ -129,9 +206,16 @@ def test_samples_depend_on_the_seed_and_their_number_alone(ask: Ask, run: str) -
     three = ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9")["samples"]
     two = ask("generate", run, "wo", "--samples", "2", "--max-new-tokens", "9")["samples"]
     assert three[:2] == two
-    assert three != ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9", "--seed", "1")["samples"]
+    assert (
+        three
+        != ask("generate", run, "wo", "--samples", "3", "--max-new-tokens", "9", "--seed", "1")[
+            "samples"
+        ]
+    )
     assert ask("generate", run, "wo")["decoding"]["precision"] == "float32"
-    assert ask("generate", run, "wo", "--precision", "bfloat16")["decoding"]["precision"] == "bfloat16"
+    assert (
+        ask("generate", run, "wo", "--precision", "bfloat16")["decoding"]["precision"] == "bfloat16"
+    )
 
 
 def test_interactive_turns_go_on_from_the_text_so_far(
@@ -169,7 +253,14 @@ def test_a_comparison_is_a_table_a_verdict_and_a_report(ask: Ask) -> None:
 
 
 def test_lists(ask: Ask) -> None:
-    assert set(ask("models")["models"]) >= {"ngram", "mlp", "recurrent", "tree_wavenet", "gpt2", "gpt"}
+    assert set(ask("models")["models"]) >= {
+        "ngram",
+        "mlp",
+        "recurrent",
+        "tree_wavenet",
+        "gpt2",
+        "gpt",
+    }
     assert "n_layer" in ask("models", "gpt")["settings"]
     assert "builtin:python-docs" in ask("corpora")["corpora"]
     assert ask("doctor")["torch"]
@@ -185,7 +276,9 @@ def test_the_reference_run_is_small_whole_and_as_good_as_it_says(ask: Ask) -> No
     assert not (folder / "evaluations").exists()
 
 
-def test_code_from_another_machine_is_run_only_on_request(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_from_another_machine_is_run_only_on_request(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
     ask("new", "own.py")
     sizes = "own.py:MyModel:n_layer=1,n_embd=8"
@@ -205,17 +298,41 @@ def test_a_comparison_takes_text_and_budget_from_its_files_unless_told(ask: Ask)
     terms = ["--seeds", "1", "--workers", "1", "--points", "1", "--rates", "0", *TINY]
     made = ask("compare", "ngram:order=2", "mine.toml", "--out", "c", *terms)
     assert (made["plan"]["data"]["source"], made["plan"]["budget"]) == ("other.txt", "2-steps")
-    told = ask("compare", "ngram:order=2", "mine.toml", "--data", "words.txt", "--budget", "1-steps", "--out", "d", *terms)
+    told = ask(
+        "compare",
+        "ngram:order=2",
+        "mine.toml",
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        "--out",
+        "d",
+        *terms,
+    )
     assert (told["plan"]["data"]["source"], told["plan"]["budget"]) == ("words.txt", "1-steps")
     based = ask("compare", "ngram:order=2", "mlp", "--config", "mine.toml", "--out", "e", *terms)
     assert (based["plan"]["data"]["source"], based["plan"]["budget"]) == ("other.txt", "2-steps")
     Path("theirs.toml").write_text('architecture = "mlp"\n[data]\nsource = "words.txt"\n')
-    assert "--data" in ask("compare", "mine.toml", "theirs.toml", "--out", "f", *terms, code=2)["error"]
+    assert (
+        "--data"
+        in ask("compare", "mine.toml", "theirs.toml", "--out", "f", *terms, code=2)["error"]
+    )
     assert not Path("f").exists()
 
 
 def test_a_plan_of_fine_tuning_looks_at_the_run_that_it_begins_from(ask: Ask, run: str) -> None:
-    arguments = ("train", "mlp:n_hidden=4", "--data", "words.txt", "--from", run, "--budget", "1-steps", *TINY)
+    arguments = (
+        "train",
+        "mlp:n_hidden=4",
+        "--data",
+        "words.txt",
+        "--from",
+        run,
+        "--budget",
+        "1-steps",
+        *TINY,
+    )
     assert "n_hidden" in ask(*arguments, "--dry-run", code=2)["error"]
     assert "n_hidden" in ask(*arguments, "--find-lr", code=2)["error"]
 

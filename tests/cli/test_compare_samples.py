@@ -14,10 +14,28 @@ def test_the_verdict_by_samples_is_printed_and_in_the_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("lines.txt").write_text("\n".join(f"{i * 7 % 13} and {i * i % 31} of {i}" for i in range(300)))
-    monkeypatch.setattr("inklings.lab.comparison.compare.audited", lambda comparison, contestants, report: comparison)
-    terms = ["--data", "lines.txt", "--seeds", "1", "--workers", "1", "--training.threads", "1", "--json"]
-    assert main(["compare", "ngram:order=1", "ngram:order=3", "--samples", "20", "--out", "c", *terms]) == 0
+    Path("lines.txt").write_text(
+        "\n".join(f"{i * 7 % 13} and {i * i % 31} of {i}" for i in range(300))
+    )
+    monkeypatch.setattr(
+        "inklings.lab.comparison.compare.audited",
+        lambda comparison, contestants, report: comparison,
+    )
+    terms = [
+        "--data",
+        "lines.txt",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+        "--training.threads",
+        "1",
+        "--json",
+    ]
+    assert (
+        main(["compare", "ngram:order=1", "ngram:order=3", "--samples", "20", "--out", "c", *terms])
+        == 0
+    )
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert found["plan"]["samples"] == {"samples": 20, "windows": None}

@@ -29,7 +29,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:field")
 VERBS = {
     "generate": ["generate", "RUN", "w", "--max-new-tokens", "2"],
     "without a memory": ["generate", "RUN", "w", "--max-new-tokens", "2", "--no-memory"],
-    "last weights": ["generate", "RUN", "w", "--max-new-tokens", "2", "--weights", "last", "--no-memory"],
+    "last weights": [
+        "generate",
+        "RUN",
+        "w",
+        "--max-new-tokens",
+        "2",
+        "--weights",
+        "last",
+        "--no-memory",
+    ],
     "evaluate": ["evaluate", "RUN"],
     "resume": ["resume", "RUN"],
     "memory": ["memory", "RUN", "info"],
@@ -38,9 +47,18 @@ VERBS = {
     "runs": ["runs", "."],
 }
 SAID = (
-    "damaged", "cannot be read", "missing", "not a run", "lacks", "Upgrade", "cannot write", "could not write", "belong",
-    "not written by Inklings", "no checkpoint",
-)  # fmt: skip
+    "damaged",
+    "cannot be read",
+    "missing",
+    "not a run",
+    "lacks",
+    "Upgrade",
+    "cannot write",
+    "could not write",
+    "belong",
+    "not written by Inklings",
+    "no checkpoint",
+)
 """What a message about a file has one of."""
 QUICK = ("generate", "memory", "resume", "doctor", "runs")
 
@@ -55,10 +73,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model={"backbone": "mlp:n_hidden=4,n_embd=4", "segment": 4},
         data=DataConfig(source=str(folder / "words.txt"), tokenizer="byte"),
         training=TrainingConfig(
-            budget="2-steps", batch_size=2, sequence_length=8, evaluations=1, samples=1,
-            threads=1, precision="float32", compile="off",
+            budget="2-steps",
+            batch_size=2,
+            sequence_length=8,
+            evaluations=1,
+            samples=1,
+            threads=1,
+            precision="float32",
+            compile="off",
         ),
-    )  # fmt: skip
+    )
     train(config, folder / "run")
     run = RunDirectory.open(folder / "run")
     model: Any = run.load_model()
@@ -69,11 +93,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FILES = (
-    "config.json", "environment.json", "tokenizer.json", "metrics.jsonl", "model.safetensors",
-    "checkpoints/step_2/progress.json", "checkpoints/step_2/model.safetensors",
-    "checkpoints/step_2/optimizer.safetensors", "memory/store/manifest.json", "memory/documents/0.json",
-    "VECTORS", "samples/step_2.txt", "EVALUATION/likelihood.json", "EVALUATION/units.safetensors", "lock",
-)  # fmt: skip
+    "config.json",
+    "environment.json",
+    "tokenizer.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "checkpoints/step_2/progress.json",
+    "checkpoints/step_2/model.safetensors",
+    "checkpoints/step_2/optimizer.safetensors",
+    "memory/store/manifest.json",
+    "memory/documents/0.json",
+    "VECTORS",
+    "samples/step_2.txt",
+    "EVALUATION/likelihood.json",
+    "EVALUATION/units.safetensors",
+    "lock",
+)
 
 
 def named(run: Path, name: str) -> Path:
@@ -85,14 +120,19 @@ def named(run: Path, name: str) -> Path:
 
 @pytest.fixture
 def ask(
-    whole: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    whole: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, tuple[int, str]]]:
     """Harm a copy of the run, then let verbs open it: exit code and message of each."""
     folder = tmp_path_factory.mktemp("harmed")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
-    def harmed(harm: Callable[[Path], None], verbs: tuple[str, ...] = tuple(VERBS)) -> dict[str, tuple[int, str]]:
+    def harmed(
+        harm: Callable[[Path], None], verbs: tuple[str, ...] = tuple(VERBS)
+    ) -> dict[str, tuple[int, str]]:
         found = {}
         for verb in verbs:
             shutil.rmtree("run", ignore_errors=True)
@@ -140,7 +180,10 @@ def put(name: str, kind: str) -> Callable[[Path], None]:
 
 DEEP = b'{"format_version": 1, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 DIGITS = b'{"format_version": 1, "a": ' + b"7" * 5_000 + b"}"
-NO_NUMBERS = [b'{"format_version": 1, "event": "x", "a": ' + text + b"}\n" for text in (b"NaN", b"-Infinity", b"1e999")]
+NO_NUMBERS = [
+    b'{"format_version": 1, "event": "x", "a": ' + text + b"}\n"
+    for text in (b"NaN", b"-Infinity", b"1e999")
+]
 HEADERS = [
     struct.pack("<Q", 1 << 62) + b"{}",
     struct.pack("<Q", len(DEEP)) + DEEP,
@@ -154,16 +197,26 @@ HEADERS = [
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["folder", "link to itself", "link to nothing", "pipe", "nothing"])
-def test_something_else_in_a_file_s_place_is_said(name: str, kind: str, ask: Callable[..., dict[str, tuple[int, str]]]) -> None:
+def test_something_else_in_a_file_s_place_is_said(
+    name: str, kind: str, ask: Callable[..., dict[str, tuple[int, str]]]
+) -> None:
     other = QUICK[FILES.index(name) % 3]
     found = ask(put(name, kind), ("doctor", other))
     if name != "lock":
         assert found["doctor"][0] != 0, found
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".json", ".jsonl", ".safetensors"))])
-def test_json_that_nobody_meant_is_said(name: str, ask: Callable[..., dict[str, tuple[int, str]]]) -> None:
-    bodies = HEADERS if name.endswith(".safetensors") else [DEEP, DIGITS, *NO_NUMBERS, b"[]", b"5", b"\xff\xfe", b"{}", b""]
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if name.endswith((".json", ".jsonl", ".safetensors"))]
+)
+def test_json_that_nobody_meant_is_said(
+    name: str, ask: Callable[..., dict[str, tuple[int, str]]]
+) -> None:
+    bodies = (
+        HEADERS
+        if name.endswith(".safetensors")
+        else [DEEP, DIGITS, *NO_NUMBERS, b"[]", b"5", b"\xff\xfe", b"{}", b""]
+    )
     for body in bodies:
         found = ask(replaced(name, body), ("doctor",))
         assert found["doctor"][0] != 0, (body[:50], found)
@@ -186,9 +239,15 @@ def test_no_damage_ends_in_a_traceback(data: st.DataObject, whole: Path) -> None
         if how == "remove":
             path.unlink()
         elif how == "flip":
-            path.write_bytes(content[:at] + bytes([content[at] ^ 1 << data.draw(st.integers(0, 7))]) + content[at + 1 :])
+            path.write_bytes(
+                content[:at]
+                + bytes([content[at] ^ 1 << data.draw(st.integers(0, 7))])
+                + content[at + 1 :]
+            )
         else:
-            path.write_bytes({"cut": content[:at], "grow": content + other + b"x", "replace": other}[how])
+            path.write_bytes(
+                {"cut": content[:at], "grow": content + other + b"x", "replace": other}[how]
+            )
 
     code = outcome(whole, harm, verb)
     assert code in (0, 1, 2)
@@ -232,20 +291,27 @@ FORGED: list[tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = [
     ("checkpoints/step_2/progress.json", lambda content: {**content, "stopped": "bored"}),
     ("checkpoints/step_2/progress.json", lambda content: {"format_version": 1}),
     ("memory/store/manifest.json", lambda content: {**content, "files": 5}),
-    ("memory/store/manifest.json", lambda content: {**content, "files": {"vectors": {"name": "x"}}}),
+    (
+        "memory/store/manifest.json",
+        lambda content: {**content, "files": {"vectors": {"name": "x"}}},
+    ),
     ("memory/store/manifest.json", lambda content: {"format_version": 1, "metric": "squared_l2"}),
     ("EVALUATION/likelihood.json", lambda content: {"format_version": 1}),
 ]
 
 
 @pytest.mark.parametrize("case", range(len(FORGED)))
-def test_content_that_was_forged_is_damage_too(case: int, ask: Callable[..., dict[str, tuple[int, str]]]) -> None:
+def test_content_that_was_forged_is_damage_too(
+    case: int, ask: Callable[..., dict[str, tuple[int, str]]]
+) -> None:
     name, change = FORGED[case]
     found = ask(lambda run: forge(named(run, name), change), ("doctor", QUICK[case % 3]))
     assert found["doctor"][0] != 0, found
 
 
-def test_a_forged_header_of_tensors_is_damage(ask: Callable[..., dict[str, tuple[int, str]]]) -> None:
+def test_a_forged_header_of_tensors_is_damage(
+    ask: Callable[..., dict[str, tuple[int, str]]],
+) -> None:
     def harm(run: Path) -> None:
         path = run / "model.safetensors"
         data = path.read_bytes()
@@ -267,7 +333,9 @@ HUGE = (10**7, 10**12)
 
 
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(architecture: str, whole: Path, tmp_path: Path) -> None:
+def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(
+    architecture: str, whole: Path, tmp_path: Path
+) -> None:
     """Ten million layers, and every other number of every architecture."""
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     kind = load_class(architecture).Config
@@ -278,9 +346,10 @@ def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(architectur
             forge(
                 run / CONFIG,
                 lambda content, n=name, v=value: {  # type: ignore[misc]
-                    **content, "config": {**content["config"], "architecture": architecture, "model": {n: v}}
+                    **content,
+                    "config": {**content["config"], "architecture": architecture, "model": {n: v}},
                 },
-            )  # fmt: skip
+            )
             try:
                 RunDirectory.open(run).load_model()
             except InklingsError:
@@ -292,22 +361,32 @@ def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(architectur
 
 
 def test_a_run_goes_on_without_its_metrics(whole: Path, tmp_path: Path) -> None:
-    for number, harm in enumerate((Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100]))):
+    for number, harm in enumerate(
+        (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100]))
+    ):
         run = Path(shutil.copytree(whole, tmp_path / f"run{number}"))
         harm(run / "metrics.jsonl")
         notes: list[str] = []
-        result = resume(run, budget="4-steps", on_event=lambda event: notes.append(event.get("text", "")))  # noqa: B023
+        result = resume(
+            run,
+            budget="4-steps",
+            on_event=lambda event, notes=notes: notes.append(event.get("text", "")),
+        )
         assert result.steps == 4
         assert any("metrics.jsonl" in note and "without the events" in note for note in notes)
         assert [problem for problem in RunDirectory.open(run).check() if "metrics" in problem] == []
 
 
-def test_one_run_that_cannot_be_read_leaves_the_others_in_the_list(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_that_cannot_be_read_leaves_the_others_in_the_list(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "b", "c", "d", "e"):
         shutil.copytree(whole, tmp_path / name)
     put("config.json", "pipe")(tmp_path / "a")
     put("tokenizer.json", "folder")(tmp_path / "b")
-    forge(tmp_path / "c" / "checkpoints/step_2/progress.json", lambda content: {"format_version": 1})
+    forge(
+        tmp_path / "c" / "checkpoints/step_2/progress.json", lambda content: {"format_version": 1}
+    )
     (tmp_path / "d" / "metrics.jsonl").unlink()
     honest = Path.read_bytes
 
@@ -318,20 +397,36 @@ def test_one_run_that_cannot_be_read_leaves_the_others_in_the_list(whole: Path, 
 
     monkeypatch.setattr(Path, "read_bytes", denied)
     states = {Path(run.path).name: run.state for run in list_runs(tmp_path)}
-    assert states == {"a": "damaged", "b": "complete", "c": "damaged", "d": "complete", "e": "damaged"}
+    assert states == {
+        "a": "damaged",
+        "b": "complete",
+        "c": "damaged",
+        "d": "complete",
+        "e": "damaged",
+    }
     with pytest.raises(RunError, match=r"config\.json cannot be read: Permission denied"):
         RunDirectory.open(tmp_path / "e")
 
 
 @pytest.mark.parametrize("path", ["x" * 5_000, "x/" * 5_000, "words.txt/run", "a\0b"])
-def test_a_path_that_cannot_be_is_said(path: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_is_said(
+    path: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "words.txt").touch()
     for verb in VERBS.values():
-        code = main([word.replace("RUN", str(tmp_path / path)) if word != "." else str(tmp_path / path) for word in verb])
+        code = main(
+            [
+                word.replace("RUN", str(tmp_path / path)) if word != "." else str(tmp_path / path)
+                for word in verb
+            ]
+        )
         assert code == 2 or (code == 0 and "runs" in verb)
     assert main(["evaluate", "builtin:reference", "--data", path]) == 2
     assert main(["train", "mlp", "--data", path, "--run", str(tmp_path / "new")]) == 2
-    assert main(["train", "mlp", "--data", path, "--tokenizer", path, "--run", str(tmp_path / "new")]) == 2
+    assert (
+        main(["train", "mlp", "--data", path, "--tokenizer", path, "--run", str(tmp_path / "new")])
+        == 2
+    )
     assert main(["train", "--config", f"{path}.toml"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -347,7 +442,9 @@ def test_a_memory_is_not_passed_over_in_silence(whole: Path, tmp_path: Path) -> 
         attach(RunDirectory.open(run), model)
 
 
-def test_the_doctor_says_what_it_cannot_check(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_says_what_it_cannot_check(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     assert main(["doctor", str(run)]) == 0
     assert "every file is as it was written" in capsys.readouterr().out

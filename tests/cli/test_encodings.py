@@ -1,4 +1,7 @@
-"""What an output's encoding lacks is escaped; a prompt is read as it was meant, and refused before anything is printed."""
+"""What an output's encoding lacks is escaped.
+
+A prompt is read as it was meant, and refused before anything is printed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,16 @@ from inklings.cli.generate import read_prompt
 from inklings.cli.main import main
 from inklings.errors import ConfigError
 
-TINY = ["--training.threads", "1", "--training.samples", "1", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "1",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 TEXT = "\n".join(f"w\u00f6rd {number} \u2192 \u2603\U0001f600" for number in range(60))
 
 
@@ -25,7 +37,9 @@ def made(folder: Path, *arguments: str, encoding: str) -> tuple[bytes, bytes]:
     """What the command prints where everything is written in the encoding."""
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     command = [sys.executable, "-m", "inklings", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
 
@@ -38,11 +52,32 @@ def test_no_encoding_of_the_output_ends_a_command(tmp_path: Path, encoding: str)
     assert "\u2192".encode(encoding, "backslashreplace") in stdout
     stdout, _ = made(tmp_path, "prepare", source, "--json", encoding=encoding)
     assert "\U0001f600" in json.loads(stdout)["documents"][0]["text"]
-    _, stderr = made(tmp_path, "train", "ngram", "--data", source, "--run", "r\u2192", *TINY, "--json", encoding=encoding)
+    _, stderr = made(
+        tmp_path,
+        "train",
+        "ngram",
+        "--data",
+        source,
+        "--run",
+        "r\u2192",
+        *TINY,
+        "--json",
+        encoding=encoding,
+    )
     assert "\u2192".encode(encoding, "backslashreplace") in stderr
-    stdout, _ = made(tmp_path, "generate", "r\u2192", "w\u00f6rd \u2192", "--max-new-tokens", "3", encoding=encoding)
+    stdout, _ = made(
+        tmp_path,
+        "generate",
+        "r\u2192",
+        "w\u00f6rd \u2192",
+        "--max-new-tokens",
+        "3",
+        encoding=encoding,
+    )
     assert stdout.startswith("w\u00f6rd \u2192".encode(encoding, "backslashreplace"))
-    stdout, _ = made(tmp_path, "generate", "r\u2192", "\u2192", "--samples", "2", "--json", encoding=encoding)
+    stdout, _ = made(
+        tmp_path, "generate", "r\u2192", "\u2192", "--samples", "2", "--json", encoding=encoding
+    )
     assert json.loads(stdout)["prompt"] == "\u2192"
 
 
@@ -50,8 +85,14 @@ def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
 
 
-@given(st.text(alphabet="a\n\u00e9\U0001f600 ", max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_a_prompt_from_stdin_loses_one_newline_and_nothing_else(text: str, newline: str, mark: bool) -> None:
+@given(
+    st.text(alphabet="a\n\u00e9\U0001f600 ", max_size=8),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_a_prompt_from_stdin_loses_one_newline_and_nothing_else(
+    text: str, newline: str, mark: bool
+) -> None:
     data = (text + "\n").replace("\n", newline).encode("utf-8-sig" if mark else "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         piped(patch, data)
@@ -60,7 +101,9 @@ def test_a_prompt_from_stdin_loses_one_newline_and_nothing_else(text: str, newli
 
 def test_a_prompt_from_stdin_that_is_not_utf_8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     piped(monkeypatch, b"caf\xe9")
-    with pytest.raises(ConfigError, match=r"prompt on standard input is not UTF-8: byte 3 \(0xe9\)"):
+    with pytest.raises(
+        ConfigError, match=r"prompt on standard input is not UTF-8: byte 3 \(0xe9\)"
+    ):
         read_prompt()
 
 
@@ -81,11 +124,20 @@ def test_a_prompt_from_stdin_that_is_not_utf_8_is_refused(monkeypatch: pytest.Mo
     ],
 )
 def test_what_is_refused_is_refused_before_anything_is_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("words.txt").write_text("\n".join(f"word {number}" for number in range(60)))
-    assert main(["train", "ngram", "--data", "words.txt", "--tokenizer", "char", "--run", "run", *TINY]) == 0
+    assert (
+        main(
+            ["train", "ngram", "--data", "words.txt", "--tokenizer", "char", "--run", "run", *TINY]
+        )
+        == 0
+    )
     capsys.readouterr()
     assert main(["generate", "run", *flags]) == 2
     out, err = capsys.readouterr()

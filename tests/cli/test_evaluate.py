@@ -1,4 +1,7 @@
-"""What `evaluate` says of a text does not depend on what holds it, and of too little text it claims nothing."""
+"""What `evaluate` says of a text does not depend on what holds it.
+
+And of too little text it claims nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
 
-DOCUMENT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+DOCUMENT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12
+)
 
 
 def _stored(folder: Path, documents: list[str], container: str) -> TokenStore:
@@ -26,7 +31,9 @@ def _stored(folder: Path, documents: list[str], container: str) -> TokenStore:
     if container == "txt":
         path.write_text("".join(f"{text}\n" for text in documents), encoding="utf-8", newline="")
     elif container == "jsonl":
-        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps({"text": text}) + "\n" for text in documents), encoding="utf-8"
+        )
     else:
         path.mkdir(exist_ok=True)
         for number, text in enumerate(documents):
@@ -36,13 +43,23 @@ def _stored(folder: Path, documents: list[str], container: str) -> TokenStore:
 
 
 @given(documents=st.lists(DOCUMENT, min_size=10, max_size=20))
-def test_the_same_documents_count_the_same_bytes_in_any_container(documents: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_same_documents_count_the_same_bytes_in_any_container(
+    documents: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("containers")
     stores = [_stored(folder, documents, container) for container in ("txt", "jsonl", "files")]
-    counted = [[store.n_bytes(part) for part in ("train", "validation", "test")] for store in stores]
+    counted = [
+        [store.n_bytes(part) for part in ("train", "validation", "test")] for store in stores
+    ]
     assert counted[0] == counted[1] == counted[2]
     assert sum(counted[0]) == sum(len(text.encode()) + 1 for text in documents)
-    model = NGram(NGramConfig(order=1, vocab_size=stores[0].tokenizer.vocab_size, boundary_token=stores[0].tokenizer.boundary))
+    model = NGram(
+        NGramConfig(
+            order=1,
+            vocab_size=stores[0].tokenizer.vocab_size,
+            boundary_token=stores[0].tokenizer.boundary,
+        )
+    )
     model.count(stores[0].split("train").tokens)
     bits = [evaluate(model, store.split("test")).bits_per_byte for store in stores]
     assert bits[0] == bits[1] == bits[2]
@@ -50,8 +67,21 @@ def test_the_same_documents_count_the_same_bytes_in_any_container(documents: lis
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3])
-def test_too_little_text_has_no_interval(lines: int, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
-    ask("train", "ngram:order=2", "--data", "words.txt", "--tokenizer", "byte", "--run", "run", "--training.samples", "0")
+def test_too_little_text_has_no_interval(
+    lines: int, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(
+        "train",
+        "ngram:order=2",
+        "--data",
+        "words.txt",
+        "--tokenizer",
+        "byte",
+        "--run",
+        "run",
+        "--training.samples",
+        "0",
+    )
     Path("few.txt").write_text("word 1 and 7\n" * lines)
     arguments = ("evaluate", "run", "--data", "few.txt", "--split", "all")
     found = ask(*arguments)

@@ -1,4 +1,7 @@
-"""`inklings train --from`: what is inherited, what is refused, and what a vocabulary takes in, as a user sees it."""
+"""`inklings train --from`.
+
+What is inherited, what is refused, and what a vocabulary takes in, as a user sees it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,19 @@ from inklings.runs.directory import RunDirectory
 
 Ask = Callable[..., dict[str, Any]]
 TINY = (
-    *("--training.batch-size=2", "--training.sequence-length=8", "--training.evaluations=1", "--training.samples=0"),
-    *("--training.threads=1", "--training.precision=float32", "--training.compile=off", "--budget", "1-steps"),
+    *(
+        "--training.batch-size=2",
+        "--training.sequence-length=8",
+        "--training.evaluations=1",
+        "--training.samples=0",
+    ),
+    *(
+        "--training.threads=1",
+        "--training.precision=float32",
+        "--training.compile=off",
+        "--budget",
+        "1-steps",
+    ),
 )
 SPANISH = "\n".join(f"word {number} y año" for number in range(50))
 
@@ -38,14 +52,28 @@ def test_what_cannot_be_had_is_refused_and_not_written_down(ask: Ask, first: str
         for finder in ("--dry-run", "--find-lr", "--find-batch-size"):
             assert words in ask(*asked, *flags, finder, code=2)["error"]
     assert not Path("tuned").exists()
-    assert "needs --from" in ask("train", "mlp", "--extend-vocabulary", "--data", "words.txt", *TINY, code=2)["error"]
+    assert (
+        "needs --from"
+        in ask("train", "mlp", "--extend-vocabulary", "--data", "words.txt", *TINY, code=2)["error"]
+    )
 
 
 def test_the_model_is_inherited_with_or_without_an_arm(ask: Ask, first: str) -> None:
     ask("train", "--from", first, "--data", "words.txt", "--run", "a", *TINY)
     ask("train", "mlp", f"--from={first}", "--data", "words.txt", "--run", "b", *TINY)
     Path("mine.toml").write_text("[training]\nbatch_size = 3\n")
-    ask("train", "--config", "mine.toml", "--from", first, "--data", "words.txt", "--run", "c", *TINY[1:])
+    ask(
+        "train",
+        "--config",
+        "mine.toml",
+        "--from",
+        first,
+        "--data",
+        "words.txt",
+        "--run",
+        "c",
+        *TINY[1:],
+    )
     model = RunDirectory.open(Path(first)).config.model
     for run in "abc":
         assert RunDirectory.open(Path(run)).config.model == model
@@ -67,17 +95,42 @@ def test_a_text_with_new_characters(ask: Ask, first: str) -> None:
     assert ask("evaluate", "grown")["loss"] > 0
 
 
-def test_code_of_a_run_is_trusted_before_its_settings_are_read(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_of_a_run_is_trusted_before_its_settings_are_read(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "mine"))
     ask("new", "own.py")
     ask("train", "own.py:MyModel:n_layer=1,n_embd=8", "--data", "words.txt", "--run", "own", *TINY)
     Path("moved").mkdir()
     Path("own.py").rename("moved/own.py")
-    ask("train", "moved/own.py:MyModel", "--from", "own", "--data", "words.txt", "--run", "tuned", *TINY)
+    ask(
+        "train",
+        "moved/own.py:MyModel",
+        "--from",
+        "own",
+        "--data",
+        "words.txt",
+        "--run",
+        "tuned",
+        *TINY,
+    )
     assert RunDirectory.open(Path("tuned")).config.model["n_embd"] == 8
     Path("spanish.txt").write_text(SPANISH, encoding="utf-8")
-    ask("train", "--from", "own", "--data", "spanish.txt", "--extend-vocabulary", "--run", "grown", *TINY)
+    ask(
+        "train",
+        "--from",
+        "own",
+        "--data",
+        "spanish.txt",
+        "--extend-vocabulary",
+        "--run",
+        "grown",
+        *TINY,
+    )
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody-elses"))
     for more in ((), ("--dry-run",)):
-        assert "--trust-code" in ask("train", "--from", "own", "--data", "words.txt", *TINY, *more, code=2)["error"]
+        assert (
+            "--trust-code"
+            in ask("train", "--from", "own", "--data", "words.txt", *TINY, *more, code=2)["error"]
+        )
     ask("train", "--from", "own", "--data", "words.txt", *TINY, "--dry-run", "--trust-code")

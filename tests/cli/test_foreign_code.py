@@ -40,16 +40,38 @@ VERBS: dict[str, list[str]] = {
     "memory add": ["memory", "RUN", "add", "words.txt"],
     "audit": ["audit", "RUN"],
     "audit with a memory": ["audit", "RUN", "--memory"],
-    "from, as it is": ["train", "ARCHITECTURE", "--from", "RUN", "--run", "new", "--data", "words.txt"],
+    "from, as it is": [
+        "train",
+        "ARCHITECTURE",
+        "--from",
+        "RUN",
+        "--run",
+        "new",
+        "--data",
+        "words.txt",
+    ],
     "from, around it": ["train", "varda", "--from", "RUN", "--run", "new", "--data", "words.txt"],
     "report of a sweep": ["report", "."],
     "runs": ["runs", "."],
     "doctor": ["doctor", "RUN"],
     "compare": [
-        "compare", "RUN", "ngram:order=2", "--out", "out", "--seeds", "1", "--budget", "2-steps", "--rates", "0",
-        "--data", "words.txt", "--workers", "1",
+        "compare",
+        "RUN",
+        "ngram:order=2",
+        "--out",
+        "out",
+        "--seeds",
+        "1",
+        "--budget",
+        "2-steps",
+        "--rates",
+        "0",
+        "--data",
+        "words.txt",
+        "--workers",
+        "1",
     ],
-}  # fmt: skip
+}
 """What opens a run, with what is needed to get so far."""
 
 
@@ -92,7 +114,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs and their text."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "words.txt").write_text("\n".join(f"word {n} and {n * 7 % 13}" for n in range(200)))
-    for name, model in {"mlp": {"n_hidden": 4, "n_embd": 4}, "varda": {"backbone": "mlp:n_hidden=4"}}.items():
+    for name, model in {
+        "mlp": {"n_hidden": 4, "n_embd": 4},
+        "varda": {"backbone": "mlp:n_hidden=4"},
+    }.items():
         config = RunConfig(
             architecture=name,
             model=model,
@@ -129,13 +154,18 @@ def fields_of(architecture: str) -> list[str]:
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "file"])
-def test_no_field_of_a_model_can_name_code_that_is_run(architecture: str, foreign: Callable[..., Path], trap: Trap) -> None:
+def test_no_field_of_a_model_can_name_code_that_is_run(
+    architecture: str, foreign: Callable[..., Path], trap: Trap
+) -> None:
     fields = fields_of("varda" if architecture == "file" else architecture)
     name = f"{trap.file}:X" if architecture == "file" else architecture
     run = foreign()
     for field in fields:
         for value in trap.forms():
-            rewrite(run, lambda config, f=field, v=value: {**config, "architecture": name, "model": {f: v}})  # type: ignore[misc]
+            rewrite(
+                run,
+                lambda config, f=field, v=value: {**config, "architecture": name, "model": {f: v}},
+            )  # type: ignore[misc]
             with pytest.raises(RunError, match=r"names the code|nested more than"):
                 RunDirectory.open(run).build_model()
             assert not trap.sprung(), (field, value)
@@ -146,10 +176,16 @@ def test_no_verb_runs_what_a_run_names(verb: str, foreign: Callable[..., Path], 
     name = f"{trap.file}:X"
     backbones = [f"varda:backbone=[{name}]"]
     if verb != "compare":  # it trains
-        backbones += [name, f"varda:reader=concat,backbone=[varda:backbone=[{trap.file.name}:X:n_embd=4]]"]
+        backbones += [
+            name,
+            f"varda:reader=concat,backbone=[varda:backbone=[{trap.file.name}:X:n_embd=4]]",
+        ]
     settings: list[dict[str, Any]] = [{"model": {"backbone": backbone}} for backbone in backbones]
     if verb != "compare":
-        settings += [{"architecture": name, "model": {}}, {"architecture": "gpt", "model": {"n_layer": [name]}}]
+        settings += [
+            {"architecture": name, "model": {}},
+            {"architecture": "gpt", "model": {"n_layer": [name]}},
+        ]
     for changed in settings:
         run = foreign("varda", **changed)
         write_sweep(trap.file.parent, changed)
@@ -163,29 +199,48 @@ def test_no_verb_runs_what_a_run_names(verb: str, foreign: Callable[..., Path], 
 def write_sweep(folder: Path, changed: dict[str, Any]) -> None:
     """A sweep of somebody else's, with such settings."""
     sweep = {
-        "architecture": "varda", "study": "s", "space": ["n_layer=1..2"], "budget": "2-steps", "seed": 0, "unit": "nats",
-        "asked": 1, "status": "complete", "command": None, "text": {}, "environment": {},
+        "architecture": "varda",
+        "study": "s",
+        "space": ["n_layer=1..2"],
+        "budget": "2-steps",
+        "seed": 0,
+        "unit": "nats",
+        "asked": 1,
+        "status": "complete",
+        "command": None,
+        "text": {},
+        "environment": {},
         "identity": {"settings": {"architecture": "varda", "training": {}, **changed}},
-    }  # fmt: skip
+    }
     (folder / "sweep.json").write_text(json.dumps({"format_version": 1, **sweep}))
 
 
 def test_a_server_runs_nothing_either(foreign: Callable[..., Path], trap: Trap) -> None:
     for form in trap.forms():
         run = foreign("varda", model={"backbone": form})
-        spec = Spec(name="run", run=str(run), rows=1, precision="float32", workers=1, trust_code=False)
+        spec = Spec(
+            name="run", run=str(run), rows=1, precision="float32", workers=1, trust_code=False
+        )
         with pytest.raises(RunError):
             ServedModel(spec)
         assert not trap.sprung()
 
 
 @pytest.mark.parametrize("section", ["data", "training"])
-def test_no_other_setting_can_name_code(section: str, foreign: Callable[..., Path], trap: Trap) -> None:
+def test_no_other_setting_can_name_code(
+    section: str, foreign: Callable[..., Path], trap: Trap
+) -> None:
     kind = DataConfig if section == "data" else TrainingConfig
     for field in dataclasses.fields(kind):
         for value in (f"{trap.file}:X", str(trap.file), [f"{trap.file}:X"]):
             run = foreign("mlp")
-            rewrite(run, lambda config, f=field.name, v=value: {**config, section: {**config[section], f: v}})  # type: ignore[misc]
+            rewrite(
+                run,
+                lambda config, f=field.name, v=value: {
+                    **config,
+                    section: {**config[section], f: v},
+                },
+            )  # type: ignore[misc]
             try:
                 RunDirectory.open(run).load_model()
             except InklingsError:
@@ -200,7 +255,12 @@ def test_a_record_cannot_vouch_for_its_code(foreign: Callable[..., Path], trap: 
     shutil.copy(trap.file, run / "architecture.py")
     digest = sha256(trap.file.read_bytes())
     for signature in (None, "", 0, "0" * 64, "\u00fc", [], True):
-        for code in ([{"file": str(trap.file), "sha256": digest, "signature": signature}], None, {}, [{}]):
+        for code in (
+            [{"file": str(trap.file), "sha256": digest, "signature": signature}],
+            None,
+            {},
+            [{}],
+        ):
             rewrite(run, dict, code=code)
             with pytest.raises(RunError, match=r"--trust-code|no copy"):
                 RunDirectory.open(run).load_model()
@@ -209,7 +269,9 @@ def test_a_record_cannot_vouch_for_its_code(foreign: Callable[..., Path], trap: 
 
 def test_a_backbone_within_a_backbone_is_refused_before_it_is_imported(trap: Trap) -> None:
     with pytest.raises(ArchitectureError, match="cannot be a backbone"):
-        build("varda", {"backbone": f"varda:backbone=[{trap.file}:X]"}, vocab_size=5, boundary_token=0)
+        build(
+            "varda", {"backbone": f"varda:backbone=[{trap.file}:X]"}, vocab_size=5, boundary_token=0
+        )
     assert not trap.sprung()
 
 
@@ -237,7 +299,11 @@ def test_compiled_code_beside_a_copy_is_never_run(made: Path, trap: Trap, tmp_pa
     run = own_run(tmp_path, made, f"{tmp_path / 'mine.py'}:Convolution", {"n_embd": 4})
     copy = run / "architecture.py"
     for mode in py_compile.PycInvalidationMode:
-        py_compile.compile(str(trap.file), cfile=importlib.util.cache_from_source(str(copy)), invalidation_mode=mode)
+        py_compile.compile(
+            str(trap.file),
+            cfile=importlib.util.cache_from_source(str(copy)),
+            invalidation_mode=mode,
+        )
         assert type(RunDirectory.open(run).load_model()).__name__ == "Convolution"
         assert not trap.sprung()
     copy.unlink()
@@ -247,9 +313,13 @@ def test_compiled_code_beside_a_copy_is_never_run(made: Path, trap: Trap, tmp_pa
     assert not trap.sprung()
 
 
-def test_a_run_keeps_every_file_that_it_is_made_of(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_every_file_that_it_is_made_of(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrapper = tmp_path / "wrapper.py"
-    wrapper.write_text("from inklings.models.varda.model import Varda\n\nclass Mine(Varda):\n    pass\n")
+    wrapper.write_text(
+        "from inklings.models.varda.model import Varda\n\nclass Mine(Varda):\n    pass\n"
+    )
     inner = tmp_path / "inner.py"
     inner.write_bytes(OWN.read_bytes())
     model = {"backbone": f"{inner}:Convolution:n_embd=4", "segment": 4}

@@ -1,4 +1,7 @@
-"""A generator without likelihood on the command line: what it does, and what it cannot do said in one message."""
+"""A generator without likelihood on the command line.
+
+What it does, and what it cannot do said in one message.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,16 @@ import pytest
 
 from inklings.cli.main import main
 
-TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 GAN = "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1"
 
 
@@ -42,15 +54,29 @@ class Command:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a text, a run of a text GAN on it and one of a model with likelihood."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(100)))
+    (folder / "words.txt").write_text(
+        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(100))
+    )
     for name, arm in (("gan", GAN), ("mlp", "mlp:n_hidden=8")):
-        arguments = ["train", arm, "--data", str(folder / "words.txt"), "--budget", "2-steps", "--run", str(folder / name), *TINY]
+        arguments = [
+            "train",
+            arm,
+            "--data",
+            str(folder / "words.txt"),
+            "--budget",
+            "2-steps",
+            "--run",
+            str(folder / name),
+            *TINY,
+        ]
         assert main([*arguments, "--training.batch-size", "4"]) == 0
     return folder
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], runs: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(
+    capsys: pytest.CaptureFixture[str], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> Command:
     monkeypatch.chdir(runs)
     return Command(capsys)
 
@@ -73,7 +99,9 @@ def test_a_prompt_is_refused_with_the_reason(command: Command) -> None:
     ],
     ids=str,
 )
-def test_flags_of_next_words_are_refused_by_name(command: Command, flags: list[str], named: str) -> None:
+def test_flags_of_next_words_are_refused_by_name(
+    command: Command, flags: list[str], named: str
+) -> None:
     command.refuses("generate", "gan", *flags, saying=f"{named}: gan makes whole texts")
 
 
@@ -102,13 +130,21 @@ def test_texts_are_a_function_of_their_seeds(command: Command) -> None:
         (["audit", "gan", "--memory"], "no memory"),
         (["train", GAN, "--data", "words.txt", "--find-lr"], "critic"),
         (["train", GAN, "--data", "words.txt", "--find-batch-size"], "no probabilities"),
-        (["train", "varda", "--data", "words.txt", "--from", "gan", "--run", "r"], "cannot be a backbone"),
-        (["train", "varda:backbone=textgan", "--data", "words.txt", "--run", "r"], "cannot be a backbone"),
+        (
+            ["train", "varda", "--data", "words.txt", "--from", "gan", "--run", "r"],
+            "cannot be a backbone",
+        ),
+        (
+            ["train", "varda:backbone=textgan", "--data", "words.txt", "--run", "r"],
+            "cannot be a backbone",
+        ),
         (["train", "mlp", "--data", "words.txt", "--from", "gan", "--run", "r"], "textgan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_needs_probabilities_says_so(command: Command, arguments: list[str], saying: str) -> None:
+def test_what_needs_probabilities_says_so(
+    command: Command, arguments: list[str], saying: str
+) -> None:
     command.refuses(*arguments, saying=saying)
     assert not Path("r").exists()
 
@@ -116,40 +152,112 @@ def test_what_needs_probabilities_says_so(command: Command, arguments: list[str]
 def test_an_audit_of_a_run_ends_well(command: Command) -> None:
     command.capture.readouterr()
     assert main(["audit", "gan", "--json"]) == 0
-    findings = {finding["check"]: finding for finding in json.loads(command.capture.readouterr().out)["findings"]}
-    assert set(findings) == {"contract", "rows", "gradients", "overlap", "coverage", "collapse", "novelty"}
-    assert all(findings[check]["status"] == "pass" for check in ("contract", "rows", "gradients", "coverage"))
+    findings = {
+        finding["check"]: finding
+        for finding in json.loads(command.capture.readouterr().out)["findings"]
+    }
+    assert set(findings) == {
+        "contract",
+        "rows",
+        "gradients",
+        "overlap",
+        "coverage",
+        "collapse",
+        "novelty",
+    }
+    assert all(
+        findings[check]["status"] == "pass"
+        for check in ("contract", "rows", "gradients", "coverage")
+    )
 
 
-# --- texts that do not fit ----------------------------------------------------------------------------------------------------------
+# --- texts that do not fit ------------------------------------------------------------------------
 
 
 def test_longer_documents_are_left_out_aloud(command: Command) -> None:
     # the training part holds nearly all: its count is said with how many there are
-    Path("mixed.txt").write_text("\n".join(f"{'long ' * 8 if number % 2 else 'short'} {number}" for number in range(100)))
-    code, said = command("train", GAN, "--data", "mixed.txt", "--budget", "1-steps", "--run", "mixed", "--training.batch-size", "4", *TINY)
+    Path("mixed.txt").write_text(
+        "\n".join(f"{'long ' * 8 if number % 2 else 'short'} {number}" for number in range(100))
+    )
+    code, said = command(
+        "train",
+        GAN,
+        "--data",
+        "mixed.txt",
+        "--budget",
+        "1-steps",
+        "--run",
+        "mixed",
+        "--training.batch-size",
+        "4",
+        *TINY,
+    )
     assert code == 0, said
-    assert "have more than 24 tokens with their end mark and are left out: a larger model.context_length" in said
+    assert (
+        "have more than 24 tokens with their end mark and are left out: a larger"
+        " model.context_length" in said
+    )
 
 
 def test_a_batch_of_one_is_said_to_be_little(command: Command) -> None:
-    code, said = command("train", GAN, "--data", "words.txt", "--budget", "1-steps", "--run", "one", "--training.batch-size", "1", *TINY)
+    code, said = command(
+        "train",
+        GAN,
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        "--run",
+        "one",
+        "--training.batch-size",
+        "1",
+        *TINY,
+    )
     assert code == 0, said
     assert "a batch of one text" in said
 
 
 def test_where_all_documents_are_longer_it_is_one_clear_error(command: Command) -> None:
     Path("long.txt").write_text("\n".join(f"{'long ' * 8} {number}" for number in range(100)))
-    said = command.refuses("train", GAN, "--data", "long.txt", "--budget", "1-steps", "--run", "long", *TINY, saying="fits into 24 tokens")
+    said = command.refuses(
+        "train",
+        GAN,
+        "--data",
+        "long.txt",
+        "--budget",
+        "1-steps",
+        "--run",
+        "long",
+        *TINY,
+        saying="fits into 24 tokens",
+    )
     assert "model.reads be windows" in said
     assert said.count("fits into") == 1
     assert not Path("long").exists()
 
 
-def test_a_text_too_small_to_learn_from_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_too_small_to_learn_from_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "few.txt").write_text("one line\nanother line\nand a third\n")
-    code = main(["train", "textgan", "--data", str(tmp_path / "few.txt"), "--data.layout", "lines", "--budget", "1-steps", "--run",
-                 str(tmp_path / "few"), "--training.evaluations", "1", "--training.threads", "1"])  # fmt: skip
+    code = main(
+        [
+            "train",
+            "textgan",
+            "--data",
+            str(tmp_path / "few.txt"),
+            "--data.layout",
+            "lines",
+            "--budget",
+            "1-steps",
+            "--run",
+            str(tmp_path / "few"),
+            "--training.evaluations",
+            "1",
+            "--training.threads",
+            "1",
+        ]
+    )
     assert code == 0
     printed = capsys.readouterr()
     assert "has 3 such texts: a generator can hardly learn more" in printed.out + printed.err

@@ -18,15 +18,39 @@ from inklings.cli.main import main
 Ask = Callable[..., dict[str, Any]]
 
 FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
-TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
-STORY = "The lamp in the harbour was lit at nine. Nobody had seen the café door open since May, and the clerk slept."
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
+STORY = (
+    "The lamp in the harbour was lit at nine. Nobody had seen the café door open since May, and the"
+    " clerk slept."
+)
 
 
 @pytest.fixture
 def run(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small finished run that reads a memory, and a text to give it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    ask("train", f"{FILE}:Rememberer", "--data", "words.txt", "--tokenizer", "byte", "--budget", "3-steps", "--run", "run", *TINY)
+    ask(
+        "train",
+        f"{FILE}:Rememberer",
+        "--data",
+        "words.txt",
+        "--tokenizer",
+        "byte",
+        "--budget",
+        "3-steps",
+        "--run",
+        "run",
+        *TINY,
+    )
     Path("story.txt").write_text(STORY, encoding="utf-8")
     return "run"
 
@@ -40,19 +64,40 @@ def filled(ask: Ask, run: str) -> str:
 
 def content() -> dict[str, bytes]:
     """Every file of the memory, but for the lock."""
-    return {str(path): path.read_bytes() for path in Path("run/memory").rglob("*") if path.is_file() and path.name != "lock"}
+    return {
+        str(path): path.read_bytes()
+        for path in Path("run/memory").rglob("*")
+        if path.is_file() and path.name != "lock"
+    }
 
 
 def test_what_was_added_is_found_and_what_was_removed_is_not(ask: Ask, run: str) -> None:
     added = ask("memory", run, "add", "story.txt")
-    assert (added["added"], added["entries"], added["documents"]) == (len(STORY.encode()) + 1,) * 2 + (["story.txt"],)
+    assert (added["added"], added["entries"], added["documents"]) == (
+        len(STORY.encode()) + 1,
+    ) * 2 + (["story.txt"],)
     info = ask("memory", run, "info")
-    assert (info["memory"]["count"], info["memory"]["clock"], info["memory"]["backend"]) == (added["entries"], 1, "exact")
+    assert (info["memory"]["count"], info["memory"]["clock"], info["memory"]["backend"]) == (
+        added["entries"],
+        1,
+        "exact",
+    )
     assert info["documents"] == [
-        {"name": "story.txt", "tokens": len(STORY.encode()), "entries": added["entries"], "first_id": 0, "last_id": added["last_id"]}
+        {
+            "name": "story.txt",
+            "tokens": len(STORY.encode()),
+            "entries": added["entries"],
+            "first_id": 0,
+            "last_id": added["last_id"],
+        }
     ]
     first, *rest = ask("memory", run, "search", "the harbour")["hits"]
-    assert (first["document"], first["position"], first["value"], first["age"]) == ("story.txt", STORY.index(" was") + 1, " ", 0)
+    assert (first["document"], first["position"], first["value"], first["age"]) == (
+        "story.txt",
+        STORY.index(" was") + 1,
+        " ",
+        0,
+    )
     assert first["before"].endswith("The lamp in the harbour")
     assert first["after"].startswith("was lit")
     assert len(rest) == 4
@@ -62,12 +107,19 @@ def test_what_was_added_is_found_and_what_was_removed_is_not(ask: Ask, run: str)
     assert not {hit["id"] for hit in found} & set(removed["removed"])
     compacted = ask("memory", run, "compact")
     assert compacted["documents_dropped"] == 0
-    assert ask("memory", run, "search", "the harbour", "--k", str(removed["entries"]))["hits"] == found
+    assert (
+        ask("memory", run, "search", "the harbour", "--k", str(removed["entries"]))["hits"] == found
+    )
 
 
-def test_documents_of_a_source_are_documents(ask: Ask, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_of_a_source_are_documents(
+    ask: Ask, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert len(ask("memory", run, "add", "words.txt")["documents"]) == 200
-    assert ask("memory", run, "search", "word 17 and", "--k", "1")["hits"][0]["document"] == "words.txt:18"
+    assert (
+        ask("memory", run, "search", "word 17 and", "--k", "1")["hits"][0]["document"]
+        == "words.txt:18"
+    )
     again = ask("memory", run, "add", "words.txt", "--layout", "documents")
     assert again["documents"] == ["words.txt"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped in, and read\n")))
@@ -91,7 +143,9 @@ def test_the_first_addition_chooses_capacity_and_backend(ask: Ask, run: str) -> 
     assert ask("memory", run, "add", "more.txt")["evicted"] == len(STORY.encode()) + 1 + 100 - 150
 
 
-def test_tables_fit_a_terminal_of_80_columns(filled: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_fit_a_terminal_of_80_columns(
+    filled: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(terminal, "WIDE", 80)
     for asked in (["info"], ["search", "the harbour", "--k", "9"]):
         capsys.readouterr()
@@ -104,12 +158,17 @@ def test_tables_fit_a_terminal_of_80_columns(filled: str, capsys: pytest.Capture
     assert len({line.index("«") for line in lines[1:]}) == 1
 
 
-def test_generate_and_evaluate_read_it(ask: Ask, filled: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_and_evaluate_read_it(
+    ask: Ask, filled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     size = len(STORY.encode()) + 1
     plain = ask("evaluate", filled, "--no-memory")
     assert plain["memory"] is None
     scored = ask("evaluate", filled)
-    assert scored["memory"] == {"entries": size, "held_out": {"documents": 0, "spans": None, "span": 50, "flatters": False}}
+    assert scored["memory"] == {
+        "entries": size,
+        "held_out": {"documents": 0, "spans": None, "span": 50, "flatters": False},
+    }
     assert scored["loss"] == plain["loss"]  # this architecture makes no use of what it reads
     assert len(list(Path("run/evaluations").iterdir())) == 2
     capsys.readouterr()
@@ -119,7 +178,9 @@ def test_generate_and_evaluate_read_it(ask: Ask, filled: str, capsys: pytest.Cap
     assert "long-term memory" not in capsys.readouterr().err
 
 
-def test_held_out_text_in_the_memory_is_said(ask: Ask, run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_held_out_text_in_the_memory_is_said(
+    ask: Ask, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask("memory", run, "add", "words.txt")
     held = ask("evaluate", run)["memory"]["held_out"]
     assert (held["documents"], held["flatters"]) == (20, True)
@@ -128,7 +189,9 @@ def test_held_out_text_in_the_memory_is_said(ask: Ask, run: str, capsys: pytest.
 
 
 def test_held_out_spans_in_the_memory_are_said(ask: Ask, filled: str) -> None:
-    Path("long.txt").write_text("\n\n".join(f"{STORY} {number} {STORY[::-1]}" for number in range(3)), encoding="utf-8")
+    Path("long.txt").write_text(
+        "\n\n".join(f"{STORY} {number} {STORY[::-1]}" for number in range(3)), encoding="utf-8"
+    )
     held = ask("evaluate", filled, "--data", "long.txt", "--split", "train")["memory"]["held_out"]
     assert held["documents"] == 0
     assert 0.1 < held["spans"] < 0.9
@@ -189,19 +252,43 @@ def test_what_cannot_be_done_is_one_clear_message(
 
 
 def test_before_the_first_addition(ask: Ask, run: str) -> None:
-    for asked in (["info"], ["search", "x"], ["remove", "1"], ["forget", "--factor", "1"], ["compact"]):
+    for asked in (
+        ["info"],
+        ["search", "x"],
+        ["remove", "1"],
+        ["forget", "--factor", "1"],
+        ["compact"],
+    ):
         assert "add FILE` makes one" in ask("memory", run, *asked, code=2)["error"]
     assert "capacity" in ask("memory", run, "add", "story.txt", "--capacity", "0", code=2)["error"]
     assert "say that too" in ask("memory", run, "add", "story.txt", "--table", "t", code=2)["error"]
-    assert "INKLINGS_POSTGRES" in ask("memory", run, "add", "story.txt", "--backend", "pgvector", code=2)["error"]
-    assert "20 at most" in ask("memory", run, "add", "story.txt", "--capacity", "20", code=2)["error"]
+    assert (
+        "INKLINGS_POSTGRES"
+        in ask("memory", run, "add", "story.txt", "--backend", "pgvector", code=2)["error"]
+    )
+    assert (
+        "20 at most" in ask("memory", run, "add", "story.txt", "--capacity", "20", code=2)["error"]
+    )
     assert not content()
 
 
 def test_a_run_without_a_memory_says_how_to_get_one(ask: Ask) -> None:
-    ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--budget", "1-steps", "--run", "plain", *TINY)
+    ask(
+        "train",
+        "mlp:n_hidden=8",
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        "--run",
+        "plain",
+        *TINY,
+    )
     for asked in (["info"], ["search", "x"], ["add", "words.txt"]):
-        assert "inklings train varda --from plain --run NEW" in ask("memory", "plain", *asked, code=2)["error"]
+        assert (
+            "inklings train varda --from plain --run NEW"
+            in ask("memory", "plain", *asked, code=2)["error"]
+        )
 
 
 def test_what_an_addition_says_is_for_people(run: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,16 +304,39 @@ def test_what_an_addition_says_is_for_people(run: str, capsys: pytest.CaptureFix
     assert "17 entries of 2 documents" in said.err
 
 
-def test_a_generated_text_says_where_it_comes_from(ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a model that reads its memory: of the entries that a token takes something of, those of an added text bear its name."""
+def test_a_generated_text_says_where_it_comes_from(
+    ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a model that reads its memory.
+
+    Of the entries that a token takes something of, those of an added text bear its name.
+    """
     Path("story.txt").write_text(STORY, encoding="utf-8")
     small = "varda:backbone=[gpt:n_layer=1,n_head=2,n_embd=8],segment=4,num_search_results=3"
-    ask("train", small, "--data", "words.txt", "--tokenizer", "byte", "--budget", "3-steps", "--run", "real", *TINY)
+    ask(
+        "train",
+        small,
+        "--data",
+        "words.txt",
+        "--tokenizer",
+        "byte",
+        "--budget",
+        "3-steps",
+        "--run",
+        "real",
+        *TINY,
+    )
     ask("memory", "real", "add", "story.txt")
-    (sample,) = ask("generate", "real", "the harbour", "--max-new-tokens", "6", "--provenance")["samples"]
-    assert [len(token["entries"]) > 0 for token in sample["provenance"]] == [True] * sample["tokens"]
+    (sample,) = ask("generate", "real", "the harbour", "--max-new-tokens", "6", "--provenance")[
+        "samples"
+    ]
+    assert [len(token["entries"]) > 0 for token in sample["provenance"]] == [True] * sample[
+        "tokens"
+    ]
     documents = {entry["document"] for token in sample["provenance"] for entry in token["entries"]}
     assert "story.txt" in documents <= {"story.txt", None}
     assert main(["generate", "real", "the harbour", "--max-new-tokens", "2", "--provenance"]) == 0
-    assert re.search(r"token +remembered +weight +distance +from +position", capsys.readouterr().out)
+    assert re.search(
+        r"token +remembered +weight +distance +from +position", capsys.readouterr().out
+    )
     assert main(["generate", "real", "--provenance", "--interactive"]) == 2

@@ -1,4 +1,4 @@
-"""Every verb that scores a run on its own text takes the text as it was when the run began, whatever became of the file."""
+"""A run is scored on its text as it was when it began, whatever became of the file."""
 
 from __future__ import annotations
 
@@ -61,16 +61,31 @@ def trained(ask: Ask) -> Ask:
     """Two runs on 400 lines of random letters, where nothing but memory can beat guessing."""
     _write(_lines(400, 0))
     for run, order in (("run", 6), ("other", 2)):
-        ask("train", f"ngram:order={order}", "--data", "text.txt", "--run", run, "--training.samples", "0")
+        ask(
+            "train",
+            f"ngram:order={order}",
+            "--data",
+            "text.txt",
+            "--run",
+            run,
+            "--training.samples",
+            "0",
+        )
     return ask
 
 
 def _figures(document: dict[str, Any]) -> Any:
     """What a document says of the model, without where and when it was made."""
     if "findings" in document:
-        return [(finding["check"], finding["status"], finding["summary"]) for finding in document["findings"]]
+        return [
+            (finding["check"], finding["status"], finding["summary"])
+            for finding in document["findings"]
+        ]
     if "arms" in document:
-        return [(arm["label"], [(run["loss"], run["loss_interval"]) for run in arm["runs"]]) for arm in document["arms"]]
+        return [
+            (arm["label"], [(run["loss"], run["loss_interval"]) for run in arm["runs"]])
+            for arm in document["arms"]
+        ]
     return document["loss"], document["targets"], document["accuracy"]
 
 
@@ -84,7 +99,9 @@ def test_a_changed_text_changes_no_figure(verb: str, trained: Ask) -> None:
 
 
 @pytest.mark.parametrize("verb", SCORING)
-def test_without_the_store_a_changed_text_is_refused(verb: str, trained: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_store_a_changed_text_is_refused(
+    verb: str, trained: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = _figures(trained(*SCORING[verb]))
     _lose_store("run")
     shutil.rmtree("out", ignore_errors=True)
@@ -95,18 +112,48 @@ def test_without_the_store_a_changed_text_is_refused(verb: str, trained: Ask, ca
         change()
         assert main([*SCORING[verb]]) == 2
         said = capsys.readouterr().err
-        assert "run was trained beside is gone" in said or "is not what it was" in said, change.__name__
+        assert "run was trained beside is gone" in said or "is not what it was" in said, (
+            change.__name__
+        )
 
 
-def test_a_new_arm_beside_a_run_on_the_changed_text_is_refused(trained: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_arm_beside_a_run_on_the_changed_text_is_refused(
+    trained: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     _in_front()
-    assert main(["compare", "run", "ngram:order=3", "--data", "text.txt", "--workers", "1", "--out", "out"]) == 2
+    assert (
+        main(
+            [
+                "compare",
+                "run",
+                "ngram:order=3",
+                "--data",
+                "text.txt",
+                "--workers",
+                "1",
+                "--out",
+                "out",
+            ]
+        )
+        == 2
+    )
     assert "what is held out now may be what it learned from" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_runs_in_other_tokens_share_the_text_as_it_was(trained: Ask) -> None:
-    trained("train", "ngram:order=2", "--data", "text.txt", "--tokenizer", "byte", "--run", "bytes", "--training.samples", "0")
+    trained(
+        "train",
+        "ngram:order=2",
+        "--data",
+        "text.txt",
+        "--tokenizer",
+        "byte",
+        "--run",
+        "bytes",
+        "--training.samples",
+        "0",
+    )
     arguments = ("compare", "run", "bytes", "--workers", "1", "--out", "out")
     before = _figures(trained(*arguments))
     _gone()
@@ -115,7 +162,9 @@ def test_runs_in_other_tokens_share_the_text_as_it_was(trained: Ask) -> None:
 
 
 @pytest.mark.parametrize(("split", "share"), [("all", 320 / 401), ("test", None)])
-def test_of_another_text_it_is_said_how_much_the_run_was_trained_on(split: str, share: float | None, trained: Ask) -> None:
+def test_of_another_text_it_is_said_how_much_the_run_was_trained_on(
+    split: str, share: float | None, trained: Ask
+) -> None:
     _in_front()
     found = trained("evaluate", "run", "--data", "text.txt", "--split", split)["trained_on"]
     assert found["flatters"]
@@ -131,11 +180,18 @@ def test_a_whole_text_is_scored_as_one(trained: Ask) -> None:
     Path("new.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     whole = trained("evaluate", "run", "--data", "new.txt", "--split", "all")
     assert whole["targets"] == sum(len(line) + 1 for line in lines)
-    parts = [trained("evaluate", "run", "--data", "new.txt", "--split", part) for part in ("train", "validation", "test")]
-    assert sum(part["targets"] * part["loss"] for part in parts) == pytest.approx(whole["targets"] * whole["loss"])
+    parts = [
+        trained("evaluate", "run", "--data", "new.txt", "--split", part)
+        for part in ("train", "validation", "test")
+    ]
+    assert sum(part["targets"] * part["loss"] for part in parts) == pytest.approx(
+        whole["targets"] * whole["loss"]
+    )
 
 
-def test_a_whole_text_is_asked_for_of_another_text_only(trained: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_text_is_asked_for_of_another_text_only(
+    trained: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", "run", "--split", "all"]) == 2
     assert "--data FILE" in capsys.readouterr().err
     assert main(["evaluate", "run", "--split", "all", "--data", "text.txt", "--samples", "10"]) == 2
@@ -143,13 +199,22 @@ def test_a_whole_text_is_asked_for_of_another_text_only(trained: Ask, capsys: py
 
 
 def test_an_audit_with_another_text_looks_for_what_the_run_was_trained_on(trained: Ask) -> None:
-    """The text as such is clean: what it holds out stands nowhere else in it, but the run knows most of it."""
+    """The text as such is clean.
+
+    What it holds out stands nowhere else in it, but the run knows most of it.
+    """
     _in_front()
-    findings = {finding["check"]: finding for finding in trained("audit", "run", "--data", "text.txt")["findings"]}
+    findings = {
+        finding["check"]: finding
+        for finding in trained("audit", "run", "--data", "text.txt")["findings"]
+    }
     assert findings["overlap"]["status"] == "warning"
     _lose_store("run")
     Path("other.txt").write_text("\n".join(_lines(100, 3)) + "\n", encoding="utf-8")
-    findings = {finding["check"]: finding for finding in trained("audit", "run", "--data", "other.txt")["findings"]}
+    findings = {
+        finding["check"]: finding
+        for finding in trained("audit", "run", "--data", "other.txt")["findings"]
+    }
     assert findings["overlap"]["status"] == "not applicable"
 
 
@@ -160,7 +225,13 @@ def test_training_that_begins_with_a_run_says_what_that_run_knows(trained: Ask) 
         events = [json.loads(line) for line in Path("tuned/metrics.jsonl").read_text().splitlines()]
         return [note for note in events[0]["notes"] if "test of memory" in note]
 
-    tiny = ("mlp:n_embd=4,n_hidden=8,context_length=2", "--training.samples", "0", "--budget", "2-steps")
+    tiny = (
+        "mlp:n_embd=4,n_hidden=8,context_length=2",
+        "--training.samples",
+        "0",
+        "--budget",
+        "2-steps",
+    )
     trained("train", *tiny, "--data", "text.txt", "--run", "trunk")
     flags = ("train", *tiny, "--from", "trunk", "--data", "text.txt", "--run", "tuned")
     assert not told()

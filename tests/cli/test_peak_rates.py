@@ -1,4 +1,7 @@
-"""One peak rate that is given moves both in their ratio, wherever rates are read; two that are given stay as they are."""
+"""One peak rate that is given moves both in their ratio, wherever rates are read.
+
+Two that are given stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,14 @@ from inklings.cli.main import main
 from inklings.cli.run_arguments import parse_run, parse_settings
 from inklings.cli.sweep import Sweeping
 from inklings.cli.train import Train
-from inklings.config import PEAK_RATES, RunConfig, TrainingConfig, load_run_config, moved_rates, with_training
+from inklings.config import (
+    PEAK_RATES,
+    RunConfig,
+    TrainingConfig,
+    load_run_config,
+    moved_rates,
+    with_training,
+)
 from inklings.lab.comparison.before_runs import with_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.sweep.space import apply, moves_with, parse_space
@@ -27,7 +37,12 @@ from inklings.training.ignored import ignored_settings
 Ask = Callable[..., dict[str, Any]]
 RATE, MATRIX = "--training.learning-rate", "--training.matrix-learning-rate"
 TINY = (
-    *("--training.batch-size=2", "--training.sequence-length=8", "--training.evaluations=1", "--training.samples=0"),
+    *(
+        "--training.batch-size=2",
+        "--training.sequence-length=8",
+        "--training.evaluations=1",
+        "--training.samples=0",
+    ),
     *("--training.threads=1", "--training.precision=float32", "--training.compile=off"),
 )
 SMALL = "mlp:n_hidden=8,n_embd=4"
@@ -97,7 +112,11 @@ def test_flags(read: Reader, flags: tuple[str, ...], expected: tuple[float, floa
     ],
 )
 def test_a_file_and_flags_over_it(
-    read: Reader, lines: str, flags: tuple[str, ...], expected: tuple[float, float], file: Callable[[str], str]
+    read: Reader,
+    lines: str,
+    flags: tuple[str, ...],
+    expected: tuple[float, float],
+    file: Callable[[str], str],
 ) -> None:
     assert read("gpt", "--config", file(lines), *flags) == expected
 
@@ -116,7 +135,11 @@ def test_an_arm_of_fields(arm: str, flags: tuple[str, ...], expected: tuple[floa
 
 
 def test_an_arm_that_is_a_file(file: Callable[[str], str]) -> None:
-    assert trained(file("learning_rate = 0.001")) == compared(file("learning_rate = 0.001")) == (0.001, 0.003)
+    assert (
+        trained(file("learning_rate = 0.001"))
+        == compared(file("learning_rate = 0.001"))
+        == (0.001, 0.003)
+    )
     both = file("learning_rate = 0.1\nmatrix_learning_rate = 0.2")
     assert trained(both, RATE, "0.01") == (0.01, 0.02), "a flag moves what the file has"
     assert compared(both, RATE, "0.01") == (0.1, 0.2), "an arm's own settings win over the flags"
@@ -146,20 +169,44 @@ def test_a_rate_that_moved_along_is_not_called_ignored() -> None:
     ("space", "flags", "point", "expected"),
     [
         ("lr=1e-5..1e-1:log", (), {"training.learning_rate": 5e-5}, (5e-5, 1.5e-4)),
-        ("training.matrix_learning_rate=1e-5..1:log", (), {"training.matrix_learning_rate": 3e-4}, (1e-4, 3e-4)),
-        ("lr=1e-5..1e-1:log", (RATE, "0.1", MATRIX, "0.2"), {"training.learning_rate": 0.01}, (0.01, 0.02)),
+        (
+            "training.matrix_learning_rate=1e-5..1:log",
+            (),
+            {"training.matrix_learning_rate": 3e-4},
+            (1e-4, 3e-4),
+        ),
+        (
+            "lr=1e-5..1e-1:log",
+            (RATE, "0.1", MATRIX, "0.2"),
+            {"training.learning_rate": 0.01},
+            (0.01, 0.02),
+        ),
         ("lr=1e-5..1e-1:log", (MATRIX, "0.2"), {"training.learning_rate": 0.001}, (0.001, 0.2)),
     ],
 )
-def test_a_point_of_a_sweep(space: str, flags: tuple[str, ...], point: dict[str, float], expected: tuple[float, float]) -> None:
+def test_a_point_of_a_sweep(
+    space: str, flags: tuple[str, ...], point: dict[str, float], expected: tuple[float, float]
+) -> None:
     parsed = parse_run(["gpt", *flags], Sweeping, verb="sweep", description="")
     assert rates(apply(parsed.config, point, rates=parsed.rates).training) == expected
     moves = moves_with(parse_space([space], parsed.config), parsed.config, parsed.rates)
     assert (moves is None) == (expected[1] == 0.2)
 
 
-def test_a_sweep_says_what_moves_and_trains_by_it(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("sweep", SMALL, "--data", "words.txt", "--budget", "1-steps", *TINY, "--space", "lr=1e-5|2e-5")
+def test_a_sweep_says_what_moves_and_trains_by_it(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (
+        "sweep",
+        SMALL,
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        *TINY,
+        "--space",
+        "lr=1e-5|2e-5",
+    )
     assert ask(*asked, "--dry-run")["moves"] == "training.matrix_learning_rate"
     main([*asked, "--dry-run"])
     assert "in the ratio 0.01 to 0.03 (Muon)" in " ".join(capsys.readouterr().out.split())
@@ -172,9 +219,23 @@ def test_a_sweep_says_what_moves_and_trains_by_it(ask: Ask, capsys: pytest.Captu
     assert "what moves with a rate" in refused
 
 
-def test_fine_tuning_says_both_and_what_follows_keeps_them(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fine_tuning_says_both_and_what_follows_keeps_them(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask("train", SMALL, "--data", "words.txt", "--budget", "1-steps", "--run", "first", *TINY)
-    asked = ("train", "mlp", "--from", "first", "--data", "words.txt", "--budget", "1-steps", *TINY, RATE, "5e-5")
+    asked = (
+        "train",
+        "mlp",
+        "--from",
+        "first",
+        "--data",
+        "words.txt",
+        "--budget",
+        "1-steps",
+        *TINY,
+        RATE,
+        "5e-5",
+    )
     plan = ask(*asked, "--dry-run")["config"]["training"]
     assert (plan["learning_rate"], plan["matrix_learning_rate"]) == (5e-5, 1.5e-4)
     main([*asked, "--dry-run"])
@@ -199,18 +260,25 @@ def test_a_search_a_trunk_and_its_branches_move_both() -> None:
 def test_the_settings_taken_from_vardagpt_move_both() -> None:
     page = Path(__file__).parents[2] / "docs" / "how-to" / "memory.md"
     assert "--training.learning-rate" in page.read_text(encoding="utf-8")
-    assert trained("varda", "--training.learning-rate", "1e-5", "--training.batch-size", "4") == (1e-5, 3e-5)
+    assert trained("varda", "--training.learning-rate", "1e-5", "--training.batch-size", "4") == (
+        1e-5,
+        3e-5,
+    )
 
 
 positive = st.floats(min_value=1e-8, max_value=1e3)
 
 
 @given(below=st.tuples(positive, positive), rate=positive, name=st.sampled_from(list(PEAK_RATES)))
-def test_the_ratio_of_the_layer_below_is_kept(below: tuple[float, float], rate: float, name: str) -> None:
+def test_the_ratio_of_the_layer_below_is_kept(
+    below: tuple[float, float], rate: float, name: str
+) -> None:
     base = dict(zip(PEAK_RATES, below, strict=True))
     made = moved_rates(base, {name: rate}, optimizer="muon")
     assert made[name] == rate
-    assert made["matrix_learning_rate"] / made["learning_rate"] == pytest.approx(below[1] / below[0])
+    assert made["matrix_learning_rate"] / made["learning_rate"] == pytest.approx(
+        below[1] / below[0]
+    )
     training = TrainingConfig(learning_rate=below[0], matrix_learning_rate=below[1])
     assert rates(with_training(training, {name: rate})) == tuple(made.values())
     assert with_training(training, {}) == training

@@ -1,4 +1,7 @@
-"""`inklings audit RUN --memory`: a table and a sentence, one document for machines, and an exit code."""
+"""`inklings audit RUN --memory`.
+
+A table and a sentence, one document for machines, and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,16 @@ import pytest
 from inklings.cli.main import main
 
 TINY = "context_length=8,segment=4,num_search_results=4,backbone=[gpt:n_layer=1,n_head=2,n_embd=16]"
-MINUTE = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+MINUTE = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 BAD = Path(__file__).parents[1] / "auditing" / "fixtures" / "bad_memories.py"
 Ask = Callable[..., dict[str, Any]]
 
@@ -27,10 +39,26 @@ def repeating(ask: Ask) -> Ask:
 
 
 def train(ask: Ask, arm: str, run: str) -> None:
-    ask("train", arm, "--data", "twice.txt", "--data.layout", "lines", "--tokenizer", "char", "--budget", "3-steps", "--run", run, *MINUTE)
+    ask(
+        "train",
+        arm,
+        "--data",
+        "twice.txt",
+        "--data.layout",
+        "lines",
+        "--tokenizer",
+        "char",
+        "--budget",
+        "3-steps",
+        "--run",
+        run,
+        *MINUTE,
+    )
 
 
-def test_a_run_with_a_memory_is_put_to_the_proof(repeating: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_memory_is_put_to_the_proof(
+    repeating: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(repeating, f"varda:share=0.6,{TINY}", "run")
     document = repeating("audit", "run", "--memory", "--targets", "200")
     assert document["holds"]
@@ -55,11 +83,15 @@ def test_a_memory_that_holds_the_answer_is_exit_code_3(repeating: Ask) -> None:
     assert document["provenance"]["ahead"] > 0
 
 
-def test_what_cannot_be_proved_says_what_to_do(repeating: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_proved_says_what_to_do(
+    repeating: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(repeating, "gpt:n_layer=1,n_head=2,n_embd=16,context_length=8", "plain")
     capsys.readouterr()
     assert main(["audit", "plain", "--memory"]) == 2
-    assert "inklings train varda --from plain --run NEW" in " ".join(capsys.readouterr().err.split())
+    assert "inklings train varda --from plain --run NEW" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert main(["audit", "varda", "--memory"]) == 2
     assert "is not trained" in " ".join(capsys.readouterr().err.split())
     assert main(["audit", "plain", "--targets", "60"]) == 2

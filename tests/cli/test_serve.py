@@ -1,4 +1,7 @@
-"""`inklings serve`: what it refuses, what it prints, and how it ends. The command runs as users run it, in processes of its own."""
+"""`inklings serve`: what it refuses, what it prints, and how it ends.
+
+The command runs as users run it, in processes of its own.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,17 @@ class Command:
         self.errors = errors
         self.open: list[HTTPResponse | HTTPConnection] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "inklings", "serve", "builtin:reference", "--port", "0", "--json", *arguments],
+            [
+                sys.executable,
+                "-m",
+                "inklings",
+                "serve",
+                "builtin:reference",
+                "--port",
+                "0",
+                "--json",
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -59,8 +72,19 @@ class Command:
     def write(self, tokens: int, **headers: str) -> HTTPResponse:
         """Begin a text of so many tokens, as events."""
         connection = HTTPConnection(self.address, timeout=LONG)
-        body = {"model": "reference", "prompt": "LATIN", "max_tokens": tokens, "stream": True, "ignore_eos": True}
-        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json", **headers})
+        body = {
+            "model": "reference",
+            "prompt": "LATIN",
+            "max_tokens": tokens,
+            "stream": True,
+            "ignore_eos": True,
+        }
+        connection.request(
+            "POST",
+            "/v1/completions",
+            json.dumps(body),
+            {"Content-Type": "application/json", **headers},
+        )
         response = connection.getresponse()
         self.open += [response, connection]
         return response
@@ -70,7 +94,10 @@ class Command:
         os.killpg(self.process.pid, signal.SIGTERM)
 
     def rest(self) -> str:
-        """What else it wrote on stdout, when nobody can write there any more: neither it nor a process that it started."""
+        """What else it wrote on stdout, when nobody can write there any more.
+
+        Neither it nor a process that it started.
+        """
         return self.process.communicate(timeout=LONG)[0]
 
 
@@ -93,19 +120,32 @@ def events(response: HTTPResponse) -> list[str]:
     lines: list[bytes] = []
     with suppress(HTTPException, OSError):
         lines.extend(response)
-    return [line.removeprefix(b"data: ").strip().decode() for line in lines if line.startswith(b"data: ")]
+    return [
+        line.removeprefix(b"data: ").strip().decode()
+        for line in lines
+        if line.startswith(b"data: ")
+    ]
 
 
-# --- a life -------------------------------------------------------------------------------------------------------------------------
+# --- a life ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
-def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "key").write_text(f"{SECRET}\nand a remark\n")
     with serving("--api-key", str(tmp_path / "key")) as command:
         (model,) = command.document["models"]
-        assert (model["name"], model["architecture"], model["predicts"], model["memory"]) == ("reference", "gpt", True, None)
-        assert main(["serve", "builtin:reference", "--port", command.address.rpartition(":")[2]]) == 2
+        assert (model["name"], model["architecture"], model["predicts"], model["memory"]) == (
+            "reference",
+            "gpt",
+            True,
+            None,
+        )
+        assert (
+            main(["serve", "builtin:reference", "--port", command.address.rpartition(":")[2]]) == 2
+        )
         assert "is taken by another program" in capsys.readouterr().err
         refused = command.write(1, Authorization=f"Bearer {SECRET}-or-so")
         assert refused.status == 401
@@ -118,7 +158,14 @@ def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(tmp_path: Path
         text = command.rest()
         assert command.process.returncode == 0
         said = command.said()
-    for written in (text, said, json.dumps(command.document), first.decode(), *answered, refused.read().decode()):
+    for written in (
+        text,
+        said,
+        json.dumps(command.document),
+        first.decode(),
+        *answered,
+        refused.read().decode(),
+    ):
         assert SECRET not in written
     assert text == ""
     assert "stopping: finishing 1 text" in said
@@ -137,8 +184,21 @@ def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a process group")
 def test_a_terminal_s_ctrl_c_while_models_are_loaded_ends_all_in_silence() -> None:
-    arguments = [sys.executable, "-m", "inklings", "serve", "builtin:reference", "--port", "0", "--json", "--workers", "2"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    arguments = [
+        sys.executable,
+        "-m",
+        "inklings",
+        "serve",
+        "builtin:reference",
+        "--port",
+        "0",
+        "--json",
+        "--workers",
+        "2",
+    ]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stderr is not None
         assert "loading reference" in process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)
@@ -149,7 +209,9 @@ def test_a_terminal_s_ctrl_c_while_models_are_loaded_ends_all_in_silence() -> No
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 @pytest.mark.parametrize(("grace", "signals"), [("0.3", 1), ("86400", 2)])
-def test_what_takes_longer_than_the_grace_time_or_a_second_signal_is_ended(grace: str, signals: int) -> None:
+def test_what_takes_longer_than_the_grace_time_or_a_second_signal_is_ended(
+    grace: str, signals: int
+) -> None:
     with serving("--max-new-tokens", str(10**9), "--grace", grace, "--timeout", "86400") as command:
         response = command.write(10**9)
         assert response.readline().startswith(b"data: ")
@@ -167,7 +229,7 @@ def test_what_takes_longer_than_the_grace_time_or_a_second_signal_is_ended(grace
         assert "Traceback" not in command.said()
 
 
-# --- what it is told ----------------------------------------------------------------------------------------------------------------
+# --- what it is told ------------------------------------------------------------------------------
 
 
 def refuses(capsys: pytest.CaptureFixture[str], *arguments: str, saying: str) -> str:
@@ -188,15 +250,23 @@ def test_flags_are_the_settings_of_a_server() -> None:
     assert {name: getattr(flags, name) for name in shared} == shared
 
 
-def test_names_are_those_of_the_folders_or_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_those_of_the_folders_or_as_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reference = open_run("builtin:reference").path
     monkeypatch.chdir(tmp_path)
     for name in ("a/mine", "b/mine", "c=d", "two words"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).symlink_to(reference, target_is_directory=True)
-    assert list(name_runs(["builtin:reference", "x=a/mine/", "y=builtin:reference"])) == ["reference", "x", "y"]
+    assert list(name_runs(["builtin:reference", "x=a/mine/", "y=builtin:reference"])) == [
+        "reference",
+        "x",
+        "y",
+    ]
     assert str(name_runs(["x=a/mine"])["x"].path) == "a/mine"
-    with pytest.raises(ConfigError, match=r"a/mine and b/mine would both be called mine\..*mine-2=b/mine"):
+    with pytest.raises(
+        ConfigError, match=r"a/mine and b/mine would both be called mine\..*mine-2=b/mine"
+    ):
         name_runs(["mine=a/mine", "mine=b/mine"])
     with pytest.raises(ConfigError, match="'two words' cannot be the name"):
         name_runs(["two words=a/mine"])
@@ -214,7 +284,9 @@ def test_what_is_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path:
     refuses(capsys, "--port", "0", saying="no run is given")
 
 
-def test_other_machines_need_a_key(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_machines_need_a_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(KEY, raising=False)
     refuses(capsys, "builtin:reference", "--host", "0.0.0.0", saying="--api-key FILE")
     monkeypatch.setenv(KEY, SECRET)
@@ -224,34 +296,76 @@ def test_other_machines_need_a_key(capsys: pytest.CaptureFixture[str], tmp_path:
     assert SECRET not in repr(ServeConfig(key=SECRET))
 
 
-def test_a_key_given_as_it_is_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_key_given_as_it_is_is_refused_and_not_repeated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     for given in (SECRET, f"/{SECRET}/{SECRET}", SECRET * 200, f"{SECRET}\0"):
-        said = refuses(capsys, "builtin:reference", "--api-key", given, saying="takes the name of a file")
+        said = refuses(
+            capsys, "builtin:reference", "--api-key", given, saying="takes the name of a file"
+        )
         assert SECRET not in said
     (tmp_path / "short").write_text("sesame\n")
-    assert "sesame" not in refuses(capsys, "builtin:reference", "--api-key", str(tmp_path / "short"), saying="at least 8 characters")
+    assert "sesame" not in refuses(
+        capsys,
+        "builtin:reference",
+        "--api-key",
+        str(tmp_path / "short"),
+        saying="at least 8 characters",
+    )
     (tmp_path / "empty").write_text("\nsesame")
-    assert "sesame" not in refuses(capsys, "builtin:reference", "--api-key", str(tmp_path / "empty"), saying="is empty")
+    assert "sesame" not in refuses(
+        capsys, "builtin:reference", "--api-key", str(tmp_path / "empty"), saying="is empty"
+    )
 
 
 def test_pages_of_other_sites_are_let_in_by_name_and_all_of_them_with_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY, raising=False)
-    refuses(capsys, "builtin:reference", "--allow-origin", "localhost:3000", saying="such as https://example.org")
-    refuses(capsys, "builtin:reference", "--allow-origin", "http://a.example", "*", saying="leave the other origins out")
+    refuses(
+        capsys,
+        "builtin:reference",
+        "--allow-origin",
+        "localhost:3000",
+        saying="such as https://example.org",
+    )
+    refuses(
+        capsys,
+        "builtin:reference",
+        "--allow-origin",
+        "http://a.example",
+        "*",
+        saying="leave the other origins out",
+    )
     refuses(capsys, "builtin:reference", "--receive-timeout", "0", saying="more than 0 seconds")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        said = refuses(capsys, "builtin:reference", "--port", port, "--allow-origin", "*", saying="every page that is opened")
+        said = refuses(
+            capsys,
+            "builtin:reference",
+            "--port",
+            port,
+            "--allow-origin",
+            "*",
+            saying="every page that is opened",
+        )
         assert "is taken" in said
         said = refuses(
-            capsys, "builtin:reference", "--port", port, "--allow-origin", "http://a.example", "http://b.example:8080", saying="is taken"
+            capsys,
+            "builtin:reference",
+            "--port",
+            port,
+            "--allow-origin",
+            "http://a.example",
+            "http://b.example:8080",
+            saying="is taken",
         )
         assert "every page" not in said
 
 
-def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "inklings.serving.process.server", None)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "inklings.serving.process.server")

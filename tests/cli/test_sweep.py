@@ -1,4 +1,7 @@
-"""`inklings sweep`: one JSON document, a run file that trains, and clear words for what cannot be searched."""
+"""`inklings sweep`.
+
+One JSON document, a run file that trains, and clear words for what cannot be searched.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ ASKED = [
 ]
 
 
-def test_a_sweep_ends_with_a_run_file_that_trains_and_goes_on_when_asked_again(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_ends_with_a_run_file_that_trains_and_goes_on_when_asked_again(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = ask(*ASKED)
     assert (made["status"], len(made["trials"])) == ("complete", 2)
     assert made["best"]["losses"][-1] == min(trial["losses"][-1] for trial in made["trials"])
@@ -58,14 +63,22 @@ def test_a_sweep_ends_with_a_run_file_that_trains_and_goes_on_when_asked_again(a
     assert "it was chosen for this figure" in said
 
 
-def test_a_dry_run_shows_the_space_and_makes_nothing(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_the_space_and_makes_nothing(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = ask(*ASKED, "--dry-run")
-    assert [dimension["field"] for dimension in shown["space"]] == ["model.n_embd", "training.learning_rate"]
+    assert [dimension["field"] for dimension in shown["space"]] == [
+        "model.n_embd",
+        "training.learning_rate",
+    ]
     assert not Path("s").exists()
     assert main([*ASKED, "--dry-run"]) == 0
     assert "numbers, on a logarithmic scale" in capsys.readouterr().out
     default = ask("sweep", "gpt", "--data", "words.txt", "--dry-run")
-    assert [dimension["field"] for dimension in default["space"]] == ["training.learning_rate", "training.matrix_learning_rate"]
+    assert [dimension["field"] for dimension in default["space"]] == [
+        "training.learning_rate",
+        "training.matrix_learning_rate",
+    ]
 
 
 def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
@@ -81,7 +94,9 @@ def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(verb.Display, "__call__", interrupt)
         assert main(ASKED) == 1
-    assert "0 of 2 trials ended; all is saved. Go on with the same command" in " ".join(capsys.readouterr().out.split())
+    assert "0 of 2 trials ended; all is saved. Go on with the same command" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert ask(*ASKED)["status"] == "complete"
 
 
@@ -94,7 +109,9 @@ def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
         (["--budget", "soon"], "soon"),
     ],
 )
-def test_wrong_input_leaves_with_2_and_makes_nothing(ask: Ask, flags: list[str], words: str) -> None:
+def test_wrong_input_leaves_with_2_and_makes_nothing(
+    ask: Ask, flags: list[str], words: str
+) -> None:
     assert words in ask("sweep", "mlp", *TINY, *flags, "--out", "s", code=2)["error"]
     assert not Path("s").exists()
 

@@ -11,10 +11,15 @@ import pytest
 from inklings.cli.main import main
 
 
-def test_prepare_and_train_tell_what_they_leave_out(ask: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_and_train_tell_what_they_leave_out(
+    ask: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = Path("folder")
     folder.mkdir()
-    (folder / "a.jsonl").write_text("".join(f'{{"text": "word {number}"}}\n' for number in range(60)) + '{"text": null}\n{"text": ""}\n')
+    (folder / "a.jsonl").write_text(
+        "".join(f'{{"text": "word {number}"}}\n' for number in range(60))
+        + '{"text": null}\n{"text": ""}\n'
+    )
     (folder / "b.pdf").write_text("no text")
     counted = {"files": {".pdf": 1}, "records": {"empty": 1, "without text": 1}}
     assert ask("prepare", "folder", "--data.skip-bad")["left_out"] == counted

@@ -1,6 +1,7 @@
 """What every architecture promises once it is trained, kept and used by the rest of the package.
 
-Like `properties.py`: one function a property, `check_x(subject)` raises an `AssertionError` with evidence.
+Like `properties.py`: one function a property, `check_x(subject)` raises an `AssertionError` with
+evidence.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
 from inklings.training.train import resume, train
 
-from .subjects import Subject, is_counting, prepared, random_tokens, require_gradient, require_likelihood, require_separate_rows
+from .subjects import (
+    Subject,
+    is_counting,
+    prepared,
+    random_tokens,
+    require_gradient,
+    require_likelihood,
+    require_separate_rows,
+)
 
 STEPS = 5
 
@@ -35,7 +44,10 @@ STEPS = 5
 def small_store() -> TokenStore:
     """Sixty lines of nine different characters."""
     rng = np.random.default_rng(0)
-    lines = ["".join(rng.choice(list("abcdefg h"), rng.integers(4, 30))).strip() or "a" for _ in range(60)]
+    lines = [
+        "".join(rng.choice(list("abcdefg h"), rng.integers(4, 30))).strip() or "a"
+        for _ in range(60)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.txt"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -51,14 +63,19 @@ class Run:
 
 
 def configuration(subject: Subject, *, dropout: float = 0.2, **training: object) -> RunConfig:
-    """A run of a few steps, with dropout where the architecture has it, so that its seed matters too."""
+    """A run of a few steps.
+
+    With dropout where the architecture has it, so that its seed matters too.
+    """
     fields, model_type = dict(subject.fields), load_class(subject.architecture)
     if "dropout" in {field.name for field in dataclasses.fields(model_type.Config)}:
         fields["dropout"] = dropout
     settings: dict[str, object] = {
         "budget": f"{STEPS}-steps",
         "batch_size": 4,
-        "sequence_length": None if issubclass(model_type, SampleModel) else 12,  # whole texts are as long as the model makes them
+        "sequence_length": (
+            None if issubclass(model_type, SampleModel) else 12
+        ),  # whole texts are as long as the model makes them
         "schedule": "cosine",
         "warmup": 0.3,
         "evaluations": 1,
@@ -99,11 +116,13 @@ def whole_run(subject: Subject) -> Run:
 
 def differences(one: Run, other: Run) -> list[str]:
     """Names of the weights that are not the same to the last bit."""
-    return [name for name, tensor in one.weights.items() if not torch.equal(tensor, other.weights[name])]
+    return [
+        name for name, tensor in one.weights.items() if not torch.equal(tensor, other.weights[name])
+    ]
 
 
 def check_save_and_load(subject: Subject) -> None:
-    """Weights that are written and read into a fresh model give the same logits, to the last bit."""
+    """Weights written and read into a fresh model give the same logits, to the last bit."""
     model, fresh = prepared(subject), subject.build(seed=1).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -114,11 +133,16 @@ def check_save_and_load(subject: Subject) -> None:
     else:
         read = random_tokens(subject.vocab_size, 3, 2 * model.config.context_length)
     with torch.no_grad():
-        assert torch.equal(fresh(read).logits, model(read).logits), "the loaded model predicts something else than the saved one"
+        assert torch.equal(fresh(read).logits, model(read).logits), (
+            "the loaded model predicts something else than the saved one"
+        )
 
 
 def check_greedy(subject: Subject) -> None:
-    """At temperature 0 text is the same whatever the seed and the company, and each token is the likeliest."""
+    """At temperature 0 text is the same whatever the seed and the company.
+
+    And each token is the likeliest.
+    """
     require_likelihood(subject.build())
     store = small_store()
     model = prepared(dataclasses.replace(subject, vocab_size=store.tokenizer.vocab_size))
@@ -126,18 +150,32 @@ def check_greedy(subject: Subject) -> None:
 
     def write(seed: int, samples: int) -> list[list[int]]:
         sampling = SamplingConfig(temperature=0.0, seed=seed)
-        texts = generate(model, store.tokenizer, "abc", max_new_tokens=length, sampling=sampling, samples=samples, stop_at_boundary=False)
+        texts = generate(
+            model,
+            store.tokenizer,
+            "abc",
+            max_new_tokens=length,
+            sampling=sampling,
+            samples=samples,
+            stop_at_boundary=False,
+        )
         return [text.tokens for text in texts]
 
     (text,) = write(seed=0, samples=1)
     assert len(text) == length
-    assert write(seed=1, samples=3) == [text] * 3, "at temperature 0 another seed, or other samples beside it, change the text"
-    tokens = torch.tensor([[store.tokenizer.boundary, *store.tokenizer.encode("abc").tolist(), *text]])
+    assert write(seed=1, samples=3) == [text] * 3, (
+        "at temperature 0 another seed, or other samples beside it, change the text"
+    )
+    tokens = torch.tensor(
+        [[store.tokenizer.boundary, *store.tokenizer.encode("abc").tolist(), *text]]
+    )
     starts = tokens == store.tokenizer.boundary
     with torch.no_grad():
         logits = model(tokens, starts=starts).logits[0, -length - 1 : -1]
     short = logits.max(dim=-1).values - logits.gather(1, tokens[0, -length:, None])[:, 0]
-    assert short.max() < 1e-4, f"token {int(short.argmax())} is {float(short.max()):.3f} less likely than the likeliest"
+    assert short.max() < 1e-4, (
+        f"token {int(short.argmax())} is {float(short.max()):.3f} less likely than the likeliest"
+    )
 
 
 def check_same_seed_same_run(subject: Subject) -> None:
@@ -147,13 +185,13 @@ def check_same_seed_same_run(subject: Subject) -> None:
     model = subject.build()
     if not is_counting(model):
         other = subject.build(seed=1).state_dict()
-        assert any(not torch.equal(tensor, other[name]) for name, tensor in model.state_dict().items()), (
-            "all seeds begin with the same weights"
-        )
+        assert any(
+            not torch.equal(tensor, other[name]) for name, tensor in model.state_dict().items()
+        ), "all seeds begin with the same weights"
 
 
 def check_resume(subject: Subject) -> None:
-    """A run that is stopped after some steps and resumed gives the same bits as one that was not."""
+    """A run that is stopped and resumed gives the same bits as one that was not."""
     require_gradient(subject.build())
 
     def stop(event: dict[str, object]) -> None:
@@ -167,9 +205,13 @@ def check_resume(subject: Subject) -> None:
         resume(run, store=small_store())
         resumed = outcome(run)
     whole = whole_run(subject)
-    assert resumed.losses == whole.losses, f"resumed after step {stopped.steps} the losses are {resumed.losses}, not {whole.losses}"
+    assert resumed.losses == whole.losses, (
+        f"resumed after step {stopped.steps} the losses are {resumed.losses}, not {whole.losses}"
+    )
     different = differences(whole, resumed)
-    assert not different, f"resumed after step {stopped.steps}, other weights: {', '.join(different)}"
+    assert not different, (
+        f"resumed after step {stopped.steps}, other weights: {', '.join(different)}"
+    )
 
 
 def check_accumulation_in_the_loop(subject: Subject) -> None:
@@ -178,8 +220,12 @@ def check_accumulation_in_the_loop(subject: Subject) -> None:
     require_gradient(model)
     require_likelihood(model)
     require_separate_rows(model)
-    # plain gradient descent: the other optimisers divide by the gradient, and make much of its last bits
-    whole, parts = (trained(subject, accumulate=accumulate, optimizer="sgd", learning_rate=0.1, dropout=0.0) for accumulate in (1, 2))
+    # plain gradient descent: the other optimisers divide by the gradient, and make much of its last
+    # bits
+    whole, parts = (
+        trained(subject, accumulate=accumulate, optimizer="sgd", learning_rate=0.1, dropout=0.0)
+        for accumulate in (1, 2)
+    )
     for name, tensor in whole.weights.items():
         difference = float((tensor.double() - parts.weights[name].double()).abs().max())
         assert difference < 1e-6, f"accumulated in 2 parts, {name} differs by {difference:.2e}"

@@ -32,12 +32,19 @@ class Subject:
 
     def __str__(self) -> str:
         name = self.architecture.rpartition("/")[2]
-        return ":".join([name, ",".join(f"{key}={value}" for key, value in self.fields.items())]).rstrip(":")
+        return ":".join(
+            [name, ",".join(f"{key}={value}" for key, value in self.fields.items())]
+        ).rstrip(":")
 
     def build(self, *, seed: int = 0, vocab_size: int | None = None) -> Any:
         """A `SequenceModel` or a `SampleModel` with fresh weights, in training mode."""
         torch.manual_seed(seed)
-        return build(self.architecture, self.fields, vocab_size=vocab_size or self.vocab_size, boundary_token=BOUNDARY)
+        return build(
+            self.architecture,
+            self.fields,
+            vocab_size=vocab_size or self.vocab_size,
+            boundary_token=BOUNDARY,
+        )
 
 
 def is_counting(model: Architecture) -> bool:
@@ -63,7 +70,10 @@ def require_separate_rows(model: Architecture) -> None:
 
 
 def chain(rng: np.random.Generator, length: int, vocab_size: int) -> np.ndarray:
-    """Tokens other than the boundary, each with three possible successors, so that contexts come back."""
+    """Tokens other than the boundary, each with three possible successors.
+
+    So that contexts come back.
+    """
     tokens = np.empty(length, dtype=np.int64)
     tokens[0] = rng.integers(1, vocab_size)
     for index, choice in enumerate(rng.integers(0, 3, length - 1), start=1):
@@ -78,13 +88,19 @@ def random_tokens(vocab_size: int, rows: int, length: int, seed: int = 0) -> Ten
 
 
 def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tensor, Tensor]:
-    """The tokens with a boundary about every so many positions, at other places in each row, and where those are."""
+    """The tokens with a boundary about every so many positions, at other places in each row.
+
+    And where those are.
+    """
     starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
     return tokens.masked_fill(starts, BOUNDARY), starts
 
 
 def prepared(subject: Subject, seed: int = 0) -> Any:
-    """A model in evaluation mode with nothing special about its weights, as the audit looks at it."""
+    """A model in evaluation mode with nothing special about its weights.
+
+    As the audit looks at it.
+    """
     if not issubclass(load_class(subject.architecture), SampleModel):
         return scrambled(lambda seed: subject.build(seed=seed), seed)
     model = subject.build(seed=seed)
@@ -95,7 +111,7 @@ def prepared(subject: Subject, seed: int = 0) -> Any:
 
 
 def cross_entropy(model: SequenceModel, tokens: Tensor, state: State | None = None) -> Tensor:
-    """Mean loss of predicting each token of (B, T + 1) from those before it, auxiliary losses included."""
+    """Mean loss of predicting each token of (B, T + 1), auxiliary losses included."""
     output = model(tokens[:, :-1], state)
     loss = nn.functional.cross_entropy(output.logits.flatten(0, 1), tokens[:, 1:].flatten())
     return loss + sum(output.losses.values())

@@ -16,8 +16,13 @@ EVERYWHERE = {"contract", "causality", "prefixes", "rows", "documents", "streami
 
 NAMES = [subject.architecture for subject in SUBJECTS]
 SHOWN = [
-    # learning random tokens takes its time, and most checks are among those of `test_contracts.py`: the first of each kind is enough
-    pytest.param(subject, marks=[pytest.mark.slow] if subject.architecture in NAMES[:index] else [], id=str(subject))
+    # learning random tokens takes its time, and most checks are among those of `test_contracts.py`:
+    # the first of each kind is enough
+    pytest.param(
+        subject,
+        marks=[pytest.mark.slow] if subject.architecture in NAMES[:index] else [],
+        id=str(subject),
+    )
     for index, subject in enumerate(SUBJECTS)
 ]
 

@@ -1,4 +1,7 @@
-"""Each check of the contract catches a model that breaks its promise, and lets the honest one pass."""
+"""Each check of the contract catches a model that breaks its promise.
+
+And lets the honest one pass.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,13 @@ def subject(name: str) -> Subject:
     return Subject(f"{BROKEN}:{name}", {"n_embd": 16, "n_layer": 1, "context_length": 6})
 
 
-READING = ["documents_are_separate", "streaming", "rows_of_different_lengths", "state_after", "state_is_all_there_is"]
+READING = [
+    "documents_are_separate",
+    "streaming",
+    "rows_of_different_lengths",
+    "state_after",
+    "state_is_all_there_is",
+]
 """All that compares one pass with reading in parts."""
 
 # What catches each: first the promise that it breaks, then those that cannot hold without it.
@@ -37,14 +46,24 @@ CAUGHT = {
     ],
     "DeadBranch": ["every_parameter_learns"],
     "Timid": ["one_batch_is_overfitted"],
-    "LagsBehind": ["streaming", "state_after", "rows_of_different_lengths", "state_is_all_there_is"],
+    "LagsBehind": [
+        "streaming",
+        "state_after",
+        "rows_of_different_lengths",
+        "state_is_all_there_is",
+    ],
     "IgnoresStartsWhenStreaming": ["streaming"],
     "MissesAStartAtTheSeam": ["streaming"],
     "LosesItPastTheContext": ["streaming", "rows_of_different_lengths"],
     "OnePositionForAll": ["rows_of_different_lengths", "streaming"],
     "ShortContext": ["state_after"],
     "KeepsStateInItself": ["state_is_all_there_is", "rows_of_different_lengths"],
-    "OneInitialState": ["state_is_all_there_is", "streaming", "rows_of_different_lengths", "state_after"],
+    "OneInitialState": [
+        "state_is_all_there_is",
+        "streaming",
+        "rows_of_different_lengths",
+        "state_after",
+    ],
     "WritesUnderAutograd": ["autograd_keeps_the_state"],
     "FullPrecisionOnly": ["mixed_precision"],
     "AssumesTheCPU": ["device"],

@@ -20,12 +20,30 @@ TEMPLATE = Path(templates.__path__[0]) / "architecture.py"
 
 WAVEGPT = {"n_layer": 1, "n_head": 2, "n_embd": 16, "wave_layers": 2, "context_length": 6}
 
-TINY = {"context_length": 6, "segment": 5, "num_search_results": 3, "memory_size": 20, "sharpness": 2.0, "share": 0.1}
+TINY = {
+    "context_length": 6,
+    "segment": 5,
+    "num_search_results": 3,
+    "memory_size": 20,
+    "sharpness": 2.0,
+    "share": 0.1,
+}
 INSIDE = "gpt:n_layer=1,n_head=2,n_embd=16"
 VARDAS: list[dict[str, Any]] = [
     {**TINY, "backbone": INSIDE, "reader": "mixture"},
-    {**TINY, "backbone": "recurrent:cell=gru,n_layer=1,n_embd=12,n_hidden=20", "reader": "attention", "memory_dim": 8, "write": "random"},
-    {**TINY, "backbone": "wavenet:n_layer=2,n_embd=12,n_skip=16", "reader": "concat", "write": "surprisal"},
+    {
+        **TINY,
+        "backbone": "recurrent:cell=gru,n_layer=1,n_embd=12,n_hidden=20",
+        "reader": "attention",
+        "memory_dim": 8,
+        "write": "random",
+    },
+    {
+        **TINY,
+        "backbone": "wavenet:n_layer=2,n_embd=12,n_skip=16",
+        "reader": "concat",
+        "write": "surprisal",
+    },
     {**TINY, "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16", "reader": "concat"},
     {
         **TINY,
@@ -42,26 +60,108 @@ SUBJECTS = [
     Subject("ngram", {"order": 4}),
     Subject("mlp", {"n_embd": 6, "n_hidden": 20, "context_length": 4}),
     Subject("mlp", {"n_embd": 8, "n_hidden": 32, "context_length": 8}),
-    Subject("recurrent", {"cell": "rnn", "n_layer": 1, "n_embd": 12, "n_hidden": 20, "context_length": 8}),
-    Subject("recurrent", {"cell": "gru", "n_layer": 2, "n_embd": 12, "n_hidden": 20, "context_length": 8}),
-    Subject("recurrent", {"cell": "lstm", "n_layer": 2, "n_embd": 16, "n_hidden": 16, "context_length": 8}),
-    Subject("tree_wavenet", {"norm": "batch", "execution": "convolution", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
-    Subject("tree_wavenet", {"norm": "batch", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
-    Subject("tree_wavenet", {"norm": "layer", "execution": "convolution", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
-    Subject("tree_wavenet", {"norm": "layer", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 4}),
-    Subject("tree_wavenet", {"batchnorm_bug": True, "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8}),
+    Subject(
+        "recurrent",
+        {"cell": "rnn", "n_layer": 1, "n_embd": 12, "n_hidden": 20, "context_length": 8},
+    ),
+    Subject(
+        "recurrent",
+        {"cell": "gru", "n_layer": 2, "n_embd": 12, "n_hidden": 20, "context_length": 8},
+    ),
+    Subject(
+        "recurrent",
+        {"cell": "lstm", "n_layer": 2, "n_embd": 16, "n_hidden": 16, "context_length": 8},
+    ),
+    Subject(
+        "tree_wavenet",
+        {
+            "norm": "batch",
+            "execution": "convolution",
+            "n_embd": 6,
+            "n_hidden": 24,
+            "context_length": 8,
+        },
+    ),
+    Subject(
+        "tree_wavenet",
+        {"norm": "batch", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 8},
+    ),
+    Subject(
+        "tree_wavenet",
+        {
+            "norm": "layer",
+            "execution": "convolution",
+            "n_embd": 6,
+            "n_hidden": 24,
+            "context_length": 8,
+        },
+    ),
+    Subject(
+        "tree_wavenet",
+        {"norm": "layer", "execution": "window", "n_embd": 6, "n_hidden": 24, "context_length": 4},
+    ),
+    Subject(
+        "tree_wavenet",
+        {
+            "batchnorm_bug": True,
+            "execution": "window",
+            "n_embd": 6,
+            "n_hidden": 24,
+            "context_length": 8,
+        },
+    ),
     Subject("wavenet", {"n_layer": 3, "n_embd": 16, "n_skip": 16, "context_length": 8}),
-    Subject("wavenet", {"n_layer": 2, "cycles": 2, "kernel_size": 3, "n_embd": 12, "n_skip": 20, "skip": False, "context_length": 5}),
+    Subject(
+        "wavenet",
+        {
+            "n_layer": 2,
+            "cycles": 2,
+            "kernel_size": 3,
+            "n_embd": 12,
+            "n_skip": 20,
+            "skip": False,
+            "context_length": 5,
+        },
+    ),
     Subject("gpt2", {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}),
     Subject("gpt2", {"n_layer": 2, "n_head": 4, "n_embd": 16, "context_length": 5}),
-    Subject("gpt", {"feed_forward": "relu2", "n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 8}),
-    Subject("gpt", {"feed_forward": "swiglu", "n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 5, "tied_head": True}),
+    Subject(
+        "gpt",
+        {"feed_forward": "relu2", "n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 8},
+    ),
+    Subject(
+        "gpt",
+        {
+            "feed_forward": "swiglu",
+            "n_layer": 1,
+            "n_head": 2,
+            "n_embd": 16,
+            "context_length": 5,
+            "tied_head": True,
+        },
+    ),
     Subject("wavegpt", {**WAVEGPT, "fusion": "causal", "gate": "scalar"}),
     Subject("wavegpt", {**WAVEGPT, "fusion": "previous_segment", "gate": "channel"}),
     Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "logits", "gate": "input"}),
-    Subject("wavegpt", {**WAVEGPT, "fusion": "closed_blocks", "mix": "probabilities", "gate": "sigmoid", "wave_cycles": 2}),
+    Subject(
+        "wavegpt",
+        {
+            **WAVEGPT,
+            "fusion": "closed_blocks",
+            "mix": "probabilities",
+            "gate": "sigmoid",
+            "wave_cycles": 2,
+        },
+    ),
     *(Subject("varda", fields) for fields in VARDAS),
-    Subject("varda", {**TINY, "backbone": f"{FILES / 'own_architecture.py'}:Convolution:n_embd=16", "write": "learned"}),
+    Subject(
+        "varda",
+        {
+            **TINY,
+            "backbone": f"{FILES / 'own_architecture.py'}:Convolution:n_embd=16",
+            "write": "learned",
+        },
+    ),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 16, "context_length": 5}),
     Subject(f"{FILES / 'own_architecture.py'}:Convolution", {"n_embd": 24, "context_length": 1}),
     Subject(f"{TEMPLATE}:MyModel", {"n_embd": 16, "n_layer": 2, "context_length": 8}),
@@ -69,8 +169,12 @@ SUBJECTS = [
 ]
 
 Check = Callable[[Subject], None]
-CHECKS: list[Check] = [check for name, check in vars(properties).items() if name.startswith("check_")]
-RUN_CHECKS: list[Check] = [check for name, check in vars(run_properties).items() if name.startswith("check_")]
+CHECKS: list[Check] = [
+    check for name, check in vars(properties).items() if name.startswith("check_")
+]
+RUN_CHECKS: list[Check] = [
+    check for name, check in vars(run_properties).items() if name.startswith("check_")
+]
 
 
 def name_of(check: Check) -> str:

@@ -1,4 +1,7 @@
-"""Every promise of a generator of whole texts, on every registered one; and each check catches a model that breaks its promise."""
+"""Every promise of a generator of whole texts, on every registered one.
+
+And each check catches a model that breaks its promise.
+"""
 
 from __future__ import annotations
 
@@ -23,29 +26,74 @@ TINY: dict[str, Any] = {
     "n_critic_hidden": 24,
     "critic_steps": 2,
 }
-ONE_SHOT: dict[str, Any] = {"context_length": 8, "n_hidden": 24, "n_noise": 12, "n_critic_hidden": 24, "n_embd": 12, "critic_steps": 2}
+ONE_SHOT: dict[str, Any] = {
+    "context_length": 8,
+    "n_hidden": 24,
+    "n_noise": 12,
+    "n_critic_hidden": 24,
+    "n_embd": 12,
+    "critic_steps": 2,
+}
 
 NOISE_SUBJECTS = [
     Subject("textgan", TINY),
     Subject("textgan", {**TINY, "preset": "described"}),
     Subject("textgan", {**TINY, "feedback": "through", "n_layer": 2}),
-    Subject("textgan", {**TINY, "loss": "relativistic", "reads": "windows", "mask": False, "curriculum": 3, "n_output_layer": 0}),
-    Subject("textgan", {**TINY, "preset": "described", "attention": "causal", "rows": "straight_through", "minibatch_std": True}),
-    Subject("textgan", {**TINY, "attention": "both_ways", "rows": "soft", "norm": "after", "critic": "transformer"}),
+    Subject(
+        "textgan",
+        {
+            **TINY,
+            "loss": "relativistic",
+            "reads": "windows",
+            "mask": False,
+            "curriculum": 3,
+            "n_output_layer": 0,
+        },
+    ),
+    Subject(
+        "textgan",
+        {
+            **TINY,
+            "preset": "described",
+            "attention": "causal",
+            "rows": "straight_through",
+            "minibatch_std": True,
+        },
+    ),
+    Subject(
+        "textgan",
+        {
+            **TINY,
+            "attention": "both_ways",
+            "rows": "soft",
+            "norm": "after",
+            "critic": "transformer",
+        },
+    ),
     Subject("one_shot", ONE_SHOT),
-    Subject("one_shot", {**ONE_SHOT, "n_layer": 1, "n_embd": 30, "loss": "relativistic", "reads": "windows"}),
+    Subject(
+        "one_shot",
+        {**ONE_SHOT, "n_layer": 1, "n_embd": 30, "loss": "relativistic", "reads": "windows"},
+    ),
 ]
 
 QUICK = (0, 1, 3, 6)
 RUNS = [
-    # runs take their time: both presets, both losses, both ways to read and both architectures are among the quick ones
+    # runs take their time: both presets, both losses, both ways to read and both architectures are
+    # among the quick ones
     pytest.param(subject, marks=[] if index in QUICK else [pytest.mark.slow], id=str(subject))
     for index, subject in enumerate(NOISE_SUBJECTS)
 ]
 
 Check = Callable[[Subject], None]
-CHECKS: list[Check] = [check for name, check in vars(noise_properties).items() if name.startswith("check_") and name != "check_both_learn"]
-RUN_CHECKS: list[Check] = [check for name, check in vars(run_properties).items() if name.startswith("check_")]
+CHECKS: list[Check] = [
+    check
+    for name, check in vars(noise_properties).items()
+    if name.startswith("check_") and name != "check_both_learn"
+]
+RUN_CHECKS: list[Check] = [
+    check for name, check in vars(run_properties).items() if name.startswith("check_")
+]
 
 
 def name_of(check: Check) -> str:
@@ -71,7 +119,9 @@ def test_contract_of_runs(subject: Subject, check: Check) -> None:
 def test_an_honest_generator_passes_the_audit(subject: Subject) -> None:
     config = RunConfig(architecture=subject.architecture, model=dict(subject.fields))
     findings = audit(of_architecture(str(subject), config, None)).findings
-    assert {finding.check: finding.status for finding in findings if finding.status != "not applicable"} == {
+    assert {
+        finding.check: finding.status for finding in findings if finding.status != "not applicable"
+    } == {
         "contract": "pass",
         "rows": "pass",
         "gradients": "pass",

@@ -50,7 +50,9 @@ class Table(SequenceModel):
         super().__init__(ModelConfig(vocab_size=len(logits)))
         self.logits = torch.nn.Parameter(logits)
 
-    def forward(self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None) -> Output:
+    def forward(
+        self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None
+    ) -> Output:
         found = self.logits[tokens]
         return Output(found, state, hidden=found)
 

@@ -10,15 +10,22 @@ from hypothesis import strategies as st
 from inklings.evaluation.likelihood.classification import macro_f1, ranks
 
 
-@given(v=st.integers(2, 12), n=st.integers(1, 8), values=st.integers(1, 6), seed=st.integers(0, 1000))
+@given(
+    v=st.integers(2, 12), n=st.integers(1, 8), values=st.integers(1, 6), seed=st.integers(0, 1000)
+)
 def test_ranks_are_places_in_a_stable_order(v: int, n: int, values: int, seed: int) -> None:
-    """Few different values make ties common: within the five greatest, at their edge, and beyond."""
+    """Few different values make ties common.
+
+    Within the five greatest, at their edge, and beyond.
+    """
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randint(values, (n, v), generator=generator).float()
     targets = torch.randint(v, (n,), generator=generator)
     found = ranks(logits, targets)
     for row, target, rank in zip(logits.tolist(), targets.tolist(), found.tolist(), strict=True):
-        assert rank == min(5, sorted(range(v), key=lambda token: (-row[token], token)).index(target))
+        assert rank == min(
+            5, sorted(range(v), key=lambda token: (-row[token], token)).index(target)
+        )
     assert torch.equal(found == 0, logits.argmax(dim=1) == targets)
 
 

@@ -22,7 +22,14 @@ class Fixed(SampleModel):
     def __init__(self, boundary: int, length: int = 100) -> None:
         super().__init__(ModelConfig(vocab_size=40, boundary_token=boundary, context_length=length))
 
-    def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
+    def noise(
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
+    ) -> Noise:
         raise NotImplementedError
 
     def forward(self, noise: Noise) -> Drawn:
@@ -34,7 +41,14 @@ class Fixed(SampleModel):
     def text_flops(self, length: int) -> tuple[int, int, int]:
         raise NotImplementedError
 
-    def sample(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
+    ) -> Tensor:
         assert not self.training and not torch.is_grad_enabled()
         rows = torch.arange(1, length + 1).repeat(n, 1)
         rows[:, 0] = torch.randint(1, 30, (n,), generator=generator)
@@ -49,7 +63,12 @@ def store() -> TokenStore:
 
 @pytest.fixture(scope="module")
 def model(store: TokenStore) -> SequenceModel:
-    made = build("ngram", {"order": 3}, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
+    made = build(
+        "ngram",
+        {"order": 3},
+        vocab_size=store.tokenizer.vocab_size,
+        boundary_token=store.tokenizer.boundary,
+    )
     made.count(store.split("train").tokens)
     return made
 
@@ -65,17 +84,26 @@ def test_documents_end_or_are_cut(store: TokenStore, model: SequenceModel) -> No
         assert bool(drawn.ended[i]) == (longer.lengths[i] <= 15)
 
 
-def test_draws_repeat_with_the_seed_and_change_with_seed_and_temperature(store: TokenStore, model: SequenceModel) -> None:
+def test_draws_repeat_with_the_seed_and_change_with_seed_and_temperature(
+    store: TokenStore, model: SequenceModel
+) -> None:
     def tokens(**how: float) -> list[int]:
         return draw(model, store.tokenizer, 5, max_length=20, **how).tokens.tolist()  # type: ignore[arg-type]
 
     assert tokens(seed=1) == tokens(seed=1)
-    assert len({tuple(tokens(seed=1)), tuple(tokens(seed=2)), tuple(tokens(seed=1, temperature=0.5))}) == 3
+    assert (
+        len({tuple(tokens(seed=1)), tuple(tokens(seed=2)), tuple(tokens(seed=1, temperature=0.5))})
+        == 3
+    )
 
 
 def test_windows_are_full_and_without_end_marks(store: TokenStore, model: SequenceModel) -> None:
     drawn = draw(model, store.tokenizer, 100, max_length=1, windows=8)
-    assert (drawn.sizes == 8).all() and not drawn.ended.any() and store.tokenizer.boundary not in drawn.tokens
+    assert (
+        (drawn.sizes == 8).all()
+        and not drawn.ended.any()
+        and store.tokenizer.boundary not in drawn.tokens
+    )
     assert len(np.unique(drawn.fingerprints())) > 50
 
 
@@ -85,8 +113,14 @@ def test_a_generator_without_a_likelihood_is_sampled(store: TokenStore) -> None:
     assert len(drawn) == 300 and model.training
     assert (drawn.lengths[:8] == [0, 1, 2, 3, 4, 5, 6, 0]).all() and drawn.ended.all()
     assert drawn.document(3)[1:].tolist() == [2, 3]
-    assert drawn.tokens.tolist() == draw(model, store.tokenizer, 300, max_length=6, seed=1).tokens.tolist()
-    assert drawn.tokens.tolist() != draw(model, store.tokenizer, 300, max_length=6, seed=2).tokens.tolist()
+    assert (
+        drawn.tokens.tolist()
+        == draw(model, store.tokenizer, 300, max_length=6, seed=1).tokens.tolist()
+    )
+    assert (
+        drawn.tokens.tolist()
+        != draw(model, store.tokenizer, 300, max_length=6, seed=2).tokens.tolist()
+    )
 
 
 def test_what_cannot_be_drawn_says_so(store: TokenStore, model: SequenceModel) -> None:
@@ -96,7 +130,12 @@ def test_what_cannot_be_drawn_says_so(store: TokenStore, model: SequenceModel) -
         draw(model, store.tokenizer, 2, max_length=0)
     with pytest.raises(ConfigError, match=r"Fixed has no likelihood, so no temperature; 0\.7"):
         draw(Fixed(0), store.tokenizer, 2, max_length=5, temperature=0.7)
-    ends = build("ngram", {"order": 1}, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
+    ends = build(
+        "ngram",
+        {"order": 1},
+        vocab_size=store.tokenizer.vocab_size,
+        boundary_token=store.tokenizer.boundary,
+    )
     ends.count(np.full(1000, store.tokenizer.boundary))
     with pytest.raises(SourceError, match="of 3 windows of 9 tokens"):
         draw(ends, store.tokenizer, 3, max_length=5, windows=9)

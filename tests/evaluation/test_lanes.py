@@ -16,7 +16,9 @@ def test_lanes_score_each_target_once_after_its_context(lengths: list[int], leng
     lanes = cut_lanes(offsets, warm_up=length)
     scored = [np.arange(a, b) for a, b in zip(lanes.scored, lanes.end, strict=True)]
     assert np.array_equal(np.concatenate(scored), np.arange(offsets[-1]))
-    for document, begin, first, end in zip(lanes.document, lanes.begin, lanes.scored, lanes.end, strict=True):
+    for document, begin, first, end in zip(
+        lanes.document, lanes.begin, lanes.scored, lanes.end, strict=True
+    ):
         start = offsets[document]
         assert start <= begin <= first < end <= offsets[document + 1]
         assert begin == max(start, first - length)

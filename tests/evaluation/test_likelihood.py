@@ -1,4 +1,7 @@
-"""The figures are those of a naive loop, whatever the batch size, and they can be written and read."""
+"""The figures are those of a naive loop, whatever the batch size.
+
+And they can be written and read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,12 @@ from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood import scoring
 from inklings.evaluation.likelihood import windows as lanes
-from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, load_likelihood, save_likelihood
+from inklings.evaluation.likelihood.evaluate import (
+    LikelihoodResult,
+    evaluate,
+    load_likelihood,
+    save_likelihood,
+)
 from inklings.models.contract import SequenceModel, Traits
 from inklings.text.store import CheckedBlocks, TokenSplit
 
@@ -27,11 +35,16 @@ MakeSplit = Callable[..., TokenSplit]
 
 @pytest.fixture
 def short_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warm-ups of 6 tokens, as long as the longest context of the models here, and lanes of 48 targets."""
+    """Warm-ups of 6 tokens.
+
+    As long as the longest context of the models here, and lanes of 48 targets.
+    """
     monkeypatch.setattr(lanes, "SHORTEST_WARM_UP", 6)
 
 
-def naive(model: SequenceModel, documents: list[list[int]], *, lane: int = 10**9, warm: int = 0) -> list[dict[str, float]]:
+def naive(
+    model: SequenceModel, documents: list[list[int]], *, lane: int = 10**9, warm: int = 0
+) -> list[dict[str, float]]:
     """One entry a target: each predicted by a pass of its own over its context, in float64."""
     found = []
     model.eval()
@@ -45,7 +58,14 @@ def naive(model: SequenceModel, documents: list[list[int]], *, lane: int = 10**9
             target = stream[i + 1]
             nats = float(-torch.log_softmax(logits, 0)[target])
             found.append(
-                {"document": number, "place": i + 1, "nats": nats, "target": target, "guess": order[0], "rank": order.index(target)}
+                {
+                    "document": number,
+                    "place": i + 1,
+                    "nats": nats,
+                    "target": target,
+                    "guess": order[0],
+                    "rank": order.index(target),
+                }
             )
     return found
 
@@ -82,14 +102,18 @@ def assert_is(result: LikelihoodResult, expected: list[dict[str, float]], n_byte
         assert result.documents.hits[number] == sum(e["rank"] == 0 for e in own)
 
 
-def test_it_is_a_naive_loop_over_targets(any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents) -> None:
+def test_it_is_a_naive_loop_over_targets(
+    any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents
+) -> None:
     documents = documents_of(LENGTHS)
     split = split_of(documents, bytes_per_token=3)
     assert_is(evaluate(any_model, split, batch_size=4), naive(any_model, documents), split.n_bytes)
 
 
 @pytest.mark.usefixtures("short_lanes")
-def test_lanes_are_a_naive_loop_over_their_context(any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents) -> None:
+def test_lanes_are_a_naive_loop_over_their_context(
+    any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents
+) -> None:
     documents = documents_of([110, 48, 47, 0])
     result = evaluate(any_model, split_of(documents), batch_size=3)
     assert result.protocol == {
@@ -97,14 +121,19 @@ def test_lanes_are_a_naive_loop_over_their_context(any_model: SequenceModel, spl
         "lane": 8 * max(6, any_model.config.context_length),
         "block_bytes": 2048,
     }
-    expected = naive(any_model, documents, lane=result.protocol["lane"], warm=result.protocol["warm_up"])
+    expected = naive(
+        any_model, documents, lane=result.protocol["lane"], warm=result.protocol["warm_up"]
+    )
     assert_is(result, expected, sum(len(d) + 1 for d in documents))
 
 
 @pytest.mark.usefixtures("short_lanes")
 @pytest.mark.parametrize("any_model", ["ngram", "mlp", "tree_wavenet"], indirect=True)
 def test_lanes_change_nothing_where_the_context_is_short(
-    any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents, monkeypatch: pytest.MonkeyPatch
+    any_model: SequenceModel,
+    split_of: MakeSplit,
+    documents_of: Documents,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     split = split_of(documents_of([300, 200]))
     cut = evaluate(any_model, split)
@@ -114,9 +143,15 @@ def test_lanes_change_nothing_where_the_context_is_short(
 
 
 @pytest.mark.usefixtures("short_lanes")
-@pytest.mark.parametrize("limits", [{}, {"LOGITS": 11 * 64}, {"POSITIONS": 8}, {"CHUNK": 7}], ids=str)
+@pytest.mark.parametrize(
+    "limits", [{}, {"LOGITS": 11 * 64}, {"POSITIONS": 8}, {"CHUNK": 7}], ids=str
+)
 def test_batch_size_and_limits_of_memory_change_nothing(
-    any_model: SequenceModel, split_of: MakeSplit, documents_of: Documents, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+    any_model: SequenceModel,
+    split_of: MakeSplit,
+    documents_of: Documents,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, int],
 ) -> None:
     split = split_of(documents_of([*LENGTHS, 200, 130]))
     one = evaluate(any_model, split, batch_size=1)
@@ -125,20 +160,33 @@ def test_batch_size_and_limits_of_memory_change_nothing(
     many = evaluate(any_model, split, batch_size=64)
     assert many.loss == pytest.approx(one.loss, abs=1e-5)
     assert many.documents.nats == pytest.approx(one.documents.nats, abs=1e-3)
-    assert (many.accuracy, many.top5_accuracy, many.macro_f1) == (one.accuracy, one.top5_accuracy, one.macro_f1)
-    assert [entry[2] for entry in many.loss_by_position] == pytest.approx([entry[2] for entry in one.loss_by_position], abs=1e-4)
+    assert (many.accuracy, many.top5_accuracy, many.macro_f1) == (
+        one.accuracy,
+        one.top5_accuracy,
+        one.macro_f1,
+    )
+    assert [entry[2] for entry in many.loss_by_position] == pytest.approx(
+        [entry[2] for entry in one.loss_by_position], abs=1e-4
+    )
 
 
 def test_memory_is_bounded(
-    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel], monkeypatch: pytest.MonkeyPatch
+    split_of: MakeSplit,
+    documents_of: Documents,
+    table: Callable[..., SequenceModel],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scoring, "LOGITS", 11 * 40)
     model = table(torch.zeros(11, 11))
     sizes = []
-    model.register_forward_hook(lambda module, given, output: sizes.append(tuple(output.logits.shape)))
+    model.register_forward_hook(
+        lambda module, given, output: sizes.append(tuple(output.logits.shape))
+    )
     evaluate(model, split_of(documents_of(LENGTHS)), batch_size=64)
     assert max(math.prod(size) for size in sizes) <= 11 * 40
-    assert max(size[0] for size in sizes) == 2  # rows are given up before chunks get shorter than 16
+    assert (
+        max(size[0] for size in sizes) == 2
+    )  # rows are given up before chunks get shorter than 16
 
 
 def test_it_repeats_to_the_bit_in_any_mode_and_leaves_the_mode(
@@ -158,7 +206,9 @@ def test_it_repeats_to_the_bit_in_any_mode_and_leaves_the_mode(
     assert torch.is_grad_enabled()
 
 
-def test_a_bigram_table_has_its_closed_form(split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]) -> None:
+def test_a_bigram_table_has_its_closed_form(
+    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]
+) -> None:
     split = split_of(documents_of(LENGTHS), bytes_per_token=2)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(11), size=11)
     counts = np.zeros((11, 11))
@@ -168,7 +218,9 @@ def test_a_bigram_table_has_its_closed_form(split_of: MakeSplit, documents_of: D
     assert result.nats == pytest.approx(nats)
     assert result.loss == pytest.approx(nats / counts.sum())
     assert result.bits_per_byte == pytest.approx(nats / math.log(2) / split.n_bytes)
-    assert result.accuracy == counts[np.arange(11), probabilities.argmax(axis=1)].sum() / counts.sum()
+    assert (
+        result.accuracy == counts[np.arange(11), probabilities.argmax(axis=1)].sum() / counts.sum()
+    )
 
 
 def test_a_model_that_knows_nothing_gets_no_marks_for_ties(
@@ -190,7 +242,9 @@ def test_bits_per_byte_are_refused_where_bytes_are_lost(
     assert result.summary()["bits_per_byte"] is None
 
 
-def test_few_documents_are_resampled_by_blocks(split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]) -> None:
+def test_few_documents_are_resampled_by_blocks(
+    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]
+) -> None:
     model = table(torch.randn(11, 11, generator=torch.Generator().manual_seed(0)))
     one = evaluate(model, split_of(documents_of([20_479])))
     assert one.blocks is not None
@@ -206,7 +260,11 @@ def test_few_documents_are_resampled_by_blocks(split_of: MakeSplit, documents_of
 
 @pytest.mark.parametrize("n_documents", [3, 40])
 def test_it_is_written_and_read(
-    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel], tmp_path: Path, n_documents: int
+    split_of: MakeSplit,
+    documents_of: Documents,
+    table: Callable[..., SequenceModel],
+    tmp_path: Path,
+    n_documents: int,
 ) -> None:
     model = table(torch.randn(11, 11, generator=torch.Generator().manual_seed(0)))
     result = evaluate(model, split_of(documents_of([3000, *[5] * (n_documents - 1)])))
@@ -217,7 +275,9 @@ def test_it_is_written_and_read(
     for ours, theirs in ((result.documents, loaded.documents), (result.units, loaded.units)):
         for name, values in vars(ours).items():
             assert np.array_equal(values, vars(theirs)[name])
-    (folder / "units.safetensors").write_bytes(b"\0" + (folder / "units.safetensors").read_bytes()[1:])
+    (folder / "units.safetensors").write_bytes(
+        b"\0" + (folder / "units.safetensors").read_bytes()[1:]
+    )
     with pytest.raises(RunError, match="does not belong"):
         load_likelihood(folder)
     (folder / "units.safetensors").unlink()
@@ -226,7 +286,10 @@ def test_it_is_written_and_read(
 
 
 def test_a_token_held_impossible_makes_the_loss_infinite_and_json_valid(
-    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel], tmp_path: Path
+    split_of: MakeSplit,
+    documents_of: Documents,
+    table: Callable[..., SequenceModel],
+    tmp_path: Path,
 ) -> None:
     logits = torch.zeros(11, 11)
     logits[:, 3] = -math.inf
@@ -238,7 +301,9 @@ def test_a_token_held_impossible_makes_the_loss_infinite_and_json_valid(
         result.interval()
 
 
-def test_what_cannot_be_scored_is_refused(split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]) -> None:
+def test_what_cannot_be_scored_is_refused(
+    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel]
+) -> None:
     split, model = split_of(documents_of(LENGTHS)), table(torch.zeros(11, 11))
     with pytest.raises(TokenizerError, match="holds token 10, the model knows 5"):
         evaluate(table(torch.zeros(5, 5)), split)
@@ -254,11 +319,16 @@ def test_what_cannot_be_scored_is_refused(split_of: MakeSplit, documents_of: Doc
 
 
 def test_a_damaged_token_file_is_noticed(
-    split_of: MakeSplit, documents_of: Documents, table: Callable[..., SequenceModel], tmp_path: Path
+    split_of: MakeSplit,
+    documents_of: Documents,
+    table: Callable[..., SequenceModel],
+    tmp_path: Path,
 ) -> None:
     split, path = split_of(documents_of(LENGTHS)), tmp_path / "tokens.bin"
     path.write_bytes(split.tokens.tobytes())
-    guarded = dataclasses.replace(split, unchecked=CheckedBlocks(path, durable.block_hashes(path), 2))
+    guarded = dataclasses.replace(
+        split, unchecked=CheckedBlocks(path, durable.block_hashes(path), 2)
+    )
     model = table(torch.zeros(11, 11))
     assert evaluate(model, guarded).summary() == evaluate(model, split).summary()
     damaged = dataclasses.replace(split, unchecked=CheckedBlocks(path, ["0" * 64], 2))

@@ -22,11 +22,18 @@ from inklings.evaluation.statistics import Interval
 
 V = 5
 Documents = list[tuple[list[int], bool]]
-DOCUMENTS = st.lists(st.tuples(st.lists(st.integers(1, V - 1), max_size=9), st.booleans()), min_size=1, max_size=10)
+DOCUMENTS = st.lists(
+    st.tuples(st.lists(st.integers(1, V - 1), max_size=9), st.booleans()), min_size=1, max_size=10
+)
 
 
 def make(documents: Documents, *, vocab_size: int = V) -> SampleSet:
-    return sample_set([tokens for tokens, _ in documents], [ended for _, ended in documents], boundary=0, vocab_size=vocab_size)
+    return sample_set(
+        [tokens for tokens, _ in documents],
+        [ended for _, ended in documents],
+        boundary=0,
+        vocab_size=vocab_size,
+    )
 
 
 def whole(document: tuple[list[int], bool]) -> list[int]:
@@ -55,11 +62,16 @@ def naive_bleu(tokens: list[int], references: list[list[int]]) -> float:
     shares = []
     for n in range(1, 5):
         own = grams(tokens, n)
-        matched = sum(min(count, max(grams(reference, n)[gram] for reference in references)) for gram, count in own.items())
+        matched = sum(
+            min(count, max(grams(reference, n)[gram] for reference in references))
+            for gram, count in own.items()
+        )
         if n == 1 and not matched:
             return 0.0
         shares.append((matched or 0.1) / max(1, own.total()))
-    nearest = min((abs(len(reference) - len(tokens)), len(reference)) for reference in references)[1]
+    nearest = min((abs(len(reference) - len(tokens)), len(reference)) for reference in references)[
+        1
+    ]
     return min(1.0, math.exp(1 - nearest / len(tokens))) * math.prod(shares) ** 0.25
 
 
@@ -67,10 +79,15 @@ def naive_bleu(tokens: list[int], references: list[list[int]]) -> float:
 def test_ngrams_are_those_of_a_loop(documents: Documents, n: int, large: bool) -> None:
     codes, owners = ngrams(make(documents, vocab_size=2**50 if large else V), n)
     expected = [
-        (tuple(tokens[at : at + n]), i) for i, d in enumerate(documents) for tokens in [whole(d)] for at in range(len(tokens) - n + 1)
+        (tuple(tokens[at : at + n]), i)
+        for i, d in enumerate(documents)
+        for tokens in [whole(d)]
+        for at in range(len(tokens) - n + 1)
     ]
     assert owners.tolist() == [owner for _, owner in expected]
-    assert len(dict.fromkeys(zip(codes.tolist(), [gram for gram, _ in expected], strict=True))) == len({gram for gram, _ in expected})
+    assert len(
+        dict.fromkeys(zip(codes.tolist(), [gram for gram, _ in expected], strict=True))
+    ) == len({gram for gram, _ in expected})
     assert len(set(codes.tolist())) == len({gram for gram, _ in expected})
 
 
@@ -94,41 +111,72 @@ def test_the_end_of_a_document_counts() -> None:
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_bleu_is_that_of_a_loop(documents: Documents, references: Documents) -> None:
-    documents, references = ([d for d in some if whole(d)] or [([1], True)] for some in (documents, references))
-    expected = [naive_bleu(whole(document), [whole(reference) for reference in references]) for document in documents]
+    documents, references = (
+        [d for d in some if whole(d)] or [([1], True)] for some in (documents, references)
+    )
+    expected = [
+        naive_bleu(whole(document), [whole(reference) for reference in references])
+        for document in documents
+    ]
     assert bleu_scores(make(documents), make(references)) == pytest.approx(expected, abs=1e-12)
-    assert bleu(make(documents), make(references)).estimate == pytest.approx(np.mean(expected), abs=1e-12)
+    assert bleu(make(documents), make(references)).estimate == pytest.approx(
+        np.mean(expected), abs=1e-12
+    )
 
 
 @given(DOCUMENTS)
 def test_self_bleu_leaves_each_sample_out_of_its_references(documents: Documents) -> None:
     documents = [d for d in documents if whole(d)] or [([1], True)]
     texts = [whole(document) for document in documents]
-    expected = [naive_bleu(text, texts[:i] + texts[i + 1 :]) for i, text in enumerate(texts)] if len(texts) > 1 else [0.0]
+    expected = (
+        [naive_bleu(text, texts[:i] + texts[i + 1 :]) for i, text in enumerate(texts)]
+        if len(texts) > 1
+        else [0.0]
+    )
     assert self_bleu_scores(make(documents)) == pytest.approx(expected, abs=1e-12)
 
 
 @given(DOCUMENTS, DOCUMENTS, st.integers(1, 4))
-def test_shares_and_lengths_are_those_of_loops(documents: Documents, others: Documents, n: int) -> None:
+def test_shares_and_lengths_are_those_of_loops(
+    documents: Documents, others: Documents, n: int
+) -> None:
     samples, reference = make(documents), make(others)
     found = of_all(documents, n)
-    assert distinct(samples, n).estimate == pytest.approx(len(found) / found.total() if found else 0)
+    assert distinct(samples, n).estimate == pytest.approx(
+        len(found) / found.total() if found else 0
+    )
     texts = [(tuple(tokens), ended) for tokens, ended in documents]
     known = {(tuple(tokens), ended) for tokens, ended in others}
     assert share_unique(samples).estimate == pytest.approx(len(set(texts)) / len(texts))
-    assert share_novel(samples, reference.fingerprints()).estimate == pytest.approx(np.mean([text not in known for text in texts]))
-    ours, theirs = (Counter((len(tokens), ended) for tokens, ended in some) for some in (documents, others))
-    distance = sum(abs(ours[size] / ours.total() - theirs[size] / theirs.total()) for size in ours | theirs) / 2
+    assert share_novel(samples, reference.fingerprints()).estimate == pytest.approx(
+        np.mean([text not in known for text in texts])
+    )
+    ours, theirs = (
+        Counter((len(tokens), ended) for tokens, ended in some) for some in (documents, others)
+    )
+    distance = (
+        sum(
+            abs(ours[size] / ours.total() - theirs[size] / theirs.total()) for size in ours | theirs
+        )
+        / 2
+    )
     assert length_distance(samples, reference).estimate == pytest.approx(distance)
 
 
 @given(DOCUMENTS.filter(lambda documents: len(documents) > 1), st.integers(1, 3))
-def test_the_jackknife_leaves_out_one_document_at_a_time_where_there_are_few(documents: Documents, n: int) -> None:
+def test_the_jackknife_leaves_out_one_document_at_a_time_where_there_are_few(
+    documents: Documents, n: int
+) -> None:
     """The quick way (counts less those of a group) is the slow one: the metric of what is left."""
     samples, reference = make(documents), make([([1, 2, 3], True), ([1, 1], True)])
     rows = np.arange(len(samples))
-    for metric in (lambda some: js_divergence(some, reference, n), lambda some: distinct(some, n), share_unique, self_bleu,
-                   lambda some: length_distance(some, reference)):  # fmt: skip
+    for metric in (
+        lambda some: js_divergence(some, reference, n),
+        lambda some: distinct(some, n),
+        share_unique,
+        self_bleu,
+        lambda some: length_distance(some, reference),
+    ):
         left = np.array([metric(samples.select(np.delete(rows, row))).estimate for row in rows])
         error = math.sqrt((len(rows) - 1) * left.var())
         found = metric(samples)
@@ -158,7 +206,9 @@ def some_language(n: int, random: np.random.Generator) -> SampleSet:
     cumulative = (table / table.sum(axis=1, keepdims=True)).cumsum(axis=1)
     tokens = np.zeros((n, 31), dtype=np.int64)
     for at in range(30):
-        tokens[:, at + 1] = (random.random(n)[:, None] > cumulative[tokens[:, at]]).sum(axis=1).clip(max=11)
+        tokens[:, at + 1] = (
+            (random.random(n)[:, None] > cumulative[tokens[:, at]]).sum(axis=1).clip(max=11)
+        )
     rows = [row[1:].tolist() for row in tokens]
     rows = [row[: row.index(0)] if 0 in row else row for row in rows]
     return sample_set(rows, [len(row) < 30 for row in rows], boundary=0, vocab_size=12)
@@ -176,21 +226,30 @@ METRICS: dict[str, Callable[[SampleSet, SampleSet], Interval]] = {
 
 @pytest.mark.parametrize("name", METRICS)
 def test_intervals_cover_the_mean_of_independent_sets(name: str) -> None:
-    """95% intervals of 60 independent sets: fewer than 50 that cover would happen once in 4,000 times."""
+    """95% intervals of 60 independent sets.
+
+    Fewer than 50 that cover would happen once in 4,000 times.
+    """
     random = np.random.default_rng(1)
     reference = some_language(400, random)
     found = [METRICS[name](some_language(200, random), reference) for _ in range(60)]
     mean = float(np.mean([interval.estimate for interval in found]))
     assert sum(interval.contains(mean) for interval in found) >= 50
     width = np.mean([interval.high - interval.low for interval in found])
-    assert width < 8 * np.std([interval.estimate for interval in found]), "an interval that covers because it says nothing"
+    assert width < 8 * np.std([interval.estimate for interval in found]), (
+        "an interval that covers because it says nothing"
+    )
 
 
-def test_a_vocabulary_too_large_to_count_by_gives_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vocabulary_too_large_to_count_by_gives_the_same_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     random = np.random.default_rng(2)
     one, other = some_language(50, random), some_language(50, random)
     expected = [js_divergence(one, other, n) for n in (1, 2, 3, 4)]
     large = [SampleSet(s.tokens, s.offsets, s.ended, s.boundary, 2**50) for s in (one, other)]
     found = [js_divergence(large[0], large[1], n) for n in (1, 2, 3, 4)]
-    assert [interval.estimate for interval in found] == pytest.approx([interval.estimate for interval in expected], abs=1e-12)
+    assert [interval.estimate for interval in found] == pytest.approx(
+        [interval.estimate for interval in expected], abs=1e-12
+    )
     assert ngrams_module.ngrams(large[0], 2)[0].tolist() != ngrams_module.ngrams(one, 2)[0].tolist()

@@ -1,4 +1,7 @@
-"""Samples are read on a scale of known generators: real text above the ladder, cheaters found out, the same every time."""
+"""Samples are read on a scale of known generators.
+
+Real text above the ladder, cheaters found out, the same every time.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,23 @@ from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.evaluation.samples.baselines import cheaters, floor, ladder
 from inklings.evaluation.samples.calibration import PLACED, Calibration, calibrate
 from inklings.evaluation.samples.metrics import METRICS, Measures, measure
-from inklings.evaluation.samples.reference_models import judge_likelihood, nats_of, reverse_likelihood, train_judge
-from inklings.evaluation.samples.reference_set import ReferenceSet, SampleSettings, make_reference_set
-from inklings.evaluation.samples.sample_report import SampleReport, load_report, measure_model, save_report
+from inklings.evaluation.samples.reference_models import (
+    judge_likelihood,
+    nats_of,
+    reverse_likelihood,
+    train_judge,
+)
+from inklings.evaluation.samples.reference_set import (
+    ReferenceSet,
+    SampleSettings,
+    make_reference_set,
+)
+from inklings.evaluation.samples.sample_report import (
+    SampleReport,
+    load_report,
+    measure_model,
+    save_report,
+)
 from inklings.evaluation.samples.sample_set import sample_set
 from inklings.evaluation.samples.two_sample import classifier_accuracy
 from inklings.evaluation.statistics import Interval
@@ -52,13 +69,18 @@ def report(ground: ReferenceSet, calibration: Calibration) -> SampleReport:
 
 def store_of(path: Path, lines: list[str]) -> TokenStore:
     path.write_text("\n".join(lines))
-    return prepare(DataConfig(source=str(path), tokenizer="char", layout="lines", unknown="replace"))
+    return prepare(
+        DataConfig(source=str(path), tokenizer="char", layout="lines", unknown="replace")
+    )
 
 
 @pytest.mark.parametrize("metric", ["js3", "js4", "reverse", "classifier", "bleu"])
 def test_the_ladder_is_in_order(calibration: Calibration, metric: str) -> None:
     sign = 1 if METRICS[metric].better == "lower" else -1
-    rungs = [measures.values[metric].estimate * sign for measures in (*calibration.ladder.values(), calibration.floor)]
+    rungs = [
+        measures.values[metric].estimate * sign
+        for measures in (*calibration.ladder.values(), calibration.floor)
+    ]
     uniform, unigram, bigram, trigram, _, real = rungs
     assert uniform > unigram > bigram > trigram > real
 
@@ -66,11 +88,19 @@ def test_the_ladder_is_in_order(calibration: Calibration, metric: str) -> None:
 def test_cheaters_are_found_out(calibration: Calibration) -> None:
     gameable = {metric: calibration.gameable(metric) for metric in METRICS}
     assert "repeat" in gameable["judge"] and "repeat" in gameable["bleu"]
-    assert "replay" in gameable["js4"] and "replay" in gameable["reverse"] and "replay" in gameable["classifier"]
+    assert (
+        "replay" in gameable["js4"]
+        and "replay" in gameable["reverse"]
+        and "replay" in gameable["classifier"]
+    )
     assert not {"replay", "repeat"} & set(gameable["novel"])
     assert "repeat" not in gameable["js3"] + gameable["reverse"] + gameable["unique"]
     assert "uniform" in gameable["novel"] and "uniform" in gameable["distinct3"]
-    assert calibration.cheaters["repeat"].alarm and not calibration.floor.alarm and not calibration.cheaters["replay"].alarm
+    assert (
+        calibration.cheaters["repeat"].alarm
+        and not calibration.floor.alarm
+        and not calibration.cheaters["replay"].alarm
+    )
 
 
 def test_the_contestants_are_what_they_are_called(ground: ReferenceSet) -> None:
@@ -87,7 +117,9 @@ def test_a_run_is_placed_beside_its_like(report: SampleReport) -> None:
     """The run is the bigram sampler, with other draws."""
     assert list(report.runs) == ["mine at 1", "mine at 0.7"]
     for metric in PLACED:
-        assert "level with bigram" in report.calibration.place(report.runs["mine at 1"].values[metric], metric)
+        assert "level with bigram" in report.calibration.place(
+            report.runs["mine at 1"].values[metric], metric
+        )
     assert report.places("mine at 1").startswith("mine at 1: JS-3 level with bigram")
 
 
@@ -96,7 +128,10 @@ def test_places_between_rungs_and_beyond_them(calibration: Calibration) -> None:
         return Interval(estimate, estimate - reach, estimate + reach, 0.95, "given", 9)
 
     at = {name: measures.values["js3"].estimate for name, measures in calibration.ladder.items()}
-    assert calibration.place(value((at["unigram"] + at["bigram"]) / 2, 1e-6), "js3") == "between unigram and bigram"
+    assert (
+        calibration.place(value((at["unigram"] + at["bigram"]) / 2, 1e-6), "js3")
+        == "between unigram and bigram"
+    )
     assert calibration.place(value(1.0, 0.0), "js3") == "below uniform"
     assert calibration.place(value(0.0, 0.0), "js3") == "better than real text"
     assert calibration.place(value(at["unigram"], 1e-6), "js3") == "level with unigram"
@@ -104,7 +139,9 @@ def test_places_between_rungs_and_beyond_them(calibration: Calibration) -> None:
 
 RUNGS = ("uniform", "unigram", "bigram", "trigram", "5-gram")
 VALUES = st.builds(
-    lambda estimate, reach: Interval(estimate, estimate - reach, estimate + reach, 0.95, "given", 9),
+    lambda estimate, reach: Interval(
+        estimate, estimate - reach, estimate + reach, 0.95, "given", 9
+    ),
     st.floats(0, 10),
     st.one_of(st.floats(0, 10), st.just(math.inf)),
 )
@@ -112,15 +149,31 @@ VALUES = st.builds(
 
 def scale_of(rungs: list[Interval], real: Interval, cheater: Interval, metric: str) -> Calibration:
     setting = SampleSettings(
-        source="text", split="test", samples=9, max_length=9, windows=None, seed=0, reference_documents=9, training_documents=9, notes=[]
+        source="text",
+        split="test",
+        samples=9,
+        max_length=9,
+        windows=None,
+        seed=0,
+        reference_documents=9,
+        training_documents=9,
+        notes=[],
     )
     ladder = {name: Measures({metric: rung}, []) for name, rung in zip(RUNGS, rungs, strict=True)}
-    return Calibration(setting, Measures({metric: real}, []), ladder, {"replay": Measures({metric: cheater}, [])})
+    return Calibration(
+        setting, Measures({metric: real}, []), ladder, {"replay": Measures({metric: cheater}, [])}
+    )
 
 
 def side(rung: Interval, value: Interval) -> int:
-    """1 where the rung is clearly worse than the value, -1 where it is clearly better; lower is better."""
-    apart, chance = rung.estimate - value.estimate, math.hypot((rung.high - rung.low) / 2, (value.high - value.low) / 2)
+    """1 where the rung is clearly worse than the value, -1 where it is clearly better.
+
+    Lower is better.
+    """
+    apart, chance = (
+        rung.estimate - value.estimate,
+        math.hypot((rung.high - rung.low) / 2, (value.high - value.low) / 2),
+    )
     return 0 if math.isinf(chance) or abs(apart) <= chance else int(math.copysign(1, apart))
 
 
@@ -128,14 +181,25 @@ def test_a_rung_of_unsure_figure_is_not_level_with_who_beats_a_better_one() -> N
     def of(estimate: float, low: float, high: float) -> Interval:
         return Interval(estimate, low, high, 0.95, "given", 9)
 
-    rungs = [of(4.3, 3.16, 5.55), of(3.440, 3.392, 3.488), of(2.9, 2.85, 2.95), of(2.6, 2.55, 2.65), of(2.5, 2.45, 2.55)]
+    rungs = [
+        of(4.3, 3.16, 5.55),
+        of(3.440, 3.392, 3.488),
+        of(2.9, 2.85, 2.95),
+        of(2.6, 2.55, 2.65),
+        of(2.5, 2.45, 2.55),
+    ]
     scale = scale_of(rungs, of(2.4, 2.35, 2.45), of(2.4, 2.35, 2.45), "reverse")
     assert scale.place(of(3.337, 3.280, 3.394), "reverse") == "between unigram and bigram"
 
 
 @given(st.lists(VALUES, min_size=5, max_size=5), VALUES, VALUES)
-def test_no_place_contradicts_a_rung(rungs: list[Interval], real: Interval, value: Interval) -> None:
-    """Whatever the order of the rungs: no better rung than the place is beaten, no worse one beats, and none of the two is forgotten."""
+def test_no_place_contradicts_a_rung(
+    rungs: list[Interval], real: Interval, value: Interval
+) -> None:
+    """Whatever the order of the rungs.
+
+    No better rung than the place is beaten, no worse one beats, and none of the two is forgotten.
+    """
     known = {**dict(zip(RUNGS, rungs, strict=True)), "real text": real}
     said = scale_of(rungs, real, real, "js3").place(value, "js3")
     if said == "not placed, of too few samples":
@@ -143,7 +207,10 @@ def test_no_place_contradicts_a_rung(rungs: list[Interval], real: Interval, valu
         return
     beaten = [rung for rung in known.values() if side(rung, value) == 1]
     ahead = [rung for rung in known.values() if side(rung, value) == -1]
-    best, worst = min((r.estimate for r in beaten), default=math.inf), max((r.estimate for r in ahead), default=-math.inf)
+    best, worst = (
+        min((r.estimate for r in beaten), default=math.inf),
+        max((r.estimate for r in ahead), default=-math.inf),
+    )
     how, _, names = said.partition(" ")
     if how == "level":
         for name in names.removeprefix("with ").split(" and "):
@@ -161,7 +228,9 @@ def test_no_place_contradicts_a_rung(rungs: list[Interval], real: Interval, valu
 
 
 @given(st.lists(VALUES, min_size=5, max_size=5), VALUES, VALUES)
-def test_nothing_games_a_metric_on_which_a_rung_below_real_text_beats_it(rungs: list[Interval], real: Interval, cheater: Interval) -> None:
+def test_nothing_games_a_metric_on_which_a_rung_below_real_text_beats_it(
+    rungs: list[Interval], real: Interval, cheater: Interval
+) -> None:
     gaming = scale_of(rungs, real, cheater, "js3").gameable("js3")
     for name, figure in (("uniform", rungs[0]), ("replay", cheater)):
         bounds = [real, *(rung for rung in rungs if rung.estimate > real.estimate)]
@@ -179,7 +248,9 @@ def test_measures_with_unknown_ends_come_back() -> None:
     assert Measures.from_mapping(measures.to_mapping()) == measures
 
 
-def test_everything_repeats(ground: ReferenceSet, calibration: Calibration, store: TokenStore) -> None:
+def test_everything_repeats(
+    ground: ReferenceSet, calibration: Calibration, store: TokenStore
+) -> None:
     again = make_reference_set(store, "validation", samples=N, max_length=LENGTH)
     assert again.setting == ground.setting
     assert measure(cheaters(again)["replay"], again) == calibration.cheaters["replay"]
@@ -192,7 +263,9 @@ def test_a_judge_scores_as_evaluate_does(ground: ReferenceSet, store: TokenStore
     nats = nats_of(whole.judge, whole.reference)
     assert nats.sum() == pytest.approx(scored.nats, rel=1e-5)
     assert sorted(nats) == pytest.approx(sorted(scored.documents.nats), rel=1e-4, abs=1e-3)
-    assert judge_likelihood(whole.judge, whole.reference).estimate == pytest.approx(scored.loss, rel=1e-5)
+    assert judge_likelihood(whole.judge, whole.reference).estimate == pytest.approx(
+        scored.loss, rel=1e-5
+    )
 
 
 def test_reverse_likelihood_is_that_of_a_judge_of_the_samples(ground: ReferenceSet) -> None:
@@ -203,9 +276,13 @@ def test_reverse_likelihood_is_that_of_a_judge_of_the_samples(ground: ReferenceS
 
 def test_the_classifier_sees_what_differs_and_nothing_else(ground: ReferenceSet) -> None:
     held_out, training = ground.reference, ground.training
-    assert classifier_accuracy(training.select(np.arange(600)), held_out.select(np.arange(600))).estimate == pytest.approx(0.5, abs=0.06)
+    assert classifier_accuracy(
+        training.select(np.arange(600)), held_out.select(np.arange(600))
+    ).estimate == pytest.approx(0.5, abs=0.06)
     shorter = [training.document(i)[:9].tolist() for i in range(600)]
-    cut = sample_set(shorter, [True] * 600, boundary=training.boundary, vocab_size=training.vocab_size)
+    cut = sample_set(
+        shorter, [True] * 600, boundary=training.boundary, vocab_size=training.vocab_size
+    )
     assert classifier_accuracy(cut, held_out).estimate > 0.9
     with pytest.raises(SourceError, match="1 samples and"):
         classifier_accuracy(training.select(np.arange(1)), held_out)
@@ -217,9 +294,15 @@ def test_windows_have_a_report_of_their_own(store: TokenStore) -> None:
     found = measure(floor(ground), ground)
     assert found.values["novel"].estimate == 0 and found.values["length"].estimate == 0
     inner = [store.split("train").document(i)[1:9].tolist() for i in range(400)]
-    moved = sample_set([row for row in inner if len(row) == 8][:60], [False] * 60, boundary=ground.reference.boundary,
-                       vocab_size=ground.reference.vocab_size)  # fmt: skip
-    assert measure(moved, ground).values["novel"].estimate == 0, "a window is copied wherever it begins"
+    moved = sample_set(
+        [row for row in inner if len(row) == 8][:60],
+        [False] * 60,
+        boundary=ground.reference.boundary,
+        vocab_size=ground.reference.vocab_size,
+    )
+    assert measure(moved, ground).values["novel"].estimate == 0, (
+        "a window is copied wherever it begins"
+    )
 
 
 def test_fewer_documents_than_asked_for_are_a_note(tmp_path: Path) -> None:
@@ -227,17 +310,33 @@ def test_fewer_documents_than_asked_for_are_a_note(tmp_path: Path) -> None:
     lines = ["".join(random.choice(list("abcdefg"), size=6)) for _ in range(120)]
     ground = make_reference_set(store_of(tmp_path / "few.txt", lines + lines[:40]), samples=500)
     assert ground.setting.samples == ground.setting.reference_documents == 16
-    assert any("500 samples were asked for; 16 are compared" in note for note in ground.setting.notes)
+    assert any(
+        "500 samples were asked for; 16 are compared" in note for note in ground.setting.notes
+    )
     assert any("16 samples are few" in note for note in ground.setting.notes)
     assert any("training documents are repeats" in note for note in ground.setting.notes)
     assert calibrate(ground).ladder["bigram"].values["js1"].estimate <= 1
 
 
 def test_empty_samples_are_measured_and_set_off_the_alarm(ground: ReferenceSet) -> None:
-    empty = sample_set([[]] * N, [True] * N, boundary=ground.reference.boundary, vocab_size=ground.reference.vocab_size)
+    empty = sample_set(
+        [[]] * N,
+        [True] * N,
+        boundary=ground.reference.boundary,
+        vocab_size=ground.reference.vocab_size,
+    )
     found = measure(empty, ground)
-    assert found.alarm and found.values["js2"].estimate == 1 and found.values["unique"].estimate == 1 / N
-    nothing = sample_set([[]] * N, [False] * N, boundary=ground.reference.boundary, vocab_size=ground.reference.vocab_size)
+    assert (
+        found.alarm
+        and found.values["js2"].estimate == 1
+        and found.values["unique"].estimate == 1 / N
+    )
+    nothing = sample_set(
+        [[]] * N,
+        [False] * N,
+        boundary=ground.reference.boundary,
+        vocab_size=ground.reference.vocab_size,
+    )
     with pytest.raises(SourceError, match="no tokens, not even end marks"):
         judge_likelihood(ground.judge, nothing)
 
@@ -256,7 +355,11 @@ def test_ground_that_cannot_be_laid_says_so(store: TokenStore, tmp_path: Path) -
         make_reference_set(store, samples=1)
     with pytest.raises(ConfigError, match="max_length is 0"):
         make_reference_set(store, max_length=0)
-    single = prepare(DataConfig(source=_written(tmp_path / "single.txt", "one long line " * 200), layout="documents"))
+    single = prepare(
+        DataConfig(
+            source=_written(tmp_path / "single.txt", "one long line " * 200), layout="documents"
+        )
+    )
     with pytest.raises(SourceError, match=r"inklings evaluate RUN --windows 32"):
         make_reference_set(single)
     assert make_reference_set(single, windows=16).setting.reference_documents > 2

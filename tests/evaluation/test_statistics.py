@@ -1,4 +1,7 @@
-"""Intervals cover as often as they say, tests err as rarely as they say, and both agree with scipy and brute force."""
+"""Intervals cover as often as they say, tests err as rarely as they say.
+
+And both agree with scipy and brute force.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ DIFFERENCES = st.lists(st.integers(-50, 50).map(lambda n: n / 8), min_size=1, ma
 
 
 def documents(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Losses of n documents of very different lengths, whose nats per token differ too; the true ratio is 2."""
+    """Losses of n documents of very different lengths, whose nats per token differ too.
+
+    The true ratio is 2.
+    """
     targets = rng.geometric(1 / 20, size=n)
     nats = targets * rng.gamma(4.0, 0.5, size=n)
     return nats, targets
@@ -42,7 +48,9 @@ def documents(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]
 @pytest.mark.parametrize("n", [30, 200])
 def test_the_bootstrap_covers_the_truth_as_often_as_it_says(n: int) -> None:
     rng = np.random.default_rng(n)
-    covered = sum(bootstrap_ratio(*documents(rng, n), resamples=400, seed=i).contains(2.0) for i in range(400))
+    covered = sum(
+        bootstrap_ratio(*documents(rng, n), resamples=400, seed=i).contains(2.0) for i in range(400)
+    )
     assert 0.92 <= covered / 400 <= 0.98
 
 
@@ -77,7 +85,10 @@ def test_the_sign_flip_test_errs_no_more_often_than_it_says() -> None:
 
 @given(DIFFERENCES)
 def test_the_sign_flip_test_is_the_enumeration_of_all_signs(values: list[float]) -> None:
-    flipped = [abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in itertools.product((1, -1), repeat=len(values))]
+    flipped = [
+        abs(sum(s * v for s, v in zip(signs, values, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
     assert sign_flip(values) == pytest.approx(np.mean(np.array(flipped) >= abs(sum(values)) - 1e-9))
 
 
@@ -90,7 +101,9 @@ def test_with_nothing_shared_it_is_the_paired_t_test(values: list[float]) -> Non
 def test_with_a_shared_error_it_errs_as_often_as_it_says(n: int, shared: float) -> None:
     rng = np.random.default_rng(n)
     draws = shared * rng.normal(size=(2000, 1)) + rng.normal(size=(2000, n))
-    p_values = np.array([[shared_error_p(draw, shared, 200), paired_t(draw).p_value] for draw in draws])
+    p_values = np.array(
+        [[shared_error_p(draw, shared, 200), paired_t(draw).p_value] for draw in draws]
+    )
     wrong, of_seeds = (p_values < 0.05).mean(0)
     assert 0.02 <= wrong <= 0.07
     assert of_seeds > wrong
@@ -106,7 +119,11 @@ def test_a_shared_error_leaves_only_what_is_exact_for_sure() -> None:
 def test_the_sign_flip_test_is_scipys_however_it_is_computed(n: int) -> None:
     values = np.random.default_rng(n).normal(0.3, 1.0, size=n)
     theirs = stats.permutation_test(
-        (values,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", vectorized=True, n_resamples=2**17
+        (values,),
+        lambda x, axis: x.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=2**17,
     )
     assert sign_flip(values) == pytest.approx(theirs.pvalue, abs=1e-12 if n <= 16 else 0.005)
 
@@ -131,8 +148,14 @@ def test_the_paired_t_test_is_scipys(values: list[float], confidence: float) -> 
 def test_on_well_behaved_units_it_is_scipys_bootstrap() -> None:
     nats, targets = (part.astype(float) for part in documents(np.random.default_rng(0), 1000))
     ours = bootstrap_ratio(nats, targets)
-    ratio = {"statistic": lambda a, b, axis: a.sum(axis) / b.sum(axis), "paired": True, "vectorized": True}
-    theirs = stats.bootstrap((nats, targets), **ratio, n_resamples=2000, rng=np.random.default_rng(5))
+    ratio = {
+        "statistic": lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        "paired": True,
+        "vectorized": True,
+    }
+    theirs = stats.bootstrap(
+        (nats, targets), **ratio, n_resamples=2000, rng=np.random.default_rng(5)
+    )
     width = 4 * theirs.standard_error
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
@@ -154,9 +177,16 @@ def test_batches_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert in_batches.high == pytest.approx(whole.high)
 
 
-@given(arrays.arrays(np.float64, st.integers(1, 12), elements=st.integers(0, 64).map(lambda n: n / 4)), st.data())
-def test_the_bootstrap_never_fails_and_brackets_the_estimate(nats: np.ndarray, data: st.DataObject) -> None:
-    targets = data.draw(arrays.arrays(np.int64, len(nats), elements=st.integers(0, 5)).filter(lambda t: t.sum() > 0))
+@given(
+    arrays.arrays(np.float64, st.integers(1, 12), elements=st.integers(0, 64).map(lambda n: n / 4)),
+    st.data(),
+)
+def test_the_bootstrap_never_fails_and_brackets_the_estimate(
+    nats: np.ndarray, data: st.DataObject
+) -> None:
+    targets = data.draw(
+        arrays.arrays(np.int64, len(nats), elements=st.integers(0, 5)).filter(lambda t: t.sum() > 0)
+    )
     interval = bootstrap_ratio(nats, targets, resamples=100)
     kept = targets > 0
     assert interval.estimate == pytest.approx(nats[kept].sum() / targets.sum())
@@ -167,12 +197,18 @@ def test_the_bootstrap_never_fails_and_brackets_the_estimate(nats: np.ndarray, d
 
 def test_units_without_a_target_do_not_count() -> None:
     nats, targets = documents(np.random.default_rng(0), 50)
-    with_empty = bootstrap_ratio(np.append(nats, np.zeros(50)), np.append(targets, np.zeros(50, dtype=np.int64)))
+    with_empty = bootstrap_ratio(
+        np.append(nats, np.zeros(50)), np.append(targets, np.zeros(50, dtype=np.int64))
+    )
     assert with_empty == bootstrap_ratio(nats, targets)
 
 
 def test_one_unit_claims_nothing_and_goes_into_json() -> None:
-    for interval in (bootstrap_ratio(np.array([3.0]), np.array([2])), mean_interval([1.5]), paired_t([1.5]).interval):
+    for interval in (
+        bootstrap_ratio(np.array([3.0]), np.array([2])),
+        mean_interval([1.5]),
+        paired_t([1.5]).interval,
+    ):
         assert (interval.estimate, interval.low, interval.high) == (1.5, -math.inf, math.inf)
         assert not interval.excludes_zero
         assert json.loads(json.dumps(interval.to_mapping(), allow_nan=False))["low"] is None
@@ -181,7 +217,11 @@ def test_one_unit_claims_nothing_and_goes_into_json() -> None:
 
 def test_models_that_do_not_depend_on_the_seed_differ_exactly() -> None:
     same = paired_t([0.1, 0.1, 0.1])
-    assert (same.interval.low, same.interval.high, same.p_value) == (pytest.approx(0.1), pytest.approx(0.1), 0.0)
+    assert (same.interval.low, same.interval.high, same.p_value) == (
+        pytest.approx(0.1),
+        pytest.approx(0.1),
+        0.0,
+    )
     assert paired_t([0.0, 0.0]).p_value == sign_flip([0.0, 0.0]) == 1.0
     constant = bootstrap_ratio(np.array([2.0, 4.0, 6.0]), np.array([1, 2, 3]))
     assert (constant.low, constant.high) == (2.0, 2.0)
@@ -191,7 +231,8 @@ def test_models_that_do_not_depend_on_the_seed_differ_exactly() -> None:
 def test_holm_is_its_definition(p_values: list[float]) -> None:
     adjusted = holm(p_values)
     for p, q in zip(p_values, adjusted, strict=True):
-        # step down: the greatest, over all that are at most p, of p times the number of those not below it
+        # step down: the greatest, over all that are at most p, of p times the number of those not
+        # below it
         steps = [min(1.0, sum(other >= x for other in p_values) * x) for x in p_values if x <= p]
         assert q == pytest.approx(max(steps))
         assert p <= q <= 1
@@ -208,10 +249,14 @@ def test_holm_keeps_the_error_of_the_family() -> None:
 def test_the_least_significant_mean_is_where_p_reaches_its_level(n: int, tests: int) -> None:
     noise = np.random.default_rng(n).normal(size=n)
     noise = (noise - noise.mean()) / noise.std(ddof=1)
-    assert tests * paired_t(noise + least_significant(n, tests=tests)).p_value == pytest.approx(LEVEL)
+    assert tests * paired_t(noise + least_significant(n, tests=tests)).p_value == pytest.approx(
+        LEVEL
+    )
 
 
-@pytest.mark.parametrize(("n", "tests"), [(2, 1), (3, 1), (3, 10), (5, 1), (5, 10), (6, 1), (7, 1), (8, 10), (10, 1)])
+@pytest.mark.parametrize(
+    ("n", "tests"), [(2, 1), (3, 1), (3, 10), (5, 1), (5, 10), (6, 1), (7, 1), (8, 10), (10, 1)]
+)
 def test_a_detectable_difference_is_found_as_often_as_it_says(n: int, tests: int) -> None:
     draws = np.random.default_rng(n).normal(detectable(n, tests=tests), 1.0, size=(3000, n))
     found = (tests * stats.ttest_1samp(draws, 0.0, axis=1).pvalue < LEVEL) & (
@@ -220,7 +265,9 @@ def test_a_detectable_difference_is_found_as_often_as_it_says(n: int, tests: int
     assert found.mean() == pytest.approx(POWER, abs=0.03)
 
 
-def test_more_seeds_or_fewer_pairs_show_smaller_differences_but_for_the_first_that_need_their_signs() -> None:
+def test_more_seeds_or_fewer_pairs_show_smaller_differences_but_where_signs_begin_to_count() -> (
+    None
+):
     for tests in (1, 3, 45):
         of_t = [detectable(n, tests=tests) for n in range(2, 30) if n not in FLIPS_DETECT]
         assert of_t == sorted(of_t, reverse=True)

@@ -9,15 +9,22 @@ from hypothesis import strategies as st
 
 from inklings.evaluation.likelihood.units import BLOCK_BYTES, Tally
 
-DOCUMENTS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 5 * BLOCK_BYTES)), min_size=1, max_size=6)
+DOCUMENTS = st.lists(
+    st.tuples(st.integers(1, 60), st.integers(0, 5 * BLOCK_BYTES)), min_size=1, max_size=6
+)
 
 
 @given(sizes=DOCUMENTS, blocks=st.booleans(), order=st.randoms())
-def test_sums_add_up_whatever_the_order_of_adding(sizes: list[tuple[int, int]], blocks: bool, order: object) -> None:
+def test_sums_add_up_whatever_the_order_of_adding(
+    sizes: list[tuple[int, int]], blocks: bool, order: object
+) -> None:
     targets_of, bytes_of = (np.array(column, dtype=np.int64) for column in zip(*sizes, strict=True))
     document = np.repeat(np.arange(len(sizes)), targets_of)
     place = np.concatenate([np.arange(n) for n in targets_of])
-    nats, hits = np.sqrt(np.arange(len(document))), (np.arange(len(document)) % 3 == 0).astype(np.int64)
+    nats, hits = (
+        np.sqrt(np.arange(len(document))),
+        (np.arange(len(document)) % 3 == 0).astype(np.int64),
+    )
     tally = Tally(targets_of, bytes_of, blocks=blocks)
     rows = list(range(len(document)))
     order.shuffle(rows)
@@ -38,7 +45,12 @@ def test_sums_add_up_whatever_the_order_of_adding(sizes: list[tuple[int, int]], 
 
 def test_blocks_are_even_and_in_order() -> None:
     tally = Tally(np.array([10_000]), np.array([10_000]), blocks=True)
-    tally.add(np.zeros(10_000, dtype=np.int64), np.arange(10_000), np.arange(10_000.0), np.zeros(10_000, dtype=np.int64))
+    tally.add(
+        np.zeros(10_000, dtype=np.int64),
+        np.arange(10_000),
+        np.arange(10_000.0),
+        np.zeros(10_000, dtype=np.int64),
+    )
     sums = tally.sums()
     assert sums.targets.tolist() == [2000] * 5 == sums.bytes.tolist()
     assert sums.nats.tolist() == [sum(range(2000 * k, 2000 * (k + 1))) for k in range(5)]

@@ -31,7 +31,9 @@ def texts() -> Iterator[tuple[str, bool]]:
 
 @pytest.fixture(scope="session", params=["char", "byte", "word:20", "bpe:270"])
 def any_tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    return make_tokenizer(request.param, texts, unknown="replace" if request.param == "word:20" else "auto")
+    return make_tokenizer(
+        request.param, texts, unknown="replace" if request.param == "word:20" else "auto"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +43,12 @@ def characters() -> Tokenizer:
 
 def make_model(architecture: str, tokenizer: Tokenizer, *, seed: int = 0) -> SequenceModel:
     """A model with weights large enough that its next tokens are anything but equally likely."""
-    model = build(architecture, SMALL[architecture], vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    model = build(
+        architecture,
+        SMALL[architecture],
+        vocab_size=tokenizer.vocab_size,
+        boundary_token=tokenizer.boundary,
+    )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -59,31 +66,43 @@ def any_model(request: pytest.FixtureRequest, characters: Tokenizer) -> Sequence
 
 
 class Recital(SequenceModel):
-    """Recites a text by heart from the beginning of each document, then ends the document, whatever it is given.
+    """Recites a text by heart from the beginning of each document, then ends it.
 
-    It counts the positions that it reads, writes its state in place, as it may, and is interrupted once, after it has
-    read `interrupt_at` positions.
+    It counts the positions that it reads, writes its state in place, as it may, and is interrupted
+    once, after it has read `interrupt_at` positions.
     """
 
     Config = ModelConfig
     traits = Traits()
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
-        super().__init__(ModelConfig(vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary))
+        super().__init__(
+            ModelConfig(vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+        )
         script = [*tokenizer.encode(text).tolist(), tokenizer.boundary]
         self.register_buffer("script", torch.tensor(script))
         self.positions_read = 0
         self.calls: list[tuple[int, int]] = []
         self.interrupt_at: int | None = None
 
-    def forward(self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None) -> Output:
+    def forward(
+        self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None
+    ) -> Output:
         state_given = state is not None
-        place = state.tensors["place"] if state is not None else torch.zeros(len(tokens), dtype=torch.int64)
-        logits = torch.full((*tokens.shape, self.config.vocab_size), -20.0)  # like log-probabilities, none is positive
+        place = (
+            state.tensors["place"]
+            if state is not None
+            else torch.zeros(len(tokens), dtype=torch.int64)
+        )
+        logits = torch.full(
+            (*tokens.shape, self.config.vocab_size), -20.0
+        )  # like log-probabilities, none is positive
         for t in range(tokens.shape[1]):
             if starts is not None:
                 place.masked_fill_(starts[:, t], 0)
-            logits[:, t].scatter_(1, self.script[place.clamp(max=len(self.script) - 1)][:, None], -0.01)
+            logits[:, t].scatter_(
+                1, self.script[place.clamp(max=len(self.script) - 1)][:, None], -0.01
+            )
             place += 1
             self.positions_read += len(tokens)
             if self.positions_read == self.interrupt_at:

@@ -17,11 +17,18 @@ pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneD
 @pytest.fixture
 def model() -> SequenceModel:
     torch.manual_seed(0)
-    return build("gpt", {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}, vocab_size=11, boundary_token=0).eval()
+    return build(
+        "gpt",
+        {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8},
+        vocab_size=11,
+        boundary_token=0,
+    ).eval()
 
 
 def in_bfloat16(model: SequenceModel) -> bool:
-    return any(isinstance(part, PackedLinear) and part.dtype == torch.bfloat16 for part in model.modules())
+    return any(
+        isinstance(part, PackedLinear) and part.dtype == torch.bfloat16 for part in model.modules()
+    )
 
 
 def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
@@ -30,7 +37,9 @@ def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
     assert made.runtime == Runtime()
 
 
-def test_what_was_asked_for_is_taken_unmeasured(model: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_asked_for_is_taken_unmeasured(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_probe", None)
     made = choose_decoder(model, precision="bfloat16")
     assert in_bfloat16(made.model)
@@ -38,8 +47,12 @@ def test_what_was_asked_for_is_taken_unmeasured(model: SequenceModel, monkeypatc
     assert choose_decoder(model, precision="float32").model is model
 
 
-@pytest.mark.parametrize(("precision", "tried"), [("auto", {"float32", "bfloat16"}), ("float32", {"float32"})])
-def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.MonkeyPatch, precision: str, tried: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("precision", "tried"), [("auto", {"float32", "bfloat16"}), ("float32", {"float32"})]
+)
+def test_large_models_are_measured(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch, precision: str, tried: set[str]
+) -> None:
     monkeypatch.setattr(module, "WORTH_MEASURING", 0)
     monkeypatch.setattr(module, "SECONDS", 0.0)
     monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: True)
@@ -47,7 +60,9 @@ def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.Mon
 
     def first(choices, probe, seconds, bfloat16_worth):  # type: ignore[no-untyped-def]
         measured = [probe(choice) for choice in choices for _ in range(3)]
-        assert all(step.seconds > 0 and abs(step.loss - measured[0].loss) < 0.05 for step in measured)
+        assert all(
+            step.seconds > 0 and abs(step.loss - measured[0].loss) < 0.05 for step in measured
+        )
         seen.extend(choices)
         return choices[-1], "said"
 
@@ -59,7 +74,9 @@ def test_large_models_are_measured(model: SequenceModel, monkeypatch: pytest.Mon
     assert not in_bfloat16(model)
 
 
-def test_bfloat16_is_refused_where_weights_cannot_be_packed(model: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_refused_where_weights_cannot_be_packed(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "can_pack", lambda: False)
     with pytest.raises(ConfigError, match="float32 or auto"):
         choose_decoder(model, precision="bfloat16")

@@ -18,7 +18,10 @@ from inklings.text.tokenizers import Tokenizer
 T = 6
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "textgan": ("textgan", {"context_length": T, "n_embd": 8, "n_head": 2, "n_hidden": 12}),
-    "described": ("textgan", {"context_length": T, "n_embd": 8, "n_head": 2, "n_hidden": 12, "preset": "described"}),
+    "described": (
+        "textgan",
+        {"context_length": T, "n_embd": 8, "n_head": 2, "n_hidden": 12, "preset": "described"},
+    ),
     "one_shot": ("one_shot", {"context_length": T, "n_hidden": 12}),
 }
 
@@ -26,7 +29,9 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 def make(kind: str, tokenizer: Tokenizer) -> SampleModel:
     torch.manual_seed(0)
     architecture, fields = MODELS[kind]
-    model = build(architecture, fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    model = build(
+        architecture, fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary
+    )
     assert isinstance(model, SampleModel)
     return model
 
@@ -38,7 +43,9 @@ def test_a_text_does_not_depend_on_how_many_are_written_beside_it(
     model = make(kind, characters)
     three, seven = (write(model, characters, n, seed=4) for n in (3, 7))
     assert seven[:3] == three
-    monkeypatch.setattr("inklings.generation.from_noise.ROWS", 2)  # nor on how many are made at a time
+    monkeypatch.setattr(
+        "inklings.generation.from_noise.ROWS", 2
+    )  # nor on how many are made at a time
     assert write(model, characters, 7, seed=4) == seven
     assert write(model, characters, 7, seed=5) != seven
     assert len({tuple(made.tokens) for made in seven}) > 1
@@ -46,9 +53,15 @@ def test_a_text_does_not_depend_on_how_many_are_written_beside_it(
 
 @settings(max_examples=10)
 @given(st.integers(0, 50), st.integers(1, T))
-def test_a_shorter_text_is_the_beginning_of_the_longer_one(characters: Tokenizer, seed: int, length: int) -> None:
+def test_a_shorter_text_is_the_beginning_of_the_longer_one(
+    characters: Tokenizer, seed: int, length: int
+) -> None:
     model = make("textgan", characters)
-    for short, long in zip(write(model, characters, 3, seed=seed, length=length), write(model, characters, 3, seed=seed), strict=True):
+    for short, long in zip(
+        write(model, characters, 3, seed=seed, length=length),
+        write(model, characters, 3, seed=seed),
+        strict=True,
+    ):
         assert short.tokens == long.tokens[:length]
         assert len(short.tokens) <= length
         assert characters.boundary not in short.tokens
@@ -56,7 +69,9 @@ def test_a_shorter_text_is_the_beginning_of_the_longer_one(characters: Tokenizer
         assert short.finished == ("boundary" if len(long.tokens) < length else "length")
 
 
-def test_with_a_style_seed_all_texts_share_their_style(characters: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_style_seed_all_texts_share_their_style(
+    characters: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make("textgan", characters)
     given_noise = []
     plain = model.make
@@ -93,6 +108,8 @@ def test_a_length_that_the_model_cannot_make_is_refused(characters: Tokenizer, l
 
 
 def test_a_tokenizer_of_another_size_is_refused(characters: Tokenizer) -> None:
-    model = build("one_shot", MODELS["one_shot"][1], vocab_size=characters.vocab_size + 1, boundary_token=0)
+    model = build(
+        "one_shot", MODELS["one_shot"][1], vocab_size=characters.vocab_size + 1, boundary_token=0
+    )
     with pytest.raises(TokenizerError):
         write(model, characters, 1)

@@ -1,4 +1,8 @@
-"""Generation: the same with and without a cache, alone or in company, whole or as it comes; and it ends where it should."""
+"""Generation.
+
+The same with and without a cache, alone or in company, whole or as it comes; and it ends where it
+should.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,19 @@ PROMPTS = ["", "t", "the cat sat on the mat"]
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("sampling", [GREEDY, SamplingConfig(seed=5, repetition_penalty=1.2, top_p=0.9)], ids=["greedy", "drawn"])
-def test_a_state_changes_nothing(any_model: SequenceModel, characters: Tokenizer, prompt: str, sampling: SamplingConfig) -> None:
+@pytest.mark.parametrize(
+    "sampling",
+    [GREEDY, SamplingConfig(seed=5, repetition_penalty=1.2, top_p=0.9)],
+    ids=["greedy", "drawn"],
+)
+def test_a_state_changes_nothing(
+    any_model: SequenceModel, characters: Tokenizer, prompt: str, sampling: SamplingConfig
+) -> None:
     """Also past the context, which is at most 6, and across the ends of documents."""
     settings = {"max_new_tokens": 25, "sampling": sampling, "samples": 3, "stop_at_boundary": False}
-    assert generate(any_model, characters, prompt, **settings) == generate(any_model, characters, prompt, use_cache=False, **settings)
+    assert generate(any_model, characters, prompt, **settings) == generate(
+        any_model, characters, prompt, use_cache=False, **settings
+    )
 
 
 def test_a_long_prompt_read_in_pieces_changes_nothing(
@@ -41,9 +53,15 @@ def test_a_sample_does_not_depend_on_how_many_there_are(
     five = generate(any_model, characters, "the", max_new_tokens=20, sampling=sampling, samples=5)
     assert len({tuple(sample.tokens) for sample in five}) > 1
     for n in (1, 3):
-        assert generate(any_model, characters, "the", max_new_tokens=20, sampling=sampling, samples=n) == five[:n]
+        assert (
+            generate(any_model, characters, "the", max_new_tokens=20, sampling=sampling, samples=n)
+            == five[:n]
+        )
     monkeypatch.setattr("inklings.generation.generate.ROWS", 2)
-    assert generate(any_model, characters, "the", max_new_tokens=20, sampling=sampling, samples=5) == five
+    assert (
+        generate(any_model, characters, "the", max_new_tokens=20, sampling=sampling, samples=5)
+        == five
+    )
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -52,7 +70,10 @@ def test_the_stream_is_the_text_and_the_text_is_that_of_the_tokens(
 ) -> None:
     model = model_for("recurrent", any_tokenizer)
     for seed in range(3):
-        settings = {"max_new_tokens": 40, "sampling": SamplingConfig(seed=seed, ban_boundary=seed % 2 == 0)}
+        settings = {
+            "max_new_tokens": 40,
+            "sampling": SamplingConfig(seed=seed, ban_boundary=seed % 2 == 0),
+        }
         (whole,) = generate(model, any_tokenizer, prompt, **settings)
         pieces = list(stream(model, any_tokenizer, prompt, **settings))
         assert "".join(pieces) == whole.text
@@ -66,7 +87,12 @@ def test_the_stream_is_the_text_and_the_text_is_that_of_the_tokens(
 
 
 def test_other_seeds_are_other_texts(any_model: SequenceModel, characters: Tokenizer) -> None:
-    found = {generate(any_model, characters, max_new_tokens=20, sampling=SamplingConfig(seed=seed))[0].text for seed in range(5)}
+    found = {
+        generate(any_model, characters, max_new_tokens=20, sampling=SamplingConfig(seed=seed))[
+            0
+        ].text
+        for seed in range(5)
+    }
     assert len(found) > 1
 
 
@@ -85,21 +111,39 @@ def test_why_it_ended(characters: Tokenizer, recite: Callable[[str], SequenceMod
     assert (none.text, none.tokens, none.finished) == ("", [], "length")
 
 
-def test_a_stop_string_that_only_began_is_shown(characters: Tokenizer, recite: Callable[[str], SequenceModel]) -> None:
+def test_a_stop_string_that_only_began_is_shown(
+    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+) -> None:
     model = recite("the cat")
     for length, text in ((50, "the cat"), (6, "the ca")):
-        assert generate(model, characters, max_new_tokens=length, sampling=GREEDY, stop=("cats",))[0].text == text
-        assert "".join(stream(model, characters, max_new_tokens=length, sampling=GREEDY, stop=("cats",))) == text
+        assert (
+            generate(model, characters, max_new_tokens=length, sampling=GREEDY, stop=("cats",))[
+                0
+            ].text
+            == text
+        )
+        assert (
+            "".join(
+                stream(model, characters, max_new_tokens=length, sampling=GREEDY, stop=("cats",))
+            )
+            == text
+        )
 
 
-def test_documents_may_follow_one_another(characters: Tokenizer, recite: Callable[[str], SequenceModel]) -> None:
-    (found,) = generate(recite("cat"), characters, max_new_tokens=9, sampling=GREEDY, stop_at_boundary=False)
+def test_documents_may_follow_one_another(
+    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+) -> None:
+    (found,) = generate(
+        recite("cat"), characters, max_new_tokens=9, sampling=GREEDY, stop_at_boundary=False
+    )
     assert found.text == "cat\ncat\nc"
     assert found.finished == "length"
     assert found.tokens.count(characters.boundary) == 2
 
 
-def test_the_end_of_a_document_may_be_banned(any_model: SequenceModel, characters: Tokenizer) -> None:
+def test_the_end_of_a_document_may_be_banned(
+    any_model: SequenceModel, characters: Tokenizer
+) -> None:
     sampling = SamplingConfig(ban_boundary=True)
     for sample in generate(any_model, characters, max_new_tokens=60, sampling=sampling, samples=8):
         assert sample.finished == "length"
@@ -113,30 +157,48 @@ def test_each_token_is_read_once_and_rows_that_have_ended_are_dropped(
 ) -> None:
     model = recite("the cat sat on the mat")
     generate(model, characters, "the ", max_new_tokens=10, sampling=GREEDY, samples=3)
-    # the boundary and three characters for all samples at once, the fourth and nine that were drawn for each
+    # the boundary and three characters for all samples at once, the fourth and nine that were drawn
+    # for each
     assert model.calls == [(1, 4), *[(3, 1)] * 10]
     model.calls.clear()
-    rows = generate(model, characters, max_new_tokens=30, sampling=SamplingConfig(temperature=30.0), samples=6)
+    rows = generate(
+        model, characters, max_new_tokens=30, sampling=SamplingConfig(temperature=30.0), samples=6
+    )
     lengths = [len(row.tokens) + (row.finished == "boundary") for row in rows]
     assert len(set(lengths)) > 1
-    assert model.calls == [(sum(length > step for length in lengths), 1) for step in range(max(lengths))]
+    assert model.calls == [
+        (sum(length > step for length in lengths), 1) for step in range(max(lengths))
+    ]
 
 
-def test_nothing_that_was_seen_is_repeated_under_a_great_penalty(characters: Tokenizer, model_for: Callable[..., SequenceModel]) -> None:
-    """Also in the company of rows that end earlier, and after them. The boundary is exempt: it is no repetition.
+def test_nothing_that_was_seen_is_repeated_under_a_great_penalty(
+    characters: Tokenizer, model_for: Callable[..., SequenceModel]
+) -> None:
+    """Also in the company of rows that end earlier, and after them.
+
+    The boundary is exempt: it is no repetition.
 
     An n-gram's logits are log-probabilities, all negative, so that the penalty alone decides.
     """
     model = model_for("ngram", characters)
     length = characters.vocab_size - 1 - len(set("the"))
-    rows = generate(model, characters, "the", max_new_tokens=length, sampling=SamplingConfig(repetition_penalty=1e6), samples=6)
+    rows = generate(
+        model,
+        characters,
+        "the",
+        max_new_tokens=length,
+        sampling=SamplingConfig(repetition_penalty=1e6),
+        samples=6,
+    )
     assert len({len(row.tokens) for row in rows}) > 1
     for row in rows:
         everything = [*characters.encode("the").tolist(), *row.tokens]
         assert len(set(everything)) == len(everything)
 
 
-def test_it_leaves_the_model_as_it_was_and_uses_no_dropout(characters: Tokenizer, model_for: Callable[..., SequenceModel]) -> None:
+def test_it_leaves_the_model_as_it_was_and_uses_no_dropout(
+    characters: Tokenizer, model_for: Callable[..., SequenceModel]
+) -> None:
     model = model_for("gpt", characters)
     model.eval()
     expected = generate(model, characters, "the", max_new_tokens=10, samples=2)
@@ -158,7 +220,10 @@ def test_the_prompt_follows_the_tokenizers_policy(model_for: Callable[..., Seque
         tokenizer = make_tokenizer("char", lambda: iter(texts), unknown=policy)
         model = model_for("mlp", tokenizer)
         if policy == "error":
-            for function in (generate, stream):  # at the call: nothing has been shown when it is said
+            for function in (
+                generate,
+                stream,
+            ):  # at the call: nothing has been shown when it is said
                 with pytest.raises(TokenizerError, match="'Q'"):
                     function(model, tokenizer, "the Q", max_new_tokens=5)
         else:
@@ -166,10 +231,14 @@ def test_the_prompt_follows_the_tokenizers_policy(model_for: Callable[..., Seque
             assert tokenizer.unknown_characters("the Q") == ["Q"]
         if policy == "skip":
             settings = {"max_new_tokens": 5, "sampling": GREEDY}
-            assert generate(model, tokenizer, "the Q", **settings) == generate(model, tokenizer, "the ", **settings)
+            assert generate(model, tokenizer, "the Q", **settings) == generate(
+                model, tokenizer, "the ", **settings
+            )
 
 
-def test_a_tokenizer_of_another_model_is_refused(characters: Tokenizer, model_for: Callable[..., SequenceModel]) -> None:
+def test_a_tokenizer_of_another_model_is_refused(
+    characters: Tokenizer, model_for: Callable[..., SequenceModel]
+) -> None:
     other = make_tokenizer("byte", lambda: iter([]))
     for function in (generate, stream):
         with pytest.raises(TokenizerError, match="the model was made for 257"):

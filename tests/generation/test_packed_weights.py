@@ -14,7 +14,12 @@ pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneD
 
 def model() -> nn.Module:
     torch.manual_seed(0)
-    made = build("gpt", {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 8}, vocab_size=11, boundary_token=0)
+    made = build(
+        "gpt",
+        {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 8},
+        vocab_size=11,
+        boundary_token=0,
+    )
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.3)
     return made
@@ -43,12 +48,17 @@ def test_the_model_stays_as_it_was_and_shares_the_rest() -> None:
     assert not any(isinstance(module, PackedLinear) for module in exact.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in exact.state_dict().items())
     assert near.embedding.weight is exact.embedding.weight
-    assert sum(isinstance(module, PackedLinear) for module in near.modules()) == sum(type(m) is nn.Linear for m in exact.modules())
+    assert sum(isinstance(module, PackedLinear) for module in near.modules()) == sum(
+        type(m) is nn.Linear for m in exact.modules()
+    )
 
 
 def test_the_mode_is_kept() -> None:
     for training in (True, False):
-        assert all(module.training is training for module in with_packed_weights(model().train(training), "float32").modules())
+        assert all(
+            module.training is training
+            for module in with_packed_weights(model().train(training), "float32").modules()
+        )
 
 
 @pytest.mark.parametrize("rows", [1, 3])
@@ -58,7 +68,10 @@ def test_a_bias_is_added(rows: int) -> None:
     torch.testing.assert_close(PackedLinear(linear, "float32", rows)(x), linear(x).detach())
 
 
-@pytest.mark.parametrize("architecture", sorted(name for name in ARCHITECTURES if load_class(name).traits.objective == "likelihood"))
+@pytest.mark.parametrize(
+    "architecture",
+    sorted(name for name in ARCHITECTURES if load_class(name).traits.objective == "likelihood"),
+)
 def test_every_architecture_streams_with_packed_weights(architecture: str) -> None:
     """Some look at the weights of their linear maps, for a type or to share them."""
     torch.manual_seed(0)

@@ -10,7 +10,12 @@ from inklings.generation.provenance import origins
 from inklings.models.registry import build
 from inklings.models.varda.model import Varda
 
-SIZES = {"context_length": 8, "segment": 4, "num_search_results": 3, "backbone": "gpt:n_layer=1,n_head=2,n_embd=8"}
+SIZES = {
+    "context_length": 8,
+    "segment": 4,
+    "num_search_results": 3,
+    "backbone": "gpt:n_layer=1,n_head=2,n_embd=8",
+}
 
 
 def model_with_memory() -> Varda:
@@ -32,9 +37,15 @@ def test_a_text_read_again_tells_what_it_took_as_it_was_written() -> None:
     assert found[:4] == [[]] * 4 and all(found[4:])
     for entries, (recollection,) in zip(found, records, strict=True):
         hits, weights = recollection.hits, recollection.weights
-        taken = {int(position): float(weight) for position, weight in zip(hits.positions[0], weights[0], strict=True)}
+        taken = {
+            int(position): float(weight)
+            for position, weight in zip(hits.positions[0], weights[0], strict=True)
+        }
         for origin in entries:
-            assert origin.weight == pytest.approx(taken[origin.position], abs=1e-4) and not origin.long_term
+            assert (
+                origin.weight == pytest.approx(taken[origin.position], abs=1e-4)
+                and not origin.long_term
+            )
             assert origin.value == tokens[origin.position]
 
 
@@ -43,7 +54,11 @@ def test_small_shares_are_left_out_and_the_weightiest_come_first() -> None:
     tokens = [0, *torch.randint(1, 11, (25,), generator=torch.Generator().manual_seed(1)).tolist()]
     for entries in origins(model, tokens, at_least=0.05, most=2):
         weights = [origin.weight for origin in entries]
-        assert len(weights) <= 2 and weights == sorted(weights, reverse=True) and all(weight >= 0.05 for weight in weights)
+        assert (
+            len(weights) <= 2
+            and weights == sorted(weights, reverse=True)
+            and all(weight >= 0.05 for weight in weights)
+        )
 
 
 def test_a_model_without_a_memory_is_told_how_to_get_one() -> None:

@@ -1,4 +1,8 @@
-"""The sampler: each filter keeps exactly what it says, zero is argmax, extremes do not crash, rows are on their own."""
+"""The sampler.
+
+Each filter keeps exactly what it says, zero is argmax, extremes do not crash, rows are on their
+own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,12 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from inklings.errors import ConfigError, DivergedError
-from inklings.generation.sampling import SamplingConfig, next_token_probabilities, row_generators, sample_next
+from inklings.generation.sampling import (
+    SamplingConfig,
+    next_token_probabilities,
+    row_generators,
+    sample_next,
+)
 
 LOGITS = arrays.arrays(
     np.float32,
@@ -33,7 +42,9 @@ SAMPLING = st.builds(
 
 
 @given(logits=LOGITS, sampling=SAMPLING, data=st.data())
-def test_every_setting_gives_distributions_of_what_is_allowed(logits: torch.Tensor, sampling: SamplingConfig, data: st.DataObject) -> None:
+def test_every_setting_gives_distributions_of_what_is_allowed(
+    logits: torch.Tensor, sampling: SamplingConfig, data: st.DataObject
+) -> None:
     n, v = logits.shape
     banned = data.draw(st.none() | st.integers(0, v - 1))
     seen = torch.from_numpy(data.draw(arrays.arrays(np.bool_, (n, v))))
@@ -71,12 +82,16 @@ def test_top_p_keeps_the_fewest_that_reach_it(logits: torch.Tensor, top_p: float
         n, mass = int(kept.sum()), float(plain[row][kept].sum())
         assert n >= 1
         assert mass >= top_p - 1e-9
-        assert n == 1 or mass - float(plain[row][kept].min()) < top_p + 1e-9  # without the least of them it would not do
+        assert (
+            n == 1 or mass - float(plain[row][kept].min()) < top_p + 1e-9
+        )  # without the least of them it would not do
         torch.testing.assert_close(p[row][kept], plain[row][kept] / mass)
 
 
 @given(logits=LOGITS, min_p=st.floats(0, 1))
-def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(logits: torch.Tensor, min_p: float) -> None:
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(
+    logits: torch.Tensor, min_p: float
+) -> None:
     plain = torch.softmax(logits, dim=1)
     p = next_token_probabilities(logits, SamplingConfig(min_p=min_p))
     expected = (plain >= min_p * plain.amax(dim=1, keepdim=True)) & (plain > 0)
@@ -89,7 +104,9 @@ def test_temperature_zero_is_argmax_and_the_limit(logits: torch.Tensor) -> None:
     states = [generator.get_state() for generator in generators]
     drawn = sample_next(logits, SamplingConfig(temperature=0.0), generators)
     assert torch.equal(drawn, logits.argmax(dim=1))
-    assert all(torch.equal(a, g.get_state()) for a, g in zip(states, generators, strict=True))  # nothing is drawn
+    assert all(
+        torch.equal(a, g.get_state()) for a, g in zip(states, generators, strict=True)
+    )  # nothing is drawn
     unique = (logits == logits.amax(dim=1, keepdim=True)).sum(dim=1) == 1
     cold = next_token_probabilities(logits, SamplingConfig(temperature=1e-30))
     assert torch.equal(cold.argmax(dim=1)[unique], drawn[unique])
@@ -97,19 +114,25 @@ def test_temperature_zero_is_argmax_and_the_limit(logits: torch.Tensor) -> None:
 
 def test_temperature_divides_the_logits() -> None:
     logits = torch.tensor([[1.0, 2.0, 4.0]])
-    torch.testing.assert_close(next_token_probabilities(logits, SamplingConfig(temperature=2.5)), torch.softmax(logits / 2.5, dim=1))
+    torch.testing.assert_close(
+        next_token_probabilities(logits, SamplingConfig(temperature=2.5)),
+        torch.softmax(logits / 2.5, dim=1),
+    )
 
 
 def test_the_filters_follow_one_another() -> None:
     """Top-p is a share of what top-k left, after the temperature."""
     logits = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1]], dtype=torch.float64))
-    # top_k=2 leaves 4/7 and 3/7: 0.5 is reached by the first alone, which in the whole distribution it would not be.
+    # top_k=2 leaves 4/7 and 3/7: 0.5 is reached by the first alone, which in the whole distribution
+    # it would not be.
     p = next_token_probabilities(logits, SamplingConfig(top_k=2, top_p=0.5))
     assert p.tolist() == [[1, 0, 0, 0]]
     p = next_token_probabilities(logits, SamplingConfig(top_p=0.5))
     torch.testing.assert_close(p, torch.tensor([[4 / 7, 3 / 7, 0, 0]], dtype=torch.float64))
     # squaring the probabilities (temperature 0.5) makes the first one 16/30 of the whole
-    assert next_token_probabilities(logits, SamplingConfig(top_p=0.5, temperature=0.5)).tolist() == [[1, 0, 0, 0]]
+    assert next_token_probabilities(
+        logits, SamplingConfig(top_p=0.5, temperature=0.5)
+    ).tolist() == [[1, 0, 0, 0]]
 
 
 def test_the_repetition_penalty_is_that_of_its_paper() -> None:
@@ -139,12 +162,18 @@ def test_a_row_does_not_depend_on_its_neighbours(logits: torch.Tensor, seed: int
     together, alone = row_generators(seed, range(n)), row_generators(seed, range(n))
     for _ in range(3):
         batch = sample_next(logits, sampling, together)
-        single = torch.cat([sample_next(logits[r : r + 1], sampling, alone[r : r + 1]) for r in range(n)])
+        single = torch.cat(
+            [sample_next(logits[r : r + 1], sampling, alone[r : r + 1]) for r in range(n)]
+        )
         assert torch.equal(batch, single)
 
 
 def test_seeds_and_rows_have_generators_of_their_own() -> None:
-    first = {(seed, row): row_generators(seed, [row])[0].initial_seed() for seed in range(20) for row in range(20)}
+    first = {
+        (seed, row): row_generators(seed, [row])[0].initial_seed()
+        for seed in range(20)
+        for row in range(20)
+    }
     assert len(set(first.values())) == 400
 
 
@@ -193,7 +222,10 @@ def test_out_of_range_is_said_with_the_name(name: str, value: float) -> None:
 
 
 def test_presence_and_frequency_penalties_are_those_of_openai() -> None:
-    """Subtracted once for a token that was drawn, and once for each time; of the prompt's tokens nothing is."""
+    """Subtracted once for a token that was drawn, and once for each time.
+
+    Of the prompt's tokens nothing is.
+    """
     logits = torch.tensor([[3.0, -1.0, 1.0, 0.5]])
     counts = torch.tensor([[2, 1, 0, 0]])
     sampling = SamplingConfig(presence_penalty=0.5, frequency_penalty=-0.25)
@@ -204,10 +236,14 @@ def test_presence_and_frequency_penalties_are_those_of_openai() -> None:
     )  # without counts nothing was drawn
 
 
-@pytest.mark.parametrize("extreme", [{"temperature": 1e-300}, {"temperature": 1e300}, {"repetition_penalty": 1e300}])
+@pytest.mark.parametrize(
+    "extreme", [{"temperature": 1e-300}, {"temperature": 1e300}, {"repetition_penalty": 1e300}]
+)
 def test_settings_beyond_float32_are_its_extremes(extreme: dict[str, float]) -> None:
     logits = torch.tensor([[0.0, 1.0, -1.0, -math.inf]])
-    p = next_token_probabilities(logits, SamplingConfig(**extreme), seen=torch.ones(1, 4, dtype=torch.bool), banned=2)
+    p = next_token_probabilities(
+        logits, SamplingConfig(**extreme), seen=torch.ones(1, 4, dtype=torch.bool), banned=2
+    )
     assert bool(torch.isfinite(p).all())
     assert float(p[0, 2]) == 0
     torch.testing.assert_close(p.sum(), torch.tensor(1.0))
@@ -215,4 +251,7 @@ def test_settings_beyond_float32_are_its_extremes(extreme: dict[str, float]) -> 
 
 def test_a_nucleus_of_everything_drops_nothing() -> None:
     logits = torch.linspace(0, -60, 2000)[None]
-    assert torch.equal(next_token_probabilities(logits, SamplingConfig(top_p=1.0)), next_token_probabilities(logits, SamplingConfig()))
+    assert torch.equal(
+        next_token_probabilities(logits, SamplingConfig(top_p=1.0)),
+        next_token_probabilities(logits, SamplingConfig()),
+    )

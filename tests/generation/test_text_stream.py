@@ -1,4 +1,7 @@
-"""Text that comes out piece by piece is the text, however the bytes were cut, and never more than may be shown."""
+"""Text that comes out piece by piece is the text, however the bytes were cut.
+
+And never more than may be shown.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,17 @@ from hypothesis import strategies as st
 from inklings.errors import ConfigError
 from inklings.generation.text_stream import TextStream
 
-# Few different characters, of one to four bytes, so that stop strings overlap themselves and each other.
+# Few different characters, of one to four bytes, so that stop strings overlap themselves and each
+# other.
 TEXT = st.text(alphabet="ab\n\u00e9\u4e2d\U0001f600", max_size=20)
-STOPS = st.lists(st.text(alphabet="ab\n\u00e9\u4e2d\U0001f600", min_size=1, max_size=4), max_size=3).map(tuple)
+STOPS = st.lists(
+    st.text(alphabet="ab\n\u00e9\u4e2d\U0001f600", min_size=1, max_size=4), max_size=3
+).map(tuple)
 
 
-def pieces_of(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> tuple[list[str], TextStream]:
+def pieces_of(
+    data: bytes, cuts: list[int], stop: tuple[str, ...] = ()
+) -> tuple[list[str], TextStream]:
     stream = TextStream(stop)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     pieces = [stream.push(data[a:b]) for a, b in itertools.pairwise(places)]
@@ -24,7 +32,10 @@ def pieces_of(data: bytes, cuts: list[int], stop: tuple[str, ...] = ()) -> tuple
 
 
 def until_stop(text: str, stop: tuple[str, ...]) -> str:
-    """The definition, by brute force: the first end of a stop string, and of several that end there the longest."""
+    """The definition, by brute force.
+
+    The first end of a stop string, and of several that end there the longest.
+    """
     for end in range(1, len(text) + 1):
         ending = [s for s in stop if text[:end].endswith(s)]
         if ending:
@@ -45,7 +56,9 @@ def test_bytes_cut_anywhere_give_the_same_text(data: bytes, cuts: list[int]) -> 
 @example(text="aab", cuts=[1, 2], stop=("ab",))
 @example(text="abb", cuts=[], stop=("bb", "a"))
 @example(text="abab", cuts=[1, 2, 3], stop=("bb", "bab"))
-def test_it_ends_before_the_first_stop_string(text: str, cuts: list[int], stop: tuple[str, ...]) -> None:
+def test_it_ends_before_the_first_stop_string(
+    text: str, cuts: list[int], stop: tuple[str, ...]
+) -> None:
     pieces, stream = pieces_of(text.encode(), cuts, stop)
     assert "".join(pieces) == until_stop(text, stop)
     assert stream.stopped == any(s in text for s in stop)
@@ -67,7 +80,12 @@ def test_nothing_is_held_longer_than_it_must_be(text: str, stop: tuple[str, ...]
 
 def test_a_character_comes_with_its_last_byte() -> None:
     stream = TextStream()
-    assert [stream.push(bytes([byte])) for byte in "\U0001f600".encode()] == ["", "", "", "\U0001f600"]
+    assert [stream.push(bytes([byte])) for byte in "\U0001f600".encode()] == [
+        "",
+        "",
+        "",
+        "\U0001f600",
+    ]
     assert stream.finish() == ""
 
 

@@ -25,7 +25,14 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ours(seed: int = 0, **fields: Any) -> GPT2:
     torch.manual_seed(seed)
-    sizes = {"vocab_size": VOCABULARY, "boundary_token": 3, "context_length": WINDOW, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "boundary_token": 3,
+        "context_length": WINDOW,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_embd": 16,
+    }
     model = GPT2(GPT2Config(**(sizes | fields)))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -34,11 +41,22 @@ def ours(seed: int = 0, **fields: Any) -> GPT2:
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """A tiny GPT-2 of the transformers library whose weights are anything, and where it is stored."""
+    """A tiny GPT-2 of the transformers library whose weights are anything.
+
+    And where it is stored.
+    """
     transformers = pytest.importorskip("transformers")
-    sizes = {"vocab_size": VOCABULARY, "n_positions": WINDOW, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "n_positions": WINDOW,
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 2,
+    }
     torch.manual_seed(1)
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, bos_token_id=3, eos_token_id=3)).eval()
+    model = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**sizes, bos_token_id=3, eos_token_id=3)
+    ).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     directory = tmp_path_factory.mktemp("transformers") / "gpt2"
@@ -53,11 +71,19 @@ def assert_same_logits(model: GPT2, other: Any) -> None:
         torch.testing.assert_close(model(tokens).logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def changed(source: Path, target: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]], **settings: Any) -> Path:
+def changed(
+    source: Path,
+    target: Path,
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    **settings: Any,
+) -> Path:
     """A copy of a stored model with other tensors or settings."""
     target.mkdir()
     tensors = change(safetensors.torch.load_file(source / "model.safetensors"))
-    safetensors.torch.save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, target / "model.safetensors")
+    safetensors.torch.save_file(
+        {name: tensor.contiguous().clone() for name, tensor in tensors.items()},
+        target / "model.safetensors",
+    )
     config = json.loads((source / "config.json").read_text()) | settings
     (target / "config.json").write_text(json.dumps(config))
     return target
@@ -67,7 +93,13 @@ def test_their_weights_give_their_logits(theirs: tuple[Any, Path]) -> None:
     model, directory = theirs
     loaded = load_gpt2(directory)
     assert loaded.config == GPT2Config(
-        vocab_size=VOCABULARY, boundary_token=3, context_length=WINDOW, n_layer=2, n_head=2, n_embd=16, dropout=0.1
+        vocab_size=VOCABULARY,
+        boundary_token=3,
+        context_length=WINDOW,
+        n_layer=2,
+        n_head=2,
+        n_embd=16,
+        dropout=0.1,
     )
     assert not loaded.training
     assert_same_logits(loaded, model)
@@ -77,7 +109,9 @@ def test_our_weights_open_there_with_our_logits(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     model = ours(dropout=0.25)
     save_gpt2(model, tmp_path / "gpt2")
-    loaded, report = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "gpt2", output_loading_info=True)
+    loaded, report = transformers.GPT2LMHeadModel.from_pretrained(
+        tmp_path / "gpt2", output_loading_info=True
+    )
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert loaded.config.resid_pdrop == 0.25
     assert loaded.config.eos_token_id == 3
@@ -91,16 +125,23 @@ def test_stored_and_loaded_is_the_same_model(tmp_path: Path) -> None:
     assert loaded.config == model.config
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
-    assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in loaded.parameters())
+    assert all(
+        parameter.requires_grad and parameter.is_contiguous() for parameter in loaded.parameters()
+    )
 
 
-def test_weights_of_the_bare_network_and_of_old_files_load_alike(tmp_path: Path, theirs: tuple[Any, Path]) -> None:
+def test_weights_of_the_bare_network_and_of_old_files_load_alike(
+    tmp_path: Path, theirs: tuple[Any, Path]
+) -> None:
     model, directory = theirs
 
     def bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
         # files of early versions also hold the causal mask
-        return plain | {"h.0.attn.bias": torch.ones(1, 1, WINDOW, WINDOW).tril(), "h.0.attn.masked_bias": torch.tensor(-1e4)}
+        return plain | {
+            "h.0.attn.bias": torch.ones(1, 1, WINDOW, WINDOW).tril(),
+            "h.0.attn.masked_bias": torch.tensor(-1e4),
+        }
 
     def with_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return tensors | {"lm_head.weight": tensors["transformer.wte.weight"]}
@@ -109,13 +150,22 @@ def test_weights_of_the_bare_network_and_of_old_files_load_alike(tmp_path: Path,
     assert_same_logits(load_gpt2(changed(directory, tmp_path / "head", with_head)), model)
 
 
-def test_a_filled_up_vocabulary_is_cut_to_that_of_the_tokenizer(tmp_path: Path, theirs: tuple[Any, Path]) -> None:
+def test_a_filled_up_vocabulary_is_cut_to_that_of_the_tokenizer(
+    tmp_path: Path, theirs: tuple[Any, Path]
+) -> None:
     model, directory = theirs
 
     def padded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return tensors | {"transformer.wte.weight": torch.cat((tensors["transformer.wte.weight"], torch.randn(3, 16)))}
+        return tensors | {
+            "transformer.wte.weight": torch.cat(
+                (tensors["transformer.wte.weight"], torch.randn(3, 16))
+            )
+        }
 
-    told = load_gpt2(changed(directory, tmp_path / "told", padded, vocab_size=VOCABULARY + 3), vocab_size=VOCABULARY)
+    told = load_gpt2(
+        changed(directory, tmp_path / "told", padded, vocab_size=VOCABULARY + 3),
+        vocab_size=VOCABULARY,
+    )
     untold = load_gpt2(changed(directory, tmp_path / "untold", padded))
     for loaded in (told, untold):
         assert loaded.config.vocab_size == VOCABULARY
@@ -126,7 +176,11 @@ def test_a_filled_up_vocabulary_is_cut_to_that_of_the_tokenizer(tmp_path: Path, 
 
 def test_half_precision_becomes_single(tmp_path: Path) -> None:
     save_gpt2(ours(), tmp_path / "gpt2")
-    half = changed(tmp_path / "gpt2", tmp_path / "half", lambda tensors: {name: tensor.bfloat16() for name, tensor in tensors.items()})
+    half = changed(
+        tmp_path / "gpt2",
+        tmp_path / "half",
+        lambda tensors: {name: tensor.bfloat16() for name, tensor in tensors.items()},
+    )
     loaded = load_gpt2(half)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
@@ -147,7 +201,9 @@ def test_half_precision_becomes_single(tmp_path: Path) -> None:
         ({"eos_token_id": 50256}, "give boundary_token"),
     ],
 )
-def test_what_is_not_plain_gpt2_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+def test_what_is_not_plain_gpt2_is_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
     save_gpt2(ours(), tmp_path / "gpt2")
     with pytest.raises(RunError, match=message):
         load_gpt2(changed(tmp_path / "gpt2", tmp_path / "other", dict, **settings))
@@ -155,7 +211,11 @@ def test_what_is_not_plain_gpt2_is_refused(tmp_path: Path, settings: dict[str, A
 
 def test_an_untied_head_is_refused(tmp_path: Path) -> None:
     save_gpt2(ours(), tmp_path / "gpt2")
-    other = changed(tmp_path / "gpt2", tmp_path / "other", lambda tensors: tensors | {"lm_head.weight": torch.randn(VOCABULARY, 16)})
+    other = changed(
+        tmp_path / "gpt2",
+        tmp_path / "other",
+        lambda tensors: tensors | {"lm_head.weight": torch.randn(VOCABULARY, 16)},
+    )
     with pytest.raises(RunError, match="head is not tied"):
         load_gpt2(other)
 
@@ -200,7 +260,9 @@ def test_damage_is_told(tmp_path: Path) -> None:
         load_gpt2(tmp_path / "nowhere")
 
 
-def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_overwritten_and_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "gpt2"
 
     def fail(*args: object, **kwargs: object) -> bytes:

@@ -1,4 +1,7 @@
-"""Weights of others become a run that can be generated from, scored, and gone on from with a memory."""
+"""Weights of others become a run that can be generated from, scored.
+
+And gone on from with a memory.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,17 @@ END = "<|endoftext|>"
 
 
 def folder(path: Path, *, in_parts: bool) -> tuple[Path, GPT2]:
-    """A folder as transformers writes one: a small GPT-2 over bytes, and its tokenizer in one file or in two."""
+    """A folder as transformers writes one.
+
+    A small GPT-2 over bytes, and its tokenizer in one file or in two.
+    """
     torch.manual_seed(0)
     names = {**{name: number for number, name in enumerate(byte_names())}, END: 256}
-    model = GPT2(GPT2Config(vocab_size=257, boundary_token=256, context_length=16, n_layer=1, n_head=2, n_embd=16)).eval()
+    model = GPT2(
+        GPT2Config(
+            vocab_size=257, boundary_token=256, context_length=16, n_layer=1, n_head=2, n_embd=16
+        )
+    ).eval()
     save_gpt2(model, path)
     if in_parts:
         (path / "vocab.json").write_text(json.dumps(names))
@@ -48,17 +58,38 @@ def test_an_imported_run_is_the_model_and_its_tokenizer(tmp_path: Path, in_parts
     tokens = torch.from_numpy(tokenizer.encode("Grüße!").astype("int64"))[None]
     assert tokenizer.boundary == 256 and tokenizer.decode(tokens[0].tolist()) == "Grüße!"
     with torch.no_grad():
-        torch.testing.assert_close(run.load_model()(tokens).logits, model(tokens).logits, atol=0.0, rtol=0.0)
+        torch.testing.assert_close(
+            run.load_model()(tokens).logits, model(tokens).logits, atol=0.0, rtol=0.0
+        )
     assert run.check() == []
 
 
-def test_a_memory_is_attached_to_imported_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_memory_is_attached_to_imported_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, model = folder(tmp_path / "theirs", in_parts=False)
     run, text = tmp_path / "run", tmp_path / "text.txt"
     text.write_text("the cat sat on the mat. " * 100)
     assert main(["import", "gpt2", str(source), "--run", str(run)]) == 0
     made = tmp_path / "with-memory"
-    assert main(["train", "varda", "--from", str(run), "--data", str(text), "--budget", "0-steps", "--run", str(made), "--json"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "varda",
+                "--from",
+                str(run),
+                "--data",
+                str(text),
+                "--budget",
+                "0-steps",
+                "--run",
+                str(made),
+                "--json",
+            ]
+        )
+        == 0
+    )
     attached = RunDirectory.open(made).load_model()
     backbone = attached.get_submodule("backbone").state_dict()
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in backbone.items())
@@ -67,7 +98,9 @@ def test_a_memory_is_attached_to_imported_weights(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.startswith("the cat")
 
 
-def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     source, _ = folder(tmp_path / "theirs", in_parts=False)
     (source / "tokenizer.json").unlink()
@@ -88,7 +121,11 @@ def test_a_comparison_takes_it_as_it_is(tmp_path: Path, capsys: pytest.CaptureFi
     source, _ = folder(tmp_path / "theirs", in_parts=False)
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(
-        "".join(f"the {animal} sat on the {place}\n" for animal in ("cat", "dog", "hen") for place in ("mat", "log", "box", "sofa"))
+        "".join(
+            f"the {animal} sat on the {place}\n"
+            for animal in ("cat", "dog", "hen")
+            for place in ("mat", "log", "box", "sofa")
+        )
     )
     arm = f"hf:{source}"
     command = [
@@ -110,6 +147,9 @@ def test_a_comparison_takes_it_as_it_is(tmp_path: Path, capsys: pytest.CaptureFi
     for _ in range(2):
         assert main(command) == 0
         found = json.loads(capsys.readouterr().out)
-        assert [(a["label"], a["kind"], len(a["runs"])) for a in found["arms"]] == [("ngram:order=2", "counted", 1), (arm, "as it is", 1)]
+        assert [(a["label"], a["kind"], len(a["runs"])) for a in found["arms"]] == [
+            ("ngram:order=2", "counted", 1),
+            (arm, "as it is", 1),
+        ]
         assert found["unit"] == "bits per byte"
     assert RunDirectory.open(next((out / "imports").iterdir())).check() == []

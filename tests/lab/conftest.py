@@ -1,4 +1,7 @@
-"""Comparison folders without any training: plausible figures, so that tables and reports can be tested alone."""
+"""Comparison folders without any training.
+
+Plausible figures, so that tables and reports can be tested alone.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,13 @@ from inklings.lab.report.learning_curve import learning_curve
 from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.sentences import say
 
-SIZES = {"ngram": (0, 2.31), "mlp": (24_731, 2.12), "recurrent": (63_104, 2.02), "tree_wavenet": (76_579, 2.015), "gpt": (103_936, 1.94)}
+SIZES = {
+    "ngram": (0, 2.31),
+    "mlp": (24_731, 2.12),
+    "recurrent": (63_104, 2.02),
+    "tree_wavenet": (76_579, 2.015),
+    "gpt": (103_936, 1.94),
+}
 NAMES = [
     "LATIN SMALL LETTER TURNED H",
     "CJK RADICAL WHITE",
@@ -62,7 +71,7 @@ def write_fake_comparison() -> FakeComparison:
 
 @pytest.fixture(scope="session")
 def write_full_comparison() -> FakeComparison:
-    """A function that fills a folder with a comparison of which every part of the report has data."""
+    """Return a function that writes a comparison with data for every part of the report."""
     return fill_full_folder
 
 
@@ -76,27 +85,55 @@ def fill_folder(
     spread: float = 0.006,
     failed: dict[str, str] | None = None,
 ) -> Comparison:
-    """A finished comparison in `out`; arms are given with their parameters and loss, failed ones with their message."""
+    """A finished comparison in `out`.
+
+    Arms are given with their parameters and loss, failed ones with their message.
+    """
     arms = SIZES if arms is None else arms
     samples = NAMES if samples is None else samples
     rng = np.random.default_rng(7)
     targets = rng.integers(8, 60, 400)
     results = []
     units = {}
-    training = {"budget": "2M-tokens", "batch_size": 32, "learning_rate": 0.01, "betas": [0.9, 0.95], "patience": 0}
+    training = {
+        "budget": "2M-tokens",
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "betas": [0.9, 0.95],
+        "patience": 0,
+    }
     for label, (parameters, loss) in arms.items():
-        settings = {"architecture": label, "model": {"n_embd": 16 + parameters // 1000}, "training": training}
+        settings = {
+            "architecture": label,
+            "model": {"n_embd": 16 + parameters // 1000},
+            "training": training,
+        }
         counted = label == "ngram"
         runs = []
         for seed in range(1 if counted else seeds):
-            nats = targets * (loss + rng.normal(0, spread)) * np.random.default_rng(1).gamma(60, 1 / 60, len(targets))
+            nats = (
+                targets
+                * (loss + rng.normal(0, spread))
+                * np.random.default_rng(1).gamma(60, 1 / 60, len(targets))
+            )
             total = float(nats.sum() / targets.sum())
             folder = f"results/{label}/seed-{seed}"
-            events = _events(rng, total, steps=1 if counted else 900, speed=0.01 + parameters * 4e-7)
+            events = _events(
+                rng, total, steps=1 if counted else 900, speed=0.01 + parameters * 4e-7
+            )
             gain = 0.03 if parameters > 50_000 else 0.0
-            positions = [[2.0**i, 2.0 ** (i + 1) - 1, total + 0.9 * 2.0**-i - gain * i, 400.0] for i in range(7)]
+            positions = [
+                [2.0**i, 2.0 ** (i + 1) - 1, total + 0.9 * 2.0**-i - gain * i, 400.0]
+                for i in range(7)
+            ]
             write_record(
-                out / folder, ReportRecord(curve=learning_curve(events), loss_by_position=positions, settings=settings, samples=samples)
+                out / folder,
+                ReportRecord(
+                    curve=learning_curve(events),
+                    loss_by_position=positions,
+                    settings=settings,
+                    samples=samples,
+                ),
             )
             units[f"runs/{label}/seed-{seed}"] = UnitSums(nats, targets, targets, targets // 3)
             runs.append(
@@ -119,21 +156,46 @@ def fill_folder(
                     results=folder,
                 )
             )
-        results.append(ArmResult(label=label, architecture=label, kind="counted" if counted else "trained", runs=runs))
+        results.append(
+            ArmResult(
+                label=label, architecture=label, kind="counted" if counted else "trained", runs=runs
+            )
+        )
     for label, message in (failed or {}).items():
         run = RunResult(seed=0, status="failed", run=f"runs/{label}/seed-0", message=message)
         results.append(ArmResult(label=label, architecture="gpt", kind="trained", runs=[run]))
-    differences = find_differences(results, unit="nats per token", units_of=lambda run: ResamplingUnits("documents", units[run.run]))
-    plans = [ArmPlan(label=label, config={"architecture": label, "model": {}, "training": training}) for label in [*arms, *(failed or {})]]
-    plan = Plan(arms=plans, seeds=list(range(seeds)), data={"source": "builtin:unicode-names", "layout": "auto"}, budget="2M-tokens")
+    differences = find_differences(
+        results,
+        unit="nats per token",
+        units_of=lambda run: ResamplingUnits("documents", units[run.run]),
+    )
+    plans = [
+        ArmPlan(label=label, config={"architecture": label, "model": {}, "training": training})
+        for label in [*arms, *(failed or {})]
+    ]
+    plan = Plan(
+        arms=plans,
+        seeds=list(range(seeds)),
+        data={"source": "builtin:unicode-names", "layout": "auto"},
+        budget="2M-tokens",
+    )
     comparison = Comparison(
         plan=plan,
         created="2030-01-02T03:04:05+00:00",
-        command="inklings compare ngram mlp recurrent tree_wavenet gpt --budget 2M-tokens --seeds 3 --out names",
+        command=(
+            "inklings compare ngram mlp recurrent tree_wavenet gpt --budget 2M-tokens --seeds 3"
+            " --out names"
+        ),
         status="complete",
         split="test",
         unit="nats per token",
-        environment={"python": "3.11.2", "torch": "2.13.0", "processor": "Imaginary 9000", "cores": 2, "memory": 2**31},
+        environment={
+            "python": "3.11.2",
+            "torch": "2.13.0",
+            "processor": "Imaginary 9000",
+            "cores": 2,
+            "memory": 2**31,
+        },
         text={
             "name": "unicode-names",
             "source": "builtin:unicode-names",
@@ -143,7 +205,11 @@ def fill_folder(
                 "validation": {"documents": 1288, "tokens": 33_903, "bytes": 32_615},
                 "test": {"documents": 1289, "tokens": 34_112, "bytes": 32_823},
             },
-            "facts": {"Layout": layout, "Tokenizer": "char, 41 tokens", "Overlap": "0.0% of test also stands in train"},
+            "facts": {
+                "Layout": layout,
+                "Tokenizer": "char, 41 tokens",
+                "Overlap": "0.0% of test also stands in train",
+            },
             "sampling": "temperature 0.8",
         },
         arms=results,
@@ -154,17 +220,32 @@ def fill_folder(
     return comparison
 
 
-def _events(rng: np.random.Generator, loss: float, *, steps: int, speed: float) -> list[dict[str, object]]:
+def _events(
+    rng: np.random.Generator, loss: float, *, steps: int, speed: float
+) -> list[dict[str, object]]:
     """What training writes: every step, and ten evaluations."""
     done = np.arange(1, steps + 1)
-    curve = loss + (3.6 - loss) * np.exp(-done / 25) + 0.35 * (1 - done / steps) ** 2 if steps > 1 else np.array([loss])
+    curve = (
+        loss + (3.6 - loss) * np.exp(-done / 25) + 0.35 * (1 - done / steps) ** 2
+        if steps > 1
+        else np.array([loss])
+    )
     events: list[dict[str, object]] = []
     for i, step in enumerate(done.tolist()):
         at = {"step": step, "tokens": step * 2048, "seconds": round(step * speed, 3)}
         if steps > 1:
-            events.append({"event": "step", **at, "loss": float(curve[i] - 0.04 + rng.normal(0, 0.06))})
+            events.append(
+                {"event": "step", **at, "loss": float(curve[i] - 0.04 + rng.normal(0, 0.06))}
+            )
         if step % max(1, steps // 10) == 0:
-            events.append({"event": "evaluation", **at, "loss": float(curve[i]), "accuracy": float(0.62 - 0.12 * (curve[i] - 1.9))})
+            events.append(
+                {
+                    "event": "evaluation",
+                    **at,
+                    "loss": float(curve[i]),
+                    "accuracy": float(0.62 - 0.12 * (curve[i] - 1.9)),
+                }
+            )
     return events
 
 
@@ -172,8 +253,14 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 PROBES = {"copying": 1 / 16, "induction": 1 / 32, "associative recall": 1 / 8}
 
 
-def fill_full_folder(out: Path, *, seeds: int = 5, arms: dict[str, tuple[int, float]] | None = None) -> Comparison:
-    """`fill_folder`, with decayed points, equal budgets, sizes, searches, probes, audits, measured samples and a memory."""
+def fill_full_folder(
+    out: Path, *, seeds: int = 5, arms: dict[str, tuple[int, float]] | None = None
+) -> Comparison:
+    """`fill_folder`.
+
+    With decayed points, equal budgets, sizes, searches, probes, audits, measured samples and a
+    memory.
+    """
     base = fill_folder(out, seeds=seeds, arms=arms, spread=0.012)
     results = [_explained(out, arm) for arm in base.arms]
     trained = [arm for arm in results if arm.kind == "trained"]
@@ -194,24 +281,47 @@ def _explained(out: Path, arm: ArmResult) -> ArmResult:
     audit = [
         Finding(check="causality", status="pass", summary="no later token moves an earlier logit"),
         Finding(check="streaming", status="not applicable", summary="it has no state"),
-        Finding(check="copies", status="warning", summary="3.1% of samples stand in the training text"),
+        Finding(
+            check="copies", status="warning", summary="3.1% of samples stand in the training text"
+        ),
     ]
     runs = [_with_points(run, counted=arm.kind == "counted") for run in arm.runs]
     for run in runs:
-        write_run_samples(out / str(run.results), RunSamples(_measures(run.loss or 0.0), _sweep(run)))
-    runs = [replace(run, samples=figures_of(RunSamples(_measures(run.loss or 0.0)))) for run in runs]
+        write_run_samples(
+            out / str(run.results), RunSamples(_measures(run.loss or 0.0), _sweep(run))
+        )
+    runs = [
+        replace(run, samples=figures_of(RunSamples(_measures(run.loss or 0.0)))) for run in runs
+    ]
     if arm.kind == "counted":
         return replace(arm, runs=runs, audit=audit)
     size = runs[0].non_embedding or 0
     center = -1.0 + (size // 7_000) % 4
-    trials = [_trial(exponent, (runs[0].loss or 0) + 0.05 + 0.02 * (exponent - center) ** 2) for exponent in range(-3, 4)]
-    best = min((trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0)
+    trials = [
+        _trial(exponent, (runs[0].loss or 0) + 0.05 + 0.02 * (exponent - center) ** 2)
+        for exponent in range(-3, 4)
+    ]
+    best = min(
+        (trial for trial in trials if trial.loss is not None), key=lambda trial: trial.loss or 0.0
+    )
     probes = [
-        ProbeResult(name=name, accuracy=chance + (1 - chance) * min(1.0, size / 60_000 / (i + 1)), chance=chance, steps=300)
+        ProbeResult(
+            name=name,
+            accuracy=chance + (1 - chance) * min(1.0, size / 60_000 / (i + 1)),
+            chance=chance,
+            steps=300,
+        )
         for i, (name, chance) in enumerate(PROBES.items())
     ]
     sizing = Sizing(asked=70_000, reached=size, changed={"n_embd": 48})
-    return replace(arm, runs=runs, audit=audit, sizing=sizing, search=RateSearch(trials=trials, factor=best.factor), probes=probes)
+    return replace(
+        arm,
+        runs=runs,
+        audit=audit,
+        sizing=sizing,
+        search=RateSearch(trials=trials, factor=best.factor),
+        probes=probes,
+    )
 
 
 def _with_points(run: RunResult, *, counted: bool) -> RunResult:
@@ -221,13 +331,22 @@ def _with_points(run: RunResult, *, counted: bool) -> RunResult:
     each = 6 * run.parameters
     points = [
         Point(
-            share=share, run=run.run, weights=f"{run.weights}-{share}", steps=int(900 * share), tokens=int(run.tokens * share),
-            flops=int(each * run.tokens * share), seconds=run.seconds * share, loss=run.loss + 0.11 * (share**-0.6 - 1),
-            bits_per_byte=(run.loss + 0.11 * (share**-0.6 - 1)) / float(np.log(2)), accuracy=0.5,
+            share=share,
+            run=run.run,
+            weights=f"{run.weights}-{share}",
+            steps=int(900 * share),
+            tokens=int(run.tokens * share),
+            flops=int(each * run.tokens * share),
+            seconds=run.seconds * share,
+            loss=run.loss + 0.11 * (share**-0.6 - 1),
+            bits_per_byte=(run.loss + 0.11 * (share**-0.6 - 1)) / float(np.log(2)),
+            accuracy=0.5,
         )
         for share in SHARES
-    ]  # fmt: skip
-    return replace(run, points=points, flops=each * run.tokens, non_embedding=run.parameters * 7 // 8)
+    ]
+    return replace(
+        run, points=points, flops=each * run.tokens, non_embedding=run.parameters * 7 // 8
+    )
 
 
 def _trial(exponent: int, loss: float) -> RateTrial:
@@ -240,7 +359,10 @@ def _trial(exponent: int, loss: float) -> RateTrial:
 
 
 def _equal(arms: list[ArmResult], axis: str) -> EqualBudget:
-    """At half of what the arm that reached least has reached, as if every arm had been decayed there."""
+    """At half of what the arm that reached least has reached.
+
+    As if every arm had been decayed there.
+    """
     amount = 0.5 * min(float(getattr(run, axis)) for arm in arms for run in arm.runs)
 
     def at(run: RunResult) -> float:
@@ -255,45 +377,94 @@ def _equal(arms: list[ArmResult], axis: str) -> EqualBudget:
         found = test.interval
         differences.append(
             Difference(
-                better=order[0], worse=other, mean=found.estimate, low=found.low, high=found.high, p=test.p_value, evidence="seeds",
-                count=found.n, finding="better" if test.p_value < 0.05 else "no claim",
+                better=order[0],
+                worse=other,
+                mean=found.estimate,
+                low=found.low,
+                high=found.high,
+                p=test.p_value,
+                evidence="seeds",
+                count=found.n,
+                finding="better" if test.p_value < 0.05 else "no claim",
             )
-        )  # fmt: skip
+        )
     at_amount = [ArmAt(label=label, values=values[label]) for label in order]
     return EqualBudget(axis=axis, amount=amount, arms=at_amount, absent=[], differences=differences)
 
 
 def _measures(loss: float, temperature: float = 1.0) -> Measures:
-    """The worse the loss, the worse the samples; the lower the temperature, the more plausible and alike."""
+    """The worse the loss, the worse the samples.
+
+    The lower the temperature, the more plausible and alike.
+    """
     worse, alike = loss - 1.9, 1 - temperature
-    found = {"judge": 2.0 + 0.8 * worse - 0.9 * alike, "self_bleu": 0.52 - 0.2 * worse + 0.4 * alike, "reverse": 2.1 + worse}
+    found = {
+        "judge": 2.0 + 0.8 * worse - 0.9 * alike,
+        "self_bleu": 0.52 - 0.2 * worse + 0.4 * alike,
+        "reverse": 2.1 + worse,
+    }
     values = {name: found.get(name, 0.4 + 0.2 * worse) for name in METRICS}
-    return Measures({name: Interval(value, value - 0.01, value + 0.01, 0.95, "resampled", 500) for name, value in values.items()}, [])
+    return Measures(
+        {
+            name: Interval(value, value - 0.01, value + 0.01, 0.95, "resampled", 500)
+            for name, value in values.items()
+        },
+        [],
+    )
 
 
 def _sweep(run: RunResult) -> dict[float, Measures]:
-    return {value: _measures(run.loss or 0.0, value) for value in (0.7, 0.85, 1.0)} if run.seed == 0 else {}
+    return (
+        {value: _measures(run.loss or 0.0, value) for value in (0.7, 0.85, 1.0)}
+        if run.seed == 0
+        else {}
+    )
 
 
 def _calibration() -> Calibration:
     rungs = {"uniform": 4.0, "unigram": 2.9, "bigram": 2.4, "trigram": 2.2}
     setting = SampleSettings(
-        source="builtin:unicode-names", split="test", samples=500, max_length=64, windows=None, seed=0, reference_documents=1289,
+        source="builtin:unicode-names",
+        split="test",
+        samples=500,
+        max_length=64,
+        windows=None,
+        seed=0,
+        reference_documents=1289,
         training_documents=10_309,
-    )  # fmt: skip
+    )
     ladder = {name: _measures(loss) for name, loss in rungs.items()}
-    return Calibration(setting, _measures(1.85), ladder, {"replay": _measures(1.9), "repeat": _measures(3.0)})
+    return Calibration(
+        setting, _measures(1.85), ladder, {"replay": _measures(1.9), "repeat": _measures(3.0)}
+    )
 
 
 def _proof() -> MemoryProof:
-    changes = {"no memory": None, "memory": (-0.2, -0.25, -0.15), "permuted values": (0.1, 0.05, 0.16), "temperature": (0.0, -0.1, 0.1)}
-    of = {name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2]) for name, ends in changes.items()}
-    parts = [ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="") for name, change in of.items()]
+    changes = {
+        "no memory": None,
+        "memory": (-0.2, -0.25, -0.15),
+        "permuted values": (0.1, 0.05, 0.16),
+        "temperature": (0.0, -0.1, 0.1),
+    }
+    of = {
+        name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2])
+        for name, ends in changes.items()
+    }
+    parts = [
+        ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="")
+        for name, change in of.items()
+    ]
     seen = Part(share=0.75, change=Change(nats=-0.3, low=-0.4, high=-0.2))
     return MemoryProof(
-        targets=30_000, documents=62, unit="documents", units=62, arms=parts, seen=seen, new=Part(share=0.25, change=None),
+        targets=30_000,
+        documents=62,
+        unit="documents",
+        units=62,
+        arms=parts,
+        seen=seen,
+        new=Part(share=0.25, change=None),
         provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
@@ -301,7 +472,9 @@ def word_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text of 300 words of three syllables, a word a line."""
     syllables = ["ka", "ri", "mo", "te", "lu", "san", "ne", "vi", "do", "pa"]
     path = tmp_path_factory.mktemp("text") / "words.txt"
-    path.write_text("".join(f"{a}{b}{c}\n" for a in syllables for b in syllables for c in syllables[:3]))
+    path.write_text(
+        "".join(f"{a}{b}{c}\n" for a in syllables for b in syllables for c in syllables[:3])
+    )
     return path
 
 
@@ -309,6 +482,12 @@ def word_list(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unaudited() -> Iterator[None]:
     """The audit of arms has tests of its own, and takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("inklings.lab.comparison.compare.audited", lambda comparison, contestants, report: comparison)
-        patch.setattr("inklings.lab.execution.run_arm.audit", lambda *arguments, **options: SimpleNamespace(findings=()))
+        patch.setattr(
+            "inklings.lab.comparison.compare.audited",
+            lambda comparison, contestants, report: comparison,
+        )
+        patch.setattr(
+            "inklings.lab.execution.run_arm.audit",
+            lambda *arguments, **options: SimpleNamespace(findings=()),
+        )
         yield

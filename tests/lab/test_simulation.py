@@ -1,4 +1,7 @@
-"""The verdict is calibrated: it seldom claims what is not there, by one seed's luck or by one text's, and finds what is."""
+"""The verdict is calibrated.
+
+It seldom claims what is not there, by one seed's luck or by one text's, and finds what is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ NAMES = Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, un
 
 
 def most(simulations: int, level: float = 0.05) -> float:
-    """How many claims there may be in so many simulations that are each wrong with the chance `level`: three standard errors more."""
+    """How many claims there may be in simulations that are each wrong with chance `level`.
+
+    Three standard errors more than expected.
+    """
     return simulations * level + 3 * np.sqrt(simulations * level * (1 - level))
 
 
@@ -31,8 +37,12 @@ def most(simulations: int, level: float = 0.05) -> float:
         (5, 8, 150),
     ],
 )
-def test_where_nothing_differs_hardly_anything_is_claimed(freedom: float | None, arms: int, seeds: int, simulations: int) -> None:
-    assert simulate(NAMES, arms=arms, seeds=seeds, simulations=simulations, freedom=freedom).claimed <= most(simulations)
+def test_where_nothing_differs_hardly_anything_is_claimed(
+    freedom: float | None, arms: int, seeds: int, simulations: int
+) -> None:
+    assert simulate(
+        NAMES, arms=arms, seeds=seeds, simulations=simulations, freedom=freedom
+    ).claimed <= most(simulations)
 
 
 def test_arms_that_are_equal_on_the_very_text_are_told_apart_no_more_often() -> None:
@@ -49,16 +59,24 @@ def test_what_a_text_does_for_an_arm_is_not_taken_for_the_arm() -> None:
 
 
 def test_what_is_there_is_found_and_more_often_with_more_seeds() -> None:
-    shares = [simulate(NAMES, arms=2, seeds=seeds, simulations=120, lead=3.0).found / 120 for seeds in (3, 5, 8)]
+    shares = [
+        simulate(NAMES, arms=2, seeds=seeds, simulations=120, lead=3.0).found / 120
+        for seeds in (3, 5, 8)
+    ]
     assert shares == sorted(shares)
     assert shares[0] < 0.6
     assert shares[-1] > 0.9
-    leads = [simulate(NAMES, arms=2, seeds=5, simulations=120, lead=lead).found for lead in (0.0, 1.0, 2.0, 4.0)]
+    leads = [
+        simulate(NAMES, arms=2, seeds=5, simulations=120, lead=lead).found
+        for lead in (0.0, 1.0, 2.0, 4.0)
+    ]
     assert leads == sorted(leads)
 
 
 def test_simulations_repeat() -> None:
-    first, again, other = (simulate(NAMES, arms=3, seeds=3, simulations=60, lead=3.0, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        simulate(NAMES, arms=3, seeds=3, simulations=60, lead=3.0, seed=seed) for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
@@ -72,12 +90,17 @@ def test_the_spread_of_runs_is_measured(text: float) -> None:
         of_text = text * np.sqrt(n_units) * rng.normal(size=n_units)
         runs = []
         for seed in range(n_seeds):
-            noise = np.sqrt(width**2 - documents**2) * rng.normal() + documents * np.sqrt(n_units) * rng.normal(size=n_units)
-            # An error for each document that averages, by targets, to the stated standard deviation.
+            noise = np.sqrt(width**2 - documents**2) * rng.normal() + documents * np.sqrt(
+                n_units
+            ) * rng.normal(size=n_units)
+            # An error for each document that averages, by targets, to the stated standard
+            # deviation.
             nats = 2.0 * size + (of_text + noise) * size.mean()
             key = f"{number} {seed}"
             sums[key] = ResamplingUnits("documents", UnitSums(nats, size, size, size))
-            runs.append(RunResult(seed=seed, status="done", run=key, loss=float(nats.sum() / size.sum())))
+            runs.append(
+                RunResult(seed=seed, status="done", run=key, loss=float(nats.sum() / size.sum()))
+            )
         arms.append(ArmResult(label=f"arm {number}", architecture="x", kind="trained", runs=runs))
     found = measure(arms, lambda run: sums[run.run])
     assert found.seeds == pytest.approx(widths, rel=0.25)

@@ -12,24 +12,43 @@ HEADS, SIZE = 2, 4
 
 
 def naive(q: Tensor, k: Tensor, v: Tensor, documents: Tensor, window: int) -> Tensor:
-    """Attention over whole rows (B, T, H, D), one query at a time, from nothing but the definition."""
+    """Attention over whole rows (B, T, H, D), one query at a time.
+
+    From nothing but the definition.
+    """
     out = torch.zeros_like(q)
     for row in range(q.shape[0]):
         for t in range(q.shape[1]):
-            seen = [s for s in range(t + 1) if t - s < window and documents[row, s] == documents[row, t]]
+            seen = [
+                s for s in range(t + 1) if t - s < window and documents[row, s] == documents[row, t]
+            ]
             for head in range(q.shape[2]):
-                weights = torch.stack([q[row, t, head] @ k[row, s, head] for s in seen]).div(SIZE**0.5).softmax(0)
-                out[row, t, head] = sum(w * v[row, s, head] for w, s in zip(weights, seen, strict=True))
+                weights = (
+                    torch.stack([q[row, t, head] @ k[row, s, head] for s in seen])
+                    .div(SIZE**0.5)
+                    .softmax(0)
+                )
+                out[row, t, head] = sum(
+                    w * v[row, s, head] for w, s in zip(weights, seen, strict=True)
+                )
     return out.flatten(2)
 
 
-def streamed(q: Tensor, k: Tensor, v: Tensor, starts: Tensor | None, window: int, pieces: list[int]) -> Tensor:
+def streamed(
+    q: Tensor, k: Tensor, v: Tensor, starts: Tensor | None, window: int, pieces: list[int]
+) -> Tensor:
     """The same through a cache, in pieces of the given lengths."""
     (cache,) = empty_caches(1, q.shape[0], window, HEADS, SIZE, like=q)
     past, at, outputs = torch.zeros(q.shape[0], dtype=torch.int64), 0, []
     for length in pieces:
         span = slice(at, at + length)
-        piece = place(length, window, past=past, starts=None if starts is None else starts[:, span], device=q.device)
+        piece = place(
+            length,
+            window,
+            past=past,
+            starts=None if starts is None else starts[:, span],
+            device=q.device,
+        )
         outputs.append(attend(q[:, span], k[:, span], v[:, span], piece, cache))
         past, at = (piece.positions[:, -1] + 1).expand(q.shape[0]).clone(), at + length
     return torch.cat(outputs, dim=1)
@@ -38,11 +57,18 @@ def streamed(q: Tensor, k: Tensor, v: Tensor, starts: Tensor | None, window: int
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[int, list[int], float, int]:
     pieces = draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
-    return draw(st.integers(1, 6)), pieces, draw(st.sampled_from([0.0, 0.1, 0.4])), draw(st.integers(0, 2**16))
+    return (
+        draw(st.integers(1, 6)),
+        pieces,
+        draw(st.sampled_from([0.0, 0.1, 0.4])),
+        draw(st.integers(0, 2**16)),
+    )
 
 
 @given(case=cases(), gradient=st.booleans())
-def test_parallel_and_streamed_attention_are_the_definition(case: tuple[int, list[int], float, int], gradient: bool) -> None:
+def test_parallel_and_streamed_attention_are_the_definition(
+    case: tuple[int, list[int], float, int], gradient: bool
+) -> None:
     window, pieces, share_of_starts, seed = case
     generator = torch.Generator().manual_seed(seed)
     length = sum(pieces)
@@ -51,9 +77,13 @@ def test_parallel_and_streamed_attention_are_the_definition(case: tuple[int, lis
     expected = naive(q, k, v, starts.cumsum(1), window)
     given_starts = starts if share_of_starts else None
     with torch.set_grad_enabled(gradient):
-        parallel = attend(q, k, v, place(length, window, starts=given_starts, device=q.device), None)
+        parallel = attend(
+            q, k, v, place(length, window, starts=given_starts, device=q.device), None
+        )
         torch.testing.assert_close(parallel, expected, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(streamed(q, k, v, given_starts, window, pieces), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            streamed(q, k, v, given_starts, window, pieces), expected, atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("length", [1, 3, 9])
@@ -63,7 +93,9 @@ def test_rows_may_have_read_different_amounts(length: int) -> None:
     (cache,) = empty_caches(1, len(pasts), window, HEADS, SIZE, like=q)
     expected = []
     with torch.no_grad():
-        for row, past in enumerate(pasts):  # each row reads its past by itself, then all go on together
+        for row, past in enumerate(
+            pasts
+        ):  # each row reads its past by itself, then all go on together
             alone = KeyValueCache(cache.keys[row : row + 1], cache.values[row : row + 1])
             line = slice(row, row + 1)
             if past:
@@ -71,9 +103,18 @@ def test_rows_may_have_read_different_amounts(length: int) -> None:
                 attend(q[line, :past], k[line, :past], v[line, :past], piece, alone)
                 cache.keys[line], cache.values[line] = alone.keys, alone.values
             end = past + length
-            expected.append(naive(q[line, :end], k[line, :end], v[line, :end], torch.zeros(1, end), window)[:, past:])
-        new = [torch.stack([x[row, past : past + length] for row, past in enumerate(pasts)]) for x in (q, k, v)]
-        found = attend(*new, place(length, window, past=torch.tensor(pasts), device=q.device), cache)
+            expected.append(
+                naive(q[line, :end], k[line, :end], v[line, :end], torch.zeros(1, end), window)[
+                    :, past:
+                ]
+            )
+        new = [
+            torch.stack([x[row, past : past + length] for row, past in enumerate(pasts)])
+            for x in (q, k, v)
+        ]
+        found = attend(
+            *new, place(length, window, past=torch.tensor(pasts), device=q.device), cache
+        )
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
 
 
@@ -116,7 +157,9 @@ def test_dropout_takes_weights_out_and_keeps_their_mean(length: int) -> None:
     piece = place(length, 4, device=q.device)
     whole = attend(q, k, v, piece, None)
     # a rate that rounds to nothing takes the road of dropout and must arrive at the same place
-    torch.testing.assert_close(attend(q, k, v, piece, None, dropout_rate=1e-9), whole, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        attend(q, k, v, piece, None, dropout_rate=1e-9), whole, atol=1e-6, rtol=1e-5
+    )
     torch.manual_seed(0)
     draws = torch.stack([attend(q, k, v, piece, None, dropout_rate=0.3) for _ in range(800)])
     error = (draws.mean(0) - whole).abs() / (draws.std(0) / 800**0.5)

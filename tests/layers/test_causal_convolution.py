@@ -15,7 +15,9 @@ CHANNELS = 3
 Case = tuple[int, tuple[int, ...], int, list[tuple[int, list[list[int]]]]]
 
 
-def taps_by_hand(vectors: Tensor, before: Tensor, length: int, taps: int, dilation: int, absent: Tensor) -> Tensor:
+def taps_by_hand(
+    vectors: Tensor, before: Tensor, length: int, taps: int, dilation: int, absent: Tensor
+) -> Tensor:
     """One row, position and tap after the other."""
     rows = []
     for row in range(vectors.shape[0]):
@@ -41,18 +43,36 @@ def taps_by_hand(vectors: Tensor, before: Tensor, length: int, taps: int, dilati
     data=st.data(),
 )
 def test_taps_are_those_of_a_loop(
-    batch: int, length: int, extra: int, taps: int, dilation: int, same_for_all: bool, data: st.DataObject
+    batch: int,
+    length: int,
+    extra: int,
+    taps: int,
+    dilation: int,
+    same_for_all: bool,
+    data: st.DataObject,
 ) -> None:
     rows, size = 1 if same_for_all else batch, length + extra
     generator = torch.Generator().manual_seed(0)
-    vectors, absent = torch.randn(batch, size, CHANNELS, generator=generator), torch.randn(CHANNELS, generator=generator)
+    vectors, absent = (
+        torch.randn(batch, size, CHANNELS, generator=generator),
+        torch.randn(CHANNELS, generator=generator),
+    )
     few = st.one_of(st.integers(-3, 6), st.sampled_from([-(10**6), 10**6]))
-    drawn = data.draw(st.lists(st.lists(few, min_size=length, max_size=length), min_size=rows, max_size=rows))
+    drawn = data.draw(
+        st.lists(st.lists(few, min_size=length, max_size=length), min_size=rows, max_size=rows)
+    )
     before = torch.tensor(drawn)
-    settings: dict[str, Any] = {"length": length, "taps": taps, "dilation": dilation, "absent": absent}
+    settings: dict[str, Any] = {
+        "length": length,
+        "taps": taps,
+        "dilation": dilation,
+        "absent": absent,
+    }
     expected = taps_by_hand(vectors, before.expand(batch, -1), length, taps, dilation, absent)
     assert torch.equal(causal_taps(vectors, before, **settings), expected)
-    unlimited = taps_by_hand(vectors, torch.full((batch, length), 10**6), length, taps, dilation, absent)
+    unlimited = taps_by_hand(
+        vectors, torch.full((batch, length), 10**6), length, taps, dilation, absent
+    )
     assert torch.equal(causal_taps(vectors, None, **settings), unlimited)
 
 
@@ -63,7 +83,9 @@ def test_taps_are_those_of_a_loop(
     dilation=st.integers(1, 5),
     limited=st.booleans(),
 )
-def test_a_linear_map_over_the_taps_is_the_convolution_of_torch(length: int, extra: int, taps: int, dilation: int, limited: bool) -> None:
+def test_a_linear_map_over_the_taps_is_the_convolution_of_torch(
+    length: int, extra: int, taps: int, dilation: int, limited: bool
+) -> None:
     torch.manual_seed(0)
     vectors = torch.randn(2, length + extra, CHANNELS, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, CHANNELS, taps, dtype=torch.float64)
@@ -81,7 +103,10 @@ def test_a_linear_map_over_the_taps_is_the_convolution_of_torch(length: int, ext
 
 
 class Lists:
-    """The past of every row and layer as a plain list, oldest first; a document that begins empties it."""
+    """The past of every row and layer as a plain list, oldest first.
+
+    A document that begins empties it.
+    """
 
     def __init__(self, rows: int, layers: int) -> None:
         self.past: list[list[list[Tensor]]] = [[[] for _ in range(layers)] for _ in range(rows)]
@@ -100,8 +125,14 @@ class Lists:
 
 @st.composite
 def stacks(draw: st.DrawFn) -> Case:
-    """Taps, dilations, rows, and pieces: their lengths, and where in them each row begins documents."""
-    taps, dilations = draw(st.integers(2, 4)), tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    """Taps, dilations, rows, and pieces.
+
+    Their lengths, and where in them each row begins documents.
+    """
+    taps, dilations = (
+        draw(st.integers(2, 4)),
+        tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))),
+    )
     rows, pieces = draw(st.integers(1, 3)), []
     for length in draw(st.lists(st.one_of(st.just(1), st.integers(1, 14)), min_size=1, max_size=8)):
         begins = st.lists(st.integers(0, length - 1), max_size=2)
@@ -110,18 +141,27 @@ def stacks(draw: st.DrawFn) -> Case:
 
 
 def assert_holds(queues: Queues, rings: Tensor, lists: Lists) -> None:
-    """Whatever of a document can be looked back on is in order; beyond its start anything may lie."""
+    """Whatever of a document can be looked back on is in order.
+
+    Beyond its start anything may lie.
+    """
     for layer, found in enumerate(queues.in_order(rings, lists.position)):
         assert found.shape[1] == queues.reaches[layer]
         for row, vectors in enumerate(found):
             past = lists.past[row][layer][-queues.reaches[layer] :]
-            assert torch.equal(vectors[len(vectors) - len(past) :], torch.stack(past) if past else vectors[:0])
+            assert torch.equal(
+                vectors[len(vectors) - len(past) :], torch.stack(past) if past else vectors[:0]
+            )
 
 
 @given(stacks())
 def test_pieces_read_into_the_queues_come_out_in_order(case: Case) -> None:
     taps, dilations, rows, pieces = case
-    queues, layers, generator = Queues(taps, dilations), len(dilations), torch.Generator().manual_seed(0)
+    queues, layers, generator = (
+        Queues(taps, dilations),
+        len(dilations),
+        torch.Generator().manual_seed(0),
+    )
     lists, rings = Lists(rows, layers), torch.full((rows, queues.places, CHANNELS), torch.nan)
     for length, begins in pieces:
         inputs = [torch.randn(rows, length, CHANNELS, generator=generator) for _ in range(layers)]
@@ -132,17 +172,29 @@ def test_pieces_read_into_the_queues_come_out_in_order(case: Case) -> None:
                 lists.read(row, [layer[row, t] for layer in inputs])
         kept = rings.clone()
         renewed = queues.after(rings, inputs, lists.position)
-        assert torch.equal(rings.nan_to_num(7), kept.nan_to_num(7)), "the queues that it was given are another's"
+        assert torch.equal(rings.nan_to_num(7), kept.nan_to_num(7)), (
+            "the queues that it was given are another's"
+        )
         rings = renewed
         assert_holds(queues, rings, lists)
 
 
 @given(stacks())
 def test_one_token_at_a_time_sees_what_a_list_would_show(case: Case) -> None:
-    """In turn with longer pieces, so that both ways of writing leave what both ways of reading expect."""
+    """In turn with longer pieces.
+
+    So that both ways of writing leave what both ways of reading expect.
+    """
     taps, dilations, rows, pieces = case
-    queues, layers, generator = Queues(taps, dilations), len(dilations), torch.Generator().manual_seed(0)
-    lists, rings = Lists(rows, layers), torch.randn(rows, queues.places, CHANNELS, generator=generator)
+    queues, layers, generator = (
+        Queues(taps, dilations),
+        len(dilations),
+        torch.Generator().manual_seed(0),
+    )
+    lists, rings = (
+        Lists(rows, layers),
+        torch.randn(rows, queues.places, CHANNELS, generator=generator),
+    )
     for number, (length, begins) in enumerate(pieces):
         inputs = [torch.randn(rows, length, CHANNELS, generator=generator) for _ in range(layers)]
         in_one = number % 2 == 1

@@ -16,7 +16,9 @@ def test_rate_and_scale(rate: float) -> None:
     dropped = dropout(torch.ones(count), rate)
     zeros = int((dropped == 0).sum())
     assert abs(zeros - rate * count) <= 4.5 * (rate * (1 - rate) * count) ** 0.5 + count / 2**16
-    torch.testing.assert_close(dropped[dropped != 0], torch.full((count - zeros,), 1 / (1 - rate)), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        dropped[dropped != 0], torch.full((count - zeros,), 1 / (1 - rate)), rtol=1e-3, atol=0
+    )
 
 
 def test_neighbours_are_dropped_independently() -> None:
@@ -57,7 +59,10 @@ def test_nothing_happens_in_evaluation() -> None:
 
 @pytest.mark.slow
 def test_the_mask_is_the_same_in_compiled_code() -> None:
-    """In a process of its own: a compiler cannot see through the checks of shapes that the tests put around every function."""
+    """In a process of its own.
+
+    A compiler cannot see through the checks of shapes that the tests put around every function.
+    """
     code = """
 import torch
 from inklings.layers.dropout import dropout

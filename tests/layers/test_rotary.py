@@ -20,9 +20,13 @@ def turned(rotary: Rotary, x: torch.Tensor, position: int) -> torch.Tensor:
     distance=st.integers(0, 99),
     position=st.one_of(st.integers(0, 200), st.integers(10**6, 10**15)),
 )
-def test_products_depend_on_the_distance_alone(window: int, size: int, distance: int, position: int) -> None:
+def test_products_depend_on_the_distance_alone(
+    window: int, size: int, distance: int, position: int
+) -> None:
     rotary = Rotary(size, window)
-    query, key = torch.randn(2, 1, 1, 1, size, generator=torch.Generator().manual_seed(size)).unbind()
+    query, key = torch.randn(
+        2, 1, 1, 1, size, generator=torch.Generator().manual_seed(size)
+    ).unbind()
     here = (turned(rotary, query, distance) * turned(rotary, key, 0)).sum()
     there = (turned(rotary, query, position + distance) * turned(rotary, key, position)).sum()
     torch.testing.assert_close(here, there, atol=1e-5, rtol=1e-5)

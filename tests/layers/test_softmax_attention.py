@@ -12,10 +12,15 @@ from inklings.layers.dropout import kept_scale
 from inklings.layers.softmax_attention import plain_attention, softmax_attention
 
 
-def case(queries: int, keys: int, seed: int, dtype: torch.dtype, head_size: int = 4) -> list[Tensor]:
+def case(
+    queries: int, keys: int, seed: int, dtype: torch.dtype, head_size: int = 4
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     sizes = (queries, keys, keys)
-    return [torch.randn(2, 3, size, head_size, generator=generator).to(dtype).requires_grad_() for size in sizes]
+    return [
+        torch.randn(2, 3, size, head_size, generator=generator).to(dtype).requires_grad_()
+        for size in sizes
+    ]
 
 
 def mask_of(queries: int, keys: int, rows: int, seed: int) -> Tensor:
@@ -24,8 +29,15 @@ def mask_of(queries: int, keys: int, rows: int, seed: int) -> Tensor:
     return mask
 
 
-@given(length=st.integers(1, 11), run=st.integers(1, 12), masked=st.sampled_from([None, 1, 2]), seed=st.integers(0, 2**16))
-def test_value_and_gradients_are_those_of_the_definition(length: int, run: int, masked: int | None, seed: int) -> None:
+@given(
+    length=st.integers(1, 11),
+    run=st.integers(1, 12),
+    masked=st.sampled_from([None, 1, 2]),
+    seed=st.integers(0, 2**16),
+)
+def test_value_and_gradients_are_those_of_the_definition(
+    length: int, run: int, masked: int | None, seed: int
+) -> None:
     """Float32 shows the arithmetic; which types take this way is another matter."""
     inputs = case(length, length if masked is None else length + 2, seed, torch.float32)
     mask = None if masked is None else mask_of(length, length + 2, masked, seed)
@@ -53,13 +65,18 @@ def test_bfloat16_is_near_float32(learns: bool) -> None:
     torch.testing.assert_close(out.float(), expected, atol=0.03, rtol=0.03)
     if learns:
         gradients = torch.autograd.grad(out.float().square().sum(), inputs, retain_graph=True)
-        for one, other in zip(gradients, torch.autograd.grad(expected.square().sum(), inputs), strict=True):
+        for one, other in zip(
+            gradients, torch.autograd.grad(expected.square().sum(), inputs), strict=True
+        ):
             torch.testing.assert_close(one.float(), other.float(), atol=0.1, rtol=0.1)
 
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_the_gradient_with_dropout_is_that_of_the_weights_that_stayed(causal: bool) -> None:
-    """The function is linear in the values: with unit vectors as values, the output is the weights themselves, masks included."""
+    """The function is linear in the values.
+
+    With unit vectors as values, the output is the weights themselves, masks included.
+    """
     queries, keys, _ = case(5, 5, 3, torch.float32, head_size=5)
     rate, seed = 0.4, 11
     values = torch.eye(5).expand(2, 3, 5, 5).clone().requires_grad_()
@@ -76,7 +93,9 @@ def test_the_gradient_with_dropout_is_that_of_the_weights_that_stayed(causal: bo
     torch.testing.assert_close(out, expected)
     gradient = torch.randn_like(out)
     found = torch.autograd.grad(out, (queries, keys), gradient)
-    for one, other in zip(found, torch.autograd.grad(expected, (queries, keys), gradient), strict=True):
+    for one, other in zip(
+        found, torch.autograd.grad(expected, (queries, keys), gradient), strict=True
+    ):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     (of_values,) = torch.autograd.grad(dropped(), values, gradient)
     torch.testing.assert_close(of_values, out.detach().mT @ gradient)
@@ -87,7 +106,9 @@ def test_what_is_kept_for_the_backward_pass_does_not_grow_with_the_square() -> N
     def kept(length: int) -> int:
         sizes: list[int] = []
         inputs = case(length, length, 0, torch.bfloat16)
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x: sizes.append(x.numel()) or x, lambda x: x
+        ):
             softmax_attention(*inputs, causal=True)
         return sum(sizes)
 

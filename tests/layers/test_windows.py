@@ -22,32 +22,53 @@ def slow_windows(tokens: list[int], past: list[int], starts: list[bool]) -> list
 
 @st.composite
 def rows(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    batch_size, length, reach = draw(st.integers(1, 3)), draw(st.integers(1, 9)), draw(st.integers(0, 6))
+    batch_size, length, reach = (
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 9)),
+        draw(st.integers(0, 6)),
+    )
     token = st.integers(0, 4)
 
-    def table(width: int, values: st.SearchStrategy[int] | st.SearchStrategy[bool], kind: torch.dtype) -> torch.Tensor:
+    def table(
+        width: int, values: st.SearchStrategy[int] | st.SearchStrategy[bool], kind: torch.dtype
+    ) -> torch.Tensor:
         row = st.lists(values, min_size=width, max_size=width)
-        return torch.tensor(draw(st.lists(row, min_size=batch_size, max_size=batch_size)), dtype=kind).view(batch_size, width)
+        return torch.tensor(
+            draw(st.lists(row, min_size=batch_size, max_size=batch_size)), dtype=kind
+        ).view(batch_size, width)
 
-    return table(length, token, torch.long), table(reach, token, torch.long), table(length, st.booleans(), torch.bool)
+    return (
+        table(length, token, torch.long),
+        table(reach, token, torch.long),
+        table(length, st.booleans(), torch.bool),
+    )
 
 
 @given(rows())
-def test_windows_equal_a_loop_over_positions(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+def test_windows_equal_a_loop_over_positions(
+    case: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
     tokens, past, starts = case
-    expected = [slow_windows(t, p, s) for t, p, s in zip(tokens.tolist(), past.tolist(), starts.tolist(), strict=True)]
+    expected = [
+        slow_windows(t, p, s)
+        for t, p, s in zip(tokens.tolist(), past.tolist(), starts.tolist(), strict=True)
+    ]
     assert context_windows(tokens, past, starts, BOUNDARY).tolist() == expected
 
 
 @given(rows())
-def test_no_starts_are_starts_that_are_all_false(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+def test_no_starts_are_starts_that_are_all_false(
+    case: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> None:
     tokens, past, starts = case
     none = context_windows(tokens, past, None, BOUNDARY)
     assert torch.equal(none, context_windows(tokens, past, torch.zeros_like(starts), BOUNDARY))
 
 
 @given(rows(), st.integers(1, 8))
-def test_any_two_pieces_give_the_windows_of_the_whole(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor], cut: int) -> None:
+def test_any_two_pieces_give_the_windows_of_the_whole(
+    case: tuple[torch.Tensor, torch.Tensor, torch.Tensor], cut: int
+) -> None:
     tokens, past, starts = case
     cut = min(cut, tokens.shape[1])
     whole = context_windows(tokens, past, starts, BOUNDARY)
@@ -59,7 +80,9 @@ def test_any_two_pieces_give_the_windows_of_the_whole(case: tuple[torch.Tensor, 
 
 
 @given(rows(), st.integers(0, 5))
-def test_tokens_before_counts_from_the_latest_start(case: tuple[torch.Tensor, torch.Tensor, torch.Tensor], before: int) -> None:
+def test_tokens_before_counts_from_the_latest_start(
+    case: tuple[torch.Tensor, torch.Tensor, torch.Tensor], before: int
+) -> None:
     _, _, starts = case
     counted = tokens_before(torch.full((len(starts),), before), starts, starts.shape[1])
     for row, flags in enumerate(starts.tolist()):

@@ -1,4 +1,7 @@
-"""What the tests of the memory share: one private PostgreSQL server, and short pauses before it is tried again."""
+"""What the tests of the memory share.
+
+One private PostgreSQL server, and short pauses before it is tried again.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-def brute(ids: np.ndarray, vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def brute(
+    ids: np.ndarray, vectors: np.ndarray, queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     distances = np.square(queries.astype(float)[:, None] - vectors.astype(float)).sum(2)
     order = np.stack([np.lexsort((ids, row))[:k] for row in distances])
     return ids[order], np.take_along_axis(distances, order, 1)
@@ -33,12 +35,18 @@ def brute(ids: np.ndarray, vectors: np.ndarray, queries: np.ndarray, k: int) -> 
 
 CASES = {
     "normal": lambda g, n, d: g.standard_normal((n, d)),
-    "clustered": lambda g, n, d: g.standard_normal((20, d))[g.integers(0, 20, n)] + 0.001 * g.standard_normal((n, d)),
+    "clustered": lambda g, n, d: (
+        g.standard_normal((20, d))[g.integers(0, 20, n)] + 0.001 * g.standard_normal((n, d))
+    ),
     "far from the origin": lambda g, n, d: 3000 + g.standard_normal((n, d)),
     "mostly equal": lambda g, n, d: g.integers(0, 2, (n, 1)) * np.ones((n, d)),
     "of all sizes": lambda g, n, d: g.standard_normal((n, d)) * 10.0 ** g.integers(-6, 7, (n, 1)),
-    "the same in bfloat16, though not their products": lambda g, n, d: 200 + g.integers(-4, 5, (n, d)),
-    "all rounded the same way": lambda g, n, d: (1.002 + 0.0018 * g.random((n, 1))) * np.ones((n, d)),
+    "the same in bfloat16, though not their products": lambda g, n, d: (
+        200 + g.integers(-4, 5, (n, d))
+    ),
+    "all rounded the same way": lambda g, n, d: (
+        (1.002 + 0.0018 * g.random((n, 1))) * np.ones((n, d))
+    ),
     "tiny": lambda g, n, d: 1e-22 * g.standard_normal((n, d)),
     "large": lambda g, n, d: 1e14 * g.standard_normal((n, d)),
 }
@@ -64,7 +72,10 @@ def test_exact_is_exact_whatever_the_vectors(case: str, products: Any) -> None:
 @pytest.mark.parametrize("products", ["float32", "bfloat16"])
 @pytest.mark.parametrize("case", CASES)
 def test_no_vector_that_was_left_out_lies_below_the_limit(case: str, products: Any) -> None:
-    """The certificate itself: answers alone do not show a bound that is too narrow, as long as there is luck."""
+    """The certificate itself.
+
+    Answers alone do not show a bound that is too narrow, as long as there is luck.
+    """
     generator = np.random.default_rng(3)
     vectors = CASES[case](generator, 5000, 12).astype(np.float32)
     queries = np.concatenate([vectors[:6], CASES[case](generator, 30, 12).astype(np.float32)])
@@ -87,7 +98,10 @@ def test_ordinary_vectors_are_searched_once(products: Any, monkeypatch: pytest.M
 
 
 def test_more_candidates_are_taken_where_few_do_not_do() -> None:
-    """Vectors that bfloat16 does not tell apart: after a few searches it is not asked any more, until the memory has grown."""
+    """Vectors that bfloat16 does not tell apart.
+
+    After a few searches it is not asked any more, until the memory has grown.
+    """
     index = Exact(12, products="bfloat16")
     index.add(np.arange(5000), (3000 + normal(0, 5000, 12)).astype(np.float32))
     spares = [index._among().spare]
@@ -104,7 +118,9 @@ def test_the_lowest_are_found_by_groups(rows: int, groups: int, count: int, seed
     generator = np.random.default_rng(seed)
     width = 64 * groups
     count = min(count, width - 10)
-    scores = torch.from_numpy(generator.integers(0, generator.choice([3, 1000]), (rows, width)).astype(np.float32))
+    scores = torch.from_numpy(
+        generator.integers(0, generator.choice([3, 1000]), (rows, width)).astype(np.float32)
+    )
     scores[:, width - 10 :] = torch.inf
     values, places = _lowest(scores, count)
     assert values.sort().values.tolist() == scores.sort().values[:, :count].tolist()
@@ -113,7 +129,10 @@ def test_the_lowest_are_found_by_groups(rows: int, groups: int, count: int, seed
 
 
 def test_candidates_without_the_certificate_would_be_wrong() -> None:
-    """Vectors far from the origin: float32 products alone do not order them, so the test above needs the second look."""
+    """Vectors far from the origin.
+
+    Float32 products alone do not order them, so the test above needs the second look.
+    """
     vectors = (3000 + np.random.default_rng(3).standard_normal((5000, 12))).astype(np.float32)
     scores = (vectors * vectors).sum(1) / 2 - vectors @ vectors[0]
     nearest = brute(np.arange(5000), vectors, vectors[:1], 7)[0][0]
@@ -184,7 +203,9 @@ def test_clusters_are_learned_by_rule(make: Any) -> None:
     add(1)
     assert index._index.nlist == 4 * 624 // 39
     if make is IVF:  # all clusters are searched: nothing is left to chance
-        for found, expected in zip(index.search(queries, 5), reference.search(queries, 5), strict=True):
+        for found, expected in zip(
+            index.search(queries, 5), reference.search(queries, 5), strict=True
+        ):
             np.testing.assert_array_equal(found, expected)
 
 
@@ -256,7 +277,9 @@ def test_an_index_restored_grows_as_the_first_would(make: Any) -> None:
         np.testing.assert_array_equal(array, second.state()[name])
     for each in (first, second):  # and it goes on as before
         each.remove(np.arange(700, 710))
-    for mine, others in zip(first.search(normal(3, 50, 8), 10), second.search(normal(3, 50, 8), 10), strict=True):
+    for mine, others in zip(
+        first.search(normal(3, 50, 8), 10), second.search(normal(3, 50, 8), 10), strict=True
+    ):
         np.testing.assert_array_equal(mine, others)
 
 
@@ -274,7 +297,9 @@ def test_the_same_steps_give_the_same_answers(make: Any) -> None:
 
 
 @pytest.mark.parametrize("backend", ["flat", "ivf", "ivfpq", "hnsw"])
-def test_without_faiss_the_error_names_the_extra(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_faiss_the_error_names_the_extra(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = importlib.import_module
 
     def without(name: str, package: str | None = None) -> Any:
@@ -299,7 +324,11 @@ def test_a_copy_of_rounded_vectors_stands_on_its_own() -> None:
     assert first._rounded is not None
     assert torch.equal(first._rounded[:5000], widened(torch.from_numpy(normal(0, 5000, 8))))
     queries = normal(3, 20, 8)
-    for found, expected in zip(first.search(queries, 5), brute(np.arange(5000), normal(0, 5000, 8), queries, 5), strict=True):
+    for found, expected in zip(
+        first.search(queries, 5),
+        brute(np.arange(5000), normal(0, 5000, 8), queries, 5),
+        strict=True,
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -351,10 +380,16 @@ def test_exact_makes_no_more_room_than_its_capacity() -> None:
 @given(k=st.integers(1, 900), seed=st.integers(0, 2**31))
 @settings(max_examples=20, deadline=None)
 def test_as_many_are_found_as_there_are(index: Any, k: int, seed: int) -> None:
-    """One cluster is looked into, or a graph that falls apart; what is missing then comes from all."""
+    """One cluster is looked into, or a graph that falls apart.
+
+    What is missing then comes from all.
+    """
     if not len(index):
         # two heaps far apart, so that the nearest cluster is far from holding all
-        index.add(np.arange(700), normal(0, 700, 8) + 100 * (np.arange(700) % 2)[:, None].astype(np.float32))
+        index.add(
+            np.arange(700),
+            normal(0, 700, 8) + 100 * (np.arange(700) % 2)[:, None].astype(np.float32),
+        )
         index.remove(np.arange(0, 700, 9))
     assert index.ready
     queries = normal(seed, 3, 8)

@@ -17,7 +17,11 @@ from .twin import config, facts
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["add", "rise", "fall", "remove", "first", "first", "first", "age"]), st.integers(0, 2**31)), max_size=60
+        st.tuples(
+            st.sampled_from(["add", "rise", "fall", "remove", "first", "first", "first", "age"]),
+            st.integers(0, 2**31),
+        ),
+        max_size=60,
     )
 )
 def test_the_order_is_that_of_all_keys_sorted(steps: list[tuple[str, int]]) -> None:
@@ -26,7 +30,11 @@ def test_the_order_is_that_of_all_keys_sorted(steps: list[tuple[str, int]]) -> N
     keys = np.empty(0)
     for kind, seed in [("add", 0), *steps]:
         generator = np.random.default_rng(seed)
-        some = np.unique(generator.integers(0, max(1, len(rows)), 10)) if len(rows) else np.empty(0, np.int64)
+        some = (
+            np.unique(generator.integers(0, max(1, len(rows)), 10))
+            if len(rows)
+            else np.empty(0, np.int64)
+        )
         match kind:
             case "add":
                 part = rows.add(np.arange(new, new + 70))
@@ -51,7 +59,9 @@ def test_the_order_is_that_of_all_keys_sorted(steps: list[tuple[str, int]]) -> N
                 expected = sorted(rows.ids[np.lexsort((rows.ids, keys))[:count]].tolist())
                 first = order.first(count, keys, rows)
                 assert first.tolist() == expected
-                assert order.first(count, keys, rows).tolist() == expected, "they stay until they are removed"
+                assert order.first(count, keys, rows).tolist() == expected, (
+                    "they stay until they are removed"
+                )
                 if generator.random() < 0.7:  # else they stay, as after an error
                     holes, movers = rows.remove(first)
                     keys[holes] = keys[movers]
@@ -71,12 +81,19 @@ def test_few_evictions_look_at_every_entry(policy: str, monkeypatch: pytest.Monk
     capacity, turns = 320, 200
     generator = np.random.default_rng(0)
     memory = Memory(config("exact", capacity=capacity, eviction=policy))
-    memory.add(generator.standard_normal((capacity, 8)), **facts(generator, capacity), scores=generator.random(capacity))
+    memory.add(
+        generator.standard_normal((capacity, 8)),
+        **facts(generator, capacity),
+        scores=generator.random(capacity),
+    )
     for _ in range(turns):
-        ids = memory.add(generator.standard_normal((1, 8)), **facts(generator, 1), scores=generator.random(1))
+        ids = memory.add(
+            generator.standard_normal((1, 8)), **facts(generator, 1), scores=generator.random(1)
+        )
         memory.search(generator.standard_normal((1, 8)), 1)
         memory.update(ids, scores=generator.random(1))
-    # each turn puts three entries at most out of their place, and a look puts a sixteenth into theirs
+    # each turn puts three entries at most out of their place, and a look puts a sixteenth into
+    # theirs
     assert 1 <= len(looks) <= 1 + 3 * turns * SHARE // capacity
 
 

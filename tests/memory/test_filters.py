@@ -14,7 +14,10 @@ FOREIGN = 10_000
 
 
 class Crowded(Exact):
-    """An index to which somebody else adds, or from which they remove, in the moment before or after each search."""
+    """An index to which somebody else adds.
+
+    Or from which they remove, in the moment before or after each search.
+    """
 
     def __init__(self, changes: list[int], *, before: bool) -> None:
         super().__init__(4, products="float32")
@@ -45,8 +48,12 @@ class Crowded(Exact):
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("changes", [[30], [30, -28], [3, 3, 3], [12, 40, -50], [-15], [-15, 30], [6, -20, 1]])
-def test_all_entries_are_found_whatever_others_do_meanwhile(changes: list[int], before: bool) -> None:
+@pytest.mark.parametrize(
+    "changes", [[30], [30, -28], [3, 3, 3], [12, 40, -50], [-15], [-15, 30], [6, -20, 1]]
+)
+def test_all_entries_are_found_whatever_others_do_meanwhile(
+    changes: list[int], before: bool
+) -> None:
     index = Crowded([20, *changes], before=before)
     index.change()
     memory = Memory(config("exact", dimension=4, capacity=50), index)

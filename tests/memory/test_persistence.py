@@ -18,7 +18,10 @@ from .twin import BACKENDS, Twin, config, facts
 
 
 def lived(backend: str, capacity: int = 700) -> Memory:
-    """A memory that was filled beyond its capacity, with removals, updates, ageing and many equal vectors."""
+    """A memory that was filled beyond its capacity.
+
+    With removals, updates, ageing and many equal vectors.
+    """
     twin = Twin(config(backend, capacity=capacity, clusters=20, probes=4))
     for _ in range(3):
         twin.add(500)
@@ -37,9 +40,15 @@ def same_hits(first: Hits, second: Hits) -> None:
 def same_memory(first: Memory, second: Memory) -> None:
     np.testing.assert_array_equal(first.ids, second.ids)
     for field in fields(Entries):
-        np.testing.assert_array_equal(getattr(first.entries(), field.name), getattr(second.entries(), field.name))
+        np.testing.assert_array_equal(
+            getattr(first.entries(), field.name), getattr(second.entries(), field.name)
+        )
     np.testing.assert_array_equal(first.vectors(), second.vectors())
-    assert (first.clock, first.next_id, first.config) == (second.clock, second.next_id, second.config)
+    assert (first.clock, first.next_id, first.config) == (
+        second.clock,
+        second.next_id,
+        second.config,
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -79,8 +88,12 @@ def test_any_flipped_byte_is_refused(tmp_path: Path) -> None:
     assert len(files) == 1 + len(read_manifest(tmp_path).files)
     for path in files:
         data = path.read_bytes()
-        for at in generator.choice(len(data), 200 if path.name == "manifest.json" else 20, replace=False).tolist():
-            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << int(generator.integers(8)))]) + data[at + 1 :])
+        for at in generator.choice(
+            len(data), 200 if path.name == "manifest.json" else 20, replace=False
+        ).tolist():
+            path.write_bytes(
+                data[:at] + bytes([data[at] ^ (1 << int(generator.integers(8)))]) + data[at + 1 :]
+            )
             with pytest.raises(RunError, match=r"damaged|format|Inklings"):
                 load(tmp_path)
         for changed in (data[:-1], data + b"\n", b""):
@@ -129,12 +142,16 @@ def test_saving_over_a_memory_replaces_it_whole(tmp_path: Path) -> None:
     save(first, tmp_path)
     save(second, tmp_path)
     same_memory(load(tmp_path), second)
-    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json"} | {f["name"] for f in read_manifest(tmp_path).files.values()}
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json"} | {
+        f["name"] for f in read_manifest(tmp_path).files.values()
+    }
 
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("broken", ["_write", "write_json"])
-def test_a_full_disk_leaves_what_was_there(there: bool, broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_what_was_there(
+    there: bool, broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "memory"
     old = lived("flat")
     if there:
@@ -152,7 +169,9 @@ def test_a_full_disk_leaves_what_was_there(there: bool, broken: str, tmp_path: P
     monkeypatch.setattr(persistence, broken, full)
     with pytest.raises(DiskError, match="full"):
         save(lived("exact", capacity=300), folder)
-    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert {
+        path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    } == before
     assert folder.exists() == there
     if there:
         same_memory(load(folder), old)
@@ -196,6 +215,8 @@ def test_a_memory_in_a_database_finds_its_vectors_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="index=PgVector"):
         load(tmp_path)
     for index in (memory.index, Server(Memory(config("exact")).index)):
-        np.testing.assert_array_equal(load(tmp_path, index=index).search(queries, 5).ids, memory.search(queries, 5).ids)
+        np.testing.assert_array_equal(
+            load(tmp_path, index=index).search(queries, 5).ids, memory.search(queries, 5).ids
+        )
     with pytest.raises(RunError, match="not those saved"):
         load(tmp_path, index=server)

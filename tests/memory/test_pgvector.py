@@ -1,4 +1,7 @@
-"""The backend `pgvector` on a server of its own: right answers, many writers, lost connections, clear messages."""
+"""The backend `pgvector` on a server of its own.
+
+Right answers, many writers, lost connections, clear messages.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def random_vectors(n: int, d: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
 
 
-def brute_force(queries: np.ndarray, numbers: np.ndarray, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def brute_force(
+    queries: np.ndarray, numbers: np.ndarray, vectors: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Nearest k by squared differences in float64, padded with -1 and infinity."""
     found, near = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), np.inf)
     for row, query in enumerate(queries):
@@ -57,7 +62,10 @@ def query(server: Server, statement: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(("d", "offset"), [(1, 0.0), (64, 0.0), (768, 0.0), (64, 100.0)])
 def test_search_is_brute_force(server: Server, table: str, d: int, offset: float) -> None:
-    vectors, queries = random_vectors(1500, d) + np.float32(offset), random_vectors(8, d, 1) + np.float32(offset)
+    vectors, queries = (
+        random_vectors(1500, d) + np.float32(offset),
+        random_vectors(8, d, 1) + np.float32(offset),
+    )
     numbers = np.random.default_rng(2).permutation(1500).astype(np.int64)
     index = PgVector(server.address(), dimension=d, table=table)
     index.add(numbers, vectors)
@@ -73,7 +81,12 @@ def test_what_the_index_gives_up_on_is_looked_for_in_the_table(server: Server, t
     """An index that may look at a few rows only, as one of millions may at 20,000."""
     vectors = random_vectors(400, 4)
     index = PgVector(server.address(), dimension=4, table=table, hnsw=True, ef_search=1)
-    index._settings = {**index._settings, "hnsw.max_scan_tuples": "1", "hnsw.iterative_scan": "off", "enable_seqscan": "off"}
+    index._settings = {
+        **index._settings,
+        "hnsw.max_scan_tuples": "1",
+        "hnsw.iterative_scan": "off",
+        "enable_seqscan": "off",
+    }
     index.add(np.arange(400), vectors)
     queries = random_vectors(3, 4, 1)
     found, distances = index.search(queries, 50)
@@ -84,7 +97,9 @@ def test_what_the_index_gives_up_on_is_looked_for_in_the_table(server: Server, t
 
 
 @pytest.mark.parametrize("hnsw", [False, True])
-def test_equally_near_ones_come_by_id_and_missing_ones_last(server: Server, table: str, hnsw: bool) -> None:
+def test_equally_near_ones_come_by_id_and_missing_ones_last(
+    server: Server, table: str, hnsw: bool
+) -> None:
     index = PgVector(server.address(), dimension=2, table=table, hnsw=hnsw)
     found, distances = index.search(np.zeros((2, 2), np.float32), 3)
     assert (found == -1).all() and np.isposinf(distances).all()
@@ -98,7 +113,9 @@ def test_equally_near_ones_come_by_id_and_missing_ones_last(server: Server, tabl
 
 def test_vectors_come_back_to_the_last_bit(server: Server, table: str) -> None:
     largest, smallest = np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
-    odd = np.array([[largest, -largest, 0.0], [-0.0, smallest, -smallest], [0.1, 1 / 3, 1e-20]], np.float32)
+    odd = np.array(
+        [[largest, -largest, 0.0], [-0.0, smallest, -smallest], [0.1, 1 / 3, 1e-20]], np.float32
+    )
     index = PgVector(server.address(), dimension=3, table=table)
     index.add(ids(2**62, 0, 9), odd)
     wanted = ids(9, 2**62, 9, 0)
@@ -110,7 +127,12 @@ def test_vectors_come_back_to_the_last_bit(server: Server, table: str) -> None:
 @given(st.data())
 def test_any_operations_leave_what_a_dictionary_would(server: Server, data: st.DataObject) -> None:
     d = data.draw(st.sampled_from([1, 3, 16]))
-    index = PgVector(server.address(), dimension=d, table=f"operations {next(NUMBER)}", hnsw=data.draw(st.booleans()))
+    index = PgVector(
+        server.address(),
+        dimension=d,
+        table=f"operations {next(NUMBER)}",
+        hnsw=data.draw(st.booleans()),
+    )
     model: dict[int, np.ndarray] = {}
     new = itertools.count()
     coordinates = st.integers(-3, 3)  # few, so that distances are often equal, and exact
@@ -134,30 +156,55 @@ def test_any_operations_leave_what_a_dictionary_would(server: Server, data: st.D
                 index.update(np.array(changed, np.int64), vectors)
                 model |= dict(zip(changed, vectors, strict=True))
             case "search":
-                queries, k = np.array(data.draw(rows), np.float32).reshape(-1, d), data.draw(st.integers(1, 8))
+                queries, k = (
+                    np.array(data.draw(rows), np.float32).reshape(-1, d),
+                    data.draw(st.integers(1, 8)),
+                )
                 found, distances = index.search(queries, k)
-                numbers, vectors = np.array(list(model), np.int64), np.array(list(model.values()), np.float32).reshape(-1, d)
+                numbers, vectors = (
+                    np.array(list(model), np.int64),
+                    np.array(list(model.values()), np.float32).reshape(-1, d),
+                )
                 expected, exact = brute_force(queries, numbers, vectors, k)
                 assert (found == expected).all() and (distances == exact).all()
         assert len(index) == len(model)
-    assert index.vectors(np.array(list(model), np.int64)).tobytes() == np.array(list(model.values()), np.float32).tobytes()
+    assert (
+        index.vectors(np.array(list(model), np.int64)).tobytes()
+        == np.array(list(model.values()), np.float32).tobytes()
+    )
     index.close()
 
 
 def test_hnsw_is_used_when_asked_for_and_only_then(server: Server, table: str) -> None:
     centres = random_vectors(100, 16) * 4
-    vectors, queries = (np.repeat(centres, 20, 0) + random_vectors(2000, 16, 1)), centres[:20] + random_vectors(20, 16, 2)
+    vectors, queries = (
+        (np.repeat(centres, 20, 0) + random_vectors(2000, 16, 1)),
+        centres[:20] + random_vectors(20, 16, 2),
+    )
     numbers = np.arange(2000)
     quick = PgVector(server.address(), dimension=16, table=table, hnsw=True)
     quick.add(numbers, vectors)
     query(server, f'ANALYZE "{table}"')
-    scans = f"SELECT coalesce(sum(idx_scan), 0)::int FROM pg_stat_user_indexes WHERE relname = '{table}' AND indexrelname NOT LIKE '%pkey'"
+    scans = (
+        "SELECT coalesce(sum(idx_scan), 0)::int FROM pg_stat_user_indexes WHERE relname ="
+        f" '{table}' AND indexrelname NOT LIKE '%pkey'"
+    )
     expected, _ = brute_force(queries, numbers, vectors, 10)
 
     found, _ = quick.search(queries, 10)
-    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), expected.tolist(), strict=True)]) >= 0.9
+    assert (
+        np.mean(
+            [
+                len(set(a) & set(b)) / 10
+                for a, b in zip(found.tolist(), expected.tolist(), strict=True)
+            ]
+        )
+        >= 0.9
+    )
     quick.remove(numbers[:500])
-    assert (quick.search(queries, 150)[0] >= 500).all(), "more than ef_search, and none of those that were removed"
+    assert (quick.search(queries, 150)[0] >= 500).all(), (
+        "more than ef_search, and none of those that were removed"
+    )
     quick.close()  # a session that ends reports its counts
     used = query(server, scans)[0][0]
     assert used == 40
@@ -176,10 +223,30 @@ def test_a_table_is_found_again(server: Server, table: str) -> None:
     again = PgVector(server.address(), dimension=4, table=table, hnsw=True)
     assert len(again) == len(first) == 2
     PgVector(server.address(), dimension=4, table=table, hnsw=True)
-    assert len(query(server, f"SELECT 1 FROM pg_indexes WHERE tablename = '{table}' AND indexdef LIKE '%hnsw%'")) == 1
+    assert (
+        len(
+            query(
+                server,
+                f"SELECT 1 FROM pg_indexes WHERE tablename = '{table}' AND indexdef LIKE '%hnsw%'",
+            )
+        )
+        == 1
+    )
 
 
-@pytest.mark.parametrize("hostile", ['x"; DROP TABLE y; --', "%s %(a)s %%", "\\0041\\", "{table}", "Größe.Öl", "select", "é" * 31, " "])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        'x"; DROP TABLE y; --',
+        "%s %(a)s %%",
+        "\\0041\\",
+        "{table}",
+        "Größe.Öl",
+        "select",
+        "é" * 31,
+        " ",
+    ],
+)
 def test_a_table_may_have_any_name(server: Server, hostile: str) -> None:
     index = PgVector(server.address(), dimension=2, table=hostile, hnsw=True)
     index.add(ids(1), np.ones((1, 2), np.float32))
@@ -187,7 +254,12 @@ def test_a_table_may_have_any_name(server: Server, hostile: str) -> None:
     assert index.search(np.ones((1, 2), np.float32), 1)[1].tolist() == [[2.0]]
     index.remove(ids(1))
     assert len(PgVector(server.address(), dimension=2, table=hostile)) == 0
-    names = [name for (name,) in query(server, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")]
+    names = [
+        name
+        for (name,) in query(
+            server, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'"
+        )
+    ]
     assert hostile in names
 
 
@@ -231,7 +303,10 @@ def test_processes_lose_nothing_and_make_the_table_together(server: Server, tabl
     address = server.address(database="together")
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, address, table, str(writer)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, address, table, str(writer)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for writer in range(2)
     ]
@@ -256,26 +331,38 @@ def child(numbers):
     index.add(numbers, np.zeros((len(numbers), 2), np.float32))
 
 index = PgVector(sys.argv[1], dimension=2, table=sys.argv[2])
-processes = [multiprocessing.get_context("fork").Process(target=child, args=(np.arange(10) + 10 * i,)) for i in range(3)]
+fork = multiprocessing.get_context("fork")
+processes = [fork.Process(target=child, args=(np.arange(10) + 10 * i,)) for i in range(3)]
 session = index._database._connection.info.backend_pid
 for process in processes: process.start()
 for process in processes: process.join()
 assert [process.exitcode for process in processes] == [0, 0, 0]
 assert len(index) == 30
-assert index._database._connection.info.backend_pid == session, "the connection of the parent was ended by a child"
+ended = "the connection of the parent was ended by a child"
+assert index._database._connection.info.backend_pid == session, ended
 """
 
 
 def test_a_forked_process_gets_a_connection_of_its_own(server: Server, table: str) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", FORKED, server.address(), table], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKED, server.address(), table],
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_deadlock_with_another_writer_is_tried_again(server: Server, table: str) -> None:
     index = PgVector(server.address(options="-c deadlock_timeout=200ms"), dimension=2, table=table)
     index.add(ids(1, 2), np.zeros((2, 2), np.float32))
-    waiting = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%{table}%'"
-    with psycopg.connect(server.address(options="-c deadlock_timeout=1min")) as other, ThreadPoolExecutor(1) as pool:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE"
+        f" 'DELETE%{table}%'"
+    )
+    with (
+        psycopg.connect(server.address(options="-c deadlock_timeout=1min")) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
         other.execute(f'SELECT 1 FROM "{table}" WHERE id = 2 FOR UPDATE')
         removal = pool.submit(index.remove, ids(1, 2))
         while query(server, waiting) == [(0,)] and not removal.done():
@@ -309,7 +396,9 @@ def test_a_restarted_server_is_reconnected_to(server: Server, table: str) -> Non
     assert len(index) == 5
 
 
-def test_a_writer_survives_restarts_in_the_middle(server: Server, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_survives_restarts_in_the_middle(
+    server: Server, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres, "RECONNECT_PAUSES", (0.3, 2.0))
     index = PgVector(server.address(), dimension=512, table=table)
     vectors = random_vectors(200, 512)
@@ -339,18 +428,28 @@ def test_a_writer_survives_restarts_in_the_middle(server: Server, table: str, mo
 
 def test_an_ended_session_is_opened_again(server: Server, table: str) -> None:
     index = PgVector(server.address(), dimension=2, table=table)
-    query(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'inklings'")
+    query(
+        server,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
+        " 'inklings'",
+    )
     index.add(ids(1), np.zeros((1, 2), np.float32))
     assert len(index) == 1
 
 
 @pytest.fixture
 def lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes the next transaction be done on the server, and the connection break before the client hears of it."""
+    """Makes the next transaction be done on the server.
+
+    And the connection break before the client hears of it.
+    """
     leave = psycopg.Transaction.__exit__
 
     def left(self: psycopg.Transaction, *error: Any) -> bool:
-        if self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS and not self._outer_transaction:
+        if (
+            self.connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+            and not self._outer_transaction
+        ):
             return bool(leave(self, *error))
         leave(self, *error)
         monkeypatch.setattr(psycopg.Transaction, "__exit__", leave)
@@ -388,13 +487,17 @@ def test_what_was_done_before_the_answer_was_lost_is_not_done_twice(
         index.add(ids(3), vectors[:1])  # not what is there: another writer's, not ours
 
 
-def test_a_server_that_is_away_is_one_error_and_the_next_call_works(server: Server, table: str) -> None:
+def test_a_server_that_is_away_is_one_error_and_the_next_call_works(
+    server: Server, table: str
+) -> None:
     index = PgVector(server.address(), dimension=2, table=table)
     index.add(ids(1), np.zeros((1, 2), np.float32))
     server.stop()
     try:
         for call in (lambda: len(index), lambda: index.add(ids(2), np.zeros((1, 2), np.float32))):
-            with pytest.raises(InklingsError, match=r"was lost, and 2 attempts to go on failed: .*\. What earlier") as caught:
+            with pytest.raises(
+                InklingsError, match=r"was lost, and 2 attempts to go on failed: .*\. What earlier"
+            ) as caught:
                 call()
             assert not isinstance(caught.value, InputError)
             assert_no_secret(caught)
@@ -431,7 +534,9 @@ def assert_no_secret(caught: pytest.ExceptionInfo[BaseException], *secrets: str)
     ],
 )
 def test_a_string_that_cannot_be_read_is_not_shown(string: str) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be read; it is not shown.*Allowed: postgresql://USER") as caught:
+    with pytest.raises(
+        ConfigError, match=r"cannot be read; it is not shown.*Allowed: postgresql://USER"
+    ) as caught:
         PgVector(string, dimension=2, table="t")
     assert_no_secret(caught, "hush")
 
@@ -442,11 +547,15 @@ def test_a_string_that_leads_nowhere_says_where(server: Server) -> None:
         server.address(user="stranger"): "stranger",
         server.address(database="absent"): '"absent" does not exist',
         server.address().replace("inklings-pg-", "elsewhere-"): "No such file",
-        "postgresql://postgres:s3cr3t@localhost:1/x": "host=localhost port=1 dbname=x user=postgres: .*refused",
+        "postgresql://postgres:s3cr3t@localhost:1/x": (
+            "host=localhost port=1 dbname=x user=postgres: .*refused"
+        ),
         "host=nowhere.invalid user=me password=s3cr3t": "nowhere.invalid",
     }
     for string, words in cases.items():
-        with pytest.raises(ConfigError, match=f"cannot use the PostgreSQL server at .*{words}.*Check") as caught:
+        with pytest.raises(
+            ConfigError, match=f"cannot use the PostgreSQL server at .*{words}.*Check"
+        ) as caught:
             PgVector(string, dimension=2, table="t")
         assert_no_secret(caught)
 
@@ -455,21 +564,29 @@ def test_a_server_without_the_extension_says_how_to_get_it(server: Server) -> No
     query(server, "CREATE DATABASE bare")
     query(server, "CREATE ROLE plain LOGIN PASSWORD 's3cr3t'")
     with pytest.raises(ConfigError, match=r"may not create it.*CREATE EXTENSION vector;") as caught:
-        PgVector(server.address(user="plain", password=WRONG, database="bare"), dimension=2, table="t")
+        PgVector(
+            server.address(user="plain", password=WRONG, database="bare"), dimension=2, table="t"
+        )
     assert_no_secret(caught)
     query(server, "ALTER DATABASE bare SET extension_control_path = '/nowhere'")
-    with pytest.raises(ConfigError, match=r"has no pgvector extension.*postgresql-NN-pgvector") as caught:
+    with pytest.raises(
+        ConfigError, match=r"has no pgvector extension.*postgresql-NN-pgvector"
+    ) as caught:
         PgVector(server.address(database="bare"), dimension=2, table="t")
     assert_no_secret(caught)
 
 
 def test_a_table_that_does_not_fit_is_refused_and_left_alone(server: Server, table: str) -> None:
     PgVector(server.address(), dimension=3, table=table).add(ids(1), np.zeros((1, 3), np.float32))
-    with pytest.raises(ConfigError, match=f"'{table}' at .* holds vectors of dimension 3, not 4. Give 3"):
+    with pytest.raises(
+        ConfigError, match=f"'{table}' at .* holds vectors of dimension 3, not 4. Give 3"
+    ):
         PgVector(server.address(), dimension=4, table=table)
     assert len(PgVector(server.address(), dimension=3, table=table)) == 1
     query(server, f'CREATE TABLE "other {table}" (id int, words text)')
-    with pytest.raises(ConfigError, match="is not a memory: it has the columns id integer, words text"):
+    with pytest.raises(
+        ConfigError, match="is not a memory: it has the columns id integer, words text"
+    ):
         PgVector(server.address(), dimension=4, table=f"other {table}")
 
 
@@ -523,15 +640,20 @@ def test_a_refused_call_changes_nothing(server: Server, table: str) -> None:
 def test_what_the_server_refuses_is_said(server: Server, table: str) -> None:
     index = PgVector(server.address(), dimension=2, table=table)
     query(server, f'DROP TABLE "{table}"')
-    with pytest.raises(InklingsError, match=f'refused: relation "{table}" does not exist.*Check that the table is there'):
+    with pytest.raises(
+        InklingsError,
+        match=f'refused: relation "{table}" does not exist.*Check that the table is there',
+    ):
         index.add(ids(1), np.zeros((1, 2), np.float32))
     query(
         server,
-        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file'; END $$",
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+        " USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file'; END $$",
     )
     index = PgVector(server.address(), dimension=2, table=table)
-    query(server, f'CREATE TRIGGER full_disk BEFORE INSERT ON "{table}" EXECUTE FUNCTION full_disk()')
+    query(
+        server, f'CREATE TRIGGER full_disk BEFORE INSERT ON "{table}" EXECUTE FUNCTION full_disk()'
+    )
     with pytest.raises(DiskError, match=r"is full: could not extend file\. Free"):
         index.add(ids(1), np.zeros((1, 2), np.float32))
 
@@ -544,5 +666,8 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, m
 
 
 def test_the_module_loads_neither_library() -> None:
-    code = "import inklings.memory.pgvector, sys; sys.exit(bool({'psycopg', 'pgvector'} & set(sys.modules)))"
+    code = (
+        "import inklings.memory.pgvector, sys; sys.exit(bool({'psycopg', 'pgvector'} &"
+        " set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

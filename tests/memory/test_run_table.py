@@ -1,4 +1,7 @@
-"""A run's long-term memory whose vectors are in a database: no password on disk, and a clear way on after a command that died."""
+"""A run's long-term memory whose vectors are in a database.
+
+No password on disk, and a clear way on after a command that died.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setattr(postgres, "RECONNECT_PAUSES", (0.01, 0.3))
     text = tmp_path / "words.txt"
     text.write_text("\n".join(f"word {number}" for number in range(100)), encoding="utf-8")
-    training = TrainingConfig(budget="1-steps", samples=0, evaluations=1, threads=1, precision="float32", compile="off")
+    training = TrainingConfig(
+        budget="1-steps", samples=0, evaluations=1, threads=1, precision="float32", compile="off"
+    )
     data = DataConfig(source=str(text), tokenizer="byte")
-    train(RunConfig(architecture=f"{FILE}:Rememberer", data=data, training=training), tmp_path / "run")
+    train(
+        RunConfig(architecture=f"{FILE}:Rememberer", data=data, training=training), tmp_path / "run"
+    )
     return RunDirectory.open(tmp_path / "run")
 
 
-def test_a_table_is_found_again_and_never_the_password(run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_found_again_and_never_the_password(
+    run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = run.load_model()
     made = create_memory(run, model, backend="pgvector", connection=server.address())
     made.add_text("story", TEXT)
@@ -62,7 +71,9 @@ def test_a_table_is_found_again_and_never_the_password(run: RunDirectory, server
         create_memory(run, model, backend="pgvector", table=made.table)
 
 
-def test_after_a_command_that_died_another_table_is_filled(run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_command_that_died_another_table_is_filled(
+    run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(POSTGRES, server.address())
     model = run.load_model()
     made = create_memory(run, model, backend="pgvector")

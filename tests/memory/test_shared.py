@@ -1,4 +1,4 @@
-"""A memory whose vectors are in a table of a PostgreSQL server, alone and beside others on the same table."""
+"""A memory in a table of PostgreSQL, alone and beside others on the same table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ POLICIES = ["oldest", "least_used", "lowest_score"]
 
 
 def over(server: Server, table: str, **settings: Any) -> Memory:
-    return Memory(config("pgvector", **settings), PgVector(server.address(), dimension=8, table=table))
+    return Memory(
+        config("pgvector", **settings), PgVector(server.address(), dimension=8, table=table)
+    )
 
 
 def add(memory: Memory, count: int, seed: int = 0) -> np.ndarray:
@@ -53,7 +55,9 @@ def test_random_operations_agree_with_a_dictionary(server: Server, table: str, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
-def test_ten_thousand_operations_agree_with_a_dictionary(server: Server, table: str, policy: str) -> None:
+def test_ten_thousand_operations_agree_with_a_dictionary(
+    server: Server, table: str, policy: str
+) -> None:
     drive(server, table, policy, 3340)
 
 
@@ -70,8 +74,12 @@ def test_it_answers_as_exact_does(server: Server, table: str, tmp_path: Path) ->
     save(there, tmp_path / "memory")
     again = load(tmp_path / "memory", index=PgVector(server.address(), dimension=8, table=table))
     assert add(again, 5).min() == there.next_id
-    elsewhere = load(tmp_path / "memory", index=PgVector(server.address(), dimension=8, table=f"new {table}"))
-    assert add(elsewhere, 5).min() == there.next_id, "ids that were given before are not given again, in a new table either"
+    elsewhere = load(
+        tmp_path / "memory", index=PgVector(server.address(), dimension=8, table=f"new {table}")
+    )
+    assert add(elsewhere, 5).min() == there.next_id, (
+        "ids that were given before are not given again, in a new table either"
+    )
 
 
 def test_memories_on_one_table_lose_nothing_and_do_not_mix(server: Server, table: str) -> None:
@@ -79,7 +87,9 @@ def test_memories_on_one_table_lose_nothing_and_do_not_mix(server: Server, table
 
     def live(seed: int) -> Twin:
         index = PgVector(server.address(), dimension=8, table=table)
-        twin = Twin(config("pgvector", capacity=40, eviction=POLICIES[seed]), seed, index=index, alone=False)
+        twin = Twin(
+            config("pgvector", capacity=40, eviction=POLICIES[seed]), seed, index=index, alone=False
+        )
         for _ in range(12):
             twin.at_random(5, largest=20)
             twin.check()
@@ -108,7 +118,9 @@ def test_one_index_may_serve_two_memories(server: Server, table: str) -> None:
 def test_ids_of_a_table_that_someone_else_made(server: Server, table: str) -> None:
     with psycopg.connect(server.address()) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        connection.execute(f'CREATE TABLE "{table}" (id bigint PRIMARY KEY, vector vector(8) NOT NULL)')
+        connection.execute(
+            f'CREATE TABLE "{table}" (id bigint PRIMARY KEY, vector vector(8) NOT NULL)'
+        )
     other = PgVector(server.address(), dimension=8, table=table)
     other.add(np.array([500]), np.zeros((1, 8), np.float32))
     assert add(over(server, table), 2).tolist() == [501, 502]
@@ -122,7 +134,10 @@ def test_ids_of_a_table_that_someone_else_made(server: Server, table: str) -> No
 def test_a_server_that_dies_in_the_middle_leaves_memory_and_table_as_they_were(
     server: Server, table: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It dies while a full memory takes new entries in: after the old ones were deleted, or after the new ones were copied."""
+    """It dies while a full memory takes new entries in.
+
+    After the old ones were deleted, or after the new ones were copied.
+    """
     memory = over(server, table)
     add(memory, 40)
     queries = np.random.default_rng(9).standard_normal((5, 8))
@@ -136,7 +151,9 @@ def test_a_server_that_dies_in_the_middle_leaves_memory_and_table_as_they_were(
 
     monkeypatch.setattr(PgVector, step, dies)
     try:
-        with pytest.raises(InklingsError, match="was lost, and 2 attempts to go on failed") as caught:
+        with pytest.raises(
+            InklingsError, match="was lost, and 2 attempts to go on failed"
+        ) as caught:
             add(memory, 10)
         assert not isinstance(caught.value, InputError)
     finally:
@@ -149,8 +166,12 @@ def test_a_server_that_dies_in_the_middle_leaves_memory_and_table_as_they_were(
     assert sorted(memory.ids.tolist()) == rows_of(server, table)
 
 
-@pytest.mark.parametrize("call", ["add", "search", "update", "remove", "clear", "vectors", "evict", "forget", "compact"])
-def test_a_server_that_is_away_is_one_error_and_changes_nothing(server: Server, table: str, call: str) -> None:
+@pytest.mark.parametrize(
+    "call", ["add", "search", "update", "remove", "clear", "vectors", "evict", "forget", "compact"]
+)
+def test_a_server_that_is_away_is_one_error_and_changes_nothing(
+    server: Server, table: str, call: str
+) -> None:
     memory = over(server, table)
     add(memory, 40)
     queries, some = np.ones((2, 8)), np.arange(2)
@@ -182,7 +203,9 @@ def test_compact_gives_room_back(server: Server, table: str) -> None:
 
     def pages() -> int:
         with psycopg.connect(server.address()) as connection:
-            return int(connection.execute(f"SELECT pg_relation_size('\"{table}\"')").fetchall()[0][0])
+            return int(
+                connection.execute(f"SELECT pg_relation_size('\"{table}\"')").fetchall()[0][0]
+            )
 
     full = pages()
     memory.remove(memory.ids[100:])

@@ -21,11 +21,16 @@ POLICIES = ["oldest", "least_used", "lowest_score"]
 
 
 def drive(backend: str, small: int, large: int, policies: list[str]) -> None:
-    """So many random operations for each policy on a memory that is full most of the time, and on one that is worth clusters."""
+    """So many random operations for each policy on a memory that is full most of the time.
+
+    And on one that is worth clusters.
+    """
     found = findable = 0
     for seed, policy in enumerate(policies):
         for capacity, largest, count in ((30, 20, small), (1500, 700, large)):
-            twin = Twin(config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed)
+            twin = Twin(
+                config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed
+            )
             for _ in range(count // 10):
                 twin.at_random(10, largest=largest)
                 twin.check()
@@ -49,9 +54,14 @@ def test_ten_thousand_operations_agree_with_a_dictionary(backend: str) -> None:
 
 
 class Sequences(RuleBasedStateMachine):
-    """Hypothesis looks for the shortest sequence of operations after which memory and dictionary differ."""
+    """Looks for the shortest sequence of operations after which memory and dictionary differ."""
 
-    @initialize(backend=st.sampled_from(BACKENDS), policy=st.sampled_from(POLICIES), capacity=st.integers(1, 12), seed=st.integers(0, 99))
+    @initialize(
+        backend=st.sampled_from(BACKENDS),
+        policy=st.sampled_from(POLICIES),
+        capacity=st.integers(1, 12),
+        seed=st.integers(0, 99),
+    )
     def begin(self, backend: str, policy: str, capacity: int, seed: int) -> None:
         self.twin = Twin(config(backend, capacity=capacity, eviction=policy, dimension=4), seed)
 
@@ -82,24 +92,49 @@ def filled(backend: str = "exact", count: int = 20, **settings: Any) -> Memory:
 
 def snapshot(memory: Memory) -> list[Any]:
     entries = memory.entries()
-    return [getattr(entries, f.name).tolist() for f in fields(Entries)] + [memory.vectors().tolist(), memory.clock, len(memory.index)]
+    return [getattr(entries, f.name).tolist() for f in fields(Entries)] + [
+        memory.vectors().tolist(),
+        memory.clock,
+        len(memory.index),
+    ]
 
 
 NAN = np.full((2, 8), np.nan)
 HUGE = np.full((2, 8), 1e30)
 TWO = np.arange(2)
 BAD: list[tuple[str, Any, str]] = [
-    ("a wrong dimension", lambda m: m.add(np.zeros((2, 7)), values=TWO, positions=TWO, documents=TWO), r"\(2, 7\).*\(n, 8\)"),
-    ("one vector alone", lambda m: m.add(np.zeros(8), values=TWO, positions=TWO, documents=TWO), r"\(n, 8\)"),
+    (
+        "a wrong dimension",
+        lambda m: m.add(np.zeros((2, 7)), values=TWO, positions=TWO, documents=TWO),
+        r"\(2, 7\).*\(n, 8\)",
+    ),
+    (
+        "one vector alone",
+        lambda m: m.add(np.zeros(8), values=TWO, positions=TWO, documents=TWO),
+        r"\(n, 8\)",
+    ),
     ("NaN", lambda m: m.add(NAN, values=TWO, positions=TWO, documents=TWO), "NaN"),
     ("infinity", lambda m: m.add(NAN * np.inf, values=TWO, positions=TWO, documents=TWO), "NaN"),
     ("out of range", lambda m: m.add(HUGE, values=TWO, positions=TWO, documents=TWO), "too large"),
-    ("beyond float32", lambda m: m.add(HUGE * 1e30, values=TWO, positions=TWO, documents=TWO), "too large"),
-    ("too few values", lambda m: m.add(np.zeros((2, 8)), values=np.arange(3), positions=TWO, documents=TWO), "values"),
+    (
+        "beyond float32",
+        lambda m: m.add(HUGE * 1e30, values=TWO, positions=TWO, documents=TWO),
+        "too large",
+    ),
+    (
+        "too few values",
+        lambda m: m.add(np.zeros((2, 8)), values=np.arange(3), positions=TWO, documents=TWO),
+        "values",
+    ),
     ("scores that are NaN", lambda m: m.update(TWO, scores=np.array([1.0, np.nan])), "scores"),
     (
         "more than the capacity",
-        lambda m: m.add(np.zeros((41, 8)), values=np.arange(41), positions=np.arange(41), documents=np.arange(41)),
+        lambda m: m.add(
+            np.zeros((41, 8)),
+            values=np.arange(41),
+            positions=np.arange(41),
+            documents=np.arange(41),
+        ),
         "41.*40",
     ),
     ("an unknown id to remove", lambda m: m.remove(np.array([3, 77])), "77"),
@@ -107,16 +142,36 @@ BAD: list[tuple[str, Any, str]] = [
     ("an unknown id to update", lambda m: m.update(np.array([3, 77]), values=TWO), "77"),
     ("an unknown id to look up", lambda m: m.entries(np.array([40])), "40"),
     ("an unknown id to look at", lambda m: m.vectors(np.array([-1])), "-1"),
-    ("too few vectors to update", lambda m: m.update(TWO, vectors=np.zeros((1, 8)), values=TWO), "1 vectors"),
+    (
+        "too few vectors to update",
+        lambda m: m.update(TWO, vectors=np.zeros((1, 8)), values=TWO),
+        "1 vectors",
+    ),
     ("NaN to update", lambda m: m.update(TWO, vectors=NAN, values=TWO), "NaN"),
     ("NaN to search", lambda m: m.search(NAN, 3), r"queries\[0\]"),
-    ("a query of the wrong size", lambda m: m.search(np.zeros((2, 7)), 3), r"queries.*\(2, 7\).*\(n, 8\)"),
+    (
+        "a query of the wrong size",
+        lambda m: m.search(np.zeros((2, 7)), 3),
+        r"queries.*\(2, 7\).*\(n, 8\)",
+    ),
     ("an infinite query", lambda m: m.search(np.full((2, 8), -np.inf), 3), r"queries\[0\]"),
-    ("a wrong dimension to update", lambda m: m.update(TWO, vectors=np.zeros((2, 9))), r"\(2, 9\).*\(n, 8\)"),
+    (
+        "a wrong dimension to update",
+        lambda m: m.update(TWO, vectors=np.zeros((2, 9))),
+        r"\(2, 9\).*\(n, 8\)",
+    ),
     ("k of zero", lambda m: m.search(np.zeros((1, 8)), 0), "k is 0"),
     ("k above the capacity", lambda m: m.search(np.zeros((1, 8)), 41), "k is 41.*40"),
-    ("filters for other queries", lambda m: m.search(np.zeros((1, 8)), 2, documents=TWO), "documents"),
-    ("windows for other queries", lambda m: m.search(np.zeros((1, 8)), 2, leaving_out=Span(TWO, TWO, TWO)), "documents"),
+    (
+        "filters for other queries",
+        lambda m: m.search(np.zeros((1, 8)), 2, documents=TWO),
+        "documents",
+    ),
+    (
+        "windows for other queries",
+        lambda m: m.search(np.zeros((1, 8)), 2, leaving_out=Span(TWO, TWO, TWO)),
+        "documents",
+    ),
     ("a factor above 1", lambda m: m.forget(1.5, np.random.default_rng()), "factor"),
     ("a decay above 1", lambda m: m.age(1.5), "decay"),
     ("time running backwards", lambda m: m.age(steps=-1), "steps"),
@@ -125,13 +180,23 @@ BAD: list[tuple[str, Any, str]] = [
     ("a threshold that is none", lambda m: m.near_zero(float("nan")), "threshold"),
     ("noise that is none", lambda m: m.info(noise=float("inf")), "noise"),
     ("no sample", lambda m: m.info(sample=0), "sample"),
-    ("scores beyond float32", lambda m: m.update(TWO, scores=np.array([1.0, 1e300])), "scores.*float32"),
+    (
+        "scores beyond float32",
+        lambda m: m.update(TWO, scores=np.array([1.0, 1e300])),
+        "scores.*float32",
+    ),
     (
         "scores beyond float32 to add",
-        lambda m: m.add(np.zeros((2, 8)), values=TWO, positions=TWO, documents=TWO, scores=TWO - 1e300),
+        lambda m: m.add(
+            np.zeros((2, 8)), values=TWO, positions=TWO, documents=TWO, scores=TWO - 1e300
+        ),
         "scores",
     ),
-    ("values that would turn negative", lambda m: m.update(TWO, values=TWO.astype(np.uint64)), "values is of uint64"),
+    (
+        "values that would turn negative",
+        lambda m: m.update(TWO, values=TWO.astype(np.uint64)),
+        "values is of uint64",
+    ),
     ("ids that would turn negative", lambda m: m.remove(TWO.astype(np.uint64)), "ids is of uint64"),
     (
         "a document that would turn negative",
@@ -141,7 +206,9 @@ BAD: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+@pytest.mark.parametrize(
+    ("call", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
 @pytest.mark.parametrize("backend", ["exact", "hnsw"])
 def test_a_refused_call_changes_nothing(backend: str, call: Any, message: str) -> None:
     memory = filled(backend)
@@ -163,12 +230,20 @@ def test_an_empty_memory_does_what_there_is_to_do(backend: str) -> None:
     memory.clear()
     for empty in (Memory(config(backend)), memory):
         for documents in (None, TWO):
-            hits = empty.search(np.zeros((2, 8)), 5, documents=documents, leaving_out=Span(TWO, TWO, TWO))
+            hits = empty.search(
+                np.zeros((2, 8)), 5, documents=documents, leaving_out=Span(TWO, TWO, TWO)
+            )
             assert hits.ids.tolist() == hits.values.tolist() == hits.ages.tolist() == [[-1] * 5] * 2
             assert np.isposinf(hits.distances).all()
         empty.age(0.5)
         empty.compact()
-        for none in (empty.evict(3), empty.forget(1.0, np.random.default_rng()), empty.near_zero(1.0), empty.ids, empty.vectors()):
+        for none in (
+            empty.evict(3),
+            empty.forget(1.0, np.random.default_rng()),
+            empty.near_zero(1.0),
+            empty.ids,
+            empty.vectors(),
+        ):
             assert len(none) == 0
         assert (empty.info().count, empty.info().recall) == (0, None)
         with pytest.raises(InputError, match="there is no entry with id 0"):
@@ -180,23 +255,45 @@ def test_more_hits_than_entries_are_masked(backend: str) -> None:
     """A caller that is to refuse it looks at `len(memory)`; a model reads what there is."""
     hits = filled(backend, count=3).search(np.zeros((2, 8)), 5)
     assert ((hits.ids >= 0) == [[True] * 3 + [False] * 2] * 2).all()
-    for name, missing in (("values", -1), ("positions", -1), ("documents", -1), ("ages", -1), ("uses", -1), ("scores", 0)):
+    for name, missing in (
+        ("values", -1),
+        ("positions", -1),
+        ("documents", -1),
+        ("ages", -1),
+        ("uses", -1),
+        ("scores", 0),
+    ):
         assert (getattr(hits, name)[:, 3:] == missing).all(), name
     assert np.isposinf(hits.distances[:, 3:]).all()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dimension", 0), ("capacity", 0), ("clusters", 0), ("probes", 0), ("code_bytes", 3),
-     ("refine", 0), ("links", 1), ("build_width", 0), ("search_width", 0), ("seed", -1)],
-)  # fmt: skip
+    [
+        ("dimension", 0),
+        ("capacity", 0),
+        ("clusters", 0),
+        ("probes", 0),
+        ("code_bytes", 3),
+        ("refine", 0),
+        ("links", 1),
+        ("build_width", 0),
+        ("search_width", 0),
+        ("seed", -1),
+    ],
+)
 def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"MemoryConfig\.{name}.*{value}"):
         MemoryConfig(**{"dimension": 8, name: value})
 
 
-@pytest.mark.parametrize(("name", "value", "words"), [("backend", "excat", "mean 'exact'.*ivfpq"), ("eviction", "newest", "least_used")])
-def test_an_unknown_name_is_answered_with_those_there_are(name: str, value: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("backend", "excat", "mean 'exact'.*ivfpq"), ("eviction", "newest", "least_used")],
+)
+def test_an_unknown_name_is_answered_with_those_there_are(
+    name: str, value: str, words: str
+) -> None:
     settings = config("exact")
     object.__setattr__(settings, name, value)  # past the types, which are checked while tests run
     with pytest.raises(ConfigError, match=rf"MemoryConfig\.{name}.*{value}.*{words}"):
@@ -222,14 +319,23 @@ def test_types_that_int64_cannot_hold_are_refused(dtype: Any) -> None:
             check(np.ones(2).astype(int).astype(dtype))
 
 
-@given(hnp.arrays(st.sampled_from([np.float16, np.float32, np.float64, np.longdouble, np.int64, np.uint32]), st.integers(0, 5)))
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float16, np.float32, np.float64, np.longdouble, np.int64, np.uint32]),
+        st.integers(0, 5),
+    )
+)
 def test_what_is_kept_is_finite_and_what_was_given(given_numbers: Any) -> None:
     """Finite after the cast, not before it."""
     with np.errstate(over="ignore"):
         cast = given_numbers.astype(np.float32)
     if np.isfinite(cast).all():
         kept = checked_column("scores", given_numbers, len(given_numbers), np.float32)
-        assert kept.dtype == np.float32 and np.array_equal(kept, cast) and not np.shares_memory(kept, given_numbers)
+        assert (
+            kept.dtype == np.float32
+            and np.array_equal(kept, cast)
+            and not np.shares_memory(kept, given_numbers)
+        )
     else:
         with pytest.raises(InputError, match="scores has NaN or infinite"):
             checked_column("scores", given_numbers, len(given_numbers), np.float32)
@@ -323,7 +429,9 @@ def test_entries_of_another_writer_are_not_given() -> None:
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 30))
 def test_the_most_used_entries_stay(uses: list[int], count: int) -> None:
     memory = Memory(config("exact", eviction="least_used", dimension=1, capacity=30))
-    ids = memory.add(np.arange(len(uses))[:, None] * 1.0, **facts(np.random.default_rng(0), len(uses)))
+    ids = memory.add(
+        np.arange(len(uses))[:, None] * 1.0, **facts(np.random.default_rng(0), len(uses))
+    )
     for entry, times in enumerate(uses):
         for _ in range(times):
             memory.search(np.array([[float(entry)]]), 1)
@@ -379,17 +487,30 @@ def test_an_entry_may_be_looked_at_twice() -> None:
 def test_what_the_memory_gives_is_a_copy() -> None:
     memory = filled()
     before = snapshot(memory)
-    for array in (memory.ids, memory.vectors(), memory.entries().values, memory.entries().scores, memory.lengths):
+    for array in (
+        memory.ids,
+        memory.vectors(),
+        memory.entries().values,
+        memory.entries().scores,
+        memory.lengths,
+    ):
         array[:] = 0
     assert snapshot(memory) == before
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_copy_and_the_memory_that_was_copied_know_nothing_of_each_other(backend: str, policy: str) -> None:
-    """Each goes its own way after the copy; the other's answers and entries stay, and both do what a dictionary says."""
+def test_a_copy_and_the_memory_that_was_copied_know_nothing_of_each_other(
+    backend: str, policy: str
+) -> None:
+    """Each goes its own way after the copy.
+
+    The other's answers and entries stay, and both do what a dictionary says.
+    """
     for capacity, largest in ((30, 20), (800, 300)):
-        twin = Twin(config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed=1)
+        twin = Twin(
+            config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed=1
+        )
         twin.at_random(20, largest=largest)
         for keep_first in (True, False):
             twin.copy(keep_first)
@@ -406,7 +527,11 @@ def test_a_copy_lives_on_as_the_first_would(backend: str) -> None:
     second = first.copy()
     generator = np.random.default_rng(2)
     for _ in range(3):
-        queries, new, about = generator.standard_normal((20, 8)), generator.standard_normal((150, 8)), facts(generator, 150)
+        queries, new, about = (
+            generator.standard_normal((20, 8)),
+            generator.standard_normal((150, 8)),
+            facts(generator, 150),
+        )
         for each in (first, second):
             each.search(queries, 5)
             each.add(new, **about)
@@ -436,7 +561,13 @@ def test_a_memory_in_a_database_is_not_copied() -> None:
 def test_info_measures_recall(backend: str) -> None:
     memory = filled(backend, 700, capacity=700, clusters=16, probes=1)
     info = memory.info(5)
-    assert (info.count, info.capacity, info.dimension, info.backend, info.recall_at) == (700, 700, 8, backend, 5)
+    assert (info.count, info.capacity, info.dimension, info.backend, info.recall_at) == (
+        700,
+        700,
+        8,
+        backend,
+        5,
+    )
     assert info.ready
     assert info.recall is not None
     if backend in EXACT:

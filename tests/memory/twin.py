@@ -1,4 +1,7 @@
-"""A memory and a dictionary that must agree: every operation goes to both, and every answer is compared."""
+"""A memory and a dictionary that must agree.
+
+Every operation goes to both, and every answer is compared.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ EXACT = ("exact", "flat")
 
 
 def config(backend: str, **settings: Any) -> MemoryConfig:
-    """Settings of a small memory; `backend` as a name, whatever the type checker of the tests thinks of it."""
+    """Settings of a small memory.
+
+    `backend` as a name, whatever the type checker of the tests thinks of it.
+    """
     return MemoryConfig(**{"dimension": 8, "capacity": 40, "backend": backend, **settings})
 
 
@@ -35,16 +41,22 @@ def known_of(memory: Memory, queries: np.ndarray) -> list[Any]:
     """Everything that a memory knows, and what it answers."""
     entries = memory.entries()
     hits = memory.search(queries, min(4, memory.config.capacity), count_uses=False)
-    arrays = [getattr(entries, field.name) for field in fields(Entries)] + [getattr(hits, field.name) for field in fields(Hits)]
+    arrays = [getattr(entries, field.name) for field in fields(Entries)] + [
+        getattr(hits, field.name) for field in fields(Hits)
+    ]
     arrays += [memory.vectors(), memory.lengths, memory.near_zero(2.0)]
-    count = len(memory.index) if isinstance(memory.index, LocalIndex) else None  # of a shared one others may change it
+    count = (
+        len(memory.index) if isinstance(memory.index, LocalIndex) else None
+    )  # of a shared one others may change it
     return [array.tolist() for array in arrays] + [memory.clock, memory.next_id, count]
 
 
 class Twin:
     """A memory, and beside it a dictionary from id to what the entry should be."""
 
-    def __init__(self, settings: MemoryConfig, seed: int = 0, index: Index | None = None, alone: bool = True) -> None:
+    def __init__(
+        self, settings: MemoryConfig, seed: int = 0, index: Index | None = None, alone: bool = True
+    ) -> None:
         self.alone = alone
         """Whether nobody else uses the index: then the ids have no gaps."""
         self.memory = Memory(settings, index)
@@ -70,7 +82,11 @@ class Twin:
         count = min(count, self.memory.config.capacity)
         for leaving in self.first_to_go(len(self.plain) + count - self.memory.config.capacity):
             del self.plain[leaving]
-        vectors, about, scores = self.some(count), facts(self.random, count), self.random.random(count).astype(np.float32).round(1)
+        vectors, about, scores = (
+            self.some(count),
+            facts(self.random, count),
+            self.random.random(count).astype(np.float32).round(1),
+        )
         ids = self.memory.add(vectors, **about, scores=scores)
         if self.alone:
             assert ids.tolist() == list(range(self.given, self.given + count))
@@ -78,7 +94,13 @@ class Twin:
         self.given = int(ids.max(initial=self.given - 1)) + 1
         for row, known in enumerate(ids.tolist()):
             of = {name: int(column[row]) for name, column in about.items()}
-            self.plain[known] = {**of, "vector": vectors[row], "scores": scores[row], "times": self.clock, "uses": 0}
+            self.plain[known] = {
+                **of,
+                "vector": vectors[row],
+                "scores": scores[row],
+                "times": self.clock,
+                "uses": 0,
+            }
 
     def first_to_go(self, count: int) -> list[int]:
         policy = self.memory.config.eviction
@@ -111,7 +133,11 @@ class Twin:
     def forget(self, factor: float, seed: int) -> None:
         gone = self.memory.forget(factor, np.random.default_rng(seed))
         chances = np.random.default_rng(seed).random(len(self.plain))
-        assert gone.tolist() == [known for known, chance in zip(sorted(self.plain), chances, strict=True) if chance < factor]
+        assert gone.tolist() == [
+            known
+            for known, chance in zip(sorted(self.plain), chances, strict=True)
+            if chance < factor
+        ]
         for known in gone.tolist():
             del self.plain[known]
 
@@ -122,10 +148,16 @@ class Twin:
             del self.plain[known]
 
     def near_zero(self, threshold: float) -> None:
-        short = sorted(known for known, entry in self.plain.items() if np.linalg.norm(entry["vector"]) <= threshold)
+        short = sorted(
+            known
+            for known, entry in self.plain.items()
+            if np.linalg.norm(entry["vector"]) <= threshold
+        )
         assert self.memory.near_zero(threshold).tolist() == short
 
-    def search(self, count: int, k: int, *, by_document: bool = False, windowed: bool = False) -> None:
+    def search(
+        self, count: int, k: int, *, by_document: bool = False, windowed: bool = False
+    ) -> None:
         k = min(k, self.memory.config.capacity)
         queries = self.some(count)
         documents = self.random.integers(0, 5, count) if by_document else None
@@ -134,21 +166,33 @@ class Twin:
         hits = self.memory.search(queries, k, documents=documents, leaving_out=window)
         assert hits.ids.shape == (count, k)
         known = np.array(sorted(self.plain), np.int64)
-        vectors = np.array([self.plain[i]["vector"] for i in known.tolist()], float).reshape(len(known), queries.shape[1])
-        where, when = (np.array([self.plain[i][name] for i in known.tolist()], np.int64) for name in ("documents", "positions"))
+        vectors = np.array([self.plain[i]["vector"] for i in known.tolist()], float).reshape(
+            len(known), queries.shape[1]
+        )
+        where, when = (
+            np.array([self.plain[i][name] for i in known.tolist()], np.int64)
+            for name in ("documents", "positions")
+        )
         for row, query in enumerate(queries):
             allowed = np.ones(len(known), np.bool_)
             if documents is not None:
                 allowed &= where == documents[row]
             if window is not None:
-                allowed &= ~((where == window.documents[row]) & (first[row] <= when) & (when <= first[row] + 8))
+                allowed &= ~(
+                    (where == window.documents[row])
+                    & (first[row] <= when)
+                    & (when <= first[row] + 8)
+                )
             distances = np.square(vectors[allowed] - query).sum(1)
             self.check_row(hits, row, known[allowed], distances, all_compared=by_document)
         for hit in hits.ids[hits.ids >= 0].tolist():
             self.plain[hit]["uses"] += 1
 
     def copy(self, keep_first: bool) -> None:
-        """Go on with a copy, or with the memory that was copied; what was left behind last must be as it was left."""
+        """Go on with a copy, or with the memory that was copied.
+
+        What was left behind last must be as it was left.
+        """
         if not isinstance(self.memory.index, LocalIndex):
             with pytest.raises(InputError, match="cannot be copied"):
                 self.memory.copy()
@@ -177,7 +221,9 @@ class Twin:
             memory, queries, known = self.aside
             assert known_of(memory, queries) == known
 
-    def check_row(self, hits: Hits, row: int, allowed: np.ndarray, true: np.ndarray, *, all_compared: bool) -> None:
+    def check_row(
+        self, hits: Hits, row: int, allowed: np.ndarray, true: np.ndarray, *, all_compared: bool
+    ) -> None:
         order = np.lexsort((allowed, true))[: hits.ids.shape[1]]
         best, near = allowed[order].tolist(), true[order]
         ids, distances = hits.ids[row].tolist(), hits.distances[row]
@@ -188,7 +234,9 @@ class Twin:
         assert ids == there + [-1] * (len(ids) - len(there))
         assert np.isinf(distances[len(there) :]).all()
         assert (np.diff(distances[: len(there)]) >= 0).all()
-        np.testing.assert_allclose(distances[: len(there)], [truly[known] for known in there], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            distances[: len(there)], [truly[known] for known in there], rtol=1e-5, atol=1e-5
+        )
         backend = self.memory.index.name
         if backend == "exact" or all_compared:
             assert there == best
@@ -199,8 +247,12 @@ class Twin:
             self.findable += len(best)
         for name in ("values", "positions", "documents", "uses", "scores"):
             missing = 0 if name == "scores" else -1
-            assert getattr(hits, name)[row].tolist() == [self.plain[i][name] if i >= 0 else missing for i in ids], name
-        assert hits.ages[row].tolist() == [self.clock - self.plain[i]["times"] if i >= 0 else -1 for i in ids]
+            assert getattr(hits, name)[row].tolist() == [
+                self.plain[i][name] if i >= 0 else missing for i in ids
+            ], name
+        assert hits.ages[row].tolist() == [
+            self.clock - self.plain[i]["times"] if i >= 0 else -1 for i in ids
+        ]
 
     def check(self) -> None:
         """Everything that the memory knows is what the dictionary knows."""
@@ -211,13 +263,19 @@ class Twin:
         assert sorted(ids.tolist()) == sorted(self.plain)
         entries, vectors = memory.entries(), memory.vectors()
         for field in fields(Entries)[1:]:
-            assert getattr(entries, field.name).tolist() == [self.plain[known][field.name] for known in ids.tolist()], field.name
+            assert getattr(entries, field.name).tolist() == [
+                self.plain[known][field.name] for known in ids.tolist()
+            ], field.name
         if len(ids):
-            np.testing.assert_array_equal(vectors, np.stack([self.plain[known]["vector"] for known in ids.tolist()]))
+            np.testing.assert_array_equal(
+                vectors, np.stack([self.plain[known]["vector"] for known in ids.tolist()])
+            )
 
     def at_random(self, count: int, *, largest: int) -> None:
         """So many random operations; adding is as likely as all ways of losing entries together."""
-        for operation in self.random.choice(12, count, p=[0.25, 0.12, 0.1, 0.05, 0.05, 0.05, 0.03, 0.2, 0.05, 0.05, 0.03, 0.02]).tolist():
+        for operation in self.random.choice(
+            12, count, p=[0.25, 0.12, 0.1, 0.05, 0.05, 0.05, 0.03, 0.2, 0.05, 0.05, 0.03, 0.02]
+        ).tolist():
             self.one(operation, largest)
             self.operations += 1
 

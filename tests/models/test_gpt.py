@@ -22,7 +22,13 @@ VOCABULARY = 17
 def tiny(window: int = 5, *, seed: int = 0, **fields: object) -> GPT:
     """A model in evaluation mode whose weights, those that begin at zero included, are anything."""
     torch.manual_seed(seed)
-    sizes = {"vocab_size": VOCABULARY, "context_length": window, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "context_length": window,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_embd": 16,
+    }
     model = GPT(GPTConfig(**(sizes | fields)))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
@@ -30,13 +36,22 @@ def tiny(window: int = 5, *, seed: int = 0, **fields: object) -> GPT:
 
 
 def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
-    """The network from its definition: whole squares of scores, an explicit mask, rotation in real arithmetic."""
+    """The network from its definition.
+
+    Whole squares of scores, an explicit mask, rotation in real arithmetic.
+    """
     config = model.config
     time = torch.arange(tokens.shape[1])
     documents = starts.cumsum(1)
     distance = time[:, None] - time
-    seen = (distance >= 0) & (distance < config.context_length) & (documents[:, :, None] == documents[:, None, :])
-    table = model.stack.rotary.table[time % model.stack.rotary.period]  # from the row's start, where the model counts from the document's
+    seen = (
+        (distance >= 0)
+        & (distance < config.context_length)
+        & (documents[:, :, None] == documents[:, None, :])
+    )
+    table = model.stack.rotary.table[
+        time % model.stack.rotary.period
+    ]  # from the row's start, where the model counts from the document's
 
     def norm(x: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), eps=1e-6)
@@ -47,7 +62,9 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
 
     x = norm(model.embedding(tokens))
     for block in model.stack.blocks:
-        query, key, value = block.attention.query_key_value(norm(x)).unflatten(-1, (3, config.n_head, -1)).unbind(2)
+        query, key, value = (
+            block.attention.query_key_value(norm(x)).unflatten(-1, (3, config.n_head, -1)).unbind(2)
+        )
         query, key = turn(norm(query)), turn(norm(key))
         scores = torch.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
         weights = scores.masked_fill(~seen[:, None], -torch.inf).softmax(-1)
@@ -79,7 +96,9 @@ def stream(model: GPT, tokens: Tensor, starts: Tensor | None, pieces: list[int])
     feed_forward=st.sampled_from(["relu2", "swiglu"]),
     seed=st.integers(0, 99),
 )
-def test_sliding_window_is_the_explicit_mask(window: int, pieces: list[int], share: float, feed_forward: str, seed: int) -> None:
+def test_sliding_window_is_the_explicit_mask(
+    window: int, pieces: list[int], share: float, feed_forward: str, seed: int
+) -> None:
     model = tiny(window, feed_forward=feed_forward)
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (3, sum(pieces)), generator=generator)
@@ -87,8 +106,12 @@ def test_sliding_window_is_the_explicit_mask(window: int, pieces: list[int], sha
     given_starts = starts if share else None
     with torch.no_grad():
         expected = naive_logits(model, tokens, starts)
-        torch.testing.assert_close(model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(stream(model, tokens, given_starts, pieces), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            stream(model, tokens, given_starts, pieces), expected, atol=1e-4, rtol=1e-4
+        )
 
 
 @torch.no_grad()
@@ -106,7 +129,9 @@ def test_rows_put_together_from_different_streams_go_on_as_they_would_alone() ->
             together.assign(torch.tensor([row]), alone)
     at, state, found = 0, together, []
     for size in (1, 6, 2, 1, 2):
-        new = torch.stack([tokens[row, length + at : length + at + size] for row, length in enumerate(lengths)])
+        new = torch.stack(
+            [tokens[row, length + at : length + at + size] for row, length in enumerate(lengths)]
+        )
         output = model(new, state)
         assert output.state is not None
         state = output.state
@@ -120,8 +145,12 @@ def test_a_stream_of_any_length_keeps_its_size_and_its_precision() -> None:
     model = tiny(6)
     tokens = torch.randint(VOCABULARY, (1, 20))
     state = model.initial_state(1)
-    far = State({**state.clone().tensors, "position": torch.tensor([model.stack.rotary.period * 10**9])})
-    for part in tokens.split([12, 8], dim=1):  # the first fills every window, so that only the positions differ
+    far = State(
+        {**state.clone().tensors, "position": torch.tensor([model.stack.rotary.period * 10**9])}
+    )
+    for part in tokens.split(
+        [12, 8], dim=1
+    ):  # the first fills every window, so that only the positions differ
         here, there = model(part, state), model(part, far)
         assert here.state is not None
         assert there.state is not None
@@ -134,7 +163,9 @@ def test_a_stream_of_any_length_keeps_its_size_and_its_precision() -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("vocabulary", [27, 4096])
-def test_it_starts_as_the_identity_with_a_loss_near_the_uniform_one(tied: bool, vocabulary: int) -> None:
+def test_it_starts_as_the_identity_with_a_loss_near_the_uniform_one(
+    tied: bool, vocabulary: int
+) -> None:
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=vocabulary, tied_head=tied))
     tokens = torch.randint(vocabulary, (8, 65))
@@ -147,7 +178,9 @@ def test_it_starts_as_the_identity_with_a_loss_near_the_uniform_one(tied: bool, 
 
 
 def test_there_are_no_biases_and_matrices_are_all_but_embedding_and_head() -> None:
-    model = GPT(GPTConfig(vocab_size=48, n_embd=16, n_head=2))  # as wide as the joint projection of queries, keys and values
+    model = GPT(
+        GPTConfig(vocab_size=48, n_embd=16, n_head=2)
+    )  # as wide as the joint projection of queries, keys and values
     assert all(parameter.ndim == 2 for parameter in model.parameters())
     matrices = {id(matrix) for matrix in model.matrices()}
     others = [name for name, parameter in model.named_parameters() if id(parameter) not in matrices]
@@ -161,7 +194,10 @@ def test_a_tied_head_is_the_embedding() -> None:
 
 
 def test_both_feed_forwards_have_about_the_same_size() -> None:
-    sizes = [parameter_count(GPT(GPTConfig(vocab_size=40, feed_forward=kind, n_embd=192))) for kind in ("relu2", "swiglu")]
+    sizes = [
+        parameter_count(GPT(GPTConfig(vocab_size=40, feed_forward=kind, n_embd=192)))
+        for kind in ("relu2", "swiglu")
+    ]
     assert abs(sizes[0] / sizes[1] - 1) < 0.01
 
 
@@ -177,7 +213,9 @@ def test_dropout_works_in_training_only_and_follows_from_the_seed() -> None:
     assert torch.equal(model(tokens).logits, model(tokens).logits)
 
 
-@pytest.mark.parametrize("fields", [{}, {"feed_forward": "swiglu"}, {"tied_head": True, "context_length": 256}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"feed_forward": "swiglu"}, {"tied_head": True, "context_length": 256}]
+)
 def test_operations_are_counted_as_torch_counts_them(fields: dict[str, object]) -> None:
     model = GPT(GPTConfig(vocab_size=65, **fields))  # type: ignore[arg-type]
     tokens = torch.randint(65, (2, model.config.context_length))
@@ -189,7 +227,11 @@ def test_operations_are_counted_as_torch_counts_them(fields: dict[str, object]) 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
-    [({"n_embd": 12, "n_head": 4}, "n_embd"), ({"n_layer": 0}, "n_layer"), ({"dropout": 1.0}, "dropout")],
+    [
+        ({"n_embd": 12, "n_head": 4}, "n_embd"),
+        ({"n_layer": 0}, "n_layer"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
 )
 def test_settings_out_of_range_are_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigError, match=f"GPTConfig.{named} is"):

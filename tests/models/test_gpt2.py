@@ -20,7 +20,13 @@ VOCABULARY = 17
 def tiny(window: int = 5, **fields: object) -> GPT2:
     """A model in evaluation mode whose weights are anything, so that positions and biases show."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": VOCABULARY, "context_length": window, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "context_length": window,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_embd": 16,
+    }
     model = GPT2(GPT2Config(**(sizes | fields)))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
@@ -33,8 +39,13 @@ def plain_logits(model: GPT2, tokens: list[int]) -> Tensor:
     x = model.embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
     for block in model.blocks:
         attention, feed_forward = block.attention, block.feed_forward
-        joint = F.linear(attention.norm(x), attention.query_key_value.weight, attention.query_key_value.bias)
-        heads = [part.view(len(tokens), config.n_head, -1).transpose(0, 1) for part in joint.chunk(3, dim=-1)]
+        joint = F.linear(
+            attention.norm(x), attention.query_key_value.weight, attention.query_key_value.bias
+        )
+        heads = [
+            part.view(len(tokens), config.n_head, -1).transpose(0, 1)
+            for part in joint.chunk(3, dim=-1)
+        ]
         scores = heads[0] @ heads[1].transpose(1, 2) / math.sqrt(config.n_embd // config.n_head)
         scores = scores + torch.full(scores.shape[1:], -torch.inf).triu(1)
         x = x + attention.project((scores.softmax(-1) @ heads[2]).transpose(0, 1).flatten(1))
@@ -45,7 +56,10 @@ def plain_logits(model: GPT2, tokens: list[int]) -> Tensor:
 
 
 def naive_logits(model: GPT2, tokens: Tensor, starts: Tensor) -> Tensor:
-    """Token by token: a window that is full is cut to its last half, and the plain network reads all of it again."""
+    """Token by token.
+
+    A window that is full is cut to its last half, and the plain network reads all of it again.
+    """
     size = model.config.context_length
     rows = []
     for row, begins in zip(tokens.tolist(), starts.tolist(), strict=True):
@@ -62,7 +76,9 @@ def naive_logits(model: GPT2, tokens: Tensor, starts: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def go_on(model: GPT2, state: State, tokens: Tensor, starts: Tensor | None, pieces: list[int]) -> Tensor:
+def go_on(
+    model: GPT2, state: State, tokens: Tensor, starts: Tensor | None, pieces: list[int]
+) -> Tensor:
     parts = None if starts is None else starts.split(pieces, dim=1)
     outputs = []
     for index, part in enumerate(tokens.split(pieces, dim=1)):
@@ -80,7 +96,9 @@ def go_on(model: GPT2, state: State, tokens: Tensor, starts: Tensor | None, piec
     gradient=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_past_the_window_its_last_half_is_read_again(window: int, pieces: list[int], share: float, gradient: bool, seed: int) -> None:
+def test_past_the_window_its_last_half_is_read_again(
+    window: int, pieces: list[int], share: float, gradient: bool, seed: int
+) -> None:
     model = tiny(window)
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (2, sum(pieces)), generator=generator)
@@ -89,14 +107,18 @@ def test_past_the_window_its_last_half_is_read_again(window: int, pieces: list[i
     with torch.no_grad():
         expected = naive_logits(model, tokens, starts)
     with torch.set_grad_enabled(gradient):
-        torch.testing.assert_close(model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4
+        )
         found = go_on(model, model.initial_state(2), tokens, given_starts, pieces)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("pieces", [[1] * 14, [5, 1, 7, 1], [14]])
 @torch.no_grad()
-def test_rows_at_different_places_of_their_windows_leave_them_each_by_itself(pieces: list[int]) -> None:
+def test_rows_at_different_places_of_their_windows_leave_them_each_by_itself(
+    pieces: list[int],
+) -> None:
     model = tiny(6)
     lengths = [0, 1, 5, 6, 7, 11, 20]
     tokens = torch.randint(VOCABULARY, (len(lengths), max(lengths) + 14))
@@ -110,14 +132,18 @@ def test_rows_at_different_places_of_their_windows_leave_them_each_by_itself(pie
     expected = naive_logits(model, tokens, torch.zeros_like(tokens, dtype=torch.bool))
     found = go_on(model, state, new, None, pieces)
     for row, length in enumerate(lengths):
-        torch.testing.assert_close(found[row], expected[row, length : length + 14], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            found[row], expected[row, length : length + 14], atol=1e-4, rtol=1e-4
+        )
 
 
 @torch.no_grad()
 def test_steps_within_a_window_read_nothing_again() -> None:
     model = tiny(8)
     read: list[int] = []
-    model.embedding.register_forward_hook(lambda module, inputs, output: read.append(inputs[0].numel()))
+    model.embedding.register_forward_hook(
+        lambda module, inputs, output: read.append(inputs[0].numel())
+    )
     state = model.initial_state(1)
     for _ in range(20):
         state = model(torch.zeros(1, 1, dtype=torch.int64), state).state
@@ -128,7 +154,13 @@ def test_steps_within_a_window_read_nothing_again() -> None:
 def test_it_starts_with_the_published_sizes() -> None:
     torch.manual_seed(0)
     model = GPT2(GPT2Config(vocab_size=500, n_layer=8))
-    expected = {"embedding": 0.02, "position_embedding": 0.01, "query_key_value": 0.02, "widen": 0.02, "project": 0.02 / 4}
+    expected = {
+        "embedding": 0.02,
+        "position_embedding": 0.01,
+        "query_key_value": 0.02,
+        "widen": 0.02,
+        "project": 0.02 / 4,
+    }
     seen = set()
     for name, parameter in model.named_parameters():
         module, _, kind = name.rpartition(".")
@@ -143,14 +175,21 @@ def test_it_starts_with_the_published_sizes() -> None:
 
 def test_its_size_is_that_of_the_published_model() -> None:
     with torch.device("meta"):
-        model = GPT2(GPT2Config(vocab_size=50257, context_length=1024, n_layer=12, n_head=12, n_embd=768))
+        model = GPT2(
+            GPT2Config(vocab_size=50257, context_length=1024, n_layer=12, n_head=12, n_embd=768)
+        )
     assert sum(parameter.numel() for parameter in model.parameters()) == 124_439_808
 
 
 def test_matrices_are_all_but_embeddings() -> None:
-    model = GPT2(GPT2Config(vocab_size=48, n_embd=16, n_head=2, n_layer=3))  # as many tokens as the joint projection is wide
+    model = GPT2(
+        GPT2Config(vocab_size=48, n_embd=16, n_head=2, n_layer=3)
+    )  # as many tokens as the joint projection is wide
     assert len(model.matrices()) == 3 * 4
-    assert not {id(matrix) for matrix in model.matrices()} & {id(model.embedding.weight), id(model.position_embedding.weight)}
+    assert not {id(matrix) for matrix in model.matrices()} & {
+        id(model.embedding.weight),
+        id(model.position_embedding.weight),
+    }
 
 
 def test_dropout_works_in_training_only_and_reaches_attention() -> None:
@@ -162,7 +201,9 @@ def test_dropout_works_in_training_only_and_reaches_attention() -> None:
     assert torch.equal(model(tokens).logits, first)
     assert not torch.equal(first, second)
     attention = model.blocks[0].attention
-    attention.dropout.register_forward_hook(lambda module, inputs, output: inputs[0])  # leaves the dropout of the weights
+    attention.dropout.register_forward_hook(
+        lambda module, inputs, output: inputs[0]
+    )  # leaves the dropout of the weights
     model.dropout.rate = 0.0
     heard: list[Tensor] = []
     attention.register_forward_hook(lambda module, inputs, output: heard.append(output))

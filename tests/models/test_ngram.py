@@ -28,13 +28,16 @@ def as_stream(documents: list[list[int]]) -> list[int]:
     return [token for document in documents for token in (BOUNDARY, *document)] + [BOUNDARY]
 
 
-documents_of_three_letters = st.lists(st.lists(st.integers(1, 3), max_size=8), min_size=1, max_size=12)
+documents_of_three_letters = st.lists(
+    st.lists(st.integers(1, 3), max_size=8), min_size=1, max_size=12
+)
 
 
 class SlowKneserNey:
-    """Interpolated modified Kneser-Ney with dictionaries, straight from Chen and Goodman's equations.
+    """Interpolated modified Kneser-Ney with dictionaries, straight from Chen and Goodman.
 
-    A history is a tuple of tokens that begins, at the earliest, with the boundary that opens the document.
+    A history is a tuple of tokens that begins, at the earliest, with the boundary that opens the
+    document.
     """
 
     def __init__(self, order: int, stream: list[int], vocab_size: int) -> None:
@@ -54,7 +57,9 @@ class SlowKneserNey:
             self.counts[ngram] = count if plain else len(before[ngram])
         self.discounts = {}
         for length in range(1, order + 1):
-            self.discounts[length] = self.estimate([count for ngram, count in self.counts.items() if len(ngram) == length])
+            self.discounts[length] = self.estimate(
+                [count for ngram, count in self.counts.items() if len(ngram) == length]
+            )
 
     def history(self, text: list[int]) -> tuple[int, ...]:
         since = len(text) - 1 - text[::-1].index(BOUNDARY)
@@ -67,19 +72,31 @@ class SlowKneserNey:
             return list(FALLBACK_DISCOUNTS)
         y = n[1] / (n[1] + 2 * n[2])
         found = [1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]]
-        return found if all(0 < d <= k for k, d in enumerate(found, start=1)) else list(FALLBACK_DISCOUNTS)
+        return (
+            found
+            if all(0 < d <= k for k, d in enumerate(found, start=1))
+            else list(FALLBACK_DISCOUNTS)
+        )
 
     def probability(self, token: int, history: tuple[int, ...]) -> float:
-        followers = {ngram[-1]: count for ngram, count in self.counts.items() if ngram[:-1] == history}
+        followers = {
+            ngram[-1]: count for ngram, count in self.counts.items() if ngram[:-1] == history
+        }
         shorter = self.probability(token, history[1:]) if history else 1 / self.vocab_size
         if not followers:
             return shorter
-        taken = {w: self.discounts[len(history) + 1][min(count, 3) - 1] for w, count in followers.items()}
+        taken = {
+            w: self.discounts[len(history) + 1][min(count, 3) - 1] for w, count in followers.items()
+        }
         own = followers[token] - taken[token] if token in followers else 0.0
         return (own + sum(taken.values()) * shorter) / sum(followers.values())
 
 
-@given(documents_of_three_letters, st.lists(st.integers(0, 4), min_size=1, max_size=8), st.integers(1, 5))
+@given(
+    documents_of_three_letters,
+    st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    st.integers(1, 5),
+)
 def test_equals_the_slow_reference(documents: list[list[int]], text: list[int], order: int) -> None:
     stream = as_stream(documents)
     reference, fast = SlowKneserNey(order, stream, 5), model(order, stream, 5)
@@ -92,22 +109,33 @@ def test_equals_the_slow_reference(documents: list[list[int]], text: list[int], 
 
 def test_equals_the_slow_reference_where_the_discounts_are_estimated() -> None:
     generator = np.random.default_rng(0)
-    documents = [(generator.zipf(1.5, size=generator.integers(0, 9)) % 11 + 1).tolist() for _ in range(200)]
+    documents = [
+        (generator.zipf(1.5, size=generator.integers(0, 9)) % 11 + 1).tolist() for _ in range(200)
+    ]
     stream = as_stream(documents)
     reference, fast = SlowKneserNey(3, stream, 13), model(3, stream, 13)
-    estimated = [length for length, found in reference.discounts.items() if found != list(FALLBACK_DISCOUNTS)]
+    estimated = [
+        length for length, found in reference.discounts.items() if found != list(FALLBACK_DISCOUNTS)
+    ]
     assert estimated, "the text was meant to have n-grams seen once, twice and thrice"
     text = [BOUNDARY, *documents[0], *documents[1], 12, 1, 2]
     logits = fast(torch.tensor([text])).logits[0]
     for place in range(len(text)):
-        expected = [reference.probability(token, reference.history(text[: place + 1])) for token in range(13)]
+        expected = [
+            reference.probability(token, reference.history(text[: place + 1]))
+            for token in range(13)
+        ]
         torch.testing.assert_close(logits[place].exp().tolist(), expected, rtol=1e-4, atol=1e-7)
 
 
 @given(documents_of_three_letters, st.integers(1, 6))
-def test_distributions_add_up_to_one_and_leave_nothing_impossible(documents: list[list[int]], order: int) -> None:
+def test_distributions_add_up_to_one_and_leave_nothing_impossible(
+    documents: list[list[int]], order: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
-    logits = model(order, as_stream(documents), 6)(torch.randint(0, 6, (4, 12), generator=generator)).logits
+    logits = model(order, as_stream(documents), 6)(
+        torch.randint(0, 6, (4, 12), generator=generator)
+    ).logits
     torch.testing.assert_close(logits.exp().sum(-1), torch.ones(4, 12), rtol=0, atol=1e-5)
     assert logits.isfinite().all()
 
@@ -120,14 +148,18 @@ def test_nothing_is_known_before_counting() -> None:
 def test_the_likelihood_of_a_unigram_is_that_of_the_frequencies() -> None:
     stream = as_stream([[1, 1, 2]] * 500)
     expected = torch.tensor([0.25, 0.5, 0.25])
-    torch.testing.assert_close(model(1, stream, 3)(torch.tensor([[1, 2]])).logits.exp()[0, 0], expected, rtol=0, atol=2e-3)
+    torch.testing.assert_close(
+        model(1, stream, 3)(torch.tensor([[1, 2]])).logits.exp()[0, 0], expected, rtol=0, atol=2e-3
+    )
 
 
 def test_counts_never_cross_the_start_of_a_document() -> None:
     """Shuffling documents changes no count, so no n-gram spans two of them."""
     documents = [[1, 2, 3], [3, 1], [2, 2, 1, 3], [], [1]]
     text = torch.tensor([[0, 1, 2, 3, 2, 1], [0, 3, 1, 1, 2, 3]])
-    one, other = (model(4, as_stream(order), 4)(text).logits for order in (documents, documents[::-1]))
+    one, other = (
+        model(4, as_stream(order), 4)(text).logits for order in (documents, documents[::-1])
+    )
     torch.testing.assert_close(one, other)
 
 
@@ -154,7 +186,9 @@ def test_tables_survive_a_file(tmp_path: Path) -> None:
     loaded.load_state_dict(load_file(tmp_path / "model.safetensors"))
     text = torch.randint(0, 4, (3, 9), generator=torch.Generator().manual_seed(0))
     assert torch.equal(loaded(text).logits, made(text).logits)
-    assert {name: table.dtype for name, table in loaded.state_dict().items()} == {n: t.dtype for n, t in made.state_dict().items()}
+    assert {name: table.dtype for name, table in loaded.state_dict().items()} == {
+        n: t.dtype for n, t in made.state_dict().items()
+    }
 
 
 def test_tables_of_an_untaught_model_survive_a_file(tmp_path: Path) -> None:
@@ -185,7 +219,16 @@ def test_context_length_caps_the_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "counts", [[5, 6, 7], [1, 1, 2, 3], [2, 2, 3, 3], [1, *[2] * 9, *[3] * 9], [*[1] * 9, 2, *[3] * 9], [1, 1, 2, 3, *[4] * 9], []]
+    "counts",
+    [
+        [5, 6, 7],
+        [1, 1, 2, 3],
+        [2, 2, 3, 3],
+        [1, *[2] * 9, *[3] * 9],
+        [*[1] * 9, 2, *[3] * 9],
+        [1, 1, 2, 3, *[4] * 9],
+        [],
+    ],
 )
 def test_discounts_take_something_and_never_more_than_there_is(counts: list[int]) -> None:
     found = discounts(torch.tensor(counts, dtype=torch.long))
@@ -206,10 +249,16 @@ def test_it_learns_by_counting_and_has_nothing_to_train() -> None:
 
 
 def test_the_bigram_of_the_lectures(corpora: Path) -> None:
-    """The split of makemore: names shuffled with seed 42, the first 80% for training, the next 10% for validation."""
+    """The split of makemore.
+
+    Names shuffled with seed 42, the first 80% for training, the next 10% for validation.
+    """
     names = (corpora / "names" / "names.txt").read_text().split()
     random.Random(42).shuffle(names)
-    streams = [as_stream([[ord(letter) - 96 for letter in name] for name in part]) for part in np.split(names, [25626, 28829])[:2]]
+    streams = [
+        as_stream([[ord(letter) - 96 for letter in name] for name in part])
+        for part in np.split(names, [25626, 28829])[:2]
+    ]
     text = torch.tensor([streams[1]])
     logits = model(2, streams[0], 27)(text[:, :-1], starts=text[:, :-1] == BOUNDARY).logits
     loss = torch.nn.functional.cross_entropy(logits[0], text[0, 1:])

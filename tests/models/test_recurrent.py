@@ -19,17 +19,28 @@ CELLS = ("rnn", "gru", "lstm")
 
 def model(cell: str, **fields: Any) -> Recurrent:
     torch.manual_seed(0)
-    made = Recurrent(RecurrentConfig(**{"vocab_size": 11, "cell": cell, "n_layer": 2, "n_embd": 5, "n_hidden": 7, **fields}))
+    made = Recurrent(
+        RecurrentConfig(
+            **{"vocab_size": 11, "cell": cell, "n_layer": 2, "n_embd": 5, "n_hidden": 7, **fields}
+        )
+    )
     return made.eval()
 
 
 def remembering(made: Recurrent, rows: int) -> State:
     """A state that no document begins with."""
     generator = torch.Generator().manual_seed(1)
-    return State({name: torch.randn(part.shape, generator=generator) for name, part in made.initial_state(rows).tensors.items()})
+    return State(
+        {
+            name: torch.randn(part.shape, generator=generator)
+            for name, part in made.initial_state(rows).tensors.items()
+        }
+    )
 
 
-def step_by_step(made: Recurrent, tokens: torch.Tensor, state: State, starts: torch.Tensor) -> tuple[torch.Tensor, State]:
+def step_by_step(
+    made: Recurrent, tokens: torch.Tensor, state: State, starts: torch.Tensor
+) -> tuple[torch.Tensor, State]:
     """One token at a time, setting what is remembered to zero by hand."""
     logits = []
     for t in range(tokens.shape[1]):
@@ -49,11 +60,19 @@ def assert_same(out: Output, logits: torch.Tensor, state: State) -> None:
         torch.testing.assert_close(out.state.tensors[name], part, rtol=0, atol=1e-5)
 
 
-@given(st.sampled_from(CELLS), st.integers(1, 4), st.integers(1, 9), st.randoms(use_true_random=False))
-def test_starts_equal_resetting_by_hand(cell: str, batch_size: int, length: int, random: Any) -> None:
+@given(
+    st.sampled_from(CELLS), st.integers(1, 4), st.integers(1, 9), st.randoms(use_true_random=False)
+)
+def test_starts_equal_resetting_by_hand(
+    cell: str, batch_size: int, length: int, random: Any
+) -> None:
     made = model(cell)
-    tokens = torch.tensor([[random.randrange(11) for _ in range(length)] for _ in range(batch_size)])
-    starts = torch.tensor([[random.random() < 0.3 for _ in range(length)] for _ in range(batch_size)])
+    tokens = torch.tensor(
+        [[random.randrange(11) for _ in range(length)] for _ in range(batch_size)]
+    )
+    starts = torch.tensor(
+        [[random.random() < 0.3 for _ in range(length)] for _ in range(batch_size)]
+    )
     expected = step_by_step(made, tokens, remembering(made, batch_size), starts)
     assert_same(made(tokens, remembering(made, batch_size), starts=starts), *expected)
 
@@ -62,10 +81,16 @@ def test_starts_equal_resetting_by_hand(cell: str, batch_size: int, length: int,
 def test_gradients_through_pieces_equal_those_of_the_steps(cell: str) -> None:
     made = model(cell)
     generator = torch.Generator().manual_seed(2)
-    tokens, starts = torch.randint(0, 11, (3, 8), generator=generator), torch.rand(3, 8, generator=generator) < 0.3
+    tokens, starts = (
+        torch.randint(0, 11, (3, 8), generator=generator),
+        torch.rand(3, 8, generator=generator) < 0.3,
+    )
     pieces = made(tokens, remembering(made, 3), starts=starts).logits
     steps = step_by_step(made, tokens, remembering(made, 3), starts)[0]
-    found = [torch.autograd.grad(logits.square().sum(), list(made.parameters())) for logits in (pieces, steps)]
+    found = [
+        torch.autograd.grad(logits.square().sum(), list(made.parameters()))
+        for logits in (pieces, steps)
+    ]
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -73,9 +98,13 @@ def test_gradients_through_pieces_equal_those_of_the_steps(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_reach_the_state_and_stop_at_a_start(cell: str) -> None:
     made = model(cell)
-    state = State({name: part.requires_grad_() for name, part in remembering(made, 2).tensors.items()})
+    state = State(
+        {name: part.requires_grad_() for name, part in remembering(made, 2).tensors.items()}
+    )
     starts = torch.tensor([[True, False, False], [False, False, True]])
-    made(torch.tensor([[0, 1, 2], [3, 4, 0]]), state, starts=starts).logits.square().sum().backward()
+    made(
+        torch.tensor([[0, 1, 2], [3, 4, 0]]), state, starts=starts
+    ).logits.square().sum().backward()
     for part in state.tensors.values():
         assert part.grad is not None
         assert not part.grad[0].any()
@@ -93,7 +122,10 @@ def test_a_state_that_was_given_is_not_written_into(cell: str) -> None:
 
 
 def test_dropout_is_off_in_evaluation_and_on_while_training() -> None:
-    made, tokens = model("gru", dropout=0.5), torch.randint(1, 11, (2, 6), generator=torch.Generator().manual_seed(0))
+    made, tokens = (
+        model("gru", dropout=0.5),
+        torch.randint(1, 11, (2, 6), generator=torch.Generator().manual_seed(0)),
+    )
     assert torch.equal(made(tokens).logits, made(tokens).logits)
     made.train()
     assert not torch.equal(made(tokens).logits, made(tokens).logits)
@@ -124,7 +156,10 @@ def test_first_predictions_are_near_uniform(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_flops_are_those_that_torch_counts(cell: str) -> None:
-    """But for first steps, whose past is a constant that needs no gradient; in pieces, as torch does not see into a whole LSTM."""
+    """But for first steps, whose past is a constant that needs no gradient.
+
+    In pieces, as torch does not see into a whole LSTM.
+    """
     made = model(cell).train()
     tokens = torch.zeros(4, 100, dtype=torch.long)
     starts = torch.zeros(4, 100, dtype=torch.bool)
@@ -140,7 +175,9 @@ def test_an_lstm_carries_its_cells_too() -> None:
     assert model("gru").initial_state(3).tensors["hidden"].shape == (3, 2, 7)
 
 
-@pytest.mark.parametrize(("field", "value"), [("n_layer", 0), ("n_embd", 0), ("n_hidden", 0), ("dropout", 1.0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("n_layer", 0), ("n_embd", 0), ("n_hidden", 0), ("dropout", 1.0)]
+)
 def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
     fields: dict[str, Any] = {"vocab_size": 11, field: value}
     with pytest.raises(ConfigError, match=rf"{field} is {value!r}"):

@@ -1,4 +1,7 @@
-"""The text GAN: its fast ways give what the definition gives, and each mend of the described form is a setting."""
+"""The text GAN.
+
+Its fast ways give what the definition gives, and each mend of the described form is a setting.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,23 @@ from torch import Tensor
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, gumbel_noise, mean_entropy, straight_through
 from inklings.models.textgan.config import PRESETS, Recipe, TextGANConfig
-from inklings.models.textgan.critic import GROUP, PerceptronCritic, TransformerCritic, spread_appended
+from inklings.models.textgan.critic import (
+    GROUP,
+    PerceptronCritic,
+    TransformerCritic,
+    spread_appended,
+)
 from inklings.models.textgan.model import StyleMap, TextGAN
 
 T, V = 6, 11
-SIZES: dict[str, Any] = {"vocab_size": V, "context_length": T, "n_embd": 8, "n_head": 2, "n_hidden": 12, "n_critic_hidden": 10}
+SIZES: dict[str, Any] = {
+    "vocab_size": V,
+    "context_length": T,
+    "n_embd": 8,
+    "n_head": 2,
+    "n_hidden": 12,
+    "n_critic_hidden": 10,
+}
 
 CAUSAL = st.fixed_dictionaries(
     {
@@ -38,7 +53,10 @@ CAUSAL = st.fixed_dictionaries(
 
 
 def make(seed: int = 0, **fields: Any) -> TextGAN:
-    """A generator whose weights are far from small, so that its words depend on all that they may depend on."""
+    """A generator whose weights are far from small.
+
+    So that its words depend on all that they may depend on.
+    """
     torch.manual_seed(seed)
     model = TextGAN(TextGANConfig(**{**SIZES, **fields}))
     with torch.no_grad():
@@ -57,7 +75,7 @@ def assert_alike(found: Drawn, expected: Drawn) -> None:
     torch.testing.assert_close(found.rows, expected.rows, rtol=1e-4, atol=1e-4)
 
 
-# --- the fast ways ------------------------------------------------------------------------------------------------------------------
+# --- the fast ways --------------------------------------------------------------------------------
 
 
 @given(CAUSAL, st.integers(0, 100))
@@ -77,7 +95,9 @@ def told(drawn: Drawn) -> Tensor:
 
 @settings(max_examples=15)
 @given(CAUSAL, st.integers(0, 100))
-def test_training_gives_the_words_and_the_gradients_of_the_definition(fields: dict[str, Any], seed: int) -> None:
+def test_training_gives_the_words_and_the_gradients_of_the_definition(
+    fields: dict[str, Any], seed: int
+) -> None:
     model = make(seed, **fields)
     noise = noise_of(model, seed=seed)
     gradients = []
@@ -88,25 +108,40 @@ def test_training_gives_the_words_and_the_gradients_of_the_definition(fields: di
         assert_alike(drawn, unlearned)
         model.zero_grad()
         told(drawn).backward()
-        gradients.append({name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in model.named_parameters()})
+        gradients.append(
+            {
+                name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for name, p in model.named_parameters()
+            }
+        )
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(
-            gradient, gradients[1][name], rtol=1e-3, atol=1e-3, msg=lambda evidence, name=name: f"{name}: {evidence}"
+            gradient,
+            gradients[1][name],
+            rtol=1e-3,
+            atol=1e-3,
+            msg=lambda evidence, name=name: f"{name}: {evidence}",
         )
     assert any(bool(gradient.any()) for gradient in gradients[0].values())
 
 
-@pytest.mark.parametrize("fields", [{}, {"attention": "both_ways"}, {"preset": "described", "attention": "causal"}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"attention": "both_ways"}, {"preset": "described", "attention": "causal"}],
+    ids=str,
+)
 def test_a_shorter_text_is_the_beginning_of_the_longer(fields: dict[str, Any]) -> None:
     model = make(**fields)
     noise = noise_of(model)
-    cut = {name: tensor[:, :3] for name, tensor in noise.tensors.items() if name in ("word", "gumbel")}
+    cut = {
+        name: tensor[:, :3] for name, tensor in noise.tensors.items() if name in ("word", "gumbel")
+    }
     cut["style"], cut["added"] = noise.tensors["style"], noise.tensors["added"][:, :3, :, :3]
     with torch.no_grad():
         assert torch.equal(model(Noise(cut)).tokens, model(noise).tokens[:, :3])
 
 
-# --- what is described --------------------------------------------------------------------------------------------------------------
+# --- what is described ----------------------------------------------------------------------------
 
 
 def test_the_described_generator_draws_the_noise_of_all_positions_anew_for_each_word() -> None:
@@ -157,7 +192,9 @@ def test_earlier_positions_see_later_ones_only_both_ways(attention: str, sees: b
     ],
     ids=str,
 )
-def test_only_through_lets_a_gradient_pass_the_words_fed_back(fields: dict[str, Any], passes: bool) -> None:
+def test_only_through_lets_a_gradient_pass_the_words_fed_back(
+    fields: dict[str, Any], passes: bool
+) -> None:
     # both ways the noise of an earlier word reaches a later one through that word alone
     model = make(**fields)
     noise = noise_of(model)
@@ -177,7 +214,9 @@ def test_what_is_fed_back_is_the_likeliest_word_or_the_drawn_one(feedback: str) 
         likeliest = drawn.logits.argmax(-1)
         assert not torch.equal(likeliest, drawn.tokens)  # or nothing is told apart here
         fed = likeliest if feedback == "argmax" else drawn.tokens
-        torch.testing.assert_close(model._at_once(noise, drawn.tokens, fed).logits, drawn.logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            model._at_once(noise, drawn.tokens, fed).logits, drawn.logits, rtol=1e-4, atol=1e-4
+        )
 
 
 @given(st.integers(1, 4), st.integers(0, 50))
@@ -190,7 +229,9 @@ def test_any_number_of_linear_layers_maps_like_one(layers: int, seed: int) -> No
     noise = torch.randn(3, T)
     with torch.no_grad():
         style = mapping(noise)
-    torch.testing.assert_close(style, (noise @ weight.T + bias).unsqueeze(-1).expand(3, T, 8), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        style, (noise @ weight.T + bias).unsqueeze(-1).expand(3, T, 8), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_perceptron_maps_as_no_linear_layer_can() -> None:
@@ -198,12 +239,19 @@ def test_the_perceptron_maps_as_no_linear_layer_can() -> None:
     mapping = StyleMap(T, 8, 2, "perceptron")
     a, b = torch.randn(2, 3, T)
     with torch.no_grad():
-        assert float((mapping(a) + mapping(b) - mapping(a + b) - mapping(torch.zeros(3, T))).abs().max()) > 0.01
+        assert (
+            float(
+                (mapping(a) + mapping(b) - mapping(a + b) - mapping(torch.zeros(3, T))).abs().max()
+            )
+            > 0.01
+        )
         style = mapping(a)
-    assert float((style - style[..., :1]).abs().max()) > 0.01  # places can be told apart by their channels
+    assert (
+        float((style - style[..., :1]).abs().max()) > 0.01
+    )  # places can be told apart by their channels
 
 
-# --- the mends ----------------------------------------------------------------------------------------------------------------------
+# --- the mends ------------------------------------------------------------------------------------
 
 
 def values_of(name: str) -> list[Any]:
@@ -243,15 +291,19 @@ def test_the_critic_is_the_one_that_is_named() -> None:
     assert isinstance(make(critic="transformer").make_critic(), TransformerCritic)
 
 
-# --- draws --------------------------------------------------------------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------------------
 
 
 @given(st.integers(1, 5), st.integers(1, 7), st.integers(0, 3), st.integers(0, 100))
-def test_nothing_is_left_after_the_first_end_mark(n: int, length: int, boundary: int, seed: int) -> None:
+def test_nothing_is_left_after_the_first_end_mark(
+    n: int, length: int, boundary: int, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(0, 4, (n, length), generator=generator)
     rows = torch.randn(n, length, 4, generator=generator, requires_grad=True)
-    model = TextGAN(TextGANConfig(vocab_size=4, boundary_token=boundary, context_length=8, n_embd=4, n_head=1))
+    model = TextGAN(
+        TextGANConfig(vocab_size=4, boundary_token=boundary, context_length=8, n_embd=4, n_head=1)
+    )
     masked = rows * model.alive(tokens).unsqueeze(-1)
     (gradient,) = torch.autograd.grad(masked.sum(), rows)
     for row, text in enumerate(tokens.tolist()):
@@ -263,7 +315,9 @@ def test_nothing_is_left_after_the_first_end_mark(n: int, length: int, boundary:
 
 
 @given(st.floats(0.2, 3.0), st.integers(0, 100))
-def test_straight_through_is_one_hot_with_the_gradient_of_the_softmax(temperature: float, seed: int) -> None:
+def test_straight_through_is_one_hot_with_the_gradient_of_the_softmax(
+    temperature: float, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = (5 * torch.randn(3, 4, V, generator=generator)).requires_grad_()
     gumbel = gumbel_noise(3, 4, V, generator=generator)
@@ -272,7 +326,9 @@ def test_straight_through_is_one_hot_with_the_gradient_of_the_softmax(temperatur
     assert torch.equal(rows, torch.nn.functional.one_hot(tokens, V).float())
     weights = torch.randn(3, 4, V, generator=generator)
     (found,) = torch.autograd.grad((weights * rows).sum(), logits)
-    (expected,) = torch.autograd.grad((weights * ((logits + gumbel) / temperature).softmax(-1)).sum(), logits)
+    (expected,) = torch.autograd.grad(
+        (weights * ((logits + gumbel) / temperature).softmax(-1)).sum(), logits
+    )
     torch.testing.assert_close(found, expected)
     with torch.no_grad():
         assert torch.equal(straight_through(logits, gumbel, tokens, temperature), rows)
@@ -280,7 +336,9 @@ def test_straight_through_is_one_hot_with_the_gradient_of_the_softmax(temperatur
 
 def test_words_are_drawn_as_often_as_the_softmax_says() -> None:
     logits = torch.tensor([2.0, 0.0, -1.0, 1.0, 0.5])
-    draws = (logits + gumbel_noise(20_000, 5, generator=torch.Generator().manual_seed(0))).argmax(-1)
+    draws = (logits + gumbel_noise(20_000, 5, generator=torch.Generator().manual_seed(0))).argmax(
+        -1
+    )
     expected = 20_000 * logits.softmax(-1)
     statistic = float(((draws.bincount(minlength=5) - expected).square() / expected).sum())
     assert statistic < 18.5, statistic  # chi-square of four degrees of freedom: once in a thousand
@@ -288,14 +346,18 @@ def test_words_are_drawn_as_often_as_the_softmax_says() -> None:
 
 def test_entropy_is_nothing_where_a_position_repeats_itself_and_ln_v_where_it_is_open() -> None:
     logits = torch.stack((torch.zeros(4, V), 100 * torch.eye(V)[:1].expand(4, V)), dim=1)
-    torch.testing.assert_close(mean_entropy(logits), torch.tensor([V, 1.0]).log(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        mean_entropy(logits), torch.tensor([V, 1.0]).log(), rtol=0, atol=1e-5
+    )
 
 
-# --- critics ------------------------------------------------------------------------------------------------------------------------
+# --- critics --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 5, GROUP, 2 * GROUP])
-def test_the_spread_of_texts_that_are_alike_is_nothing_and_grows_with_what_sets_them_apart(n: int) -> None:
+def test_the_spread_of_texts_that_are_alike_is_nothing_and_grows_with_what_sets_them_apart(
+    n: int,
+) -> None:
     torch.manual_seed(0)
     same = torch.randn(1, 7).expand(n, 7)
     apart = torch.randn(n, 7)
@@ -311,8 +373,12 @@ def test_the_spread_is_that_of_a_group() -> None:
     texts = torch.randn(2 * GROUP, 5)
     alone = spread_appended(texts[:GROUP])[:, -1]
     torch.testing.assert_close(spread_appended(texts)[:GROUP, -1], alone)
-    torch.testing.assert_close(alone, texts[:GROUP].var(0, correction=0).add(1e-8).sqrt().mean().expand(GROUP))
-    assert torch.isfinite(torch.autograd.grad(spread_appended(x := torch.ones(4, 3, requires_grad=True)).sum(), x)[0]).all()
+    torch.testing.assert_close(
+        alone, texts[:GROUP].var(0, correction=0).add(1e-8).sqrt().mean().expand(GROUP)
+    )
+    assert torch.isfinite(
+        torch.autograd.grad(spread_appended(x := torch.ones(4, 3, requires_grad=True)).sum(), x)[0]
+    ).all()
 
 
 @pytest.mark.parametrize("critic", ["perceptron", "transformer"])
@@ -330,14 +396,21 @@ def test_to_the_perceptron_a_short_text_is_one_that_nothing_follows(n_embd: int)
     judge = make(n_embd=n_embd, n_head=2).make_critic()
     rows = torch.rand(3, 4, V)
     with torch.no_grad():
-        torch.testing.assert_close(judge(rows), judge(torch.nn.functional.pad(rows, (0, 0, 0, T - 4))))
+        torch.testing.assert_close(
+            judge(rows), judge(torch.nn.functional.pad(rows, (0, 0, 0, T - 4)))
+        )
 
 
 def test_the_style_of_one_generator_is_shared_while_words_differ() -> None:
     model = make()
 
     def noise(seed: int) -> dict[str, Tensor]:
-        return model.noise(1, T, generator=torch.Generator().manual_seed(seed), style=torch.Generator().manual_seed(5)).tensors
+        return model.noise(
+            1,
+            T,
+            generator=torch.Generator().manual_seed(seed),
+            style=torch.Generator().manual_seed(5),
+        ).tensors
 
     one, two = noise(0), noise(1)
     assert torch.equal(one["style"], two["style"])

@@ -19,18 +19,25 @@ SHAPES = ((8, 2), (4, 2), (2, 2), (9, 3), (5, 5), (16, 4))
 
 
 def model(**fields: Any) -> TreeWaveNet:
-    """A small network in evaluation mode whose statistics and scales are anything but the initial ones."""
+    """A small network in evaluation mode with statistics and scales off their first values."""
     torch.manual_seed(0)
-    made = TreeWaveNet(TreeWaveNetConfig(**{"vocab_size": 11, "n_embd": 5, "n_hidden": 6, **fields}))
+    made = TreeWaveNet(
+        TreeWaveNetConfig(**{"vocab_size": 11, "n_embd": 5, "n_hidden": 6, **fields})
+    )
     with torch.no_grad():
         for name, tensor in made.state_dict().items():
-            tensor.copy_(torch.rand_like(tensor) + 0.5 if "norm" in name else torch.randn_like(tensor) / 2)
+            tensor.copy_(
+                torch.rand_like(tensor) + 0.5 if "norm" in name else torch.randn_like(tensor) / 2
+            )
     return made.eval()
 
 
 def random_text(batch_size: int, length: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 11, (batch_size, length), generator=generator), torch.rand(batch_size, length, generator=generator) < 0.15
+    return (
+        torch.randint(0, 11, (batch_size, length), generator=generator),
+        torch.rand(batch_size, length, generator=generator) < 0.15,
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,9 @@ def test_parameters_are_those_of_the_lecture(fields: dict[str, Any], expected: i
 def test_both_executions_are_the_same_function(context_length: int, fuse: int, norm: str) -> None:
     tokens, starts = random_text(3, 40)
     convolution, window = (
-        model(context_length=context_length, fuse=fuse, norm=norm, execution=execution)(tokens, starts=starts)
+        model(context_length=context_length, fuse=fuse, norm=norm, execution=execution)(
+            tokens, starts=starts
+        )
         for execution in ("convolution", "window")
     )
     torch.testing.assert_close(convolution.logits, window.logits, rtol=0, atol=1e-5)
@@ -60,7 +69,7 @@ def test_both_executions_are_the_same_function(context_length: int, fuse: int, n
 
 
 def test_the_tree_is_the_lectures() -> None:
-    """Embedding, then FlattenConsecutive(2), Linear, BatchNorm, Tanh three times, then Linear, in the lecture's own terms."""
+    """The lecture's terms: Embedding, three times FlattenConsecutive(2) to Tanh, Linear."""
     made = model(execution="window")
     windows = random_text(4, 8)[0]
     x = made.embedding.weight[windows]
@@ -68,7 +77,9 @@ def test_the_tree_is_the_lectures() -> None:
         batch, length, channels = x.shape
         x = x.view(batch, length // 2, channels * 2) @ level.linear.weight.T
         norm = level.norm
-        x = torch.tanh((x - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias)
+        x = torch.tanh(
+            (x - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias
+        )
     expected = x.squeeze(1) @ made.head.weight.T + made.head.bias
     torch.testing.assert_close(made(windows).logits[:, -1], expected)
 
@@ -80,15 +91,22 @@ def test_the_tree_is_the_lectures() -> None:
     st.lists(st.integers(1, 12), min_size=1, max_size=8),
     st.integers(0, 99),
 )
-def test_pieces_equal_one_pass(shape: tuple[int, int], execution: str, grad: bool, pieces: list[int], seed: int) -> None:
-    """From the cached vectors where gradients are off, from the tokens in the state where they are on."""
+def test_pieces_equal_one_pass(
+    shape: tuple[int, int], execution: str, grad: bool, pieces: list[int], seed: int
+) -> None:
+    """From the cached vectors where gradients are off.
+
+    From the tokens in the state where they are on.
+    """
     made = model(context_length=shape[0], fuse=shape[1], execution=execution)
     tokens, starts = random_text(2, sum(pieces), seed)
     with torch.set_grad_enabled(grad):
         whole = made(tokens, starts=starts).logits
         state: State | None = made.initial_state(2)
         found = []
-        for part, flags in zip(tokens.split(pieces, dim=1), starts.split(pieces, dim=1), strict=True):
+        for part, flags in zip(
+            tokens.split(pieces, dim=1), starts.split(pieces, dim=1), strict=True
+        ):
             out = made(part, state, starts=flags)
             state = out.state
             found.append(out.logits)
@@ -104,7 +122,9 @@ def test_a_token_more_costs_one_vector_per_level() -> None:
             made(torch.tensor([[3]]), state)
         levels = int(math.log2(context_length))
         per_row = 2 * 6 * (2 * 5 + (levels - 1) * 2 * 6)
-        costs.append(counter.get_total_flops() - 2 * per_row - 2 * 6 * 11)  # its own row, that of the boundaries, the head
+        costs.append(
+            counter.get_total_flops() - 2 * per_row - 2 * 6 * 11
+        )  # its own row, that of the boundaries, the head
     assert costs == [0, 0]
 
 
@@ -115,7 +135,9 @@ def test_gradients_reach_the_past_through_a_state(execution: str) -> None:
     tokens = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8]])
     parameters = list(made.parameters())
     whole = torch.autograd.grad(made(tokens).logits[:, -1].square().sum(), parameters)
-    single = torch.autograd.grad(made(tokens[:, -1:], made.state_after(tokens[:, :-1])).logits.square().sum(), parameters)
+    single = torch.autograd.grad(
+        made(tokens[:, -1:], made.state_after(tokens[:, :-1])).logits.square().sum(), parameters
+    )
     for one, other in zip(whole, single, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
@@ -137,8 +159,12 @@ def test_positions_train_on_exactly_the_lectures_windows() -> None:
     level = made.levels[0]
     blocks = made.embedding(windows).view(16 * 4, 10) @ level.linear.weight.T
     fresh = model(execution="window").levels[0].norm
-    torch.testing.assert_close(level.norm.running_mean, 0.9 * fresh.running_mean + 0.1 * blocks.mean(0))
-    torch.testing.assert_close(level.norm.running_var, 0.9 * fresh.running_var + 0.1 * blocks.var(0))
+    torch.testing.assert_close(
+        level.norm.running_mean, 0.9 * fresh.running_mean + 0.1 * blocks.mean(0)
+    )
+    torch.testing.assert_close(
+        level.norm.running_var, 0.9 * fresh.running_var + 0.1 * blocks.var(0)
+    )
 
 
 @pytest.mark.parametrize("shape", [(12, 3), (4, 3, 3)])
@@ -153,7 +179,10 @@ def test_batch_norm_is_torchs_over_the_last_dimension(shape: tuple[int, ...]) ->
 
 
 def test_the_bug_keeps_statistics_for_each_place() -> None:
-    """As in the lecture before the fix: mean and variance over the first of three dimensions only."""
+    """As in the lecture before the fix.
+
+    Mean and variance over the first of three dimensions only.
+    """
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, 4, 3, generator=generator) + torch.arange(4)[:, None]
     buggy, fixed = BatchNorm(3, places=4), BatchNorm(3)
@@ -167,7 +196,9 @@ def test_the_bug_keeps_statistics_for_each_place() -> None:
 
 
 def test_the_bug_has_one_set_of_statistics_for_each_block() -> None:
-    made = TreeWaveNet(TreeWaveNetConfig(vocab_size=11, n_hidden=6, execution="window", batchnorm_bug=True))
+    made = TreeWaveNet(
+        TreeWaveNetConfig(vocab_size=11, n_hidden=6, execution="window", batchnorm_bug=True)
+    )
     assert [level.norm.running_mean.numel() for level in made.levels] == [4 * 6, 2 * 6, 6]
 
 

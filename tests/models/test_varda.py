@@ -1,4 +1,7 @@
-"""A model with a memory: what it finds, what it writes, what its states share, and what it leaves alone."""
+"""A model with a memory.
+
+What it finds, what it writes, what its states share, and what it leaves alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,13 @@ from inklings.models.varda.model import Varda
 from inklings.models.varda.readers import TIE
 
 V, SEGMENT, K = 17, 4, 3
-SIZES = {"context_length": 8, "segment": SEGMENT, "num_search_results": K, "memory_size": 64, "backbone": "gpt:n_layer=1,n_head=2,n_embd=8"}
+SIZES = {
+    "context_length": 8,
+    "segment": SEGMENT,
+    "num_search_results": K,
+    "memory_size": 64,
+    "backbone": "gpt:n_layer=1,n_head=2,n_embd=8",
+}
 READERS = ["mixture", "attention", "concat"]
 
 
@@ -48,9 +57,13 @@ def text(rows: int, length: int, seed: int = 0) -> Tensor:
     return torch.randint(1, V, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-def run(model: Varda, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> tuple[Tensor, State]:
+def run(
+    model: Varda, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+) -> tuple[Tensor, State]:
     with torch.no_grad():
-        output = model(tokens, model.initial_state(len(tokens)) if state is None else state, starts=starts)
+        output = model(
+            tokens, model.initial_state(len(tokens)) if state is None else state, starts=starts
+        )
     assert output.state is not None
     return output.logits, output.state
 
@@ -71,15 +84,24 @@ def neural_cache(model: Varda, tokens: Tensor) -> Tensor:
     for now in range(len(tokens)):
         base = torch.softmax(output.logits[0, now], -1)
         entries = range(now // SEGMENT * SEGMENT)
-        distances = sorted((float((keys[now] - keys[then]).square().sum()), then) for then in entries)
+        distances = sorted(
+            (float((keys[now] - keys[then]).square().sum()), then) for then in entries
+        )
         if distances:
             sharpness = float(reader.log_sharpness.exp())
             edge = math.exp(-sharpness * distances[K][0]) if len(distances) > K else 0.0
-            weights = [(math.exp(-sharpness * near) - (1 - TIE) * edge, int(tokens[then + 1])) for near, then in distances[:K]]
+            weights = [
+                (math.exp(-sharpness * near) - (1 - TIE) * edge, int(tokens[then + 1]))
+                for near, then in distances[:K]
+            ]
             cache = torch.zeros(V)
             for weight, value in weights:
                 cache[value] += weight / sum(other for other, _ in weights)
-            gate = reader.bias + reader.by_distance * (1 - distances[0][0]) + reader.by_hidden.weight[0] @ hidden[now]
+            gate = (
+                reader.bias
+                + reader.by_distance * (1 - distances[0][0])
+                + reader.by_hidden.weight[0] @ hidden[now]
+            )
             share = torch.sigmoid(gate)
             base = (1 - share) * base + share * cache
         rows.append(base.log())
@@ -103,11 +125,17 @@ def test_an_empty_memory_is_the_backbone_bit_for_bit(reader: str) -> None:
         assert torch.equal(frozen(tokens).logits, frozen.backbone(tokens).logits)
         written = made(reader=reader)
         with written.controlled("off"):
-            torch.testing.assert_close(written(tokens).logits, written.backbone(tokens).logits, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                written(tokens).logits, written.backbone(tokens).logits, atol=1e-5, rtol=1e-5
+            )
         # rows that have nothing yet stay as they are beside rows that have
         first = made(reader=reader)
-        assert torch.equal(first(tokens[:, :SEGMENT]).logits, first.backbone(tokens[:, :SEGMENT]).logits)
-        assert not torch.equal(first(tokens).logits[:, SEGMENT:], first.backbone(tokens).logits[:, SEGMENT:])
+        assert torch.equal(
+            first(tokens[:, :SEGMENT]).logits, first.backbone(tokens[:, :SEGMENT]).logits
+        )
+        assert not torch.equal(
+            first(tokens).logits[:, SEGMENT:], first.backbone(tokens).logits[:, SEGMENT:]
+        )
 
 
 def test_what_is_found_was_written_before_and_holds_what_followed() -> None:
@@ -120,7 +148,11 @@ def test_what_is_found_was_written_before_and_holds_what_followed() -> None:
         now = np.arange(30)[:, None]
         assert (found.hits.positions <= now)[there].all()
         assert (found.hits.values[there] == tokens[row].numpy()[found.hits.positions[there]]).all()
-        assert (found.weights[~there] == 0).all() and (found.weights >= 0).all() and (found.weights.sum(1) <= 1 + 1e-6).all()
+        assert (
+            (found.weights[~there] == 0).all()
+            and (found.weights >= 0).all()
+            and (found.weights.sum(1) <= 1 + 1e-6).all()
+        )
 
 
 @pytest.mark.parametrize("write", ["random", "surprisal", "learned"])
@@ -134,9 +166,14 @@ def test_surprising_tokens_are_those_that_are_kept() -> None:
     model, tokens = made(write="surprisal", write_budget=0.25), text(1, 2 * SEGMENT + 1)
     state = run(model, tokens)[1]
     with torch.no_grad():
-        losses = F.cross_entropy(model.backbone(tokens[:, :-1]).logits[0], tokens[0, 1:], reduction="none")
+        losses = F.cross_entropy(
+            model.backbone(tokens[:, :-1]).logits[0], tokens[0, 1:], reduction="none"
+        )
     kept = sorted(memory_of(state).entries().positions.tolist())
-    assert kept == [1 + int(losses[:SEGMENT].argmax()), 1 + SEGMENT + int(losses[SEGMENT:].argmax())]
+    assert kept == [
+        1 + int(losses[:SEGMENT].argmax()),
+        1 + SEGMENT + int(losses[SEGMENT:].argmax()),
+    ]
 
 
 def test_every_copy_of_a_state_has_a_memory_of_its_own() -> None:
@@ -145,12 +182,17 @@ def test_every_copy_of_a_state_has_a_memory_of_its_own() -> None:
     kept = start.clone()
     beams = start.select(torch.tensor([0, 0, 1]))
     tails = text(3, 2 * SEGMENT, seed=5)
-    expected = [run(model, tails[row : row + 1], kept.select(torch.tensor([min(row, 1) and row - 1])))[0] for row in range(3)]
+    expected = [
+        run(model, tails[row : row + 1], kept.select(torch.tensor([min(row, 1) and row - 1])))[0]
+        for row in range(3)
+    ]
     together, after = run(model, tails, beams)
     for row in range(3):
         torch.testing.assert_close(together[row], expected[row][0], atol=1e-4, rtol=1e-4)
     assert len({int(number) for number in after.tensors["memory"]}) == 3
-    assert len(memory_of(kept)) == 2 * SEGMENT, "writing through a copy reached the state it was copied from"
+    assert len(memory_of(kept)) == 2 * SEGMENT, (
+        "writing through a copy reached the state it was copied from"
+    )
 
 
 def test_a_state_that_was_read_on_from_is_refused() -> None:
@@ -188,7 +230,9 @@ def test_a_new_document_finds_the_memory_empty_or_as_it_was(clear_at: str) -> No
     entries = memory_of(state).entries()
     expected = [(0, position) for position in range(1, SEGMENT + 3)] if clear_at == "epoch" else []
     expected += [(1, position) for position in range(1, SEGMENT + 1)]
-    assert sorted(zip(entries.documents.tolist(), entries.positions.tolist(), strict=True)) == expected
+    assert (
+        sorted(zip(entries.documents.tolist(), entries.positions.tolist(), strict=True)) == expected
+    )
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -210,7 +254,10 @@ def test_the_likelihood_teaches_the_decision_to_delete() -> None:
 
 
 def test_what_is_within_the_threshold_and_meant_is_deleted() -> None:
-    model, tokens = made(delete_within=5.0), text(1, 6 * SEGMENT)  # farther than any two vectors of unit size are apart
+    model, tokens = (
+        made(delete_within=5.0),
+        text(1, 6 * SEGMENT),
+    )  # farther than any two vectors of unit size are apart
     assert model.delete_decision is not None
     with torch.no_grad():
         model.delete_decision.weight.zero_()
@@ -229,7 +276,11 @@ def test_forgetting_is_the_same_however_the_text_is_cut() -> None:
         state = run(model, piece, state)[1]
     one, other = memory_of(whole).entries(), memory_of(state).entries()
     order, same = np.argsort(one.ids), np.argsort(other.ids)
-    assert len(one.ids) < 5 * SEGMENT and (one.ids[order] == other.ids[same]).all() and (one.scores[order] == other.scores[same]).all()
+    assert (
+        len(one.ids) < 5 * SEGMENT
+        and (one.ids[order] == other.ids[same]).all()
+        and (one.scores[order] == other.scores[same]).all()
+    )
     assert one.scores.max() == 1.0 and one.scores.min() < 1.0
 
 
@@ -237,7 +288,9 @@ def test_gates_are_kept_within_their_budget_by_a_loss() -> None:
     model, tokens = made(write="learned", delete_within=1.0, write_budget=0.5), text(2, 9)
     assert model.eval()(tokens).losses == {}
     losses = model.train()(tokens).losses
-    assert set(losses) == {"write", "delete"} and all(float(loss.detach()) >= 0 for loss in losses.values())
+    assert set(losses) == {"write", "delete"} and all(
+        float(loss.detach()) >= 0 for loss in losses.values()
+    )
 
 
 def test_a_state_is_written_down_whole() -> None:
@@ -264,14 +317,19 @@ def test_a_long_term_memory_is_read_by_every_row_and_written_by_none(reader: str
     model, tokens = made(reader=reader, frozen=True), text(2, 6)
     memory = Memory(MemoryConfig(dimension=model.dimension, capacity=9))
     vectors = torch.nn.functional.normalize(torch.randn(9, model.dimension), dim=-1).numpy()
-    memory.add(vectors, values=np.full(9, 5), positions=np.arange(9), documents=np.zeros(9, np.int64))
+    memory.add(
+        vectors, values=np.full(9, 5), positions=np.arange(9), documents=np.zeros(9, np.int64)
+    )
     with torch.no_grad():
         before = model(tokens).logits
         model.long_term = memory
         with model.recording() as records:
             after = model(tokens).logits
     assert not torch.allclose(before, after) and len(memory) == 9
-    assert all(found.outside[found.hits.ids >= 0].all() and (found.hits.ids >= 0).any() for found in records[0])
+    assert all(
+        found.outside[found.hits.ids >= 0].all() and (found.hits.ids >= 0).any()
+        for found in records[0]
+    )
     with pytest.raises(ConfigError, match="it is another's"):
         model.long_term = Memory(MemoryConfig(dimension=model.dimension + 1))
 
@@ -279,10 +337,17 @@ def test_a_long_term_memory_is_read_by_every_row_and_written_by_none(reader: str
 def test_what_is_written_of_a_document_is_all_of_it() -> None:
     model = made(memory_size=SEGMENT, forgetfulness_factor=0.5)
     assert isinstance(model, Remembering)
-    tokens = torch.cat([torch.zeros(1, 1, dtype=torch.int64), text(1, 40), torch.zeros(1, 1, dtype=torch.int64)], 1)
+    tokens = torch.cat(
+        [torch.zeros(1, 1, dtype=torch.int64), text(1, 40), torch.zeros(1, 1, dtype=torch.int64)], 1
+    )
     written = model.written(tokens)
-    assert written.positions.tolist() == list(range(1, 42)) and (written.values == tokens[0, 1:].numpy()).all()
-    torch.testing.assert_close(torch.from_numpy(model.queries(tokens)[:-1]), torch.from_numpy(written.vectors))
+    assert (
+        written.positions.tolist() == list(range(1, 42))
+        and (written.values == tokens[0, 1:].numpy()).all()
+    )
+    torch.testing.assert_close(
+        torch.from_numpy(model.queries(tokens)[:-1]), torch.from_numpy(written.vectors)
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,12 +374,20 @@ def test_any_index_may_search(index_type: str) -> None:
     pytest.importorskip("faiss")
     tokens = text(2, 5 * SEGMENT)
     with torch.no_grad():
-        torch.testing.assert_close(made(index_type=index_type)(tokens).logits, made()(tokens).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            made(index_type=index_type)(tokens).logits, made()(tokens).logits, atol=1e-4, rtol=1e-4
+        )
 
 
-@pytest.mark.parametrize("name", ["mlp", "recurrent", "tree_wavenet", "wavenet", "gpt2", "gpt", "wavegpt", "varda"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "recurrent", "tree_wavenet", "wavenet", "gpt2", "gpt", "wavegpt", "varda"]
+)
 def test_settings_written_out_as_a_name_are_read_back(name: str) -> None:
-    config = build(name, {}, vocab_size=V, boundary_token=0).config if name != "varda" else made().config
-    fields = {field: getattr(config, field) for field in model_fields(type(config)) if field != "backbone"}
+    config = (
+        build(name, {}, vocab_size=V, boundary_token=0).config if name != "varda" else made().config
+    )
+    fields = {
+        field: getattr(config, field) for field in model_fields(type(config)) if field != "backbone"
+    }
     architecture, text_of_fields = split_name(written_out(name, fields))
     assert architecture == name and parse_fields(architecture, text_of_fields) == fields

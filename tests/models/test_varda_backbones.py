@@ -1,4 +1,7 @@
-"""Every reader and every backbone, on documents longer than its context: it works, or is refused when it is built."""
+"""Every reader and every backbone, on documents longer than its context.
+
+It works, or is refused when it is built.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,14 @@ class Bypass(GPT2):
 
 def made(backbone: str, reader: str, **fields: object) -> Varda:
     torch.manual_seed(0)
-    sizes = {"context_length": CONTEXT, "segment": 3, "num_search_results": 2, "memory_size": 40, "backbone": backbone, "reader": reader}
+    sizes = {
+        "context_length": CONTEXT,
+        "segment": 3,
+        "num_search_results": 2,
+        "memory_size": 40,
+        "backbone": backbone,
+        "reader": reader,
+    }
     model = build("varda", {**sizes, **fields}, vocab_size=V, boundary_token=0)
     assert isinstance(model, Varda)
     return model
@@ -88,7 +98,11 @@ def test_documents_of_any_length_are_read(name: str, reader: str, frozen: bool) 
     # training: with a state and without one
     output = model(tokens, model.initial_state(2), starts=starts)
     output.logits.square().mean().backward()
-    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+    assert all(
+        torch.isfinite(weight.grad).all()
+        for weight in model.parameters()
+        if weight.grad is not None
+    )
     model(tokens, starts=starts).logits.square().mean().backward()
     # streaming gives what one pass does, in whatever pieces
     model.eval()
@@ -105,11 +119,16 @@ def test_documents_of_any_length_are_read(name: str, reader: str, frozen: bool) 
         # nothing of the future is seen
         changed = tokens.clone()
         changed[:, 12:] = torch.randint(1, V, (2, LENGTH - 12))
-        torch.testing.assert_close(model(changed, starts=starts).logits[:, :12], whole[:, :12], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            model(changed, starts=starts).logits[:, :12], whole[:, :12], atol=1e-5, rtol=1e-5
+        )
     # evaluation, and filling a memory
     numbers = np.array([0, *tokens[0].tolist(), 0, *tokens[1].tolist(), 0], np.uint16)
     split = TokenSplit(
-        tokens=numbers, offsets=np.array([0, LENGTH + 1, 2 * LENGTH + 2]), document_bytes=np.array([LENGTH, LENGTH]), boundary=0
+        tokens=numbers,
+        offsets=np.array([0, LENGTH + 1, 2 * LENGTH + 2]),
+        document_bytes=np.array([LENGTH, LENGTH]),
+        boundary=0,
     )
     assert np.isfinite(evaluate(model, split).loss)
     document = torch.from_numpy(numbers[: LENGTH + 2].astype(np.int64))[None]
@@ -118,13 +137,18 @@ def test_documents_of_any_length_are_read(name: str, reader: str, frozen: bool) 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_context_that_is_full_begins_anew_and_only_the_memory_goes_on(frozen: bool) -> None:
-    """Without hits, every window of gpt2's context is read as if it were a document; gpt2 alone would read half of it again."""
+    """Without hits, every window of gpt2's context is read as if it were a document.
+
+    Gpt2 alone would read half of it again.
+    """
     model = made(BACKBONES["gpt2"], "concat", frozen=frozen).eval()
     tokens = torch.randint(1, V, (1, LENGTH))
     with torch.no_grad(), model.controlled("off"):
         logits = model(tokens).logits
         for at in range(0, LENGTH, CONTEXT):
-            torch.testing.assert_close(logits[:, at : at + CONTEXT], model.backbone(tokens[:, at : at + CONTEXT]).logits)
+            torch.testing.assert_close(
+                logits[:, at : at + CONTEXT], model.backbone(tokens[:, at : at + CONTEXT]).logits
+            )
         assert not torch.allclose(logits, model.backbone(tokens).logits)
     if not frozen:
         with torch.no_grad():
@@ -132,8 +156,12 @@ def test_a_context_that_is_full_begins_anew_and_only_the_memory_goes_on(frozen: 
             assert not torch.allclose(model(tokens).logits, logits), "the memory reaches across"
 
 
-@pytest.mark.parametrize(("name", "message"), [("Silent", "rereads"), ("Bypass", "input_embedding")])
-def test_a_backbone_of_ones_own_that_concat_cannot_follow_is_refused_at_once(name: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("Silent", "rereads"), ("Bypass", "input_embedding")]
+)
+def test_a_backbone_of_ones_own_that_concat_cannot_follow_is_refused_at_once(
+    name: str, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / "mine.py"
     file.write_text(REREADING)
     fields = ":n_layer=1,n_head=2,n_embd=8"

@@ -22,12 +22,20 @@ from inklings.training.train import train
 
 VOCABULARY = 17
 FUSIONS = ("causal", "previous_segment", "closed_blocks", "leaky_broadcast")
-SIZES = {"vocab_size": VOCABULARY, "context_length": 5, "n_layer": 1, "n_head": 2, "n_embd": 8, "wave_layers": 2}
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "context_length": 5,
+    "n_layer": 1,
+    "n_head": 2,
+    "n_embd": 8,
+    "wave_layers": 2,
+}
 WAYS = [
     (mix, gate)
     for mix in ("hidden", "logits", "probabilities")
     for gate in ("scalar", "sigmoid", "channel", "input")
-    if not (gate == "channel" and mix != "hidden") and not (gate == "scalar" and mix == "probabilities")
+    if not (gate == "channel" and mix != "hidden")
+    and not (gate == "scalar" and mix == "probabilities")
 ]
 
 
@@ -48,7 +56,10 @@ def block_of(config: WaveGPTConfig) -> int:
 
 
 def place_of_view(fusion: str, t: int, begin: int, block: int, length: int) -> int | None:
-    """From which position of the window the view at position t of a document that begins at `begin` is taken; None: none is complete."""
+    """The position of the window that the view at t of a document is taken from, or None.
+
+    The document begins at `begin`; None where no view is complete.
+    """
     if fusion == "causal":
         return t
     if fusion == "leaky_broadcast":
@@ -63,10 +74,15 @@ def views_by_hand(model: WaveGPT, waves: Tensor, starts: Tensor) -> Tensor:
         begin, views = 0, []
         for t in range(waves.shape[1]):
             begin = t if starts[row, t] else begin
-            place = place_of_view(model.config.fusion, t, begin, block_of(model.config), waves.shape[1])
+            place = place_of_view(
+                model.config.fusion, t, begin, block_of(model.config), waves.shape[1]
+            )
             vector = model.view.first if place is None else waves[row, place]
             assert vector is not None
-            plain = model.config.fusion in ("causal", "leaky_broadcast")  # the stack's own, of unit size as they are
+            plain = model.config.fusion in (
+                "causal",
+                "leaky_broadcast",
+            )  # the stack's own, of unit size as they are
             views.append(vector if plain else vector / (vector.square().mean() + 1e-6).sqrt())
         rows.append(torch.stack(views))
     return torch.stack(rows)
@@ -75,13 +91,18 @@ def views_by_hand(model: WaveGPT, waves: Tensor, starts: Tensor) -> Tensor:
 def share_by_hand(model: WaveGPT, transformer: Tensor, view: Tensor) -> Tensor:
     gate = model.gate
     if model.config.gate == "input":
-        weighed = (torch.cat([transformer, view], dim=-1) * gate.weigh.weight[0]).sum(-1, keepdim=True) + gate.weigh.bias
+        weighed = (torch.cat([transformer, view], dim=-1) * gate.weigh.weight[0]).sum(
+            -1, keepdim=True
+        ) + gate.weigh.bias
         return 1 / (1 + torch.exp(-weighed))
     return gate.alpha if model.config.gate == "scalar" else 1 / (1 + torch.exp(-gate.alpha))
 
 
 def naive_distribution(model: WaveGPT, tokens: Tensor, starts: Tensor) -> Tensor:
-    """The probabilities of the next token: both halves apart, the view place by place, and the mixture from its definition."""
+    """The probabilities of the next token.
+
+    Both halves apart, the view place by place, and the mixture from its definition.
+    """
     x = model.embedding(tokens)
     x = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
     transformer, waves = model.transformer(x, None, starts)[0], model.wavenet(x, None, starts)[0]
@@ -114,7 +135,9 @@ def stream(model: WaveGPT, tokens: Tensor, starts: Tensor, pieces: list[int]) ->
     seed=st.integers(0, 99),
 )
 @torch.no_grad()
-def test_the_view_is_taken_from_where_the_fusion_says(fusion: str, cycles: int, pieces: list[int], share: float, seed: int) -> None:
+def test_the_view_is_taken_from_where_the_fusion_says(
+    fusion: str, cycles: int, pieces: list[int], share: float, seed: int
+) -> None:
     model = tiny(fusion=fusion, wave_cycles=cycles)
     generator = torch.Generator().manual_seed(seed)
     waves = torch.randn(3, sum(pieces), 8, generator=generator)
@@ -137,16 +160,22 @@ def test_the_view_is_taken_from_where_the_fusion_says(fusion: str, cycles: int, 
     seed=st.integers(0, 99),
 )
 @torch.no_grad()
-def test_it_is_the_mixture_of_its_definition(fusion: str, way: tuple[str, str], pieces: list[int], seed: int) -> None:
+def test_it_is_the_mixture_of_its_definition(
+    fusion: str, way: tuple[str, str], pieces: list[int], seed: int
+) -> None:
     mix, gate = way
     model = tiny(fusion=fusion, mix=mix, gate=gate, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (2, sum(pieces)), generator=generator)
     starts = torch.rand(tokens.shape, generator=generator) < 0.1
     expected = naive_distribution(model, tokens, starts)
-    torch.testing.assert_close(model(tokens, starts=starts).logits.softmax(-1), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        model(tokens, starts=starts).logits.softmax(-1), expected, atol=1e-5, rtol=1e-4
+    )
     if fusion != "leaky_broadcast":
-        torch.testing.assert_close(stream(model, tokens, starts, pieces).softmax(-1), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            stream(model, tokens, starts, pieces).softmax(-1), expected, atol=1e-5, rtol=1e-4
+        )
 
 
 @torch.no_grad()
@@ -156,8 +185,12 @@ def test_mixed_probabilities_are_no_mixed_logits() -> None:
     other = tiny(mix="logits", gate="sigmoid")
     other.load_state_dict(mixed.state_dict())
     log_probabilities = mixed(tokens).logits
-    torch.testing.assert_close(log_probabilities.exp().sum(-1), torch.ones(2, 12))  # normalised as they are
-    assert float((log_probabilities.softmax(-1) - other(tokens).logits.softmax(-1)).abs().max()) > 1e-2
+    torch.testing.assert_close(
+        log_probabilities.exp().sum(-1), torch.ones(2, 12)
+    )  # normalised as they are
+    assert (
+        float((log_probabilities.softmax(-1) - other(tokens).logits.softmax(-1)).abs().max()) > 1e-2
+    )
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -194,7 +227,12 @@ def test_the_first_block_of_a_document_takes_a_learned_view(fusion: str) -> None
 
 @torch.no_grad()
 def test_no_first_view_where_there_are_no_blocks() -> None:
-    assert [tiny(fusion=fusion).view.first is None for fusion in FUSIONS] == [True, False, False, True]
+    assert [tiny(fusion=fusion).view.first is None for fusion in FUSIONS] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -205,7 +243,9 @@ def test_what_it_sees_is_no_more_than_it_says(fusion: str) -> None:
     farthest = 0
     with torch.no_grad():
         for seed in range(3):
-            tokens = torch.randint(VOCABULARY, (1, length), generator=torch.Generator().manual_seed(seed))
+            tokens = torch.randint(
+                VOCABULARY, (1, length), generator=torch.Generator().manual_seed(seed)
+            )
             plain = model(tokens).logits[0]
             for place in range(length):
                 other = tokens.clone()
@@ -257,11 +297,17 @@ def test_a_scalar_may_leave_the_interval_and_the_others_may_not() -> None:
         else:
             assert float(share.min()) > 0
             assert float(share.max()) < 1
-        assert share.shape == {"scalar": (1,), "sigmoid": (1,), "channel": (8,), "input": (2, 4, 1)}[gate]
+        assert (
+            share.shape
+            == {"scalar": (1,), "sigmoid": (1,), "channel": (8,), "input": (2, 4, 1)}[gate]
+        )
     model = tiny()
     model.gate.alpha.fill_(1.7)
     tokens = torch.randint(VOCABULARY, (2, 9))
-    torch.testing.assert_close(model(tokens).logits.softmax(-1), naive_distribution(model, tokens, torch.zeros(2, 9, dtype=torch.bool)))
+    torch.testing.assert_close(
+        model(tokens).logits.softmax(-1),
+        naive_distribution(model, tokens, torch.zeros(2, 9, dtype=torch.bool)),
+    )
     assert model.branch_shares(tokens)["view"] == pytest.approx(-0.7)
 
 
@@ -283,14 +329,21 @@ def test_what_is_refused_is_named_with_its_value(fields: dict[str, Any], named: 
 
 
 def test_only_previous_segment_carries_its_state_from_batch_to_batch() -> None:
-    assert [tiny(fusion=fusion).traits.carries_state for fusion in FUSIONS] == [False, True, False, False]
+    assert [tiny(fusion=fusion).traits.carries_state for fusion in FUSIONS] == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_what_is_joined_comes_apart() -> None:
     state = tiny(fusion="closed_blocks").initial_state(2)
     parts = split(state.tensors)
     assert all(parts.values())
-    assert {name: id(tensor) for name, tensor in joined(parts).items()} == {name: id(tensor) for name, tensor in state.tensors.items()}
+    assert {name: id(tensor) for name, tensor in joined(parts).items()} == {
+        name: id(tensor) for name, tensor in state.tensors.items()
+    }
     assert split(tiny().initial_state(2).tensors)["view"] == {}
 
 
@@ -298,7 +351,9 @@ def test_what_is_joined_comes_apart() -> None:
 def watched(watch: Callable[[View, Any, Any], None]) -> Iterator[None]:
     """Every view that is computed is shown to `watch`, with what it was given and what it gave."""
     handle = torch.nn.modules.module.register_module_forward_hook(
-        lambda module, inputs, output: watch(module, inputs, output) if isinstance(module, View) else None
+        lambda module, inputs, output: (
+            watch(module, inputs, output) if isinstance(module, View) else None
+        )
     )
     try:
         yield
@@ -307,15 +362,30 @@ def watched(watch: Callable[[View, Any, Any], None]) -> Iterator[None]:
 
 
 def test_previous_segment_trains_over_ordered_streams_with_what_it_carried(tmp_path: Path) -> None:
-    """Each step goes on from the summaries of the step before, and reads on in the text where that one stopped."""
+    """Each step goes on from the summaries of the step before.
+
+    And reads on in the text where that one stopped.
+    """
     text = tmp_path / "lines.txt"
     text.write_text("\n".join("abcdefgh"[i % 5 :] * 6 for i in range(40)) + "\n", encoding="utf-8")
     store = prepare(DataConfig(source=str(text), layout="lines", tokenizer="char"))
-    fields = {name: size for name, size in SIZES.items() if name != "vocab_size"} | {"fusion": "previous_segment"}
+    fields = {name: size for name, size in SIZES.items() if name != "vocab_size"} | {
+        "fusion": "previous_segment"
+    }
     settings: dict[str, Any] = {
-        "budget": "6-steps", "batch_size": 4, "sequence_length": 12, "evaluations": 1, "samples": 0, "learning_rate": 0.01,
-        "warmup": 0.0, "schedule": "constant", "device": "cpu", "precision": "float32", "compile": "off", "threads": 1,
-    }  # fmt: skip
+        "budget": "6-steps",
+        "batch_size": 4,
+        "sequence_length": 12,
+        "evaluations": 1,
+        "samples": 0,
+        "learning_rate": 0.01,
+        "warmup": 0.0,
+        "schedule": "constant",
+        "device": "cpu",
+        "precision": "float32",
+        "compile": "off",
+        "threads": 1,
+    }
     calls: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def watch(module: View, inputs: Any, output: Any) -> None:
@@ -324,13 +394,19 @@ def test_previous_segment_trains_over_ordered_streams_with_what_it_carried(tmp_p
             calls.append(({**inputs[1]}, {**output[1]}))
 
     with watched(watch):
-        train(RunConfig(architecture="wavegpt", model=fields, training=TrainingConfig(**settings)), tmp_path / "run", store=store)
+        train(
+            RunConfig(architecture="wavegpt", model=fields, training=TrainingConfig(**settings)),
+            tmp_path / "run",
+            store=store,
+        )
     assert len(calls) == 6
     for (_, left), (taken, _) in itertools.pairwise(calls):
         assert torch.equal(left["position"], taken["position"])
         assert torch.equal(left["summary"], taken["summary"])
         assert taken["summary"].any()
-        assert not taken["summary"].requires_grad  # truncated: no gradient goes back into the step before
+        assert not taken[
+            "summary"
+        ].requires_grad  # truncated: no gradient goes back into the step before
     directory = RunDirectory.open(tmp_path / "run")
     losses = [event["loss"] for event in directory.metrics() if event["event"] == "step"]
     assert losses[-1] < losses[0] - 0.1

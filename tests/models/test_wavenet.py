@@ -20,14 +20,21 @@ VOCABULARY = 17
 def tiny(*, seed: int = 0, **fields: Any) -> WaveNet:
     """A model in evaluation mode whose weights, those that begin at zero included, are anything."""
     torch.manual_seed(seed)
-    model = WaveNet(WaveNetConfig(**({"vocab_size": VOCABULARY, "n_layer": 3, "n_embd": 8, "n_skip": 6} | fields)))
+    model = WaveNet(
+        WaveNetConfig(
+            **({"vocab_size": VOCABULARY, "n_layer": 3, "n_embd": 8, "n_skip": 6} | fields)
+        )
+    )
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
 
 
 def naive_logits(model: WaveNet, tokens: Tensor) -> Tensor:
-    """The network from its definition over one document (T,): padded convolutions, a sigmoid, the skips added one by one."""
+    """The network from its definition over one document (T,).
+
+    Padded convolutions, a sigmoid, the skips added one by one.
+    """
     config, stack = model.config, model.stack
 
     def norm(x: Tensor) -> Tensor:
@@ -37,12 +44,20 @@ def naive_logits(model: WaveNet, tokens: Tensor) -> Tensor:
     skips = torch.zeros(len(tokens), config.n_skip, dtype=x.dtype)
     for index, layer in enumerate(stack.layers):
         dilation = 2 ** (index % config.n_layer)
-        weight = layer.convolution.weight.unflatten(1, (config.kernel_size, config.n_embd)).transpose(1, 2)
+        weight = layer.convolution.weight.unflatten(
+            1, (config.kernel_size, config.n_embd)
+        ).transpose(1, 2)
         padded = F.pad(norm(x).T, ((config.kernel_size - 1) * dilation, 0))
-        value, gate = F.conv1d(padded[None], weight, layer.convolution.bias, dilation=dilation)[0].T.chunk(2, dim=-1)
+        value, gate = F.conv1d(padded[None], weight, layer.convolution.bias, dilation=dilation)[
+            0
+        ].T.chunk(2, dim=-1)
         gated = 2 * torch.tanh(value) * torch.sigmoid(2 * gate)
         if config.skip:
-            skips = skips + gated @ stack.skip.weight[:, index * config.n_embd : (index + 1) * config.n_embd].T
+            skips = (
+                skips
+                + gated
+                @ stack.skip.weight[:, index * config.n_embd : (index + 1) * config.n_embd].T
+            )
         if layer.project is not None:
             x = gated @ layer.project.weight.T + (x if config.residual else 0)
     mixed = F.relu(norm(skips if config.skip else x)) @ stack.mix.weight.T
@@ -84,7 +99,9 @@ SHAPES: list[dict[str, Any]] = [
     share=st.sampled_from([0.0, 0.1, 0.3]),
     seed=st.integers(0, 99),
 )
-def test_it_is_the_network_of_its_definition(fields: dict[str, Any], pieces: list[int], share: float, seed: int) -> None:
+def test_it_is_the_network_of_its_definition(
+    fields: dict[str, Any], pieces: list[int], share: float, seed: int
+) -> None:
     model = tiny(**fields)
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (3, sum(pieces)), generator=generator)
@@ -92,9 +109,15 @@ def test_it_is_the_network_of_its_definition(fields: dict[str, Any], pieces: lis
     given_starts = starts if share else None
     with torch.no_grad():
         expected = document_by_document(model, tokens, starts)
-        torch.testing.assert_close(model(tokens, starts=given_starts).logits, expected, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(stream(model, tokens, given_starts, pieces), expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(stream(model, tokens, given_starts, pieces).detach(), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            model(tokens, starts=given_starts).logits, expected, atol=1e-5, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            stream(model, tokens, given_starts, pieces), expected, atol=1e-5, rtol=1e-4
+        )
+    torch.testing.assert_close(
+        stream(model, tokens, given_starts, pieces).detach(), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("fields", SHAPES, ids=str)
@@ -102,7 +125,9 @@ def test_it_is_the_network_of_its_definition(fields: dict[str, Any], pieces: lis
 def test_the_receptive_field_is_exact(fields: dict[str, Any]) -> None:
     model = tiny(**fields).double()
     field = model.receptive_field
-    sizes = {"n_layer": 3, "cycles": 1, "kernel_size": 2} | {name: size for name, size in fields.items() if name in vars(model.config)}
+    sizes = {"n_layer": 3, "cycles": 1, "kernel_size": 2} | {
+        name: size for name, size in fields.items() if name in vars(model.config)
+    }
     assert field == 1 + sizes["cycles"] * (sizes["kernel_size"] - 1) * (2 ** sizes["n_layer"] - 1)
     tokens = torch.randint(VOCABULARY, (1, field + 3))
     changes = []
@@ -114,13 +139,19 @@ def test_the_receptive_field_is_exact(fields: dict[str, Any]) -> None:
     assert max(changes[field:]) == 0
 
 
-@pytest.mark.parametrize("fields", [{}, {"n_layer": 2, "cycles": 2, "kernel_size": 3, "skip": False}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{}, {"n_layer": 2, "cycles": 2, "kernel_size": 3, "skip": False}], ids=str
+)
 @torch.no_grad()
-def test_a_stream_three_times_the_field_is_the_parallel_pass_and_its_state_stays_small(fields: dict[str, Any]) -> None:
+def test_a_stream_three_times_the_field_is_the_parallel_pass_and_its_state_stays_small(
+    fields: dict[str, Any],
+) -> None:
     model = tiny(**fields)
     tokens = torch.randint(VOCABULARY, (2, 3 * model.receptive_field))
     expected, state = model(tokens).logits, model.initial_state(2)
-    assert sum(tensor.numel() for tensor in state.tensors.values()) == 2 * ((model.receptive_field - 1) * model.config.n_embd + 1)
+    assert sum(tensor.numel() for tensor in state.tensors.values()) == 2 * (
+        (model.receptive_field - 1) * model.config.n_embd + 1
+    )
     shapes = {name: tensor.shape for name, tensor in state.tensors.items()}
     for t in range(tokens.shape[1]):
         output = model(tokens[:, t : t + 1], state)
@@ -161,7 +192,11 @@ def loss_of(model: WaveNet, tokens: Tensor) -> Tensor:
 @pytest.mark.parametrize("skip", [True, False])
 def test_every_ablation_trains_all_of_its_parameters(residual: bool, skip: bool) -> None:
     torch.manual_seed(0)
-    model = WaveNet(WaveNetConfig(vocab_size=VOCABULARY, n_layer=3, n_embd=8, n_skip=6, residual=residual, skip=skip))
+    model = WaveNet(
+        WaveNetConfig(
+            vocab_size=VOCABULARY, n_layer=3, n_embd=8, n_skip=6, residual=residual, skip=skip
+        )
+    )
     tokens = torch.arange(4 * 33).view(4, 33) * 7 % VOCABULARY  # each token says the next
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
@@ -171,14 +206,22 @@ def test_every_ablation_trains_all_of_its_parameters(residual: bool, skip: bool)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    idle = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    idle = [
+        name
+        for name, weight in model.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ]
     assert not idle
     assert losses[-1] < losses[0] / 2
 
 
 @torch.no_grad()
 def test_ablations_compute_something_else_with_the_same_weights() -> None:
-    whole, replacing, headed = tiny(n_skip=8), tiny(n_skip=8, residual=False), tiny(n_skip=8, skip=False)
+    whole, replacing, headed = (
+        tiny(n_skip=8),
+        tiny(n_skip=8, residual=False),
+        tiny(n_skip=8, skip=False),
+    )
     tokens = torch.randint(VOCABULARY, (2, 12))
     replacing.load_state_dict(whole.state_dict())
     headed.load_state_dict(whole.state_dict(), strict=False)
@@ -197,7 +240,9 @@ def test_what_is_added_begins_at_zero() -> None:
     model = WaveNet(WaveNetConfig(vocab_size=VOCABULARY, n_layer=3, n_embd=8, skip=False))
     assert not any(layer.project.weight.any() for layer in model.stack.layers)
     replacing = WaveNet(WaveNetConfig(vocab_size=VOCABULARY, n_layer=3, n_embd=8, residual=False))
-    assert all(layer.project is None or layer.project.weight.any() for layer in replacing.stack.layers)
+    assert all(
+        layer.project is None or layer.project.weight.any() for layer in replacing.stack.layers
+    )
 
 
 def test_dropout_works_in_training_only() -> None:
@@ -219,7 +264,12 @@ def test_operations_are_counted_as_torch_counts_them(fields: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
-    [({"kernel_size": 1}, "kernel_size"), ({"n_layer": 21}, "n_layer"), ({"cycles": 0}, "cycles"), ({"dropout": 1.0}, "dropout")],
+    [
+        ({"kernel_size": 1}, "kernel_size"),
+        ({"n_layer": 21}, "n_layer"),
+        ({"cycles": 0}, "cycles"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
 )
 def test_settings_out_of_range_are_named(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=f"WaveNetConfig.{named} is"):

@@ -27,7 +27,11 @@ SHAPES: list[dict[str, Any]] = [
 
 def tiny(**fields: Any) -> WaveNet:
     torch.manual_seed(0)
-    model = WaveNet(WaveNetConfig(**({"vocab_size": VOCABULARY, "n_layer": 3, "n_embd": 8, "n_skip": 6} | fields)))
+    model = WaveNet(
+        WaveNetConfig(
+            **({"vocab_size": VOCABULARY, "n_layer": 3, "n_embd": 8, "n_skip": 6} | fields)
+        )
+    )
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
     return model.eval()
@@ -35,14 +39,21 @@ def tiny(**fields: Any) -> WaveNet:
 
 def is_used(model: WaveNet) -> bool:
     rings = model.initial_state(1).tensors["rings"]
-    return layers_on_cpu(model.stack.layers, model.stack.skip, model.stack.queues, rings, adds=model.stack.adds) is not None
+    return (
+        layers_on_cpu(
+            model.stack.layers, model.stack.skip, model.stack.queues, rings, adds=model.stack.adds
+        )
+        is not None
+    )
 
 
 @torch.no_grad()
 def one_by_one(model: WaveNet, tokens: Tensor, starts: Tensor | None = None) -> Tensor:
     state, logits = model.initial_state(tokens.shape[0]), []
     for t in range(tokens.shape[1]):
-        output = model(tokens[:, t : t + 1], state, starts=None if starts is None else starts[:, t : t + 1])
+        output = model(
+            tokens[:, t : t + 1], state, starts=None if starts is None else starts[:, t : t + 1]
+        )
         assert output.state is not None
         state = output.state
         logits.append(output.logits)
@@ -56,13 +67,23 @@ def in_torch(model: WaveNet, tokens: Tensor, starts: Tensor | None = None) -> Te
         return one_by_one(model, tokens, starts)
 
 
-@given(st.sampled_from(SHAPES), st.integers(1, 3), st.integers(1, 30), st.sampled_from([0.0, 0.1]), st.integers(0, 99))
-def test_it_gives_what_the_modules_give(fields: dict[str, Any], rows: int, length: int, share: float, seed: int) -> None:
+@given(
+    st.sampled_from(SHAPES),
+    st.integers(1, 3),
+    st.integers(1, 30),
+    st.sampled_from([0.0, 0.1]),
+    st.integers(0, 99),
+)
+def test_it_gives_what_the_modules_give(
+    fields: dict[str, Any], rows: int, length: int, share: float, seed: int
+) -> None:
     model, generator = tiny(**fields), torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (rows, length), generator=generator)
     starts = torch.rand(tokens.shape, generator=generator) < share
     assert is_used(model)
-    torch.testing.assert_close(one_by_one(model, tokens, starts), in_torch(model, tokens, starts), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        one_by_one(model, tokens, starts), in_torch(model, tokens, starts), atol=1e-5, rtol=0
+    )
 
 
 def doubled(model: WaveNet) -> None:
@@ -93,7 +114,9 @@ def other_skip(model: WaveNet) -> None:
 
 
 def hooked_project(model: WaveNet) -> None:
-    model.stack.layers[0].project.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    model.stack.layers[0].project.register_forward_hook(
+        lambda module, inputs, output: torch.zeros_like(output)
+    )
 
 
 def hooked_skip(model: WaveNet) -> None:
@@ -101,10 +124,22 @@ def hooked_skip(model: WaveNet) -> None:
 
 
 def packed(model: WaveNet) -> None:
-    model.stack.layers[1].convolution = PackedLinear(model.stack.layers[1].convolution, "bfloat16", 1)
+    model.stack.layers[1].convolution = PackedLinear(
+        model.stack.layers[1].convolution, "bfloat16", 1
+    )
 
 
-CHANGES = [doubled, in_place, exchanged, reweighed, other_layer, other_skip, hooked_project, hooked_skip, packed]
+CHANGES = [
+    doubled,
+    in_place,
+    exchanged,
+    reweighed,
+    other_layer,
+    other_skip,
+    hooked_project,
+    hooked_skip,
+    packed,
+]
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -128,7 +163,9 @@ def test_a_copy_has_its_own_weights() -> None:
     with torch.no_grad():
         in_place(copied)
     assert torch.equal(one_by_one(model, tokens), before)
-    torch.testing.assert_close(one_by_one(copied, tokens), in_torch(copied, tokens), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        one_by_one(copied, tokens), in_torch(copied, tokens), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_it_is_for_plain_maps_in_float32_without_dropout() -> None:

@@ -14,18 +14,32 @@ BASE = RunConfig(architecture="gpt", model={"n_layer": 2}, training=TrainingConf
 def test_a_name() -> None:
     arm = parse_arm("mlp", base=BASE)
     assert arm.label == "mlp" and arm.run is None and arm.config is not None
-    assert (arm.config.architecture, arm.config.model, arm.config.training.batch_size) == ("mlp", {}, 7)
+    assert (arm.config.architecture, arm.config.model, arm.config.training.batch_size) == (
+        "mlp",
+        {},
+        7,
+    )
     same = parse_arm("gpt", base=BASE).config
     assert same is not None and same.model == {"n_layer": 2}
 
 
 def test_fields_of_the_model_and_of_training() -> None:
-    arm = parse_arm("gpt:n_embd=64,tied_head=true,training.optimizer=adamw,training.betas=0.8/0.9,training.sequence_length=none", base=BASE)
+    arm = parse_arm(
+        "gpt:n_embd=64,tied_head=true,training.optimizer=adamw,training.betas=0.8/0.9,training.sequence_length=none",
+        base=BASE,
+    )
     assert arm.config is not None
     assert arm.config.model == {"n_layer": 2, "n_embd": 64, "tied_head": True}
     training = arm.config.training
-    assert (training.optimizer, training.betas, training.sequence_length) == ("adamw", (0.8, 0.9), None)
-    assert arm.label == "gpt:n_embd=64,tied_head=true,training.optimizer=adamw,training.betas=0.8/0.9,training.sequence_length=none"
+    assert (training.optimizer, training.betas, training.sequence_length) == (
+        "adamw",
+        (0.8, 0.9),
+        None,
+    )
+    assert (
+        arm.label == "gpt:n_embd=64,tied_head=true,training.optimizer=adamw,training.betas=0.8/0.9,"
+        "training.sequence_length=none"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,9 +72,13 @@ def test_an_unknown_name_gives_the_nearest_and_the_grammar() -> None:
         parse_arm("runs/absent", base=BASE)
 
 
-def test_a_file_wins_over_the_base_and_replaces_another_architectures_fields(tmp_path: Path) -> None:
+def test_a_file_wins_over_the_base_and_replaces_another_architectures_fields(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "wide.toml"
-    path.write_text('# wide\narchitecture = "mlp"\n[model]\nn_hidden = 9\n[training]\nlearning-rate = 0.5\n')
+    path.write_text(
+        '# wide\narchitecture = "mlp"\n[model]\nn_hidden = 9\n[training]\nlearning-rate = 0.5\n'
+    )
     arm = parse_arm(str(path), base=BASE)
     assert arm.label == "wide" and arm.config is not None
     assert (arm.config.architecture, arm.config.model) == ("mlp", {"n_hidden": 9})

@@ -20,7 +20,12 @@ from inklings.runs.checked_files import (
     write_tensors,
 )
 
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.ones(5, dtype=torch.bfloat16), "empty": torch.zeros(0, 2)}
+TENSORS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "b": torch.tensor(3),
+    "c": torch.ones(5, dtype=torch.bfloat16),
+    "empty": torch.zeros(0, 2),
+}
 
 
 def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
@@ -42,7 +47,9 @@ def test_no_tensors_are_a_file_too(tmp_path: Path) -> None:
 
 
 @given(st.data())
-def test_any_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_flipped_bit_is_found(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("flip") / "t.safetensors"
     write_tensors(path, TENSORS, {"step": "7"})
     content = bytearray(path.read_bytes())
@@ -108,7 +115,9 @@ def test_safetensors_of_others_lack_hashes(tmp_path: Path) -> None:
         read_tensors(tmp_path / "t.safetensors")
 
 
-def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_format_asks_for_an_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("inklings.runs.checked_files.FORMAT_VERSION", 2)
         write_tensors(tmp_path / "t.safetensors", TENSORS, {})
@@ -122,7 +131,12 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path, monkeypatch: pytest.
 def test_json_that_was_edited_is_found(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     write_checked_json(path, {"rate": 0.1, "name": "\u00e9", "many": (1, 2)})
-    assert read_checked_json(path) == {"rate": 0.1, "name": "\u00e9", "many": [1, 2], "format_version": 1}
+    assert read_checked_json(path) == {
+        "rate": 0.1,
+        "name": "\u00e9",
+        "many": [1, 2],
+        "format_version": 1,
+    }
     path.write_text(path.read_text().replace("0.1", "0.2"))
     with pytest.raises(RunError, match="edited"):
         read_checked_json(path)
@@ -130,5 +144,11 @@ def test_json_that_was_edited_is_found(tmp_path: Path) -> None:
 
 def test_shared_memory_is_named_once() -> None:
     weight = torch.ones(2, 3)
-    state = {"a": weight, "b": weight, "c": weight.clone(), "view": weight.T, "d": weight.view(2, 3)}
+    state = {
+        "a": weight,
+        "b": weight,
+        "c": weight.clone(),
+        "view": weight.T,
+        "d": weight.view(2, 3),
+    }
     assert shared_names(state) == {"b": "a", "d": "a"}

@@ -126,7 +126,9 @@ def test_a_newer_format_asks_for_an_upgrade(run: Path) -> None:
         RunDirectory.open(run)
 
 
-def test_weights_of_another_architecture_or_size_are_refused(run: Path, config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_weights_of_another_architecture_or_size_are_refused(
+    run: Path, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of("gpt"), tmp_path / "gpt", store=store)
     shutil.copy(tmp_path / "gpt" / "model.safetensors", run / "model.safetensors")
     with pytest.raises(RunError, match=r"'gpt'.*'mlp'"):
@@ -151,7 +153,12 @@ def test_an_untouched_run_is_whole_and_is_listed(run: Path, tmp_path: Path) -> N
     assert directory.runtime.threads == 1
     assert set(directory.samples()) == {4, 8, 12}
     (summary,) = list_runs(tmp_path)
-    assert (summary.path, summary.architecture, summary.step, summary.state) == (str(run), "mlp", 12, "complete")
+    assert (summary.path, summary.architecture, summary.step, summary.state) == (
+        str(run),
+        "mlp",
+        12,
+        "complete",
+    )
     assert summary.validation_loss is not None
     with locked(run):
         assert list_runs(tmp_path)[0].state == "training"
@@ -165,7 +172,9 @@ def test_two_processes_never_train_one_run(run: Path, store: TokenStore) -> None
         resume(run, store=store, budget="20-steps")
 
 
-def test_tied_weights_are_stored_once_and_tied_again(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_tied_weights_are_stored_once_and_tied_again(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of("gpt")
     train(replace(config, model={**config.model, "tied_head": True}), tmp_path / "run", store=store)
     model = RunDirectory.open(tmp_path / "run").load_model()
@@ -176,7 +185,7 @@ def test_tied_weights_are_stored_once_and_tied_again(config_of: ConfigOf, store:
         RunDirectory.open(tmp_path / "run").load_model()
 
 
-# --- code of the user's own -------------------------------------------------------------------------------------------------------------
+# --- code of the user's own -----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -187,7 +196,9 @@ def own_run(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
-def test_a_run_keeps_the_code_that_made_it(own_run: Path, tmp_path: Path, store: TokenStore) -> None:
+def test_a_run_keeps_the_code_that_made_it(
+    own_run: Path, tmp_path: Path, store: TokenStore
+) -> None:
     (tmp_path / "mine.py").unlink()
     model = RunDirectory.open(own_run).load_model()
     assert model.config.width == 6

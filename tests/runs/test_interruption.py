@@ -19,7 +19,9 @@ def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with it ignored
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts what runs in the background with it ignored
     with pytest.raises(KeyboardInterrupt), Interruption():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

@@ -34,7 +34,8 @@ store, run = TokenStore(Path(sys.argv[2])), Path(sys.argv[3])
 TRAIN = (
     PREPARATION
     + """
-result = train(config, run, store=store, on_event=lambda event: print(event["event"], event.get("step"), flush=True))
+shown = lambda event: print(event["event"], event.get("step"), flush=True)
+result = train(config, run, store=store, on_event=shown)
 print(result.stopped, result.steps, flush=True)
 """
 )
@@ -43,7 +44,7 @@ SWEEP = (
     PREPARATION
     + """
 class Mortal:
-    '''Kills the process just before, or just after, the call number `fatal` of those that make files durable.'''
+    '''Kills the process before, or after, call number `fatal` of those that make files durable.'''
 
     def __init__(self, fatal, after):
         self.calls, self.fatal, self.after = 0, fatal, after
@@ -86,12 +87,24 @@ while True:
 
 
 def command(script: str, config: RunConfig, store: TokenStore, run: Path, *more: str) -> list[str]:
-    return [sys.executable, "-c", script, json.dumps(to_mapping(config)), str(store.path), str(run), *more]
+    return [
+        sys.executable,
+        "-c",
+        script,
+        json.dumps(to_mapping(config)),
+        str(store.path),
+        str(run),
+        *more,
+    ]
 
 
 def content(run: Path) -> tuple[bytes, bytes, bytes, list[tuple[int, float]]]:
     last = checkpoint_path(run, checkpoint_steps(run)[-1])
-    losses = [(event["step"], event["loss"]) for event in RunDirectory.open(run).metrics() if event["event"] in ("step", "evaluation")]
+    losses = [
+        (event["step"], event["loss"])
+        for event in RunDirectory.open(run).metrics()
+        if event["event"] in ("step", "evaluation")
+    ]
     return (
         (run / "model.safetensors").read_bytes(),
         (last / "model.safetensors").read_bytes(),
@@ -100,11 +113,21 @@ def content(run: Path) -> tuple[bytes, bytes, bytes, list[tuple[int, float]]]:
     )
 
 
-@pytest.mark.parametrize(("stride", "first"), [(11, 1), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(2, 12))])
-def test_killed_at_any_write_it_goes_on_to_the_same_bits(stride: int, first: int, config_of, store: TokenStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("stride", "first"),
+    [(11, 1), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(2, 12))],
+)
+def test_killed_at_any_write_it_goes_on_to_the_same_bits(
+    stride: int, first: int, config_of, store: TokenStore, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     config = config_of("recurrent", evaluations=4, samples=1, keep_checkpoints=1, budget="8-steps")
     train(config, tmp_path / "whole", store=store)
-    made = subprocess.run(command(SWEEP, config, store, tmp_path, str(stride), str(first)), capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        command(SWEEP, config, store, tmp_path, str(stride), str(first)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
     lines = [line.split() for line in made.stdout.splitlines()]
     assert len(lines) > 8, "too few moments were tried"
@@ -118,7 +141,12 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(stride: int, first: int
 
 
 @pytest.mark.parametrize(
-    ("number", "after"), [(signal.SIGKILL, 37), pytest.param(signal.SIGTERM, 23, marks=pytest.mark.slow), (signal.SIGINT, 49)]
+    ("number", "after"),
+    [
+        (signal.SIGKILL, 37),
+        pytest.param(signal.SIGTERM, 23, marks=pytest.mark.slow),
+        (signal.SIGINT, 49),
+    ],
 )
 def test_a_signal_from_outside_loses_no_more_than_it_may(
     number: signal.Signals, after: int, config_of, store: TokenStore, tmp_path: Path
@@ -126,7 +154,10 @@ def test_a_signal_from_outside_loses_no_more_than_it_may(
     config = config_of("mlp", budget="120-steps", evaluations=10)
     train(config, tmp_path / "whole", store=store)
     with subprocess.Popen(
-        command(TRAIN, config, store, tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(TRAIN, config, store, tmp_path / "run"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().split() for _ in range(after)]

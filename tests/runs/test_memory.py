@@ -1,4 +1,7 @@
-"""The long-term memory of a run: it finds what it was given, forgets what it should, and survives whatever stops it."""
+"""The long-term memory of a run.
+
+It finds what it was given, forgets what it should, and survives whatever stops it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,14 @@ from inklings.runs import open_memory as memory_opening
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import locked
 from inklings.runs.memory import Hit, RunMemory
-from inklings.runs.open_memory import attach, changing, check_memory, create_memory, has_memory, open_memory
+from inklings.runs.open_memory import (
+    attach,
+    changing,
+    check_memory,
+    create_memory,
+    has_memory,
+    open_memory,
+)
 from inklings.training.train import train
 
 from ..training.conftest import small_config
@@ -47,7 +57,9 @@ OTHER = "Under the bridge a boy sold maps of towns that were never built."
 
 def config_of(text: Path, seed: int) -> RunConfig:
     config = small_config(text, f"{FILE}:Rememberer", seed=seed)
-    return dataclasses.replace(config, data=DataConfig(source=str(text), layout="lines", tokenizer="byte"))
+    return dataclasses.replace(
+        config, data=DataConfig(source=str(text), layout="lines", tokenizer="byte")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -111,18 +123,34 @@ def test_a_sentence_leads_to_its_place(run: RunDirectory, memory: RunMemory, sen
         assert following[1:].startswith(first.after)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15)
-@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), min_size=1, max_size=4, unique=True))
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=15,
+)
+@given(
+    texts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+        min_size=1,
+        max_size=4,
+        unique=True,
+    )
+)
 def test_any_text_leads_to_its_own_end(run: RunDirectory, texts: list[str]) -> None:
     shutil.rmtree(run.path / "memory", ignore_errors=True)
-    added = create_memory(run, model_of(run)).add([(str(number), text) for number, text in enumerate(texts)])
+    added = create_memory(run, model_of(run)).add(
+        [(str(number), text) for number, text in enumerate(texts)]
+    )
     ends = [len(text.encode()) + 1 for text in texts]
     assert len(added.ids) == sum(ends)
     opened = again(run)
     for number, text in enumerate(texts):
         hits = opened.search(text, len(opened))
         # what ends alike is as near
-        near = [(hit.document, hit.position, hit.value) for hit in hits if hit.distance < hits[0].distance + 1e-5]
+        near = [
+            (hit.document, hit.position, hit.value)
+            for hit in hits
+            if hit.distance < hits[0].distance + 1e-5
+        ]
         assert (str(number), ends[number], "<|endoftext|>") in near
         assert hits[0].distance < 1e-5
 
@@ -130,7 +158,11 @@ def test_any_text_leads_to_its_own_end(run: RunDirectory, texts: list[str]) -> N
 def test_age_counts_additions(run: RunDirectory, memory: RunMemory) -> None:
     memory.add_text("third", "quite another text")
     opened = again(run)
-    assert [opened.search(text, 1)[0].age for text in (TEXT, OTHER, "quite another text")] == [2, 1, 0]
+    assert [opened.search(text, 1)[0].age for text in (TEXT, OTHER, "quite another text")] == [
+        2,
+        1,
+        0,
+    ]
     assert opened.info().memory.clock == 3
 
 
@@ -158,14 +190,18 @@ def test_forgetting_depends_on_the_seed_alone(run: RunDirectory, memory: RunMemo
     assert len(again(run)) == len(third)
 
 
-def test_a_text_that_is_there_is_refused_until_it_is_gone(run: RunDirectory, memory: RunMemory) -> None:
+def test_a_text_that_is_there_is_refused_until_it_is_gone(
+    run: RunDirectory, memory: RunMemory
+) -> None:
     before = content(run)
     with pytest.raises(InputError, match="in the memory already"):
         memory.add_text("the same under another name", TEXT)
     assert content(run) == before
     added = memory.add([("a", TEXT), ("b", "new"), ("c", "new")])
     assert (added.documents, added.known) == (["b"], ["a", "c"])
-    memory.remove([entry for entry in again(run).memory.ids.tolist() if entry <= len(TEXT.encode())])
+    memory.remove(
+        [entry for entry in again(run).memory.ids.tolist() if entry <= len(TEXT.encode())]
+    )
     assert len(again(run).add_text("town.txt", TEXT))
 
 
@@ -174,20 +210,27 @@ def test_the_oldest_give_way_and_their_documents_are_not_listed(run: RunDirector
     made.add_text("a", "a" * 39)
     assert made.add([("b", "b" * 59)]).evicted == 20
     made.add_text("c", "c" * 39)
-    assert [(d.name, d.tokens, d.entries) for d in again(run).info().documents] == [("b", 59, 40), ("c", 39, 40)]
+    assert [(d.name, d.tokens, d.entries) for d in again(run).info().documents] == [
+        ("b", 59, 40),
+        ("c", 39, 40),
+    ]
     before = content(run)
     with pytest.raises(InputError, match="80 at most"):
         again(run).add_text("d", "d" * 80)
     assert content(run) == before
 
 
-def test_compacting_keeps_answers_and_drops_documents_without_entries(run: RunDirectory, memory: RunMemory) -> None:
+def test_compacting_keeps_answers_and_drops_documents_without_entries(
+    run: RunDirectory, memory: RunMemory
+) -> None:
     memory.add([("x", "a text that goes"), ("y", "a text that stays")])
     memory.remove([hit.id for hit in memory.search("a text", len(memory)) if hit.document == "x"])
     before = answers(memory)
     assert memory.compact() == 1
     assert answers(memory) == answers(again(run)) == before
-    assert {d.name for d in memory_documents.read_documents(run.path / "memory" / "documents").values()} == {"town.txt", "other.txt", "y"}
+    assert {
+        d.name for d in memory_documents.read_documents(run.path / "memory" / "documents").values()
+    } == {"town.txt", "other.txt", "y"}
     memory.forget(1.0)
     assert memory.compact() == 3
     assert not list((run.path / "memory" / "documents").iterdir())
@@ -207,7 +250,9 @@ def kill(*arguments: object, **named: object) -> NoReturn:
 
 
 @pytest.mark.parametrize("where", ["documents", "between", "arrays", "manifest"])
-def test_a_kill_leaves_the_memory_that_was_there(run: RunDirectory, memory: RunMemory, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_leaves_the_memory_that_was_there(
+    run: RunDirectory, memory: RunMemory, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, found = content(run), answers(memory)
     victim = again(run)
     with monkeypatch.context() as patch:
@@ -230,7 +275,9 @@ def test_a_kill_leaves_the_memory_that_was_there(run: RunDirectory, memory: RunM
     assert opened.compact() == (where != "documents")
 
 
-def test_a_kill_after_the_rename_leaves_the_new_memory(run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_after_the_rename_leaves_the_new_memory(
+    run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", kill)  # old arrays are removed last
         patch.setattr(persistence, "_refuse_others", lambda folder: None)
@@ -239,7 +286,9 @@ def test_a_kill_after_the_rename_leaves_the_new_memory(run: RunDirectory, memory
     assert again(run).search("A text that arrives", 1)[0].document == "new.txt"
 
 
-def test_a_full_disk_is_one_clear_error(run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_clear_error(
+    run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = content(run)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full_disk)
@@ -250,7 +299,9 @@ def test_a_full_disk_is_one_clear_error(run: RunDirectory, memory: RunMemory, mo
     assert content(run) == before
 
 
-def test_the_memory_of_other_weights_is_refused(run: RunDirectory, memory: RunMemory, finished: list[Path]) -> None:
+def test_the_memory_of_other_weights_is_refused(
+    run: RunDirectory, memory: RunMemory, finished: list[Path]
+) -> None:
     other = RunDirectory.open(finished[1])
     shutil.copytree(run.path / "memory", other.path / "memory")
     with pytest.raises(RunError, match="other weights"):
@@ -280,7 +331,9 @@ def test_attaching_gives_the_model_its_memory(run: RunDirectory, memory: RunMemo
     assert attach(run, model_of(run)) is None
 
 
-def test_a_model_without_a_memory_is_told_how_to_get_one(finished: list[Path], text: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_memory_is_told_how_to_get_one(
+    finished: list[Path], text: Path, tmp_path: Path
+) -> None:
     train(small_config(text), tmp_path / "plain")
     plain = RunDirectory.open(tmp_path / "plain")
     assert attach(plain, plain.load_model()) is None
@@ -289,7 +342,9 @@ def test_a_model_without_a_memory_is_told_how_to_get_one(finished: list[Path], t
             use(plain, plain.load_model())
 
 
-def test_what_cannot_be_done_is_said_and_nothing_is_changed(run: RunDirectory, memory: RunMemory) -> None:
+def test_what_cannot_be_done_is_said_and_nothing_is_changed(
+    run: RunDirectory, memory: RunMemory
+) -> None:
     before = content(run)
     size = f"{len(memory)}"
     for message, act in {
@@ -337,7 +392,9 @@ def test_a_damaged_or_missing_document_is_named(run: RunDirectory, memory: RunMe
         again(run).info()
 
 
-@pytest.mark.parametrize("pattern", ["store/vectors-*.npy", "store/manifest.json", "documents/0.json"])
+@pytest.mark.parametrize(
+    "pattern", ["store/vectors-*.npy", "store/manifest.json", "documents/0.json"]
+)
 def test_every_byte_is_checked(run: RunDirectory, memory: RunMemory, pattern: str) -> None:
     assert check_memory(run) == []
     (path,) = (run.path / "memory").glob(pattern)
@@ -350,7 +407,9 @@ def test_every_byte_is_checked(run: RunDirectory, memory: RunMemory, pattern: st
     assert has_memory(run) and len(check_memory(run)) == 1
 
 
-def test_a_memory_that_lost_its_manifest_is_not_passed_over(run: RunDirectory, memory: RunMemory) -> None:
+def test_a_memory_that_lost_its_manifest_is_not_passed_over(
+    run: RunDirectory, memory: RunMemory
+) -> None:
     (run.path / "memory" / "store" / "manifest.json").unlink()
     assert "manifest.json" in check_memory(run)[0] and has_memory(run)
     for use in (lambda: again(run), lambda: attach(run, model_of(run))):
@@ -360,7 +419,9 @@ def test_a_memory_that_lost_its_manifest_is_not_passed_over(run: RunDirectory, m
         create_memory(run, model_of(run))
 
 
-def test_a_model_that_misplaces_its_values_is_refused(run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_misplaces_its_values_is_refused(
+    run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = type(memory.model).written
 
     def shifted(self: Remembering, tokens: Int[Tensor, "1 T"]) -> Written:
@@ -375,14 +436,20 @@ def test_a_model_that_misplaces_its_values_is_refused(run: RunDirectory, memory:
 
 
 def test_one_command_changes_a_memory_at_a_time(run: RunDirectory, memory: RunMemory) -> None:
-    with changing(run), pytest.raises(RunError, match="being changed by another process"), changing(run):
+    with (
+        changing(run),
+        pytest.raises(RunError, match="being changed by another process"),
+        changing(run),
+    ):
         pass
     with locked(run.path), pytest.raises(RunError, match="being trained"), changing(run):
         pass
     assert len(again(run)) == len(memory)
 
 
-def test_a_reader_waits_for_a_memory_that_is_replaced(run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_waits_for_a_memory_that_is_replaced(
+    run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest, replaced = memory_opening.read_manifest, []
 
     def slow(folder: Path) -> persistence.Manifest:

@@ -15,7 +15,9 @@ def test_events_come_back_in_order(tmp_path: Path) -> None:
     with MetricsLog(path, length=0) as log:
         for step in range(1000):
             log.append({"event": "step", "step": step, "loss": 1 / (step + 1)})
-    assert read_metrics(path) == [{"event": "step", "step": step, "loss": 1 / (step + 1)} for step in range(1000)]
+    assert read_metrics(path) == [
+        {"event": "step", "step": step, "loss": 1 / (step + 1)} for step in range(1000)
+    ]
 
 
 def test_what_lies_behind_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
@@ -40,8 +42,12 @@ def test_a_line_torn_by_a_crash_is_left_out_and_one_within_is_damage(tmp_path: P
         read_metrics(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(("left", "kept"), [("", 0), ("x", 0), ('{"event": "a"}\n{"ev', 1), ('{"event": "a"}\n', 1)])
-def test_of_a_file_shorter_than_its_checkpoint_the_whole_lines_are_kept(tmp_path: Path, left: str, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("left", "kept"), [("", 0), ("x", 0), ('{"event": "a"}\n{"ev', 1), ('{"event": "a"}\n', 1)]
+)
+def test_of_a_file_shorter_than_its_checkpoint_the_whole_lines_are_kept(
+    tmp_path: Path, left: str, kept: int
+) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(left)
     assert "damaged" in (lost_events(path, length=500) or "")

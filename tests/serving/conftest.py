@@ -1,4 +1,7 @@
-"""A whole server on a loopback port, with small runs of every kind of model, that the tests of the API share."""
+"""A whole server on a loopback port.
+
+With small runs of every kind of model, that the tests of the API share.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,29 @@ from inklings.serving.settings import ServeConfig
 
 T = TypeVar("T")
 
-TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 ARMS = {
     # random bytes are what a model that learned nothing writes: whole characters and halves of them
     "gpt": ("gpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "byte"),
     "wavegpt": ("wavegpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "byte"),
-    "varda": ("varda:backbone=[gpt:n_layer=1,n_head=2,n_embd=16],segment=4,num_search_results=3", "byte"),
+    "varda": (
+        "varda:backbone=[gpt:n_layer=1,n_head=2,n_embd=16],segment=4,num_search_results=3",
+        "byte",
+    ),
     "ngram": ("ngram:order=2", "word:30"),
-    "gan": ("textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1", "word:30"),
+    "gan": (
+        "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1",
+        "word:30",
+    ),
 }
 
 
@@ -79,7 +97,9 @@ def listening(app: App, loop: Loop, config: ServeConfig | None = None) -> Iterat
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()  # who connects before the server runs waits
-        server = uvicorn.Server(HttpConfig(app, dataclasses.replace(config or ServeConfig(), grace=3.0)))
+        server = uvicorn.Server(
+            HttpConfig(app, dataclasses.replace(config or ServeConfig(), grace=3.0))
+        )
         done = asyncio.run_coroutine_threadsafe(server.serve(sockets=[sock]), loop.loop)
         try:
             yield f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -89,7 +109,13 @@ def listening(app: App, loop: Loop, config: ServeConfig | None = None) -> Iterat
 
 
 @contextlib.contextmanager
-def serving(loop: Loop, runs: Mapping[str, RunDirectory], config: ServeConfig, *, beside: Sequence[Served] = ()) -> Iterator[str]:
+def serving(
+    loop: Loop,
+    runs: Mapping[str, RunDirectory],
+    config: ServeConfig,
+    *,
+    beside: Sequence[Served] = (),
+) -> Iterator[str]:
     """Serve runs, and models that are served elsewhere too; yields the address."""
     own = [loop.run(start_in_thread(name, run, config)) for name, run in runs.items()]
     try:
@@ -120,24 +146,53 @@ def loop() -> Iterator[Loop]:
 def api_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
     """Runs of a few steps, and the one that ships with the package."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
+    (folder / "words.txt").write_text(
+        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(200))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         for name, (arm, tokenizer) in ARMS.items():
-            arguments = ["train", arm, "--data", str(folder / "words.txt"), "--budget", "2-steps", "--run", str(folder / name), *TINY]
+            arguments = [
+                "train",
+                arm,
+                "--data",
+                str(folder / "words.txt"),
+                "--budget",
+                "2-steps",
+                "--run",
+                str(folder / name),
+                *TINY,
+            ]
             assert main([*arguments, "--tokenizer", tokenizer, "--training.batch-size", "4"]) == 0
-    return {"reference": open_run("builtin:reference"), **{name: RunDirectory.open(folder / name) for name in ARMS}}
+    return {
+        "reference": open_run("builtin:reference"),
+        **{name: RunDirectory.open(folder / name) for name in ARMS},
+    }
 
 
 @pytest.fixture(scope="session")
 def site(api_runs: dict[str, RunDirectory], loop: Loop) -> Iterator[Site]:
     """All of them behind one app."""
-    config = ServeConfig(rows=16, max_prompt_tokens=300, max_new_tokens=200, max_samples=8, max_body_bytes=20_000, timeout=120.0)
+    config = ServeConfig(
+        rows=16,
+        max_prompt_tokens=300,
+        max_new_tokens=200,
+        max_samples=8,
+        max_body_bytes=20_000,
+        timeout=120.0,
+    )
     served = {name: loop.run(start_in_thread(name, run, config)) for name, run in api_runs.items()}
 
     app = app_of(list(served.values()), config, loop)
     with listening(app, loop) as url:
-        yield Site(url, app, served, api_runs, loop, {name: run.load_model() for name, run in api_runs.items()})
+        yield Site(
+            url,
+            app,
+            served,
+            api_runs,
+            loop,
+            {name: run.load_model() for name, run in api_runs.items()},
+        )
     for model in served.values():
         loop.run(model.close())
 

@@ -1,4 +1,7 @@
-"""What clients send that asks for nothing is taken: empty fields, hints, our own answers as history."""
+"""What clients send that asks for nothing is taken.
+
+Empty fields, hints, our own answers as history.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import chat_completion_message_param as roles
 from openai.types.chat import chat_completion_stream_options_param as streams
 from openai.types.chat import completion_create_params as chats
-from openai.types.chat.chat_completion_content_part_text_param import ChatCompletionContentPartTextParam
+from openai.types.chat.chat_completion_content_part_text_param import (
+    ChatCompletionContentPartTextParam,
+)
 from pydantic import TypeAdapter
 
 from inklings.serving.api import requests as bodies
@@ -83,7 +88,11 @@ def test_every_field_that_may_be_left_out_may_be_null() -> None:
 
 def test_every_optional_field_of_a_message_may_be_empty(client: httpx.Client) -> None:
     said = {"system": "S", "developer": "D", "user": "U", "assistant": "A"}
-    plain = answer_to(client, CHAT, **{**ASKED[CHAT], "messages": [{"role": r, "content": t} for r, t in said.items()]})
+    plain = answer_to(
+        client,
+        CHAT,
+        **{**ASKED[CHAT], "messages": [{"role": r, "content": t} for r, t in said.items()]},
+    )
     schemas = {}
     for schema in get_args(roles.ChatCompletionMessageParam):
         (role,) = get_args(get_args(get_type_hints(schema, include_extras=True)["role"])[0])
@@ -95,7 +104,9 @@ def test_every_optional_field_of_a_message_may_be_empty(client: httpx.Client) ->
         for role, text in said.items():
             names = {*optional(schemas[role]), *NOT_IN_MESSAGES} - {"content", "name"}
             content = [{**part, "type": "text", "text": text}]
-            messages.append({"role": role, "content": content, "name": None, **dict.fromkeys(names, empty)})
+            messages.append(
+                {"role": role, "content": content, "name": None, **dict.fromkeys(names, empty)}
+            )
         assert answer_to(client, CHAT, **{**ASKED[CHAT], "messages": messages}) == plain
 
 
@@ -110,7 +121,11 @@ def test_what_the_assistant_said_may_be_nothing(client: httpx.Client, refused: R
         assert refused(CHAT, chat(role=role, content=None))["param"] == "messages.1.content"
 
 
-FULL: dict[str, Any] = {"function_call": {"name": "f", "arguments": ""}, "refusal": "no", "tool_call_id": "call_1"}
+FULL: dict[str, Any] = {
+    "function_call": {"name": "f", "arguments": ""},
+    "refusal": "no",
+    "tool_call_id": "call_1",
+}
 
 
 @pytest.mark.parametrize("name", NOT_IN_MESSAGES)
@@ -122,7 +137,9 @@ def test_what_is_full_in_a_message_is_refused(refused: Refused, name: str) -> No
 
 
 @pytest.mark.parametrize("name", NOT_HERE)
-def test_what_is_full_in_a_conversation_is_refused(client: httpx.Client, refused: Refused, name: str) -> None:
+def test_what_is_full_in_a_conversation_is_refused(
+    client: httpx.Client, refused: Refused, name: str
+) -> None:
     assert refused(CHAT, {**ASKED[CHAT], name: ["full"]})["param"] == name
     assert refused(CHAT, {**ASKED[CHAT], name: {"type": "full"}})["param"] == name
     plain = answer_to(client, CHAT, **ASKED[CHAT])
@@ -134,7 +151,11 @@ def test_our_own_answer_is_taken_as_history(site: Site) -> None:
     with openai.OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as api:
 
         def answer(messages: list[Any]) -> Any:
-            return api.chat.completions.create(model="gpt", messages=messages, max_tokens=8, seed=1).choices[0].message
+            return (
+                api.chat.completions.create(model="gpt", messages=messages, max_tokens=8, seed=1)
+                .choices[0]
+                .message
+            )
 
         said = answer(HELLO)
         plain = answer([*HELLO, {"role": "assistant", "content": said.content}, *HELLO]).content
@@ -165,13 +186,23 @@ CHAT_HINTS: dict[str, Any] = {
 NOTHING: list[dict[str, Any]] = [
     *({"top_k": value} for value in (0, -1, None)),
     *({"stop": value} for value in ("", [], [""], ["", ""], None)),
-    *({"stream_options": value} for value in ({}, {"include_usage": None}, {"include_usage": False}, {"include_obfuscation": True})),
+    *(
+        {"stream_options": value}
+        for value in (
+            {},
+            {"include_usage": None},
+            {"include_usage": False},
+            {"include_obfuscation": True},
+        )
+    ),
     {"logit_bias": {}, "branches": {}, "entries": 0, "ignore_eos": False},
 ]
 
 
 @pytest.mark.parametrize(("path", "hints"), [(TEXT, HINTS), (CHAT, CHAT_HINTS)])
-def test_hints_and_settings_that_say_nothing_change_nothing(client: httpx.Client, path: str, hints: dict[str, Any]) -> None:
+def test_hints_and_settings_that_say_nothing_change_nothing(
+    client: httpx.Client, path: str, hints: dict[str, Any]
+) -> None:
     plain = answer_to(client, path, **ASKED[path])
     for more in (hints, *NOTHING):
         assert answer_to(client, path, **ASKED[path], **more) == plain, more
@@ -180,7 +211,9 @@ def test_hints_and_settings_that_say_nothing_change_nothing(client: httpx.Client
     assert client.post(path, json=body).status_code == 200
 
 
-def test_settings_that_say_nothing_are_taken_by_a_generator_out_of_noise(client: httpx.Client) -> None:
+def test_settings_that_say_nothing_are_taken_by_a_generator_out_of_noise(
+    client: httpx.Client,
+) -> None:
     asked = {"model": "gan", "seed": 1}
     plain = answer_to(client, TEXT, **asked)
     for more in (HINTS, *NOTHING, dict.fromkeys(optional(PARAMS[TEXT])) | asked):
@@ -204,12 +237,17 @@ def test_up_to_32_stop_strings(client: httpx.Client, stops: list[str]) -> None:
 def narrow(site: Site, loop: Any) -> Iterator[httpx.Client]:
     """A server with room for three texts, two of which are read and written at a time."""
     config = ServeConfig(rows=2, queue=1, max_samples=8)
-    with serving(loop, {"gpt": site.runs["gpt"]}, config) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        serving(loop, {"gpt": site.runs["gpt"]}, config) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         yield client
 
 
 @pytest.mark.parametrize("path", [TEXT, CHAT])
-def test_more_texts_than_there_are_places_is_no_matter_of_waiting(narrow: httpx.Client, path: str) -> None:
+def test_more_texts_than_there_are_places_is_no_matter_of_waiting(
+    narrow: httpx.Client, path: str
+) -> None:
     assert narrow.post(path, json={**ASKED[path], "n": 3}).status_code == 200
     answer = narrow.post(path, json={**ASKED[path], "n": 4})
     assert answer.status_code == 400
@@ -217,7 +255,9 @@ def test_more_texts_than_there_are_places_is_no_matter_of_waiting(narrow: httpx.
     assert "3 places" in answer.json()["error"]["message"]
 
 
-def test_texts_that_are_read_may_be_more_than_places_and_samples(narrow: httpx.Client, client: httpx.Client) -> None:
+def test_texts_that_are_read_may_be_more_than_places_and_samples(
+    narrow: httpx.Client, client: httpx.Client
+) -> None:
     texts = [f"word {number}" for number in range(21)]
     for path in ("/v1/embeddings", "/v1/score"):
         many = answer_to(narrow, path, model="gpt", input=texts)
@@ -227,14 +267,18 @@ def test_texts_that_are_read_may_be_more_than_places_and_samples(narrow: httpx.C
             alone = answer_to(narrow, path, model="gpt", input=texts[number])["data"][0]
             assert many["data"][number] == {**alone, "index": number} or path == "/v1/score"
     scores = answer_to(narrow, "/v1/score", model="gpt", input=texts)["data"]
-    assert scores[20]["nats"] == pytest.approx(answer_to(client, "/v1/score", model="gpt", input=texts[20])["data"][0]["nats"], abs=1e-3)
+    assert scores[20]["nats"] == pytest.approx(
+        answer_to(client, "/v1/score", model="gpt", input=texts[20])["data"][0]["nats"], abs=1e-3
+    )
 
 
 def test_the_limits_of_what_is_read(refused: Refused) -> None:
     for path in ("/v1/embeddings", "/v1/score"):
         assert "takes 2,048" in refused(path, {"model": "gpt", "input": [""] * 2049})["message"]
     long = ["x" * 300] * 9
-    assert "2,700 tokens together" in refused("/v1/score", {"model": "gpt", "input": long})["message"]
+    assert (
+        "2,700 tokens together" in refused("/v1/score", {"model": "gpt", "input": long})["message"]
+    )
 
 
 @given(text=st.text(max_size=20))
@@ -242,9 +286,20 @@ def test_the_limits_of_what_is_read(refused: Refused) -> None:
 def test_tokens_of_a_text_and_back(client: httpx.Client, site: Site, text: str) -> None:
     for model in ("gpt", "ngram"):
         tokenizer = site.runs[model].tokenizer()
-        found = answer_to(client, "/tokenize", model=model, prompt=text, add_special_tokens=False, return_token_strs=True)
+        found = answer_to(
+            client,
+            "/tokenize",
+            model=model,
+            prompt=text,
+            add_special_tokens=False,
+            return_token_strs=True,
+        )
         wanted = tokenizer.encode(text).tolist()
-        assert (found["tokens"], found["count"], found["max_model_len"]) == (wanted, len(wanted), 300)
+        assert (found["tokens"], found["count"], found["max_model_len"]) == (
+            wanted,
+            len(wanted),
+            300,
+        )
         assert len(found["token_strs"]) == len(wanted)
         back = answer_to(client, "/detokenize", model=model, tokens=wanted)
         assert back == {"prompt": tokenizer.decode(wanted)}
@@ -252,13 +307,17 @@ def test_tokens_of_a_text_and_back(client: httpx.Client, site: Site, text: str) 
             assert back["prompt"] == text
 
 
-def test_what_the_tokenizer_is(site: Site, client: httpx.Client, narrow: httpx.Client, refused: Refused) -> None:
+def test_what_the_tokenizer_is(
+    site: Site, client: httpx.Client, narrow: httpx.Client, refused: Refused
+) -> None:
     tokenizer = site.runs["gpt"].tokenizer()
     for each, model in ((client, {"model": "gpt"}), (narrow, {})):
         info = each.get("/tokenizer_info", params=model).json()
         assert (info["model"], info["kind"], info["eos_token"]) == ("gpt", "byte", BOUNDARY)
         # so lm-evaluation-harness asks for the number of the token that ends a text
-        found = answer_to(each, "/tokenize", prompt=info["eos_token"], add_special_tokens=False, **model)
+        found = answer_to(
+            each, "/tokenize", prompt=info["eos_token"], add_special_tokens=False, **model
+        )
         assert found["tokens"] == [tokenizer.boundary]
         assert found["token_strs"] is None
         inside = answer_to(each, "/tokenize", prompt=f"a{BOUNDARY}", **model)
@@ -274,4 +333,6 @@ def test_what_the_tokenizer_is(site: Site, client: httpx.Client, narrow: httpx.C
 
 def test_tokens_of_a_conversation(site: Site, client: httpx.Client) -> None:
     found = answer_to(client, "/tokenize", model="gpt", messages=HELLO)
-    assert found["tokens"] == site.runs["gpt"].tokenizer().encode("User: hello\nAssistant:").tolist()
+    assert (
+        found["tokens"] == site.runs["gpt"].tokenizer().encode("User: hello\nAssistant:").tolist()
+    )

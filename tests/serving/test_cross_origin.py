@@ -17,14 +17,19 @@ from .conftest import Site, error_of, serving
 
 HERE, OTHER, FOREIGN = "http://localhost:3000", "https://app.example", "https://evil.example"
 ALLOW = "access-control-allow-origin"
-ASKING = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os"}
+ASKING = {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,content-type,x-stainless-os",
+}
 
 
 @pytest.fixture(scope="module")
 def two(site: Site) -> Iterator[httpx.Client]:
     """A server without a key, open to the pages of two sites."""
     with (
-        serving(site.loop, {}, ServeConfig(allow_origin=(HERE, OTHER)), beside=[site.served["gpt"]]) as url,
+        serving(
+            site.loop, {}, ServeConfig(allow_origin=(HERE, OTHER)), beside=[site.served["gpt"]]
+        ) as url,
         httpx.Client(base_url=url) as made,
     ):
         yield made
@@ -34,7 +39,12 @@ def two(site: Site) -> Iterator[httpx.Client]:
 def keyed(site: Site) -> Iterator[httpx.Client]:
     """A server with a key, open to the pages of all sites."""
     with (
-        serving(site.loop, {}, ServeConfig(allow_origin=("*",), key="a-long-secret"), beside=[site.served["gpt"]]) as url,
+        serving(
+            site.loop,
+            {},
+            ServeConfig(allow_origin=("*",), key="a-long-secret"),
+            beside=[site.served["gpt"]],
+        ) as url,
         httpx.Client(base_url=url) as made,
     ):
         yield made
@@ -47,8 +57,14 @@ def test_a_page_whose_origin_is_allowed_may_ask_and_read(two: httpx.Client, orig
     assert "POST" in leave.headers["access-control-allow-methods"]
     assert leave.headers["access-control-allow-headers"] == ASKING["access-control-request-headers"]
     answers = [
-        two.post("/v1/completions", json={"model": "gpt", "max_tokens": 1}, headers={"origin": origin}),
-        two.post("/v1/completions", json={"model": "gpt", "max_tokens": 1, "stream": True}, headers={"origin": origin}),
+        two.post(
+            "/v1/completions", json={"model": "gpt", "max_tokens": 1}, headers={"origin": origin}
+        ),
+        two.post(
+            "/v1/completions",
+            json={"model": "gpt", "max_tokens": 1, "stream": True},
+            headers={"origin": origin},
+        ),
         two.post("/v1/completions", json={"model": "nobody"}, headers={"origin": origin}),
         two.get("/nothing", headers={"origin": origin}),
     ]
@@ -79,26 +95,44 @@ def test_a_page_of_another_origin_may_not(two: httpx.Client, origin: str) -> Non
     assert ALLOW not in answer.headers and "origin" in answer.headers["vary"].lower()
 
 
-def test_a_name_that_was_pointed_at_this_machine_opens_nothing_to_an_allowed_page_either(two: httpx.Client) -> None:
+def test_a_name_that_was_pointed_at_this_machine_opens_nothing_to_an_allowed_page_either(
+    two: httpx.Client,
+) -> None:
     for method in ("OPTIONS", "GET", "HEAD"):
-        answer = two.request(method, "/v1/models", headers={"origin": HERE, "host": "evil.example", **ASKING})
+        answer = two.request(
+            method, "/v1/models", headers={"origin": HERE, "host": "evil.example", **ASKING}
+        )
         assert answer.status_code == 421
 
 
 def test_all_pages_may_ask_with_the_key_and_none_without(keyed: httpx.Client) -> None:
     leave = keyed.options("/v1/models", headers={"origin": FOREIGN, **ASKING})
-    assert (leave.status_code, leave.headers[ALLOW]) == (204, "*"), "a browser asks for leave without the key"
+    assert (leave.status_code, leave.headers[ALLOW]) == (
+        204,
+        "*",
+    ), "a browser asks for leave without the key"
     assert "authorization" in leave.headers["access-control-allow-headers"]
     refused = keyed.get("/v1/models", headers={"origin": FOREIGN})
-    assert (refused.status_code, refused.headers[ALLOW]) == (401, "*"), "the page can read what is wrong"
-    assert keyed.get("/v1/models", headers={"origin": FOREIGN, "authorization": "Bearer a-long-secret"}).status_code == 200
+    assert (refused.status_code, refused.headers[ALLOW]) == (
+        401,
+        "*",
+    ), "the page can read what is wrong"
+    assert (
+        keyed.get(
+            "/v1/models", headers={"origin": FOREIGN, "authorization": "Bearer a-long-secret"}
+        ).status_code
+        == 200
+    )
     # what only looks like such a question is none
     assert keyed.options("/v1/models", headers={"origin": FOREIGN}).status_code == 401
     assert keyed.options("/v1/models", headers=ASKING).status_code == 401
 
 
 def test_nothing_is_allowed_unless_it_was_said(client: httpx.Client) -> None:
-    for answer in (client.options("/v1/models", headers={"origin": HERE, **ASKING}), client.get("/v1/models", headers={"origin": HERE})):
+    for answer in (
+        client.options("/v1/models", headers={"origin": HERE, **ASKING}),
+        client.get("/v1/models", headers={"origin": HERE}),
+    ):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     assert client.options("/v1/models", headers={"origin": HERE, **ASKING}).status_code == 405
 
@@ -139,26 +173,50 @@ def test_an_origin_is_an_origin_or_refused(given: str) -> None:
     assert allowed == "*" or re.fullmatch(r"[a-z][a-z0-9+.-]*://[!-~]+", allowed)
 
 
-def test_a_head_is_the_get_without_its_body_wherever_there_is_a_get(site: Site, client: httpx.Client) -> None:
-    paths = [path for path, methods in client.get("/openapi.json").json()["paths"].items() if "get" in methods]
+def test_a_head_is_the_get_without_its_body_wherever_there_is_a_get(
+    site: Site, client: httpx.Client
+) -> None:
+    paths = [
+        path
+        for path, methods in client.get("/openapi.json").json()["paths"].items()
+        if "get" in methods
+    ]
     assert len(paths) >= 7
     filled = [path.replace("{model}", "varda" if "memory" in path else "gpt") for path in paths]
-    for path in ["/", "/page/app.js", "/page/style.css", "/openapi.json", "/nothing", "/v1/models/nobody", *filled]:
+    for path in [
+        "/",
+        "/page/app.js",
+        "/page/style.css",
+        "/openapi.json",
+        "/nothing",
+        "/v1/models/nobody",
+        *filled,
+    ]:
         whole, head = client.get(path), client.head(path)
         assert (head.status_code, head.content) == (whole.status_code, b""), path
         assert head.headers.keys() == whole.headers.keys(), path
         assert head.headers["content-type"] == whole.headers["content-type"], path
         # measures and loads go on between the two
-        assert path in ("/metrics", "/health") or head.headers["content-length"] == whole.headers["content-length"], path
-    assert any('route="/v1/models"' in line and 'method="HEAD"' in line for line in client.get("/metrics").text.splitlines())
+        assert (
+            path in ("/metrics", "/health")
+            or head.headers["content-length"] == whole.headers["content-length"]
+        ), path
+    assert any(
+        'route="/v1/models"' in line and 'method="HEAD"' in line
+        for line in client.get("/metrics").text.splitlines()
+    )
 
 
-def test_a_head_asks_for_the_key_and_the_name_too(keyed: httpx.Client, client: httpx.Client) -> None:
+def test_a_head_asks_for_the_key_and_the_name_too(
+    keyed: httpx.Client, client: httpx.Client
+) -> None:
     assert (keyed.head("/v1/models").status_code, keyed.head("/health").status_code) == (401, 200)
     assert client.head("/health", headers={"host": "evil.example"}).status_code == 421
 
 
-def test_methods_that_an_address_does_not_take_are_told_with_those_it_does(client: httpx.Client) -> None:
+def test_methods_that_an_address_does_not_take_are_told_with_those_it_does(
+    client: httpx.Client,
+) -> None:
     assert client.head("/v1/completions").status_code == 405
     assert client.head("/v1/completions").headers["allow"] == "POST"
     answer = client.post("/v1/models", json={})

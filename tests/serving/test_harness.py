@@ -1,4 +1,7 @@
-"""lm-evaluation-harness reads log-probabilities by their position: what it sends and reads, word for word, against `/v1/score`."""
+"""lm-evaluation-harness reads log-probabilities by their position.
+
+What it sends and reads, word for word, against `/v1/score`.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,9 @@ def harness_payload(model: str, prompts: list[list[int]]) -> dict[str, Any]:
 def harness_reading(answer: dict[str, Any], lengths: list[int]) -> list[tuple[list[float], bool]]:
     """What it takes of the answer: from the end of the context to the last token but one."""
     found = []
-    for choice, length in zip(sorted(answer["choices"], key=itemgetter("index")), lengths, strict=True):
+    for choice, length in zip(
+        sorted(answer["choices"], key=itemgetter("index")), lengths, strict=True
+    ):
         values = choice["logprobs"]["token_logprobs"][length:-1]
         tops = choice["logprobs"]["top_logprobs"][length:-1]
         pairs = zip(values, tops, strict=True)
@@ -124,7 +129,9 @@ def test_the_harness_reads_every_token_of_a_continuation(
 
 def streamed(client: httpx.Client, path: str, **body: Any) -> list[dict[str, Any]]:
     options = {"include_usage": True}
-    with client.stream("POST", path, json={**body, "stream": True, "stream_options": options}) as answer:
+    with client.stream(
+        "POST", path, json={**body, "stream": True, "stream_options": options}
+    ) as answer:
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert lines.pop() == "[DONE]"
     return [json.loads(line) for line in lines]
@@ -138,11 +145,17 @@ def streamed(client: httpx.Client, path: str, **body: Any) -> list[dict[str, Any
         *(("/v1/chat/completions", model) for model in ENDS if model != "ngram-char"),
     ],
 )
-def test_the_boundary_that_ends_a_text_is_listed_and_counted(ends: httpx.Client, path: str, model: str) -> None:
+def test_the_boundary_that_ends_a_text_is_listed_and_counted(
+    ends: httpx.Client, path: str, model: str
+) -> None:
     chat = "chat" in path
     asked: dict[str, Any] = {"model": model, "temperature": 0, "max_tokens": 5, "n": 2}
     if chat:
-        asked |= {"messages": [{"role": "user", "content": "ab"}], "logprobs": True, "top_logprobs": 2}
+        asked |= {
+            "messages": [{"role": "user", "content": "ab"}],
+            "logprobs": True,
+            "top_logprobs": 2,
+        }
     else:
         asked |= {"prompt": "ab", "logprobs": 2}
     whole = ask(ends, path, **asked)

@@ -1,4 +1,7 @@
-"""lm-evaluation-harness itself, as it comes from the registry, against a server: it finds what `/v1/score` finds."""
+"""lm-evaluation-harness itself, as it comes from the registry, against a server.
+
+It finds what `/v1/score` finds.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,25 @@ metric_list:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed: the extra `heavy` brings it")
+@pytest.mark.skipif(
+    find_spec("lm_eval") is None, reason="lm-eval is not installed: the extra `heavy` brings it"
+)
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe:300"])
 def test_the_harness_finds_what_a_score_finds(tmp_path: Path, loop: Loop, tokenizer: str) -> None:
-    """Two choices a question, of which the last letter decides; after each a text is likely to end."""
+    """Two choices a question, of which the last letter decides.
+
+    After each a text is likely to end.
+    """
     words = ["a cat sat", "a dog ran", "no cat ran"]
     (tmp_path / "lines.txt").write_text("\n".join(words * 30))
-    train = ["train", "ngram:order=4", "--data", str(tmp_path / "lines.txt"), "--tokenizer", tokenizer]
+    train = [
+        "train",
+        "ngram:order=4",
+        "--data",
+        str(tmp_path / "lines.txt"),
+        "--tokenizer",
+        tokenizer,
+    ]
     assert main([*train, "--budget", "1-steps", "--run", str(tmp_path / "run"), *TINY]) == 0
     questions = [
         {"context": context, "choices": [f"{stem}{letter}" for letter in letters], "label": label}
@@ -60,16 +75,36 @@ def test_the_harness_finds_what_a_score_finds(tmp_path: Path, loop: Loop, tokeni
     with serving(loop, runs, ServeConfig(rows=8)) as url:
         settings = f"model=words,base_url={url}/v1/completions,tokenizer_backend=remote"
         command = [sys.executable, "-m", "lm_eval", "run", "--model", "local-completions"]
-        command += ["--model_args", settings, "--tasks", "last_letter", "--include_path", str(tmp_path)]
+        command += [
+            "--model_args",
+            settings,
+            "--tasks",
+            "last_letter",
+            "--include_path",
+            str(tmp_path),
+        ]
         command += ["--output_path", str(tmp_path / "out"), "--log_samples", "--batch_size", "3"]
-        offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-        done = subprocess.run(command, env={**os.environ, **offline}, capture_output=True, text=True, timeout=900, check=False)
+        offline = {
+            "HF_HUB_OFFLINE": "1",
+            "HF_DATASETS_OFFLINE": "1",
+            "HF_HOME": str(tmp_path / "hub"),
+        }
+        done = subprocess.run(
+            command,
+            env={**os.environ, **offline},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         scores = []
         for question in questions:
             both = [f"{question['context']}{choice}" for choice in question["choices"]]
             answer = httpx.post(f"{url}/v1/score", json={"model": "words", "input": both}).json()
-            scores.append([[token["logprob"] for token in each["tokens"]] for each in answer["data"]])
+            scores.append(
+                [[token["logprob"] for token in each["tokens"]] for each in answer["data"]]
+            )
             length = {"model": "words", "prompt": question["context"]}
             begins = httpx.post(f"{url}/tokenize", json=length).json()["count"]
             scores[-1] = [sum(values[begins:]) for values in scores[-1]]

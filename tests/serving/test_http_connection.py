@@ -1,4 +1,7 @@
-"""What a connection may cost before a request is whole: bytes, time, requests sent ahead; and answers that nobody reads."""
+"""What a connection may cost before a request is whole.
+
+Bytes, time, requests sent ahead; and answers that nobody reads.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,16 @@ LARGE = 30_000_000
 HALF_OPEN = 300
 POST = b"POST / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a-long-secret\r\n"
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
-UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+UPGRADE = (
+    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+)
 
 
 class Echo:
-    """Says what it was asked; `/health?large` says much, and `/health?held` waits until it is let go."""
+    """Says what it was asked.
+
+    `/health?large` says much, and `/health?held` waits until it is let go.
+    """
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -47,8 +55,18 @@ class Echo:
             body = event["body"]
         if scope["query_string"] == b"held":
             await self.go.wait()
-        said = b"x" * LARGE if scope["query_string"] == b"large" else json.dumps([scope["path"], body.decode("latin-1")]).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+        said = (
+            b"x" * LARGE
+            if scope["query_string"] == b"large"
+            else json.dumps([scope["path"], body.decode("latin-1")]).encode()
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(said))],
+            }
+        )
         await send({"type": "http.response.body", "body": said})
 
 
@@ -66,7 +84,9 @@ class Place:
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def any_loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
-    made = Loop(pytest.importorskip("uvloop").new_event_loop() if request.param == "uvloop" else None)
+    made = Loop(
+        pytest.importorskip("uvloop").new_event_loop() if request.param == "uvloop" else None
+    )
     yield made
     made.close()
 
@@ -115,7 +135,7 @@ def error_in(raw: bytes) -> dict[str, Any]:
     return error
 
 
-# --- a body belongs to its request, whatever else the client would like to speak ------------------------------------------------------
+# --- a body belongs to its request, whatever else the client would like to speak ------------------
 
 BODIES = st.text(st.characters(codec="ascii"), max_size=40).map(str.encode)
 
@@ -124,14 +144,20 @@ BODIES = st.text(st.characters(codec="ascii"), max_size=40).map(str.encode)
 def posts(draw: st.DrawFn) -> tuple[bytes, str]:
     """A request as it is sent, and what is to be understood."""
     body, upgrade = draw(BODIES), draw(st.booleans())
-    wish = UPGRADE.replace(b"h2c", draw(st.sampled_from([b"h2c", b"websocket", b"TLS/1.0, h2c"]))) if upgrade else b""
+    wish = (
+        UPGRADE.replace(b"h2c", draw(st.sampled_from([b"h2c", b"websocket", b"TLS/1.0, h2c"])))
+        if upgrade
+        else b""
+    )
     if draw(st.booleans()):
         framed = b"content-length: %d\r\n\r\n%s" % (len(body), body)
     else:
         cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=3)))
         parts = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
         framed = (
-            b"transfer-encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+            + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part)
+            + b"0\r\n\r\n"
         )
     return POST + wish + framed, json.dumps(["/", body.decode()])
 
@@ -157,7 +183,7 @@ def test_requests_are_understood_however_they_are_cut_and_whatever_they_wish(
                 assert answers.read(length).decode() == meant
 
 
-# --- bytes ----------------------------------------------------------------------------------------------------------------------------
+# --- bytes ----------------------------------------------------------------------------------------
 
 ENDLESS = {
     "the first line": (b"GET /", b"a" * 4096),
@@ -171,7 +197,10 @@ ENDLESS = {
     "the extension of a chunk": (POST + b"transfer-encoding: chunked\r\n\r\n5;", b"a" * 4096),
     "headers behind a body": (POST + b"transfer-encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 700),
     "a header behind a body": (POST + b"transfer-encoding: chunked\r\n\r\n0\r\na: ", b"a" * 4096),
-    "headers behind a body, after the answer": (b"GET /health HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 700),
+    "headers behind a body, after the answer": (
+        b"GET /health HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+        b"a: b\r\n" * 700,
+    ),
 }
 
 
@@ -187,16 +216,24 @@ def test_what_never_ends_is_refused_before_it_fills_the_memory(patient: Place, w
     assert error_in(found)["code"] in ("headers_too_large", "invalid_http")
 
 
-@pytest.mark.parametrize(("size", "status"), [(1000, 200), (MOST_HEAD - 200, 200), (MOST_HEAD + 200, 431)])
+@pytest.mark.parametrize(
+    ("size", "status"), [(1000, 200), (MOST_HEAD - 200, 200), (MOST_HEAD + 200, 431)]
+)
 def test_a_head_may_be_large_but_not_larger(patient: Place, size: int, status: int) -> None:
     with patient.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\na: %s\r\n\r\n" % (b"a" * size))
+        connection.sendall(
+            b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\na: %s\r\n\r\n" % (b"a" * size)
+        )
         assert statuses(read_all(connection)) == [status]
 
 
-def test_requests_that_are_sent_ahead_are_bounded_and_what_is_taken_is_answered(patient: Place) -> None:
+def test_requests_that_are_sent_ahead_are_bounded_and_what_is_taken_is_answered(
+    patient: Place,
+) -> None:
     with patient.connect() as connection:
-        connection.sendall(GET * (MOST_AHEAD // 2) + GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        connection.sendall(
+            GET * (MOST_AHEAD // 2) + GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        )
         assert statuses(read_all(connection)) == [200] * (MOST_AHEAD // 2 + 1)
     with patient.connect() as connection:
         connection.sendall(GET.replace(b"health", b"health?held") + GET * (3 * MOST_AHEAD))
@@ -206,7 +243,13 @@ def test_requests_that_are_sent_ahead_are_bounded_and_what_is_taken_is_answered(
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"\x16\x03\x01\x02\x00\x01", b"\0" * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n"]
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"\0" * 100,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n",
+    ],
 )
 def test_what_is_no_request_is_told_so_and_harms_no_other(patient: Place, nonsense: bytes) -> None:
     with patient.connect() as connection:
@@ -219,9 +262,16 @@ def test_what_is_no_request_is_told_so_and_harms_no_other(patient: Place, nonsen
         assert statuses(read_all(connection))[:2] == [200, 200]
 
 
-# --- time -----------------------------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
-HEADS = (b"", b"G", b"GET / HTTP/1.1", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-le", GET + b"GET /", GET)
+HEADS = (
+    b"",
+    b"G",
+    b"GET / HTTP/1.1",
+    b"POST / HTTP/1.1\r\nhost: x\r\ncontent-le",
+    GET + b"GET /",
+    GET,
+)
 UNFINISHED = (
     POST + b"content-length: 100\r\n\r\n",
     POST + b"content-length: 100\r\n\r\nhalf",
@@ -238,7 +288,9 @@ UNFINISHED = (
 
 @pytest.mark.parametrize("kinds", [HEADS, UNFINISHED], ids=["heads", "bodies"])
 @pytest.mark.parametrize("trickles", [False, True])
-def test_half_sent_requests_are_closed_in_time_and_others_are_served(hasty: Place, kinds: tuple[bytes, ...], trickles: bool) -> None:
+def test_half_sent_requests_are_closed_in_time_and_others_are_served(
+    hasty: Place, kinds: tuple[bytes, ...], trickles: bool
+) -> None:
     async def open_half(begin: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*hasty.address)
         writer.write(begin)
@@ -279,7 +331,9 @@ def test_half_sent_requests_are_closed_in_time_and_others_are_served(hasty: Plac
 
 
 @pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"])
-def test_an_answer_that_nobody_reads_is_given_up(hasty: Place, monkeypatch: pytest.MonkeyPatch, ending: bytes) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(
+    hasty: Place, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
     lost = threading.Event()
     real: Callable[[HttpConnection, Exception | None], None] = HttpConnection.connection_lost
 

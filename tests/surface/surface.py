@@ -1,9 +1,12 @@
-"""What users and clients hold on to: the flags of every verb, and the routes and fields of the server.
+"""What users and clients hold on to.
+
+The flags of every verb, and the routes and fields of the server.
 
     make surface
 
-writes them anew, as `help.txt` and `openapi.json` beside this file, for whoever changed them on purpose; the difference
-is then part of the change. Wordings are left out: they may become better at any time.
+writes them anew, as `help.txt` and `openapi.json` beside this file, for whoever changed them on
+purpose; the difference is then part of the change. Wordings are left out: they may become better at
+any time.
 """
 
 from __future__ import annotations
@@ -31,17 +34,28 @@ WORDINGS = ("description", "summary", "title")
 
 
 def flags() -> str:
-    """A line for every flag of every verb and every field of every architecture: name, choices, default."""
+    """A line for every flag of every verb and every field of every architecture.
+
+    Name, choices, default.
+    """
     lines = [f"{verb} {flag}" for verb in VERBS for flag in flags_of(verb)]
     for name in ARCHITECTURES:
-        lines += [f"train {name} {flag}" for flag in flags_of("train", name) if flag.startswith("--model.")]
+        lines += [
+            f"train {name} {flag}"
+            for flag in flags_of("train", name)
+            if flag.startswith("--model.")
+        ]
     return "".join(f"{line}\n" for line in lines)
 
 
 def flags_of(*command: str) -> Iterator[str]:
     """The flags of one verb, as its help gives them."""
     out = io.StringIO()
-    with mock.patch.dict(os.environ, COLUMNS=WIDTH), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+    with (
+        mock.patch.dict(os.environ, COLUMNS=WIDTH),
+        contextlib.redirect_stdout(out),
+        contextlib.suppress(SystemExit),
+    ):
         main([*command, "--help"])
     entries: list[list[str]] = []
     for row in out.getvalue().splitlines():
@@ -69,7 +83,11 @@ def without_wordings(value: Any) -> Any:
         return [without_wordings(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: without_wordings(item) for name, item in value.items() if not (name in WORDINGS and isinstance(item, str))}
+    return {
+        name: without_wordings(item)
+        for name, item in value.items()
+        if not (name in WORDINGS and isinstance(item, str))
+    }
 
 
 if __name__ == "__main__":

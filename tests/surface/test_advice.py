@@ -1,4 +1,4 @@
-"""A flag that a message, a help text or a page of the documentation names is one that the verb at hand has."""
+"""Flags in messages, help texts and pages are flags of the verb at hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .surface import FLAGS
 
 SOURCE = Path(inklings.__file__).parent
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.toml")])
+PAGES = sorted(
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.toml")]
+)
 VALUE = "\N{HORIZONTAL ELLIPSIS}"
 """Stands for what an f-string fills in."""
 FLAG = re.compile(rf"(?<![\w-])--([a-z][\w.{VALUE}-]*)")
@@ -30,7 +32,11 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 GLOBAL = {"help", "version"}
 THEIRS = {"lab/execution/ray_cluster.py": {"head"}, "text/formats/files.py": {"long"}}
 """Flags of another program, which a message tells to call."""
-OTHERS = {"README.md": {"find-links"}, "docs/ledger.md": {"threads", "size", "only"}, "docs/how-to/serving.md": {"batch_size"}}
+OTHERS = {
+    "README.md": {"find-links"},
+    "docs/ledger.md": {"threads", "size", "only"},
+    "docs/how-to/serving.md": {"batch_size"},
+}
 """Flags of pip, of our benchmarks, and of a harness."""
 
 TRAINING = ("train", "sweep", "compare")
@@ -62,11 +68,16 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "training/setup.py": ("train",),
     "runs/user_code.py": ("audit", "evaluate", "generate", "memory", "resume", "serve", "train"),
 }
-"""Beginnings of paths, and the verbs under which what stands there is read; the longest beginning counts."""
+"""Beginnings of paths, and the verbs under which what stands there is read; the longest beginning
+counts.
+"""
 
 
 def known() -> dict[str, set[str]]:
-    """The flags of every verb, as its real parser has them (`test_surface` holds the file to it)."""
+    """The flags of every verb.
+
+    As its real parser has them (`test_surface` holds the file to it).
+    """
     flags: dict[str, set[str]] = {verb: set(GLOBAL) for verb in VERBS}
     for line in FLAGS.read_text(encoding="utf-8").splitlines():
         verb = line.partition(" ")[0]
@@ -79,16 +90,26 @@ KNOWN = known()
 
 
 def has(verb: str, flag: str) -> bool:
-    """Whether a verb has a flag; of one whose end is filled in, whether there is any with that beginning."""
+    """Whether a verb has a flag.
+
+    Of one whose end is filled in, whether there is any with that beginning.
+    """
     begins, filled, _ = flag.rstrip(".").partition(VALUE)
     return any(name.startswith(begins) for name in KNOWN[verb]) if filled else begins in KNOWN[verb]
 
 
 def wrong(text: str, at_hand: tuple[str, ...]) -> list[str]:
-    """The flags in a text that the verb of their command, or one of those at hand, does not have."""
+    """The flags in a text that the verb of their command.
+
+    Or one of those at hand, does not have.
+    """
     found = []
     for command in COMMAND.finditer(text):
-        found += [f"{command[1]} --{flag[1]}" for flag in FLAG.finditer(command[2]) if not has(command[1], flag[1])]
+        found += [
+            f"{command[1]} --{flag[1]}"
+            for flag in FLAG.finditer(command[2])
+            if not has(command[1], flag[1])
+        ]
     for flag in FLAG.finditer(COMMAND.sub("", text)):
         found += [f"{verb} --{flag[1]}" for verb in at_hand if not has(verb, flag[1])]
     return found
@@ -101,7 +122,9 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             inside.update(ast.walk(node))
-            parts = [part.value if isinstance(part, ast.Constant) else VALUE for part in node.values]
+            parts = [
+                part.value if isinstance(part, ast.Constant) else VALUE for part in node.values
+            ]
             yield node.lineno, "".join(map(str, parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside:
             yield node.lineno, node.value
@@ -115,7 +138,9 @@ def at_hand(path: str) -> tuple[str, ...]:
     return AT_HAND.get(place, ())
 
 
-MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if "--" in path.read_text(encoding="utf-8")]
+MODULES = [
+    path for path in sorted(SOURCE.rglob("*.py")) if "--" in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -123,9 +148,17 @@ def test_messages_name_flags_that_the_verb_at_hand_has(path: Path) -> None:
     name = str(path.relative_to(SOURCE))
     verbs, theirs = at_hand(name), THEIRS.get(name, set())
     for line, text in messages(path):
-        bare = {match[1].rstrip(".") for match in FLAG.finditer(COMMAND.sub("", text))} - theirs - GLOBAL
-        assert verbs or not bare, f"{name}:{line} names {bare}: under which verbs is it read? Say so in AT_HAND"
-        found = [flag for flag in wrong(text, verbs) if flag.partition("--")[2] not in theirs | GLOBAL]
+        bare = (
+            {match[1].rstrip(".") for match in FLAG.finditer(COMMAND.sub("", text))}
+            - theirs
+            - GLOBAL
+        )
+        assert verbs or not bare, (
+            f"{name}:{line} names {bare}: under which verbs is it read? Say so in AT_HAND"
+        )
+        found = [
+            flag for flag in wrong(text, verbs) if flag.partition("--")[2] not in theirs | GLOBAL
+        ]
         assert not found, f"{name}:{line}: {text!r}"
 
 
@@ -134,7 +167,9 @@ def test_pages_name_flags_that_there_are(path: Path) -> None:
     text = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))
     found = wrong(text, ())
     anywhere = set().union(*KNOWN.values(), OTHERS.get(str(path.relative_to(ROOT)), set()))
-    ours = re.findall(r"`(--[a-z][\w.-]*)", COMMAND.sub("", text))  # in prose a flag is quoted alone
+    ours = re.findall(
+        r"`(--[a-z][\w.-]*)", COMMAND.sub("", text)
+    )  # in prose a flag is quoted alone
     found += [flag for flag in ours if flag.removeprefix("--") not in anywhere]
     assert not found
 
@@ -145,9 +180,13 @@ SETTING = re.compile(r"(?<![\w./-])(data|training|model)\.([a-z]\w*)(?![\w(])")
 
 def settings() -> set[str]:
     fields = {
-        f"{section}.{f.name}" for section, kind in (("data", DataConfig), ("training", TrainingConfig)) for f in dataclasses.fields(kind)
+        f"{section}.{f.name}"
+        for section, kind in (("data", DataConfig), ("training", TrainingConfig))
+        for f in dataclasses.fields(kind)
     }
-    return fields | {f"model.{name}" for name in ARCHITECTURES for name in model_fields(load_class(name).Config)}
+    return fields | {
+        f"model.{name}" for name in ARCHITECTURES for name in model_fields(load_class(name).Config)
+    }
 
 
 def test_messages_name_settings_that_there_are() -> None:
@@ -169,4 +208,8 @@ def test_a_wrong_flag_is_seen() -> None:
         "resume --from",
         "train --nonsense",
     ]
-    assert wrong(f"Set it with --training.{VALUE}.", ("sweep",)) == [] != wrong(f"--trainin.{VALUE}", ("sweep",))
+    assert (
+        wrong(f"Set it with --training.{VALUE}.", ("sweep",))
+        == []
+        != wrong(f"--trainin.{VALUE}", ("sweep",))
+    )

@@ -1,4 +1,7 @@
-"""Every target of an epoch is scored once, with its target one token on, and a batch depends on (seed, step) alone."""
+"""Every target of an epoch is scored once.
+
+With its target one token on, and a batch depends on (seed, step) alone.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,20 @@ def split_of(lengths: list[int]) -> TokenSplit:
 
 
 def places(split: TokenSplit, batch: Batch) -> np.ndarray:
-    """Where each position of a batch is in the split: a token and its target occur together once."""
-    pairs = {pair: place for place, pair in enumerate(zip(split.tokens[:-1].tolist(), split.tokens[1:].tolist(), strict=True))}
-    found = [[pairs[pair] for pair in zip(*row, strict=True)] for row in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True)]
+    """Where each position of a batch is in the split.
+
+    A token and its target occur together once.
+    """
+    pairs = {
+        pair: place
+        for place, pair in enumerate(
+            zip(split.tokens[:-1].tolist(), split.tokens[1:].tolist(), strict=True)
+        )
+    }
+    found = [
+        [pairs[pair] for pair in zip(*row, strict=True)]
+        for row in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True)
+    ]
     return np.array(found)
 
 
@@ -46,7 +60,10 @@ def scored(split: TokenSplit, batches: list[Batch]) -> np.ndarray:
 
 
 def same(a: Batch, b: Batch) -> bool:
-    fields = [(getattr(a, name), getattr(b, name)) for name in ("tokens", "targets", "weights", "starts", "context")]
+    fields = [
+        (getattr(a, name), getattr(b, name))
+        for name in ("tokens", "targets", "weights", "starts", "context")
+    ]
     return all(torch.equal(x, y) if x is not None and y is not None else x is y for x, y in fields)
 
 
@@ -66,13 +83,22 @@ def test_an_epoch_of_windows_scores_every_target_once(
     batches = [made.batch(step) for step in steps]
     assert (scored(split, batches) == 1).all()
     for batch in batches:
-        assert batch.tokens.shape == batch.targets.shape == batch.weights.shape == (batch_size, lead + length)
-        assert (np.diff(places(split, batch), axis=1) % split.n_targets == 1 % split.n_targets).all()
+        assert (
+            batch.tokens.shape
+            == batch.targets.shape
+            == batch.weights.shape
+            == (batch_size, lead + length)
+        )
+        assert (
+            np.diff(places(split, batch), axis=1) % split.n_targets == 1 % split.n_targets
+        ).all()
         assert not batch.weights[:, :lead].any()
 
 
 @given(LENGTHS, SIZES, ROWS, SEEDS)
-def test_windows_never_cut_the_front_of_a_short_document(lengths: list[int], batch_size: int, length: int, seed: int) -> None:
+def test_windows_never_cut_the_front_of_a_short_document(
+    lengths: list[int], batch_size: int, length: int, seed: int
+) -> None:
     split = split_of(lengths)
     if not fits(split, length):
         return
@@ -102,7 +128,9 @@ def test_which_targets_a_step_scores_does_not_depend_on_the_lead(
 
 
 @given(LENGTHS, SIZES, ROWS, SEEDS)
-def test_rows_are_dealt_evenly_over_an_epoch(lengths: list[int], batch_size: int, length: int, seed: int) -> None:
+def test_rows_are_dealt_evenly_over_an_epoch(
+    lengths: list[int], batch_size: int, length: int, seed: int
+) -> None:
     split = split_of(lengths)
     if not fits(split, length):
         return
@@ -120,11 +148,15 @@ def test_an_epoch_of_streams_scores_every_target_once_and_rows_go_on(
     if not fits(split, batch_size):
         return
     made = streams(split, batch_size, length, seed)
-    batches = [made.batch(epoch * made.steps_per_epoch + step) for step in range(made.steps_per_epoch)]
+    batches = [
+        made.batch(epoch * made.steps_per_epoch + step) for step in range(made.steps_per_epoch)
+    ]
     assert (scored(split, batches) == 1).all()
     joined = np.concatenate([places(split, batch) for batch in batches], axis=1)
     goes_on = np.diff(joined, axis=1) == 1
-    next_document = np.isin(joined[:, :-1] + 1, split.offsets[1:]) & np.isin(joined[:, 1:], split.offsets[:-1])
+    next_document = np.isin(joined[:, :-1] + 1, split.offsets[1:]) & np.isin(
+        joined[:, 1:], split.offsets[:-1]
+    )
     assert (goes_on | next_document).all()
     assert batches[0].starts is not None
     assert batches[0].starts[:, 0].all()
@@ -172,7 +204,9 @@ def test_positions_have_the_past_that_their_document_gives_them(
     assert batch.context is not None
     assert batch.context.shape == (batch_size, context_length - 1)
     assert batch.weights.all()
-    for place, context in zip(places(split, batch)[:, 0].tolist(), batch.context.tolist(), strict=True):
+    for place, context in zip(
+        places(split, batch)[:, 0].tolist(), batch.context.tolist(), strict=True
+    ):
         opening = max(offset for offset in split.offsets.tolist() if offset <= place)
         past = split.tokens[max(opening, place - context_length + 1) : place].tolist()
         assert context == [0] * (context_length - 1 - len(past)) + past
@@ -185,7 +219,10 @@ def test_wherever_an_epoch_begins_its_rows_fit_into_its_steps() -> None:
     for length in (16, 17, 18, 19):
         made = windows(split, batch_size=1, length=length)
         for epoch in range(12):
-            batches = [made.batch(epoch * made.steps_per_epoch + step) for step in range(made.steps_per_epoch)]
+            batches = [
+                made.batch(epoch * made.steps_per_epoch + step)
+                for step in range(made.steps_per_epoch)
+            ]
             assert (scored(split, batches) == 1).all()
 
 
@@ -194,7 +231,9 @@ def test_rows_come_in_another_order_in_every_epoch() -> None:
     made = windows(split, batch_size=1, length=20)
     epochs = []
     for epoch in range(2):
-        batches = [made.batch(epoch * made.steps_per_epoch + step) for step in range(made.steps_per_epoch)]
+        batches = [
+            made.batch(epoch * made.steps_per_epoch + step) for step in range(made.steps_per_epoch)
+        ]
         found = [int(places(split, batch)[0, 0]) for batch in batches if batch.weights.any()]
         epochs.append(np.argsort(found).tolist())
         rising = sum(a < b for a, b in itertools.pairwise(found))

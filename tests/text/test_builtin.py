@@ -18,7 +18,10 @@ def test_unicode_names_are_the_same_in_every_python() -> None:
     names = unicode_names()
     assert len(names) == len(set(names)) == 12_886
     assert (names[0], names[-1]) == ("SPACE", "CANCEL TAG")
-    assert hashlib.sha256("\n".join(names).encode()).hexdigest() == "03ce3aea0397e841afdbafb4f732c6cb6fdca0bdb370d0a9cdbdbdcae33a3ee3"
+    assert (
+        hashlib.sha256("\n".join(names).encode()).hexdigest()
+        == "03ce3aea0397e841afdbafb4f732c6cb6fdca0bdb370d0a9cdbdbdcae33a3ee3"
+    )
 
 
 def test_python_docs_hold_no_topic_twice() -> None:
@@ -31,7 +34,9 @@ def test_python_docs_hold_no_topic_twice() -> None:
             assert sum(map(len, own & other)) < 0.5 * sum(map(len, own))
 
 
-@pytest.mark.parametrize(("name", "layout"), [("unicode-names", "lines"), ("python-docs", "documents")])
+@pytest.mark.parametrize(
+    ("name", "layout"), [("unicode-names", "lines"), ("python-docs", "documents")]
+)
 def test_they_are_sources_with_three_splits(name: str, layout: str) -> None:
     source = open_source(DataConfig(source=f"builtin:{name}"))
     assert source.layout == layout
@@ -44,7 +49,11 @@ def test_they_are_sources_with_three_splits(name: str, layout: str) -> None:
 
 def test_an_unknown_one_is_refused_with_the_nearest() -> None:
     with pytest.raises(
-        SourceError, match=r"unknown builtin text 'python-doc'. Did you mean 'python-docs'\? Allowed: python-docs, unicode-names"
+        SourceError,
+        match=(
+            r"unknown builtin text 'python-doc'. Did you mean 'python-docs'\? Allowed: python-docs,"
+            r" unicode-names"
+        ),
     ):
         open_source(DataConfig(source="builtin:python-doc"))
     assert all(builtin(name)[0] for name in ABOUT)

@@ -33,7 +33,10 @@ LETTERS = [
 ]
 TEXTS = st.lists(st.sampled_from(LETTERS), max_size=60).map("".join)
 LEARNED_FROM = " the 42 a's --\n\n a'll !1 \t the--  the\r\n é日 " * 5
-TOKENIZERS = [make_tokenizer(spec, lambda: iter([(LEARNED_FROM, True)])) for spec in ("bpe:320", "word:20", "byte")]
+TOKENIZERS = [
+    make_tokenizer(spec, lambda: iter([(LEARNED_FROM, True)]))
+    for spec in ("bpe:320", "word:20", "byte")
+]
 
 
 @given(TEXTS, st.integers(1, 12))

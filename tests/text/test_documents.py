@@ -39,7 +39,9 @@ def joined(pieces: list[TextPiece]) -> list[str]:
     return found
 
 
-def read(text: str, sizes: list[int], layout: Layout = "documents", separator: str | None = None) -> list[TextPiece]:
+def read(
+    text: str, sizes: list[int], layout: Layout = "documents", separator: str | None = None
+) -> list[TextPiece]:
     return list(documents([Text(as_chunks(text, sizes), "here")], layout, separator))
 
 
@@ -68,7 +70,9 @@ def test_tokens_of_the_pieces_are_the_tokens_of_the_whole(text: str, sizes: list
     split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True).pre_tokenize_str
     if any(len(piece.text) == 60 for piece in pieces) or not pieces:
         return  # a stretch without any place to cut
-    assert [token for piece in pieces for token, _ in split(piece.text)] == [token for token, _ in split(text)]
+    assert [token for piece in pieces for token, _ in split(piece.text)] == [
+        token for token, _ in split(text)
+    ]
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -88,10 +92,16 @@ def test_a_piece_ends_at_the_best_place(text: str, first: str) -> None:
     assert read(text, [])[0].text == first
 
 
-@given(st.lists(st.text("ab|\n", max_size=5)), st.integers(1, 5), st.sampled_from(["|", "||", "a|a", "aba", "ab|ab"]))
+@given(
+    st.lists(st.text("ab|\n", max_size=5)),
+    st.integers(1, 5),
+    st.sampled_from(["|", "||", "a|a", "aba", "ab|ab"]),
+)
 def test_a_separator_cuts_as_split_does(parts: list[str], size: int, separator: str) -> None:
     text = separator.join(parts)
-    assert joined(read(text, [size] * len(text), separator=separator)) == [part for part in text.split(separator) if part.strip()]
+    assert joined(read(text, [size] * len(text), separator=separator)) == [
+        part for part in text.split(separator) if part.strip()
+    ]
 
 
 @given(st.text("ab \n", max_size=60), st.lists(st.integers(0, 9)))
@@ -101,16 +111,27 @@ def test_lines_are_documents_and_blank_ones_are_not(text: str, sizes: list[int])
     assert all(piece.first and piece.last for piece in pieces)
 
 
-def test_an_endless_line_is_refused_where_lines_are_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_refused_where_lines_are_documents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "LONGEST_LINE", 100)
-    with pytest.raises(SourceError, match=r"line 2 of here has more than 100 characters.*--data.layout documents"):
+    with pytest.raises(
+        SourceError, match=r"line 2 of here has more than 100 characters.*--data.layout documents"
+    ):
         read("short\n" + "x" * 101, [4, 50], layout="lines")
-    assert [len(piece.text) for piece in read("short\n" + "x" * 100, [4, 50], layout="lines")] == [5, 100]
+    assert [len(piece.text) for piece in read("short\n" + "x" * 100, [4, 50], layout="lines")] == [
+        5,
+        100,
+    ]
 
 
 def test_documents_keep_the_split_of_their_text() -> None:
     texts = [Text(["a\nb"], "one", "train"), Text(["c"], "two", "test")]
-    assert [(p.text, p.split) for p in documents(texts, "lines", None)] == [("a", "train"), ("b", "train"), ("c", "test")]
+    assert [(p.text, p.split) for p in documents(texts, "lines", None)] == [
+        ("a", "train"),
+        ("b", "train"),
+        ("c", "test"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Downloads are whole, checked and made once; a failed one leaves nothing behind. The server is one of our own."""
+"""Downloads are whole, checked and made once; a failed one leaves nothing behind.
+
+The server is one of our own.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def test_a_file_is_fetched_once_and_again_when_it_was_damaged(host: Host, tmp_pa
     assert [found.name for found in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_hash_that_is_not_known_is_recorded_at_first_and_holds_from_then_on(host: Host, tmp_path: Path) -> None:
+def test_a_hash_that_is_not_known_is_recorded_at_first_and_holds_from_then_on(
+    host: Host, tmp_path: Path
+) -> None:
     host.files["/a.txt"] = b"first"
     path = download(f"{host.url}/a.txt", tmp_path / "a.txt")
     assert (tmp_path / "a.txt.sha256").read_text().strip() == sha(b"first")
@@ -100,12 +105,22 @@ def test_a_file_put_there_by_hand_is_taken(host: Host, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "breaks_off", "message"),
     [
-        ("/missing.txt", False, r"answered 404 \(Not Found\) for .*missing.txt.*save it as .*a.txt"),
-        ("/other.txt", False, r"is not the file that Inklings knows: its SHA-256 is .*save it as .*a.txt"),
+        (
+            "/missing.txt",
+            False,
+            r"answered 404 \(Not Found\) for .*missing.txt.*save it as .*a.txt",
+        ),
+        (
+            "/other.txt",
+            False,
+            r"is not the file that Inklings knows: its SHA-256 is .*save it as .*a.txt",
+        ),
         ("/a.txt", True, r"broke off after 50 of 100 bytes"),
     ],
 )
-def test_a_failed_download_says_why_and_leaves_nothing(host: Host, tmp_path: Path, path: str, breaks_off: bool, message: str) -> None:
+def test_a_failed_download_says_why_and_leaves_nothing(
+    host: Host, tmp_path: Path, path: str, breaks_off: bool, message: str
+) -> None:
     host.files = {"/a.txt": b"x" * 100, "/other.txt": b"a login page"}
     host.breaks_off = breaks_off
     with pytest.raises(DownloadError, match=message) as raised:
@@ -119,11 +134,16 @@ def test_no_network_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: a connection is refused
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.txt"
-        with pytest.raises(DownloadError, match=r"could not be downloaded: .*refused.*connected to the network.*save it as"):
+        with pytest.raises(
+            DownloadError,
+            match=r"could not be downloaded: .*refused.*connected to the network.*save it as",
+        ):
             download(url, tmp_path / "a.txt", sha256="0")
 
 
-def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.txt"
@@ -131,7 +151,10 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
             download(url, tmp_path / "a.txt", sha256="0", timeout=0.05)
 
 
-QUOTATIONS = "One -- thing.\n    -- A. Author,\n       on a day\n%\nTwo\n  lines.\n%\n\n%\n-- not an attribution\n-- but this\n"
+QUOTATIONS = (
+    "One -- thing.\n    -- A. Author,\n       on a day\n%\nTwo\n  lines.\n%\n\n%\n-- not an"
+    " attribution\n-- but this\n"
+)
 
 
 def test_a_fortune_file_becomes_a_line_a_quotation() -> None:
@@ -141,7 +164,12 @@ def test_a_fortune_file_becomes_a_line_a_quotation() -> None:
 def test_a_converted_file_is_kept_converted(host: Host, tmp_path: Path) -> None:
     host.files["/r/fortunes"] = QUOTATIONS.encode()
     plain = fortune_lines(QUOTATIONS).encode()
-    file = RemoteFile(path="r/fortunes", sha256=sha(QUOTATIONS.encode()), convert=fortune_lines, converted_sha256=sha(plain))
+    file = RemoteFile(
+        path="r/fortunes",
+        sha256=sha(QUOTATIONS.encode()),
+        convert=fortune_lines,
+        converted_sha256=sha(plain),
+    )
     for _ in range(2):
         assert obtain(file, tmp_path, host=host.url).read_bytes() == plain
     (tmp_path / "fortunes.txt").write_bytes(b"damaged")
@@ -153,30 +181,45 @@ def small_corpus(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a corpus with fixed splits on the host, and into the table."""
     parts = {"train": b"a\n" * 50, "validation": b"b\n" * 9, "test": b"c\n" * 8}
     host.files = {f"/{name}.txt": data for name, data in parts.items()}
-    files = tuple(RemoteFile(path=f"{name}.txt", sha256=sha(data), split=name) for name, data in parts.items())  # type: ignore[arg-type]
+    files = tuple(
+        RemoteFile(path=f"{name}.txt", sha256=sha(data), split=name) for name, data in parts.items()
+    )  # type: ignore[arg-type]
     corpus = Corpus(about="small", licence="none", files=files, layout="lines")
     monkeypatch.setitem(well_known.CORPORA, "small", corpus)
 
 
-def test_a_well_known_text_is_a_source(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_well_known_text_is_a_source(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small_corpus(host, monkeypatch)
     source = open_source(DataConfig(source="small"), cache=tmp_path, host=host.url)
-    assert (source.name, source.address, source.layout, source.fixed_splits) == ("small", "small", "lines", True)
+    assert (source.name, source.address, source.layout, source.fixed_splits) == (
+        "small",
+        "small",
+        "lines",
+        True,
+    )
     plan = plan_splits(source)
     assert plan.method == "fixed"
     pieces = list(plan.pieces())
-    assert [sum(piece.split == name for piece in pieces) for name in ("train", "validation", "test")] == [50, 9, 8]
+    assert [
+        sum(piece.split == name for piece in pieces) for name in ("train", "validation", "test")
+    ] == [50, 9, 8]
     assert len(host.asked) == 3
     host.files.clear()  # and once it is here, it needs no network
     again = open_source(DataConfig(source="small"), cache=tmp_path, host=host.url)
     assert again.fingerprint == source.fingerprint
     assert len(host.asked) == 3
-    whole = open_source(DataConfig(source="small", layout="documents"), cache=tmp_path, host=host.url)
+    whole = open_source(
+        DataConfig(source="small", layout="documents"), cache=tmp_path, host=host.url
+    )
     assert [piece.text for piece in whole.pieces()][1] == "b\n" * 9
     assert whole.fingerprint != source.fingerprint
 
 
-def test_a_local_path_of_the_same_name_is_pointed_out(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_path_of_the_same_name_is_pointed_out(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small_corpus(host, monkeypatch)
     monkeypatch.chdir(tmp_path)
     Path("small").mkdir()
@@ -199,12 +242,16 @@ def test_the_pinned_hashes_are_those_of_the_real_files(corpora: Path, name: str)
 
 
 @pytest.mark.parametrize("name", CORPORA)
-def test_the_real_files_are_read_and_split_as_the_field_does(corpora: Path, tmp_path: Path, name: str) -> None:
+def test_the_real_files_are_read_and_split_as_the_field_does(
+    corpora: Path, tmp_path: Path, name: str
+) -> None:
     folder = tmp_path / "downloads" / name
     folder.mkdir(parents=True)
     for file in LOCAL[name]:
         (folder / file).write_bytes((corpora / name / file).read_bytes())
-    plan = plan_splits(open_source(DataConfig(source=name), cache=tmp_path, host="http://127.0.0.1:9"))
+    plan = plan_splits(
+        open_source(DataConfig(source=name), cache=tmp_path, host="http://127.0.0.1:9")
+    )
     documents = dict.fromkeys(("train", "validation", "test"), 0)
     characters = documents.copy()
     for piece in plan.pieces():
@@ -222,4 +269,8 @@ def test_the_real_files_are_read_and_split_as_the_field_does(corpora: Path, tmp_
         assert tuple(characters.values()) == (1_003_854, 111_540, 0)
     if name == "wikitext-2":
         blank = 2  # the line before the first article of each file
-        assert tuple(count + blank for count in characters.values()) == (10_780_437, 1_120_192, 1_255_018)
+        assert tuple(count + blank for count in characters.values()) == (
+            10_780_437,
+            1_120_192,
+            1_255_018,
+        )

@@ -1,4 +1,7 @@
-"""A vocabulary that is taken over: old tokens keep their numbers, whatever is added, and rules are what they say."""
+"""A vocabulary that is taken over.
+
+Old tokens keep their numbers, whatever is added, and rules are what they say.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,12 @@ def characters(training: str, unknown: UnknownChoice = "error") -> Tokenizer:
     return make_tokenizer("char", texts_of(training), unknown=unknown)
 
 
-@given(old=words.filter(bool), new=words, before=POLICIES, unknown=st.sampled_from(["auto", "error", "skip", "replace"]))
+@given(
+    old=words.filter(bool),
+    new=words,
+    before=POLICIES,
+    unknown=st.sampled_from(["auto", "error", "skip", "replace"]),
+)
 def test_an_extended_vocabulary_writes_old_text_as_before_and_new_text_too(
     old: str, new: str, before: UnknownChoice, unknown: UnknownChoice
 ) -> None:
@@ -46,13 +54,18 @@ def test_an_extended_vocabulary_writes_old_text_as_before_and_new_text_too(
     assert larger.vocab_size == tokenizer.vocab_size + len(set(new) - set(old)) + marked
     again = Tokenizer.from_json(larger.to_json())
     assert again.hash == larger.hash and np.array_equal(again.encode(new), larger.encode(new))
-    assert larger.backend.encode(new + old, add_special_tokens=False).ids == larger.encode(new + old).tolist()
+    assert (
+        larger.backend.encode(new + old, add_special_tokens=False).ids
+        == larger.encode(new + old).tolist()
+    )
     same = larger.vocab_size == tokenizer.vocab_size and larger.unknown == tokenizer.unknown
     assert (larger.hash == tokenizer.hash) == same
 
 
 @given(old=words.filter(bool), text=words, before=POLICIES, unknown=POLICIES)
-def test_a_rule_for_unknown_characters_is_followed(old: str, text: str, before: UnknownChoice, unknown: UnknownChoice) -> None:
+def test_a_rule_for_unknown_characters_is_followed(
+    old: str, text: str, before: UnknownChoice, unknown: UnknownChoice
+) -> None:
     tokenizer = characters(old, before)
     if unknown == "replace" and before != "replace":
         with pytest.raises(TokenizerError, match="--extend-vocabulary"):
@@ -66,19 +79,33 @@ def test_a_rule_for_unknown_characters_is_followed(old: str, text: str, before: 
             other.encode(text)
         return
     tokens = other.encode(text)
-    assert other.backend.encode(text, add_special_tokens=False).ids == tokens.tolist(), "the reference agrees"
+    assert other.backend.encode(text, add_special_tokens=False).ids == tokens.tolist(), (
+        "the reference agrees"
+    )
     expected = known if unknown == "skip" else "".join(c if c in old else "\ufffd" for c in text)
     assert other.decode(tokens) == expected
     assert other.count_unknown(text, tokens) == len(text) - len(known)
-    assert with_policy(other, before).hash == tokenizer.hash if before != "replace" or unknown != "error" else True
+    assert (
+        with_policy(other, before).hash == tokenizer.hash
+        if before != "replace" or unknown != "error"
+        else True
+    )
 
 
 def test_held_out_text_adds_nothing() -> None:
-    assert extended(characters("ab"), texts_of("b", held_out="xyz")).vocab_size == characters("ab").vocab_size
+    assert (
+        extended(characters("ab"), texts_of("b", held_out="xyz")).vocab_size
+        == characters("ab").vocab_size
+    )
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason"), [("byte", "no text is new"), ("bpe:260", "no text is new"), ("word:3", "more new words than rows")]
+    ("spec", "reason"),
+    [
+        ("byte", "no text is new"),
+        ("bpe:260", "no text is new"),
+        ("word:3", "more new words than rows"),
+    ],
 )
 def test_what_has_no_characters_is_not_extended(spec: str, reason: str, tmp_path: Path) -> None:
     tokenizer = make_tokenizer(spec, texts_of("one two"))

@@ -31,7 +31,9 @@ def texts_of(path: Path, field: str = "text") -> list[str]:
 
 def write_records(path: Path, texts: list[str], field: str = "text") -> Path:
     if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps({"id": 1, field: text}) + "\n" for text in texts), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps({"id": 1, field: text}) + "\n" for text in texts), encoding="utf-8"
+        )
     elif path.suffix == ".csv":
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([["id", field], *([1, text] for text in texts)])
@@ -120,7 +122,11 @@ def test_what_is_not_text_is_refused_with_its_place(
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"text": "a"}\n\n{"text": \n', r"line 3 of .*a.jsonl is not JSON"),
-        ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', r"no field 'text' in line 2 of .*a.jsonl. Did you mean 'txt'\? It has: txt"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"txt": "b"}\n',
+            r"no field 'text' in line 2 of .*a.jsonl. Did you mean 'txt'\? It has: txt",
+        ),
         ("a.jsonl", '{"text": 3}\n', r"field 'text' of line 1 of .*a.jsonl is not text: 3 \(int\)"),
         ("a.jsonl", '["text"]\n', r"record 1 of .*a.jsonl is JSON, but no object"),
         ("a.jsonl", '{"text": "\\ud800"}\n', r"line 1 of .*a.jsonl is not valid Unicode"),
@@ -130,7 +136,9 @@ def test_what_is_not_text_is_refused_with_its_place(
         ("a.parquet", "no table", r"a.parquet is not a whole Parquet file"),
     ],
 )
-def test_bad_records_are_named_with_file_and_line(tmp_path: Path, name: str, content: str, message: str) -> None:
+def test_bad_records_are_named_with_file_and_line(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(SourceError, match=message):
@@ -142,12 +150,16 @@ def test_bad_parquet_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no field 'text' in .*a.parquet.*It has: id, content"):
         texts_of(path)
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None]}), path)
-    with pytest.raises(SourceError, match=r"field 'text' of record 2 of .*a.parquet is not text: None"):
+    with pytest.raises(
+        SourceError, match=r"field 'text' of record 2 of .*a.parquet is not text: None"
+    ):
         texts_of(path)
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.txt.zst"])
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -155,7 +167,9 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         texts_of(path)
 
 
-def test_a_long_line_is_read_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_line_is_read_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pieces_module, "PIECE", 2**18)
     monkeypatch.setattr(pieces_module, "LONGEST_PIECE", 2**20)
     path = tmp_path / "line.txt.gz"
@@ -164,7 +178,10 @@ def test_a_long_line_is_read_in_bounded_memory(tmp_path: Path, monkeypatch: pyte
         for _ in range(length // 2**20):
             file.write(b"word" * 2**18)
     tracemalloc.start()
-    read = sum(len(piece.text) for piece in documents(read_texts(text_file(path), "text"), "documents", None))
+    read = sum(
+        len(piece.text)
+        for piece in documents(read_texts(text_file(path), "text"), "documents", None)
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert read == length
@@ -172,7 +189,16 @@ def test_a_long_line_is_read_in_bounded_memory(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_folder_gives_the_files_that_are_text_in_order(tmp_path: Path) -> None:
-    for name in ("b.txt", "a/z.md", "a/y.jsonl.gz", "C.TXT", "skip.png", ".hidden.txt", ".git/x.txt", "plain"):
+    for name in (
+        "b.txt",
+        "a/z.md",
+        "a/y.jsonl.gz",
+        "C.TXT",
+        "skip.png",
+        ".hidden.txt",
+        ".git/x.txt",
+        "plain",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
@@ -182,7 +208,10 @@ def test_a_folder_gives_the_files_that_are_text_in_order(tmp_path: Path) -> None
         "a/z.md",
         "b.txt",
     ]
-    assert [(file.kind, file.compression) for file in find_files(str(tmp_path))][1] == ("jsonl", ".gz")
+    assert [(file.kind, file.compression) for file in find_files(str(tmp_path))][1] == (
+        "jsonl",
+        ".gz",
+    )
 
 
 def test_a_pattern_gives_every_file_that_it_matches(tmp_path: Path) -> None:
@@ -191,14 +220,18 @@ def test_a_pattern_gives_every_file_that_it_matches(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     assert [file.path.name for file in find_files(f"{tmp_path}/?.log")] == ["a.log", "b.log"]
     assert len(find_files(f"{tmp_path}/**/*.log")) == 4
-    assert [file.path.name for file in find_files(f"{tmp_path}/[1].log")] == ["[1].log"]  # a file of that very name
+    assert [file.path.name for file in find_files(f"{tmp_path}/[1].log")] == [
+        "[1].log"
+    ]  # a file of that very name
     with pytest.raises(SourceError, match="no file matches the pattern"):
         find_files(f"{tmp_path}/*.txt")
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "books.txt").write_text("x")
-    with pytest.raises(SourceError, match=r"no file or folder .*bokks.txt. Did you mean 'books.txt'\?"):
+    with pytest.raises(
+        SourceError, match=r"no file or folder .*bokks.txt. Did you mean 'books.txt'\?"
+    ):
         find_files(str(tmp_path / "bokks.txt"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"the folder .*empty holds no text files. Read are .txt"):

@@ -1,4 +1,7 @@
-"""Data sets of the hub, from local files in its place: what is asked of the library, and what comes of its answers."""
+"""Data sets of the hub, from local files in its place.
+
+What is asked of the library, and what comes of its answers.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,39 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Answer for the hub with a data set of 200 records in a local folder; the calls are recorded."""
-    records = [{"text": f"document {number}\r\nof the hub", "title": f"title {number}"} for number in range(200)]
+    """Answer for the hub with a data set of 200 records in a local folder.
+
+    The calls are recorded.
+    """
+    records = [
+        {"text": f"document {number}\r\nof the hub", "title": f"title {number}"}
+        for number in range(200)
+    ]
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "train.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     calls: list[tuple[Any, ...]] = []
     real = datasets.load_dataset
 
-    def load(name: str, config: str | None = None, *, split: str, revision: str, streaming: bool) -> Any:
+    def load(
+        name: str, config: str | None = None, *, split: str, revision: str, streaming: bool
+    ) -> Any:
         calls.append((name, config, split, revision, streaming))
-        return real("json", data_files={"train": str(folder / "train.jsonl")}, split=split, streaming=streaming, cache_dir=str(tmp_path))
+        return real(
+            "json",
+            data_files={"train": str(folder / "train.jsonl")},
+            split=split,
+            streaming=streaming,
+            cache_dir=str(tmp_path),
+        )
 
     class Api:
         def dataset_info(self, name: str, *, revision: str | None) -> Any:
             if name == "nobody/nothing":
                 missing = huggingface_hub.errors.RepositoryNotFoundError
-                raise missing.__new__(missing, "404")  # its constructor wants the response of an HTTP client
+                raise missing.__new__(
+                    missing, "404"
+                )  # its constructor wants the response of an HTTP client
             if name == "some/offline":
                 raise ConnectionError("no route\nto the host")
             return type("Info", (), {"sha": BRANCH if revision == "branch" else NEWEST})
@@ -49,7 +68,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
     return calls
 
 
-def test_a_data_set_is_streamed_and_split_by_hash(hub: list[tuple[Any, ...]], tmp_path: Path) -> None:
+def test_a_data_set_is_streamed_and_split_by_hash(
+    hub: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
     source = open_source(DataConfig(source="hf:some/set?take=100"), cache=tmp_path)
     assert source.remote
     assert source.layout == "documents"
@@ -58,7 +79,9 @@ def test_a_data_set_is_streamed_and_split_by_hash(hub: list[tuple[Any, ...]], tm
     plan = plan_splits(source)
     pieces = list(plan.pieces())
     assert plan.method == "hash"
-    assert [piece.text for piece in pieces] == [f"document {number}\nof the hub" for number in range(100)]
+    assert [piece.text for piece in pieces] == [
+        f"document {number}\nof the hub" for number in range(100)
+    ]
     assert {piece.split for piece in pieces} == {"train", "validation", "test"}
     assert hub == [("some/set", None, "train", NEWEST, True)]
 
@@ -70,21 +93,33 @@ def test_the_address_names_the_same_text_again(tmp_path: Path) -> None:
     assert again.fingerprint == source.fingerprint
     assert [piece.text for piece in again.pieces()][:2] == ["title 0", "title 1"]
     assert len(list(source.pieces())) == 200
-    assert open_source(DataConfig(source="hf:some/set?revision=branch"), cache=tmp_path).address.endswith(f"revision={BRANCH}")
-    assert open_source(DataConfig(source="hf:some/set?field=title&take=3"), cache=tmp_path).fingerprint != source.fingerprint
+    assert open_source(
+        DataConfig(source="hf:some/set?revision=branch"), cache=tmp_path
+    ).address.endswith(f"revision={BRANCH}")
+    assert (
+        open_source(DataConfig(source="hf:some/set?field=title&take=3"), cache=tmp_path).fingerprint
+        != source.fingerprint
+    )
 
 
 def test_the_alias_is_known(hub: list[tuple[Any, ...]], tmp_path: Path) -> None:
     source = open_source(DataConfig(source="openwebtext"), cache=tmp_path)
     assert source.name == "openwebtext"
-    assert source.address == f"hf:Skylion007/openwebtext?split=train&field=text&take=250000&revision={NEWEST}"
+    assert (
+        source.address
+        == f"hf:Skylion007/openwebtext?split=train&field=text&take=250000&revision={NEWEST}"
+    )
     next(source.pieces())
     assert hub[0][0] == "Skylion007/openwebtext"
 
 
 def test_every_option_is_read() -> None:
-    found = parse_address("hf:a/b?split=test&field=body&take=7&config=en&revision=main", field="text")
-    assert found == HubAddress(name="a/b", split="test", field="body", take=7, config="en", revision="main")
+    found = parse_address(
+        "hf:a/b?split=test&field=body&take=7&config=en&revision=main", field="text"
+    )
+    assert found == HubAddress(
+        name="a/b", split="test", field="body", take=7, config="en", revision="main"
+    )
     assert parse_address("hf:a/b", field="body") == HubAddress(name="a/b", field="body")
     assert parse_address(str(found), field="text") == found
 
@@ -110,9 +145,13 @@ def test_a_bad_address_is_refused(given: str, message: str) -> None:
 def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="no public data set 'nobody/nothing'"):
         open_source(DataConfig(source="hf:nobody/nothing"))
-    with pytest.raises(DownloadError, match=r"hf:some/offline.* cannot be read .*: no route\. Check the name"):
+    with pytest.raises(
+        DownloadError, match=r"hf:some/offline.* cannot be read .*: no route\. Check the name"
+    ):
         open_source(DataConfig(source="hf:some/offline"))
-    with pytest.raises(SourceError, match=r"no field 'body' in record 1 of some/set.*It has: text, title"):
+    with pytest.raises(
+        SourceError, match=r"no field 'body' in record 1 of some/set.*It has: text, title"
+    ):
         list(open_source(DataConfig(source="hf:some/set", field="body")).pieces())
     with pytest.raises(DownloadError, match=r"split=dev.* cannot be read"):
         list(open_source(DataConfig(source="hf:some/set?split=dev")).pieces())

@@ -19,7 +19,9 @@ LINES = ["abba", "a", "cab", "bb", "caba", "aaaaaaa", "b", "ca", "ac", "bab", "c
 @pytest.fixture
 def store(tmp_path: Path) -> TokenStore:
     (tmp_path / "lines.txt").write_text("\n".join(LINES))
-    return prepare(DataConfig(source=str(tmp_path / "lines.txt"), layout="lines"), cache=tmp_path / "cache")
+    return prepare(
+        DataConfig(source=str(tmp_path / "lines.txt"), layout="lines"), cache=tmp_path / "cache"
+    )
 
 
 def texts(store: TokenStore, name: str) -> list[str]:
@@ -31,8 +33,12 @@ def test_counts_and_lengths_are_those_of_the_text(store: TokenStore) -> None:
     found = describe(store, frequent=2)
     train = texts(store, "train")
     expected = Counter("".join(train))
-    assert [(entry["name"], entry["count"]) for entry in found["most_frequent"]] == [(repr(c), n) for c, n in expected.most_common(2)]
-    assert found["most_frequent"][0]["share"] == pytest.approx(expected.most_common(1)[0][1] / expected.total())
+    assert [(entry["name"], entry["count"]) for entry in found["most_frequent"]] == [
+        (repr(c), n) for c, n in expected.most_common(2)
+    ]
+    assert found["most_frequent"][0]["share"] == pytest.approx(
+        expected.most_common(1)[0][1] / expected.total()
+    )
     assert found["rare"]["tokens"] == sum(count < 10 for count in expected.values())
     assert found["unused"] == 0
     for name in ("train", "validation", "test"):
@@ -42,9 +48,14 @@ def test_counts_and_lengths_are_those_of_the_text(store: TokenStore) -> None:
         assert facts["characters"] == sum(map(len, documents))
         assert facts["bytes"] == sum(len(text) + 1 for text in documents)
         assert facts["tokens"] == sum(len(text) + 1 for text in documents) + 1
-        assert (facts["shortest"], facts["longest"]) == (min(map(len, documents)), max(map(len, documents)))
+        assert (facts["shortest"], facts["longest"]) == (
+            min(map(len, documents)),
+            max(map(len, documents)),
+        )
         assert facts["tokens_per_byte"] == pytest.approx(facts["characters"] / facts["bytes"])
-    assert sorted(text for name in ("train", "validation", "test") for text in texts(store, name)) == sorted(LINES)
+    assert sorted(
+        text for name in ("train", "validation", "test") for text in texts(store, name)
+    ) == sorted(LINES)
 
 
 def test_documents_are_shown_and_long_ones_cut(store: TokenStore) -> None:

@@ -1,4 +1,7 @@
-"""What of a source is not read, or could be read better, is said; a text has the name by which it was asked for."""
+"""What of a source is not read, or could be read better, is said.
+
+A text has the name by which it was asked for.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,34 @@ def prepared(tmp_path: Path, source: Path | str, **settings: Any) -> tuple[Token
 
 
 def test_a_folder_tells_what_it_leaves_out(tmp_path: Path) -> None:
-    for name in ("a.txt", "b.PDF", "c/d.pdf", "e.json", "README", "x.png.gz", ".git/x.pdf", "empty.txt"):
+    for name in (
+        "a.txt",
+        "b.PDF",
+        "c/d.pdf",
+        "e.json",
+        "README",
+        "x.png.gz",
+        ".git/x.pdf",
+        "empty.txt",
+    ):
         path = tmp_path / "folder" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("" if name == "empty.txt" else LINES)
     for _ in range(2):  # made, and from the cache
         store, said = prepared(tmp_path, tmp_path / "folder")
-        assert describe(store)["left_out"] == {"files": {"": 1, ".json": 1, ".pdf": 2, ".png": 1}, "records": {"empty": 1}}
+        assert describe(store)["left_out"] == {
+            "files": {"": 1, ".json": 1, ".pdf": 2, ".png": 1},
+            "records": {"empty": 1},
+        }
         assert any("1 without a suffix, 1 .json, 2 .pdf, 1 .png" in text for text in said)
     (tmp_path / "folder" / "b.PDF").unlink()  # the text is the same, what lies beside it is not
     store, _ = prepared(tmp_path, tmp_path / "folder")
     assert store.manifest["source"]["left_out"]["files"][".pdf"] == 1
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "a.json").write_text("[]")
-    with pytest.raises(SourceError, match=r"holds no text files.*give the file or a pattern. It holds 1 .json"):
+    with pytest.raises(
+        SourceError, match=r"holds no text files.*give the file or a pattern. It holds 1 .json"
+    ):
         prepared(tmp_path, tmp_path / "none")
 
 
@@ -61,7 +78,10 @@ def test_a_token_between_documents_is_noted_with_the_flag_that_cuts_there(tmp_pa
     _, said = prepared(tmp_path, path)
     assert any("--data.document-separator '<|endoftext|>'" in text for text in said)
     store, said = prepared(tmp_path, path, document_separator="<|endoftext|>")
-    assert (said, sum(split["documents"] for split in store.manifest["splits"].values())) == ([], 30)
+    assert (said, sum(split["documents"] for split in store.manifest["splits"].values())) == (
+        [],
+        30,
+    )
 
 
 def test_carriage_returns_are_noted_with_the_flag_that_cuts_there(tmp_path: Path) -> None:
@@ -70,13 +90,23 @@ def test_carriage_returns_are_noted_with_the_flag_that_cuts_there(tmp_path: Path
     _, said = prepared(tmp_path, path)
     assert any("--data.document-separator $'\\r'" in text for text in said)
     store, said = prepared(tmp_path, path, document_separator="\r")
-    assert (said, sum(split["documents"] for split in store.manifest["splits"].values())) == ([], 30)
+    assert (said, sum(split["documents"] for split in store.manifest["splits"].values())) == (
+        [],
+        30,
+    )
 
 
 RECORDS = [{"text": f"text {number}"} for number in range(30)]
 
 
-@pytest.mark.parametrize("form", ["\n".join(map(json.dumps, RECORDS)), json.dumps(RECORDS), json.dumps({"data": RECORDS}, indent=1)])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "\n".join(map(json.dumps, RECORDS)),
+        json.dumps(RECORDS),
+        json.dumps({"data": RECORDS}, indent=1),
+    ],
+)
 def test_records_that_are_read_as_text_are_noted(tmp_path: Path, form: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(form)

@@ -18,7 +18,8 @@ from inklings.text.vocabularies import LONGEST_WORD, make_tokenizer
 ENDLESS = """
 import os, random, signal, threading
 from inklings.text import vocabularies
-vocabularies.LONGEST_WORD, vocabularies.LEARNING_UNBROKEN = 10**5, 10**9  # words for which the trainer takes long
+# words for which the trainer takes long
+vocabularies.LONGEST_WORD, vocabularies.LEARNING_UNBROKEN = 10**5, 10**9
 if {number} == signal.SIGTERM:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 def texts():
@@ -34,7 +35,10 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [2, 15])
 def test_a_signal_ends_a_library_that_does_not_look_for_one(number: int) -> None:
     child = [sys.executable, "-c", ENDLESS.format(number=number)]
-    assert subprocess.run(child, capture_output=True, text=True, timeout=120, check=True).stdout == "interrupted\n"
+    assert (
+        subprocess.run(child, capture_output=True, text=True, timeout=120, check=True).stdout
+        == "interrupted\n"
+    )
 
 
 def test_what_is_made_and_what_goes_wrong_come_back() -> None:
@@ -82,10 +86,15 @@ def test_text_without_blanks_gives_byte_pairs(unit: str) -> None:
     tokenizer = make_tokenizer("bpe:300", lambda: iter([(text, True)]))
     assert tokenizer.vocab_size <= 300
     assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)) <= LONGEST_WORD
+    assert (
+        max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size))
+        <= LONGEST_WORD
+    )
 
 
-def test_of_text_made_of_long_words_an_even_share_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_text_made_of_long_words_an_even_share_is_learned_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(vocabularies, "LEARNING_UNBROKEN", 2**16)
     monkeypatch.setattr(vocabularies, "_LONGEST_TEXT", 2**12)
     prose = "a word and another word. " * 50_000
@@ -98,6 +107,11 @@ def test_of_text_made_of_long_words_an_even_share_is_learned_from(monkeypatch: p
 def test_long_words_are_no_words_and_a_text_of_nothing_else_is_refused() -> None:
     long = "x" * (LONGEST_WORD + 1)
     tokenizer = make_tokenizer("word:10", lambda: iter([(f"{long} a {long} {long[1:]} a", True)]))
-    assert [tokenizer.token_name(token) for token in range(2, tokenizer.vocab_size)] == ["' a'", f"' {long[1:]}'"]
-    with pytest.raises(TokenizerError, match=r"no word of 512 characters or fewer.*'char', 'byte' or 'bpe:N'"):
+    assert [tokenizer.token_name(token) for token in range(2, tokenizer.vocab_size)] == [
+        "' a'",
+        f"' {long[1:]}'",
+    ]
+    with pytest.raises(
+        TokenizerError, match=r"no word of 512 characters or fewer.*'char', 'byte' or 'bpe:N'"
+    ):
         make_tokenizer("word:10", lambda: iter([(long, True)]))

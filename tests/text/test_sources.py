@@ -41,7 +41,9 @@ def test_a_list_of_names_is_read_by_lines_and_a_book_whole(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["names.md", "names.md.gz"])
 def test_marked_up_text_is_never_taken_for_a_list(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(gzip.compress(NAMES.encode()) if name.endswith("gz") else NAMES.encode())
+    (tmp_path / name).write_bytes(
+        gzip.compress(NAMES.encode()) if name.endswith("gz") else NAMES.encode()
+    )
     assert opened(tmp_path / name).layout == "documents"
 
 
@@ -94,8 +96,12 @@ def test_the_address_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (source.name, source.address) == ("a.txt", str(tmp_path / "a.txt"))
 
 
-def test_stdin_is_kept_and_read_as_often_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(NAMES.encode()), isatty=lambda: False))
+def test_stdin_is_kept_and_read_as_often_as_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(NAMES.encode()), isatty=lambda: False)
+    )
     source = opened("-", cache=tmp_path)
     assert texts(source) == texts(source) == NAMES.split()
     assert texts(opened("-", cache=tmp_path)) == NAMES.split()
@@ -104,10 +110,18 @@ def test_stdin_is_kept_and_read_as_often_as_needed(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "standard input is empty"), (b"\n \n", "standard input holds no text"), (b"\xff\x00", "standard input is not")],
+    [
+        (b"", "standard input is empty"),
+        (b"\n \n", "standard input holds no text"),
+        (b"\xff\x00", "standard input is not"),
+    ],
 )
-def test_bad_stdin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
+def test_bad_stdin_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str
+) -> None:
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
+    )
     with pytest.raises(SourceError, match=message):
         opened("-", cache=tmp_path)
 
@@ -122,14 +136,19 @@ def test_a_terminal_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monkey
     ("given", "message"),
     [
         ("", "the source is empty"),
-        ("tinyshakespear", r"no file or folder tinyshakespear.*Did you mean 'tinyshakespeare'\? They are: names"),
+        (
+            "tinyshakespear",
+            r"no file or folder tinyshakespear.*Did you mean 'tinyshakespeare'\? They are: names",
+        ),
         ("python-docs", r"Did you mean 'builtin:python-docs'\?"),
         ("nowhere/at-all.txt", r"no file or folder nowhere/at-all.txt\.$"),
         ("https://example.org/book.txt", "is an address, not a source. Download it"),
         ("*.nothing", "no file matches the pattern"),
     ],
 )
-def test_a_source_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str) -> None:
+def test_a_source_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=message):
         opened(given)
@@ -144,7 +163,9 @@ def test_a_source_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         (b"caf\xe9 au lait", "is not UTF-8: byte 3"),
     ],
 )
-def test_a_file_without_text_is_refused_when_it_is_opened(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_without_text_is_refused_when_it_is_opened(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(SourceError, match=message):
         opened(tmp_path / "a.txt")
@@ -156,7 +177,9 @@ def test_a_field_for_plain_text_is_pointed_out(tmp_path: Path) -> None:
         opened(tmp_path / "a.txt", field="body")
 
 
-def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INKLINGS_CACHE", str(tmp_path / "mine"))
     assert cache_directory() == tmp_path / "mine"
     monkeypatch.delenv("INKLINGS_CACHE")
@@ -166,8 +189,12 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
 
 def test_reading_text_loads_nothing_heavy() -> None:
     code = "import sys, inklings.text.sources.grammar, inklings.text.splits; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "datasets", "pyarrow", "huggingface_hub", "pydoc_data.topics"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "datasets", "pyarrow", "huggingface_hub", "pydoc_data.topics"} & set(
+        loaded
+    )
 
 
 def test_a_line_that_fits_the_opening_begins_a_document(tmp_path: Path) -> None:
@@ -175,7 +202,9 @@ def test_a_line_that_fits_the_opening_begins_a_document(tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text(text)
     source = opened(tmp_path / "all.txt", document_opening=" = [^=].* = ")
     assert texts(source) == [" = One = \n \n first\n = = Part = = \n more\n", " = Two = \nlast"]
-    assert opened(tmp_path / "all.txt", document_opening=" = T.* = ").fingerprint != source.fingerprint
+    assert (
+        opened(tmp_path / "all.txt", document_opening=" = T.* = ").fingerprint != source.fingerprint
+    )
     with pytest.raises(ConfigError, match="not a regular expression"):
         opened(tmp_path / "all.txt", document_opening="(")
     with pytest.raises(ConfigError, match="both given"):

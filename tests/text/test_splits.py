@@ -18,7 +18,9 @@ from inklings.text.documents import Source, SplitName, TextPiece
 from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, SplitPlan, assign, cut_points, plan_splits
 
-SHARES = st.sampled_from([(0.8, 0.1, 0.1), (0.9, 0.1, 0.0), (0.5, 0.25, 0.25), (0.7, 0.2, 0.1), (1.0, 0.0, 0.0)])
+SHARES = st.sampled_from(
+    [(0.8, 0.1, 0.1), (0.9, 0.1, 0.0), (0.5, 0.25, 0.25), (0.7, 0.2, 0.1), (1.0, 0.0, 0.0)]
+)
 
 
 def source_of(
@@ -34,9 +36,23 @@ def source_of(
     def read() -> Iterator[TextPiece]:
         for number, text in enumerate(documents):
             for start in range(0, len(text), cuts):
-                yield TextPiece(text[start : start + cuts], start == 0, start + cuts >= len(text), fixed[number] if fixed else None)
+                yield TextPiece(
+                    text[start : start + cuts],
+                    start == 0,
+                    start + cuts >= len(text),
+                    fixed[number] if fixed else None,
+                )
 
-    return Source("test", "test", "0", "documents", read, default_split=default, fixed_splits=fixed is not None, remote=remote)
+    return Source(
+        "test",
+        "test",
+        "0",
+        "documents",
+        read,
+        default_split=default,
+        fixed_splits=fixed is not None,
+        remote=remote,
+    )
 
 
 def dealt(plan: SplitPlan) -> dict[str, list[str]]:
@@ -87,12 +103,20 @@ def test_shakespeare_is_cut_as_in_nanogpt(corpora: Path) -> None:
     source = open_source(DataConfig(source=str(corpora / "tinyshakespeare" / "input.txt")))
     plan = plan_splits(source, shares=(0.9, 0.1, 0.0))
     assert plan.method == "parts"
-    assert dealt(plan) == {"train": [text[:1_003_854]], "validation": [text[1_003_854:]], "test": []}
+    assert dealt(plan) == {
+        "train": [text[:1_003_854]],
+        "validation": [text[1_003_854:]],
+        "test": [],
+    }
     assert len(text[1_003_854:]) == 111_540
 
 
 @given(
-    st.lists(st.text("ab", min_size=1, max_size=12), min_size=1, max_size=40), SHARES, st.integers(0, 5), st.booleans(), st.integers(1, 5)
+    st.lists(st.text("ab", min_size=1, max_size=12), min_size=1, max_size=40),
+    SHARES,
+    st.integers(0, 5),
+    st.booleans(),
+    st.integers(1, 5),
 )
 def test_every_document_is_in_exactly_one_split(
     documents: list[str], shares: tuple[float, float, float], seed: int, remote: bool, cuts: int
@@ -104,8 +128,12 @@ def test_every_document_is_in_exactly_one_split(
     except SourceError:
         assume(False)
     if plan.method == "parts":
-        assert sum(len(part) for parts in found.values() for part in parts) == sum(map(len, documents))
-        assert len(documents) < 10 or 0 in [int(share * len(documents)) for share in shares if share]
+        assert sum(len(part) for parts in found.values() for part in parts) == sum(
+            map(len, documents)
+        )
+        assert len(documents) < 10 or 0 in [
+            int(share * len(documents)) for share in shares if share
+        ]
     else:
         assert Counter(text for texts in found.values() for text in texts) == Counter(documents)
     assert dealt(plan) == found
@@ -114,12 +142,19 @@ def test_every_document_is_in_exactly_one_split(
 
 
 @given(st.lists(st.integers(30, 90), min_size=1, max_size=9), SHARES, st.integers(1, 100))
-def test_few_documents_are_cut_into_contiguous_parts(lengths: list[int], shares: tuple[float, float, float], cuts: int) -> None:
-    documents = ["".join(chr(0x100 + number * 100 + place) for place in range(length)) for number, length in enumerate(lengths)]
+def test_few_documents_are_cut_into_contiguous_parts(
+    lengths: list[int], shares: tuple[float, float, float], cuts: int
+) -> None:
+    documents = [
+        "".join(chr(0x100 + number * 100 + place) for place in range(length))
+        for number, length in enumerate(lengths)
+    ]
     found = dealt(plan_splits(source_of(documents, cuts=cuts), shares=shares))
     for text in documents:
         first, second = cut_points(len(text), shares)
-        for name, part in zip(SPLITS, (text[:first], text[first:second], text[second:]), strict=True):
+        for name, part in zip(
+            SPLITS, (text[:first], text[first:second], text[second:]), strict=True
+        ):
             assert not part or part in found[name]
     assert sum(map(len, found.values())) == len(documents) * sum(share > 0 for share in shares)
 
@@ -129,15 +164,23 @@ def test_cut_points_are_exact() -> None:
     assert cut_points(100, (0.29, 0.71, 0.0)) == (29, 100)
     assert cut_points(1_115_394, (0.9, 0.1, 0.0)) == (1_003_854, 1_115_394)
     for total in range(0, 3000, 7):
-        assert cut_points(total, (0.8, 0.1, 0.1)) == (int(0.8 * total), int(0.9 * total)) == (total * 8 // 10, int(Fraction(9, 10) * total))
+        assert (
+            cut_points(total, (0.8, 0.1, 0.1))
+            == (int(0.8 * total), int(0.9 * total))
+            == (total * 8 // 10, int(Fraction(9, 10) * total))
+        )
 
 
 def test_a_remote_stream_is_split_by_its_texts_alone() -> None:
     texts = [f"text number {number % 700}" for number in range(1000)]
     found = dealt(plan_splits(source_of(texts, remote=True), seed=1))
     turned = dealt(plan_splits(source_of(texts[::-1], remote=True), seed=1))
-    assert {name: Counter(part) for name, part in found.items()} == {name: Counter(part) for name, part in turned.items()}
-    assert not set(found["train"]) & (set(found["validation"]) | set(found["test"]))  # repeated texts go to one split
+    assert {name: Counter(part) for name, part in found.items()} == {
+        name: Counter(part) for name, part in turned.items()
+    }
+    assert not set(found["train"]) & (
+        set(found["validation"]) | set(found["test"])
+    )  # repeated texts go to one split
     assert 0.75 < len(found["train"]) / 1000 < 0.85
     assert dealt(plan_splits(source_of(texts, remote=True), seed=2)) != found
 
@@ -153,30 +196,46 @@ def test_splits_that_the_source_fixes_are_kept_unless_others_are_asked_for() -> 
 def test_a_source_brings_its_own_shares() -> None:
     source = source_of(["a" * 100], default=(0.9, 0.1, 0.0))
     assert [len("".join(texts)) for texts in dealt(plan_splits(source)).values()] == [90, 10, 0]
-    assert [len("".join(texts)) for texts in dealt(plan_splits(source, shares=(0.5, 0.25, 0.25))).values()] == [50, 25, 25]
+    assert [
+        len("".join(texts))
+        for texts in dealt(plan_splits(source, shares=(0.5, 0.25, 0.25))).values()
+    ] == [50, 25, 25]
 
 
 def test_overlap_is_the_share_of_held_out_documents_in_train() -> None:
-    source = source_of(["a", "b", "c", "a", "d", "b", "e", "f"], fixed=["train"] * 3 + ["validation"] * 2 + ["test"] * 3)
+    source = source_of(
+        ["a", "b", "c", "a", "d", "b", "e", "f"],
+        fixed=["train"] * 3 + ["validation"] * 2 + ["test"] * 3,
+    )
     assert plan_splits(source).overlap == {"validation": 0.5, "test": 1 / 3}
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "shares", [(0.5, 0.2, 0.2), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)]
+)
 def test_shares_that_are_none_are_refused(shares: tuple[float, float, float]) -> None:
-    with pytest.raises(ConfigError, match="must be 0 or more, the first more than 0, and add up to 1"):
+    with pytest.raises(
+        ConfigError, match="must be 0 or more, the first more than 0, and add up to 1"
+    ):
         plan_splits(source_of(["a" * 30]), shares=shares)
 
 
 def test_too_little_text_is_refused() -> None:
-    with pytest.raises(SourceError, match="too short to be split: nothing would be left for validation"):
+    with pytest.raises(
+        SourceError, match="too short to be split: nothing would be left for validation"
+    ):
         plan_splits(source_of(["ab"]))
     with pytest.raises(SourceError, match="holds no text"):
         plan_splits(source_of([]))
     with pytest.raises(SourceError, match="nothing would be left for train and validation"):
-        list(plan_splits(source_of(["one text"], remote=True), shares=(0.001, 0.001, 0.998)).pieces())
+        list(
+            plan_splits(source_of(["one text"], remote=True), shares=(0.001, 0.001, 0.998)).pieces()
+        )
 
 
-@pytest.mark.parametrize("after", [["a" * 40, "b" * 21], ["a" * 40], ["a" * 40, "b" * 20, "c"], ["a" * 39, "b" * 20]])
+@pytest.mark.parametrize(
+    "after", [["a" * 40, "b" * 21], ["a" * 40], ["a" * 40, "b" * 20, "c"], ["a" * 39, "b" * 20]]
+)
 def test_a_source_that_changes_is_noticed(after: list[str]) -> None:
     now = ["a" * 40, "b" * 20]
     plan = plan_splits(source_of(now))

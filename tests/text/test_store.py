@@ -1,4 +1,7 @@
-"""A store holds the text it was made from, appears whole or not at all, and notices when it is damaged."""
+"""A store holds the text it was made from, appears whole or not at all.
+
+And notices when it is damaged.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,25 @@ from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 
-LINES = [f"{word} {number}" for number, word in enumerate(["anna", "bob", "carla", "dora", "emil", "fritz"] * 5)]
-ALPHABET = ["a", "the", " ", "  ", "\n", "\n\n", "!", "'s", "7", "é", "日", "<|endoftext|>", "word "]
+LINES = [
+    f"{word} {number}"
+    for number, word in enumerate(["anna", "bob", "carla", "dora", "emil", "fritz"] * 5)
+]
+ALPHABET = [
+    "a",
+    "the",
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    "!",
+    "'s",
+    "7",
+    "é",
+    "日",
+    "<|endoftext|>",
+    "word ",
+]
 PROSE = "the a's word 7 !\n\né日 the the word's word 77 !!\n"
 BPE = make_tokenizer("bpe:290", lambda: iter([(PROSE * 3, True)]))
 BYTE = make_tokenizer("byte", lambda: iter(()))
@@ -54,11 +74,15 @@ def texts(opened: TokenStore) -> dict[str, list[str]]:
         result[name] = []
         if facts["documents"]:
             split = opened.split(name)
-            result[name] = [opened.tokenizer.decode(split.document(index)) for index in range(split.n_documents)]
+            result[name] = [
+                opened.tokenizer.decode(split.document(index)) for index in range(split.n_documents)
+            ]
     return result
 
 
-def source_of(texts: list[str], *, remote: bool = False, readings: list[int] | None = None) -> Source:
+def source_of(
+    texts: list[str], *, remote: bool = False, readings: list[int] | None = None
+) -> Source:
     """A source whose documents come in small pieces where `documents.PIECE` is small."""
 
     def read() -> Iterator[TextPiece]:
@@ -77,7 +101,10 @@ def built(folder: Path, source: Source, given: Tokenizer | None, **data: Any) ->
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe:270"])
 def test_a_store_holds_the_text(source: Path, tmp_path: Path, tokenizer: str) -> None:
-    opened = prepare(DataConfig(source=str(source), layout="lines", tokenizer=tokenizer), cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(source), layout="lines", tokenizer=tokenizer),
+        cache=tmp_path / "cache",
+    )
     found = texts(opened)
     assert sorted(text for part in found.values() for text in part) == sorted(LINES)
     assert [len(part) for part in found.values()] == [24, 3, 3]
@@ -96,10 +123,13 @@ def test_the_end_of_a_document_counts_a_byte_where_it_is_no_newline_too(tmp_path
     assert opened.n_bytes("train") == 8 * 61
 
 
-# now and then a blank before a letter, so that a piece of 120 characters always has a place where it may end
-TEXTS = st.lists(st.lists(st.sampled_from(ALPHABET), max_size=6).map(lambda part: "".join(part) + " word"), min_size=2, max_size=12).map(
-    "".join
-)
+# now and then a blank before a letter, so that a piece of 120 characters always has a place where
+# it may end
+TEXTS = st.lists(
+    st.lists(st.sampled_from(ALPHABET), max_size=6).map(lambda part: "".join(part) + " word"),
+    min_size=2,
+    max_size=12,
+).map("".join)
 
 
 @settings(max_examples=20)
@@ -118,12 +148,17 @@ def test_the_tokens_of_a_document_in_pieces_are_those_of_the_whole(
     found = []
     for name in ("train", "validation", "test"):
         split = opened.split(name)  # type: ignore[arg-type]
-        found += [(BPE.decode(split.document(i)), split.document(i).tolist()) for i in range(split.n_documents)]
+        found += [
+            (BPE.decode(split.document(i)), split.document(i).tolist())
+            for i in range(split.n_documents)
+        ]
     assert sorted(text for text, _ in found) == sorted(given_texts)
     assert all(tokens == expected[text] for text, tokens in found)
 
 
-def test_a_tokenizer_that_minds_cuts_gets_whole_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tokenizer_that_minds_cuts_gets_whole_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(documents, "PIECE", 10)
     monkeypatch.setattr(documents, "LONGEST_PIECE", 20)
     assert len(list(source_of(["0 the word's word " * 5]).pieces())) > 3
@@ -132,7 +167,11 @@ def test_a_tokenizer_that_minds_cuts_gets_whole_documents(tmp_path: Path, monkey
     given_texts = [f"{number} the word's word " * 5 for number in range(10)]
     seen: list[str] = []
     encode_batch = Tokenizer.encode_batch
-    monkeypatch.setattr(Tokenizer, "encode_batch", lambda self, texts: seen.extend(texts) or encode_batch(self, texts))
+    monkeypatch.setattr(
+        Tokenizer,
+        "encode_batch",
+        lambda self, texts: seen.extend(texts) or encode_batch(self, texts),
+    )
     built(tmp_path / "store", source_of(given_texts), minding)
     assert sorted(seen) == sorted(given_texts)
 
@@ -140,7 +179,9 @@ def test_a_tokenizer_that_minds_cuts_gets_whole_documents(tmp_path: Path, monkey
 def test_a_single_document_is_cut_into_parts_that_do_not_overlap(tmp_path: Path) -> None:
     text = "".join(f"sentence number {number}. " for number in range(400))
     (tmp_path / "book.txt").write_text(text)
-    opened = prepare(DataConfig(source=str(tmp_path / "book.txt"), tokenizer="byte"), cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(tmp_path / "book.txt"), tokenizer="byte"), cache=tmp_path / "cache"
+    )
     assert "".join("".join(part) for part in texts(opened).values()) == text
     assert opened.split("train").n_documents == 1
 
@@ -150,22 +191,34 @@ def test_large_vocabularies_take_four_bytes_a_token(tmp_path: Path) -> None:
     backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = Tokenizer(backend, kind="file", boundary=0, unknown="replace", unknown_token=1)
-    split = built(tmp_path / "store", source_of(["w65535 w0 w65534"] * 10), tokenizer).split("train")
+    split = built(tmp_path / "store", source_of(["w65535 w0 w65534"] * 10), tokenizer).split(
+        "train"
+    )
     assert split.tokens.dtype == np.uint32
     assert split.document(0).tolist() == [65537, 2, 65536]
 
 
 def test_a_remote_text_is_read_once(tmp_path: Path) -> None:
     readings: list[int] = []
-    given_texts = [f"text {number}, with a character of its own: {chr(0x4E00 + number)}" for number in range(40)]
-    opened = built(tmp_path / "store", source_of(given_texts, remote=True, readings=readings), None, tokenizer="char")
+    given_texts = [
+        f"text {number}, with a character of its own: {chr(0x4E00 + number)}"
+        for number in range(40)
+    ]
+    opened = built(
+        tmp_path / "store",
+        source_of(given_texts, remote=True, readings=readings),
+        None,
+        tokenizer="char",
+    )
     assert len(readings) == 1
     assert opened.tokenizer.unknown == "replace"
     assert len(texts(opened)["train"]) == opened.manifest["splits"]["train"]["documents"]
     assert not list((tmp_path / "store").glob("pieces*"))
 
 
-def test_the_second_time_it_comes_from_the_cache(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_it_comes_from_the_cache(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = DataConfig(source=str(source), layout="lines", tokenizer="char")
     first = prepare(data, cache=tmp_path / "cache")
     monkeypatch.setattr(store, "build", None)  # building again would fail
@@ -179,13 +232,33 @@ def test_the_second_time_it_comes_from_the_cache(source: Path, tmp_path: Path, m
 
 def test_what_gives_other_tokens_gives_another_store(source: Path, tmp_path: Path) -> None:
     data = {"source": str(source), "layout": "lines", "tokenizer": "char"}
-    variants = [{}, {"tokenizer": "byte"}, {"split_seed": 1}, {"split": (0.5, 0.25, 0.25)}, {"unknown": "replace"}, {"layout": "documents"}]
-    paths = [prepare(DataConfig(**{**data, **variant}), cache=tmp_path / "cache").path for variant in variants]
+    variants = [
+        {},
+        {"tokenizer": "byte"},
+        {"split_seed": 1},
+        {"split": (0.5, 0.25, 0.25)},
+        {"unknown": "replace"},
+        {"layout": "documents"},
+    ]
+    paths = [
+        prepare(DataConfig(**{**data, **variant}), cache=tmp_path / "cache").path
+        for variant in variants
+    ]
     paths.append(prepare(DataConfig(**data), tokenizer=BPE, cache=tmp_path / "cache").path)
     BYTE.save(tmp_path / "mine.json")
-    paths.append(prepare(DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}), cache=tmp_path / "cache").path)
+    paths.append(
+        prepare(
+            DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}),
+            cache=tmp_path / "cache",
+        ).path
+    )
     BPE.save(tmp_path / "mine.json")
-    paths.append(prepare(DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}), cache=tmp_path / "cache").path)
+    paths.append(
+        prepare(
+            DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}),
+            cache=tmp_path / "cache",
+        ).path
+    )
     source.write_text("\n".join([*LINES, "one more 7"]))
     paths.append(prepare(DataConfig(**data), cache=tmp_path / "cache").path)
     assert len(set(paths)) == len(paths)
@@ -194,21 +267,48 @@ def test_what_gives_other_tokens_gives_another_store(source: Path, tmp_path: Pat
 def test_the_words_that_are_skipped_are_noted(tmp_path: Path) -> None:
     seen, on_event = events()
     (tmp_path / "store").mkdir()
-    build(tmp_path / "store", source_of(["a a", "a b"] * 10), DataConfig(tokenizer="word:1", unknown="skip"), None, on_event)
-    unknown = [facts["unknown"] for facts in TokenStore(tmp_path / "store").manifest["splits"].values()]
+    build(
+        tmp_path / "store",
+        source_of(["a a", "a b"] * 10),
+        DataConfig(tokenizer="word:1", unknown="skip"),
+        None,
+        on_event,
+    )
+    unknown = [
+        facts["unknown"] for facts in TokenStore(tmp_path / "store").manifest["splits"].values()
+    ]
     assert sum(unknown) == 10
-    assert f"{unknown[0]} in train" in next(event["text"] for event in seen if event["event"] == "note" and "tokens were" in event["text"])
+    assert f"{unknown[0]} in train" in next(
+        event["text"]
+        for event in seen
+        if event["event"] == "note" and "tokens were" in event["text"]
+    )
 
 
 def test_a_given_tokenizer_is_used(source: Path, tmp_path: Path) -> None:
-    opened = prepare(DataConfig(source=str(source), layout="lines", tokenizer="char"), tokenizer=BPE, cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(source), layout="lines", tokenizer="char"),
+        tokenizer=BPE,
+        cache=tmp_path / "cache",
+    )
     assert opened.tokenizer.hash == BPE.hash
     assert sorted(text for part in texts(opened).values() for text in part) == sorted(LINES)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "tokenizer.json", "train.tokens.bin", "validation.offsets.npy", "test.bytes.npy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.json",
+        "tokenizer.json",
+        "train.tokens.bin",
+        "validation.offsets.npy",
+        "test.bytes.npy",
+    ],
+)
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_store_is_built_again_with_a_note(source: Path, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_store_is_built_again_with_a_note(
+    source: Path, tmp_path: Path, name: str, damage: str
+) -> None:
     data = DataConfig(source=str(source), layout="lines", tokenizer="char")
     opened = prepare(data, cache=tmp_path / "cache")
     good = {path.name: path.read_bytes() for path in opened.path.iterdir()}
@@ -217,7 +317,11 @@ def test_a_damaged_store_is_built_again_with_a_note(source: Path, tmp_path: Path
         path.unlink()
     else:
         content = good[name]
-        middle = next(place for place in range(len(content) // 2, len(content)) if not content[place : place + 1].isspace())
+        middle = next(
+            place
+            for place in range(len(content) // 2, len(content))
+            if not content[place : place + 1].isspace()
+        )
         path.write_bytes(
             content[:-1]
             if damage == "cut" and name != "manifest.json"
@@ -232,7 +336,9 @@ def test_a_damaged_store_is_built_again_with_a_note(source: Path, tmp_path: Path
     assert len(list(again.path.parent.iterdir())) == 1
 
 
-def test_large_files_are_checked_where_they_are_read(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_checked_where_they_are_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "CHECKED_AT_ONCE", 0)
     monkeypatch.setattr(durable, "BLOCK", 64)
     data = DataConfig(source=str(source), layout="lines", tokenizer="char")
@@ -255,7 +361,9 @@ def test_large_files_are_checked_where_they_are_read(source: Path, tmp_path: Pat
                 made.batch(step)
 
 
-def test_an_interrupted_build_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_leaves_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = DataConfig(source=str(source), layout="lines", tokenizer="char")
     with monkeypatch.context() as patch:
         patch.setattr(building, "_facts", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -265,7 +373,9 @@ def test_an_interrupted_build_leaves_nothing(source: Path, tmp_path: Path, monke
     assert prepare(data, cache=tmp_path / "cache").split("train").n_documents == 24
 
 
-def test_what_a_killed_build_left_is_never_opened_and_removed_in_time(source: Path, tmp_path: Path) -> None:
+def test_what_a_killed_build_left_is_never_opened_and_removed_in_time(
+    source: Path, tmp_path: Path
+) -> None:
     data = DataConfig(source=str(source), layout="lines", tokenizer="char")
     path = prepare(data, cache=tmp_path / "cache").path
     old, young = (path.with_name(f".{path.name}.{name}.tmp") for name in ("old", "young"))
@@ -299,7 +409,10 @@ def test_a_store_from_a_newer_version_is_refused(source: Path, tmp_path: Path) -
 
 
 def test_an_empty_split_says_where_the_text_is(source: Path, tmp_path: Path) -> None:
-    opened = prepare(DataConfig(source=str(source), layout="lines", split=(0.9, 0.1, 0.0)), cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(source), layout="lines", split=(0.9, 0.1, 0.0)),
+        cache=tmp_path / "cache",
+    )
     with pytest.raises(SourceError, match=r"no test split.*train and validation only.*data\.split"):
         opened.split("test")
 
@@ -326,26 +439,38 @@ def test_unknown_characters_of_held_out_text_are_noted(tmp_path: Path) -> None:
     assert not opened.lossless("test")
     with pytest.raises(TokenizerError, match="lacks"):
         built(tmp_path / "other", source_of(given_texts), None, tokenizer="char", unknown="error")
-    skipping = built(tmp_path / "skipping", source_of(given_texts), None, tokenizer="char", unknown="skip")
+    skipping = built(
+        tmp_path / "skipping", source_of(given_texts), None, tokenizer="char", unknown="skip"
+    )
     assert [facts["unknown"] for facts in skipping.manifest["splits"].values()] == [0, 2, 2]
 
 
 def test_the_manifest_tells_what_it_was_made_from(source: Path, tmp_path: Path) -> None:
-    opened = prepare(DataConfig(source=str(source), layout="lines", tokenizer="char"), cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(source), layout="lines", tokenizer="char"), cache=tmp_path / "cache"
+    )
     manifest = opened.manifest
     assert manifest["source"]["layout"] == "lines"
     assert manifest["data"]["source"] == str(source)
     assert manifest["split"]["method"] == "documents"
     assert set(manifest["split"]["overlap"]) == {"validation", "test"}
     assert manifest["tokenizer"]["hash"] == opened.tokenizer.hash
-    assert set(manifest["files"]) == {path.name for path in opened.path.iterdir()} - {"manifest.json"}
+    assert set(manifest["files"]) == {path.name for path in opened.path.iterdir()} - {
+        "manifest.json"
+    }
 
 
 def test_events_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "_REPORTED", 100)
     seen, on_event = events()
     (tmp_path / "store").mkdir()
-    build(tmp_path / "store", source_of(["word " * 20] * 30), DataConfig(tokenizer="bpe:260"), None, on_event)
+    build(
+        tmp_path / "store",
+        source_of(["word " * 20] * 30),
+        DataConfig(tokenizer="bpe:260"),
+        None,
+        on_event,
+    )
     stages = [event["stage"] for event in seen]
     assert list(dict.fromkeys(stages)) == ["reading", "learning a vocabulary", "encoding"]
     encoding = [event for event in seen if event["stage"] == "encoding"]
@@ -353,7 +478,9 @@ def test_events_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {event["total"] for event in encoding} == {3000}
 
 
-def test_a_cache_that_may_not_be_written_is_a_clear_error(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_may_not_be_written_is_a_clear_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: Any, **options: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -368,7 +495,9 @@ def test_a_file_in_the_place_of_the_cache_is_a_clear_error(source: Path, tmp_pat
         prepare(DataConfig(source=str(source), layout="lines"), cache=tmp_path / "cache")
 
 
-def test_a_full_disk_is_a_clear_error(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_clear_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -379,7 +508,15 @@ def test_a_full_disk_is_a_clear_error(source: Path, tmp_path: Path, monkeypatch:
 
 
 def test_the_names_of_the_lectures(corpora: Path, tmp_path: Path) -> None:
-    opened = prepare(DataConfig(source=str(corpora / "names" / "names.txt")), cache=tmp_path / "cache")
+    opened = prepare(
+        DataConfig(source=str(corpora / "names" / "names.txt")), cache=tmp_path / "cache"
+    )
     assert opened.tokenizer.vocab_size == 27
-    assert [opened.split(name).n_documents for name in ("train", "validation", "test")] == [25626, 3203, 3204]
-    assert opened.split("train").n_targets == opened.split("train").n_bytes  # an end mark where the file has a newline
+    assert [opened.split(name).n_documents for name in ("train", "validation", "test")] == [
+        25626,
+        3203,
+        3204,
+    ]
+    assert (
+        opened.split("train").n_targets == opened.split("train").n_bytes
+    )  # an end mark where the file has a newline

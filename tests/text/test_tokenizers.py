@@ -1,4 +1,7 @@
-"""Tokens are what the vocabulary says, decode to what was encoded, and never hold a boundary that a text spelled."""
+"""Tokens are what the vocabulary says, decode to what was encoded.
+
+And never hold a boundary that a text spelled.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from inklings.text.tokenizers import BOUNDARY, Tokenizer, byte_names
 from inklings.text.vocabularies import make_tokenizer
 
 TRAINING = "the cat sat on the mat; the dog's log fell.\n\n  It isn't a café.\n"
-TEXTS = st.text(max_size=80) | st.lists(st.sampled_from([BOUNDARY, "the ", "cat", "\n", " ", "é", "日本", "🙂", "<|", "|>"])).map("".join)
+TEXTS = st.text(max_size=80) | st.lists(
+    st.sampled_from([BOUNDARY, "the ", "cat", "\n", " ", "é", "日本", "🙂", "<|", "|>"])
+).map("".join)
 KNOWN = st.text(st.sampled_from(sorted(set(TRAINING))), max_size=60)
 
 
@@ -144,14 +149,20 @@ def test_token_names_tell_what_a_token_is() -> None:
     assert BYTE.token_name(int(BYTE.encode("é")[0])) == "<0xC3>"
 
 
-@pytest.mark.parametrize("tokenizer", [BYTE, BPE, CHAR, REPLACING, SKIPPING, WORD], ids=lambda t: f"{t.kind}-{t.unknown}")
+@pytest.mark.parametrize(
+    "tokenizer", [BYTE, BPE, CHAR, REPLACING, SKIPPING, WORD], ids=lambda t: f"{t.kind}-{t.unknown}"
+)
 def test_saved_and_loaded_it_is_the_same(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json")
     text = "the cat" + ("" if tokenizer is CHAR else BOUNDARY + "Ü")
     assert loaded.hash == tokenizer.hash
     assert loaded.encode(text).tolist() == tokenizer.encode(text).tolist()
-    assert (loaded.kind, loaded.boundary, loaded.vocab_size) == (tokenizer.kind, tokenizer.boundary, tokenizer.vocab_size)
+    assert (loaded.kind, loaded.boundary, loaded.vocab_size) == (
+        tokenizer.kind,
+        tokenizer.boundary,
+        tokenizer.vocab_size,
+    )
     assert (loaded.unknown, loaded.lossless) == (tokenizer.unknown, tokenizer.lossless)
 
 

@@ -1,4 +1,7 @@
-"""Vocabularies are learned from the training part only, and anybody's tokenizer.json becomes one of ours."""
+"""Vocabularies are learned from the training part only.
+
+And anybody's tokenizer.json becomes one of ours.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def test_characters_are_numbered_by_code_point_after_the_boundary() -> None:
 
 def test_the_names_of_the_lectures_have_27_tokens(corpora: Path) -> None:
     names = (corpora / "names" / "names.txt").read_text().split("\n")
-    tokenizer = make_tokenizer("auto", lambda: iter((name, place % 10 < 8) for place, name in enumerate(names)))
+    tokenizer = make_tokenizer(
+        "auto", lambda: iter((name, place % 10 < 8) for place, name in enumerate(names))
+    )
     assert tokenizer.kind == "char"
     assert tokenizer.vocab_size == 27
     assert tokenizer.encode("az").tolist() == [1, 26]
@@ -56,7 +61,9 @@ def test_there_is_an_unknown_character_only_if_held_out_text_needs_one() -> None
 @pytest.mark.parametrize("spec", ["char", "word:100", "bpe:400"])
 def test_only_the_training_part_is_learned_from(spec: str) -> None:
     alone = make_tokenizer(spec, Text(PROSE), unknown="skip")
-    beside = make_tokenizer(spec, Text(PROSE, "Zebras zigzag; zebras zigzag. " * 50), unknown="skip")
+    beside = make_tokenizer(
+        spec, Text(PROSE, "Zebras zigzag; zebras zigzag. " * 50), unknown="skip"
+    )
     assert alone.hash == beside.hash
 
 
@@ -78,7 +85,13 @@ def test_byte_pairs_grow_to_the_size_asked_for_or_until_the_text_has_no_more() -
 def test_the_most_frequent_words_are_kept() -> None:
     text = "to be or not to be <unk> <unk> <unk> that is the question to"
     tokenizer = make_tokenizer("word:3:spaced", Text(text))
-    assert [tokenizer.token_name(token) for token in range(5)] == [BOUNDARY, "<unk>", "' to'", "' be'", "' is'"]
+    assert [tokenizer.token_name(token) for token in range(5)] == [
+        BOUNDARY,
+        "<unk>",
+        "' to'",
+        "' be'",
+        "' is'",
+    ]
     assert tokenizer.encode("<unk> to").tolist() == [1, 2]
 
 
@@ -129,7 +142,10 @@ def byte_level(*, special: str | None = "</s>", prefix: bool = False) -> tokeniz
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=270, special_tokens=[special] if special else [], initial_alphabet=alphabet, show_progress=False
+        vocab_size=270,
+        special_tokens=[special] if special else [],
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     backend.train_from_iterator([PROSE], trainer)
     return backend
@@ -158,7 +174,9 @@ def test_a_file_without_an_end_of_text_gets_one(tmp_path: Path) -> None:
 
 def test_what_a_file_adds_pads_or_cuts_is_left_out(tmp_path: Path) -> None:
     backend = byte_level()
-    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 0)]
+    )
     backend.enable_truncation(3)
     backend.enable_padding(length=64)
     tokenizer = read(backend, tmp_path)
@@ -171,7 +189,9 @@ def test_files_that_may_lose_bytes_are_taken_to(tmp_path: Path) -> None:
     lower = byte_level()
     lower.normalizer = normalizers.Lowercase()
     prefixed = byte_level(prefix=True)
-    words = tokenizers.Tokenizer(models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2, "of": 3}, unk_token="[UNK]"))
+    words = tokenizers.Tokenizer(
+        models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2, "of": 3}, unk_token="[UNK]")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     for backend in (lower, prefixed, words):
         tokenizer = read(backend, tmp_path)
@@ -180,7 +200,9 @@ def test_files_that_may_lose_bytes_are_taken_to(tmp_path: Path) -> None:
 
 
 def test_the_unknown_token_of_a_file_is_found(tmp_path: Path) -> None:
-    words = tokenizers.Tokenizer(models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2, "of": 3}, unk_token="[UNK]"))
+    words = tokenizers.Tokenizer(
+        models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2, "of": 3}, unk_token="[UNK]")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = read(words, tmp_path)
     assert (tokenizer.boundary, tokenizer.unknown, tokenizer.unknown_token) == (0, "replace", 1)
@@ -192,7 +214,9 @@ def test_the_unknown_token_of_a_file_is_found(tmp_path: Path) -> None:
 
 
 def test_a_file_that_lets_text_spell_the_end_is_noticed(tmp_path: Path) -> None:
-    words = tokenizers.Tokenizer(models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2}, unk_token="[UNK]"))
+    words = tokenizers.Tokenizer(
+        models.WordLevel({"<eos>": 0, "[UNK]": 1, "best": 2}, unk_token="[UNK]")
+    )
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     with pytest.raises(TokenizerError, match="end of a document"):
         read(words, tmp_path).encode("best <eos> best")
@@ -207,10 +231,19 @@ def test_a_file_that_drops_what_it_lacks_says_so(tmp_path: Path) -> None:
 
 
 def test_subword_pieces_give_their_blanks(tmp_path: Path) -> None:
-    vocabulary = [("<unk>", 0.0), ("\u2581", -2.0), ("\u2581the", -1.0), ("\u2581cat", -1.5), ("s", -2.0), ("<0x0A>", -3.0)]
+    vocabulary = [
+        ("<unk>", 0.0),
+        ("\u2581", -2.0),
+        ("\u2581the", -1.0),
+        ("\u2581cat", -1.5),
+        ("s", -2.0),
+        ("<0x0A>", -3.0),
+    ]
     backend = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=True))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()])
+    backend.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()]
+    )
     tokenizer = read(backend, tmp_path)
     tokens = tokenizer.encode("the cats").tolist()
     assert tokenizer.decode(tokens) == "the cats"
@@ -234,11 +267,15 @@ def test_a_file_that_is_no_tokenizer_is_refused(content: bytes, tmp_path: Path) 
         read_tokenizer(tmp_path / "tokenizer.json")
 
 
-def test_names_of_files_are_told_from_names_of_tokenizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_files_are_told_from_names_of_tokenizers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "char").write_text("")
     (tmp_path / "mine").write_text("")
-    assert [names_a_file(spec) for spec in ("char", "bpe:300", "auto", "mine", "some.json", "cahr")] == [
+    assert [
+        names_a_file(spec) for spec in ("char", "bpe:300", "auto", "mine", "some.json", "cahr")
+    ] == [
         False,
         False,
         False,

@@ -46,7 +46,9 @@ def test_an_epoch_shows_every_kept_document_once(
     assume(min(sizes) < length)
     split = split_of(sizes, boundary)
     texts = whole_texts(split, batch_size=batch_size, length=length, seed=seed)
-    kept = [split.document(index).tolist() for index, size in enumerate(sizes) if size + 1 <= length]
+    kept = [
+        split.document(index).tolist() for index, size in enumerate(sizes) if size + 1 <= length
+    ]
     padded = [tuple(document + [boundary] * (length - len(document))) for document in kept]
     assert sorted(epoch_rows(texts, epoch)) == sorted(padded)
     assert texts.n_texts == len(kept)
@@ -54,18 +56,26 @@ def test_an_epoch_shows_every_kept_document_once(
 
 
 @given(SIZES, BATCHES, LENGTHS, SEEDS, st.integers(0, 2))
-def test_an_epoch_shows_every_window_within_a_document_once(sizes: list[int], batch_size: int, length: int, seed: int, epoch: int) -> None:
+def test_an_epoch_shows_every_window_within_a_document_once(
+    sizes: list[int], batch_size: int, length: int, seed: int, epoch: int
+) -> None:
     assume(max(sizes) >= length)
     split = split_of(sizes)
     texts = text_windows(split, batch_size=batch_size, length=length, seed=seed)
     documents = [split.document(index).tolist() for index in range(len(sizes))]
-    windows = [tuple(document[at : at + length]) for document in documents for at in range(len(document) - length + 1)]
+    windows = [
+        tuple(document[at : at + length])
+        for document in documents
+        for at in range(len(document) - length + 1)
+    ]
     assert Counter(epoch_rows(texts, epoch)) == Counter(windows)
     assert texts.n_texts == len(windows)
 
 
 @given(SIZES, BATCHES, SEEDS, st.lists(st.integers(0, 30), min_size=1, max_size=6))
-def test_a_batch_is_a_function_of_seed_and_step(sizes: list[int], batch_size: int, seed: int, steps: list[int]) -> None:
+def test_a_batch_is_a_function_of_seed_and_step(
+    sizes: list[int], batch_size: int, seed: int, steps: list[int]
+) -> None:
     split = split_of(sizes)
     make = lambda: whole_texts(split, batch_size=batch_size, length=13, seed=seed)  # noqa: E731
     one = make()
@@ -78,7 +88,11 @@ def test_a_batch_is_a_function_of_seed_and_step(sizes: list[int], batch_size: in
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     split = split_of([3] * 40)
-    orders = {tuple(epoch_rows(whole_texts(split, batch_size=4, length=4, seed=seed), epoch)) for seed in range(3) for epoch in range(3)}
+    orders = {
+        tuple(epoch_rows(whole_texts(split, batch_size=4, length=4, seed=seed), epoch))
+        for seed in range(3)
+        for epoch in range(3)
+    }
     assert len(orders) == 9
 
 
@@ -97,7 +111,9 @@ def test_a_single_line_is_shown_again_and_again(batch_size: int) -> None:
 
 
 def test_an_empty_document_is_its_end_mark() -> None:
-    assert whole_texts(split_of([0]), batch_size=1, length=3, seed=0).batch(5).tolist() == [[0, 0, 0]]
+    assert whole_texts(split_of([0]), batch_size=1, length=3, seed=0).batch(5).tolist() == [
+        [0, 0, 0]
+    ]
 
 
 def test_where_no_document_fits_the_message_says_what_would() -> None:
@@ -107,7 +123,10 @@ def test_where_no_document_fits_the_message_says_what_would() -> None:
     assert "3 documents" in message
     assert "8 tokens" in message
     assert "shortest has 10" in message
-    assert all(remedy in message for remedy in ("model.context_length", "--data.layout lines", "model.reads be windows"))
+    assert all(
+        remedy in message
+        for remedy in ("model.context_length", "--data.layout lines", "model.reads be windows")
+    )
 
 
 def test_the_longest_that_fits_has_as_many_tokens_as_the_length_with_its_end_mark() -> None:

@@ -1,4 +1,7 @@
-"""Words with punctuation apart: what is lost is how much white space there was, and capitals where one says so."""
+"""Words with punctuation apart.
+
+What is lost is how much white space there was, and capitals where one says so.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,13 @@ from inklings.errors import TokenizerError
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 
-SENTENCE = 'He said: "Don\'t go (yet)!"  Well -- I\n\tdid... <|endoftext|> snake_case e\u0301 x² ½ <unk>'
-texts = st.text(st.one_of(st.sampled_from("ab .,!?\"'()-_\n\t<|>é\u0301"), st.characters(codec="utf-8")), max_size=30)
+SENTENCE = (
+    'He said: "Don\'t go (yet)!"  Well -- I\n\tdid... <|endoftext|> snake_case e\u0301 x² ½ <unk>'
+)
+texts = st.text(
+    st.one_of(st.sampled_from("ab .,!?\"'()-_\n\t<|>é\u0301"), st.characters(codec="utf-8")),
+    max_size=30,
+)
 
 
 def made(text: str, way: str = "") -> Tokenizer:
@@ -20,7 +28,10 @@ def made(text: str, way: str = "") -> Tokenizer:
 
 
 def single_blanks(text: str, tokenizer: Tokenizer) -> str:
-    """A text as the vocabulary reads it: one blank for every stretch of white space, none at the ends."""
+    """A text as the vocabulary reads it.
+
+    One blank for every stretch of white space, none at the ends.
+    """
     normalizer = tokenizer.backend.normalizer
     assert normalizer is not None
     return str(normalizer.normalize_str(text))
@@ -43,7 +54,9 @@ def test_all_but_the_amount_of_white_space_comes_back(text: str) -> None:
 def test_a_sentence_is_cut_at_its_punctuation() -> None:
     tokenizer = made(SENTENCE)
     assert tokenizer.decode(tokenizer.encode(SENTENCE)) == " ".join(SENTENCE.split())
-    assert tokenizer.encode("said go yet").tolist() == [tokenizer.encode(word)[0] for word in ("said", "go", "yet")]
+    assert tokenizer.encode("said go yet").tolist() == [
+        tokenizer.encode(word)[0] for word in ("said", "go", "yet")
+    ]
     assert len(tokenizer.encode("He said, go!")) == 5
     assert not tokenizer.cuts_at_words and not tokenizer.lossless
 
@@ -56,8 +69,13 @@ def test_capitals_go_where_one_says_so() -> None:
 
 def test_words_between_white_space_are_as_they_were() -> None:
     tokenizer = made("stop. stop now", ":spaced")
-    assert [tokenizer.token_name(token) for token in tokenizer.encode("stop. now").tolist()] == ["' stop.'", "' now'"]
-    assert tokenizer.decode(tokenizer.encode("stop. now")) == "stop. now" and tokenizer.cuts_at_words
+    assert [tokenizer.token_name(token) for token in tokenizer.encode("stop. now").tolist()] == [
+        "' stop.'",
+        "' now'",
+    ]
+    assert (
+        tokenizer.decode(tokenizer.encode("stop. now")) == "stop. now" and tokenizer.cuts_at_words
+    )
 
 
 def test_a_way_that_there_is_not_is_refused() -> None:

@@ -12,7 +12,10 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.text.store import TokenStore, prepare
 
 TEXT = "".join(
-    f"{first}{middle}{last}\n" for first in "abcde" for middle in ("an", "el", "oo", "irt") for last in ("a", "n", "ssy", "", "ton", "e")
+    f"{first}{middle}{last}\n"
+    for first in "abcde"
+    for middle in ("an", "el", "oo", "irt")
+    for last in ("a", "n", "ssy", "", "ton", "e")
 )
 
 SMALL = {

@@ -52,9 +52,16 @@ def make(store: TokenStore, kind: str = "textgan", **fields: Any) -> Adversarial
     architecture, own = KINDS[kind]
     torch.manual_seed(0)
     tokenizer = store.tokenizer
-    model = build(architecture, {**own, **fields}, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    model = build(
+        architecture,
+        {**own, **fields},
+        vocab_size=tokenizer.vocab_size,
+        boundary_token=tokenizer.boundary,
+    )
     assert isinstance(model, SampleModel)
-    return AdversarialObjective(model, whole_texts(store.split("train"), batch_size=4, length=T, seed=3), seed=5)
+    return AdversarialObjective(
+        model, whole_texts(store.split("train"), batch_size=4, length=T, seed=3), seed=5
+    )
 
 
 def go(objective: AdversarialObjective, steps: range, *, measure: bool = False) -> list[Any]:
@@ -79,27 +86,34 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-# --- the average --------------------------------------------------------------------------------------------------------------------
+# --- the average ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("average", [0.0, 0.15, 0.999])
-def test_the_kept_weights_are_the_running_average_of_those_that_learn(store: TokenStore, average: float) -> None:
+def test_the_kept_weights_are_the_running_average_of_those_that_learn(
+    store: TokenStore, average: float
+) -> None:
     objective = make(store, average=average)
     expected = {name: tensor.double() for name, tensor in weights(objective._model).items()}
     for step in range(4):
         go(objective, range(step, step + 1))
         decay = min(average, (1 + step) / (10 + step))
         learned = weights(objective.generator)
-        expected = {name: decay * kept + (1 - decay) * learned[name].double() for name, kept in expected.items()}
+        expected = {
+            name: decay * kept + (1 - decay) * learned[name].double()
+            for name, kept in expected.items()
+        }
         for name, tensor in weights(objective._model).items():
             torch.testing.assert_close(tensor.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert same(weights(objective._model), weights(objective.generator)) is (average == 0)
 
 
-# --- who moves ----------------------------------------------------------------------------------------------------------------------
+# --- who moves ------------------------------------------------------------------------------------
 
 
-def test_each_side_moves_in_its_own_steps_alone(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_side_moves_in_its_own_steps_alone(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = make(store)
     sides = {"generator": objective.generator, "critic": objective.critic}
     moved: list[str] = []
@@ -109,7 +123,9 @@ def test_each_side_moves_in_its_own_steps_alone(store: TokenStore, monkeypatch: 
         before = {name: weights(module) for name, module in sides.items()}
         kept = weights(self._model)
         outcome = plain(self, side, loss)
-        moved.extend(name for name, module in sides.items() if not same(before[name], weights(module)))
+        moved.extend(
+            name for name, module in sides.items() if not same(before[name], weights(module))
+        )
         assert same(kept, weights(self._model))
         return outcome
 
@@ -159,7 +175,7 @@ def test_rates_are_those_of_the_model_times_the_schedules(store: TokenStore) -> 
     assert rates == {"generator": pytest.approx(0.0015), "critic": pytest.approx(0.0025)}
 
 
-# --- losses -------------------------------------------------------------------------------------------------------------------------
+# --- losses ---------------------------------------------------------------------------------------
 
 
 class Linear(Critic):
@@ -180,7 +196,9 @@ class Linear(Critic):
 @given(st.integers(0, 100), st.floats(0, 5))
 def test_losses_are_those_of_the_papers(store: TokenStore, seed: int, penalty: float) -> None:
     generator = torch.Generator().manual_seed(seed)
-    real, made = torch.rand(2, 4, T, store.tokenizer.vocab_size, generator=generator, dtype=torch.float64)
+    real, made = torch.rand(
+        2, 4, T, store.tokenizer.vocab_size, generator=generator, dtype=torch.float64
+    )
     weight = 0.3 * torch.randn(real.shape[1:], generator=generator, dtype=torch.float64)
     of_real, of_made = ((rows * weight).sum((1, 2)) for rows in (real, made))
     norm, gap = float(weight.norm()), float(of_real.mean() - of_made.mean())
@@ -191,19 +209,31 @@ def test_losses_are_those_of_the_papers(store: TokenStore, seed: int, penalty: f
         assert number(told.gap) == pytest.approx(gap, abs=2e-4)
         if loss == "wgan_gp":
             assert number(told.penalty) == pytest.approx((norm - 1) ** 2, rel=1e-4, abs=2e-4)
-            assert number(told.loss) == pytest.approx(-gap + penalty * (norm - 1) ** 2, rel=1e-4, abs=2e-4)
-            assert number(objective.generator_loss(real, made)) == pytest.approx(-float(of_made.mean()), rel=1e-4, abs=2e-4)
+            assert number(told.loss) == pytest.approx(
+                -gap + penalty * (norm - 1) ** 2, rel=1e-4, abs=2e-4
+            )
+            assert number(objective.generator_loss(real, made)) == pytest.approx(
+                -float(of_made.mean()), rel=1e-4, abs=2e-4
+            )
         else:
             apart = [float(a - b) for a, b in zip(of_real, of_made, strict=True)]
-            assert number(told.penalty) == pytest.approx(norm**2, rel=1e-4)  # R1 and R2, half of it each
+            assert number(told.penalty) == pytest.approx(
+                norm**2, rel=1e-4
+            )  # R1 and R2, half of it each
             critics = sum(math.log1p(math.exp(-x)) for x in apart) / 4
-            assert number(told.loss) == pytest.approx(critics + penalty * norm**2, rel=1e-4, abs=2e-4)
+            assert number(told.loss) == pytest.approx(
+                critics + penalty * norm**2, rel=1e-4, abs=2e-4
+            )
             generators = sum(math.log1p(math.exp(x)) for x in apart) / 4
-            assert number(objective.generator_loss(real, made)) == pytest.approx(generators, rel=1e-4, abs=2e-4)
+            assert number(objective.generator_loss(real, made)) == pytest.approx(
+                generators, rel=1e-4, abs=2e-4
+            )
 
 
 @pytest.mark.parametrize("loss", ["wgan_gp", "relativistic"])
-def test_the_critics_loss_falls_as_it_tells_them_apart_and_the_generators_rises(store: TokenStore, loss: str) -> None:
+def test_the_critics_loss_falls_as_it_tells_them_apart_and_the_generators_rises(
+    store: TokenStore, loss: str
+) -> None:
     objective = make(store, loss=loss, penalty=0.0)
     real, made = torch.zeros(2, 4, T, store.tokenizer.vocab_size)
     real[..., 0] = 1
@@ -213,14 +243,21 @@ def test_the_critics_loss_falls_as_it_tells_them_apart_and_the_generators_rises(
     told = []
     for by in (0.0, 1.0):
         objective.critic = Linear(by * weight)
-        told.append((number(objective.critic_loss(real, made).loss), number(objective.generator_loss(real, made))))
+        told.append(
+            (
+                number(objective.critic_loss(real, made).loss),
+                number(objective.generator_loss(real, made)),
+            )
+        )
     assert told[1][0] < told[0][0]
     assert told[1][1] > told[0][1]
 
 
 @pytest.mark.parametrize("side", ["critic", "generator"])
 @pytest.mark.parametrize("how", ["loss", "gradient"])
-def test_what_is_not_finite_moves_nothing_and_is_told(store: TokenStore, monkeypatch: pytest.MonkeyPatch, side: str, how: str) -> None:
+def test_what_is_not_finite_moves_nothing_and_is_told(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch, side: str, how: str
+) -> None:
     objective = make(store)
     go(objective, range(1))
     before, kept = weights(getattr(objective, side)), weights(objective._model)
@@ -247,9 +284,14 @@ def test_what_is_not_finite_moves_nothing_and_is_told(store: TokenStore, monkeyp
 
 
 @given(st.integers(2, 40), st.integers(0, 30))
-def test_a_curriculum_goes_from_a_quarter_to_the_whole_without_a_step_back(store: TokenStore, whole: int, over: int) -> None:
+def test_a_curriculum_goes_from_a_quarter_to_the_whole_without_a_step_back(
+    store: TokenStore, whole: int, over: int
+) -> None:
     objective = make(store)
-    objective._texts.length, objective._adversary = whole, replace(objective._adversary, curriculum=over)
+    objective._texts.length, objective._adversary = (
+        whole,
+        replace(objective._adversary, curriculum=over),
+    )
     lengths = [objective._length(step) for step in range(over + 3)]
     assert lengths[over:] == [whole] * 3
     assert lengths == sorted(lengths)
@@ -258,7 +300,9 @@ def test_a_curriculum_goes_from_a_quarter_to_the_whole_without_a_step_back(store
         assert lengths[0] == max(2, whole // 4)
 
 
-def test_under_a_curriculum_both_sides_read_texts_of_one_length(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_a_curriculum_both_sides_read_texts_of_one_length(
+    store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = make(store, curriculum=3)
     lengths = []
     plain = AdversarialObjective.critic_loss
@@ -272,7 +316,7 @@ def test_under_a_curriculum_both_sides_read_texts_of_one_length(store: TokenStor
     assert lengths == [(2, 2)] * 2 + [(4, 4)] * 2 + [(6, 6)] * 2 + [(8, 8)] * 2
 
 
-# --- saved and taken up again -------------------------------------------------------------------------------------------------------
+# --- saved and taken up again ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -290,20 +334,26 @@ def test_what_is_loaded_goes_on_bit_for_bit(store: TokenStore, kind: str, after:
     assert same(weights(whole._model), weights(second._model))
 
 
-def test_the_critic_begins_with_weights_of_its_seed_and_leaves_torchs_generator_alone(store: TokenStore) -> None:
+def test_the_critic_begins_with_weights_of_its_seed_and_leaves_torchs_generator_alone(
+    store: TokenStore,
+) -> None:
     model = make(store)._model
     texts = whole_texts(store.split("train"), batch_size=4, length=T, seed=0)
     state = torch.get_rng_state()
-    one, again, other = (weights(AdversarialObjective(model, texts, seed=seed).critic) for seed in (0, 0, 1))
+    one, again, other = (
+        weights(AdversarialObjective(model, texts, seed=seed).critic) for seed in (0, 0, 1)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert same(one, again)
     assert not same(one, other)
 
 
-# --- runs ---------------------------------------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 
-def run_config(config_of: Callable[..., RunConfig], kind: str = "textgan", **training: Any) -> RunConfig:
+def run_config(
+    config_of: Callable[..., RunConfig], kind: str = "textgan", **training: Any
+) -> RunConfig:
     architecture, own = KINDS[kind]
     settings = {"budget": "6-steps", "sequence_length": None, "evaluations": 2, **training}
     return replace(config_of(architecture, **settings), model=dict(own))
@@ -312,8 +362,13 @@ def run_config(config_of: Callable[..., RunConfig], kind: str = "textgan", **tra
 def content(run: Path) -> dict[str, Any]:
     """All that must not depend on interruptions."""
     last = checkpoint_path(run, checkpoint_steps(run)[-1])
-    events = [{name: value for name, value in event.items() if name != "seconds"} for event in RunDirectory.open(run).metrics()]
-    files = {name: (last / name).read_bytes() for name in ("model.safetensors", "optimizer.safetensors")}
+    events = [
+        {name: value for name, value in event.items() if name != "seconds"}
+        for event in RunDirectory.open(run).metrics()
+    ]
+    files = {
+        name: (last / name).read_bytes() for name in ("model.safetensors", "optimizer.safetensors")
+    }
     return {
         **files,
         "best": (run / "model.safetensors").read_bytes(),
@@ -345,14 +400,26 @@ def test_a_run_tells_what_both_sides_do_and_how_far_the_texts_are_off(
     lines = [event for event in events if event["event"] == "step"]
     assert [line["step"] for line in lines] == list(range(1, 7))
     for line in lines:
-        numbers = [line[name] for name in ("loss", "generator_loss", "critic_gap", "penalty", "gradient_norm", "critic_gradient_norm")]
+        numbers = [
+            line[name]
+            for name in (
+                "loss",
+                "generator_loss",
+                "critic_gap",
+                "penalty",
+                "gradient_norm",
+                "critic_gradient_norm",
+            )
+        ]
         assert all(math.isfinite(number) for number in numbers)
         # the parts add up to the whole: lambda is ten
         assert line["loss"] == pytest.approx(10 * line["penalty"] - line["critic_gap"], abs=1e-4)
         assert line["gradient_norm"] > 0
         assert line["critic_gradient_norm"] > 0
         assert len(line["entropy"]) == T
-        assert all(0 <= nats <= math.log(store.tokenizer.vocab_size) + 1e-5 for nats in line["entropy"])
+        assert all(
+            0 <= nats <= math.log(store.tokenizer.vocab_size) + 1e-5 for nats in line["entropy"]
+        )
     evaluations = [event for event in events if event["event"] == "evaluation"]
     assert len(evaluations) == 2
     for event in evaluations:
@@ -369,12 +436,20 @@ def test_a_run_tells_what_both_sides_do_and_how_far_the_texts_are_off(
 
 @pytest.mark.parametrize("side", ["critic", "generator"])
 def test_a_side_whose_gradient_is_not_finite_ends_the_run(
-    side: str, config_of: Callable[..., RunConfig], store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    side: str,
+    config_of: Callable[..., RunConfig],
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def norm(module: nn.Module) -> Tensor:
-        return torch.tensor(math.nan if isinstance(module, SampleModel) == (side == "generator") else 1.0)
+        return torch.tensor(
+            math.nan if isinstance(module, SampleModel) == (side == "generator") else 1.0
+        )
 
     monkeypatch.setattr(adversarial, "_norm", norm)
-    monkeypatch.setattr("inklings.training.loop.LINES", 2)  # lines are few: the steps between them are looked at too
+    monkeypatch.setattr(
+        "inklings.training.loop.LINES", 2
+    )  # lines are few: the steps between them are looked at too
     with pytest.raises(DivergedError, match="step 1"):
         train(run_config(config_of), tmp_path / "run", store=store)

@@ -16,7 +16,14 @@ from inklings.errors import RunError
 from inklings.runs.checkpoints import checkpoint_steps
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
-from inklings.training.branch import Branch, branch_off, can_branch, plan_branches, train_branches, trunk_config
+from inklings.training.branch import (
+    Branch,
+    branch_off,
+    can_branch,
+    plan_branches,
+    train_branches,
+    trunk_config,
+)
 from inklings.training.schedules import rate_at, warm_steps
 from inklings.training.train import train
 
@@ -24,15 +31,33 @@ MakeConfig = Callable[..., RunConfig]
 
 
 def rates(training: TrainingConfig, steps: int) -> list[float]:
-    shares = {"warmup": training.warmup, "decay_from": training.decay_from, "final_rate": training.final_rate}
+    shares = {
+        "warmup": training.warmup,
+        "decay_from": training.decay_from,
+        "final_rate": training.final_rate,
+    }
     return [rate_at(step, steps, schedule=training.schedule, **shares) for step in range(steps)]
 
 
-def grown(config: RunConfig, folder: Path, store: TokenStore, *, steps: int = 24, count: int = 3, **more: Any) -> list[tuple[Branch, Path]]:
+def grown(
+    config: RunConfig,
+    folder: Path,
+    store: TokenStore,
+    *,
+    steps: int = 24,
+    count: int = 3,
+    **more: Any,
+) -> list[tuple[Branch, Path]]:
     branches = plan_branches(config, steps, count)
     places = [(branch, folder / f"branch-{branch.steps}") for branch in branches]
     assert train_branches(
-        config, steps, branches, trunk=folder / "trunk", place=lambda branch: folder / f"branch-{branch.steps}", store=store, **more
+        config,
+        steps,
+        branches,
+        trunk=folder / "trunk",
+        place=lambda branch: folder / f"branch-{branch.steps}",
+        store=store,
+        **more,
     )
     return places
 
@@ -43,8 +68,12 @@ def grown(config: RunConfig, folder: Path, store: TokenStore, *, steps: int = 24
     warmup=st.floats(0, 0.9),
     decay_from=st.floats(0, 1),
 )
-def test_a_branch_and_the_trunk_have_one_schedule_until_they_part(steps: int, count: int, warmup: float, decay_from: float) -> None:
-    config = RunConfig(training=TrainingConfig(budget=f"{steps}-steps", warmup=warmup, decay_from=decay_from))
+def test_a_branch_and_the_trunk_have_one_schedule_until_they_part(
+    steps: int, count: int, warmup: float, decay_from: float
+) -> None:
+    config = RunConfig(
+        training=TrainingConfig(budget=f"{steps}-steps", warmup=warmup, decay_from=decay_from)
+    )
     branches = plan_branches(config, steps, count)
     assert [branch.steps for branch in branches] == sorted({branch.steps for branch in branches})
     if not branches:
@@ -57,7 +86,10 @@ def test_a_branch_and_the_trunk_have_one_schedule_until_they_part(steps: int, co
         for branch in branches:
             own = rates(branch.config.training, branch.steps)
             for reached in branches:  # the trunk is extended, one branch after the other
-                assert own[: branch.leaves][: reached.leaves] == rates(trunk, reached.leaves)[: branch.leaves]
+                assert (
+                    own[: branch.leaves][: reached.leaves]
+                    == rates(trunk, reached.leaves)[: branch.leaves]
+                )
             rising = [rate for rate in own[: branch.leaves] if rate < 1]
             assert rising == sorted(rising)
             assert len(rising) == min(warm_steps(warmup, steps), branch.leaves)
@@ -80,27 +112,46 @@ def test_a_branch_is_the_run_that_its_settings_describe(
         of_branch = RunDirectory.open(place)
         assert of_branch.record.given == branch.config
         assert of_branch.config == RunDirectory.open(alone).config
-        assert (place / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+        assert (place / "model.safetensors").read_bytes() == (
+            alone / "model.safetensors"
+        ).read_bytes()
         steps = [event["loss"] for event in of_branch.metrics() if event["event"] == "step"]
-        assert steps == [event["loss"] for event in RunDirectory.open(alone).metrics() if event["event"] == "step"]
+        assert steps == [
+            event["loss"]
+            for event in RunDirectory.open(alone).metrics()
+            if event["event"] == "step"
+        ]
         assert not of_branch.check()
 
 
-def test_the_whole_run_differs_from_a_plain_one_in_how_often_it_is_evaluated_only(config_of: MakeConfig) -> None:
+def test_the_whole_run_differs_from_a_plain_one_in_how_often_it_is_evaluated_only(
+    config_of: MakeConfig,
+) -> None:
     config = config_of(budget="24-steps")
     whole = plan_branches(config, 24, 3)[-1].config
-    assert replace(whole, training=replace(whole.training, evaluations=3, keep_checkpoints=2)) == config
+    assert (
+        replace(whole, training=replace(whole.training, evaluations=3, keep_checkpoints=2))
+        == config
+    )
 
 
 def test_a_budget_too_small_for_a_point_leaves_it_out(config_of: MakeConfig) -> None:
-    assert [branch.share for branch in plan_branches(config_of(budget="5-steps"), 5, 4)] == [0.5, 1.0]
+    assert [branch.share for branch in plan_branches(config_of(budget="5-steps"), 5, 4)] == [
+        0.5,
+        1.0,
+    ]
     assert plan_branches(config_of(budget="1-steps"), 1, 4) == []
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 2, 3, 4, 5, 6])
-def test_an_interruption_anywhere_changes_nothing(stop_at: int, config_of: MakeConfig, store: TokenStore, tmp_path: Path) -> None:
+def test_an_interruption_anywhere_changes_nothing(
+    stop_at: int, config_of: MakeConfig, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of("recurrent", budget="24-steps")
-    expected = [(place / "model.safetensors").read_bytes() for _, place in grown(config, tmp_path / "undisturbed", store)]
+    expected = [
+        (place / "model.safetensors").read_bytes()
+        for _, place in grown(config, tmp_path / "undisturbed", store)
+    ]
 
     class Stopped(BaseException):
         pass
@@ -121,7 +172,9 @@ def test_an_interruption_anywhere_changes_nothing(stop_at: int, config_of: MakeC
     assert grown(config, tmp_path / "disturbed", store) == places, "what is there is not done again"
 
 
-def test_a_branch_that_was_lost_is_not_made_from_a_later_trunk(config_of: MakeConfig, store: TokenStore, tmp_path: Path) -> None:
+def test_a_branch_that_was_lost_is_not_made_from_a_later_trunk(
+    config_of: MakeConfig, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of(budget="24-steps")
     places = grown(config, tmp_path, store)
     trunk = RunDirectory.open(tmp_path / "trunk")
@@ -139,7 +192,9 @@ def test_it_looks_like_one_run(config_of: MakeConfig, store: TokenStore, tmp_pat
     assert [event["event"] for event in events].count("end") == 1
     total = 12 + 12 + 6 + 3
     assert (events[0]["steps"], events[-1]["step"]) == (total, total)
-    assert [event["step"] for event in events if event["event"] == "step"] == list(range(1, total + 1))
+    assert [event["step"] for event in events if event["event"] == "step"] == list(
+        range(1, total + 1)
+    )
 
 
 def test_what_cannot_share_a_trunk() -> None:

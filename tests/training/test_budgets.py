@@ -32,7 +32,21 @@ def test_forms(text: str, amount: int | Fraction, unit: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "many", "3", "3-", "-tokens", "-5-steps", "0-tokens", "0.0-min", "nan-min", "inf-min", "1e4000-flops", "3 min", "5-5-steps"],
+    [
+        "",
+        "many",
+        "3",
+        "3-",
+        "-tokens",
+        "-5-steps",
+        "0-tokens",
+        "0.0-min",
+        "nan-min",
+        "inf-min",
+        "1e4000-flops",
+        "3 min",
+        "5-5-steps",
+    ],
 )
 def test_what_is_no_budget_shows_examples(text: str) -> None:
     with pytest.raises(ConfigError, match=r"2M-tokens, 500-steps, 3-min, 1e15-flops"):
@@ -44,10 +58,16 @@ def test_an_unknown_unit_names_the_nearest() -> None:
         parse_budget("3-tokns")
 
 
-@given(st.integers(1, 10**12), st.sampled_from(["", "k", "M", "B", "T"]), st.sampled_from(["tokens", "steps", "min", "flops"]))
+@given(
+    st.integers(1, 10**12),
+    st.sampled_from(["", "k", "M", "B", "T"]),
+    st.sampled_from(["tokens", "steps", "min", "flops"]),
+)
 def test_every_whole_number_is_read_exactly(number: int, factor: str, unit: str) -> None:
     powers = {"": 0, "k": 3, "M": 6, "B": 9, "T": 12}
-    assert parse_budget(f"{number}{factor}-{unit}") == Budget(Fraction(number * 10 ** powers[factor]), unit)  # type: ignore[arg-type]
+    assert parse_budget(f"{number}{factor}-{unit}") == Budget(
+        Fraction(number * 10 ** powers[factor]), unit
+    )  # type: ignore[arg-type]
 
 
 @given(
@@ -57,8 +77,15 @@ def test_every_whole_number_is_read_exactly(number: int, factor: str, unit: str)
     st.integers(1, 10**9),
     st.floats(1e-4, 100),
 )
-def test_the_budget_is_never_exceeded_and_used_up_to_a_step(amount: int, unit: str, tokens: int, flops: int, seconds: float) -> None:
-    steps = steps_within(Budget(Fraction(amount), unit), tokens_per_step=tokens, flops_per_step=flops, seconds_per_step=seconds)  # type: ignore[arg-type]
+def test_the_budget_is_never_exceeded_and_used_up_to_a_step(
+    amount: int, unit: str, tokens: int, flops: int, seconds: float
+) -> None:
+    steps = steps_within(
+        Budget(Fraction(amount), unit),
+        tokens_per_step=tokens,
+        flops_per_step=flops,
+        seconds_per_step=seconds,
+    )  # type: ignore[arg-type]
     cost = {"tokens": tokens, "steps": 1, "min": Fraction(seconds) / 60, "flops": flops}[unit]
     assert steps >= 1
     assert steps == 1 or steps * cost <= amount
@@ -66,4 +93,9 @@ def test_the_budget_is_never_exceeded_and_used_up_to_a_step(amount: int, unit: s
 
 
 def test_no_steps_at_all_may_be_asked_for() -> None:
-    assert steps_within(parse_budget("0-steps"), tokens_per_step=10, flops_per_step=10, seconds_per_step=1.0) == 0
+    assert (
+        steps_within(
+            parse_budget("0-steps"), tokens_per_step=10, flops_per_step=10, seconds_per_step=1.0
+        )
+        == 0
+    )

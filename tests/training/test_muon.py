@@ -17,7 +17,9 @@ def matrices(seed: int = 0) -> list[nn.Parameter]:
 
 
 def test_singular_values_come_close_to_one() -> None:
-    made = orthogonalized(torch.randn(3, 20, 40, generator=torch.Generator().manual_seed(0)), torch.float32)
+    made = orthogonalized(
+        torch.randn(3, 20, 40, generator=torch.Generator().manual_seed(0)), torch.float32
+    )
     values = torch.linalg.svdvals(made)
     assert values.min() > 0.5 and values.max() < 1.35
 
@@ -51,9 +53,14 @@ def test_it_moves_as_its_definition_says(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("decades", [0.0, 1.0, 2.0])
 def test_small_singular_values_are_lifted_whatever_the_spectrum(decades: float) -> None:
-    """The rate of growth of the iteration used everywhere (five steps after a division by the Frobenius norm) is the bar."""
+    """The growth of the iteration used everywhere is the bar.
+
+    Five steps after a division by the Frobenius norm.
+    """
     generator = torch.Generator().manual_seed(0)
-    left, right = (torch.linalg.qr(torch.randn(size, 48, generator=generator))[0] for size in (48, 96))
+    left, right = (
+        torch.linalg.qr(torch.randn(size, 48, generator=generator))[0] for size in (48, 96)
+    )
     matrix = (left * torch.logspace(0, -decades, 48)) @ right.T
     usual = matrix / matrix.norm()
     for _ in range(5):

@@ -50,7 +50,9 @@ class Penalised(SequenceModel):
         super().__init__(ModelConfig(vocab_size=V))
         self.table = nn.Embedding(V, V)
 
-    def forward(self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None) -> Output:
+    def forward(
+        self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None
+    ) -> Output:
         logits = self.table(tokens)
         return Output(logits, state, logits, {"size": 0.1 * self.table.weight.square().mean()})
 
@@ -73,8 +75,12 @@ def make(architecture: str) -> SequenceModel:
     return build(architecture, fields, vocab_size=V, boundary_token=0)
 
 
-def objective_of(model: SequenceModel, batches: list[Batch], *, accumulate: int, order: str = "windows") -> LikelihoodObjective:
-    training = TrainingConfig(batch_size=len(batches[0].tokens), accumulate=accumulate, order=order, clip=0.0)  # type: ignore[arg-type]
+def objective_of(
+    model: SequenceModel, batches: list[Batch], *, accumulate: int, order: str = "windows"
+) -> LikelihoodObjective:
+    training = TrainingConfig(
+        batch_size=len(batches[0].tokens), accumulate=accumulate, order=order, clip=0.0
+    )  # type: ignore[arg-type]
     return LikelihoodObjective(model, Fixed(batches), training, Runtime())
 
 
@@ -86,7 +92,9 @@ def objective_of(model: SequenceModel, batches: list[Batch], *, accumulate: int,
     seed=st.integers(0, 99),
     starts=st.booleans(),
 )
-def test_accumulation_is_the_big_batch(architecture: str, parts: int, rows: int, length: int, seed: int, starts: bool) -> None:
+def test_accumulation_is_the_big_batch(
+    architecture: str, parts: int, rows: int, length: int, seed: int, starts: bool
+) -> None:
     batch = random_batch(parts * rows, length, seed, starts=starts)
     order = "streams" if architecture == "recurrent" else "windows"
     model = make(architecture)
@@ -95,7 +103,9 @@ def test_accumulation_is_the_big_batch(architecture: str, parts: int, rows: int,
     model.zero_grad()
     summed = objective_of(model, [batch], accumulate=parts, order=order).gradients(batch)
     torch.testing.assert_close(summed, whole, rtol=1e-5, atol=1e-6)
-    for found, wanted in zip([p.grad for p in model.parameters() if p.grad is not None], expected, strict=True):
+    for found, wanted in zip(
+        [p.grad for p in model.parameters() if p.grad is not None], expected, strict=True
+    ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -111,7 +121,12 @@ def test_the_loss_is_nats_per_target_that_counts() -> None:
 def test_state_is_carried_from_batch_to_batch_and_part_to_part() -> None:
     long = random_batch(4, 12, seed=2)
     first, second = (
-        Batch(*(None if f is None else f[:, s] for f in (long.tokens, long.targets, long.weights, long.starts)))  # type: ignore[arg-type]
+        Batch(
+            *(
+                None if f is None else f[:, s]
+                for f in (long.tokens, long.targets, long.weights, long.starts)
+            )
+        )  # type: ignore[arg-type]
         for s in (slice(0, 6), slice(6, 12))
     )
     model = make("recurrent")
@@ -119,7 +134,11 @@ def test_state_is_carried_from_batch_to_batch_and_part_to_part() -> None:
         objective = objective_of(model, [first, second], accumulate=accumulate, order="streams")
         objective.gradients(first)
         loss = objective.gradients(second)
-        nats = -model(long.tokens, starts=long.starts).logits.log_softmax(-1).gather(2, long.targets[..., None])[..., 0]
+        nats = (
+            -model(long.tokens, starts=long.starts)
+            .logits.log_softmax(-1)
+            .gather(2, long.targets[..., None])[..., 0]
+        )
         expected = (nats * long.weights)[:, 6:].sum() / second.weights.sum()
         assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
         names = {name for name in objective.tensors() if name.startswith("carried/")}
@@ -145,13 +164,19 @@ def test_saved_state_goes_on_the_same() -> None:
 
 def test_single_positions_are_predicted_from_their_context() -> None:
     generator = torch.Generator().manual_seed(0)
-    context, tokens, targets = (torch.randint(1, V, shape, generator=generator) for shape in ((4, 3), (4, 1), (4, 1)))
+    context, tokens, targets = (
+        torch.randint(1, V, shape, generator=generator) for shape in ((4, 3), (4, 1), (4, 1))
+    )
     batch = Batch(tokens, targets, torch.ones(4, 1), None, context)
     model = make("mlp")
     for accumulate in (1, 2):
-        loss = objective_of(model, [batch], accumulate=accumulate, order="positions").gradients(batch)
+        loss = objective_of(model, [batch], accumulate=accumulate, order="positions").gradients(
+            batch
+        )
         logits = model(torch.cat([context, tokens], dim=1)).logits[:, -1]
-        assert float(loss) == pytest.approx(nn.functional.cross_entropy(logits, targets[:, 0]).item(), rel=1e-5)
+        assert float(loss) == pytest.approx(
+            nn.functional.cross_entropy(logits, targets[:, 0]).item(), rel=1e-5
+        )
 
 
 def test_a_step_that_is_not_finite_leaves_the_weights_as_they_are() -> None:
@@ -170,7 +195,9 @@ def test_bfloat16_products_leave_weights_and_loss_float32() -> None:
     batch = random_batch(4, 6, seed=0)
     model = make("gpt")
     training = TrainingConfig(batch_size=4, order="windows")
-    exact = float(LikelihoodObjective(make("gpt"), Fixed([batch]), training, Runtime()).gradients(batch))
+    exact = float(
+        LikelihoodObjective(make("gpt"), Fixed([batch]), training, Runtime()).gradients(batch)
+    )
     objective = LikelihoodObjective(model, Fixed([batch]), training, Runtime(precision="bfloat16"))
     loss = objective.gradients(batch)
     assert loss.dtype == torch.float32

@@ -54,7 +54,9 @@ def test_state_of_another_model_is_refused() -> None:
 def test_decay_falls_on_matrices_only() -> None:
     model = gpt(tied_head=True)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizers = Optimizers(model, TrainingConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
+    optimizers = Optimizers(
+        model, TrainingConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
+    )
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizers.step(1.0)
@@ -69,9 +71,13 @@ def test_the_rate_is_a_share_of_each_peak() -> None:
     moved = []
     for rate in (1.0, 0.25):
         model.load_state_dict(start)
-        optimizers = Optimizers(model, TrainingConfig(learning_rate=0.01, matrix_learning_rate=0.02))
+        optimizers = Optimizers(
+            model, TrainingConfig(learning_rate=0.01, matrix_learning_rate=0.02)
+        )
         push(model, optimizers, 0, rate)
-        moved.append({name: parameter.detach() - start[name] for name, parameter in model.named_parameters()})
+        moved.append(
+            {name: parameter.detach() - start[name] for name, parameter in model.named_parameters()}
+        )
     for name in start:
         torch.testing.assert_close(moved[1][name], 0.25 * moved[0][name], rtol=1e-3, atol=1e-6)
 

@@ -18,11 +18,15 @@ SEEDS = st.integers(0, 100)
 
 def weights_and_rows(shape: tuple[int, int, int], seed: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape[1:], generator=generator, dtype=torch.float64), torch.randn(shape, generator=generator, dtype=torch.float64)
+    return torch.randn(shape[1:], generator=generator, dtype=torch.float64), torch.randn(
+        shape, generator=generator, dtype=torch.float64
+    )
 
 
 @given(SHAPES, SEEDS)
-def test_of_a_linear_critic_the_slope_is_its_weights(shape: tuple[int, int, int], seed: int) -> None:
+def test_of_a_linear_critic_the_slope_is_its_weights(
+    shape: tuple[int, int, int], seed: int
+) -> None:
     weight, rows = weights_and_rows(shape, seed)
     weight.requires_grad_()
 
@@ -43,8 +47,11 @@ def test_of_a_linear_critic_the_slope_is_its_weights(shape: tuple[int, int, int]
 
 
 @given(SHAPES, SEEDS)
-def test_of_a_quadratic_critic_the_slope_grows_with_the_row(shape: tuple[int, int, int], seed: int) -> None:
-    # D(x) = a |x|^2 / 2 has the slope a x: penalties are means over the texts, each with a norm of its own
+def test_of_a_quadratic_critic_the_slope_grows_with_the_row(
+    shape: tuple[int, int, int], seed: int
+) -> None:
+    # D(x) = a |x|^2 / 2 has the slope a x: penalties are means over the texts, each with a norm of
+    # its own
     _, rows = weights_and_rows(shape, seed)
     a = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
 
@@ -57,41 +64,63 @@ def test_of_a_quadratic_critic_the_slope_grows_with_the_row(shape: tuple[int, in
     penalty, centred = gradient_penalty(critic, rows), zero_centred(gradient)
     torch.testing.assert_close(penalty, (0.7 * norms - 1).square().mean())
     torch.testing.assert_close(centred, (0.7 * norms).square().mean() / 2)
-    torch.testing.assert_close(torch.autograd.grad(penalty, a)[0], (2 * (0.7 * norms - 1) * norms).mean())
+    torch.testing.assert_close(
+        torch.autograd.grad(penalty, a)[0], (2 * (0.7 * norms - 1) * norms).mean()
+    )
     torch.testing.assert_close(torch.autograd.grad(centred, a)[0], 0.7 * norms.square().mean())
 
 
 @given(st.integers(1, 5), st.integers(1, 4), SEEDS)
-def test_a_slope_in_what_was_read_tells_the_slope_in_the_rows(n: int, length: int, seed: int) -> None:
-    # a critic that reads 11 tokens by 3 channels: the penalty, and its own slope in every weight, as if rows were gone through
+def test_a_slope_in_what_was_read_tells_the_slope_in_the_rows(
+    n: int, length: int, seed: int
+) -> None:
+    # a critic that reads 11 tokens by 3 channels: the penalty, and its own slope in every weight,
+    # as if rows were gone through
     torch.manual_seed(seed)
-    critic = PerceptronCritic(vocab_size=11, length=length, n_embd=3, n_hidden=5, n_layer=2, spread=True).double()
+    critic = PerceptronCritic(
+        vocab_size=11, length=length, n_embd=3, n_hidden=5, n_layer=2, spread=True
+    ).double()
     first, second = torch.randint(11, (2, n, length))
     alive = torch.rand(n, length) < 0.7
     share = torch.rand(n, 1, 1, dtype=torch.float64)
-    mixed = share * F.one_hot(first, 11) + (1 - share) * (F.one_hot(second, 11) * alive.unsqueeze(-1))
+    mixed = share * F.one_hot(first, 11) + (1 - share) * (
+        F.one_hot(second, 11) * alive.unsqueeze(-1)
+    )
     rows = mixed.requires_grad_()
     (slope,) = torch.autograd.grad(critic(rows).sum(), rows, create_graph=True)
-    expected = (slope.flatten(1).norm(dim=1) - 1).square().mean() + slope.square().sum((1, 2)).mean() / 2
-    read = share * critic.read_tokens(first, torch.ones_like(alive)) + (1 - share) * critic.read_tokens(second, alive)
+    expected = (slope.flatten(1).norm(dim=1) - 1).square().mean() + slope.square().sum(
+        (1, 2)
+    ).mean() / 2
+    read = share * critic.read_tokens(first, torch.ones_like(alive)) + (
+        1 - share
+    ) * critic.read_tokens(second, alive)
     torch.testing.assert_close(read, critic.read(rows))
-    found = gradient_penalty(critic.judge, read, critic.gram) + zero_centred(slopes(critic.judge, read)[1], critic.gram)
+    found = gradient_penalty(critic.judge, read, critic.gram) + zero_centred(
+        slopes(critic.judge, read)[1], critic.gram
+    )
     torch.testing.assert_close(found, expected)
     weights = list(critic.parameters())
-    for ours, theirs in zip(*(torch.autograd.grad(loss, weights, allow_unused=True) for loss in (found, expected)), strict=True):
+    for ours, theirs in zip(
+        *(torch.autograd.grad(loss, weights, allow_unused=True) for loss in (found, expected)),
+        strict=True,
+    ):
         if ours is not None and theirs is not None:
             torch.testing.assert_close(ours, theirs)
 
 
 @given(SHAPES, SEEDS)
-def test_between_lies_on_the_line_at_one_place_for_a_text(shape: tuple[int, int, int], seed: int) -> None:
+def test_between_lies_on_the_line_at_one_place_for_a_text(
+    shape: tuple[int, int, int], seed: int
+) -> None:
     _, real = weights_and_rows(shape, seed)
     made = weights_and_rows(shape, seed + 1000)[1]
     torch.manual_seed(seed)
     place = between(real.float(), made.float()).double()
     share = ((place - made) / (real - made)).flatten(1).mean(1)
     assert ((share > -1e-3) & (share < 1 + 1e-3)).all()
-    torch.testing.assert_close(place, made + share.view(-1, 1, 1) * (real - made), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        place, made + share.view(-1, 1, 1) * (real - made), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_between_is_evenly_spread_from_torchs_generator() -> None:

@@ -16,7 +16,17 @@ SHARES = {"warmup": st.floats(0, 0.9), "decay_from": st.floats(0, 1), "final_rat
 def test_rates_rise_to_the_peak_then_never_rise(
     steps: int, schedule: Schedule, warmup: float, decay_from: float, final_rate: float
 ) -> None:
-    rates = [rate_at(step, steps, schedule=schedule, warmup=warmup, decay_from=decay_from, final_rate=final_rate) for step in range(steps)]
+    rates = [
+        rate_at(
+            step,
+            steps,
+            schedule=schedule,
+            warmup=warmup,
+            decay_from=decay_from,
+            final_rate=final_rate,
+        )
+        for step in range(steps)
+    ]
     assert all(0 < rate <= 1 for rate in rates[:1])
     assert all(0 <= rate <= 1 for rate in rates)
     warm = [rate for step, rate in enumerate(rates) if step < warmup * steps]
@@ -33,7 +43,9 @@ def test_what_falls_would_end_at_the_final_rate(
 ) -> None:
     if schedule == "wsd" and decay_from * steps >= steps:
         return
-    end = rate_at(steps, steps, schedule=schedule, warmup=warmup, decay_from=decay_from, final_rate=final_rate)
+    end = rate_at(
+        steps, steps, schedule=schedule, warmup=warmup, decay_from=decay_from, final_rate=final_rate
+    )
     assert end == pytest.approx(final_rate, abs=1e-9)
 
 
@@ -49,5 +61,17 @@ def test_known_values() -> None:
     assert rate_at(50, 100, schedule="cosine", final_rate=0.2) == pytest.approx(0.6)
     assert rate_at(49, 100, schedule="wsd", decay_from=0.5) == 1
     assert rate_at(75, 100, schedule="wsd", decay_from=0.5) == 0.5
-    assert [rate_at(step, 10, schedule="constant", warmup=0.3) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
-    assert [rate_at(step, 99, schedule="constant", warmup=3.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert [rate_at(step, 10, schedule="constant", warmup=0.3) for step in range(5)] == [
+        0.25,
+        0.5,
+        0.75,
+        1,
+        1,
+    ]
+    assert [rate_at(step, 99, schedule="constant", warmup=3.0) for step in range(5)] == [
+        0.25,
+        0.5,
+        0.75,
+        1,
+        1,
+    ]

@@ -23,7 +23,9 @@ ConfigOf = Callable[..., RunConfig]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
-def test_the_range_test_turns_between_too_small_and_too_large(optimizer: str, config_of: ConfigOf, store: TokenStore) -> None:
+def test_the_range_test_turns_between_too_small_and_too_large(
+    optimizer: str, config_of: ConfigOf, store: TokenStore
+) -> None:
     found = find_lr(config_of(optimizer=optimizer, clip=0.0), store=store, steps=80)
     assert found.learning_rates == sorted(found.learning_rates)
     assert len(found.learning_rates) == len(found.losses)
@@ -59,7 +61,9 @@ def test_the_forecast_grows_with_the_memory_and_ends_at_the_epoch(
         find_batch_size(config, store=store)
 
 
-def test_where_nothing_can_be_forecast_sizes_are_tried(config_of: ConfigOf, store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_forecast_sizes_are_tried(
+    config_of: ConfigOf, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def step(self: object, number: int, rate: float, *, measure: bool) -> None:
         if self._training.batch_size > 11:  # type: ignore[attr-defined]
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -72,19 +76,32 @@ def test_where_nothing_can_be_forecast_sizes_are_tried(config_of: ConfigOf, stor
 def test_errors_of_memory_are_told_from_others() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("x"))
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."))
+    assert is_out_of_memory(
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8"
+            " bytes."
+        )
+    )
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
-def test_running_out_names_what_would_fit(config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_names_what_would_fit(
+    config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finder, "find_batch_size", lambda config: 10)
     with (
-        pytest.raises(OutOfMemoryError, match=r"batch_size 64 .*--training\.batch-size 10; .*--training\.accumulate 8\."),
+        pytest.raises(
+            OutOfMemoryError,
+            match=r"batch_size 64 .*--training\.batch-size 10; .*--training\.accumulate 8\.",
+        ),
         memory_errors(config_of(batch_size=64)),
     ):
         raise MemoryError
-    with pytest.raises(OutOfMemoryError, match=r"in 2 parts"), memory_errors(config_of(batch_size=64, accumulate=2)):
+    with (
+        pytest.raises(OutOfMemoryError, match=r"in 2 parts"),
+        memory_errors(config_of(batch_size=64, accumulate=2)),
+    ):
         raise MemoryError
     with pytest.raises(ZeroDivisionError), memory_errors(config_of()):
         raise ZeroDivisionError
@@ -99,8 +116,12 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import OutOfMemoryError
 from inklings.text.store import prepare
 from inklings.training.train import train
-training = TrainingConfig(budget="1-steps", batch_size=4096, sequence_length=256, threads=1, precision="float32", compile="off", samples=0)
-config = RunConfig(architecture="mlp", model={"n_hidden": 512}, data=DataConfig(source=sys.argv[1], layout="lines"), training=training)
+training = TrainingConfig(
+    budget="1-steps", batch_size=4096, sequence_length=256, threads=1, precision="float32",
+    compile="off", samples=0,
+)
+data = DataConfig(source=sys.argv[1], layout="lines")
+config = RunConfig(architecture="mlp", model={"n_hidden": 512}, data=data, training=training)
 prepare(config.data)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)
@@ -113,17 +134,29 @@ except OutOfMemoryError as error:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 def test_a_step_that_really_does_not_fit(text: Path, tmp_path: Path) -> None:
-    made = subprocess.run([sys.executable, "-c", STARVED, str(text), str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [sys.executable, "-c", STARVED, str(text), str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "batch_size 4096 did not fit into memory" in made.stdout, made.stderr
     assert "--training.accumulate" in made.stdout
 
 
-def test_a_plan_says_what_would_be_done(config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_says_what_would_be_done(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     plan = plan_run(config_of("gpt", budget="1280-tokens"), store=store)
     assert (plan.steps, plan.tokens) == (20, 1280)
     assert plan.epochs == pytest.approx(1280 / store.split("train").n_targets)
-    assert plan.parameters > 0 and plan.flops > 0 and plan.memory > 4 * 4 * plan.parameters and plan.seconds > 0
+    assert (
+        plan.parameters > 0
+        and plan.flops > 0
+        and plan.memory > 4 * 4 * plan.parameters
+        and plan.seconds > 0
+    )
     assert plan.config.training.sequence_length == 16
     assert any("as asked" in reason for reason in plan.reasons)
     counting = plan_run(config_of("ngram"), store=store)

@@ -16,7 +16,14 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.durable import disk_errors
-from inklings.errors import ConfigError, DiskError, DivergedError, InputError, RunError, TokenizerError
+from inklings.errors import (
+    ConfigError,
+    DiskError,
+    DivergedError,
+    InputError,
+    RunError,
+    TokenizerError,
+)
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.runs.directory import RunDirectory
@@ -41,12 +48,27 @@ def stop_at(step: int) -> Callable[[dict[str, Any]], None]:
 
 
 def content(run: Path) -> dict[str, Any]:
-    """All that must not depend on interruptions: weights, the optimiser's state, and the metrics without times."""
+    """All that must not depend on interruptions.
+
+    Weights, the optimiser's state, and the metrics without times.
+    """
     directory = RunDirectory.open(run)
     last = checkpoint_path(run, checkpoint_steps(run)[-1])
-    kept = {"event", "step", "loss", "learning_rate", "gradient_norm", "tokens", "accuracy", "train_loss", "texts"}
+    kept = {
+        "event",
+        "step",
+        "loss",
+        "learning_rate",
+        "gradient_norm",
+        "tokens",
+        "accuracy",
+        "train_loss",
+        "texts",
+    }
     events = [
-        {k: v for k, v in event.items() if k in kept} for event in directory.metrics() if event["event"] in ("step", "evaluation", "sample")
+        {k: v for k, v in event.items() if k in kept}
+        for event in directory.metrics()
+        if event["event"] in ("step", "evaluation", "sample")
     ]
     return {
         "best": (run / "model.safetensors").read_bytes(),
@@ -57,7 +79,9 @@ def content(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "recurrent", "gpt"])
-def test_a_run_leaves_all_that_is_promised(architecture: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_run_leaves_all_that_is_promised(
+    architecture: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     events: list[dict[str, Any]] = []
     config = config_of(architecture, samples=2)
     result = train(config, tmp_path / "run", store=store, on_event=events.append)
@@ -66,7 +90,11 @@ def test_a_run_leaves_all_that_is_promised(architecture: str, config_of: ConfigO
     assert run.check() == []
     assert run.record.given == config
     assert run.config.training.order == ("streams" if architecture == "recurrent" else "windows")
-    assert [event["event"] for event in events if event["event"] != "step"] == ["start", *["evaluation", "sample", "checkpoint"] * 3, "end"]
+    assert [event["event"] for event in events if event["event"] != "step"] == [
+        "start",
+        *["evaluation", "sample", "checkpoint"] * 3,
+        "end",
+    ]
     assert run.metrics() == json.loads(json.dumps(events))
     steps = [event for event in events if event["event"] == "step"]
     assert [event["step"] for event in steps] == list(range(1, 13))
@@ -78,32 +106,51 @@ def test_a_run_leaves_all_that_is_promised(architecture: str, config_of: ConfigO
     assert result.best_validation_loss == min(event["loss"] for event in evaluations)
     best = evaluate(run.load_model(), store.split("validation")).loss
     assert best == pytest.approx(result.best_validation_loss, rel=1e-6)
-    assert evaluate(run.load_model("last"), store.split("validation")).loss == pytest.approx(evaluations[-1]["loss"], rel=1e-6)
-    assert set(run.samples()) == {4, 8, 12} and all(len(texts) == 2 for texts in run.samples().values())
+    assert evaluate(run.load_model("last"), store.split("validation")).loss == pytest.approx(
+        evaluations[-1]["loss"], rel=1e-6
+    )
+    assert set(run.samples()) == {4, 8, 12} and all(
+        len(texts) == 2 for texts in run.samples().values()
+    )
     assert not run.load_model().training
 
 
 @pytest.mark.parametrize(
-    "settings", [{"order": "positions", "sequence_length": None}, {"accumulate": 2}, {"optimizer": "sgd", "clip": 0.0}]
+    "settings",
+    [
+        {"order": "positions", "sequence_length": None},
+        {"accumulate": 2},
+        {"optimizer": "sgd", "clip": 0.0},
+    ],
 )
-def test_other_ways_to_train_resume_as_exactly(settings: dict[str, Any], config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_other_ways_to_train_resume_as_exactly(
+    settings: dict[str, Any], config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of(**settings)
     train(config, tmp_path / "whole", store=store)
     assert train(config, tmp_path / "parts", store=store, on_event=stop_at(5)).steps == 5
     resume(tmp_path / "parts", store=store)
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
-    first, *_, last = (event["loss"] for event in RunDirectory.open(tmp_path / "whole").metrics() if event["event"] == "evaluation")
+    first, *_, last = (
+        event["loss"]
+        for event in RunDirectory.open(tmp_path / "whole").metrics()
+        if event["event"] == "evaluation"
+    )
     assert last < first
 
 
-def test_counting_goes_through_the_same_loop(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_counting_goes_through_the_same_loop(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     events: list[dict[str, Any]] = []
     result = train(config_of("ngram"), tmp_path / "run", store=store, on_event=events.append)
     assert result.steps == 1 and result.tokens == store.split("train").n_targets
     assert "budget" in events[0]["text"]
     assert [event["event"] for event in events[1:]] == ["start", "evaluation", "checkpoint", "end"]
     model = RunDirectory.open(result.run).load_model()
-    assert evaluate(model, store.split("validation")).loss == pytest.approx(result.best_validation_loss)
+    assert evaluate(model, store.split("validation")).loss == pytest.approx(
+        result.best_validation_loss
+    )
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "recurrent", "gpt"])
@@ -116,7 +163,9 @@ def test_stopped_and_resumed_is_as_if_never_stopped(
     result = train(config, tmp_path / "parts", store=store, on_event=stop_at(step))
     assert (result.stopped, result.steps) == ("interrupted", step)
     assert result.advice is not None and "inklings resume" in result.advice
-    assert resume(tmp_path / "parts", store=store, on_event=stop_at(step + 3)).stopped == "interrupted"
+    assert (
+        resume(tmp_path / "parts", store=store, on_event=stop_at(step + 3)).stopped == "interrupted"
+    )
     assert resume(tmp_path / "parts", store=store).stopped == "budget"
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
@@ -134,15 +183,24 @@ def test_lines_that_span_an_interruption_are_the_same(
 
     config = config_of(evaluations=6)
     train(config, tmp_path / "whole", store=store)
-    assert train(config, tmp_path / "parts", store=store, on_event=stop_within).stopped == "interrupted"
+    assert (
+        train(config, tmp_path / "parts", store=store, on_event=stop_within).stopped
+        == "interrupted"
+    )
     while resume(tmp_path / "parts", store=store, on_event=stop_within).stopped == "interrupted":
         pass
     assert len(seen) == 6
-    assert [event["step"] for event in RunDirectory.open(tmp_path / "whole").metrics() if event["event"] == "step"] == [4, 8, 12]
+    assert [
+        event["step"]
+        for event in RunDirectory.open(tmp_path / "whole").metrics()
+        if event["event"] == "step"
+    ] == [4, 8, 12]
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
-def test_the_same_seed_is_the_same_run_and_another_is_not(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_the_same_seed_is_the_same_run_and_another_is_not(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         torch.manual_seed(len(name) + seed)
         train(config_of("gpt", seed=seed), tmp_path / name, store=store)
@@ -150,35 +208,60 @@ def test_the_same_seed_is_the_same_run_and_another_is_not(config_of: ConfigOf, s
     assert content(tmp_path / "a")["weights"] != content(tmp_path / "c")["weights"]
 
 
-def test_training_leaves_the_process_as_it_was(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
-    before = torch.get_rng_state(), torch.get_num_threads(), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+def test_training_leaves_the_process_as_it_was(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    before = (
+        torch.get_rng_state(),
+        torch.get_num_threads(),
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+    )
     train(config_of("gpt", threads=2, budget="1-steps"), tmp_path / "run", store=store)
-    after = torch.get_rng_state(), torch.get_num_threads(), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    after = (
+        torch.get_rng_state(),
+        torch.get_num_threads(),
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+    )
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 
 
-def test_a_run_can_be_trained_in_another_thread(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_run_can_be_trained_in_another_thread(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     results = []
-    thread = threading.Thread(target=lambda: results.append(train(config_of(), tmp_path / "run", store=store)))
+    thread = threading.Thread(
+        target=lambda: results.append(train(config_of(), tmp_path / "run", store=store))
+    )
     thread.start()
     thread.join()
     assert results[0].stopped == "budget"
 
 
-def test_a_complete_run_is_left_as_it_is(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_complete_run_is_left_as_it_is(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     made = train(config_of(), tmp_path / "run", store=store)
     before = content(tmp_path / "run")
     assert resume(tmp_path / "run", store=store) == made
     assert content(tmp_path / "run") == before
 
 
-def test_more_budget_goes_on_with_a_schedule_for_all_of_it(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_more_budget_goes_on_with_a_schedule_for_all_of_it(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of(), tmp_path / "run", store=store)
-    assert resume(tmp_path / "run", budget="24-steps", store=store, on_event=stop_at(15)).stopped == "interrupted"
+    assert (
+        resume(tmp_path / "run", budget="24-steps", store=store, on_event=stop_at(15)).stopped
+        == "interrupted"
+    )
     assert resume(tmp_path / "run", budget="24-steps", store=store).steps == 24
     run = RunDirectory.open(tmp_path / "run")
     assert run.record.extensions == [{"budget": "24-steps", "steps": 24, "from_step": 12}]
-    rates = {event["step"]: event["learning_rate"] for event in run.metrics() if event["event"] == "step"}
+    rates = {
+        event["step"]: event["learning_rate"] for event in run.metrics() if event["event"] == "step"
+    }
     assert rates[12] < rates[13], "the rate does not belong to the new schedule"
     assert sorted(rates) == list(range(1, 25))
     assert rates[24] < rates[13]
@@ -186,7 +269,9 @@ def test_more_budget_goes_on_with_a_schedule_for_all_of_it(config_of: ConfigOf, 
         resume(tmp_path / "run", budget="20-steps", store=store)
 
 
-def test_an_extension_survives_being_killed_before_its_first_step(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_an_extension_survives_being_killed_before_its_first_step(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of(), tmp_path / "run", store=store)
 
     def die(event: dict[str, Any]) -> None:
@@ -197,8 +282,17 @@ def test_an_extension_survives_being_killed_before_its_first_step(config_of: Con
     assert resume(tmp_path / "run", store=store).steps == 16
 
 
-def test_patience_ends_a_run_early_and_more_budget_goes_on(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
-    config = config_of(evaluations=12, patience=2, learning_rate=3.0, optimizer="sgd", clip=0.0, schedule="constant")
+def test_patience_ends_a_run_early_and_more_budget_goes_on(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    config = config_of(
+        evaluations=12,
+        patience=2,
+        learning_rate=3.0,
+        optimizer="sgd",
+        clip=0.0,
+        schedule="constant",
+    )
     result = train(config, tmp_path / "run", store=store)
     assert result.stopped == "patience" and result.steps < 12
     assert result.best_step == result.steps - 2
@@ -206,8 +300,17 @@ def test_patience_ends_a_run_early_and_more_budget_goes_on(config_of: ConfigOf, 
     assert resume(tmp_path / "run", budget="40-steps", store=store).steps > result.steps
 
 
-def test_checkpoints_kept_are_the_best_and_the_last(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
-    config = config_of(evaluations=12, learning_rate=3.0, optimizer="sgd", clip=0.0, keep_checkpoints=2, schedule="constant")
+def test_checkpoints_kept_are_the_best_and_the_last(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    config = config_of(
+        evaluations=12,
+        learning_rate=3.0,
+        optimizer="sgd",
+        clip=0.0,
+        keep_checkpoints=2,
+        schedule="constant",
+    )
     result = train(config, tmp_path / "run", store=store)
     assert set(checkpoint_steps(tmp_path / "run")) == {result.best_step, 11, 12}
 
@@ -218,10 +321,12 @@ def test_there_is_a_checkpoint_at_least_every_minute(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     events: list[dict[str, Any]] = []
     train(config_of(), tmp_path / "run", store=store, on_event=events.append)
-    assert [event["step"] for event in events if event["event"] == "checkpoint"] == list(range(1, 13))
+    assert [event["step"] for event in events if event["event"] == "checkpoint"] == list(
+        range(1, 13)
+    )
 
 
-# --- starting from another run --------------------------------------------------------------------------------------------------------
+# --- starting from another run --------------------------------------------------------------------
 
 
 def test_fine_tuning_begins_with_weights_and_tokenizer_of_the_other_run(
@@ -240,23 +345,32 @@ def test_fine_tuning_begins_with_weights_and_tokenizer_of_the_other_run(
         torch.testing.assert_close(tensor, made.load_model().state_dict()[name], atol=1e-6, rtol=0)
 
 
-def test_fine_tuning_from_what_does_not_fit_is_refused(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_fine_tuning_from_what_does_not_fit_is_refused(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of("gpt"), tmp_path / "parent", store=store)
     with pytest.raises(RunError, match="'gpt', not of 'mlp'"):
         train(config_of("mlp"), tmp_path / "run", store=store, initial=tmp_path / "parent")
     wider = config_of("gpt")
     with pytest.raises(RunError, match="n_embd is 32 here and 16 there"):
-        train(replace(wider, model={**wider.model, "n_embd": 32}), tmp_path / "run", store=store, initial=tmp_path / "parent")
+        train(
+            replace(wider, model={**wider.model, "n_embd": 32}),
+            tmp_path / "run",
+            store=store,
+            initial=tmp_path / "parent",
+        )
     bytewise = prepare(replace(wider.data, tokenizer="byte"))
     with pytest.raises(TokenizerError, match="another tokenizer"):
         train(wider, tmp_path / "run", store=bytewise, initial=tmp_path / "parent")
     assert not (tmp_path / "run").exists()
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------------------------
+# --- what goes wrong ------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_not_finite_ends_with_a_diagnosis(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_with_a_diagnosis(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of(optimizer="sgd", learning_rate=3e38, clip=0.0, warmup=0.0, evaluations=12)
     with pytest.raises(DivergedError) as caught:
         train(config, tmp_path / "run", store=store)
@@ -273,7 +387,9 @@ def test_a_loss_that_is_not_finite_ends_with_a_diagnosis(config_of: ConfigOf, st
         assert part in message
     run = RunDirectory.open(tmp_path / "run")
     assert run.check() == []
-    assert all(torch.isfinite(tensor).all() for tensor in run.load_model("last").state_dict().values())
+    assert all(
+        torch.isfinite(tensor).all() for tensor in run.load_model("last").state_dict().values()
+    )
     assert run.metrics()[-1]["event"] == "diverged"
     with pytest.raises(DivergedError):
         resume(tmp_path / "run", store=store)
@@ -289,14 +405,23 @@ def test_where_reads_are_not_free_the_run_is_the_same_and_divergence_is_found_la
     train(config_of(), tmp_path / "waiting", store=store)
     assert content(tmp_path / "waiting") == content(tmp_path / "free")
     config = config_of(optimizer="sgd", learning_rate=3e38, clip=0.0, warmup=0.0, evaluations=1)
-    with pytest.raises(DivergedError, match=r"(?s)at step \d.*Weights that are not finite: embedding.*checkpoint is that of step 0"):
+    with pytest.raises(
+        DivergedError,
+        match=(
+            r"(?s)at step \d.*Weights that are not finite: embedding.*checkpoint is that of step 0"
+        ),
+    ):
         train(config, tmp_path / "run", store=store)
     assert checkpoint_steps(tmp_path / "run") == [0]
 
 
 @pytest.mark.parametrize("fsyncs", [0, 1, 5, 9, 14, 20, 26])
 def test_a_full_disk_leaves_a_run_that_goes_on(
-    fsyncs: int, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fsyncs: int,
+    config_of: ConfigOf,
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = config_of()
     train(config, tmp_path / "whole", store=store)
@@ -315,14 +440,18 @@ def test_a_full_disk_leaves_a_run_that_goes_on(
         with pytest.raises(DiskError, match="full"):
             train(config, tmp_path / "run", store=store)
     if not (tmp_path / "run").exists():
-        assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["whole"], "something half-written lies about"
+        assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["whole"], (
+            "something half-written lies about"
+        )
         return
     assert RunDirectory.open(tmp_path / "run").check() == []
     resume(tmp_path / "run", store=store)
     assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
-def test_an_existing_run_is_not_touched(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_an_existing_run_is_not_touched(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of(), tmp_path / "run", store=store)
     before = content(tmp_path / "run")
     with pytest.raises(RunError, match="inklings resume"):
@@ -337,7 +466,9 @@ def test_an_existing_run_is_not_touched(config_of: ConfigOf, store: TokenStore, 
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "progress.json"])
-def test_a_damaged_checkpoint_is_passed_over(name: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_passed_over(
+    name: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of()
     train(config, tmp_path / "whole", store=store)
     train(config, tmp_path / "run", store=store, on_event=stop_at(9))
@@ -351,7 +482,9 @@ def test_a_damaged_checkpoint_is_passed_over(name: str, config_of: ConfigOf, sto
     assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
-def test_a_run_without_any_sound_checkpoint_says_so(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_a_run_without_any_sound_checkpoint_says_so(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     train(config_of(), tmp_path / "run", store=store)
     for step in checkpoint_steps(tmp_path / "run"):
         (checkpoint_path(tmp_path / "run", step) / "progress.json").unlink()
@@ -380,10 +513,18 @@ def test_resume_takes_the_tokens_the_run_began_with_or_the_same_text_never_anoth
     assert resume(tmp_path / "run").steps == 12
 
 
-def test_what_is_asked_for_in_vain_is_said(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_what_is_asked_for_in_vain_is_said(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     events: list[dict[str, Any]] = []
     config = config_of(
-        optimizer="adamw", matrix_learning_rate=0.5, momentum=0.9, schedule="constant", final_rate=0.1, patience=9, order="streams"
+        optimizer="adamw",
+        matrix_learning_rate=0.5,
+        momentum=0.9,
+        schedule="constant",
+        final_rate=0.1,
+        patience=9,
+        order="streams",
     )
     train(config, tmp_path / "run", store=store, on_event=events.append)
     said = " ".join(event["text"] for event in events if event["event"] == "note")
@@ -396,9 +537,17 @@ def test_what_is_asked_for_in_vain_is_said(config_of: ConfigOf, store: TokenStor
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"budget": "5-steppes"}, {"device": "cuda:7"}, {"device": "gpu"}, {"order": "positions", "sequence_length": 8}]
+    "wrong",
+    [
+        {"budget": "5-steppes"},
+        {"device": "cuda:7"},
+        {"device": "gpu"},
+        {"order": "positions", "sequence_length": 8},
+    ],
 )
-def test_what_cannot_be_used_leaves_nothing(wrong: dict[str, Any], config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+def test_what_cannot_be_used_leaves_nothing(
+    wrong: dict[str, Any], config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
     with pytest.raises(InputError):
         train(config_of(**wrong), tmp_path / "run", store=store)
     assert not (tmp_path / "run").exists()
@@ -406,7 +555,11 @@ def test_what_cannot_be_used_leaves_nothing(wrong: dict[str, Any], config_of: Co
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_interruption_before_the_first_step_leaves_a_whole_run(
-    number: signal.Signals, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals,
+    config_of: ConfigOf,
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the run's appearance on the disk and the loop: it is whole, and says how to go on."""
     real = train_module.make_objective
@@ -427,7 +580,12 @@ def test_an_interruption_before_the_first_step_leaves_a_whole_run(
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_disk_that_fails_in_training_advises_to_resume(
-    code: int, resumed: bool, config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: int,
+    resumed: bool,
+    config_of: ConfigOf,
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, config = tmp_path / "run", config_of()
     if resumed:
@@ -442,7 +600,11 @@ def test_a_disk_that_fails_in_training_advises_to_resume(
             monkeypatch.setattr(loop, "write_checkpoint", fail)
 
     with pytest.raises(DiskError, match=f"and go on with: inklings resume {run}.$"):
-        resume(run, store=store, on_event=full) if resumed else train(config, run, store=store, on_event=full)
+        (
+            resume(run, store=store, on_event=full)
+            if resumed
+            else train(config, run, store=store, on_event=full)
+        )
     monkeypatch.undo()
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     assert resume(run, store=store).stopped == "budget"

@@ -10,13 +10,24 @@ from inklings.training.validation import part_of
 
 
 def split_of(lengths: list[int]) -> TokenSplit:
-    tokens = [token for number, length in enumerate(lengths) for token in (0, *[number + 1] * length)]
+    tokens = [
+        token for number, length in enumerate(lengths) for token in (0, *[number + 1] * length)
+    ]
     offsets = np.concatenate([[0], np.cumsum([length + 1 for length in lengths])]).astype(np.int64)
-    return TokenSplit(np.array([*tokens, 0], dtype=np.uint16), offsets, np.array([2 * length for length in lengths], dtype=np.int64), 0)
+    return TokenSplit(
+        np.array([*tokens, 0], dtype=np.uint16),
+        offsets,
+        np.array([2 * length for length in lengths], dtype=np.int64),
+        0,
+    )
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 200), st.integers(0, 3))
-def test_a_part_has_the_size_asked_for_and_documents_of_the_whole(lengths: list[int], targets: int, seed: int) -> None:
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 200), st.integers(0, 3)
+)
+def test_a_part_has_the_size_asked_for_and_documents_of_the_whole(
+    lengths: list[int], targets: int, seed: int
+) -> None:
     split = split_of(lengths)
     part = part_of(split, targets, seed=seed)
     assert part.n_targets == min(targets, split.n_targets)

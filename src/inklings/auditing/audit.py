@@ -1,6 +1,9 @@
-"""The audit: every check that applies to a subject, one after the other, whatever becomes of the others.
+"""The audit.
 
-A subject is an architecture with settings, or a run. Checks of the architecture use random weights, and a run's own as well.
+Every check that applies to a subject, one after the other, whatever becomes of the others.
+
+A subject is an architecture with settings, or a run. Checks of the architecture use random weights,
+and a run's own as well.
 """
 
 from __future__ import annotations
@@ -21,7 +24,12 @@ from inklings.auditing.checks.data import check_coverage, check_overlap
 from inklings.auditing.checks.from_noise import NoiseSubject, noise_checks
 from inklings.auditing.checks.loss import check_loss, floors
 from inklings.auditing.checks.novelty import check_novelty
-from inklings.auditing.checks.prefixes import CLIFF_ROWS, check_prefixes, text_windows, window_length
+from inklings.auditing.checks.prefixes import (
+    CLIFF_ROWS,
+    check_prefixes,
+    text_windows,
+    window_length,
+)
 from inklings.auditing.checks.reads_memory import check_memory
 from inklings.auditing.checks.rows import check_documents, check_rows
 from inklings.auditing.checks.streaming import check_generation, check_streaming
@@ -43,13 +51,28 @@ from inklings.training.objectives.likelihood import make_batches
 from inklings.training.setup import settle_training
 
 HONEST = ("contract", "causality", "prefixes", "rows", "documents", "targets", "random tokens")
-"""Checks of the architecture and its loss: who fails one is not ranked, for its loss does not mean what others' do."""
-BEFORE = ("contract", "causality", "prefixes", "rows", "documents", "targets", "coverage", "streaming", "branches", "gradients")
+"""Checks of the architecture and its loss: who fails one is not ranked, for its loss does not mean
+what others' do.
+"""
+BEFORE = (
+    "contract",
+    "causality",
+    "prefixes",
+    "rows",
+    "documents",
+    "targets",
+    "coverage",
+    "streaming",
+    "branches",
+    "gradients",
+)
 """What a comparison checks of an arm before it trains it."""
 AFTER = ("prefixes", "rows", "branches")
 """What it checks once more of a trained run, where the text says what something is worth."""
 OF_TEXT = ("overlap", "coverage", "novelty", "loss")
-"""Checks that a text may be too small for. In the others an error of ours is raised by the model, and fails them."""
+"""Checks that a text may be too small for. In the others an error of ours is raised by the model,
+and fails them.
+"""
 TARGETS = 16_384
 """Held-out targets that are scored."""
 BATCHES = 8
@@ -73,7 +96,11 @@ class Audit:
 
     def plain(self) -> dict[str, Any]:
         """As values for JSON."""
-        return {"subject": self.subject, "trained": self.trained, "findings": [dataclasses.asdict(finding) for finding in self.findings]}
+        return {
+            "subject": self.subject,
+            "trained": self.trained,
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+        }
 
 
 def dishonest(findings: Iterable[Finding]) -> list[Finding]:
@@ -89,17 +116,29 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def audit(subject: Subject | NoiseSubject, *, on_finding: Callable[[Finding], None] | None = None, only: Sequence[str] = ()) -> Audit:
-    """Carry out every check that applies, or those named in `only` that its kind has; `on_finding` is told each outcome as it comes."""
+def audit(
+    subject: Subject | NoiseSubject,
+    *,
+    on_finding: Callable[[Finding], None] | None = None,
+    only: Sequence[str] = (),
+) -> Audit:
+    """Carry out every check that applies, or those named in `only` that its kind has.
+
+    `on_finding` is told each outcome as it comes.
+    """
     findings = []
     checks = noise_checks(subject) if isinstance(subject, NoiseSubject) else _checks(subject)
-    with threads_of(Runtime(threads=1)):  # many small passes: a second thread gains little, and loses much beside another process
+    with threads_of(
+        Runtime(threads=1)
+    ):  # many small passes: a second thread gains little, and loses much beside another process
         for name in (name for name in only or checks if name in checks):
             finding = _carried_out(name, checks[name])
             findings.append(finding)
             if on_finding is not None:
                 on_finding(finding)
-    return Audit(subject=subject.label, trained=subject.trained is not None, findings=tuple(findings))
+    return Audit(
+        subject=subject.label, trained=subject.trained is not None, findings=tuple(findings)
+    )
 
 
 def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding], None]) -> Audit:
@@ -110,15 +149,24 @@ def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding],
 
 
 def _carried_out(name: str, check: Callable[[], Finding]) -> Finding:
-    """The finding, or what kept the check from one: a user's model may raise anything anywhere, and the other checks go on."""
+    """The finding, or what kept the check from one.
+
+    A user's model may raise anything anywhere, and the other checks go on.
+    """
     try:
         finding = check()
         # JSON has no number for what is not finite
         return dataclasses.replace(finding, evidence=_finite(finding.evidence))
     except Exception as error:
-        if isinstance(error, InputError) and name in OF_TEXT:  # it is too small, say: the message tells what it would take
+        if (
+            isinstance(error, InputError) and name in OF_TEXT
+        ):  # it is too small, say: the message tells what it would take
             return Finding(check=name, status="not applicable", summary=str(error).rstrip("."))
-        return Finding(check=name, status="fail", summary=f"the check ended with {type(error).__name__}: {error}")
+        return Finding(
+            check=name,
+            status="fail",
+            summary=f"the check ended with {type(error).__name__}: {error}",
+        )
 
 
 def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
@@ -136,7 +184,11 @@ def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
 
         def both() -> Finding:
             finding = check(model())
-            return check(subject.trained) if finding.status == "pass" and subject.trained is not None else finding
+            return (
+                check(subject.trained)
+                if finding.status == "pass" and subject.trained is not None
+                else finding
+            )
 
         return both
 
@@ -148,7 +200,11 @@ def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
         "documents": on_both(check_documents),
         "targets": lambda: _targets(subject, model()),
         "random tokens": lambda: check_random_tokens(subject.fresh(0)),
-        "overlap": lambda: _without_text("overlap") if subject.store is None else check_learned_overlap(subject.store, subject.run),
+        "overlap": lambda: (
+            _without_text("overlap")
+            if subject.store is None
+            else check_learned_overlap(subject.store, subject.run)
+        ),
         "coverage": lambda: _coverage(subject, model()),
         "streaming": on_both(check_streaming),
         "generation": on_both(check_generation),
@@ -161,11 +217,15 @@ def _checks(subject: Subject) -> dict[str, Callable[[], Finding]]:
 
 
 def _without_text(check: str) -> Finding:
-    return Finding(check=check, status="not applicable", summary="it needs a text: give one with --data")
+    return Finding(
+        check=check, status="not applicable", summary="it needs a text: give one with --data"
+    )
 
 
 def _of_a_run_only(check: str) -> Finding:
-    return Finding(check=check, status="not applicable", summary="it needs a trained model: audit a run")
+    return Finding(
+        check=check, status="not applicable", summary="it needs a trained model: audit a run"
+    )
 
 
 def _prefixes(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
@@ -183,7 +243,9 @@ def _rows(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
     learns = subject.trained.traits.objective == "likelihood"
     training = settle_training(subject.trained, subject.training)
     batches: list[Batch] = []
-    if learns and training.order != "positions":  # single positions come with a context, which a fresh pass does not take
+    if (
+        learns and training.order != "positions"
+    ):  # single positions come with a context, which a fresh pass does not take
         with contextlib.suppress(InputError):  # a text too small for a batch values nothing
             loader = make_batches(subject.trained, subject.store.split("train"), training)
             batches = [loader.batch(step) for step in range(BATCHES)]
@@ -192,7 +254,11 @@ def _rows(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
 
 def _targets(subject: Subject, model: SequenceModel) -> Finding:
     if model.traits.objective == "counting":
-        return Finding(check="targets", status="not applicable", summary="it counts the whole text; there are no batches")
+        return Finding(
+            check="targets",
+            status="not applicable",
+            summary="it counts the whole text; there are no batches",
+        )
     training = settle_training(model, subject.training)
     targets = (training.sequence_length or 1) * training.batch_size + model.lead
     return check_targets(lambda split: make_batches(model, split, training), targets=targets)
@@ -202,9 +268,15 @@ def _coverage(subject: Subject, model: SequenceModel) -> Finding:
     if subject.store is None:
         return _without_text("coverage")
     if model.traits.objective == "counting":
-        return Finding(check="coverage", status="not applicable", summary="it counts the whole text; there are no batches")
+        return Finding(
+            check="coverage",
+            status="not applicable",
+            summary="it counts the whole text; there are no batches",
+        )
     training = settle_training(model, subject.training)
-    return check_coverage(lambda split: make_batches(model, split, training), subject.store.split("train"))
+    return check_coverage(
+        lambda split: make_batches(model, split, training), subject.store.split("train")
+    )
 
 
 def _branches(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
@@ -215,14 +287,18 @@ def _branches(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
     length = window_length(subject.trained)
     if split.n_targets <= length:
         return finding
-    return check_branches(subject.trained, text_windows(split, CLIFF_ROWS, length).to(subject.trained.device))
+    return check_branches(
+        subject.trained, text_windows(split, CLIFF_ROWS, length).to(subject.trained.device)
+    )
 
 
 def _memory(subject: Subject, model: Callable[[], SequenceModel]) -> Finding:
     finding = check_memory(model())
     if finding.status in ("fail", "not applicable") or subject.trained is None:
         return finding
-    return check_memory(subject.trained, None if subject.store is None else subject.store.split(subject.split))
+    return check_memory(
+        subject.trained, None if subject.store is None else subject.store.split(subject.split)
+    )
 
 
 def _novelty(subject: Subject) -> Finding:
@@ -235,13 +311,23 @@ def _novelty(subject: Subject) -> Finding:
     samples, length = SAMPLES["lines" if lines else "documents"]
     with torch.random.fork_rng(devices=[]):
         made = generate(
-            subject.trained, store.tokenizer, "", max_new_tokens=length, sampling=SamplingConfig(temperature=1.0, seed=0),
-            samples=samples, stop_at_boundary=lines,
-        )  # fmt: skip
+            subject.trained,
+            store.tokenizer,
+            "",
+            max_new_tokens=length,
+            sampling=SamplingConfig(temperature=1.0, seed=0),
+            samples=samples,
+            stop_at_boundary=lines,
+        )
     split = head_of(store.split(subject.split), 4 * samples * length)
     held_out = [split.document(index).tolist() for index in range(split.n_documents)]
     characters = store.tokenizer.kind in ("char", "byte")
-    return check_novelty([list(text.tokens) for text in made], held_out, learned_part(store, subject.run), characters=characters)
+    return check_novelty(
+        [list(text.tokens) for text in made],
+        held_out,
+        learned_part(store, subject.run),
+        characters=characters,
+    )
 
 
 def _loss(subject: Subject) -> Finding:
@@ -250,6 +336,12 @@ def _loss(subject: Subject) -> Finding:
     model = subject.trained or subject.fresh(0)
     if not model.traits.has_likelihood:
         return Finding(check="loss", status="not applicable", summary="it has no likelihood")
-    loss = evaluate(model, head_of(subject.store.split(subject.split), TARGETS), lossless=False).loss
+    loss = evaluate(
+        model, head_of(subject.store.split(subject.split), TARGETS), lossless=False
+    ).loss
     counts = model.traits.objective == "counting" and subject.trained is None
-    return check_loss(loss, floors(subject.store, subject.split, targets=TARGETS), trained=subject.trained is not None and not counts)
+    return check_loss(
+        loss,
+        floors(subject.store, subject.split, targets=TARGETS),
+        trained=subject.trained is not None and not counts,
+    )

@@ -15,9 +15,12 @@ class Finding:
     check: str
     """Name of the check."""
     status: Status
-    """`warning` is for what must be known but is allowed; `not applicable` for what cannot be asked of this subject."""
+    """`warning` is for what must be known but is allowed; `not applicable` for what cannot be asked
+    of this subject.
+    """
     summary: str
-    """One sentence: what was found or, where the check does not apply, why, and what it would need."""
+    """One sentence: what was found or, where the check does not apply, why, and what it would need.
+    """
     evidence: dict[str, Any] = field(default_factory=dict)
     """The figures behind it, as plain values for JSON."""
 

@@ -1,4 +1,7 @@
-"""What the checks feed to a model, and how they look inside: tokens, weights off their first values, outputs of every module."""
+"""What the checks feed to a model, and how they look inside.
+
+Tokens, weights off their first values, outputs of every module.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ from torch import Tensor, nn
 from inklings.models.contract import SequenceModel
 
 TOLERANCE = 1e-4
-"""Between logits in float32 that were computed over other shapes: absolute, and relative to the largest."""
+"""Between logits in float32 that were computed over other shapes: absolute, and relative to the
+largest.
+"""
 SCRAMBLED_BY = 0.2
-"""Standard deviation of what is added to a weight, with up to 16 inputs; with more inputs less, by their root."""
+"""Standard deviation of what is added to a weight, with up to 16 inputs; with more inputs less, by
+their root.
+"""
 LONGEST = 160
 """Positions that are looked at; a longer context is not filled."""
 
@@ -26,11 +33,20 @@ FreshModel = Callable[[int], SequenceModel]
 """A model with weights drawn from a seed, in training mode."""
 
 
-def random_tokens(model: SequenceModel, rows: int, length: int, seed: int = 0, *, symbols: int | None = None) -> Int[Tensor, "B T"]:
-    """Independent uniform tokens, the boundary not among them; of the first `symbols` tokens only, if that is given."""
+def random_tokens(
+    model: SequenceModel, rows: int, length: int, seed: int = 0, *, symbols: int | None = None
+) -> Int[Tensor, "B T"]:
+    """Independent uniform tokens, the boundary not among them.
+
+    Of the first `symbols` tokens only, if that is given.
+    """
     config = model.config
-    choices = torch.tensor([token for token in range(config.vocab_size) if token != config.boundary_token][:symbols])
-    drawn = choices[torch.randint(len(choices), (rows, length), generator=torch.Generator().manual_seed(seed))]
+    choices = torch.tensor(
+        [token for token in range(config.vocab_size) if token != config.boundary_token][:symbols]
+    )
+    drawn = choices[
+        torch.randint(len(choices), (rows, length), generator=torch.Generator().manual_seed(seed))
+    ]
     return drawn.to(model.device)
 
 
@@ -42,15 +58,23 @@ def other_tokens(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Int[Tensor
     return torch.where(changed == tokens, (changed + 1) % size, changed)
 
 
-def with_documents(model: SequenceModel, tokens: Int[Tensor, "B T"], seed: int = 0, every: int = 7) -> tuple[Tensor, Tensor]:
-    """The tokens with a boundary about every so many positions, at other places in each row, and where those are."""
+def with_documents(
+    model: SequenceModel, tokens: Int[Tensor, "B T"], seed: int = 0, every: int = 7
+) -> tuple[Tensor, Tensor]:
+    """The tokens with a boundary about every so many positions, at other places in each row.
+
+    And where those are.
+    """
     starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
     starts = starts.to(tokens.device)
     return tokens.masked_fill(starts, model.config.boundary_token), starts
 
 
 def span(model: SequenceModel) -> int:
-    """How many positions a probe looks at: twice the context and a little more, and no size that the model has besides."""
+    """How many positions a probe looks at.
+
+    Twice the context and a little more, and no size that the model has besides.
+    """
     length = min(2 * model.config.context_length + 3, LONGEST)
     sizes = {size for tensor in model.state_dict().values() for size in tensor.shape}
     while length in sizes:
@@ -61,8 +85,9 @@ def span(model: SequenceModel) -> int:
 def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
     """A model in evaluation mode with nothing special about its weights.
 
-    They are moved off their first values, since a projection that begins at zero would hide what lies before it;
-    running statistics are filled; a counting model has counted a text with repeating contexts.
+    They are moved off their first values, since a projection that begins at zero would hide what
+    lies before it; running statistics are filled; a counting model has counted a text with
+    repeating contexts.
     """
     model = fresh(seed)
     if model.traits.objective == "counting":
@@ -73,7 +98,8 @@ def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
         torch.manual_seed(seed)
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
-            # As much a weight in wide matrices would make recurrent networks chaotic, and rounding would look like a leak.
+            # As much a weight in wide matrices would make recurrent networks chaotic, and rounding
+            # would look like a leak.
             width = parameter[0].numel() if parameter.ndim > 1 else 1
             parameter.add_(SCRAMBLED_BY * min(1.0, (16 / width) ** 0.5) * noise.to(parameter))
         if model.traits.batch_statistics:
@@ -96,8 +122,13 @@ def _repeating_text(model: SequenceModel, seed: int) -> np.ndarray:
     return np.array(text, dtype=np.uint32)
 
 
-def logits_of(model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None) -> Tensor:
-    """Of one parallel pass, with no gradient; dropout, where it is on, drops the same at every call."""
+def logits_of(
+    model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None
+) -> Tensor:
+    """Of one parallel pass, with no gradient.
+
+    Dropout, where it is on, drops the same at every call.
+    """
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         logits: Tensor = model(tokens, starts=starts).logits
@@ -106,7 +137,10 @@ def logits_of(model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor |
 
 @contextlib.contextmanager
 def in_mode(model: nn.Module, *, training: bool) -> Iterator[nn.Module]:
-    """A copy of the model in one mode: what it remembers of a pass (running statistics) does not reach the model itself."""
+    """A copy of the model in one mode.
+
+    What it remembers of a pass (running statistics) does not reach the model itself.
+    """
     made = copy.deepcopy(model) if training else model
     before = made.training
     made.train(training)
@@ -117,7 +151,10 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[nn.Module]:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """How far two results are apart, as a multiple of what is tolerated; NaN counts as infinitely far."""
+    """How far two results are apart, as a multiple of what is tolerated.
+
+    NaN counts as infinitely far.
+    """
     if not found.numel():
         return 0.0
     apart = float((found - expected).abs().max())
@@ -154,7 +191,10 @@ def traced(model: nn.Module) -> Iterator[list[Trace]]:
 
 
 def tensors_in(value: object) -> list[Tensor]:
-    """All floating-point tensors in a module's output, whatever holds them; a state is not part of it."""
+    """All floating-point tensors in a module's output, whatever holds them.
+
+    A state is not part of it.
+    """
     if isinstance(value, Tensor):
         return [value] if value.is_floating_point() else []
     if isinstance(value, list | tuple):
@@ -165,11 +205,18 @@ def tensors_in(value: object) -> list[Tensor]:
 
 
 def along(tensor: Tensor, rows: int, length: int) -> Tensor | None:
-    """The tensor as (rows, length, the rest), if its shape says where rows and positions lie; None if it does not."""
+    """The tensor as (rows, length, the rest), if its shape says where rows and positions lie.
+
+    None if it does not.
+    """
     shape = tuple(tensor.shape)
     if shape and shape[0] == rows * length:
         return tensor.reshape(rows, length, -1)
     if shape and shape[0] == rows:
         places = [axis for axis, size in enumerate(shape) if axis and size == length]
-        return tensor.movedim(places[0], 1).flatten(2) if len(places) == 1 and tensor.ndim > 2 else None
+        return (
+            tensor.movedim(places[0], 1).flatten(2)
+            if len(places) == 1 and tensor.ndim > 2
+            else None
+        )
     return None

@@ -24,7 +24,10 @@ VOCAB_SIZE = 65
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A model that can be made anew from any seed, with what is known of its training and its text."""
+    """A model that can be made anew from any seed.
+
+    With what is known of its training and its text.
+    """
 
     label: str
     fresh: FreshModel
@@ -40,24 +43,37 @@ class Subject:
     """The run, whose own text may be another one."""
 
 
-def of_architecture(label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation") -> Subject | NoiseSubject:
+def of_architecture(
+    label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation"
+) -> Subject | NoiseSubject:
     """An architecture with the settings of a run that was not made.
 
     Raises:
         ArchitectureError: it cannot be loaded or built.
     """
-    vocab_size, boundary = (VOCAB_SIZE, 0) if store is None else (store.tokenizer.vocab_size, store.tokenizer.boundary)
+    vocab_size, boundary = (
+        (VOCAB_SIZE, 0) if store is None else (store.tokenizer.vocab_size, store.tokenizer.boundary)
+    )
 
     def fresh() -> Architecture:
-        return build(config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary)
+        return build(
+            config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary
+        )
 
     if issubclass(load_class(config.architecture), SampleModel):
         return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
-    return Subject(label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split)
+    return Subject(
+        label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split
+    )
 
 
 def of_run(
-    label: str, run: RunDirectory, store: TokenStore | None, *, split: SplitName = "validation", trust_code: bool = False
+    label: str,
+    run: RunDirectory,
+    store: TokenStore | None,
+    *,
+    split: SplitName = "validation",
+    trust_code: bool = False,
 ) -> Subject | NoiseSubject:
     """A run with its best weights.
 
@@ -71,9 +87,19 @@ def of_run(
         return type(trained)(trained.config)
 
     if isinstance(trained, SampleModel):
-        return NoiseSubject(label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run)
+        return NoiseSubject(
+            label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run
+        )
     assert isinstance(trained, SequenceModel), "an architecture is one of the two"
-    return Subject(label=label, fresh=_seeded(fresh), training=run.config.training, trained=trained, store=store, split=split, run=run)
+    return Subject(
+        label=label,
+        fresh=_seeded(fresh),
+        training=run.config.training,
+        trained=trained,
+        store=store,
+        split=split,
+        run=run,
+    )
 
 
 def _seeded(make: Callable[[], Any]) -> Callable[[int], Any]:

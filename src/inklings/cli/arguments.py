@@ -9,11 +9,18 @@ import tyro
 
 T = TypeVar("T")
 
-Json = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help="Print one JSON document on stdout; people read stderr.")]
+Json = Annotated[
+    bool,
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.arg(help="Print one JSON document on stdout; people read stderr."),
+]
 
 
 def parse(arguments_type: type[T], arguments: Sequence[str], *, verb: str, description: str) -> T:
-    """The verb's arguments as a dataclass; wrong ones end the process with tyro's message and exit code 2."""
+    """The verb's arguments as a dataclass.
+
+    Wrong ones end the process with tyro's message and exit code 2.
+    """
     parsed: T = tyro.cli(
         arguments_type,
         prog=f"inklings {verb}",

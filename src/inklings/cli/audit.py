@@ -1,4 +1,6 @@
-"""`inklings audit ARM`: is it what it claims to be? Exit code 3 if a check that applies does not hold.
+"""`inklings audit ARM`: is it what it claims to be?
+
+Exit code 3 if a check that applies does not hold.
 
 `inklings audit RUN --memory`: is its memory the reason of what it gains? See `cli/proof.py`.
 """
@@ -42,25 +44,39 @@ class AuditFlags:
     """Flags of the verb itself."""
 
     arm: tyro.conf.Positional[str]
-    """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or builtin:reference."""
+    """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or
+    builtin:reference.
+    """
     split: Literal["validation", "test"] = "validation"
     """The held-out text that losses are taken on."""
     memory: bool = False
-    """Instead of all that: prove what the memory of a RUN is worth, against controls and rivals; takes as long as scoring ten times."""
+    """Instead of all that: prove what the memory of a RUN is worth, against controls and rivals;
+    takes as long as scoring ten times.
+    """
     targets: int | None = None
-    """`--memory`: whole documents, spread over the split, until they hold so many tokens to predict; by default all of it."""
+    """`--memory`: whole documents, spread over the split, until they hold so many tokens to
+    predict; by default all of it.
+    """
     trust_code: bool = False
-    """Allow a run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow a run's own copy of an architecture file to be executed though another machine made it.
+    """
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    parsed = parse_settings(arguments, AuditFlags, verb="audit", description="Check that a generator is what it claims to be.")
+    parsed = parse_settings(
+        arguments,
+        AuditFlags,
+        verb="audit",
+        description="Check that a generator is what it claims to be.",
+    )
     flags: AuditFlags = parsed.verb
     terminal = open_terminal(flags.json)
     if flags.targets is not None and not flags.memory:
-        raise ConfigError("--targets limits the proof of a memory only. Add --memory, or leave it out.")
+        raise ConfigError(
+            "--targets limits the proof of a memory only. Add --memory, or leave it out."
+        )
     if flags.memory:
         return _prove(flags, parsed, terminal)
     terminal.say(f"auditing {flags.arm}", style="bold")
@@ -69,7 +85,9 @@ def main(arguments: Sequence[str]) -> int:
         """Print a finding as it comes."""
         width = max(30, min(WIDTH, terminal.console.width - BEFORE - 1))
         first, *rest = textwrap.wrap(finding.summary, width) or [""]
-        terminal.say(f"  {finding.status:<15} {finding.check:<14} {first}", style=STYLES[finding.status])
+        terminal.say(
+            f"  {finding.status:<15} {finding.check:<14} {first}", style=STYLES[finding.status]
+        )
         for line in rest:
             terminal.say(f"{'':{BEFORE}}{line}", style=STYLES[finding.status])
 
@@ -77,7 +95,9 @@ def main(arguments: Sequence[str]) -> int:
         subject = _subject(flags, parsed, terminal)
     except ArchitectureError as error:
         if ".py" not in flags.arm or not Path(flags.arm.partition(".py")[0] + ".py").is_file():
-            raise  # a name that is not known is a slip; a file that cannot be used is what the audit is asked about
+            # a name that is not known is a slip; a file that cannot be used is what the audit is
+            # asked about
+            raise
         finding = Finding(check="contract", status="fail", summary=str(error))
         show(finding)
         text = _text(parsed.config.data, terminal) if parsed.says_text else None
@@ -89,10 +109,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _conclude(result: Audit, terminal: Terminal) -> int:
-    counts = {status: sum(finding.status == status for finding in result.findings) for status in STYLES}
+    counts = {
+        status: sum(finding.status == status for finding in result.findings) for status in STYLES
+    }
     words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     if result.failed:
-        terminal.say(f"{result.subject} does not hold: {', '.join(finding.check for finding in result.failed)} ({words})", style="bold red")
+        terminal.say(
+            f"{result.subject} does not hold:"
+            f" {', '.join(finding.check for finding in result.failed)} ({words})",
+            style="bold red",
+        )
     else:
         terminal.say(f"{result.subject} holds ({words})", style="bold green")
     terminal.result({**result.plain(), "holds": not result.failed})
@@ -105,14 +131,21 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
     Raises:
         InputError: the run or its text cannot be used, or there is no memory.
     """
-    if flags.arm != "builtin:reference" and parse_arm(flags.arm, base=parsed.config, rates=parsed.rates).run is None:
-        raise ConfigError(f"{flags.arm} is not trained, so its memory gains nothing yet. Train it (`inklings train`), and give the RUN.")
+    if (
+        flags.arm != "builtin:reference"
+        and parse_arm(flags.arm, base=parsed.config, rates=parsed.rates).run is None
+    ):
+        raise ConfigError(
+            f"{flags.arm} is not trained, so its memory gains nothing yet. Train it (`inklings"
+            " train`), and give the RUN."
+        )
     subject = _run(flags, parsed, terminal)
     model = subject.trained
     assert model is not None
     if isinstance(subject, NoiseSubject) or not isinstance(model, Provable):
         raise ConfigError(
-            f"{flags.arm} has no memory. Put one behind it: `inklings train varda --from {flags.arm} --run NEW`, then audit NEW --memory."
+            f"{flags.arm} has no memory. Put one behind it: `inklings train varda --from"
+            f" {flags.arm} --run NEW`, then audit NEW --memory."
         )
     return show_proof(subject, terminal, targets=flags.targets)
 
@@ -129,7 +162,11 @@ def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Sub
         return _run(flags, parsed, terminal)
     config = arm.config
     names_text = parsed.says_text or config.data != DataConfig()
-    store = _text(parsed.config.data if parsed.says_text else config.data, terminal) if names_text else None
+    store = (
+        _text(parsed.config.data if parsed.says_text else config.data, terminal)
+        if names_text
+        else None
+    )
     return of_architecture(flags.arm, config, store, split=flags.split)
 
 

@@ -43,77 +43,123 @@ class Compare:
     """Flags of the verb itself."""
 
     arms: tyro.conf.Positional[tuple[str, ...]]
-    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a GPT-2 of the Hugging Face hub or in a
-    folder. What an arm says of its own training wins over the flags; text and budget are the same for all."""
+    """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
+    GPT-2 of the Hugging Face hub or in a folder. What an arm says of its own training wins over the
+    flags; text and budget are the same for all.
+    """
     out: Path = Path("comparison")
-    """Where the runs, the results and the report go; the same command goes on where it was stopped."""
+    """Where the runs, the results and the report go; the same command goes on where it was stopped.
+    """
     seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""
     points: int = 4
-    """At how many moments of its budget each run is decayed and scored: at 1/8, 1/4, 1/2 and all of it. They serve every budget: tokens,
-    FLOPs and time."""
+    """At how many moments of its budget each run is decayed and scored: at 1/8, 1/4, 1/2 and all of
+    it. They serve every budget: tokens, FLOPs and time.
+    """
     parameters: str | None = None
-    """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the size of the first; fields that an arm
-    names stay as they are."""
+    """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the
+    size of the first; fields that an arm names stay as they are.
+    """
     rates: int = 5
-    """How many learning rates are tried for each arm, at the whole budget, before it is trained with the best; 0 tries none."""
+    """How many learning rates are tried for each arm, at the whole budget, before it is trained
+    with the best; 0 tries none.
+    """
     sizes: int = 1
-    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The smaller ones are not ranked; they tell how
-    each gains by size, and what more compute would bring."""
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
+    smaller ones are not ranked; they tell how each gains by size, and what more compute would
+    bring.
+    """
     probes: bool = False
-    """Let small tasks tell what each architecture is able to do: copying, induction, associative recall."""
+    """Let small tasks tell what each architecture is able to do: copying, induction, associative
+    recall.
+    """
     samples: int | None = None
-    """Let every run write so many samples and compare them with the held-out text too; 3000 or as many as it has documents, if
-    less, where an arm has no likelihood."""
+    """Let every run write so many samples and compare them with the held-out text too; 3000 or as
+    many as it has documents, if less, where an arm has no likelihood.
+    """
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
     floor: bool = True
-    """Count n-grams beside the arms where none of them counts; what they get is shown, not ranked."""
+    """Count n-grams beside the arms where none of them counts; what they get is shown, not ranked.
+    """
     cluster: str | None = None
-    """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of, or ray://HOST:PORT."""
+    """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of,
+    or ray://HOST:PORT.
+    """
     merge: tuple[Path, ...] = ()
-    """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds: --out becomes the whole."""
+    """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds:
+    --out becomes the whole.
+    """
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     began = time.perf_counter()
-    parsed = parse_settings(arguments, Compare, verb="compare", description="Train several generators under one budget and compare them.")
+    parsed = parse_settings(
+        arguments,
+        Compare,
+        verb="compare",
+        description="Train several generators under one budget and compare them.",
+    )
     flags: Compare = parsed.verb
     terminal = open_terminal(flags.json)
     if flags.merge:
         if flags.arms:
-            raise ConfigError(f"--merge takes the arms of the folders that it names; leave {' '.join(flags.arms)} out.")
+            raise ConfigError(
+                f"--merge takes the arms of the folders that it names; leave {' '.join(flags.arms)}"
+                " out."
+            )
         comparison = merge(flags.merge, flags.out)
     else:
         comparison = _compared(flags, parsed, arguments, terminal)
     _show(comparison, flags.out, terminal)
     report = write_report(flags.out)
-    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
+    terminal.say(
+        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold"
+    )
     if comparison.status == "interrupted":
-        terminal.say("interrupted; all is saved. The same command goes on where it stopped.", style="bold yellow")
+        terminal.say(
+            "interrupted; all is saved. The same command goes on where it stopped.",
+            style="bold yellow",
+        )
     terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
 
 
-def _compared(flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal) -> Comparison:
+def _compared(
+    flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal
+) -> Comparison:
     """Run the comparison that the flags ask for."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
     base = parsed.config
     arms = [
-        imported(text, flags.out, base.data) if text.startswith(HUB) else parse_arm(text, base=base, rates=parsed.rates)
+        (
+            imported(text, flags.out, base.data)
+            if text.startswith(HUB)
+            else parse_arm(text, base=base, rates=parsed.rates)
+        )
         for text in flags.arms
     ]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
     names = ", ".join(arm.label for arm in arms)
-    data = settings.data if parsed.says_text else _agreed("text", "--data", settings.data, [a.config.data for a in arms if a.config])
+    data = (
+        settings.data
+        if parsed.says_text
+        else _agreed("text", "--data", settings.data, [a.config.data for a in arms if a.config])
+    )
     budgets = [arm.config.training.budget for arm in arms if arm.config]
-    budget = settings.training.budget if parsed.says_budget else _agreed("budget", "--budget", settings.training.budget, budgets)
-    terminal.say(f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else ""))
+    budget = (
+        settings.training.budget
+        if parsed.says_budget
+        else _agreed("budget", "--budget", settings.training.budget, budgets)
+    )
+    terminal.say(
+        f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
+    )
     method = ComparisonSettings(
         points=flags.points,
         parameters=_size(flags.parameters),
@@ -147,7 +193,11 @@ def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
     for arm in comparison.arms:
         for run in arm.done:
             if run.message is not None:
-                terminal.say(f"warning: {arm.label}{'' if run.seed is None else f', seed {run.seed}'}: {run.message}.", style="yellow")
+                terminal.say(
+                    f"warning: {arm.label}{'' if run.seed is None else f', seed {run.seed}'}:"
+                    f" {run.message}.",
+                    style="yellow",
+                )
     _say(comparison.verdict, terminal)
     section = load_section(out, comparison)
     if section is not None:
@@ -187,17 +237,24 @@ def _size(text: str | None) -> int | Literal["auto"] | None:
         return "auto"
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.lower().replace("_", "").replace(",", ""))
     if match is None:
-        raise ConfigError(f"--parameters is {text!r}; it must be a number such as 100k or 2M, or auto.")
+        raise ConfigError(
+            f"--parameters is {text!r}; it must be a number such as 100k or 2M, or auto."
+        )
     return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2]])
 
 
 def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:
-    """What the arms' own files say, where the command line does not; None if there are only existing runs.
+    """What the arms' own files say, where the command line does not.
+
+    None if there are only existing runs.
 
     Raises:
         ConfigError: the files disagree, so a comparison would silently overrule one of them.
     """
     named = {value for value in of_arms if value != default}
     if len(named) > 1:
-        raise ConfigError(f"the arms name different settings of the {what}, and a comparison has one for all: say which with {flag}.")
+        raise ConfigError(
+            f"the arms name different settings of the {what}, and a comparison has one for all: say"
+            f" which with {flag}."
+        )
     return next(iter(named), default) if of_arms else None

@@ -20,14 +20,30 @@ class Corpora:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Corpora, arguments, verb="corpora", description="The texts that are known by name.")
+    flags = parse(
+        Corpora, arguments, verb="corpora", description="The texts that are known by name."
+    )
     terminal = open_terminal(flags.json)
     known = {f"builtin:{name}": (about, "in every Python") for name, about in builtin.ABOUT.items()}
     known |= {name: (corpus.about, corpus.licence) for name, corpus in well_known.CORPORA.items()}
-    known |= {name: (f"short for {address}", "see its page on the hub") for name, address in well_known.ALIASES.items()}
-    terminal.table(["source", "what it is", "licence"], [(name, about, licence) for name, (about, licence) in known.items()])
-    terminal.say(
-        f"\nAnything else is a path (file, folder, glob; {KNOWN}), `-` for stdin,\nor hf:OWNER/NAME?split=train&field=text&take=1000"
+    known |= {
+        name: (f"short for {address}", "see its page on the hub")
+        for name, address in well_known.ALIASES.items()
+    }
+    terminal.table(
+        ["source", "what it is", "licence"],
+        [(name, about, licence) for name, (about, licence) in known.items()],
     )
-    terminal.result({"corpora": {name: {"about": about, "licence": licence} for name, (about, licence) in known.items()}})
+    terminal.say(
+        f"\nAnything else is a path (file, folder, glob; {KNOWN}), `-` for stdin,\nor"
+        " hf:OWNER/NAME?split=train&field=text&take=1000"
+    )
+    terminal.result(
+        {
+            "corpora": {
+                name: {"about": about, "licence": licence}
+                for name, (about, licence) in known.items()
+            }
+        }
+    )
     return 0

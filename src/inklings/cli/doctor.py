@@ -20,13 +20,17 @@ class Doctor:
     """Flags of the verb."""
 
     run: tyro.conf.Positional[str | None] = None
-    """A run (or builtin:reference) whose every file is to be checked; without it, the machine is described."""
+    """A run (or builtin:reference) whose every file is to be checked; without it, the machine is
+    described.
+    """
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb; damage found leaves with 1."""
-    flags = parse(Doctor, arguments, verb="doctor", description="Check this machine, or every file of a run.")
+    flags = parse(
+        Doctor, arguments, verb="doctor", description="Check this machine, or every file of a run."
+    )
     terminal = open_terminal(flags.json)
     if flags.run is None:
         facts = environment()

@@ -1,4 +1,7 @@
-"""`inklings evaluate RUN`: score a run on held-out text, and compare what it writes with that text."""
+"""`inklings evaluate RUN`.
+
+Score a run on held-out text, and compare what it writes with that text.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ class Evaluate:
     run: tyro.conf.Positional[str]
     """A run's directory, or builtin:reference."""
     data: str | None = None
-    """Another text than the run's own; it is read with the run's tokenizer, and what of it the run was trained on is said."""
+    """Another text than the run's own; it is read with the run's tokenizer, and what of it the run
+    was trained on is said.
+    """
     split: Literal["train", "validation", "test", "all"] = "validation"
     """Which part is scored, as a whole, in a fixed order; with --data, `all` is the whole text."""
     batch_size: int = 64
@@ -47,16 +52,21 @@ class Evaluate:
     memory: bool = True
     """Whether the run's long-term memory is read, if it has one."""
     trust_code: bool = False
-    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow the run's own copy of an architecture file to be executed though another machine made
+    it.
+    """
     samples: int | None = None
-    """Let the run write so many samples and compare them with the split; 3000 or as many as the split has documents, if less,
-    for a run without a likelihood."""
+    """Let the run write so many samples and compare them with the split; 3000 or as many as the
+    split has documents, if less, for a run without a likelihood.
+    """
     windows: int | None = None
     """Compare windows of so many tokens instead of whole documents."""
     temperature: float = 1.0
     """Of the samples; a run that has a likelihood is shown at others too."""
     max_length: int | None = None
-    """Tokens at which samples and documents are cut; by default the longest training document, at most 512."""
+    """Tokens at which samples and documents are cut; by default the longest training document, at
+    most 512.
+    """
     seed: int = 0
     """Of the samples."""
     json: Json = False
@@ -65,33 +75,65 @@ class Evaluate:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     flags = parse(
-        Evaluate, arguments, verb="evaluate", description="Score a run on held-out text, and compare what it writes with that text."
+        Evaluate,
+        arguments,
+        verb="evaluate",
+        description="Score a run on held-out text, and compare what it writes with that text.",
     )
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
-    memory = attach(run, model, weights=flags.weights) if flags.memory and isinstance(model, SequenceModel) else None
+    memory = (
+        attach(run, model, weights=flags.weights)
+        if flags.memory and isinstance(model, SequenceModel)
+        else None
+    )
     samples = flags.samples is not None or isinstance(model, SampleModel)
     part: SplitName = "train" if flags.split == "all" else flags.split
     source = flags.data or run.config.data.source
     if flags.split == "all" and samples:
-        raise ConfigError("--split all leaves no other part of the text to read samples against. Give --split validation or test.")
+        raise ConfigError(
+            "--split all leaves no other part of the text to read samples against. Give --split"
+            " validation or test."
+        )
     with Display(terminal) as display:
         store = _store(run, flags, display)
-    known = None if memory is None else remembered([d.tokens for d in memory.documents()], store.split(part), memory.tokenizer)
-    terminal.say(f"{flags.run}: {'all' if flags.split == 'all' else f'{flags.split} split'} of {source}", style="bold")
+    known = (
+        None
+        if memory is None
+        else remembered([d.tokens for d in memory.documents()], store.split(part), memory.tokenizer)
+    )
+    terminal.say(
+        f"{flags.run}: {'all' if flags.split == 'all' else f'{flags.split} split'} of {source}",
+        style="bold",
+    )
     if memory is not None and known is not None:
         terminal.say(f"with a long-term memory of {len(memory):,} entries (--no-memory reads none)")
         if known.flatters:
             terminal.say(_flattered(known, flags.split), style="yellow")
     keep = run.path.is_dir() and flags.run != "builtin:reference"
-    folder = run.path / "evaluations" / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}"
-    about = None if memory is None or known is None else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
-    document: dict[str, Any] = {"run": flags.run, "split": flags.split, "source": source, "memory": about}
+    folder = (
+        run.path
+        / "evaluations"
+        / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}"
+    )
+    about = (
+        None
+        if memory is None or known is None
+        else {"entries": len(memory), "held_out": dataclasses.asdict(known)}
+    )
+    document: dict[str, Any] = {
+        "run": flags.run,
+        "split": flags.split,
+        "source": source,
+        "memory": about,
+    }
     if flags.data is not None:
         document["trained_on"] = _trained_on(run, store, part, terminal)
     if isinstance(model, SequenceModel):
-        result = evaluate(model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part))
+        result = evaluate(
+            model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
+        )
         _show(result, terminal)
         if keep:
             _keep("per-document losses", lambda: save_likelihood(result, folder), terminal)
@@ -99,15 +141,32 @@ def main(arguments: Sequence[str]) -> int:
         document["interval"] = _known_interval(result)
     if samples:
         windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
-        ground = make_reference_set(store, part, samples=flags.samples, max_length=flags.max_length, windows=windows, seed=flags.seed)
-        report = report_on_samples(model, ground, terminal, name=run.path.name, temperature=flags.temperature)
+        ground = make_reference_set(
+            store,
+            part,
+            samples=flags.samples,
+            max_length=flags.max_length,
+            windows=windows,
+            seed=flags.seed,
+        )
+        report = report_on_samples(
+            model, ground, terminal, name=run.path.name, temperature=flags.temperature
+        )
         if keep:
-            setting = f"{ground.setting.samples}-samples" + (f"-windows-{windows}" if windows else "")
+            setting = f"{ground.setting.samples}-samples" + (
+                f"-windows-{windows}" if windows else ""
+            )
             _keep("sample report", lambda: save_report(report, folder / setting), terminal)
         document["samples"] = report.to_mapping()
-    elif ignored := [name for name in ("windows", "max_length", "temperature", "seed") if getattr(flags, name) != getattr(Evaluate, name)]:
+    elif ignored := [
+        name
+        for name in ("windows", "max_length", "temperature", "seed")
+        if getattr(flags, name) != getattr(Evaluate, name)
+    ]:
         given = ", ".join("--" + name.replace("_", "-") for name in ignored)
-        terminal.say(f"warning: {given} ignored: no samples were asked for (--samples 3000).", style="yellow")
+        terminal.say(
+            f"warning: {given} ignored: no samples were asked for (--samples 3000).", style="yellow"
+        )
     terminal.result(document)
     return 0
 
@@ -125,17 +184,22 @@ def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
         return prepare(data, tokenizer=run.tokenizer(), on_event=on_event)
     if flags.split == "all":
         raise ConfigError(
-            "--split all takes the whole of another text (--data FILE); most of the run's own is what it learned from. "
-            "Its parts are --split train, validation and test."
+            "--split all takes the whole of another text (--data FILE); most of the run's own is"
+            " what it learned from. Its parts are --split train, validation and test."
         )
     return own_store(run, on_event=on_event)
 
 
-def _trained_on(run: RunDirectory, store: TokenStore, part: SplitName, terminal: Terminal) -> dict[str, Any] | None:
+def _trained_on(
+    run: RunDirectory, store: TokenStore, part: SplitName, terminal: Terminal
+) -> dict[str, Any] | None:
     """Say how much of another text the run was trained on; None where that cannot be told."""
     trained = training_text(run)
     if trained is None:
-        terminal.say("what of it the run was trained on cannot be told: the prepared text of the run is not on this machine.")
+        terminal.say(
+            "what of it the run was trained on cannot be told: the prepared text of the run is not"
+            " on this machine."
+        )
         return None
     split = store.split(part)
     found = learned(trained.split("train"), split, store.tokenizer)
@@ -143,7 +207,10 @@ def _trained_on(run: RunDirectory, store: TokenStore, part: SplitName, terminal:
     if found.spans is not None:
         said += f" and {found.spans:.1%} of its spans of {found.span} tokens"
     if found.flatters:
-        terminal.say(f"warning: the run was trained on {said}: these figures are partly a test of memory.", style="yellow")
+        terminal.say(
+            f"warning: the run was trained on {said}: these figures are partly a test of memory.",
+            style="yellow",
+        )
     else:
         terminal.say(f"the run was trained on {said}")
     return {"text_documents": split.n_documents, **dataclasses.asdict(found)}
@@ -158,7 +225,11 @@ def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
 
 
 def _show(result: LikelihoodResult, terminal: Terminal) -> None:
-    bits = ("refused", "the tokenizer loses bytes") if result.bits_per_byte is None else (f"{result.bits_per_byte:.4f}", "")
+    bits = (
+        ("refused", "the tokenizer loses bytes")
+        if result.bits_per_byte is None
+        else (f"{result.bits_per_byte:.4f}", "")
+    )
     rows = [
         ("targets", f"{result.targets:,}", ""),
         ("loss", f"{result.loss:.4f} nats per token", _interval(result)),
@@ -168,7 +239,10 @@ def _show(result: LikelihoodResult, terminal: Terminal) -> None:
         ("macro F1", f"{result.macro_f1:.4f}", ""),
     ]
     terminal.table(["", "", ""], rows)
-    places = [(f"{first} to {last}", f"{loss:.4f}", f"{count:,}") for first, last, loss, count in result.loss_by_position]
+    places = [
+        (f"{first} to {last}", f"{loss:.4f}", f"{count:,}")
+        for first, last, loss, count in result.loss_by_position
+    ]
     terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
 
 
@@ -184,7 +258,10 @@ def _interval(result: LikelihoodResult) -> str:
 
 
 def _known_interval(result: LikelihoodResult) -> dict[str, Any] | None:
-    """The interval of the loss as plain values; None where the run diverged, or there are too few units to tell both ends."""
+    """The interval of the loss as plain values.
+
+    None where the run diverged, or there are too few units to tell both ends.
+    """
     interval = result.interval() if math.isfinite(result.loss) else None
     return None if interval is None or not interval.known else interval.to_mapping()
 
@@ -194,4 +271,7 @@ def _flattered(known: Remembered, split: str) -> str:
     found = [f"{known.documents:,} of the {split} documents"] if known.documents else []
     if known.spans:
         found.append(f"{known.spans:.1%} of its spans of {known.span} tokens")
-    return f"warning: the memory holds {' and '.join(found)}: these figures flatter the model; they say little about new text."
+    return (
+        f"warning: the memory holds {' and '.join(found)}: these figures flatter the model; they"
+        " say little about new text."
+    )

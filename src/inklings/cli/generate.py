@@ -27,8 +27,16 @@ from inklings.runs.open_memory import attach
 from inklings.text.tokenizers import Tokenizer
 
 ONLY_PREDICTED = (
-    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "across_documents", "interactive", "provenance",
-)  # fmt: skip
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "stop",
+    "across_documents",
+    "interactive",
+    "provenance",
+)
 """Flags that say how a next token is drawn, or that go on from a text."""
 
 
@@ -55,22 +63,30 @@ class Generate:
     """End the text before any of these strings."""
     seed: int = 0
     style_seed: int | None = None
-    """Of a generator that makes texts out of noise: fix the noise that is global to a text, so that all samples share it."""
+    """Of a generator that makes texts out of noise: fix the noise that is global to a text, so that
+    all samples share it.
+    """
     samples: int = 1
     """How many texts; each depends on the seed and its number alone."""
     across_documents: bool = False
     """Go on after the end of a document instead of stopping there."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the weights; `auto` measures both if the model is large. The same seed gives the same text at the same precision."""
+    """Of the weights; `auto` measures both if the model is large. The same seed gives the same text
+    at the same precision.
+    """
     interactive: bool = False
     """Read prompts line by line; each goes on from what was written before."""
     provenance: bool = False
-    """Of a model with a memory: list, for each new token, the entries that its prediction took something of."""
+    """Of a model with a memory: list, for each new token, the entries that its prediction took
+    something of.
+    """
     weights: Literal["best", "last"] = "best"
     memory: bool = True
     """Whether the run's long-term memory is read, if it has one."""
     trust_code: bool = False
-    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow the run's own copy of an architecture file to be executed though another machine made
+    it.
+    """
     json: Json = False
 
 
@@ -83,7 +99,10 @@ def main(arguments: Sequence[str]) -> int:
     if isinstance(loaded, SampleModel):
         return write_from_noise(loaded, tokenizer, flags, terminal)
     if flags.style_seed is not None:
-        raise ConfigError(f"--style-seed fixes the global noise of a text GAN; {flags.run} predicts token by token and has none.")
+        raise ConfigError(
+            f"--style-seed fixes the global noise of a text GAN; {flags.run} predicts token by"
+            " token and has none."
+        )
     model = predictor(loaded, "going on from a prompt")
     prompt = read_prompt() if flags.prompt == "-" else flags.prompt
     sampling = SamplingConfig(
@@ -95,7 +114,13 @@ def main(arguments: Sequence[str]) -> int:
         seed=flags.seed,
     )
     _refuse_contradictions(flags)
-    check_request(tokenizer, prompt, max_new_tokens=flags.max_new_tokens, samples=flags.samples, stop=flags.stop)
+    check_request(
+        tokenizer,
+        prompt,
+        max_new_tokens=flags.max_new_tokens,
+        samples=flags.samples,
+        stop=flags.stop,
+    )
     if flags.provenance:
         refuse_without_memory(model)
     memory = attach(run, model, weights=flags.weights) if flags.memory else None
@@ -108,15 +133,24 @@ def main(arguments: Sequence[str]) -> int:
     with threads_of(decoder.runtime):
         if flags.interactive:
             return _interact(decoder.model, tokenizer, sampling, flags)
-        names = {} if memory is None or not flags.provenance else {made.number: made.name for made in memory.documents()}
+        names = (
+            {}
+            if memory is None or not flags.provenance
+            else {made.number: made.name for made in memory.documents()}
+        )
         return _write(decoder, tokenizer, prompt, sampling, flags, names, terminal)
 
 
 def _refuse_contradictions(flags: Generate) -> None:
     if flags.interactive and flags.provenance:
-        raise ConfigError("--interactive writes as it goes and --provenance tells of a text that is done; give one of them.")
+        raise ConfigError(
+            "--interactive writes as it goes and --provenance tells of a text that is done; give"
+            " one of them."
+        )
     if flags.interactive and flags.json:
-        raise ConfigError("--interactive writes as it goes and --json one document at the end; give one of them.")
+        raise ConfigError(
+            "--interactive writes as it goes and --json one document at the end; give one of them."
+        )
 
 
 def read_prompt() -> str:
@@ -129,7 +163,8 @@ def read_prompt() -> str:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"the prompt on standard input is not UTF-8: byte {error.start:,} (0x{error.object[error.start]:02x}) cannot be decoded."
+            f"the prompt on standard input is not UTF-8: byte {error.start:,}"
+            f" (0x{error.object[error.start]:02x}) cannot be decoded."
         ) from None
     return text.replace("\r\n", "\n").removesuffix("\n")
 
@@ -143,7 +178,10 @@ def _write(
     names: dict[int, str],
     terminal: Terminal,
 ) -> int:
-    """One text as it comes, or several when they are done; `names` are those of the documents of a long-term memory."""
+    """One text as it comes, or several when they are done.
+
+    `names` are those of the documents of a long-term memory.
+    """
     _warn_unknown(tokenizer, prompt)
     if flags.samples == 1 and not flags.json and not flags.provenance:
         sys.stdout.write(prompt)
@@ -171,7 +209,11 @@ def _write(
         stop=flags.stop,
         stop_at_boundary=not flags.across_documents,
     )
-    found = [origins_of(decoder.model, tokenizer, prompt, result, names) for result in results] if flags.provenance else []
+    found = (
+        [origins_of(decoder.model, tokenizer, prompt, result, names) for result in results]
+        if flags.provenance
+        else []
+    )
     for number, result in enumerate(results, start=1):
         terminal.say(f"--- sample {number}", style="dim")
         terminal.say(prompt + result.text)
@@ -201,10 +243,15 @@ def _warn_unknown(tokenizer: Tokenizer, prompt: str) -> None:
     unknown = tokenizer.unknown_characters(prompt)
     if unknown and tokenizer.unknown != "error":
         what = "skipped" if tokenizer.unknown == "skip" else "replaced by the unknown token"
-        print(f"inklings: {what}, since the training text had none of them: {' '.join(unknown)}", file=sys.stderr)
+        print(
+            f"inklings: {what}, since the training text had none of them: {' '.join(unknown)}",
+            file=sys.stderr,
+        )
 
 
-def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConfig, flags: Generate) -> int:
+def _interact(
+    model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConfig, flags: Generate
+) -> int:
     """Turn by turn until end of input (Ctrl-D) or Ctrl-C."""
     session = Session(
         model,
@@ -214,7 +261,11 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConf
         stop=flags.stop,
         stop_at_boundary=not flags.across_documents,
     )
-    print("Each line goes on from the text so far. An empty line only continues; /new begins anew; Ctrl-D ends.", file=sys.stderr)
+    print(
+        "Each line goes on from the text so far. An empty line only continues; /new begins anew;"
+        " Ctrl-D ends.",
+        file=sys.stderr,
+    )
     while True:
         try:
             line = input("> ")
@@ -222,7 +273,9 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConf
             print(file=sys.stderr)
             return 0
         except UnicodeDecodeError as error:
-            raise ConfigError(f"the line is not {error.encoding}: {error.reason} at byte {error.start:,}.") from None
+            raise ConfigError(
+                f"the line is not {error.encoding}: {error.reason} at byte {error.start:,}."
+            ) from None
         if line == "/new":
             session.restart()
             continue
@@ -233,22 +286,33 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConf
         sys.stdout.write("\n")
 
 
-def write_from_noise(model: SampleModel, tokenizer: Tokenizer, flags: Generate, terminal: Terminal) -> int:
-    """Texts of a generator that makes them whole; what only a model that goes on from a text can do is refused."""
+def write_from_noise(
+    model: SampleModel, tokenizer: Tokenizer, flags: Generate, terminal: Terminal
+) -> int:
+    """Texts of a generator that makes them whole.
+
+    What only a model that goes on from a text can do is refused.
+    """
     if flags.prompt:
         raise ConfigError(
-            f"{flags.run} makes whole texts out of noise and cannot go on from a prompt, but {flags.prompt!r} was given. "
-            "Leave it out; --seed and --style-seed choose the text."
+            f"{flags.run} makes whole texts out of noise and cannot go on from a prompt, but"
+            f" {flags.prompt!r} was given. Leave it out; --seed and --style-seed choose the text."
         )
     plain = Generate(run=flags.run)
-    given = [f"--{name.replace('_', '-')}" for name in ONLY_PREDICTED if getattr(flags, name) != getattr(plain, name)]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ONLY_PREDICTED
+        if getattr(flags, name) != getattr(plain, name)
+    ]
     if given:
         raise ConfigError(
-            f"{', '.join(given)}: {flags.run} makes whole texts out of noise; a word is not drawn from probabilities that could be "
-            "changed. Leave that out."
+            f"{', '.join(given)}: {flags.run} makes whole texts out of noise; a word is not drawn"
+            " from probabilities that could be changed. Leave that out."
         )
     length = min(flags.max_new_tokens, model.config.context_length)
-    made = write(model, tokenizer, flags.samples, seed=flags.seed, style_seed=flags.style_seed, length=length)
+    made = write(
+        model, tokenizer, flags.samples, seed=flags.seed, style_seed=flags.style_seed, length=length
+    )
     for generation in made if not flags.json else []:
         print(generation.text)
     texts = [{"text": generation.text, "finished": generation.finished} for generation in made]

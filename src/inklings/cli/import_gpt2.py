@@ -33,11 +33,28 @@ class Import:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Import, arguments, verb="import", description="Make a run of GPT-2 weights that somebody else trained.")
+    flags = parse(
+        Import,
+        arguments,
+        verb="import",
+        description="Make a run of GPT-2 weights that somebody else trained.",
+    )
     terminal = open_terminal(flags.json)
     run = import_gpt2(flags.source, flags.run, data=DataConfig(source=flags.data))
     model = run.load_model()
-    terminal.say(f"{flags.run}: gpt2 with {parameter_count(model):,} parameters and {model.config.vocab_size:,} tokens")
-    terminal.say(f"next: inklings generate {flags.run}    inklings train varda --from {flags.run} --data my.txt --budget 0-steps")
-    terminal.result({"run": str(flags.run), "parameters": parameter_count(model), "vocab_size": model.config.vocab_size})
+    terminal.say(
+        f"{flags.run}: gpt2 with {parameter_count(model):,} parameters and"
+        f" {model.config.vocab_size:,} tokens"
+    )
+    terminal.say(
+        f"next: inklings generate {flags.run}    inklings train varda --from {flags.run} --data"
+        " my.txt --budget 0-steps"
+    )
+    terminal.result(
+        {
+            "run": str(flags.run),
+            "parameters": parameter_count(model),
+            "vocab_size": model.config.vocab_size,
+        }
+    )
     return 0

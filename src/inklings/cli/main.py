@@ -1,4 +1,6 @@
-"""The command `inklings`: finds the verb, runs it, and turns errors into one clear message and an exit code.
+"""The command `inklings`.
+
+Finds the verb, runs it, and turns errors into one clear message and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 an audit or a verdict that was asked to hold did not.
 """
@@ -38,7 +40,9 @@ VERBS = {
     "report": "write the HTML report of a comparison again",
     "serve": "answer requests over HTTP, and show a page to try models on",
 }
-"""Verb -> what it does. Each lives in the module of its name and is imported only when it is called."""
+"""Verb -> what it does. Each lives in the module of its name and is imported only when it is
+called.
+"""
 
 MODULES = {"import": "import_gpt2"}
 """But for those whose name Python keeps for itself."""
@@ -91,7 +95,11 @@ def main(arguments: list[str]) -> int:
     except InklingsError as error:
         return _fail(str(error), error.exit_code, as_json="--json" in rest)
     except KeyboardInterrupt:
-        return _fail(f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}", 1, as_json="--json" in rest)
+        return _fail(
+            f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}",
+            1,
+            as_json="--json" in rest,
+        )
     except BrokenPipeError:
         _drop_output()  # the reader (`| head`) has gone: nothing to tell
         return 0
@@ -115,7 +123,12 @@ def _fail(message: str, code: int, *, as_json: bool) -> int:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     """A warning of ours is a line; what other packages warn developers of is not for a user."""
     if issubclass(category, UserWarning):
@@ -126,14 +139,21 @@ def run() -> None:
     """The entry point of the installed command."""
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding lacks is escaped: nobody chose it for our texts
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # what its encoding lacks is escaped: nobody chose it for our texts
             stream.reconfigure(errors="backslashreplace")
-    for name in ("SIGTERM", "SIGHUP"):  # as Ctrl-C does: what is half-made is removed on the way out
+    for name in (
+        "SIGTERM",
+        "SIGHUP",
+    ):  # as Ctrl-C does: what is half-made is removed on the way out
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
     code = main(sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said; while Python ends, it could only print a traceback
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # all is said; while Python ends, it could only print a traceback
     sys.exit(code)
 
 

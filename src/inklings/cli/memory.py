@@ -1,4 +1,7 @@
-"""`inklings memory RUN info|search|add|remove|forget|compact`: look into the long-term memory of a run, add text to it, or forget."""
+"""`inklings memory RUN info|search|add|remove|forget|compact`.
+
+Look into the long-term memory of a run, add text to it, or forget.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,9 @@ class MemoryFlags:
     run: tyro.conf.Positional[str]
     """A run's directory."""
     action: tyro.conf.Positional[Action]
-    """info; search TEXT; add FILE; remove IDS (3, 5-9); forget some at random; compact what is on disk."""
+    """info; search TEXT; add FILE; remove IDS (3, 5-9); forget some at random; compact what is on
+    disk.
+    """
     what: tyro.conf.Positional[tuple[str, ...]] = ()
     """The TEXT, the FILE (any text source, `-` for stdin) or the IDS."""
     k: int | None = None
@@ -52,7 +57,9 @@ class MemoryFlags:
     layout: Literal["auto", "lines", "documents"] | None = None
     """add: whether a document is a line, or a file or record."""
     capacity: int | None = None
-    """add, the first time: most entries there can be, 1,000,000 if nothing is said; then the oldest give way to new ones."""
+    """add, the first time: most entries there can be, 1,000,000 if nothing is said; then the oldest
+    give way to new ones.
+    """
     backend: Backend | None = None
     """add, the first time: how the memory is searched; `exact` if nothing is said."""
     factor: float | None = None
@@ -60,11 +67,15 @@ class MemoryFlags:
     seed: int | None = None
     """forget: the same seed forgets the same entries; 0 if nothing is said."""
     connection: str | None = None
-    """pgvector: the connection string of the database; other users see it here, so better set INKLINGS_POSTGRES."""
+    """pgvector: the connection string of the database; other users see it here, so better set
+    INKLINGS_POSTGRES.
+    """
     table: str | None = None
     """pgvector: a table of one's own choice; one that is not there yet is made."""
     trust_code: bool = False
-    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow the run's own copy of an architecture file to be executed though another machine made
+    it.
+    """
     json: Json = False
 
 
@@ -95,7 +106,9 @@ def main(arguments: Sequence[str]) -> int:
     run = open_run(flags.run)
     model = predictor(run.load_model(trust_code=flags.trust_code), "a memory")
     if flags.action in READING:
-        terminal.result({"run": flags.run, **READING[flags.action](_open(run, model, flags), flags, terminal)})
+        terminal.result(
+            {"run": flags.run, **READING[flags.action](_open(run, model, flags), flags, terminal)}
+        )
         return 0
     with changing(run):
         fresh = flags.action == "add" and not has_memory(run)
@@ -106,19 +119,31 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(flags: MemoryFlags) -> None:
     """Refuse, with a `ConfigError`, what the action does not know or cannot do without."""
-    told = [name for name in ("what", "k", "layout", "capacity", "backend", "factor", "seed") if getattr(flags, name) not in (None, ())]
+    told = [
+        name
+        for name in ("what", "k", "layout", "capacity", "backend", "factor", "seed")
+        if getattr(flags, name) not in (None, ())
+    ]
     other = [name for name in told if name not in TAKES[flags.action]]
     if other:
         shown = repr(" ".join(flags.what)) if other[0] == "what" else f"--{other[0]}"
         users = [action for action, names in TAKES.items() if other[0] in names]
-        raise ConfigError(f"`memory RUN {flags.action}` takes no {shown}; it is for {' and '.join(users)}.")
+        raise ConfigError(
+            f"`memory RUN {flags.action}` takes no {shown}; it is for {' and '.join(users)}."
+        )
     noun = {"search": "TEXT", "add": "FILE", "remove": "IDS"}.get(flags.action)
     if noun and not flags.what:
         raise ConfigError(f"`memory RUN {flags.action}` needs {noun}: {NEEDS[noun]}.")
     if noun in ("TEXT", "FILE") and len(flags.what) > 1:
-        raise ConfigError(f"`memory RUN {flags.action}` takes one {noun}, and {len(flags.what)} are given; quote it if it has blanks.")
+        raise ConfigError(
+            f"`memory RUN {flags.action}` takes one {noun}, and {len(flags.what)} are given; quote"
+            " it if it has blanks."
+        )
     if flags.action == "forget" and flags.factor is None:
-        raise ConfigError("`memory RUN forget` needs --factor, the probability with which each entry is forgotten: 0 to 1.")
+        raise ConfigError(
+            "`memory RUN forget` needs --factor, the probability with which each entry is"
+            " forgotten: 0 to 1."
+        )
 
 
 def _open(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMemory:
@@ -127,18 +152,33 @@ def _open(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMem
     for name in ("capacity", "backend"):
         asked, found = getattr(flags, name), getattr(config, name)
         if asked not in (None, found):
-            raise ConfigError(f"--{name} is {asked}, but this memory was made with {found}, which stays. Leave the flag out.")
+            raise ConfigError(
+                f"--{name} is {asked}, but this memory was made with {found}, which stays. Leave"
+                " the flag out."
+            )
     if memory.table is None and (flags.table or flags.connection):
-        raise ConfigError(f"this memory is in files (backend {config.backend}); --connection and --table are for pgvector. Leave them out.")
+        raise ConfigError(
+            f"this memory is in files (backend {config.backend}); --connection and --table are for"
+            " pgvector. Leave them out."
+        )
     return memory
 
 
 def _create(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMemory:
     if flags.backend != "pgvector" and (flags.table or flags.connection):
-        raise ConfigError("--connection and --table are for --backend pgvector; say that too, or leave them out.")
+        raise ConfigError(
+            "--connection and --table are for --backend pgvector; say that too, or leave them out."
+        )
     capacity = CAPACITY if flags.capacity is None else flags.capacity
     backend = flags.backend or "exact"
-    return create_memory(run, model, capacity=capacity, backend=backend, connection=flags.connection, table=flags.table)
+    return create_memory(
+        run,
+        model,
+        capacity=capacity,
+        backend=backend,
+        connection=flags.connection,
+        table=flags.table,
+    )
 
 
 def _info(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
@@ -150,7 +190,9 @@ def _info(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str
 def _show_info(info: MemoryInfo, run: str, terminal: Terminal) -> None:
     found = info.memory
     of = "1 document" if len(info.documents) == 1 else f"{len(info.documents):,} documents"
-    terminal.say(f"{run}: {found.count:,} entries of {of}, room for {found.capacity:,}", style="bold")
+    terminal.say(
+        f"{run}: {found.count:,} entries of {of}, room for {found.capacity:,}", style="bold"
+    )
     backend = found.backend if info.table is None else f"{found.backend}, table {info.table}"
     rows = [
         ("backend", backend if found.ready else f"{backend} (answers as exact until it has more)"),
@@ -160,9 +202,14 @@ def _show_info(info: MemoryInfo, run: str, terminal: Terminal) -> None:
         ("on disk", f"{info.bytes / 1e6:,.1f} MB"),
     ]
     if found.recall is not None:
-        rows.append((f"recall@{found.recall_at}", f"{found.recall:.1%} of the truly nearest are found"))
+        rows.append(
+            (f"recall@{found.recall_at}", f"{found.recall:.1%} of the truly nearest are found")
+        )
     terminal.table(["", ""], rows)
-    documents = [(d.name, f"{d.tokens:,}", f"{d.entries:,}", f"{d.first_id} to {d.last_id}") for d in info.documents[:DOCUMENTS]]
+    documents = [
+        (d.name, f"{d.tokens:,}", f"{d.entries:,}", f"{d.first_id} to {d.last_id}")
+        for d in info.documents[:DOCUMENTS]
+    ]
     if documents:
         terminal.table(["document", "tokens", "entries", "ids"], documents, right=(1, 2))
     if len(info.documents) > DOCUMENTS:
@@ -174,7 +221,9 @@ def _search(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[s
     hits = memory.search(flags.what[0], k)
     found = [(str(hit.id), f"{hit.distance:.4f}", str(hit.age), _end(hit.document)) for hit in hits]
     columns = ["id", "distance", "age", "document"]
-    beside = sum(max(len(cell) + 2 for cell in column) for column in zip(columns, *found, strict=True))
+    beside = sum(
+        max(len(cell) + 2 for cell in column) for column in zip(columns, *found, strict=True)
+    )
     value = max(len(_shown(hit.value)) for hit in hits) if hits else 0
     side = min(WIDEST, max(NARROWEST, (terminal.console.width - beside - value - 2) // 2))
     rows = [(*cells, _snippet(hit, side)) for cells, hit in zip(found, hits, strict=True)]
@@ -203,13 +252,30 @@ def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str,
     with Display(terminal) as display:
         added = memory.add(texts, on_event=display)
     some = "1 document" if len(added.documents) == 1 else f"{len(added.documents):,} documents"
-    terminal.say(f"added {some} of {given}: {len(added.ids):,} entries, {len(memory):,} in all", style="bold")
+    terminal.say(
+        f"added {some} of {given}: {len(added.ids):,} entries, {len(memory):,} in all", style="bold"
+    )
     if added.known:
-        terminal.say(f"{len(added.known):,} documents are there already, or come twice; they were left out.", style="yellow")
+        terminal.say(
+            f"{len(added.known):,} documents are there already, or come twice; they were left out.",
+            style="yellow",
+        )
     if added.evicted:
-        terminal.say(f"the memory is full: {added.evicted:,} entries gave way, the oldest first.", style="yellow")
-    ids = {"first_id": int(added.ids.min()), "last_id": int(added.ids.max())} if len(added.ids) else {"first_id": None, "last_id": None}
-    facts = {"added": len(added.ids), "documents": added.documents, "left_out": added.known, "evicted": added.evicted}
+        terminal.say(
+            f"the memory is full: {added.evicted:,} entries gave way, the oldest first.",
+            style="yellow",
+        )
+    ids = (
+        {"first_id": int(added.ids.min()), "last_id": int(added.ids.max())}
+        if len(added.ids)
+        else {"first_id": None, "last_id": None}
+    )
+    facts = {
+        "added": len(added.ids),
+        "documents": added.documents,
+        "left_out": added.known,
+        "evicted": added.evicted,
+    }
     return {**facts, **ids, "entries": len(memory)}
 
 
@@ -228,7 +294,10 @@ def read_texts(data: DataConfig) -> list[tuple[str, str]]:
             held = []
     is_path = Path(data.source).expanduser().exists()
     name = "stdin" if data.source == "-" else Path(data.source).name if is_path else data.source
-    return [(name if len(texts) == 1 else f"{name}:{number}", text) for number, text in enumerate(texts, start=1)]
+    return [
+        (name if len(texts) == 1 else f"{name}:{number}", text)
+        for number, text in enumerate(texts, start=1)
+    ]
 
 
 def _remove(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
@@ -247,14 +316,23 @@ def parse_ids(given: Sequence[str], known: np.ndarray[Any, np.dtype[np.int64]]) 
     ids: list[int] = []
     for word in (word for argument in given for word in argument.replace(",", " ").split()):
         first, dash, last = word.partition("-")
-        if not (first.isdecimal() and (last.isdecimal() or not dash)) or len(first) > 18 or len(last) > 18:
-            raise ConfigError(f"{word!r} is not the id of an entry; give numbers or ranges, as in 3 5-9 (`search` and `info` show them).")
+        if (
+            not (first.isdecimal() and (last.isdecimal() or not dash))
+            or len(first) > 18
+            or len(last) > 18
+        ):
+            raise ConfigError(
+                f"{word!r} is not the id of an entry; give numbers or ranges, as in 3 5-9 (`search`"
+                " and `info` show them)."
+            )
         if not dash:
             ids.append(int(first))
             continue
         found = np.sort(known[(known >= int(first)) & (known <= int(last))]).tolist()
         if not found:
-            raise ConfigError(f"there are no entries with ids from {first} to {last}: removed, or never given.")
+            raise ConfigError(
+                f"there are no entries with ids from {first} to {last}: removed, or never given."
+            )
         ids += found
     return ids
 
@@ -270,8 +348,17 @@ def _compact(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[
     before = memory.info().bytes
     dropped = memory.compact()
     after = memory.info().bytes
-    terminal.say(f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now; {dropped:,} documents without entries dropped.", style="bold")
-    return {"bytes_before": before, "bytes": after, "documents_dropped": dropped, "entries": len(memory)}
+    terminal.say(
+        f"{before / 1e6:,.1f} MB before, {after / 1e6:,.1f} MB now; {dropped:,} documents without"
+        " entries dropped.",
+        style="bold",
+    )
+    return {
+        "bytes_before": before,
+        "bytes": after,
+        "documents_dropped": dropped,
+        "entries": len(memory),
+    }
 
 
 Act = Callable[[RunMemory, MemoryFlags, Terminal], dict[str, Any]]

@@ -24,7 +24,12 @@ class Models:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Models, arguments, verb="models", description="The architectures there are, or the settings of one.")
+    flags = parse(
+        Models,
+        arguments,
+        verb="models",
+        description="The architectures there are, or the settings of one.",
+    )
     terminal = open_terminal(flags.json)
     if flags.name is not None:
         _show_one(flags.name, terminal)
@@ -41,10 +46,21 @@ def _show_one(name: str, terminal: Terminal) -> None:
 
     model_type = load_class(name)
     fields = {
-        field.name: {"type": str(field.type), "default": None if field.default is dataclasses.MISSING else field.default}
+        field.name: {
+            "type": str(field.type),
+            "default": None if field.default is dataclasses.MISSING else field.default,
+        }
         for field in model_fields(model_type.Config).values()
     }
-    terminal.say(f"{name}: {summary(name) if name in available() else (model_type.__doc__ or '').strip()}", style="bold")
-    terminal.table(["setting", "type", "default"], [(n, str(f["type"]), repr(f["default"])) for n, f in fields.items()])
+    terminal.say(
+        f"{name}: {summary(name) if name in available() else (model_type.__doc__ or '').strip()}",
+        style="bold",
+    )
+    terminal.table(
+        ["setting", "type", "default"],
+        [(n, str(f["type"]), repr(f["default"])) for n, f in fields.items()],
+    )
     terminal.say(f"\n`inklings train {name} --help` explains each.")
-    terminal.result({"name": name, "settings": fields, "traits": dataclasses.asdict(model_type.traits)})
+    terminal.result(
+        {"name": name, "settings": fields, "traits": dataclasses.asdict(model_type.traits)}
+    )

@@ -24,9 +24,14 @@ class New:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(New, arguments, verb="new", description="Write a template of an architecture of your own.")
+    flags = parse(
+        New, arguments, verb="new", description="Write a template of an architecture of your own."
+    )
     terminal = open_terminal(flags.json)
     write_template(flags.file)
-    terminal.say(f"wrote {flags.file}. Try it: inklings train {flags.file}:{CLASS_NAME} --data builtin:unicode-names --budget 200-steps")
+    terminal.say(
+        f"wrote {flags.file}. Try it: inklings train {flags.file}:{CLASS_NAME} --data"
+        " builtin:unicode-names --budget 200-steps"
+    )
     terminal.result({"file": str(flags.file), "class": CLASS_NAME})
     return 0

@@ -22,8 +22,17 @@ def write_template(path: Path) -> None:
         InputError: there is something at `path` already, or it is not the name of a Python file.
     """
     if path.suffix != ".py":
-        raise InputError(f"{path} does not end in .py, so it could not be given as FILE.py:CLASS; try {path.with_suffix('.py')}.")
+        raise InputError(
+            f"{path} does not end in .py, so it could not be given as FILE.py:CLASS; try"
+            f" {path.with_suffix('.py')}."
+        )
     if path.exists():
-        raise InputError(f"{path} exists and is left as it is; choose another name, or remove it first.")
-    template = resources.files("inklings.cli.templates").joinpath("architecture.py").read_text(encoding="utf-8")
+        raise InputError(
+            f"{path} exists and is left as it is; choose another name, or remove it first."
+        )
+    template = (
+        resources.files("inklings.cli.templates")
+        .joinpath("architecture.py")
+        .read_text(encoding="utf-8")
+    )
     write_bytes(path, template.replace(TEMPLATE_NAME, path.name).encode())

@@ -1,4 +1,7 @@
-"""What `generate --provenance` shows: for each new token the entries that its prediction took something of."""
+"""What `generate --provenance` shows.
+
+For each new token the entries that its prediction took something of.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,15 @@ from inklings.text.tokenizers import Tokenizer
 
 
 def origins_of(
-    model: SequenceModel, tokenizer: Tokenizer, prompt: str, result: Generation, names: Mapping[int, str]
+    model: SequenceModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    result: Generation,
+    names: Mapping[int, str],
 ) -> list[dict[str, Any]]:
-    """Each new token with its entries, as plain values; `names` are those of the documents of the long-term memory.
+    """Each new token with its entries, as plain values.
+
+    `names` are those of the documents of the long-term memory.
 
     Raises:
         ArchitectureError: the model has no memory.
@@ -26,7 +35,11 @@ def origins_of(
 
     def plain(origin: Origin) -> dict[str, Any]:
         document = names.get(origin.document, str(origin.document)) if origin.long_term else None
-        return {**dataclasses.asdict(origin), "value": tokenizer.decode([origin.value]), "document": document}
+        return {
+            **dataclasses.asdict(origin),
+            "value": tokenizer.decode([origin.value]),
+            "document": document,
+        }
 
     return [
         {"token": tokenizer.decode([token]), "entries": [plain(origin) for origin in entries]}
@@ -49,6 +62,11 @@ def show_origins(tokens: list[dict[str, Any]], terminal: Terminal) -> None:
         for number, entry in enumerate(token["entries"])
     ]
     if rows:
-        terminal.table(["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5))
+        terminal.table(
+            ["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5)
+        )
     else:
-        terminal.say("no token rests on the memory: nothing was found, or nothing of it was taken", style="dim")
+        terminal.say(
+            "no token rests on the memory: nothing was found, or nothing of it was taken",
+            style="dim",
+        )

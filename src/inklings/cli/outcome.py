@@ -9,19 +9,39 @@ from inklings.cli.terminal import Terminal
 from inklings.training.train import TrainingResult
 
 
-def report_result(result: TrainingResult, terminal: Terminal, *, left_out: dict[str, Any] | None = None) -> int:
-    """Print how the run ended and what to do next, and for machines what of the text was left out; an interrupted run leaves with 1."""
+def report_result(
+    result: TrainingResult, terminal: Terminal, *, left_out: dict[str, Any] | None = None
+) -> int:
+    """Print how the run ended and what to do next, and for machines what of the text was left out.
+
+    An interrupted run leaves with 1.
+    """
     interrupted = result.stopped == "interrupted"
     if interrupted:
-        terminal.say(f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume {result.run}", style="bold yellow")
+        terminal.say(
+            f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume"
+            f" {result.run}",
+            style="bold yellow",
+        )
     else:
-        why = "stopped early: the validation loss no longer fell" if result.stopped == "patience" else "done"
+        why = (
+            "stopped early: the validation loss no longer fell"
+            if result.stopped == "patience"
+            else "done"
+        )
         what = "loss" if result.unit == "nats per token" else "figure"
         found = result.best_validation_loss
         best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
-        terminal.say(f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold")
+        terminal.say(
+            f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold"
+        )
         if result.doubt is not None:
-            terminal.say(f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.", style="bold yellow")
-        terminal.say(f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test")
+            terminal.say(
+                f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.",
+                style="bold yellow",
+            )
+        terminal.say(
+            f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test"
+        )
     terminal.result({**dataclasses.asdict(result), "left_out": left_out})
     return 1 if interrupted else 0

@@ -13,25 +13,50 @@ from inklings.models.registry import load_class
 from inklings.training.plan import RunPlan, plan_run
 
 
-def show_plan(config: RunConfig, terminal: Terminal, *, initial: Path | None, extend_vocabulary: bool, trust_code: bool) -> int:
+def show_plan(
+    config: RunConfig,
+    terminal: Terminal,
+    *,
+    initial: Path | None,
+    extend_vocabulary: bool,
+    trust_code: bool,
+) -> int:
     """Print the resolved plan and train nothing."""
     with Display(terminal) as display:
-        plan = plan_run(config, initial=initial, extend_vocabulary=extend_vocabulary, on_event=display, trust_code=trust_code)
+        plan = plan_run(
+            config,
+            initial=initial,
+            extend_vocabulary=extend_vocabulary,
+            on_event=display,
+            trust_code=trust_code,
+        )
     rows = [
         ("architecture", plan.config.architecture, ""),
         ("parameters", f"{plan.parameters:,}", f"vocabulary of {plan.vocab_size:,}"),
-        ("receptive field", "all" if plan.receptive_field is None else f"{plan.receptive_field:,}", "tokens that can change a prediction"),
+        (
+            "receptive field",
+            "all" if plan.receptive_field is None else f"{plan.receptive_field:,}",
+            "tokens that can change a prediction",
+        ),
         ("steps", f"{plan.steps:,}", ""),
         ("tokens", f"{plan.tokens:,}", f"{plan.epochs:.2f} times the training part"),
         *_rates(plan),
         ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),
-        ("memory", "?" if plan.memory is None else f"{plan.memory / 2**20:,.0f} MiB", "weights, gradients, optimiser and activations"),
+        (
+            "memory",
+            "?" if plan.memory is None else f"{plan.memory / 2**20:,.0f} MiB",
+            "weights, gradients, optimiser and activations",
+        ),
         ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
     ]
     terminal.table(["", "", ""], rows, right=(1,))
     settings = to_mapping(plan.config)
-    terminal.table(["setting", "value"], [(f"model.{k}", str(v)) for k, v in settings["model"].items()])
-    terminal.table(["setting", "value"], [(f"training.{k}", str(v)) for k, v in settings["training"].items()])
+    terminal.table(
+        ["setting", "value"], [(f"model.{k}", str(v)) for k, v in settings["model"].items()]
+    )
+    terminal.table(
+        ["setting", "value"], [(f"training.{k}", str(v)) for k, v in settings["training"].items()]
+    )
     for reason in plan.reasons:
         terminal.say(reason, style="dim")
     terminal.result({**dataclasses.asdict(plan), "config": settings})
@@ -44,8 +69,18 @@ def _rates(plan: RunPlan) -> list[tuple[str, str, str]]:
     if load_class(plan.config.architecture).traits.objective != "likelihood":
         return []
     if training.optimizer != "muon":
-        return [("learning rate", f"{training.learning_rate:g}", f"of {training.optimizer}, at its peak")]
+        return [
+            (
+                "learning rate",
+                f"{training.learning_rate:g}",
+                f"of {training.optimizer}, at its peak",
+            )
+        ]
     return [
-        ("learning rate", f"{training.learning_rate:g}", "of AdamW, at its peak; one rate given moves both"),
+        (
+            "learning rate",
+            f"{training.learning_rate:g}",
+            "of AdamW, at its peak; one rate given moves both",
+        ),
         ("matrix learning rate", f"{training.matrix_learning_rate:g}", "of Muon, at its peak"),
     ]

@@ -31,9 +31,16 @@ class Prepare:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Prepare, arguments, verb="prepare", description="Build the token store of a text and show what is in it.")
+    flags = parse(
+        Prepare,
+        arguments,
+        verb="prepare",
+        description="Build the token store of a text and show what is in it.",
+    )
     terminal = open_terminal(flags.json)
-    data = dataclasses.replace(flags.data, source=flags.source, tokenizer=flags.tokenizer or flags.data.tokenizer)
+    data = dataclasses.replace(
+        flags.data, source=flags.source, tokenizer=flags.tokenizer or flags.data.tokenizer
+    )
     with Display(terminal) as display:
         store = prepare(data, on_event=display)
     description = describe(store)
@@ -45,19 +52,43 @@ def main(arguments: Sequence[str]) -> int:
 def _show(description: dict[str, Any], terminal: Terminal) -> None:
     tokenizer, split = description["tokenizer"], description["split"]
     terminal.say(
-        f"{description['source']}: layout {description['layout']}, tokenizer {tokenizer['kind']} with {tokenizer['vocab_size']:,} tokens"
+        f"{description['source']}: layout {description['layout']}, tokenizer {tokenizer['kind']}"
+        f" with {tokenizer['vocab_size']:,} tokens"
         + ("" if tokenizer["lossless"] else " (loses bytes: no bits per byte)"),
         style="bold",
     )
-    columns = ["split", "documents", "tokens", "bytes", "tokens/byte", "shortest", "median", "longest", "also in train"]
-    rows = [_split_row(name, facts, (split["overlap"] or {}).get(name)) for name, facts in description["splits"].items()]
+    columns = [
+        "split",
+        "documents",
+        "tokens",
+        "bytes",
+        "tokens/byte",
+        "shortest",
+        "median",
+        "longest",
+        "also in train",
+    ]
+    rows = [
+        _split_row(name, facts, (split["overlap"] or {}).get(name))
+        for name, facts in description["splits"].items()
+    ]
     terminal.table(columns, rows, right=range(1, len(columns)))
-    shares = "/".join(f"{share:g}" for share in split["shares"]) if split.get("shares") else "as the source says"
-    terminal.say(f"split by {split['method']}, {shares}, seed {split.get('seed')}; lengths in tokens", style="dim")
+    shares = (
+        "/".join(f"{share:g}" for share in split["shares"])
+        if split.get("shares")
+        else "as the source says"
+    )
+    terminal.say(
+        f"split by {split['method']}, {shares}, seed {split.get('seed')}; lengths in tokens",
+        style="dim",
+    )
     most = "  ".join(f"{item['name']} {item['share']:.1%}" for item in description["most_frequent"])
     terminal.say(f"\nmost frequent: {most}")
     rare = description["rare"]
-    terminal.say(f"{rare['tokens']:,} tokens occur fewer than {rare['below']} times, {description['unused']:,} never")
+    terminal.say(
+        f"{rare['tokens']:,} tokens occur fewer than {rare['below']} times,"
+        f" {description['unused']:,} never"
+    )
     terminal.say("\nfirst documents of the training part:")
     for document in description["documents"]:
         text = " ".join(document["text"].split())

@@ -1,4 +1,7 @@
-"""The live display of long work: a bar with loss, speed and time left; plain lines where there is no terminal."""
+"""The live display of long work.
+
+A bar with loss, speed and time left; plain lines where there is no terminal.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,14 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from inklings.cli.terminal import Terminal
@@ -19,14 +29,19 @@ REFRESH = 0.1
 
 
 class Display:
-    """Shows the events of preparing and training; one bar for each run, told apart by the event's `run`."""
+    """Shows the events of preparing and training.
+
+    One bar for each run, told apart by the event's `run`.
+    """
 
     def __init__(self, terminal: Terminal, *, quiet_runs: bool = False) -> None:
         self.terminal = terminal
         self.quiet_runs = quiet_runs
         self.live = terminal.console.is_terminal
         self.progress = Progress(
-            SpinnerColumn("dots" if terminal.console.encoding.startswith("utf") else "line", finished_text=" "),
+            SpinnerColumn(
+                "dots" if terminal.console.encoding.startswith("utf") else "line", finished_text=" "
+            ),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
@@ -45,7 +60,12 @@ class Display:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.progress.stop()
 
     def __call__(self, event: Event) -> None:
@@ -55,7 +75,9 @@ class Display:
             try:
                 show(event, str(event.get("run", "")))
             except OSError as error:
-                if error.errno != errno.EIO:  # a terminal that was closed; the work goes on until it is saved
+                if (
+                    error.errno != errno.EIO
+                ):  # a terminal that was closed; the work goes on until it is saved
                     raise
 
     def _line(self, text: str, style: str | None = None) -> None:
@@ -68,15 +90,24 @@ class Display:
         """Progress of a token store: stage, done, total (or None)."""
         task = self.tasks.get("prepare")
         if task is None:
-            task = self.tasks["prepare"] = self.progress.add_task("text", total=event.get("total"), note="")
+            task = self.tasks["prepare"] = self.progress.add_task(
+                "text", total=event.get("total"), note=""
+            )
         finished = event.get("stage") == "done"
         self.left_out = event.get("left_out", self.left_out)
         total = event.get("total")
-        self.progress.update(task, completed=total if finished else event.get("done", 0), total=total, note=str(event.get("stage", "")))
+        self.progress.update(
+            task,
+            completed=total if finished else event.get("done", 0),
+            total=total,
+            note=str(event.get("stage", "")),
+        )
 
     def _on_start(self, event: Event, run: str) -> None:
         """A run begins or goes on."""
-        self.tasks[run] = self.progress.add_task(run or "training", total=event["steps"], completed=event.get("step", 0), note="")
+        self.tasks[run] = self.progress.add_task(
+            run or "training", total=event["steps"], completed=event.get("step", 0), note=""
+        )
         if not self.live and run:
             self._line(f"{run}: {event['steps']} steps, {event['parameters']:,} parameters")
 
@@ -100,8 +131,14 @@ class Display:
                 for reason in event["alarm"]:
                     self._line(f"       collapsed: {reason}", "red")
                 return
-            bits = f", {event['bits_per_byte']:.4f} bits per byte" if event.get("bits_per_byte") is not None else ""
-            score = f"validation loss {event['loss']:.4f} nats, accuracy {event['accuracy']:.1%}{bits}"
+            bits = (
+                f", {event['bits_per_byte']:.4f} bits per byte"
+                if event.get("bits_per_byte") is not None
+                else ""
+            )
+            score = (
+                f"validation loss {event['loss']:.4f} nats, accuracy {event['accuracy']:.1%}{bits}"
+            )
             self._line(f"step {event['step']:>6}  {score}, {event['seconds']:.1f} s")
 
     def _on_sample(self, event: Event, run: str) -> None:
@@ -113,15 +150,24 @@ class Display:
         if run in self.tasks:
             loss = f"validation {self.validation[run]:.4f}" if run in self.validation else ""
             task = self.tasks[run]
-            done = None if event.get("stopped") == "interrupted" else self.progress.tasks[task].total
+            done = (
+                None if event.get("stopped") == "interrupted" else self.progress.tasks[task].total
+            )
             self.progress.update(task, completed=done, note=loss)
         if not self.live and run:
             ended = "interrupted" if event.get("stopped") == "interrupted" else "done"
-            found = f", {self.measure[run]} {self.validation[run]:.4f}" if run in self.validation else ""
+            found = (
+                f", {self.measure[run]} {self.validation[run]:.4f}"
+                if run in self.validation
+                else ""
+            )
             self._line(f"{run}: {ended}{found}")
 
 
 def _divergence(event: Event) -> str:
     """An evaluation of a generator without likelihood, in a line."""
     far = " ".join(f"{value:.3f}" for value in event["divergences"])
-    return f"step {event['step']:>6}  JS divergence of 1- to 4-grams {far}, {event['share_unique']:.1%} unique, {event['seconds']:.1f} s"
+    return (
+        f"step {event['step']:>6}  JS divergence of 1- to 4-grams {far},"
+        f" {event['share_unique']:.1%} unique, {event['seconds']:.1f} s"
+    )

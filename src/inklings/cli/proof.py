@@ -1,4 +1,7 @@
-"""What `inklings audit RUN --memory` shows: each way of reading the text as it is done, the table, and what it means."""
+"""What `inklings audit RUN --memory` shows.
+
+Each way of reading the text as it is done, the table, and what it means.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ WIDTH = 100
 
 
 def show_proof(subject: Subject, terminal: Terminal, *, targets: int | None) -> int:
-    """Carry out the proof of a run's memory and show it; 3 if the gain cannot be the memory's, else 0.
+    """Carry out the proof of a run's memory and show it.
+
+    3 if the gain cannot be the memory's, else 0.
 
     Raises:
         InputError: the text cannot be used.
@@ -27,7 +32,11 @@ def show_proof(subject: Subject, terminal: Terminal, *, targets: int | None) -> 
     assert subject.trained is not None
     assert subject.store is not None
     other: SplitName = "test" if subject.split == "validation" else "validation"
-    terminal.say(f"the memory of {subject.label}, on its {subject.split} split; what is chosen is chosen on {other}", style="bold")
+    terminal.say(
+        f"the memory of {subject.label}, on its {subject.split} split; what is chosen is chosen on"
+        f" {other}",
+        style="bold",
+    )
     done = 0
 
     def show(arm: ProofArm) -> None:
@@ -38,16 +47,35 @@ def show_proof(subject: Subject, terminal: Terminal, *, targets: int | None) -> 
         terminal.say(f"  {done}/{len(ARMS)} {arm.name}: {loss}", style="dim")
 
     with threads_of(Runtime(threads=1)):
-        proof = prove(subject.trained, subject.store.split(subject.split), fit=_other(subject.store, other), targets=targets, on_arm=show)
+        proof = prove(
+            subject.trained,
+            subject.store.split(subject.split),
+            fit=_other(subject.store, other),
+            targets=targets,
+            on_arm=show,
+        )
     terminal.say()
     terminal.table(COLUMNS, _rows(proof), right=(1, 2, 3))
     terminal.say()
-    terminal.table(("", "what it is"), [*((arm.name, arm.note) for arm in proof.arms), *_parts(proof)])
+    terminal.table(
+        ("", "what it is"), [*((arm.name, arm.note) for arm in proof.arms), *_parts(proof)]
+    )
     terminal.say(f"\n{_facts(proof)}", style="dim")
     sentence = say_proof(proof)
     width = max(40, min(WIDTH, terminal.console.width - 1))
-    terminal.say("\n" + "\n".join(textwrap.wrap(sentence, width)), style="bold green" if proof.holds else "bold red")
-    terminal.result({"subject": subject.label, "split": subject.split, "verdict": sentence, "holds": proof.holds, **proof.plain()})
+    terminal.say(
+        "\n" + "\n".join(textwrap.wrap(sentence, width)),
+        style="bold green" if proof.holds else "bold red",
+    )
+    terminal.result(
+        {
+            "subject": subject.label,
+            "split": subject.split,
+            "verdict": sentence,
+            "holds": proof.holds,
+            **proof.plain(),
+        }
+    )
     return 0 if proof.holds else 3
 
 
@@ -65,12 +93,21 @@ def _rows(proof: MemoryProof) -> list[list[str]]:
         for arm in proof.arms
         if arm.loss is not None and arm.perplexity is not None
     ]
-    return rows + [[name, "", "", *_changed(part.change)] for name, part in (("repeated tokens", proof.seen), ("new tokens", proof.new))]
+    return rows + [
+        [name, "", "", *_changed(part.change)]
+        for name, part in (("repeated tokens", proof.seen), ("new tokens", proof.new))
+    ]
 
 
 def _parts(proof: MemoryProof) -> list[tuple[str, str]]:
     return [
-        ("repeated tokens", f"the memory's change for the {proof.seen.share:.0%} of targets that occurred in their document before"),
+        (
+            "repeated tokens",
+            (
+                f"the memory's change for the {proof.seen.share:.0%} of targets that occurred in"
+                " their document before"
+            ),
+        ),
         ("new tokens", f"for the {proof.new.share:.0%} that did not"),
     ]
 
@@ -89,6 +126,10 @@ def _facts(proof: MemoryProof) -> str:
     """What everything rests on."""
     of = proof.provenance
     wrong = of.ahead + of.untrue
-    origin = f"{wrong:,} of them are not from before their targets" if wrong else "all of them from before their targets"
+    origin = (
+        f"{wrong:,} of them are not from before their targets"
+        if wrong
+        else "all of them from before their targets"
+    )
     unit = proof.resampled + (" of 2 KiB" if proof.unit == "blocks" else "")
     return f"{proof.targets:,} targets, {unit} resampled; {of.hits:,} hits traced, {origin}."

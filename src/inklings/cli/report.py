@@ -21,7 +21,9 @@ class Report:
     """Flags of the verb."""
 
     directory: tyro.conf.Positional[Path]
-    """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings sweep ARM --out` named)."""
+    """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings
+    sweep ARM --out` named).
+    """
     trust_code: bool = False
     """Allow the architecture file that the settings of a sweep name to be executed."""
     json: Json = False
@@ -29,7 +31,12 @@ class Report:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Report, arguments, verb="report", description="Write the HTML report of a comparison or a sweep again.")
+    flags = parse(
+        Report,
+        arguments,
+        verb="report",
+        description="Write the HTML report of a comparison or a sweep again.",
+    )
     terminal = open_terminal(flags.json)
     if os.path.lexists(flags.directory / FILE_NAME):
         path = write_sweep_report(flags.directory, trust_code=flags.trust_code)

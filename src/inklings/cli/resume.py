@@ -24,14 +24,23 @@ class Resume:
     budget: str | None = None
     """A new total budget, larger than the old one: more of the same."""
     trust_code: bool = False
-    """Allow the run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow the run's own copy of an architecture file to be executed though another machine made
+    it.
+    """
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Resume, arguments, verb="resume", description="Go on with a run that was stopped, or train it further.")
+    flags = parse(
+        Resume,
+        arguments,
+        verb="resume",
+        description="Go on with a run that was stopped, or train it further.",
+    )
     terminal = open_terminal(flags.json)
     with Display(terminal) as display:
-        result = resume(flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code)
+        result = resume(
+            flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code
+        )
     return report_result(result, terminal)

@@ -1,4 +1,7 @@
-"""A run's settings as flags. The fields of an architecture are flags too, so its class is looked up before they are parsed."""
+"""A run's settings as flags.
+
+The fields of an architecture are flags too, so its class is looked up before they are parsed.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,12 @@ class RunArguments:
 
 
 def parse_run(
-    arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str, beginning: RunConfig | None = None
+    arguments: Sequence[str],
+    verb_type: type[Any],
+    *,
+    verb: str,
+    description: str,
+    beginning: RunConfig | None = None,
 ) -> RunArguments:
     """Parse `ARM [flags]`: settings are defaults < `--config` < ARM < flags.
 
@@ -50,7 +58,8 @@ def parse_run(
         verb_type: a dataclass of the verb's own flags.
         verb: its name, for messages.
         description: what it does, for its help.
-        beginning: settings in place of the defaults; they name the architecture where nothing else does.
+        beginning: settings in place of the defaults; they name the architecture where nothing else
+            does.
 
     Raises:
         ConfigError: no ARM and no `--config` was given.
@@ -60,9 +69,15 @@ def parse_run(
     given = list(arguments)
     arm = given.pop(0) if given and not given[0].startswith("-") else None
     base, rates = _base(given, beginning or RunConfig())
-    if arm is None and not asks_help and beginning is None and flag_value("--config", given) is None:
+    if (
+        arm is None
+        and not asks_help
+        and beginning is None
+        and flag_value("--config", given) is None
+    ):
         raise ConfigError(
-            f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`. `inklings models` lists them."
+            f"say what to train first: inklings {verb} ARM ..., for example `inklings {verb} gpt`."
+            " `inklings models` lists them."
         )
     if arm is not None:
         chosen = parse_arm(arm, base=base, rates=rates)
@@ -72,24 +87,41 @@ def parse_run(
                 f"or fine-tune with `inklings train --from {arm}`."
             )
         base, rates = chosen.config, chosen.rates
-    whose = "" if arm else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"
-    parsed = parse(_run_type(base, verb_type), given, verb=f"{verb} {arm or 'ARM'}", description=description + whose)
+    whose = (
+        ""
+        if arm
+        else f" (Model options are those of {base.architecture}; `{verb} ARM --help` shows ARM's.)"
+    )
+    parsed = parse(
+        _run_type(base, verb_type),
+        given,
+        verb=f"{verb} {arm or 'ARM'}",
+        description=description + whose,
+    )
     return _merge(base, parsed, given, rates)
 
 
-def parse_settings(arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str) -> RunArguments:
-    """Parse a verb's flags and the settings that its contestants begin from: defaults < `--config` < flags.
+def parse_settings(
+    arguments: Sequence[str], verb_type: type[Any], *, verb: str, description: str
+) -> RunArguments:
+    """Parse a verb's flags and the settings that its contestants begin from.
+
+    Defaults < `--config` < flags.
 
     Raises:
         ConfigError: the file is wrong.
     """
     base, rates = _base(arguments, RunConfig())
-    parsed = parse(_settings_type(base, verb_type, []), arguments, verb=verb, description=description)
+    parsed = parse(
+        _settings_type(base, verb_type, []), arguments, verb=verb, description=description
+    )
     return _merge(base, parsed, arguments, rates)
 
 
 def _base(arguments: Sequence[str], beginning: RunConfig) -> tuple[RunConfig, frozenset[str]]:
-    """The settings of the file given with `--config` over those to begin with, and the peak rates that it gives.
+    """The settings of the file given with `--config` over those to begin with.
+
+    And the peak rates that it gives.
 
     tyro needs them before it parses.
     """
@@ -122,14 +154,26 @@ def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
     model_type = load_class(base.architecture).Config
     # the tokenizer decides these two: they get placeholders and no flag
     placeholders = {"vocab_size": 2, "boundary_token": 0}
-    hidden = [(name, Annotated[int, tyro.conf.Suppress], dataclasses.field(default=value)) for name, value in placeholders.items()]
-    model_flags = dataclasses.make_dataclass("Model", hidden, bases=(model_type,), frozen=True, kw_only=True)
+    hidden = [
+        (name, Annotated[int, tyro.conf.Suppress], dataclasses.field(default=value))
+        for name, value in placeholders.items()
+    ]
+    model_flags = dataclasses.make_dataclass(
+        "Model", hidden, bases=(model_type,), frozen=True, kw_only=True
+    )
     default: Any = from_mapping(model_flags, base.model, where=f"model {base.architecture}")
-    return _settings_type(base, verb_type, [("model", model_flags, dataclasses.field(default=default))])
+    return _settings_type(
+        base, verb_type, [("model", model_flags, dataclasses.field(default=default))]
+    )
 
 
-def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, Any, Any]]) -> type[Any]:
-    """A dataclass of the verb's own flags and of the settings, with what was said so far as defaults."""
+def _settings_type(
+    base: RunConfig, verb_type: type[Any], more: list[tuple[str, Any, Any]]
+) -> type[Any]:
+    """A dataclass of the verb's own flags and of the settings.
+
+    With what was said so far as defaults.
+    """
 
     def shortcut(name: str, help_text: str) -> Any:
         return Annotated[str | None, tyro.conf.arg(name=name, help=help_text)]
@@ -138,9 +182,27 @@ def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, 
         "Arguments",
         [
             ("verb", Annotated[verb_type, tyro.conf.arg(name="")]),
-            ("config", Annotated[Path | None, tyro.conf.arg(help="A run file (TOML) with settings; flags win over it.")], None),
-            ("source", shortcut("data", "The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."), None),
-            ("tokenizer", shortcut("tokenizer", "byte, char, word:N, bpe:N, or a tokenizer.json."), None),
+            (
+                "config",
+                Annotated[
+                    Path | None,
+                    tyro.conf.arg(help="A run file (TOML) with settings; flags win over it."),
+                ],
+                None,
+            ),
+            (
+                "source",
+                shortcut(
+                    "data",
+                    "The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME.",
+                ),
+                None,
+            ),
+            (
+                "tokenizer",
+                shortcut("tokenizer", "byte, char, word:N, bpe:N, or a tokenizer.json."),
+                None,
+            ),
             ("budget", shortcut("budget", "2M-tokens, 500-steps, 3-min or 1e15-flops."), None),
             *more,
             ("data", DataConfig, dataclasses.field(default=base.data)),
@@ -150,12 +212,19 @@ def _settings_type(base: RunConfig, verb_type: type[Any], more: list[tuple[str, 
     )
 
 
-def _merge(base: RunConfig, parsed: Any, arguments: Sequence[str], rates: frozenset[str]) -> RunArguments:
-    """The settings with the flags merged in; `rates` are the peak rates that a file or the ARM gave."""
+def _merge(
+    base: RunConfig, parsed: Any, arguments: Sequence[str], rates: frozenset[str]
+) -> RunArguments:
+    """The settings with the flags merged in.
+
+    `rates` are the peak rates that a file or the ARM gave.
+    """
     data, training, model = parsed.data, parsed.training, base.model
     flags = given_flags(arguments)
     given = {name: getattr(training, name) for name in PEAK_RATES if f"training.{name}" in flags}
-    below = dataclasses.replace(training, **{name: getattr(base.training, name) for name in PEAK_RATES})
+    below = dataclasses.replace(
+        training, **{name: getattr(base.training, name) for name in PEAK_RATES}
+    )
     training = with_training(below, given, below=rates)
     if parsed.source is not None:
         data = dataclasses.replace(data, source=parsed.source)
@@ -164,7 +233,11 @@ def _merge(base: RunConfig, parsed: Any, arguments: Sequence[str], rates: frozen
     if parsed.budget is not None:
         training = dataclasses.replace(training, budget=parsed.budget)
     if hasattr(parsed, "model"):
-        model = {name: value for name, value in dataclasses.asdict(parsed.model).items() if name not in ("vocab_size", "boundary_token")}
+        model = {
+            name: value
+            for name, value in dataclasses.asdict(parsed.model).items()
+            if name not in ("vocab_size", "boundary_token")
+        }
     config = dataclasses.replace(base, model=model, data=data, training=training)
     return RunArguments(
         config=config,

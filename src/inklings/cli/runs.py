@@ -28,7 +28,11 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     found = list_runs(flags.directory)
     if found:
-        terminal.table(["run", "architecture", "text", "step", "validation loss", "state"], [_row(run) for run in found], right=(3, 4))
+        terminal.table(
+            ["run", "architecture", "text", "step", "validation loss", "state"],
+            [_row(run) for run in found],
+            right=(3, 4),
+        )
         for run in found:
             if run.doubt is not None:
                 terminal.say(f"warning: {run.path}: {run.doubt}.", style="yellow")

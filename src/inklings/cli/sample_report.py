@@ -1,4 +1,4 @@
-"""The part of `inklings evaluate` that lets a run write and compares what it wrote with real text."""
+"""The part of `inklings evaluate` that compares what a run writes with real text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from inklings.models.contract import Architecture
 
 TABLES = (
     ("js1", "js2", "js3", "js4", "reverse", "classifier", "length"),
-    ("bleu", "self_bleu", "distinct1", "distinct2", "distinct3", "distinct4", "unique", "novel", "judge"),
+    (
+        "bleu",
+        "self_bleu",
+        "distinct1",
+        "distinct2",
+        "distinct3",
+        "distinct4",
+        "unique",
+        "novel",
+        "judge",
+    ),
 )
 SHORT = {
     **{f"distinct{n}": f"dist-{n}" for n in (1, 2, 3, 4)},
@@ -25,14 +35,24 @@ SHORT = {
 }
 
 
-def report_on_samples(model: Architecture, ground: ReferenceSet, terminal: Terminal, *, name: str, temperature: float) -> SampleReport:
-    """Let the model write, measure it and everything that it is read against, and print all that."""
+def report_on_samples(
+    model: Architecture, ground: ReferenceSet, terminal: Terminal, *, name: str, temperature: float
+) -> SampleReport:
+    """Let the model write, measure it and everything that it is read against.
+
+    And print all that.
+    """
     setting = ground.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
-    terminal.say(f"{setting.samples:,} samples against {setting.reference_documents:,} {kind} of the {setting.split} split", style="bold")
+    terminal.say(
+        f"{setting.samples:,} samples against {setting.reference_documents:,} {kind} of the"
+        f" {setting.split} split",
+        style="bold",
+    )
     for note in setting.notes:
         terminal.say(f"note: {note}")
-    # The run comes first: what is wrong with it should not be said after a minute of work on the rest.
+    # The run comes first: what is wrong with it should not be said after a minute of work on the
+    # rest.
     runs = measure_model(model, ground, name=name, temperature=temperature)
     report = SampleReport(calibrate(ground), runs)
     show_report(report, terminal)
@@ -40,18 +60,33 @@ def report_on_samples(model: Architecture, ground: ReferenceSet, terminal: Termi
 
 
 def show_report(report: SampleReport, terminal: Terminal) -> None:
-    """Print a report: the run with its intervals beside real text, all contestants, the run's place, and the alarm."""
+    """Print a report.
+
+    The run with its intervals beside real text, all contestants, the run's place, and the alarm.
+    """
     run, floor, gameable = next(iter(report.runs)), report.calibration.floor, report.gameable()
     rows = []
     for metric, about in METRICS.items():
         value, real = report.runs[run].values[metric], floor.values[metric]
         rows.append(
-            (about.title, _number(value.estimate), _ends(value), _number(real.estimate), about.better, ", ".join(gameable.get(metric, [])))
+            (
+                about.title,
+                _number(value.estimate),
+                _ends(value),
+                _number(real.estimate),
+                about.better,
+                ", ".join(gameable.get(metric, [])),
+            )
         )
-    terminal.table(["", run, "95% interval", "real text", "better", "gameable here by"], rows, right=(1, 2, 3))
+    terminal.table(
+        ["", run, "95% interval", "real text", "better", "gameable here by"], rows, right=(1, 2, 3)
+    )
     for metrics in TABLES:
         titles = [SHORT.get(metric, METRICS[metric].title) for metric in metrics]
-        found = [(name, *(_number(of.values[metric].estimate) for metric in metrics)) for name, of in report.contestants().items()]
+        found = [
+            (name, *(_number(of.values[metric].estimate) for metric in metrics))
+            for name, of in report.contestants().items()
+        ]
         terminal.table(["", *titles], found, right=range(1, len(metrics) + 1))
     for name in report.runs:
         terminal.say(report.places(name))

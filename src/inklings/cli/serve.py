@@ -1,4 +1,7 @@
-"""`inklings serve RUN [RUN ...]`: answer requests over HTTP, and show a page to try the models on."""
+"""`inklings serve RUN [RUN ...]`.
+
+Answer requests over HTTP, and show a page to try the models on.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,13 @@ class Serve:
     port: int = ServeConfig.port
     """0 takes any free one."""
     api_key: str | None = None
-    """A file whose first line is the key that clients must show; the environment variable INKLINGS_API_KEY does too."""
+    """A file whose first line is the key that clients must show; the environment variable
+    INKLINGS_API_KEY does too.
+    """
     allow_origin: tuple[str, ...] = ServeConfig.allow_origin
-    """Sites whose pages may ask from a browser, such as http://localhost:3000; * is all sites that anybody here visits."""
+    """Sites whose pages may ask from a browser, such as http://localhost:3000; * is all sites that
+    anybody here visits.
+    """
     workers: int = ServeConfig.workers
     """Processes of each model."""
     rows: int = ServeConfig.rows
@@ -68,13 +75,19 @@ class Serve:
     chat_template: Path | None = None
     """A file that says how the turns of a chat become one prompt."""
     trust_code: bool = False
-    """Allow a run's own copy of an architecture file to be executed though another machine made it."""
+    """Allow a run's own copy of an architecture file to be executed though another machine made it.
+    """
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    flags = parse(Serve, arguments, verb="serve", description="Serve runs over HTTP: an API that OpenAI's clients speak, and a page.")
+    flags = parse(
+        Serve,
+        arguments,
+        verb="serve",
+        description="Serve runs over HTTP: an API that OpenAI's clients speak, and a page.",
+    )
     try:
         from inklings.serving.api.chat_template import ChatTemplate
         from inklings.serving.process.server import serve
@@ -83,16 +96,27 @@ def main(arguments: Sequence[str]) -> int:
             raise
         raise MissingExtraError("a server", "serve") from error
     terminal = open_terminal(flags.json)
-    shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ServeConfig) if field.name != "key"}
+    shared = {
+        field.name: getattr(flags, field.name)
+        for field in dataclasses.fields(ServeConfig)
+        if field.name != "key"
+    }
     config = ServeConfig(key=read_key(flags.api_key), **shared)
     if ANY in config.allow_origin and config.key is None:
         terminal.say(
-            "--allow-origin * without a key: every page that is opened in a browser here can use this server, memories included.",
+            "--allow-origin * without a key: every page that is opened in a browser here can use"
+            " this server, memories included.",
             style="yellow",
         )
     template = None if flags.chat_template is None else ChatTemplate.load(flags.chat_template)
     runs = name_runs(flags.runs)
-    serve(runs, config, on_event=lambda event: _show(event, terminal), template=template, trust_code=flags.trust_code)
+    serve(
+        runs,
+        config,
+        on_event=lambda event: _show(event, terminal),
+        template=template,
+        trust_code=flags.trust_code,
+    )
     return 0
 
 
@@ -100,7 +124,8 @@ def read_key(file: str | None) -> str | None:
     """The key that clients must show, from a file or the environment; None if neither is given.
 
     Raises:
-        ConfigError: there is no such file, or it has no key. What was given is not repeated: it may be a key.
+        ConfigError: there is no such file, or it has no key. What was given is not repeated: it may
+            be a key.
     """
     if file is None:
         return os.environ.get(KEY) or None
@@ -108,24 +133,33 @@ def read_key(file: str | None) -> str | None:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "--api-key takes the name of a file whose first line is the key, and what was given is no file that can be read. A key on the "
-            f"command line would be seen by every user of this machine: write it to a file, or set the environment variable {KEY}."
+            "--api-key takes the name of a file whose first line is the key, and what was given is"
+            " no file that can be read. A key on the command line would be seen by every user of"
+            f" this machine: write it to a file, or set the environment variable {KEY}."
         ) from error
     key = lines[0].strip() if lines else ""
     if not key:
-        raise ConfigError("the first line of the file that --api-key names is empty; it must be the key.")
+        raise ConfigError(
+            "the first line of the file that --api-key names is empty; it must be the key."
+        )
     return key
 
 
 def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
-    """The runs under the names that clients call them by: the last part of the path, or NAME of `NAME=RUN`.
+    """The runs under the names that clients call them by.
+
+    The last part of the path, or NAME of `NAME=RUN`.
 
     Raises:
-        ConfigError: no run is given, two have one name, or a name is none that a client could ask for.
+        ConfigError: no run is given, two have one name, or a name is none that a client could ask
+            for.
         RunError: one is no run.
     """
     if not given:
-        raise ConfigError("no run is given: `inklings serve RUN [RUN ...]`. `inklings serve builtin:reference` serves a small one to try.")
+        raise ConfigError(
+            "no run is given: `inklings serve RUN [RUN ...]`. `inklings serve builtin:reference`"
+            " serves a small one to try."
+        )
     paths: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
@@ -133,9 +167,15 @@ def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
             path = text
             name = path.partition(":")[2] if path == REFERENCE else Path(path).resolve().name
         if not re.fullmatch(r"[\w.:-]+", name):
-            raise ConfigError(f"{name!r} cannot be the name of a model: letters, digits, and . : _ - can. NAME=RUN gives {path} another.")
+            raise ConfigError(
+                f"{name!r} cannot be the name of a model: letters, digits, and . : _ - can."
+                f" NAME=RUN gives {path} another."
+            )
         if name in paths:
-            raise ConfigError(f"{paths[name]} and {path} would both be called {name}. NAME=RUN gives one another name: {name}-2={path}.")
+            raise ConfigError(
+                f"{paths[name]} and {path} would both be called {name}. NAME=RUN gives one another"
+                f" name: {name}-2={path}."
+            )
         paths[name] = path
     return {name: open_run(path) for name, path in paths.items()}
 
@@ -148,7 +188,9 @@ def _show(event: Event, terminal: Terminal) -> None:
         terminal.say(f"loading {', '.join(event.names)}", style="dim")
         for name in event.training:
             terminal.say(
-                f"{name} is being trained; its best weights of now are served, and later ones only by a new start.", style="yellow"
+                f"{name} is being trained; its best weights of now are served, and later ones only"
+                " by a new start.",
+                style="yellow",
             )
     elif isinstance(event, Listening):
         rows = [
@@ -163,8 +205,14 @@ def _show(event: Event, terminal: Terminal) -> None:
         ]
         terminal.table(["model", "architecture", "parameters", "memory", ""], rows, right=(2, 3))
         terminal.say(f"serving on {event.url} (Ctrl-C ends it)", style="bold")
-        terminal.result({"url": event.url, "models": [dataclasses.asdict(card) for card in event.cards]})
+        terminal.result(
+            {"url": event.url, "models": [dataclasses.asdict(card) for card in event.cards]}
+        )
     elif isinstance(event, Stopping):
         texts = "1 text" if event.running == 1 else f"{event.running:,} texts"
-        doing = f"finishing {texts}, for {event.grace:g} seconds at most; again ends it at once" if event.running else "nothing is running"
+        doing = (
+            f"finishing {texts}, for {event.grace:g} seconds at most; again ends it at once"
+            if event.running
+            else "nothing is running"
+        )
         terminal.say(f"stopping: {doing}", style="dim")

@@ -30,14 +30,20 @@ class Sweeping:
     """Flags of the verb itself."""
 
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUES ...")] = ()
-    """What is searched: FIELD=LOW..HIGH[:log|:STEP] for numbers, 'FIELD=a|b|c' for choices. A FIELD is one of the model's (n_layer, or
-    model.n_layer) or of training (training.batch_size; lr for short). By default the learning rates, a decade each way."""
+    """What is searched: FIELD=LOW..HIGH[:log|:STEP] for numbers, 'FIELD=a|b|c' for choices. A FIELD
+    is one of the model's (n_layer, or model.n_layer) or of training (training.batch_size; lr for
+    short). By default the learning rates, a decade each way.
+    """
     trials: int = 20
     """How many trials are to be finished in all, those of earlier calls included."""
     out: Path = Path("sweep")
-    """Where the trials, the best run and the report go; the same command goes on where it was stopped."""
+    """Where the trials, the best run and the report go; the same command goes on where it was
+    stopped.
+    """
     storage: str | None = None
-    """postgresql://USER:PASSWORD@HOST/DATABASE, where workers of many machines share the trials; by default they are in --out."""
+    """postgresql://USER:PASSWORD@HOST/DATABASE, where workers of many machines share the trials; by
+    default they are in --out.
+    """
     workers: int | None = None
     """Trials at a time, each in its own process; by default one a core."""
     dry_run: bool = False
@@ -48,7 +54,12 @@ class Sweeping:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
     began = time.perf_counter()
-    parsed = parse_run(arguments, Sweeping, verb="sweep", description="Search the settings of a generator under one budget.")
+    parsed = parse_run(
+        arguments,
+        Sweeping,
+        verb="sweep",
+        description="Search the settings of a generator under one budget.",
+    )
     flags: Sweeping = parsed.verb
     config = parsed.config
     terminal = open_terminal(flags.json)
@@ -57,7 +68,10 @@ def main(arguments: Sequence[str]) -> int:
         return _show_space(config, space, parsed.rates, terminal)
     command = shlex.join(["inklings", "sweep", *map(_without_password, arguments)])
     budget = config.training.budget
-    terminal.say(f"searching {len(space)} fields of {config.architecture} on {config.data.source}: {flags.trials} trials, {budget} each")
+    terminal.say(
+        f"searching {len(space)} fields of {config.architecture} on {config.data.source}:"
+        f" {flags.trials} trials, {budget} each"
+    )
     with Display(terminal, quiet_runs=True) as display:
         made = sweep(
             config,
@@ -77,36 +91,79 @@ def main(arguments: Sequence[str]) -> int:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in made.importance.items())
         terminal.say(f"\nwhat matters ({made.evaluator}): {shares}")
     terminal.say(f"\n{headline(made)}", style="bold")
-    counts = {status: sum(trial.status == status for trial in made.trials) for status in ("done", "pruned", "failed")}
-    terminal.say(f"{counts['done']} trials finished, {counts['pruned']} given up, {counts['failed']} failed")
+    counts = {
+        status: sum(trial.status == status for trial in made.trials)
+        for status in ("done", "pruned", "failed")
+    }
+    terminal.say(
+        f"{counts['done']} trials finished, {counts['pruned']} given up, {counts['failed']} failed"
+    )
     if made.best is not None:
         terminal.say(CAUTION, style="dim")
         terminal.say(f"next: inklings train --config {flags.out / BEST}")
     report = write_sweep_report(flags.out, trust_code=True)
-    terminal.say(f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold")
+    terminal.say(
+        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold"
+    )
     if made.status == "unfinished":
-        terminal.say(f"{len(made.trials)} of {made.asked} trials ended; all is saved. Go on with the same command.", style="bold yellow")
+        terminal.say(
+            f"{len(made.trials)} of {made.asked} trials ended; all is saved. Go on with the same"
+            " command.",
+            style="bold yellow",
+        )
     best = None if made.best is None else dataclasses.asdict(made.best)
     terminal.result(
-        {"report": str(report), "run_file": None if best is None else str(flags.out / BEST), "best": best, **dataclasses.asdict(made)}
+        {
+            "report": str(report),
+            "run_file": None if best is None else str(flags.out / BEST),
+            "best": best,
+            **dataclasses.asdict(made),
+        }
     )
     return 0 if made.status == "complete" and made.best is not None else 1
 
 
-def _show_space(config: RunConfig, space: list[Dimension], rates: frozenset[str], terminal: Terminal) -> int:
-    """Print what would be searched; the architecture is built once, so that what cannot work is said now."""
+def _show_space(
+    config: RunConfig, space: list[Dimension], rates: frozenset[str], terminal: Terminal
+) -> int:
+    """Print what would be searched.
+
+    The architecture is built once, so that what cannot work is said now.
+    """
     with Display(terminal) as display:
         base = to_mapping(settled(config, prepare(config.data, on_event=display), display))
     rows = [[dimension.field, *_values(dimension)] for dimension in space]
     moves = moves_with(space, config, rates)
     if moves is not None:
         rates_now = [base["training"][name] for name in PEAK_RATES]
-        rows.append([moves, "", f"moves with the other rate, in the ratio {rates_now[0]:g} to {rates_now[1]:g} (Muon)"])
+        rows.append(
+            [
+                moves,
+                "",
+                (
+                    f"moves with the other rate, in the ratio {rates_now[0]:g} to {rates_now[1]:g}"
+                    " (Muon)"
+                ),
+            ]
+        )
     terminal.table(["field", "values", "drawn"], rows)
     searched = {dimension.field for dimension in space} | {moves}
-    shared = {f"{section}.{name}": value for section in ("model", "training") for name, value in base[section].items()}
-    terminal.table(["all trials", "value"], [(name, str(value)) for name, value in shared.items() if name not in searched])
-    terminal.result({"space": [dataclasses.asdict(dimension) for dimension in space], "moves": moves, "config": base})
+    shared = {
+        f"{section}.{name}": value
+        for section in ("model", "training")
+        for name, value in base[section].items()
+    }
+    terminal.table(
+        ["all trials", "value"],
+        [(name, str(value)) for name, value in shared.items() if name not in searched],
+    )
+    terminal.result(
+        {
+            "space": [dataclasses.asdict(dimension) for dimension in space],
+            "moves": moves,
+            "config": base,
+        }
+    )
     return 0
 
 
@@ -115,11 +172,21 @@ def _values(dimension: Dimension) -> tuple[str, str]:
     if dimension.kind == "choice":
         return values, "one of them"
     kind = "whole numbers" if dimension.kind == "int" else "numbers"
-    how = "on a logarithmic scale" if dimension.log else f"in steps of {dimension.step}" if dimension.step is not None else "evenly"
+    how = (
+        "on a logarithmic scale"
+        if dimension.log
+        else f"in steps of {dimension.step}"
+        if dimension.step is not None
+        else "evenly"
+    )
     return values.partition(":")[0], f"{kind}, {how}"
 
 
 def _without_password(argument: str) -> str:
     """An argument as it may be kept in a report."""
     flag, equals, value = argument.partition("=")
-    return f"{flag}={hidden_password(value)}" if equals and flag == "--storage" else hidden_password(argument)
+    return (
+        f"{flag}={hidden_password(value)}"
+        if equals and flag == "--storage"
+        else hidden_password(argument)
+    )

@@ -1,4 +1,7 @@
-"""Where a verb writes: people read stderr or stdout through rich, machines read one JSON document on stdout."""
+"""Where a verb writes.
+
+People read stderr or stdout through rich, machines read one JSON document on stdout.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ WIDE = 180
 
 @dataclass(frozen=True)
 class Terminal:
-    """The output of one command. With `json`, stdout carries exactly one document and people are served on stderr."""
+    """The output of one command.
+
+    With `json`, stdout carries exactly one document and people are served on stderr.
+    """
 
     json: bool
     console: Console
@@ -29,11 +35,27 @@ class Terminal:
         """Print a line for people; the text is taken literally."""
         self.console.print(Text(text, style=style or ""), soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), title: str | None = None) -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        right: Sequence[int] = (),
+        title: str | None = None,
+    ) -> None:
         """Print a table for people; the columns numbered in `right` are aligned to the right."""
-        table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(
+            title=title,
+            title_justify="left",
+            header_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+        )
         for number, column in enumerate(columns):
-            table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+            table.add_column(
+                column, justify="right" if number in right else "left", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self.console.print(table)
@@ -49,8 +71,12 @@ class Terminal:
 def open_terminal(as_json: bool) -> Terminal:
     """The terminal of this process."""
     file = sys.stderr if as_json else sys.stdout
-    # rich takes a file or a pipe for a terminal of 80 columns, and folds tables that nobody asked it to
-    return Terminal(json=as_json, console=Console(file=file, highlight=False, width=None if file.isatty() else WIDE))
+    # rich takes a file or a pipe for a terminal of 80 columns, and folds tables that nobody asked
+    # it to
+    return Terminal(
+        json=as_json,
+        console=Console(file=file, highlight=False, width=None if file.isatty() else WIDE),
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -39,19 +39,29 @@ class Train:
     """Flags of the verb itself."""
 
     run: Path | None = None
-    """Where the run is kept; by default runs/ and a name made of the architecture, the text and a number."""
+    """Where the run is kept; by default runs/ and a name made of the architecture, the text and a
+    number.
+    """
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Begin with the weights, the tokenizer and the model's settings of this run (fine-tuning); no ARM takes its architecture too."""
+    """Begin with the weights, the tokenizer and the model's settings of this run (fine-tuning); no
+    ARM takes its architecture too.
+    """
     extend_vocabulary: bool = False
-    """With --from: take characters of the training text that the run's vocabulary lacks into it; all else is kept."""
+    """With --from: take characters of the training text that the run's vocabulary lacks into it;
+    all else is kept.
+    """
     dry_run: bool = False
     """Print the resolved plan (parameters, FLOPs, memory, expected time) and train nothing."""
     find_lr: bool = False
-    """Try rising learning rates for a few hundred steps, print the curve and a suggestion, and train nothing."""
+    """Try rising learning rates for a few hundred steps, print the curve and a suggestion, and
+    train nothing.
+    """
     find_batch_size: bool = False
     """Find the largest batch that fits into memory, and train nothing."""
     trust_code: bool = False
-    """Allow the copy of an architecture file in the run given with --from to be executed though another machine made it."""
+    """Allow the copy of an architecture file in the run given with --from to be executed though
+    another machine made it.
+    """
     json: Json = False
 
 
@@ -66,15 +76,25 @@ def _beginning(arguments: Sequence[str]) -> RunConfig | None:
     named = None if arm is None else split_name(arm)[0]
     # a file of one's own is looked for where the ARM says, and not in the run
     own = named is not None and same_architecture(parent.config.architecture, named)
-    return RunConfig(architecture=named if own and named is not None else theirs.architecture, model=theirs.model)
+    return RunConfig(
+        architecture=named if own and named is not None else theirs.architecture, model=theirs.model
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the verb."""
-    parsed = parse_run(arguments, Train, verb="train", description="Train one generator.", beginning=_beginning(arguments))
+    parsed = parse_run(
+        arguments,
+        Train,
+        verb="train",
+        description="Train one generator.",
+        beginning=_beginning(arguments),
+    )
     flags: Train = parsed.verb
     terminal = open_terminal(flags.json)
-    origin = Origin(initial=flags.from_, extend_vocabulary=flags.extend_vocabulary, trust_code=flags.trust_code)
+    origin = Origin(
+        initial=flags.from_, extend_vocabulary=flags.extend_vocabulary, trust_code=flags.trust_code
+    )
     if flags.dry_run:
         return show_plan(parsed.config, terminal, **origin)
     if flags.find_lr:
@@ -82,21 +102,28 @@ def main(arguments: Sequence[str]) -> int:
     if flags.find_batch_size:
         return _find_batch_size(parsed.config, terminal, origin)
     run = flags.run or free_run(parsed.config)
-    terminal.say(f"training {parsed.config.architecture} on {parsed.config.data.source} for {parsed.config.training.budget} into {run}")
+    terminal.say(
+        f"training {parsed.config.architecture} on {parsed.config.data.source} for"
+        f" {parsed.config.training.budget} into {run}"
+    )
     try:
         with Display(terminal) as display:
             result = train(parsed.config, run, on_event=display, **origin)
     except KeyboardInterrupt:
         if not (run / CONFIG).is_file():
             raise
-        raise InterruptedWorkError(f"interrupted; go on from the last checkpoint with: inklings resume {run}") from None
+        raise InterruptedWorkError(
+            f"interrupted; go on from the last checkpoint with: inklings resume {run}"
+        ) from None
     return report_result(result, terminal, left_out=display.left_out)
 
 
 def free_run(config: RunConfig) -> Path:
     """The first free name below runs/ for a run of this architecture on this text."""
     architecture = Path(config.architecture.partition(":")[0]).stem
-    source = Path(config.data.source.partition("?")[0].replace(":", "-").rstrip("/")).stem or "stdin"
+    source = (
+        Path(config.data.source.partition("?")[0].replace(":", "-").rstrip("/")).stem or "stdin"
+    )
     number = 1
     while (path := Path("runs") / f"{architecture}-{source}-{number}").exists():
         number += 1
@@ -106,10 +133,19 @@ def free_run(config: RunConfig) -> Path:
 def _find_lr(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
     with Display(terminal) as display:
         found = find_lr(config, on_event=display, **origin)
-    rows = [(f"{rate:.2e}", f"{loss:.4f}") for rate, loss in zip(found.learning_rates, found.losses, strict=True)]
+    rows = [
+        (f"{rate:.2e}", f"{loss:.4f}")
+        for rate, loss in zip(found.learning_rates, found.losses, strict=True)
+    ]
     terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
-    matrices = f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}" if found.matrix_suggestion is not None else ""
-    terminal.say(f"suggestion: --training.learning-rate {found.suggestion:.2g}{matrices}", style="bold")
+    matrices = (
+        f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}"
+        if found.matrix_suggestion is not None
+        else ""
+    )
+    terminal.say(
+        f"suggestion: --training.learning-rate {found.suggestion:.2g}{matrices}", style="bold"
+    )
     terminal.result(dataclasses.asdict(found))
     return 0
 

@@ -1,9 +1,9 @@
 """The one place for intervals and tests.
 
-Two sources of doubt are kept apart. Documents (or blocks of text) say how sure the figure of *one run* is: `bootstrap_ratio`,
-`paired_bootstrap`. Seeds say whether *an architecture* is better than another: `paired_t`, `sign_flip`, and `holm`
-where several pairs are looked at; `least_significant` and `detectable` say what so many seeds could have shown at all.
-All functions are deterministic.
+Two sources of doubt are kept apart. Documents (or blocks of text) say how sure the figure of *one
+run* is: `bootstrap_ratio`, `paired_bootstrap`. Seeds say whether *an architecture* is better than
+another: `paired_t`, `sign_flip`, and `holm` where several pairs are looked at; `least_significant`
+and `detectable` say what so many seeds could have shown at all. All functions are deterministic.
 """
 
 from __future__ import annotations
@@ -31,14 +31,20 @@ POWER = 0.8
 """The chance with which a difference of the size that `detectable` states is found."""
 
 FLIPS_FROM = 6
-"""The fewest seeds with which the sign-flip test can reach `LEVEL`: with 5 its smallest p is 0.0625."""
+"""The fewest seeds with which the sign-flip test can reach `LEVEL`: with 5 its smallest p is
+0.0625.
+"""
 
 FLIPS_DETECT = {6: 1.79, 7: 1.35, 8: 1.20, 9: 1.10, 10: 1.02}
-"""Seeds -> mean over standard deviation that the t test and the sign-flip test, neither corrected, both find in a share
-`POWER` of normal samples (simulated, within 0.01). With more seeds the two ask for the same."""
+"""Seeds -> mean over standard deviation that the t test and the sign-flip test, neither corrected,
+both find in a share `POWER` of normal samples (simulated, within 0.01). With more seeds the two ask
+for the same.
+"""
 
 GROUPS = 50
-"""How many groups of documents `group_jackknife` leaves out, one at a time, where there are as many documents."""
+"""How many groups of documents `group_jackknife` leaves out, one at a time, where there are as many
+documents.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,11 @@ class Interval:
 
     def to_mapping(self) -> dict[str, float | int | str | None]:
         """Plain values for JSON, which has no infinity: an end that is not known is None."""
-        known = {name: value if math.isfinite(value) else None for name, value in vars(self).items() if isinstance(value, float)}
+        known = {
+            name: value if math.isfinite(value) else None
+            for name, value in vars(self).items()
+            if isinstance(value, float)
+        }
         return {**vars(self), **known}
 
 
@@ -90,22 +100,30 @@ def bootstrap_ratio(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of sum(numerator) / sum(denominator) by resampling the units (documents or blocks) with replacement.
+    """Interval of sum(numerator) / sum(denominator) by resampling documents or blocks.
 
-    Nats over targets, or bits over bytes, of one run. It is the studentised bootstrap (Efron and Tibshirani 1993,
-    section 12.5), the standard error being that of the linearised ratio. scipy has the percentile and BCa intervals
-    only, and on 30 documents of very unequal length those at 95% cover the truth in 91% and 89% of simulations, this
-    one in 93%. Units of denominator zero do not count. Fewer than four units leave the interval infinite.
+    Nats over targets, or bits over bytes, of one run. It is the studentised bootstrap (Efron and
+    Tibshirani 1993, section 12.5), the standard error being that of the linearised ratio. scipy has
+    the percentile and BCa intervals only, and on 30 documents of very unequal length those at 95%
+    cover the truth in 91% and 89% of simulations, this one in 93%. Units of denominator zero do not
+    count. Fewer than four units leave the interval infinite.
 
     Raises:
-        ConfigError: the confidence is not in (0, 1), or the arrays are empty, not finite, or of different lengths.
+        ConfigError: the confidence is not in (0, 1), or the arrays are empty, not finite, or of
+            different lengths.
     """
     _check_confidence(confidence)
     x, y = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     if len(x) != len(y) or y.sum() <= 0:
-        raise ConfigError(f"a ratio of {len(x)} by {len(y)} units; give as many of both, and more than 0 to divide by.")
+        raise ConfigError(
+            f"a ratio of {len(x)} by {len(y)} units; give as many of both, and more than 0 to"
+            " divide by."
+        )
     if not np.isfinite(x).all():
-        raise ConfigError("a unit's sum is not finite (the model gave a probability of zero, or diverged); no interval can be given.")
+        raise ConfigError(
+            "a unit's sum is not finite (the model gave a probability of zero, or diverged); no"
+            " interval can be given."
+        )
     x, y = x[y > 0], y[y > 0]
     n, estimate = len(x), float(x.sum() / y.sum())
     residuals = x - estimate * y
@@ -116,18 +134,36 @@ def bootstrap_ratio(
     columns = np.stack([residuals, y, residuals**2, residuals * y, y**2], axis=1)
     rng = np.random.default_rng(seed)
     batch = max(1, BATCH_ELEMENTS // n)
-    studentised = np.concatenate([_studentised(columns, min(batch, resamples - done), rng) for done in range(0, resamples, batch)])
+    studentised = np.concatenate(
+        [
+            _studentised(columns, min(batch, resamples - done), rng)
+            for done in range(0, resamples, batch)
+        ]
+    )
     # The order statistics themselves, since the outermost may be infinite and do not mix.
-    low, high = np.quantile(studentised, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
+    low, high = np.quantile(
+        studentised, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf"
+    )
     error = math.sqrt(n * columns[:, 2].sum()) / y.sum()
-    return Interval(estimate, float(estimate - high * error), float(estimate - low * error), confidence, "studentised bootstrap", n)
+    return Interval(
+        estimate,
+        float(estimate - high * error),
+        float(estimate - low * error),
+        confidence,
+        "studentised bootstrap",
+        n,
+    )
 
 
-def _studentised(columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.random.Generator) -> Float[np.ndarray, " resamples"]:
-    """Deviation of each resample's ratio from the estimate, over the standard error that the resample itself would state.
+def _studentised(
+    columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.random.Generator
+) -> Float[np.ndarray, " resamples"]:
+    """The studentised deviation of each resample's ratio from the estimate.
 
-    Columns: residuals r around the estimate, denominators y, and r^2, r y, y^2. A resample's own residuals are
-    r - d y, where d is the deviation of its ratio.
+    Each is divided by the standard error that the resample itself would state.
+
+    Columns: residuals r around the estimate, denominators y, and r^2, r y, y^2. A resample's own
+    residuals are r - d y, where d is the deviation of its ratio.
     """
     n = len(columns)
     drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
@@ -135,9 +171,12 @@ def _studentised(columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.rand
     r, y, rr, ry, yy = (counts @ columns).T
     deviation = r / y
     squares = rr - 2 * deviation * ry + deviation**2 * yy
-    # A resample without spread (one unit drawn n times) is infinitely sure of itself, but for rounding.
+    # A resample without spread (one unit drawn n times) is infinitely sure of itself, but for
+    # rounding.
     squares[squares <= 1e-12 * columns[:, 2].sum()] = 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # where units are all alike, nothing is divided by nothing: that is no deviation
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # where units are all alike, nothing is divided by nothing: that is no deviation
         return np.where(deviation == 0, 0.0, deviation * y / np.sqrt(n * squares))
 
 
@@ -152,35 +191,49 @@ def paired_bootstrap(
 ) -> Interval:
     """Interval of the difference, first less second, between two models' sums over the same units.
 
-    The denominator (targets of one tokenizer, or bytes where tokenizers differ) is the same for both, so the
-    difference is itself a ratio of sums, and what makes a document hard for both models cancels.
+    The denominator (targets of one tokenizer, or bytes where tokenizers differ) is the same for
+    both, so the difference is itself a ratio of sums, and what makes a document hard for both
+    models cancels.
 
     Raises:
         ConfigError: see `bootstrap_ratio`.
     """
     if len(first) != len(second):
-        raise ConfigError(f"the models were scored on {len(first)} and {len(second)} units; a paired interval needs the same ones.")
+        raise ConfigError(
+            f"the models were scored on {len(first)} and {len(second)} units; a paired interval"
+            " needs the same ones."
+        )
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    return bootstrap_ratio(difference, denominator, confidence=confidence, resamples=resamples, seed=seed)
+    return bootstrap_ratio(
+        difference, denominator, confidence=confidence, resamples=resamples, seed=seed
+    )
 
 
 def groups(n_units: int, most: int = GROUPS) -> Int[np.ndarray, " G1"]:
     """Where each of at most `most` groups of consecutive units begins, and the end of the last.
 
-    Consecutive, so that windows which one text was cut into are left out together, as they hang together.
+    Consecutive, so that windows which one text was cut into are left out together, as they hang
+    together.
     """
     n_groups = min(most, n_units)
     return np.arange(n_groups + 1) * n_units // max(n_groups, 1)
 
 
 def group_jackknife(
-    estimate: float, without: Sequence[float], n: int, *, confidence: float = 0.95, low: float = 0.0, high: float = 1.0
+    estimate: float,
+    without: Sequence[float],
+    n: int,
+    *,
+    confidence: float = 0.95,
+    low: float = 0.0,
+    high: float = 1.0,
 ) -> Interval:
-    """Interval of a statistic of n units from its values with one group of them left out (Shao and Tu 1995, section 2.3).
+    """Interval of a statistic by the delete-a-group jackknife (Shao and Tu 1995, section 2.3).
 
-    It serves statistics that depend on how many units there are (divergences, shares of distinct things), where the
-    values of resamples with replacement do not lie around the estimate: only how the values differ between groups counts
-    here. The ends are kept within `low` and `high`, what the statistic can be.
+    It serves statistics that depend on how many units there are (divergences, shares of distinct
+    things), where the values of resamples with replacement do not lie around the estimate: only how
+    the values differ between groups counts here. The ends are kept within `low` and `high`, what
+    the statistic can be.
 
     Raises:
         ConfigError: the confidence is not in (0, 1).
@@ -194,11 +247,22 @@ def group_jackknife(
 
     error = math.sqrt((n_groups - 1) * values.var())
     reach = float(stats.t.ppf((1 + confidence) / 2, n_groups - 1)) * error
-    return Interval(estimate, max(low, estimate - reach), min(high, estimate + reach), confidence, "delete-group jackknife", n)
+    return Interval(
+        estimate,
+        max(low, estimate - reach),
+        min(high, estimate + reach),
+        confidence,
+        "delete-group jackknife",
+        n,
+    )
 
 
-def mean_interval(values: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95) -> Interval:
-    """Student's interval of the mean of a few values (one for each seed). One value gives an infinite interval.
+def mean_interval(
+    values: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95
+) -> Interval:
+    """Student's interval of the mean of a few values (one for each seed).
+
+    One value gives an infinite interval.
 
     Raises:
         ConfigError: no value, or the confidence is not in (0, 1).
@@ -206,7 +270,9 @@ def mean_interval(values: Sequence[float] | Float[np.ndarray, " n"], *, confiden
     return paired_t(values, confidence=confidence).interval
 
 
-def paired_t(differences: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95) -> PairedTest:
+def paired_t(
+    differences: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95
+) -> PairedTest:
     """Student's paired t test on differences, one for each seed that both sides were run with.
 
     Raises:
@@ -219,20 +285,34 @@ def paired_t(differences: Sequence[float] | Float[np.ndarray, " n"], *, confiden
         return PairedTest(Interval(estimate, -math.inf, math.inf, confidence, "one unit", n), 1.0)
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         # Neither side depends on the seed (two counting models): the difference is exact.
-        return PairedTest(Interval(estimate, estimate, estimate, confidence, "units without spread", n), float(estimate == 0))
-    from scipy import special  # training should not pay for it; `stats` would take half a second more, and 2 ms for each test
+        return PairedTest(
+            Interval(estimate, estimate, estimate, confidence, "units without spread", n),
+            float(estimate == 0),
+        )
+    from scipy import (
+        special,
+        # not `stats`: half a second more to import, and 2 ms for each test
+    )
 
     error = float(values.std(ddof=1)) / math.sqrt(n)
     reach = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * error
     p_value = 2 * float(special.stdtr(n - 1, -abs(estimate) / error))
-    return PairedTest(Interval(estimate, estimate - reach, estimate + reach, confidence, "Student's t", n), p_value)
+    return PairedTest(
+        Interval(estimate, estimate - reach, estimate + reach, confidence, "Student's t", n),
+        p_value,
+    )
 
 
-def shared_error_p(differences: Sequence[float] | Float[np.ndarray, " n"], error: float, units: int) -> float:
-    """Two-sided p of the mean of paired differences that all share one more error, which their spread does not show.
+def shared_error_p(
+    differences: Sequence[float] | Float[np.ndarray, " n"], error: float, units: int
+) -> float:
+    """Two-sided p of the mean of paired differences that all share one more error.
 
-    All seeds are scored on the same held-out documents: what these happen to do for one side is in every difference alike.
-    The two variances are added, with the degrees of freedom of Satterthwaite (1946). With no shared error it is the paired t test.
+    Which their spread does not show.
+
+    All seeds are scored on the same held-out documents: what these happen to do for one side is in
+    every difference alike. The two variances are added, with the degrees of freedom of
+    Satterthwaite (1946). With no shared error it is the paired t test.
 
     Args:
         differences: one for each seed, two or more.
@@ -253,8 +333,9 @@ def shared_error_p(differences: Sequence[float] | Float[np.ndarray, " n"], error
 def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0) -> float:
     """Two-sided p value of the sign-flip (permutation) test on paired differences.
 
-    Under the hypothesis of no difference each sign is a fair coin. All 2^n assignments are enumerated up to
-    `EXACT_FLIPS`. With n seeds the smallest possible value is 2 / 2^n: 0.0625 for 5.
+    Under the hypothesis of no difference each sign is a fair coin. All 2^n assignments are
+    enumerated up to `EXACT_FLIPS`. With n seeds the smallest possible value is 2 / 2^n: 0.0625 for
+    5.
 
     Raises:
         ConfigError: no difference.
@@ -263,7 +344,9 @@ def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: i
     if len(values) == 1 or not values.any():
         return 1.0  # one sign is as good as the other
     if 2 ** len(values) <= EXACT_FLIPS:
-        reached = abs(float(values.sum())) - 1e-12 * float(np.abs(values).sum())  # the same sum in another order is no less extreme
+        reached = abs(float(values.sum())) - 1e-12 * float(
+            np.abs(values).sum()
+        )  # the same sum in another order is no less extreme
         return float((np.abs(_signs(len(values)) @ values) >= reached).mean())
     from scipy import stats
 
@@ -286,11 +369,14 @@ def _signs(n: int) -> Float[np.ndarray, "assignments n"]:
 
 
 def least_significant(n: int, *, tests: int = 1) -> float:
-    """The mean of n paired differences, in their standard deviations, from which on a paired t test claims one.
+    """The mean of n paired differences, in their standard deviations.
+
+    From which on a paired t test claims one.
 
     Args:
         n: paired seeds, two or more.
-        tests: how many pairs of arms are tested; p is multiplied by it, which is the most that Holm's correction does.
+        tests: how many pairs of arms are tested; p is multiplied by it, which is the most that
+            Holm's correction does.
     """
     from scipy import special
 
@@ -299,11 +385,14 @@ def least_significant(n: int, *, tests: int = 1) -> float:
 
 @lru_cache(maxsize=256)
 def detectable(n: int, *, tests: int = 1) -> float:
-    """The smallest true difference that n paired seeds find with a chance of `POWER`, in standard deviations of the differences.
+    """The smallest true difference that n paired seeds find with a chance of `POWER`.
 
-    The noncentral t distribution for a two-sided test at `LEVEL`, divided by the number of tests (the bound of Holm's
-    correction: Cohen 1988, section 2.2, for the power of a t test); where the sign-flip test must agree, and asks for
-    more, what that asks for.
+    In standard deviations of the paired differences.
+
+    The noncentral t distribution for a two-sided test at `LEVEL`, divided by the number of tests
+    (the bound of Holm's
+    correction: Cohen 1988, section 2.2, for the power of a t test); where the sign-flip test must
+    agree, and asks for more, what that asks for.
 
     Args:
         n: paired seeds, two or more.
@@ -339,5 +428,8 @@ def _check_confidence(confidence: float) -> None:
 def _some(differences: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     values = np.asarray(differences, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():
-        raise ConfigError(f"{values.size} values, {int((~np.isfinite(values)).sum())} of them not finite; give at least one finite value.")
+        raise ConfigError(
+            f"{values.size} values, {int((~np.isfinite(values)).sum())} of them not finite; give at"
+            " least one finite value."
+        )
     return values

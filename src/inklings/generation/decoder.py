@@ -1,4 +1,7 @@
-"""How a model is best read token by token on this machine: threads, and weights in float32 or bfloat16, chosen by measuring."""
+"""How a model is best read token by token on this machine.
+
+Threads, and weights in float32 or bfloat16, chosen by measuring.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,26 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from inklings.device import WORTH, Measure, Measured, Precision, Runtime, bfloat16_is_fast, fastest, thread_counts, threads_of
+from inklings.device import (
+    WORTH,
+    Measure,
+    Measured,
+    Precision,
+    Runtime,
+    bfloat16_is_fast,
+    fastest,
+    thread_counts,
+    threads_of,
+)
 from inklings.errors import ConfigError
 from inklings.generation.inference import inference
 from inklings.generation.packed_weights import can_pack, with_packed_weights
 from inklings.models.contract import SequenceModel, parameter_count
 
 WORTH_MEASURING = 2_000_000
-"""Parameters below which one thread and float32 are taken as they are: a token costs calls, not memory traffic."""
+"""Parameters below which one thread and float32 are taken as they are: a token costs calls, not
+memory traffic.
+"""
 SECONDS = 0.3
 """About how long the measuring takes."""
 
@@ -33,11 +48,19 @@ class Decoder:
     """Use it as `with threads_of(runtime)`."""
 
 
-def choose_decoder(model: SequenceModel, *, rows: int = 1, precision: Literal["auto", "float32", "bfloat16"] = "auto") -> Decoder:
-    """The fastest way to write `rows` texts side by side whose loss is the same; `runtime.reasons` says what was measured.
+def choose_decoder(
+    model: SequenceModel,
+    *,
+    rows: int = 1,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+) -> Decoder:
+    """The fastest way to write `rows` texts side by side whose loss is the same.
 
-    Packed weights are a copy, the model itself stays. A text depends on the precision: the same seed may lead
-    elsewhere where the measurement comes out the other way, unless `precision` is given.
+    `runtime.reasons` says what was measured.
+
+    Packed weights are a copy, the model itself stays. A text depends on the precision: the same
+    seed may lead elsewhere where the measurement comes out the other way, unless `precision` is
+    given.
 
     Raises:
         ConfigError: bfloat16 was asked for where weights cannot be packed.
@@ -45,13 +68,26 @@ def choose_decoder(model: SequenceModel, *, rows: int = 1, precision: Literal["a
     plain = Runtime(device=str(model.device))
     packs = plain.device == "cpu" and can_pack()
     if precision == "bfloat16" and not packs:
-        raise ConfigError(f"decoding in bfloat16 needs a CPU and a PyTorch with oneDNN; this is {plain.device}. Use float32 or auto.")
+        raise ConfigError(
+            f"decoding in bfloat16 needs a CPU and a PyTorch with oneDNN; this is {plain.device}."
+            " Use float32 or auto."
+        )
     large = parameter_count(model) >= WORTH_MEASURING
     if plain.device != "cpu" or not (large or precision == "bfloat16"):
         return Decoder(model, plain)
-    asked: list[Precision] = [precision] if precision != "auto" else ["float32", "bfloat16"] if bfloat16_is_fast("cpu") else ["float32"]
-    models = {name: with_packed_weights(model, name, rows=rows) if packs else model for name in asked}
-    choices = [Runtime(precision=name, threads=count) for name in models for count in thread_counts()]
+    asked: list[Precision] = (
+        [precision]
+        if precision != "auto"
+        else ["float32", "bfloat16"]
+        if bfloat16_is_fast("cpu")
+        else ["float32"]
+    )
+    models = {
+        name: with_packed_weights(model, name, rows=rows) if packs else model for name in asked
+    }
+    choices = [
+        Runtime(precision=name, threads=count) for name in models for count in thread_counts()
+    ]
     if not large:
         return Decoder(models["bfloat16"], replace(choices[0], reasons=("bfloat16: as asked",)))
     chosen, said = fastest(choices, _probe(models, rows), SECONDS, bfloat16_worth=WORTH)
@@ -59,9 +95,14 @@ def choose_decoder(model: SequenceModel, *, rows: int = 1, precision: Literal["a
 
 
 def _probe(models: Mapping[Precision, SequenceModel], rows: int) -> Measure:
-    """Reads one more token in each row at every call, with whichever model; they go on from one state, so that memory holds one."""
+    """Reads one more token in each row at every call, with whichever model.
+
+    They go on from one state, so that memory holds one.
+    """
     model = next(iter(models.values()))
-    text = torch.randint(model.config.vocab_size, (rows, 8), generator=torch.Generator().manual_seed(0))
+    text = torch.randint(
+        model.config.vocab_size, (rows, 8), generator=torch.Generator().manual_seed(0)
+    )
     losses = {name: _loss(model, text) for name, model in models.items()}
     state = model.initial_state(rows)
 
@@ -81,4 +122,6 @@ def _probe(models: Mapping[Precision, SequenceModel], rows: int) -> Measure:
 
 def _loss(model: SequenceModel, text: Int[Tensor, "B T"]) -> float:
     with inference(model.modules()):
-        return float(F.cross_entropy(model(text[:, :-1]).logits.float().flatten(0, 1), text[:, 1:].flatten()))
+        return float(
+            F.cross_entropy(model(text[:, :-1]).logits.float().flatten(0, 1), text[:, 1:].flatten())
+        )

@@ -65,23 +65,36 @@ class TextRow:
 
 
 def decode(
-    reader: Reader, rows: Sequence[TextRow], tokenizer: Tokenizer, sampling: SamplingConfig, *, stop_at_boundary: bool
+    reader: Reader,
+    rows: Sequence[TextRow],
+    tokenizer: Tokenizer,
+    sampling: SamplingConfig,
+    *,
+    stop_at_boundary: bool,
 ) -> Iterator[tuple[TextRow, str]]:
-    """Let all rows, whose histories are equally long, grow to their ends; yields each row with its new text.
+    """Let all rows, whose histories are equally long, grow to their ends.
 
-    A row that has ended is dropped from the batch. Where a boundary does not end a text, it shows as a newline, and
-    the model begins a new document there.
+    Yields each row with its new text.
+
+    A row that has ended is dropped from the batch. Where a boundary does not end a text, it shows
+    as a newline, and the model begins a new document there.
     """
     alive = [row for row in rows if row.finished is None]
     banned = tokenizer.boundary if sampling.ban_boundary else None
     seen = None if sampling.repetition_penalty == 1 else _seen(alive, tokenizer)
-    counts = torch.zeros(len(alive), tokenizer.vocab_size, dtype=torch.int64) if sampling.counts_draws else None
+    counts = (
+        torch.zeros(len(alive), tokenizer.vocab_size, dtype=torch.int64)
+        if sampling.counts_draws
+        else None
+    )
     while alive:
         logits = reader.read([row.history for row in alive])
         seen = None if seen is None else seen.to(logits.device)
         counts = None if counts is None else counts.to(logits.device)
         generators = [row.generator for row in alive]
-        tokens = sample_next(logits, sampling, generators, seen=seen, counts=counts, banned=banned).tolist()
+        tokens = sample_next(
+            logits, sampling, generators, seen=seen, counts=counts, banned=banned
+        ).tolist()
         for row, token in zip(alive, tokens, strict=True):
             yield row, row.accept(token, tokenizer, stop_at_boundary=stop_at_boundary)
         if seen is not None:
@@ -100,7 +113,10 @@ def decode(
 
 
 def _seen(rows: Sequence[TextRow], tokenizer: Tokenizer) -> Bool[Tensor, "B V"]:
-    """Which tokens each row holds. The boundary does not count: that documents end is no repetition."""
+    """Which tokens each row holds.
+
+    The boundary does not count: that documents end is no repetition.
+    """
     seen = torch.zeros(len(rows), tokenizer.vocab_size, dtype=torch.bool)
     for index, row in enumerate(rows):
         seen[index, row.history] = True
@@ -118,6 +134,7 @@ def check_pair(model: Architecture, tokenizer: Tokenizer) -> None:
     of_tokenizer = (tokenizer.vocab_size, tokenizer.boundary)
     if of_model != of_tokenizer:
         raise TokenizerError(
-            f"the tokenizer has {of_tokenizer[0]} tokens (boundary {of_tokenizer[1]}), the model was made for {of_model[0]} "
-            f"(boundary {of_model[1]}); use the tokenizer.json that is stored with the model's run."
+            f"the tokenizer has {of_tokenizer[0]} tokens (boundary {of_tokenizer[1]}), the model"
+            f" was made for {of_model[0]} (boundary {of_model[1]}); use the tokenizer.json that is"
+            " stored with the model's run."
         )

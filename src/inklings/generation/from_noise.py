@@ -14,7 +14,13 @@ from inklings.text.tokenizers import Tokenizer
 
 
 def write(
-    model: SampleModel, tokenizer: Tokenizer, samples: int, *, seed: int = 0, style_seed: int | None = None, length: int | None = None
+    model: SampleModel,
+    tokenizer: Tokenizer,
+    samples: int,
+    *,
+    seed: int = 0,
+    style_seed: int | None = None,
+    length: int | None = None,
 ) -> list[Generation]:
     """Write `samples` texts.
 
@@ -25,7 +31,8 @@ def write(
         tokenizer: the one that the model was trained with.
         samples: how many.
         seed: of all noise.
-        style_seed: of the noise that is global to a text: with one, all texts share it. None draws it with the rest.
+        style_seed: of the noise that is global to a text: with one, all texts share it. None draws
+            it with the rest.
         length: tokens of a text at most; None is as many as the model was made for.
 
     Raises:
@@ -36,14 +43,26 @@ def write(
     most = model.config.context_length
     length = most if length is None else length
     if not 1 <= length <= most:
-        raise ConfigError(f"the length is {length}; this model makes texts of 1 to {most} tokens, their end mark included.")
+        raise ConfigError(
+            f"the length is {length}; this model makes texts of 1 to {most} tokens, their end mark"
+            " included."
+        )
     made: list[Generation] = []
     with inference(tuple(model.modules())):
         for begin in range(0, samples, ROWS):
             numbers = range(begin, min(begin + ROWS, samples))
             noise = Noise.joined(
                 [
-                    model.noise(1, most, generator=own, style=None if style_seed is None else torch.Generator().manual_seed(style_seed))
+                    model.noise(
+                        1,
+                        most,
+                        generator=own,
+                        style=(
+                            None
+                            if style_seed is None
+                            else torch.Generator().manual_seed(style_seed)
+                        ),
+                    )
                     for own in row_generators(seed, numbers)
                 ]
             )

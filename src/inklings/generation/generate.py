@@ -16,7 +16,8 @@ from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
 
 ROWS = 256
-"""So many samples are written side by side; more come one group after the other, to bound memory."""
+"""So many samples are written side by side; more come one group after the other, to bound memory.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Generation:
     tokens: list[int]
     """What was drawn: without the boundary that ended it, but with all tokens of a stop string."""
     finished: Literal["boundary", "length", "stop"]
-    """Why it ended: the model ended the document, enough tokens were drawn, or a stop string came."""
+    """Why it ended: the model ended the document, enough tokens were drawn, or a stop string came.
+    """
 
 
 def generate(
@@ -45,8 +47,9 @@ def generate(
 ) -> list[Generation]:
     """Write `samples` texts that go on from the prompt; an empty prompt begins a document.
 
-    Sample r depends on the seed and on r alone, not on how many are written beside it. A prompt longer than the
-    model's context is read to its end all the same; the model looks back as far as it can.
+    Sample r depends on the seed and on r alone, not on how many are written beside it. A prompt
+    longer than the model's context is read to its end all the same; the model looks back as far as
+    it can.
 
     Args:
         model: any architecture; it is used in evaluation mode, and left in the mode it was in.
@@ -56,13 +59,14 @@ def generate(
         sampling: how; None is `SamplingConfig()`, plain draws at temperature 1.
         samples: how many texts.
         stop: strings that end a text before them; only what is new is searched.
-        stop_at_boundary: whether the end of a document ends the text. Otherwise it shows as a newline, and the next
-            document begins.
+        stop_at_boundary: whether the end of a document ends the text. Otherwise it shows as a
+            newline, and the next document begins.
         use_cache: False reads the whole text anew for every token, to check the state against.
 
     Raises:
-        TokenizerError: the tokenizer does not belong to the model, or lacks a character of the prompt and its policy
-            is to refuse it. (Where its policy is to go on, `tokenizer.unknown_characters(prompt)` tells what it lacks.)
+        TokenizerError: the tokenizer does not belong to the model, or lacks a character of the
+            prompt and its policy is to refuse it. (Where its policy is to go on,
+            `tokenizer.unknown_characters(prompt)` tells what it lacks.)
         ConfigError: a number is out of range, or a stop string is empty.
     """
     check_pair(model, tokenizer)
@@ -70,7 +74,8 @@ def generate(
     sampling = sampling or SamplingConfig()
     history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
     rows = [
-        TextRow(list(history), TextStream(stop), generator, max_new_tokens) for generator in row_generators(sampling.seed, range(samples))
+        TextRow(list(history), TextStream(stop), generator, max_new_tokens)
+        for generator in row_generators(sampling.seed, range(samples))
     ]
     for begin in range(0, samples, ROWS):
         group = rows[begin : begin + ROWS]
@@ -84,8 +89,18 @@ def generate(
     return [_generation(row) for row in rows]
 
 
-def check_request(tokenizer: Tokenizer, prompt: str, *, max_new_tokens: int, samples: int = 1, stop: tuple[str, ...] = ()) -> None:
-    """Refuse what `generate` would refuse, without a model. Arguments and errors are those of `generate`."""
+def check_request(
+    tokenizer: Tokenizer,
+    prompt: str,
+    *,
+    max_new_tokens: int,
+    samples: int = 1,
+    stop: tuple[str, ...] = (),
+) -> None:
+    """Refuse what `generate` would refuse, without a model.
+
+    Arguments and errors are those of `generate`.
+    """
     check_length(max_new_tokens)
     if samples < 1:
         raise ConfigError(f"samples is {samples}; it must be at least 1.")
@@ -104,10 +119,12 @@ def stream(
     stop_at_boundary: bool = True,
     use_cache: bool = True,
 ) -> Iterator[str]:
-    """Write one text and yield it as it comes: whole characters only, and nothing that may still begin a stop string.
+    """Write one text and yield it as it comes.
 
-    The pieces together are the text of `generate` with one sample. Arguments and errors are those of `generate`; what
-    is wrong is said at the call, before the first piece.
+    Whole characters only, and nothing that may still begin a stop string.
+
+    The pieces together are the text of `generate` with one sample. Arguments and errors are those
+    of `generate`; what is wrong is said at the call, before the first piece.
     """
     session = Session(
         model,

@@ -11,11 +11,15 @@ from torch import nn
 
 @contextlib.contextmanager
 def inference(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Turn off gradients, dropout and batch statistics within the block; afterwards each of `modules` is in the mode it was in.
+    """Turn off gradients, dropout and batch statistics within the block.
 
-    Give `model.modules()`; whoever enters often keeps the list, for walking through a model takes longer than a small step.
+    Afterwards each of `modules` is in the mode it was in.
 
-    `torch.no_grad` rather than `torch.inference_mode`: what a model caches inside may later take part in training.
+    Give `model.modules()`; whoever enters often keeps the list, for walking through a model takes
+    longer than a small step.
+
+    `torch.no_grad` rather than `torch.inference_mode`: what a model caches inside may later take
+    part in training.
     """
     training = [module for module in modules if module.training]
     for module in training:

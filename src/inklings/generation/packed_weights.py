@@ -1,7 +1,10 @@
-"""A model for decoding whose linear maps hold their weights as the processor reads them fastest, in float32 or in bfloat16.
+"""A model for decoding whose weights are kept as the processor reads them fastest.
 
-A token costs one pass over the weights. PyTorch's matrix products on a CPU arrange a plain weight anew at every call; its compiler has them
-arranged once (`mkldnn` operators, oneDNN), and so do we. In bfloat16 there is also half as much to read.
+They are packed in float32 or in bfloat16.
+
+A token costs one pass over the weights. PyTorch's matrix products on a CPU arrange a plain weight
+anew at every call; its compiler has them arranged once (`mkldnn` operators, oneDNN), and so do we.
+In bfloat16 there is also half as much to read.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 class PackedLinear(nn.Module):
-    """A linear map for inference on a CPU; products in its own precision, inputs and outputs in that of the input.
+    """A linear map for inference on a CPU.
 
-    `weight` and `bias` are those of the map that it stands for: an architecture may look at them, or share them.
+    Products in its own precision, inputs and outputs in that of the input.
+
+    `weight` and `bias` are those of the map that it stands for: an architecture may look at them,
+    or share them.
     """
 
     def __init__(self, linear: nn.Linear, precision: Precision, rows: int) -> None:
@@ -31,12 +37,16 @@ class PackedLinear(nn.Module):
         self.weight, self.bias = linear.weight, linear.bias
         self.dtype = DTYPES[precision]
         # neither parameters nor buffers: an arranged weight has no numbers to look at
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().to(self.dtype), rows)
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(
+            linear.weight.detach().to(self.dtype), rows
+        )
         self.packed_bias = None if linear.bias is None else linear.bias.detach().to(self.dtype)
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
         """As `nn.Linear`."""
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.packed_bias, "none", [], "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(self.dtype), self.packed, self.packed_bias, "none", [], ""
+        )
         return out.to(x.dtype)
 
 
@@ -45,9 +55,16 @@ def can_pack() -> bool:
     return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 
-def with_packed_weights(model: SequenceModel, precision: Precision, *, rows: int = 1) -> SequenceModel:
-    """A model like `model`, for inference on a CPU with about `rows` texts side by side; all but linear maps is shared with it."""
-    shared: dict[int, object] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+def with_packed_weights(
+    model: SequenceModel, precision: Precision, *, rows: int = 1
+) -> SequenceModel:
+    """A model like `model`, for inference on a CPU with about `rows` texts side by side.
+
+    All but linear maps is shared with it.
+    """
+    shared: dict[int, object] = {
+        id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
+    }
     if isinstance(model, Remembering):  # may be larger than the model, and live on a server
         shared[id(model.long_term)] = model.long_term
     made = copy.deepcopy(model, shared)

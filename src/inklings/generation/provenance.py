@@ -1,6 +1,9 @@
-"""Where a text comes from: for each token the remembered entries that its prediction took something of.
+"""Where a text comes from.
 
-A text is read again in one pass, which by the contract predicts what it predicted token by token as it was written.
+For each token the remembered entries that its prediction took something of.
+
+A text is read again in one pass, which by the contract predicts what it predicted token by token as
+it was written.
 """
 
 from __future__ import annotations
@@ -41,13 +44,17 @@ def refuse_without_memory(model: SequenceModel) -> None:
     """Refuse a model that has no memory with an `ArchitectureError`."""
     if not isinstance(model, Remembering):
         raise ArchitectureError(
-            f"{type(model).__name__} has no memory, so nothing can be said of where its text comes from. "
-            "Attach one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
+            f"{type(model).__name__} has no memory, so nothing can be said of where its text comes"
+            " from. Attach one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
         )
 
 
-def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.01, most: int = 5) -> list[list[Origin]]:
-    """For every token of a text but its first, the entries that mattered most to its prediction, the weightiest first.
+def origins(
+    model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.01, most: int = 5
+) -> list[list[Origin]]:
+    """The entries that mattered most to each token's prediction, the weightiest first.
+
+    For every token of a text but its first.
 
     Args:
         model: one that has a memory; it is used in evaluation mode.
@@ -65,13 +72,22 @@ def origins(model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.
     starts[:, 0] = False
     with inference(model.modules()), model.recording() as records:
         model(read, starts=starts if bool(starts.any()) else None)
-    return [strongest(records[0][0], place, at_least=at_least, most=most) for place in range(len(tokens) - 1)]
+    return [
+        strongest(records[0][0], place, at_least=at_least, most=most)
+        for place in range(len(tokens) - 1)
+    ]
 
 
-def strongest(found: Recollection, place: int, *, at_least: float = 0.01, most: int = 5) -> list[Origin]:
-    """Of what a row found, the entries that mattered most to the prediction behind one position of the pass, the weightiest first."""
+def strongest(
+    found: Recollection, place: int, *, at_least: float = 0.01, most: int = 5
+) -> list[Origin]:
+    """The entries that mattered most to the prediction at one position, the weightiest first."""
     weights = found.weights[place]
-    order = [int(hit) for hit in np.argsort(-weights, kind="stable")[:most] if found.hits.ids[place, hit] >= 0 and weights[hit] >= at_least]
+    order = [
+        int(hit)
+        for hit in np.argsort(-weights, kind="stable")[:most]
+        if found.hits.ids[place, hit] >= 0 and weights[hit] >= at_least
+    ]
     return [
         Origin(
             value=int(found.hits.values[place, hit]),

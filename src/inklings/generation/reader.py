@@ -21,8 +21,8 @@ PIECE = 512
 class Reader:
     """Keeps the state of a batch of rows of equal length, and reads what is new in their histories.
 
-    With `use_cache=False` nothing is kept: every call is one parallel pass over the whole histories, slow, to check
-    the other way against.
+    With `use_cache=False` nothing is kept: every call is one parallel pass over the whole
+    histories, slow, to check the other way against.
     """
 
     def __init__(self, model: SequenceModel, *, use_cache: bool = True) -> None:
@@ -33,9 +33,12 @@ class Reader:
         self._count = 0
 
     def read(self, histories: Sequence[Sequence[int]]) -> Float[Tensor, "B V"]:
-        """Logits of the token after each history. Histories begin with the boundary, and with what was read before.
+        """Logits of the token after each history.
 
-        A call that is interrupted, by Ctrl-C say, leaves no state behind: the next one reads everything again.
+        Histories begin with the boundary, and with what was read before.
+
+        A call that is interrupted, by Ctrl-C say, leaves no state behind: the next one reads
+        everything again.
         """
         if not self.use_cache:
             with inference(self._modules):
@@ -59,7 +62,9 @@ class Reader:
     def _forward(
         self, histories: Sequence[Sequence[int]], begin: int, end: int, state: State | None
     ) -> tuple[Float[Tensor, "B V"], State | None]:
-        tokens = torch.tensor([history[begin:end] for history in histories], device=self.model.device)
+        tokens = torch.tensor(
+            [history[begin:end] for history in histories], device=self.model.device
+        )
         starts = tokens == self.model.config.boundary_token
         if begin == 0:
             starts[:, 0] = False  # nothing lies before it that it could cut off

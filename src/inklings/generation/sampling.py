@@ -1,4 +1,7 @@
-"""From logits to the next token: penalties, temperature, top-k, top-p and min-p, with a generator per row."""
+"""From logits to the next token.
+
+Penalties, temperature, top-k, top-p and min-p, with a generator per row.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,18 @@ NOT_FINITE = "the model's logits are not finite: its weights have diverged or ar
 class SamplingConfig:
     """How the next token is drawn.
 
-    Repetition, presence and frequency penalties, temperature, top-k, top-p and min-p apply in this order, each to what the
-    one before left.
+    Repetition, presence and frequency penalties, temperature, top-k, top-p and min-p apply in this
+    order, each to what the one before left.
     """
 
     repetition_penalty: float = 1.0
-    """Logits of tokens that occurred are divided by this where positive and multiplied where negative (Keskar et al. 2019); 1 is none."""
+    """Logits of tokens that occurred are divided by this where positive and multiplied where
+    negative (Keskar et al. 2019); 1 is none.
+    """
     presence_penalty: float = 0.0
-    """Subtracted from the logits of tokens that were drawn in this text, the prompt aside (OpenAI's definition); 0 is none."""
+    """Subtracted from the logits of tokens that were drawn in this text, the prompt aside (OpenAI's
+    definition); 0 is none.
+    """
     frequency_penalty: float = 0.0
     """The same, once for each time that a token was drawn."""
     temperature: float = 1.0
@@ -36,19 +43,34 @@ class SamplingConfig:
     top_k: int | None = None
     """Only the k most likely tokens remain (Fan et al. 2018)."""
     top_p: float | None = None
-    """Only the fewest most likely tokens that together have this probability remain (Holtzman et al. 2020), at least one."""
+    """Only the fewest most likely tokens that together have this probability remain (Holtzman et
+    al. 2020), at least one.
+    """
     min_p: float | None = None
-    """Only tokens with at least this share of the greatest probability remain (Nguyen et al. 2024)."""
+    """Only tokens with at least this share of the greatest probability remain (Nguyen et al. 2024).
+    """
     ban_boundary: bool = False
-    """Whether the end of a document is never drawn, so that only a length or a stop string ends a text."""
+    """Whether the end of a document is never drawn, so that only a length or a stop string ends a
+    text.
+    """
     seed: int = 0
     """Of the draws; row r of a batch draws from a generator of its own, seeded by (seed, r)."""
 
     def __post_init__(self) -> None:
-        check(self, "repetition_penalty", 0 < self.repetition_penalty < math.inf, "more than 0 (1 is no penalty)")
+        check(
+            self,
+            "repetition_penalty",
+            0 < self.repetition_penalty < math.inf,
+            "more than 0 (1 is no penalty)",
+        )
         for name in ("presence_penalty", "frequency_penalty"):
             check(self, name, -2 <= getattr(self, name) <= 2, "from -2 to 2 (0 is no penalty)")
-        check(self, "temperature", 0 <= self.temperature < math.inf, "0 or more (0 takes the most likely token)")
+        check(
+            self,
+            "temperature",
+            0 <= self.temperature < math.inf,
+            "0 or more (0 takes the most likely token)",
+        )
         check(self, "top_k", self.top_k is None or self.top_k >= 1, "at least 1, or None")
         check(self, "top_p", self.top_p is None or 0 < self.top_p <= 1, "in (0, 1], or None")
         check(self, "min_p", self.min_p is None or 0 <= self.min_p <= 1, "in [0, 1], or None")
@@ -61,8 +83,14 @@ class SamplingConfig:
 
 
 def row_generators(seed: int, rows: Sequence[int]) -> list[torch.Generator]:
-    """One generator for each row number. They live on the CPU, so that a seed means the same draws on every device."""
-    return [torch.Generator().manual_seed(int(np.random.SeedSequence([seed, row]).generate_state(1)[0])) for row in rows]
+    """One generator for each row number.
+
+    They live on the CPU, so that a seed means the same draws on every device.
+    """
+    return [
+        torch.Generator().manual_seed(int(np.random.SeedSequence([seed, row]).generate_state(1)[0]))
+        for row in rows
+    ]
 
 
 def next_token_probabilities(
@@ -75,8 +103,8 @@ def next_token_probabilities(
 ) -> Float[Tensor, "B V"]:
     """The distribution that the next token is drawn from, in float32 or better; each row sums to 1.
 
-    `seen` marks the tokens that the repetition penalty applies to, `counts` says how often each was drawn, for the other
-    penalties. The token `banned` gets probability zero.
+    `seen` marks the tokens that the repetition penalty applies to, `counts` says how often each was
+    drawn, for the other penalties. The token `banned` gets probability zero.
 
     Raises:
         DivergedError: a logit is NaN or plus infinity. Minus infinity is a token that cannot come.
@@ -84,38 +112,55 @@ def next_token_probabilities(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if not bool((logits < math.inf).all()):
         raise DivergedError(NOT_FINITE)
-    # A finite floor: where nothing but the banned token is possible, the others become equally likely instead of NaN.
+    # A finite floor: where nothing but the banned token is possible, the others become equally
+    # likely instead of NaN.
     limits = torch.finfo(logits.dtype)
     logits = logits.clamp(min=limits.min)
     if seen is not None and sampling.repetition_penalty != 1:
         penalty = representable(sampling.repetition_penalty, limits)
-        logits = torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+        logits = torch.where(
+            seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits
+        )
         logits = logits.clamp(limits.min, limits.max)
     if counts is not None and sampling.counts_draws:
-        logits = logits - (counts > 0) * sampling.presence_penalty - counts * sampling.frequency_penalty
+        logits = (
+            logits - (counts > 0) * sampling.presence_penalty - counts * sampling.frequency_penalty
+        )
     if banned is not None:
         logits = logits.index_fill(1, torch.tensor([banned], device=logits.device), -math.inf)
-    # The greatest logit becomes 0 before the division, so no temperature, however small, makes infinities meet.
+    # The greatest logit becomes 0 before the division, so no temperature, however small, makes
+    # infinities meet.
     logits = logits - logits.amax(dim=1, keepdim=True)
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(1, logits.argmax(dim=1, keepdim=True), 1.0)
     probabilities = torch.softmax(logits / representable(sampling.temperature, limits), dim=1)
-    top_k = sampling.top_k if sampling.top_k is not None and sampling.top_k < logits.shape[1] else None
-    top_p = sampling.top_p if sampling.top_p != 1 else None  # all of it: rounding is to drop nothing
+    top_k = (
+        sampling.top_k if sampling.top_k is not None and sampling.top_k < logits.shape[1] else None
+    )
+    top_p = (
+        sampling.top_p if sampling.top_p != 1 else None
+    )  # all of it: rounding is to drop nothing
     if top_k is not None or top_p is not None:
         probabilities = _keep_most_likely(probabilities, top_k, top_p)
     if sampling.min_p is not None:
-        probabilities = probabilities.where(probabilities >= sampling.min_p * probabilities.amax(dim=1, keepdim=True), 0.0)
+        probabilities = probabilities.where(
+            probabilities >= sampling.min_p * probabilities.amax(dim=1, keepdim=True), 0.0
+        )
     return probabilities / probabilities.sum(dim=1, keepdim=True)
 
 
 def representable(factor: float, limits: torch.finfo) -> float:
-    """The nearest factor that is neither 0 nor infinite as a number of the logits' type: with those, zeros would become NaN."""
+    """The nearest factor that is neither 0 nor infinite as a number of the logits' type.
+
+    With those, zeros would become NaN.
+    """
     return min(max(factor, limits.tiny), limits.max)
 
 
-def _keep_most_likely(probabilities: Float[Tensor, "B V"], top_k: int | None, top_p: float | None) -> Float[Tensor, "B V"]:
-    """Zero outside the first `top_k` tokens in order of probability, then outside the nucleus of what remains.
+def _keep_most_likely(
+    probabilities: Float[Tensor, "B V"], top_k: int | None, top_p: float | None
+) -> Float[Tensor, "B V"]:
+    """Set to zero what lies outside the top-k tokens, then outside the nucleus of what remains.
 
     Of equally likely tokens the one with the smaller number comes first, so exactly k remain.
     """
@@ -123,7 +168,8 @@ def _keep_most_likely(probabilities: Float[Tensor, "B V"], top_k: int | None, to
     if top_k is not None:
         ordered[:, top_k:] = 0.0
     if top_p is not None:
-        # In double precision, so that the sums do not depend on who adds them up in what order; not every device has it.
+        # In double precision, so that the sums do not depend on who adds them up in what order; not
+        # every device has it.
         exact = ordered.cpu().double()
         kept = exact.cumsum(dim=1) - exact < top_p * exact.sum(dim=1, keepdim=True)
         kept[:, 0] = True
@@ -140,16 +186,23 @@ def sample_next(
     counts: Integer[Tensor, "B V"] | None = None,
     banned: int | None = None,
 ) -> Int[Tensor, " B"]:
-    """Draw one token for each row, on the CPU; see `next_token_probabilities` for `seen`, `counts` and `banned`.
+    """Draw one token for each row, on the CPU.
+
+    See `next_token_probabilities` for `seen`, `counts` and `banned`.
 
     Each row takes exactly one number from its own generator, whatever the other rows do.
     """
-    probabilities = next_token_probabilities(logits, sampling, seen=seen, counts=counts, banned=banned)
+    probabilities = next_token_probabilities(
+        logits, sampling, seen=seen, counts=counts, banned=banned
+    )
     if sampling.temperature == 0:
         return probabilities.argmax(dim=1).cpu()
     cumulative = probabilities.cpu().double().cumsum(dim=1)
     total = cumulative[:, -1:]
-    uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
-    # Strictly below the total: the first sum that exceeds the threshold then belongs to a token that is possible.
+    uniform = torch.stack(
+        [torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators]
+    )
+    # Strictly below the total: the first sum that exceeds the threshold then belongs to a token
+    # that is possible.
     threshold = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)

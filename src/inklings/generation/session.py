@@ -1,4 +1,7 @@
-"""A text written in turns: whoever sits at the terminal writes some, the model goes on, and nothing is read twice."""
+"""A text written in turns.
+
+Whoever sits at the terminal writes some, the model goes on, and nothing is read twice.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from inklings.text.tokenizers import Tokenizer
 class Session:
     """One text that grows by turns.
 
-    The model's state is kept from turn to turn. After the model has ended a document, the next turn begins a new one.
-    A turn that is left before its end, by Ctrl-C too, loses nothing: the next one goes on from the last token drawn.
+    The model's state is kept from turn to turn. After the model has ended a document, the next turn
+    begins a new one. A turn that is left before its end, by Ctrl-C too, loses nothing: the next one
+    goes on from the last token drawn.
     """
 
     def __init__(
@@ -55,17 +59,26 @@ class Session:
         self._history = [self._tokenizer.boundary]
 
     def say(self, text: str = "") -> Iterator[str]:
-        """Append `text`, and let the model go on; yields what it writes as it comes. Without text it just goes on.
+        """Append `text`, and let the model go on; yields what it writes as it comes.
+
+        Without text it just goes on.
 
         Raises:
-            TokenizerError: the tokenizer lacks a character and its policy is to refuse it. The session stays as it was.
+            TokenizerError: the tokenizer lacks a character and its policy is to refuse it. The
+                session stays as it was.
         """
         tokens = self._tokenizer.encode(text).tolist()
         if self._history[-1] == self._tokenizer.boundary:
             self.restart()
         self._history += tokens
         row = TextRow(self._history, TextStream(self._stop), self._generator, self._max_new_tokens)
-        turn = decode(self._reader, [row], self._tokenizer, self._sampling, stop_at_boundary=self._stop_at_boundary)
+        turn = decode(
+            self._reader,
+            [row],
+            self._tokenizer,
+            self._sampling,
+            stop_at_boundary=self._stop_at_boundary,
+        )
         return (piece for _, piece in turn if piece)
 
 

@@ -1,4 +1,7 @@
-"""Bytes in, text out, as they come: no character is ever broken, and nothing is shown that may begin a stop string."""
+"""Bytes in, text out, as they come.
+
+No character is ever broken, and nothing is shown that may begin a stop string.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ class TextStream:
     """Decodes UTF-8 piece by piece and ends before the first stop string.
 
     What comes out, put together, does not depend on how the bytes were cut: it is
-    `data.decode("utf-8", errors="replace")` up to the stop string that is complete first (the longest of several that
-    end together).
+    `data.decode("utf-8", errors="replace")` up to the stop string that is complete first (the
+    longest of several that end together).
 
     Raises:
         ConfigError: a stop string is empty, so that every text would end at once.
@@ -32,7 +35,10 @@ class TextStream:
         return self._advance(self._decoder.decode(data))
 
     def finish(self) -> str:
-        """The end of the text: what was held back, with U+FFFD in the place of a character that never became whole."""
+        """The end of the text.
+
+        What was held back, with U+FFFD in the place of a character that never became whole.
+        """
         shown = self._advance(self._decoder.decode(b"", final=True))
         if not self.stopped:
             shown, self._held = shown + self._held, ""
@@ -42,7 +48,11 @@ class TextStream:
         if self.stopped:
             return ""
         self._held += text
-        found = [(self._held.find(stop) + len(stop), -len(stop)) for stop in self._stop if stop in self._held]
+        found = [
+            (self._held.find(stop) + len(stop), -len(stop))
+            for stop in self._stop
+            if stop in self._held
+        ]
         if found:
             end, minus_length = min(found)
             shown, self._held, self.stopped = self._held[: end + minus_length], "", True

@@ -1,9 +1,13 @@
-"""GPT-2 weights as the `transformers` library keeps them: a directory with `config.json` and `model.safetensors`.
+"""GPT-2 weights as the `transformers` library keeps them.
 
-`load_gpt2` reads such a directory into a `GPT2`, `save_gpt2` writes one that `GPT2LMHeadModel.from_pretrained` opens.
-Neither needs `transformers`. Pickled weights (`pytorch_model.bin`) are never opened.
+A directory with `config.json` and `model.safetensors`.
 
-There, a linear map keeps its matrix as (inputs, outputs) and calls itself Conv1D; here it is (outputs, inputs).
+`load_gpt2` reads such a directory into a `GPT2`, `save_gpt2` writes one that
+`GPT2LMHeadModel.from_pretrained` opens. Neither needs `transformers`. Pickled weights
+(`pytorch_model.bin`) are never opened.
+
+There, a linear map keeps its matrix as (inputs, outputs) and calls itself Conv1D; here it is
+(outputs, inputs).
 """
 
 from __future__ import annotations
@@ -52,16 +56,24 @@ REQUIRED: dict[str, Any] = {
     "add_cross_attention": False,
     "tie_word_embeddings": True,
 }
-"""Settings that make a model GPT-2 and not a relative of it; one that the file leaves out has this value there too."""
+"""Settings that make a model GPT-2 and not a relative of it; one that the file leaves out has this
+value there too.
+"""
 
 
-def load_gpt2(directory: Path, *, vocab_size: int | None = None, boundary_token: int | None = None) -> GPT2:
-    """A `GPT2` with the weights of a directory that `transformers` wrote, in float32 and in evaluation mode.
+def load_gpt2(
+    directory: Path, *, vocab_size: int | None = None, boundary_token: int | None = None
+) -> GPT2:
+    """Load a `GPT2` from a directory that `transformers` wrote.
+
+    It comes in float32 and in evaluation mode.
 
     Args:
         directory: holds `config.json` and `model.safetensors`.
-        vocab_size: how many tokens the tokenizer has, where the vocabulary was filled up to a round number; the rest is cut off.
-        boundary_token: the token between documents; by default the end-of-text token that the configuration names.
+        vocab_size: how many tokens the tokenizer has, where the vocabulary was filled up to a round
+            number; the rest is cut off.
+        boundary_token: the token between documents; by default the end-of-text token that the
+            configuration names.
 
     Raises:
         RunError: a file is missing, damaged or a pickle, or the model is not a plain GPT-2.
@@ -79,7 +91,8 @@ def load_gpt2(directory: Path, *, vocab_size: int | None = None, boundary_token:
         theirs = _their_name(name)
         if theirs not in tensors:
             raise RunError(
-                f"{directory / WEIGHTS} has no tensor {theirs}: its weights are not those of a GPT-2 of {config.n_layer} layers."
+                f"{directory / WEIGHTS} has no tensor {theirs}: its weights are not those of a"
+                f" GPT-2 of {config.n_layer} layers."
             )
         tensor = tensors[theirs].float()
         if _transposed(name):
@@ -88,14 +101,19 @@ def load_gpt2(directory: Path, *, vocab_size: int | None = None, boundary_token:
             tensor = tensor[: config.vocab_size]
         if tensor.shape != expected.shape:
             there, here = tuple(tensors[theirs].shape), tuple(expected.shape)
-            raise RunError(f"{directory / WEIGHTS}: {theirs} is of shape {there}, which does not fit {name} of shape {here} in {CONFIG}.")
+            raise RunError(
+                f"{directory / WEIGHTS}: {theirs} is of shape {there}, which does not fit {name} of"
+                f" shape {here} in {CONFIG}."
+            )
         loaded[name] = tensor.clone(memory_format=torch.contiguous_format)
     model.load_state_dict(loaded, assign=True)
     return model.requires_grad_().eval()
 
 
 def save_gpt2(model: GPT2, directory: Path) -> None:
-    """Write a directory that `transformers`' `GPT2LMHeadModel.from_pretrained` opens; it appears whole or not at all.
+    """Write a directory that `transformers`' `GPT2LMHeadModel.from_pretrained` opens.
+
+    It appears whole or not at all.
 
     Raises:
         RunError: there is something at `directory` already.
@@ -131,34 +149,53 @@ def _their_name(name: str) -> str:
     """What a tensor of `GPT2` is called there, without the prefix that only some files have."""
     module, _, kind = name.rpartition(".")
     layer = re.search(r"\d+", module)
-    return NAMES[re.sub(r"\d+", "#", module)].replace("#", layer.group() if layer else "") + "." + kind
+    return (
+        NAMES[re.sub(r"\d+", "#", module)].replace("#", layer.group() if layer else "") + "." + kind
+    )
 
 
 def _transposed(name: str) -> bool:
     return name.endswith(("query_key_value.weight", "project.weight", "widen.weight"))
 
 
-def _read_config(directory: Path, given: Mapping[str, Any], vocab_size: int | None, boundary_token: int | None) -> GPT2Config:
+def _read_config(
+    directory: Path, given: Mapping[str, Any], vocab_size: int | None, boundary_token: int | None
+) -> GPT2Config:
     path = directory / CONFIG
     for name, required in REQUIRED.items():
         if given.get(name, required) != required:
-            raise RunError(f"{path}: {name} is {given[name]!r}; only plain GPT-2 can be loaded, where it is {required!r}.")
+            raise RunError(
+                f"{path}: {name} is {given[name]!r}; only plain GPT-2 can be loaded, where it is"
+                f" {required!r}."
+            )
     for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
         if not isinstance(given.get(name), int):
-            raise RunError(f"{path}: {name} is {given.get(name)!r}, where a GPT-2 has a whole number.")
+            raise RunError(
+                f"{path}: {name} is {given.get(name)!r}, where a GPT-2 has a whole number."
+            )
     if given.get("n_inner") not in (None, 4 * given["n_embd"]):
-        raise RunError(f"{path}: n_inner is {given['n_inner']!r}; only plain GPT-2 can be loaded, where it is 4 * n_embd.")
+        raise RunError(
+            f"{path}: n_inner is {given['n_inner']!r}; only plain GPT-2 can be loaded, where it is"
+            " 4 * n_embd."
+        )
     size = given["vocab_size"] if vocab_size is None else vocab_size
     if size > given["vocab_size"]:
         raise RunError(
-            f"{path} has {given['vocab_size']} tokens, but {size} are asked for: the tokenizer does not belong to these weights."
+            f"{path} has {given['vocab_size']} tokens, but {size} are asked for: the tokenizer does"
+            " not belong to these weights."
         )
     boundary = given.get("eos_token_id") if boundary_token is None else boundary_token
     if not isinstance(boundary, int) or not 0 <= boundary < size:
-        raise RunError(f"{path} names no end-of-text token among its {size} tokens (eos_token_id is {boundary!r}); give boundary_token.")
+        raise RunError(
+            f"{path} names no end-of-text token among its {size} tokens (eos_token_id is"
+            f" {boundary!r}); give boundary_token."
+        )
     rates = {name: given.get(name, 0.1) for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
     if len(set(rates.values())) > 1:
-        warnings.warn(f"{path} has several rates of dropout, {rates}; resid_pdrop is taken for all of them.", stacklevel=3)
+        warnings.warn(
+            f"{path} has several rates of dropout, {rates}; resid_pdrop is taken for all of them.",
+            stacklevel=3,
+        )
     return GPT2Config(
         vocab_size=size,
         boundary_token=boundary,
@@ -174,14 +211,19 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
     """All tensors, without the prefix of their names."""
     path = directory / WEIGHTS
     if not path.is_file():
-        others = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        others = sorted(
+            p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
+        )
         if others:
             raise RunError(
-                f"{directory} has its weights only as a pickle ({', '.join(others)}), which is never opened: it can run any code. "
-                f"Where you trust it, load it with transformers and call save_pretrained, which writes {WEIGHTS}."
+                f"{directory} has its weights only as a pickle ({', '.join(others)}), which is"
+                " never opened: it can run any code. Where you trust it, load it with transformers"
+                f" and call save_pretrained, which writes {WEIGHTS}."
             )
         parts = (
-            f" Weights in several parts ({WEIGHTS}.index.json) cannot be read." if (directory / f"{WEIGHTS}.index.json").exists() else ""
+            f" Weights in several parts ({WEIGHTS}.index.json) cannot be read."
+            if (directory / f"{WEIGHTS}.index.json").exists()
+            else ""
         )
         raise RunError(f"{path} is missing.{parts}")
     with read_errors(path), path.open("rb") as file:
@@ -192,6 +234,13 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
         raise RunError(f"{path} is damaged or is not a safetensors file: {error}") from None
     head = tensors.pop("lm_head.weight", None)
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
-    if head is not None and "wte.weight" in tensors and not torch.equal(head, tensors["wte.weight"]):
-        raise RunError(f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot be loaded.")
+    if (
+        head is not None
+        and "wte.weight" in tensors
+        and not torch.equal(head, tensors["wte.weight"])
+    ):
+        raise RunError(
+            f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot"
+            " be loaded."
+        )
     return tensors

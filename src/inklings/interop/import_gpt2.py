@@ -1,4 +1,7 @@
-"""A run made of GPT-2 weights that somebody else trained: from a folder that `transformers` wrote, or from the hub."""
+"""A run made of GPT-2 weights that somebody else trained.
+
+From a folder that `transformers` wrote, or from the hub.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,20 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "me
 
 
 def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> RunDirectory:
-    """Make a run of the weights and the tokenizer behind `source`; it trains nothing; `inklings train --from` does.
+    """Make a run of the weights and the tokenizer behind `source`.
+
+    It trains nothing; `inklings train --from` does.
 
     Args:
-        source: a folder with `config.json`, `model.safetensors` and `tokenizer.json` (or `vocab.json` and `merges.txt`),
-            or OWNER/NAME of a model on the Hugging Face hub, or one of its older names without an owner (`gpt2`).
+        source: a folder with `config.json`, `model.safetensors` and `tokenizer.json` (or
+            `vocab.json` and `merges.txt`), or OWNER/NAME of a model on the Hugging Face hub, or one
+            of its older names without an owner (`gpt2`).
         run: where the run is to be; nothing may be there.
         data: the text that it is evaluated on where none is named.
 
     Raises:
-        RunError: a file is missing, damaged or a pickle, the model is not a plain GPT-2, or something is at `run`.
+        RunError: a file is missing, damaged or a pickle, the model is not a plain GPT-2, or
+            something is at `run`.
         TokenizerError: the tokenizer cannot be used.
         DownloadError: the hub cannot be reached or has no such model.
         MissingExtraError: the source is on the hub, and the extra `hub` is not installed.
@@ -46,8 +53,12 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
     training = settle_training(model, TrainingConfig(budget="0-steps"))
     runtime = choose_runtime(dataclasses.replace(training, precision="float32", compile="off"))
     fields = {name: getattr(model.config, name) for name in model_fields(type(model.config))}
-    training = dataclasses.replace(training, device=runtime.device, precision="float32", compile="off", threads=runtime.threads)
-    config = RunConfig(architecture="gpt2", model=fields, data=data or DataConfig(), training=training)
+    training = dataclasses.replace(
+        training, device=runtime.device, precision="float32", compile="off", threads=runtime.threads
+    )
+    config = RunConfig(
+        architecture="gpt2", model=fields, data=data or DataConfig(), training=training
+    )
     assert training.sequence_length is not None
     record = RunManifest(
         config=config,
@@ -61,11 +72,15 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
         progress = checkpoints.TrainerState(best_step=0, stopped="budget")
-        checkpoints.write_checkpoint(path, progress, model, {}, architecture=record.config.architecture)
+        checkpoints.write_checkpoint(
+            path, progress, model, {}, architecture=record.config.architecture
+        )
         checkpoints.publish_weights(path, 0)
 
     facts = {**environment(), "runtime": dataclasses.asdict(runtime), "store": ""}
-    return RunDirectory.create(run, record, tokenizer=tokenizer, environment=facts, first_checkpoint=first_checkpoint)
+    return RunDirectory.create(
+        run, record, tokenizer=tokenizer, environment=facts, first_checkpoint=first_checkpoint
+    )
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -74,7 +89,10 @@ def _tokenizer(folder: Path) -> Tokenizer:
         return read_tokenizer(folder / "tokenizer.json")
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     if not (vocabulary.is_file() and merges.is_file()):
-        raise RunError(f"{folder} has no tokenizer: tokenizer.json, or vocab.json and merges.txt. Save the model's tokenizer beside it.")
+        raise RunError(
+            f"{folder} has no tokenizer: tokenizer.json, or vocab.json and merges.txt. Save the"
+            " model's tokenizer beside it."
+        )
     backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -87,12 +105,21 @@ def _tokenizer(folder: Path) -> Tokenizer:
 def _fetched(name: str) -> Path:
     """The files of a model on the hub, in its own cache."""
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise RunError(f"there is no folder {name}. Give a folder that transformers wrote, or OWNER/NAME of a model on the hub.")
+        raise RunError(
+            f"there is no folder {name}. Give a folder that transformers wrote, or OWNER/NAME of a"
+            " model on the hub."
+        )
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"there is no folder {name}; reading it from the Hugging Face hub", "hub") from error
+        raise MissingExtraError(
+            f"there is no folder {name}; reading it from the Hugging Face hub", "hub"
+        ) from error
     try:
         return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # the library raises those of several HTTP clients, without a common root
-        raise DownloadError(f"there is no folder {name}, and the hub did not give such a model: {error}") from error
+    except (
+        Exception
+    ) as error:  # the library raises those of several HTTP clients, without a common root
+        raise DownloadError(
+            f"there is no folder {name}, and the hub did not give such a model: {error}"
+        ) from error

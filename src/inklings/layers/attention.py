@@ -1,8 +1,11 @@
-"""Causal attention over a sliding window and within documents, in one parallel pass or streamed from a cache.
+"""Causal attention over a sliding window and within documents.
 
-A query may look back over as many tokens as its document has before it, and over `window` tokens at most, itself
-included. How a piece of new tokens lies in its rows (`Positions`) is worked out once per forward and serves every layer;
-each layer keeps its keys and values in a ring of `window` places (`KeyValueCache`), so the work per token is constant.
+In one parallel pass, or streamed from a cache.
+
+A query may look back over as many tokens as its document has before it, and over `window` tokens at
+most, itself included. How a piece of new tokens lies in its rows (`Positions`) is worked out once
+per forward and serves every layer; each layer keeps its keys and values in a ring of `window`
+places (`KeyValueCache`), so the work per token is constant.
 """
 
 from __future__ import annotations
@@ -33,13 +36,17 @@ class Positions:
     """How T new tokens lie in their rows: made by `place`, used by every layer of one forward."""
 
     positions: Int[Tensor, "#B T"]
-    """How many tokens of its document precede each token; one row stands for all where they are alike."""
+    """How many tokens of its document precede each token; one row stands for all where they are
+    alike.
+    """
     window: int
     cached: int
     """How many places of the ring are attended to beside the new tokens."""
     blocks: tuple[MaskBlock, ...]
     slot: int | None
-    """The first place of the ring that the new tokens fill, where that is one run and the same for all rows."""
+    """The first place of the ring that the new tokens fill, where that is one run and the same for
+    all rows.
+    """
 
     @property
     def length(self) -> int:
@@ -47,7 +54,9 @@ class Positions:
         return self.positions.shape[1]
 
     def write(self, ring: Tensor, new: Tensor, *, dim: int = 1) -> Tensor:
-        """`ring` (B, window, ...) with the newest of `new` (B, T, ...) at position modulo `window`; in place unless gradients are on.
+        """`ring` (B, window, ...) with the newest of `new` (B, T, ...) at position modulo `window`.
+
+        In place unless gradients are on.
 
         `dim` is where the window and T lie, if not second.
         """
@@ -57,15 +66,22 @@ class Positions:
         places, new = ring.movedim(dim, 1), new.to(ring.dtype).movedim(dim, 1)
         end = self.positions[:, -1:].expand(ring.shape[0], 1)
         if not torch.is_grad_enabled() and self.length == 1:
-            places[torch.arange(ring.shape[0], device=ring.device), end[:, 0] % self.window] = new[:, 0]
+            places[torch.arange(ring.shape[0], device=ring.device), end[:, 0] % self.window] = new[
+                :, 0
+            ]
             return ring
-        # How many tokens ago each place was, or is now, written: 0 for the newest. Places of an earlier document get
-        # tokens that the masks hide, and are overwritten before they would be seen.
+        # How many tokens ago each place was, or is now, written: 0 for the newest. Places of an
+        # earlier document get tokens that the masks hide, and are overwritten before they would be
+        # seen.
         ago = (end - torch.arange(self.window, device=ring.device)) % self.window
         index = (self.length - 1 - ago).clamp(min=0)
         trailing = (1,) * (ring.ndim - 2)
         newest = new.gather(1, index.view(*index.shape, *trailing).expand_as(places))
-        return torch.where((ago < self.length).view(*ago.shape, *trailing), newest, places).movedim(1, dim).contiguous()
+        return (
+            torch.where((ago < self.length).view(*ago.shape, *trailing), newest, places)
+            .movedim(1, dim)
+            .contiguous()
+        )
 
 
 def place(
@@ -76,33 +92,47 @@ def place(
     starts: Bool[Tensor, "B T"] | None = None,
     device: torch.device,
 ) -> Positions:
-    """Lay out `length` new tokens after `past` tokens per row (None: a fresh pass that keeps no cache)."""
+    """Lay out `length` new tokens after `past` tokens per row.
+
+    A `past` of None is a fresh pass that keeps no cache.
+    """
     rows = 1 if starts is None else starts.shape[0]
     before = torch.zeros(rows, dtype=torch.int64, device=device) if past is None else past
     positions = tokens_before(before, starts, length)
     if past is None:
         alike, first, last = starts is None, 0, 0
     else:
-        least, most = past.aminmax()  # one transfer per forward, so that only the filled places are attended to
+        least, most = (
+            past.aminmax()
+        )  # one transfer per forward, so that only the filled places are attended to
         first, last = int(least), int(most)
         alike = starts is None and first == last
     if alike:
         positions = positions[:1]
-    slot = first % window if past is not None and alike and first % window + length <= window else None
+    slot = (
+        first % window if past is not None and alike and first % window + length <= window else None
+    )
     if length == 1 and past is not None:
         filled = min(last + 1, window)
         mask = None if alike else (torch.arange(filled, device=device) <= positions)[:, None, None]
         block = MaskBlock(slice(0, 1), slice(0, filled), mask)
-        return Positions(positions=positions, window=window, cached=filled, blocks=(block,), slot=slot)
+        return Positions(
+            positions=positions, window=window, cached=filled, blocks=(block,), slot=slot
+        )
     cached = min(last, window)
     blocks = _blocks(positions, window, past=past, cached=cached, plain=alike and cached == 0)
     return Positions(positions=positions, window=window, cached=cached, blocks=blocks, slot=slot)
 
 
 def _blocks(
-    positions: Int[Tensor, "#B T"], window: int, *, past: Int[Tensor, " B"] | None, cached: int, plain: bool
+    positions: Int[Tensor, "#B T"],
+    window: int,
+    *,
+    past: Int[Tensor, " B"] | None,
+    cached: int,
+    plain: bool,
 ) -> tuple[MaskBlock, ...]:
-    """Cut the new tokens into runs of `window`, each of which needs the run before it (or the cache) and itself."""
+    """Cut the new tokens into runs of `window`, which need themselves and the run before."""
     length, device = positions.shape[1], positions.device
     times = torch.arange(length, device=device)[None]  # of keys, counted from the first new token
     if cached:
@@ -118,16 +148,25 @@ def _blocks(
         if plain and first == 0:
             blocks.append(MaskBlock(queries, keys, None))
             continue
-        distance = torch.arange(queries.start, queries.stop, device=device)[:, None] - times[:, None, keys]
-        blocks.append(MaskBlock(queries, keys, ((distance >= 0) & (distance <= reach[:, queries, None]))[:, None]))
+        distance = (
+            torch.arange(queries.start, queries.stop, device=device)[:, None] - times[:, None, keys]
+        )
+        blocks.append(
+            MaskBlock(
+                queries, keys, ((distance >= 0) & (distance <= reach[:, queries, None]))[:, None]
+            )
+        )
     return tuple(blocks)
 
 
 @dataclass
 class KeyValueCache:
-    """One layer's past: the keys and values of the last `window` tokens of each row, at position modulo `window`.
+    """One layer's past.
 
-    Those of a head lie side by side: a step that reads them all is up to six times as fast as over the heads of each token.
+    The keys and values of the last `window` tokens of each row, at position modulo `window`.
+
+    Those of a head lie side by side: a step that reads them all is up to six times as fast as over
+    the heads of each token.
     """
 
     keys: Float[Tensor, "B H W D"]
@@ -138,20 +177,34 @@ class KeyValueCache:
     ) -> tuple[Float[Tensor, "B H K D"], Float[Tensor, "B H K D"]]:
         """Take in the new keys and values; return all that the piece's blocks refer to."""
         if piece.length == 1:
-            self.keys, self.values = piece.write(self.keys, keys, dim=2), piece.write(self.values, values, dim=2)
-            return self.keys[:, :, : piece.cached].to(keys.dtype), self.values[:, :, : piece.cached].to(values.dtype)
+            self.keys, self.values = (
+                piece.write(self.keys, keys, dim=2),
+                piece.write(self.values, values, dim=2),
+            )
+            return self.keys[:, :, : piece.cached].to(keys.dtype), self.values[
+                :, :, : piece.cached
+            ].to(values.dtype)
         seen = keys, values
-        if piece.cached:  # joined before the ring is written: the first queries see what the last tokens overwrite
+        # joined before the ring is written: the first queries see what the last tokens overwrite
+        if piece.cached:
             seen = (
                 torch.cat((self.keys[:, :, : piece.cached].to(keys.dtype), keys), dim=2),
                 torch.cat((self.values[:, :, : piece.cached].to(values.dtype), values), dim=2),
             )
-        self.keys, self.values = piece.write(self.keys, keys, dim=2), piece.write(self.values, values, dim=2)
+        self.keys, self.values = (
+            piece.write(self.keys, keys, dim=2),
+            piece.write(self.values, values, dim=2),
+        )
         return seen
 
 
-def empty_caches(n_layer: int, batch_size: int, window: int, n_head: int, head_size: int, *, like: Tensor) -> list[KeyValueCache]:
-    """A cache for each layer, on the device and of the type of `like`; zeros, since a hidden NaN would still spread."""
+def empty_caches(
+    n_layer: int, batch_size: int, window: int, n_head: int, head_size: int, *, like: Tensor
+) -> list[KeyValueCache]:
+    """A cache for each layer, on the device and of the type of `like`.
+
+    Zeros, since a hidden NaN would still spread.
+    """
     shape = (batch_size, n_head, window, head_size)
     return [KeyValueCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(n_layer)]
 
@@ -164,7 +217,10 @@ def cache_tensors(caches: Sequence[KeyValueCache]) -> dict[str, Tensor]:
 
 def caches_of(tensors: Mapping[str, Tensor], n_layer: int) -> list[KeyValueCache]:
     """The caches in the named tensors of a state."""
-    return [KeyValueCache(tensors[f"keys_{layer}"], tensors[f"values_{layer}"]) for layer in range(n_layer)]
+    return [
+        KeyValueCache(tensors[f"keys_{layer}"], tensors[f"values_{layer}"])
+        for layer in range(n_layer)
+    ]
 
 
 def attend(
@@ -176,7 +232,9 @@ def attend(
     *,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B T C"]:
-    """Softmax attention of the new tokens to all that they may see; the heads come back side by side (C = H D).
+    """Softmax attention of the new tokens to all that they may see.
+
+    The heads come back side by side (C = H D).
 
     `dropout_rate` drops attention weights; leave it at 0 outside training.
     """
@@ -186,7 +244,16 @@ def attend(
     if len(piece.blocks) == 1:
         return _attend_block(queries, keys, values, piece.blocks[0].mask, dropout_rate)
     return torch.cat(
-        [_attend_block(queries[:, :, b.queries], keys[:, :, b.keys], values[:, :, b.keys], b.mask, dropout_rate) for b in piece.blocks],
+        [
+            _attend_block(
+                queries[:, :, b.queries],
+                keys[:, :, b.keys],
+                values[:, :, b.keys],
+                b.mask,
+                dropout_rate,
+            )
+            for b in piece.blocks
+        ],
         dim=1,
     )
 

@@ -1,8 +1,11 @@
-"""Dilated causal convolution in two forms: all positions of a row at once, and one token at a time from a queue.
+"""Dilated causal convolution in two forms.
 
-A convolution of `taps` taps and some dilation sees, at each position, the vectors at 0, 1, ... (taps - 1) dilations
-before it. `causal_taps` lays them side by side, so that a linear map over them is the convolution. `Queues` remember, for
-a stack of such convolutions, what later positions will look back on: of each its last (taps - 1) * dilation inputs.
+All positions of a row at once, and one token at a time from a queue.
+
+A convolution of `taps` taps and some dilation sees, at each position, the vectors at 0, 1, ...
+(taps - 1) dilations before it. `causal_taps` lays them side by side, so that a linear map over them
+is the convolution. `Queues` remember, for a stack of such convolutions, what later positions will
+look back on: of each its last (taps - 1) * dilation inputs.
 """
 
 from __future__ import annotations
@@ -26,20 +29,28 @@ def causal_taps(
     dilation: int,
     absent: Float[Tensor, " C"],
 ) -> Float[Tensor, "B T F"]:
-    """The vectors that each of the last T = `length` positions sees, the oldest first, side by side: F = taps * C.
+    """The vectors that each of the last T = `length` positions sees, side by side, oldest first.
 
-    `before` says how many earlier positions of its document each position may look back on; beyond them, and before
-    the first of the L vectors, `absent` stands in. So it does for a position itself where `before` is negative. None:
-    only what lies before the first vector is absent.
+    F = taps * C.
+
+    `before` says how many earlier positions of its document each position may look back on; beyond
+    them, and before the first of the L vectors, `absent` stands in. So it does for a position
+    itself where `before` is negative. None: only what lies before the first vector is absent.
     """
     batch, width, channels = vectors.shape
     reach = (taps - 1) * dilation
     if before is None:
         missing = max(length + reach - width, 0)
-        padded = torch.cat([absent.expand(batch, missing, -1), vectors], dim=1) if missing else vectors
+        padded = (
+            torch.cat([absent.expand(batch, missing, -1), vectors], dim=1) if missing else vectors
+        )
         first = padded.shape[1] - length - reach
-        return torch.cat([padded[:, at : at + length] for at in range(first, first + reach + 1, dilation)], dim=-1)
-    # Every tap as an index of a list of vectors whose first is the absent one: one look-up, one gradient.
+        return torch.cat(
+            [padded[:, at : at + length] for at in range(first, first + reach + 1, dilation)],
+            dim=-1,
+        )
+    # Every tap as an index of a list of vectors whose first is the absent one: one look-up, one
+    # gradient.
     listed = torch.cat([absent[None], vectors.flatten(0, 1)])
     row = torch.arange(batch, device=vectors.device)[:, None, None] * width
     position = torch.arange(width - length + 1, width + 1, device=vectors.device)[:, None]
@@ -51,10 +62,13 @@ def causal_taps(
 
 @dataclass(frozen=True)
 class Queues:
-    """Where the layers of a stack keep their queues in one tensor (B, places, C): a ring for each, one after another.
+    """Where the layers of a stack keep their queues in one tensor (B, places, C).
 
-    The ring of a layer with reach r holds the layer's input at position p of the document in place p modulo r. Like
-    a cache of keys it is never cleared: what is left of an earlier document lies further back than `before` allows.
+    A ring for each, one after another.
+
+    The ring of a layer with reach r holds the layer's input at position p of the document in place
+    p modulo r. Like a cache of keys it is never cleared: what is left of an earlier document lies
+    further back than `before` allows.
     """
 
     taps: int
@@ -75,18 +89,28 @@ class Queues:
         """Where each ring begins."""
         return [0, *accumulate(self.reaches)][:-1]
 
-    def in_order(self, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]) -> list[Float[Tensor, "B R C"]]:
+    def in_order(
+        self, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
+    ) -> list[Float[Tensor, "B R C"]]:
         """Each layer's inputs at the R positions before `position` (B,), the oldest first."""
         found = []
         for begin, reach in zip(self.begins, self.reaches, strict=True):
-            places = begin + (position[:, None] + torch.arange(reach, device=position.device)) % reach
+            places = (
+                begin + (position[:, None] + torch.arange(reach, device=position.device)) % reach
+            )
             found.append(_rows(rings, places))
         return found
 
     def after(
-        self, rings: Float[Tensor, "B P C"], inputs: Sequence[Float[Tensor, "B T C"]], position: Int[Tensor, " B"]
+        self,
+        rings: Float[Tensor, "B P C"],
+        inputs: Sequence[Float[Tensor, "B T C"]],
+        position: Int[Tensor, " B"],
     ) -> Float[Tensor, "B P C"]:
-        """The rings when each layer has read its `inputs` and the next position is `position`; a new tensor."""
+        """The rings when each layer has read its `inputs` and the next position is `position`.
+
+        A new tensor.
+        """
         renewed = []
         for begin, reach, new in zip(self.begins, self.reaches, inputs, strict=True):
             ring, length = rings[:, begin : begin + reach], new.shape[1]
@@ -103,10 +127,15 @@ def _rows(vectors: Float[Tensor, "B L C"], places: Int[Tensor, "B R"]) -> Float[
 
 @dataclass(frozen=True)
 class OneToken:
-    """One more token in every row: what all layers look back on is read at once, and what they hand in written at once."""
+    """One more token in every row.
+
+    What all layers look back on is read at once, and what they hand in written at once.
+    """
 
     taps: Float[Tensor, "N B K C"]
-    """What each of N layers sees of its K taps, the oldest first; the last is its own input, for the layer to fill in."""
+    """What each of N layers sees of its K taps, the oldest first; the last is its own input, for
+    the layer to fill in.
+    """
     _vectors: Float[Tensor, "BP C"]
     _written: Int[Tensor, " NB"]
 
@@ -115,8 +144,13 @@ class OneToken:
         self._vectors.index_copy_(0, self._written, self.taps[:, :, -1].flatten(0, 1))
 
 
-def read_one_token(queues: Queues, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]) -> OneToken:
-    """Look back from the token at `position` in each row; what would lie before its document is zero. Not for autograd."""
+def read_one_token(
+    queues: Queues, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
+) -> OneToken:
+    """Look back from the token at `position` in each row.
+
+    What would lie before its document is zero. Not for autograd.
+    """
     begin, reach, back = _layout(queues, position.device)
     rows, places, channels = rings.shape
     vectors = rings.view(rows * places, channels)
@@ -129,8 +163,17 @@ def read_one_token(queues: Queues, rings: Float[Tensor, "B P C"], position: Int[
 
 
 @functools.lru_cache(maxsize=32)
-def _layout(queues: Queues, device: torch.device) -> tuple[Int[Tensor, "N 1 1"], Int[Tensor, "N 1 1"], Int[Tensor, "N 1 K1"]]:
-    """Of each layer: where its ring begins, how long it is, and how far back its taps are but the last."""
+def _layout(
+    queues: Queues, device: torch.device
+) -> tuple[Int[Tensor, "N 1 1"], Int[Tensor, "N 1 1"], Int[Tensor, "N 1 K1"]]:
+    """Of each layer.
+
+    Where its ring begins, how long it is, and how far back its taps are but the last.
+    """
     dilations = torch.tensor(queues.dilations, device=device)[:, None, None]
     begins = torch.tensor(queues.begins, device=device)[:, None, None]
-    return begins, (queues.taps - 1) * dilations, torch.arange(queues.taps - 1, 0, -1, device=device) * dilations
+    return (
+        begins,
+        (queues.taps - 1) * dilations,
+        torch.arange(queues.taps - 1, 0, -1, device=device) * dilations,
+    )

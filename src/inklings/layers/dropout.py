@@ -1,4 +1,7 @@
-"""Dropout whose masks are drawn quickly on a CPU: sixteen random bits a number, four numbers a draw."""
+"""Dropout whose masks are drawn quickly on a CPU.
+
+Sixteen random bits a number, four numbers a draw.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ LEVELS = 1 << 16
 def dropout(x: Float[Tensor, "*shape"], rate: float) -> Float[Tensor, "*shape"]:
     """Set each number to zero with probability `rate` and scale the others so that the mean stays.
 
-    The mask comes from torch's global generator, so seeding it makes the mask reproducible. Away from the CPU
-    this is `F.dropout`; on the CPU that one draws a double per number and costs more than the layer that it follows.
+    The mask comes from torch's global generator, so seeding it makes the mask reproducible. Away
+    from the CPU this is `F.dropout`; on the CPU that one draws a double per number and costs more
+    than the layer that it follows.
     """
     if rate == 0 or not x.is_cpu:
         return F.dropout(x, rate)
@@ -42,7 +46,10 @@ def kept_scale(rate: float) -> float:
 
 @torch.library.custom_op("inklings::random_bits", mutates_args=(), schema="(int[] shape) -> Tensor")
 def random_bits(shape: list[int]) -> Tensor:
-    """Sixteen random bits (int16) for each number, from torch's global generator; compiled code draws the same as eager code."""
+    """Sixteen random bits (int16) for each number, from torch's global generator.
+
+    Compiled code draws the same as eager code.
+    """
     count = torch.Size(shape).numel()
     draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     return draws.view(torch.int16)[:count].view(shape)

@@ -1,4 +1,6 @@
-"""RMSNorm without a gain: each vector is scaled to a root mean square of one (Zhang and Sennrich 2019).
+"""RMSNorm without a gain.
+
+Each vector is scaled to a root mean square of one (Zhang and Sennrich 2019).
 
 A gain in front of a linear map is part of that map, so none is kept.
 """
@@ -20,17 +22,33 @@ EPSILON = 1e-6
 
 @functools.cache
 def _constants(size: int) -> tuple[Tensor, Tensor]:
-    """sqrt(size) and sqrt(size * epsilon), as tensors: a step of decoding is so short that turning a Python number into one shows."""
-    return torch.tensor(math.sqrt(size), device="cpu"), torch.tensor(math.sqrt(size * EPSILON), device="cpu")
+    """sqrt(size) and sqrt(size * epsilon), as tensors.
+
+    A step of decoding is so short that turning a Python number into one shows.
+    """
+    return torch.tensor(math.sqrt(size), device="cpu"), torch.tensor(
+        math.sqrt(size * EPSILON), device="cpu"
+    )
 
 
 class _RMSNorm(torch.autograd.Function):
-    """With a backward written out; on a CPU autograd's own composition takes up to twice the time."""
+    """With a backward written out.
+
+    On a CPU autograd's own composition takes up to twice the time.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # half the digits are not enough for a sum of squares
-        scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(EPSILON).rsqrt_()
+        wide = x.to(
+            torch.promote_types(x.dtype, torch.float32)
+        )  # half the digits are not enough for a sum of squares
+        scale = (
+            torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+            .square_()
+            .div_(x.shape[-1])
+            .add_(EPSILON)
+            .rsqrt_()
+        )
         y: Tensor = wide * scale
         ctx.save_for_backward(y, scale)
         return y.to(x.dtype)
@@ -53,6 +71,8 @@ def rms_norm(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         if x.dtype != torch.float32:
             return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
         root, least = _constants(x.shape[-1])
-        return x * torch.div(root, torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), least))
+        return x * torch.div(
+            root, torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), least)
+        )
     normed: Tensor = _RMSNorm.apply(x)  # type: ignore[no-untyped-call]
     return normed

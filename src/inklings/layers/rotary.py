@@ -1,7 +1,10 @@
-"""Rotary positions: pairs of channels turn by an angle that grows with the position (Su et al. 2021).
+"""Rotary positions.
 
-The product of a turned query and a turned key depends on their distance alone. Here every frequency is a whole
-multiple of 2 pi / period, so positions may be counted modulo the period: a stream of any length loses no precision.
+Pairs of channels turn by an angle that grows with the position (Su et al. 2021).
+
+The product of a turned query and a turned key depends on their distance alone. Here every frequency
+is a whole multiple of 2 pi / period, so positions may be counted modulo the period: a stream of any
+length loses no precision.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 PERIODS_PER_WINDOW = 8
-"""The slowest pair turns once in this many windows, so that no two distances within a window look alike."""
+"""The slowest pair turns once in this many windows, so that no two distances within a window look
+alike.
+"""
 
 
 class Rotary(nn.Module):
@@ -29,24 +34,41 @@ class Rotary(nn.Module):
         multiples = (fastest ** torch.linspace(1, 0, pairs, dtype=torch.float64)).round()
         turns = (torch.arange(self.period, dtype=torch.float64)[:, None] * multiples) % self.period
         angles = 2 * math.pi * turns / self.period
-        self.register_buffer("table", torch.stack((angles.cos(), angles.sin()), dim=-1).float(), persistent=False)
+        self.register_buffer(
+            "table", torch.stack((angles.cos(), angles.sin()), dim=-1).float(), persistent=False
+        )
 
     def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T 1 D2 2"]:
         """Cosine and sine of the turn of each pair at each position, the same for all heads."""
         return self.table[positions % self.period][:, :, None]
 
 
-def rotate(x: Float[Tensor, "B T H D"], turns: Float[Tensor, "#B T 1 D2 2"]) -> Float[Tensor, "B T H D"]:
-    """Turn neighbouring channels of `x`, taken as complex numbers: one pass, where real arithmetic takes six."""
+def rotate(
+    x: Float[Tensor, "B T H D"], turns: Float[Tensor, "#B T 1 D2 2"]
+) -> Float[Tensor, "B T H D"]:
+    """Turn neighbouring channels of `x`, taken as complex numbers.
+
+    One pass, where real arithmetic takes six.
+    """
     if torch.compiler.is_compiling():  # which fuses the passes, but knows no complex numbers
         return rotate_plainly(x, turns)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     pairs = torch.view_as_complex(wide.reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * torch.view_as_complex(turns.to(wide.dtype))).flatten(-2).to(x.dtype)
+    return (
+        torch.view_as_real(pairs * torch.view_as_complex(turns.to(wide.dtype)))
+        .flatten(-2)
+        .to(x.dtype)
+    )
 
 
-def rotate_plainly(x: Float[Tensor, "B T H D"], turns: Float[Tensor, "#B T 1 D2 2"]) -> Float[Tensor, "B T H D"]:
+def rotate_plainly(
+    x: Float[Tensor, "B T H D"], turns: Float[Tensor, "#B T 1 D2 2"]
+) -> Float[Tensor, "B T H D"]:
     """What `rotate` does, in real arithmetic."""
     cos, sin = turns.unbind(-1)
     even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
+    return (
+        torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+        .flatten(-2)
+        .to(x.dtype)
+    )

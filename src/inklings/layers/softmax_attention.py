@@ -1,8 +1,11 @@
-"""Softmax attention for training on a CPU where PyTorch's own kernel is slow: in bfloat16, and with dropout.
+"""Softmax attention for training on a CPU where PyTorch's own kernel is slow.
 
-The backward pass of `F.scaled_dot_product_attention` takes three to ten times as long in bfloat16 as the products in it, and with dropout
-it leaves its fast kernel altogether. Here all is batched matrix products; the weights are computed anew in the backward
-pass, so what is kept grows with the length and not with its square (but for the masks of dropout, one byte a weight).
+In bfloat16, and with dropout.
+
+The backward pass of `F.scaled_dot_product_attention` takes three to ten times as long in bfloat16
+as the products in it, and with dropout it leaves its fast kernel altogether. Here all is batched
+matrix products; the weights are computed anew in the backward pass, so what is kept grows with the
+length and not with its square (but for the masks of dropout, one byte a weight).
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from torch.autograd.function import once_differentiable
 from inklings.layers.dropout import keep_mask, kept_scale
 
 RUN = 128
-"""Causal attention takes so many queries at a time, and for each run only the keys up to its end."""
+"""Causal attention takes so many queries at a time, and for each run only the keys up to its end.
+"""
 
 
 def softmax_attention(
@@ -30,15 +34,23 @@ def softmax_attention(
     causal: bool = False,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B H Q D"]:
-    """What `F.scaled_dot_product_attention` computes, by the faster of two ways; `causal` needs Q = K.
+    """What `F.scaled_dot_product_attention` computes, by the faster of two ways.
+
+    `causal` needs Q = K.
 
     Weights are dropped at `dropout_rate` with masks from torch's global generator.
     """
-    learns = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad or values.requires_grad)
+    learns = torch.is_grad_enabled() and (
+        queries.requires_grad or keys.requires_grad or values.requires_grad
+    )
     if not (queries.is_cpu and (dropout_rate > 0 or queries.dtype == torch.bfloat16)):
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_rate, is_causal=causal)
+        return F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, dropout_p=dropout_rate, is_causal=causal
+        )
     if torch.compiler.is_compiling() or not learns:
-        return plain_attention(queries, keys, values, mask, causal=causal, dropout_rate=dropout_rate)
+        return plain_attention(
+            queries, keys, values, mask, causal=causal, dropout_rate=dropout_rate
+        )
     out: Tensor = _Attention.apply(queries, keys, values, mask, causal, dropout_rate)  # type: ignore[no-untyped-call]
     return out
 
@@ -52,7 +64,10 @@ def plain_attention(
     causal: bool = False,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B H Q D"]:
-    """The definition, for autograd and compilers to differentiate. Its masks of dropout are others than those of the fast way."""
+    """The definition, for autograd and compilers to differentiate.
+
+    Its masks of dropout are others than those of the fast way.
+    """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
@@ -69,11 +84,23 @@ class _Attention(torch.autograd.Function):
     """Heads and rows lie in one batch of products; causal attention goes by runs of queries."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, dropout_rate: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        causal: bool,
+        dropout_rate: float,
+    ) -> Tensor:
         shape = queries.shape
         queries = (queries * shape[-1] ** -0.5).flatten(0, 1)
         keys, values = keys.flatten(0, 1), values.flatten(0, 1)
-        bias = None if mask is None else torch.zeros(mask.shape, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
+        bias = (
+            None
+            if mask is None
+            else torch.zeros(mask.shape, dtype=queries.dtype).masked_fill_(~mask, -torch.inf)
+        )
         kept: list[Tensor] = []
         mixed = []
         for begin, end, reach in _runs(queries.shape[1], keys.shape[1], causal):
@@ -96,8 +123,14 @@ class _Attention(torch.autograd.Function):
         gradient = gradient.flatten(0, 1)
         if ctx.rate > 0:
             gradient = gradient * kept_scale(ctx.rate)
-        d_queries, d_keys, d_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
-        for index, (begin, end, reach) in enumerate(_runs(queries.shape[1], keys.shape[1], ctx.causal)):
+        d_queries, d_keys, d_values = (
+            torch.empty_like(queries),
+            torch.zeros_like(keys),
+            torch.zeros_like(values),
+        )
+        for index, (begin, end, reach) in enumerate(
+            _runs(queries.shape[1], keys.shape[1], ctx.causal)
+        ):
             some, seen, d_mixed = queries[:, begin:end], keys[:, :reach], gradient[:, begin:end]
             weights = _weights(some, seen, bias, ctx.causal)
             d_weights = d_mixed @ values[:, :reach].mT
@@ -111,7 +144,12 @@ class _Attention(torch.autograd.Function):
             d_keys[:, :reach] += d_scores.mT @ some
         d_queries *= queries.shape[-1] ** -0.5
         heads = ctx.n_head
-        return *(d.view(-1, heads, *d.shape[1:]) for d in (d_queries, d_keys, d_values)), None, None, None
+        return (
+            *(d.view(-1, heads, *d.shape[1:]) for d in (d_queries, d_keys, d_values)),
+            None,
+            None,
+            None,
+        )
 
 
 def _runs(queries: int, keys: int, causal: bool) -> list[tuple[int, int, int]]:
@@ -122,12 +160,21 @@ def _runs(queries: int, keys: int, causal: bool) -> list[tuple[int, int, int]]:
     return [(begin, end, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _weights(queries: Float[Tensor, "N R D"], keys: Float[Tensor, "N K D"], bias: Tensor | None, causal: bool) -> Float[Tensor, "N R K"]:
-    """The softmax of the scores of scaled queries; the last R of the keys belong to a causal run itself."""
+def _weights(
+    queries: Float[Tensor, "N R D"], keys: Float[Tensor, "N K D"], bias: Tensor | None, causal: bool
+) -> Float[Tensor, "N R K"]:
+    """The softmax of the scores of scaled queries.
+
+    The last R of the keys belong to a causal run itself.
+    """
     scores = queries @ keys.mT
     if bias is not None:
-        scores.view(bias.shape[0], -1, *scores.shape[1:]).add_(bias)  # the same for all heads of a row
+        scores.view(bias.shape[0], -1, *scores.shape[1:]).add_(
+            bias
+        )  # the same for all heads of a row
     if causal:
         length = queries.shape[1]
-        scores[:, :, -length:] += torch.full((length, length), -torch.inf, dtype=scores.dtype).triu_(1)
+        scores[:, :, -length:] += torch.full(
+            (length, length), -torch.inf, dtype=scores.dtype
+        ).triu_(1)
     return scores.softmax(dim=-1)

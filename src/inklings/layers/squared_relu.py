@@ -12,7 +12,10 @@ from torch.autograd.function import once_differentiable
 
 
 class _SquaredReLU(torch.autograd.Function):
-    """Autograd's own composition also masks the gradient where the ReLU was zero; its derivative, 2 max(0, x), is zero there anyway."""
+    """Autograd's own composition also masks the gradient where the ReLU was zero.
+
+    Its derivative, 2 max(0, x), is zero there anyway.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

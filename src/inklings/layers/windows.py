@@ -7,11 +7,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 
-def tokens_before(before: Int[Tensor, " B"], starts: Bool[Tensor, "B T"] | None, length: int) -> Int[Tensor, "B T"]:
+def tokens_before(
+    before: Int[Tensor, " B"], starts: Bool[Tensor, "B T"] | None, length: int
+) -> Int[Tensor, "B T"]:
     """How many tokens of the same document come before each position.
 
-    `before` (B,) says it for the first position, as far as no document starts there; it may be capped, as long as
-    nobody looks further back than the cap.
+    `before` (B,) says it for the first position, as far as no document starts there; it may be
+    capped, as long as nobody looks further back than the cap.
     """
     positions = torch.arange(length, device=before.device)
     counted = before[:, None] + positions
@@ -22,13 +24,16 @@ def tokens_before(before: Int[Tensor, " B"], starts: Bool[Tensor, "B T"] | None,
 
 
 def context_windows(
-    tokens: Int[Tensor, "B T"], past: Int[Tensor, "B P"], starts: Bool[Tensor, "B T"] | None, boundary: int
+    tokens: Int[Tensor, "B T"],
+    past: Int[Tensor, "B P"],
+    starts: Bool[Tensor, "B T"] | None,
+    boundary: int,
 ) -> Int[Tensor, "B T P+1"]:
     """The last P + 1 tokens at every position, the current one included and last.
 
-    `past` (B, P) holds the tokens before the first position. Whatever lies before the start of a position's document
-    is replaced by `boundary`; a window begins with P boundaries at a document's first token. The new past is that of
-    the last position: `windows[:, -1, 1:]`.
+    `past` (B, P) holds the tokens before the first position. Whatever lies before the start of a
+    position's document is replaced by `boundary`; a window begins with P boundaries at a document's
+    first token. The new past is that of the last position: `windows[:, -1, 1:]`.
     """
     reach = past.shape[1]
     windows = torch.cat([past, tokens], dim=1).unfold(1, reach + 1, 1)
@@ -40,7 +45,7 @@ def context_windows(
 
 
 def last_tokens(context: Int[Tensor, "B N"], count: int, boundary: int) -> Int[Tensor, "B P"]:
-    """The last P = `count` tokens of `context`, filled up with `boundary` on the left where it is shorter."""
+    """The last P = `count` tokens of `context`, filled up with `boundary` on the left."""
     kept = context[:, max(context.shape[1] - count, 0) :]
     missing = kept.new_full((kept.shape[0], count - kept.shape[1]), boundary)
     return torch.cat([missing, kept], dim=1)

@@ -18,20 +18,29 @@ def checked_vectors(vectors: NDArray[Any], dimension: int, what: str) -> Float32
     """Vectors as float32, copied.
 
     Raises:
-        InputError: another shape than (n, dimension), components that are no real numbers, not finite or too large.
+        InputError: another shape than (n, dimension), components that are no real numbers, not
+            finite or too large.
     """
     given = _array(vectors, what)
     if given.ndim != 2 or given.shape[1] != dimension:
-        raise InputError(f"{what} have the shape {given.shape}; this memory takes (n, {dimension}).")
+        raise InputError(
+            f"{what} have the shape {given.shape}; this memory takes (n, {dimension})."
+        )
     plain = _as_float32(given, what)
     bad = np.flatnonzero(~(lengths(plain) <= LONGEST))
     if len(bad):
-        raise InputError(f"{what}[{bad[0]}] has NaN, infinite or too large components ({len(bad)} of {len(plain)} have); nothing was done.")
+        raise InputError(
+            f"{what}[{bad[0]}] has NaN, infinite or too large components ({len(bad)} of"
+            f" {len(plain)} have); nothing was done."
+        )
     return plain
 
 
 def lengths(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
-    """The L2 length of each vector; not a number or infinite where a component is, or where it is beyond float32."""
+    """The L2 length of each vector.
+
+    Not a number or infinite where a component is, or where it is beyond float32.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         squared: Float32[np.ndarray, " n"] = np.einsum("nd,nd->n", vectors, vectors)
         return squared ** np.float32(0.5)
@@ -51,17 +60,21 @@ def checked_column(name: str, given: NDArray[Any], count: int, dtype: DTypeLike)
     """One number for each entry or query, copied.
 
     Raises:
-        InputError: another shape than (count,), fractions where whole numbers are kept, or numbers that are not finite in `dtype`.
+        InputError: another shape than (count,), fractions where whole numbers are kept, or numbers
+            that are not finite in `dtype`.
     """
     plain = _array(given, name)
     if plain.shape != (count,):
-        raise InputError(f"{name} has the shape {plain.shape}; there are {count} vectors: give ({count},).")
+        raise InputError(
+            f"{name} has the shape {plain.shape}; there are {count} vectors: give ({count},)."
+        )
     if np.issubdtype(dtype, np.integer):
         return _as_int64(plain, name)
     column = _as_float32(plain, name)
     if not np.isfinite(column).all():
         raise InputError(
-            f"{name} has NaN or infinite numbers, or some beyond {np.finfo(np.float32).max:.1e}, the largest of float32; nothing was done."
+            f"{name} has NaN or infinite numbers, or some beyond {np.finfo(np.float32).max:.1e},"
+            " the largest of float32; nothing was done."
         )
     return column
 
@@ -76,7 +89,10 @@ def _array(given: Any, what: str) -> NDArray[Any]:
 def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
     """Real numbers as float32, copied; those beyond it become infinite."""
     if given.dtype.kind not in "fiu" or given.dtype == np.uint64:
-        raise InputError(f"{what} is of {given.dtype}, which float32 cannot hold; give real numbers, as float32 or float64.")
+        raise InputError(
+            f"{what} is of {given.dtype}, which float32 cannot hold; give real numbers, as float32"
+            " or float64."
+        )
     with np.errstate(over="ignore"):
         return np.array(given, np.float32, order="C")
 
@@ -86,5 +102,8 @@ def _as_int64(given: NDArray[Any], what: str) -> Int64[np.ndarray, "..."]:
     if given.dtype.kind not in "iu":
         raise InputError(f"{what} is of {given.dtype}; it must be of whole numbers, as int64.")
     if given.dtype == np.uint64:
-        raise InputError(f"{what} is of uint64, whose larger half int64 would take for negative; give whole numbers as int64.")
+        raise InputError(
+            f"{what} is of uint64, whose larger half int64 would take for negative; give whole"
+            " numbers as int64."
+        )
     return np.array(given, np.int64, order="C")

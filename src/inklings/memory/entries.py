@@ -28,12 +28,20 @@ class Entries:
     @classmethod
     def empty(cls, count: int) -> Entries:
         """Room for so many entries."""
-        return cls(*(np.zeros(count, np.float32 if field.name == "scores" else np.int64) for field in fields(cls)))
+        return cls(
+            *(
+                np.zeros(count, np.float32 if field.name == "scores" else np.int64)
+                for field in fields(cls)
+            )
+        )
 
 
 @dataclass(frozen=True)
 class Hits:
-    """For each query k entries, the nearest first; where there are fewer, id, value, position, document, age and uses are -1."""
+    """For each query k entries, the nearest first.
+
+    Where there are fewer, id, value, position, document, age and uses are -1.
+    """
 
     ids: Int64[np.ndarray, "q k"]
     distances: Float32[np.ndarray, "q k"]
@@ -51,7 +59,10 @@ class Hits:
 
 @dataclass(frozen=True)
 class Span:
-    """For each query positions of one document, `first` to `last`, both included: what it can see without a memory."""
+    """For each query positions of one document, `first` to `last`, both included.
+
+    What it can see without a memory.
+    """
 
     documents: Int64[np.ndarray, " q"]
     first: Int64[np.ndarray, " q"]
@@ -71,9 +82,13 @@ class Info:
     dimension: int
     backend: str
     ready: bool
-    """Whether the backend answers by its own means; until it has enough vectors it answers as `exact` does."""
+    """Whether the backend answers by its own means; until it has enough vectors it answers as
+    `exact` does.
+    """
     eviction: str
     clock: int
     recall: float | None
-    """Share of the `recall_at` truly nearest entries that a search finds, for noisy copies of its own keys; None when empty."""
+    """Share of the `recall_at` truly nearest entries that a search finds, for noisy copies of its
+    own keys; None when empty.
+    """
     recall_at: int

@@ -14,12 +14,15 @@ SHARE = 16
 
 
 class Order:
-    """The entries with the lowest keys, of equal keys the oldest, known beforehand so that not every eviction looks at all.
+    """The entries with the lowest keys, of equal keys the oldest.
 
-    One look takes the first sixteenth into a heap. Later it is corrected and not made anew: an entry that has left, or
-    whose key has risen, is found out when its turn comes, and those whose key is new or has fallen are told of by
-    `lowered`. So another look comes only after as many entries have left or risen as the last one found: a change and
-    an eviction each cost O(log n) amortised. When all keys have changed, `forget` is due, and a look.
+    They are known beforehand, so that not every eviction looks at all.
+
+    One look takes the first sixteenth into a heap. Later it is corrected and not made anew: an
+    entry that has left, or whose key has risen, is found out when its turn comes, and those whose
+    key is new or has fallen are told of by `lowered`. So another look comes only after as many
+    entries have left or risen as the last one found: a change and an eviction each cost O(log n)
+    amortised. When all keys have changed, `forget` is due, and a look.
 
     What is kept here follows from the keys: an empty one gives the same answers.
     """
@@ -27,7 +30,8 @@ class Order:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int]] = []
         self._bound: tuple[float, int] | None = None
-        """Every entry with a key and id up to this one is in the heap, at that key or a lower one."""
+        """Every entry with a key and id up to this one is in the heap, at that key or a lower one.
+        """
         self._room = 0
 
     def forget(self) -> None:
@@ -45,8 +49,12 @@ class Order:
         if len(self._heap) > self._room:  # mostly what was lowered again and again
             self.forget()
 
-    def first(self, count: int, keys: Shaped[np.ndarray, " n"], rows: Rows) -> Int64[np.ndarray, " count"]:
-        """The ids of the `count` entries that go first, lowest id first; they stay until they leave `rows`.
+    def first(
+        self, count: int, keys: Shaped[np.ndarray, " n"], rows: Rows
+    ) -> Int64[np.ndarray, " count"]:
+        """The ids of the `count` entries that go first, lowest id first.
+
+        They stay until they leave `rows`.
 
         Args:
             count: at most n.
@@ -79,8 +87,13 @@ class Order:
         heapify(self._heap)
 
 
-def lowest(keys: Shaped[np.ndarray, " n"], ids: Int64[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " count"]:
-    """The ids of the `count` entries with the lowest keys; among equal keys the lowest ids, which are the oldest."""
+def lowest(
+    keys: Shaped[np.ndarray, " n"], ids: Int64[np.ndarray, " n"], count: int
+) -> Int64[np.ndarray, " count"]:
+    """The ids of the `count` entries with the lowest keys.
+
+    Among equal keys the lowest ids, which are the oldest.
+    """
     if count >= len(ids):
         return np.sort(ids)
     if count == 0:

@@ -1,4 +1,7 @@
-"""The backend `exact`: the true nearest neighbours, the reference that the other backends are held to."""
+"""The backend `exact`.
+
+The true nearest neighbours, the reference that the other backends are held to.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,25 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from inklings.memory.nearest import SPARE_BFLOAT16, Vectors, as_answer, fast_bfloat16, half_norms, nearest, rank, widened
+from inklings.memory.nearest import (
+    SPARE_BFLOAT16,
+    Vectors,
+    as_answer,
+    fast_bfloat16,
+    half_norms,
+    nearest,
+    rank,
+    widened,
+)
 from inklings.memory.rows import Rows
 
 FEW = 4096
 """Up to so many vectors, products in bfloat16 are not worth a second look at the candidates."""
 
 DOUBTED = 32
-"""When more than one query in so many has to be searched twice, more candidates are taken: even one costs another pass."""
+"""When more than one query in so many has to be searched twice, more candidates are taken: even one
+costs another pass.
+"""
 
 PART = 2048
 """Vectors looked at at once, so that they stay in the cache."""
@@ -28,15 +42,22 @@ class Exact:
 
     Args:
         dimension: the size of a vector.
-        capacity: how many vectors there will be at most, if that is known: no room is made for more until they come.
-        products: how candidates are found: `float32`, `bfloat16` (half as much memory again, the same answers) or
-            `auto`, which takes `bfloat16` where the processor is made for it.
+        capacity: how many vectors there will be at most, if that is known: no room is made for more
+            until they come.
+        products: how candidates are found: `float32`, `bfloat16` (half as much memory again, the
+            same answers) or `auto`, which takes `bfloat16` where the processor is made for it.
     """
 
     name = "exact"
     ready = True
 
-    def __init__(self, dimension: int, *, capacity: int | None = None, products: Literal["auto", "float32", "bfloat16"] = "auto") -> None:
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        capacity: int | None = None,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
+    ) -> None:
         self.dimension = dimension
         self._capacity = capacity
         self._rows = Rows()
@@ -46,7 +67,9 @@ class Exact:
         self._rounded: Tensor | None = widened(self._full) if bfloat16 else None
         self._settled = True
         self._spares: tuple[int, ...] = SPARE_BFLOAT16
-        """How many candidates may be enough; none when products in bfloat16 have turned out to be of no use."""
+        """How many candidates may be enough; none when products in bfloat16 have turned out to be
+        of no use.
+        """
         self._doubt = 0
         """How often a query had to be searched twice, beyond one in `DOUBTED`."""
         self._longest = self._rounding = 0.0
@@ -74,7 +97,10 @@ class Exact:
         part = self._rows.add(ids)
         if part.stop > len(self._full):
             double = 2 * part.start
-            self._grow(part.start, max(part.stop, double if self._capacity is None else min(double, self._capacity)))
+            self._grow(
+                part.start,
+                max(part.stop, double if self._capacity is None else min(double, self._capacity)),
+            )
         self._full[part] = torch.from_numpy(vectors)
         self._note(part)
 
@@ -101,8 +127,13 @@ class Exact:
             if array is not None:
                 array[holes] = array[movers]
 
-    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of the nearest k, nearest first, equally near ones by id; -1 and infinity where there are fewer."""
+    def search(
+        self, queries: Float32[np.ndarray, "q d"], k: int
+    ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and squared distances of the nearest k, nearest first, equally near ones by id.
+
+        -1 and infinity where there are fewer.
+        """
         found = nearest(torch.from_numpy(queries), self._among(), k, torch.from_numpy(self.ids))
         if self._among().rounded is not None:
             self._doubt = max(0, self._doubt + DOUBTED * found.uncertified - len(queries))
@@ -113,10 +144,20 @@ class Exact:
     def rank(
         self, queries: Float32[np.ndarray, "q d"], candidates: Int64[np.ndarray, "q c"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """The nearest k of each query's own candidates (ids, -1 for none), in the same form and to the same bits as `search`."""
-        rows = torch.from_numpy(self._rows.find_known(candidates.reshape(-1)).reshape(candidates.shape))
-        places, distances = rank(torch.from_numpy(queries), self._full[: len(self)], rows, k, torch.from_numpy(self.ids))
-        answer, near = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), np.inf, np.float32)
+        """The nearest k of each query's own candidates (ids, -1 for none).
+
+        In the same form and to the same bits as `search`.
+        """
+        rows = torch.from_numpy(
+            self._rows.find_known(candidates.reshape(-1)).reshape(candidates.shape)
+        )
+        places, distances = rank(
+            torch.from_numpy(queries), self._full[: len(self)], rows, k, torch.from_numpy(self.ids)
+        )
+        answer, near = (
+            np.full((len(queries), k), -1, np.int64),
+            np.full((len(queries), k), np.inf, np.float32),
+        )
         there = np.isfinite(distances.numpy())
         answer[:, : there.shape[1]] = np.where(there, self.ids[places.numpy()], -1)
         near[:, : there.shape[1]] = distances.numpy()
@@ -148,14 +189,22 @@ class Exact:
         """Nothing beside the vectors decides the answers."""
         return {}
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
         """Take in what was saved, into an empty index; the array itself is kept, not copied."""
         self._full = torch.from_numpy(vectors)
         self._rows.add(ids)
         self._settled = False
 
     def _settle(self) -> None:
-        """After a restore, look at the vectors once; not before they are needed, so that opening a memory does not wait for it."""
+        """After a restore, look at the vectors once.
+
+        Not before they are needed, so that opening a memory does not wait for it.
+        """
         if not self._settled:
             self._grow(0, len(self), keep_full=True)
             self._note(slice(0, len(self)))
@@ -166,7 +215,14 @@ class Exact:
         n = len(self)
         if self._rounded is None or not self._spares or n <= FEW:
             return Vectors(self._full[:n], self._half_norms[:n], self._longest)
-        return Vectors(self._full[:n], self._half_norms[:n], self._longest, self._rounded[:n], self._rounding, self._spares[0])
+        return Vectors(
+            self._full[:n],
+            self._half_norms[:n],
+            self._longest,
+            self._rounded[:n],
+            self._rounding,
+            self._spares[0],
+        )
 
     def _grow(self, used: int, size: int, *, keep_full: bool = False) -> None:
         def grown(array: Tensor) -> Tensor:
@@ -184,7 +240,11 @@ class Exact:
         """Bring what is kept beside the vectors of these rows up to date, a part at a time."""
         count = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
         for at in range(0, count, PART):
-            some = slice(rows.start + at, min(rows.start + at + PART, rows.stop)) if isinstance(rows, slice) else rows[at : at + PART]
+            some = (
+                slice(rows.start + at, min(rows.start + at + PART, rows.stop))
+                if isinstance(rows, slice)
+                else rows[at : at + PART]
+            )
             part = self._full[some]
             self._half_norms[some] = norms = half_norms(part)
             self._longest = max(self._longest, 1.001 * float(norms.max() * 2) ** 0.5)

@@ -1,7 +1,10 @@
-"""The approximate backends `ivf`, `ivfpq` and `hnsw` by FAISS, each built by rule from the vectors it holds.
+"""The approximate backends `ivf`, `ivfpq` and `hnsw` by FAISS.
 
-Each keeps its vectors in an `Exact` as well. That one answers until there are enough vectors to build from, gives the
-vectors back as they were added, and measures the candidates that FAISS finds: distances are always the true ones.
+Each is built by rule from the vectors it holds.
+
+Each keeps its vectors in an `Exact` as well. That one answers until there are enough vectors to
+build from, gives the vectors back as they were added, and measures the candidates that FAISS finds:
+distances are always the true ones.
 """
 
 from __future__ import annotations
@@ -22,13 +25,18 @@ VECTORS_A_CLUSTER = 39
 FEWEST_CLUSTERS = 16
 """With fewer than these there is nothing to gain over comparing with every vector."""
 GROWTH = 4
-"""Clusters are learned anew when so many times the vectors they were learned from have been there, counting those that left."""
+"""Clusters are learned anew when so many times the vectors they were learned from have been there,
+counting those that left.
+"""
 DEAD_SHARE = 0.3
 """A graph is built anew when more than this share of its nodes is removed."""
 
 
 class Approximate(ABC):
-    """What the three share: when to build, and that every answer is measured again on the vectors themselves."""
+    """What the three share.
+
+    When to build, and that every answer is measured again on the vectors themselves.
+    """
 
     name: str
 
@@ -84,11 +92,18 @@ class Approximate(ABC):
             self._delete(ids)
             self._rebuild_if_due()
 
-    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of near vectors, nearest first; -1 and infinity where there are fewer than k."""
+    def search(
+        self, queries: Float32[np.ndarray, "q d"], k: int
+    ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and squared distances of near vectors, nearest first.
+
+        -1 and infinity where there are fewer than k.
+        """
         if not self.ready or not len(self):
             return self._exact.search(queries, k)
-        ids, distances = self._exact.rank(queries, self._candidates(np.ascontiguousarray(queries), k), k)
+        ids, distances = self._exact.rank(
+            queries, self._candidates(np.ascontiguousarray(queries), k), k
+        )
         # the clusters that were looked into hold too few, or not all of the graph can be reached
         short = (ids >= 0).sum(1) < min(k, len(self))
         if short.any():
@@ -118,16 +133,29 @@ class Approximate(ABC):
             self._index = self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """The index as FAISS writes it, what it was built from, and the order of the vectors, which decides what is built next."""
-        state = {"order": self._exact.ids.copy(), "built_from": np.array([self._built_from, self._added])}
+        """The index as FAISS writes it, what it was built from.
+
+        And the order of the vectors, which decides what is built next.
+        """
+        state = {
+            "order": self._exact.ids.copy(),
+            "built_from": np.array([self._built_from, self._added]),
+        }
         if self.ready:
             state["faiss"] = to_array(self._faiss, self._index)
         return state
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
         """Take in what was saved, into an empty index."""
         order = state["order"]
-        self._exact.restore(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order), {})
+        self._exact.restore(
+            order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order), {}
+        )
         self._built_from, self._added = state["built_from"].tolist()
         if "faiss" in state:
             self._index = from_array(self._faiss, state["faiss"])
@@ -170,9 +198,9 @@ class Approximate(ABC):
 class IVF(Approximate):
     """Vectors sorted into clusters; the nearest clusters are searched.
 
-    Clusters are learned from the vectors themselves, by seeded k-means: at most one for every 39 vectors, not before
-    there are 624, and anew whenever three times as many vectors have come as they were learned from: the count has
-    grown fourfold, or the memory has turned over.
+    Clusters are learned from the vectors themselves, by seeded k-means: at most one for every 39
+    vectors, not before there are 624, and anew whenever three times as many vectors have come as
+    they were learned from: the count has grown fourfold, or the memory has turned over.
 
     Args:
         dimension: the size of a vector.
@@ -187,7 +215,15 @@ class IVF(Approximate):
 
     name = "ivf"
 
-    def __init__(self, dimension: int, *, clusters: int = 1024, probes: int = 32, seed: int = 0, capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        clusters: int = 1024,
+        probes: int = 32,
+        seed: int = 0,
+        capacity: int | None = None,
+    ) -> None:
         super().__init__(dimension, capacity)
         self.clusters, self.probes, self.seed = clusters, probes, seed
 
@@ -203,7 +239,10 @@ class IVF(Approximate):
         return self._with_table(index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """As for the others, without the table of ids: FAISS writes it in no particular order, and it follows from the rest."""
+        """As for the others, without the table of ids.
+
+        FAISS writes it in no particular order, and it follows from the rest.
+        """
         if not self.ready:
             return super().state()
         self._index.set_direct_map_type(self._faiss.DirectMap.NoMap)
@@ -212,7 +251,12 @@ class IVF(Approximate):
         finally:
             self._with_table(self._index)
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
         """Take in what was saved, into an empty index."""
         super().restore(ids, vectors, state)
         if self.ready:
@@ -224,7 +268,9 @@ class IVF(Approximate):
         return index
 
     def _empty(self, clusters: int, count: int) -> Any:
-        return self._faiss.IndexIVFFlat(self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters)
+        return self._faiss.IndexIVFFlat(
+            self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters
+        )
 
     def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
         self._index.add_with_ids(vectors, ids)
@@ -239,12 +285,15 @@ class IVF(Approximate):
 
 
 class IVFPQ(IVF):
-    """As `IVF`, the vectors in the clusters as short codes; more candidates than asked for are measured exactly.
+    """As `IVF`, the vectors in the clusters as short codes.
+
+    More candidates than asked for are measured exactly.
 
     Args:
         dimension: the size of a vector.
-        code_bytes: parts that a vector is cut into, each coded in a byte (in half a byte below 9984 vectors); a divisor
-            of the dimension, or 0 for the largest divisor up to a quarter of it.
+        code_bytes: parts that a vector is cut into, each coded in a byte (in half a byte below 9984
+            vectors); a divisor of the dimension, or 0 for the largest divisor up to a quarter of
+            it.
         refine: how many times k candidates are measured exactly.
         clusters: how many at most.
         probes: how many of them a search looks into.
@@ -270,17 +319,22 @@ class IVFPQ(IVF):
     ) -> None:
         super().__init__(dimension, clusters=clusters, probes=probes, seed=seed, capacity=capacity)
         quarter = max(1, dimension // 4)
-        self.code_bytes = code_bytes or next(parts for parts in range(quarter, 0, -1) if dimension % parts == 0)
+        self.code_bytes = code_bytes or next(
+            parts for parts in range(quarter, 0, -1) if dimension % parts == 0
+        )
         self.refine = refine
 
     def _empty(self, clusters: int, count: int) -> Any:
         bits = 8 if count >= VECTORS_A_CLUSTER * 256 else 4
-        index = self._faiss.IndexIVFPQ(self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters, self.code_bytes, bits)
+        index = self._faiss.IndexIVFPQ(
+            self._faiss.IndexFlatL2(self.dimension), self.dimension, clusters, self.code_bytes, bits
+        )
         index.pq.cp.seed = self.seed
         return index
 
     def _due(self) -> bool:
-        # a code of half a byte needs 39 vectors for each of its 16 values, however few clusters there are
+        # a code of half a byte needs 39 vectors for each of its 16 values, however few clusters
+        # there are
         return len(self) >= VECTORS_A_CLUSTER * FEWEST_CLUSTERS and super()._due()
 
     def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
@@ -288,7 +342,9 @@ class IVFPQ(IVF):
 
 
 class HNSW(Approximate):
-    """A graph of neighbours, walked towards the query; a removed vector stays as a signpost that is never an answer.
+    """A graph of neighbours, walked towards the query.
+
+    A removed vector stays as a signpost that is never an answer.
 
     Args:
         dimension: the size of a vector.
@@ -304,7 +360,13 @@ class HNSW(Approximate):
     name = "hnsw"
 
     def __init__(
-        self, dimension: int, *, links: int = 32, build_width: int = 100, search_width: int = 128, capacity: int | None = None
+        self,
+        dimension: int,
+        *,
+        links: int = 32,
+        build_width: int = 100,
+        search_width: int = 128,
+        capacity: int | None = None,
     ) -> None:
         super().__init__(dimension, capacity)
         self.links, self.build_width, self.search_width = links, build_width, search_width
@@ -331,11 +393,18 @@ class HNSW(Approximate):
         """As for the others, and which node is which vector."""
         return {**super().state(), "nodes": self._nodes.copy()}
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
         """Take in what was saved, into an empty index."""
         super().restore(ids, vectors, state)
         self._id_of = state["nodes"].copy()
-        self._node_of = {known: node for node, known in enumerate(self._id_of.tolist()) if known >= 0}
+        self._node_of = {
+            known: node for node, known in enumerate(self._id_of.tolist()) if known >= 0
+        }
 
     @property
     def _nodes(self) -> Int64[np.ndarray, " nodes"]:
@@ -355,8 +424,11 @@ class HNSW(Approximate):
     def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
         start, stop = self._index.ntotal, self._index.ntotal + len(ids)
         if stop > len(self._id_of):
-            self._id_of = np.concatenate([self._id_of[:start], np.empty(max(stop, 2 * start) - start, np.int64)])
-        # FAISS does not save the state of its generator; with one for each call, a graph reopened grows as the first would
+            self._id_of = np.concatenate(
+                [self._id_of[:start], np.empty(max(stop, 2 * start) - start, np.int64)]
+            )
+        # FAISS does not save the state of its generator; with one for each call, a graph reopened
+        # grows as the first would
         self._index.hnsw.rng = self._faiss.RandomGenerator(start)
         self._index.add(vectors)
         self._id_of[start:stop] = ids
@@ -373,7 +445,9 @@ class HNSW(Approximate):
         asked = k if self._index.ntotal == len(self) else max(self.search_width, k)
         while len(left):
             settings = self._faiss.SearchParametersHNSW(efSearch=max(self.search_width, asked))
-            nodes = answer(self._index, queries[left], min(asked, self._index.ntotal), params=settings)[1]
+            nodes = answer(
+                self._index, queries[left], min(asked, self._index.ntotal), params=settings
+            )[1]
             ids = np.where(nodes >= 0, self._nodes[nodes], -1)
             order = np.argsort(ids < 0, axis=1, kind="stable")[:, :k]
             found[left] = np.take_along_axis(ids, order, 1)

@@ -31,7 +31,10 @@ def library(backend: str) -> Any:
 
 @contextlib.contextmanager
 def one_thread(faiss: Any) -> Iterator[None]:
-    """Build with one thread: sums in k-means and links in a graph then come in one order, the same every time."""
+    """Build with one thread.
+
+    Sums in k-means and links in a graph then come in one order, the same every time.
+    """
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

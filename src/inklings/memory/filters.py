@@ -13,8 +13,18 @@ from inklings.memory.rows import Rows
 Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]
 
 
-def nearest_outside(index: Index, queries: Float32[np.ndarray, "q d"], k: int, rows: Rows, slots: Entries, span: Span | None) -> Answer:
-    """The nearest k that the memory knows and that lie outside of each query's span, by asking for more until there are enough."""
+def nearest_outside(
+    index: Index,
+    queries: Float32[np.ndarray, "q d"],
+    k: int,
+    rows: Rows,
+    slots: Entries,
+    span: Span | None,
+) -> Answer:
+    """The nearest k that lie outside of each query's span.
+
+    It asks for more until there are enough.
+    """
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
     left = np.arange(len(queries))
@@ -23,7 +33,8 @@ def nearest_outside(index: Index, queries: Float32[np.ndarray, "q d"], k: int, r
         enough = len(index) + 1
         count = min(asked, max(k, enough))
         found, near = index.search(queries[left], count)
-        # Others may add to a shared index and remove from it meanwhile, so only an answer that leaves room was all there is.
+        # Others may add to a shared index and remove from it meanwhile, so only an answer that
+        # leaves room was all there is.
         complete = (found[:, -1] < 0) & (count >= enough)
         allowed = _allowed(found, rows, slots, None if span is None else span.of(left))
         if not allowed.all():
@@ -45,7 +56,7 @@ def nearest_in_documents(
     span: Span | None,
     documents: Int64[np.ndarray, " q"],
 ) -> Answer:
-    """As `nearest_outside`, each query among the entries of one document, all of which are compared."""
+    """Search each query among the entries of one document, all of which are compared."""
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
     for document in np.unique(documents):
@@ -53,15 +64,23 @@ def nearest_in_documents(
         own = rows.ids[slots.documents[: len(rows)] == document]
         among = Exact(index.dimension, products="float32")
         among.add(own, index.vectors(own))
-        ids[its], distances[its] = nearest_outside(among, queries[its], k, rows, slots, None if span is None else span.of(its))
+        ids[its], distances[its] = nearest_outside(
+            among, queries[its], k, rows, slots, None if span is None else span.of(its)
+        )
     return ids, distances
 
 
-def _allowed(found: Int64[np.ndarray, "q c"], rows: Rows, slots: Entries, span: Span | None) -> Bool[np.ndarray, "q c"]:
+def _allowed(
+    found: Int64[np.ndarray, "q c"], rows: Rows, slots: Entries, span: Span | None
+) -> Bool[np.ndarray, "q c"]:
     at = rows.find_known(found.reshape(-1)).reshape(found.shape)
     allowed: Bool[np.ndarray, "q c"] = at >= 0
     if span is not None:
         positions = slots.positions[at]
-        inside = (slots.documents[at] == span.documents[:, None]) & (positions >= span.first[:, None]) & (positions <= span.last[:, None])
+        inside = (
+            (slots.documents[at] == span.documents[:, None])
+            & (positions >= span.first[:, None])
+            & (positions <= span.last[:, None])
+        )
         allowed &= ~inside
     return allowed

@@ -60,8 +60,13 @@ class Flat:
         self._index.codes.resize(4 * self.dimension * len(self))
         self._index.ntotal = len(self)
 
-    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of the nearest k, as near as FAISS computes them; -1 and infinity where there are fewer."""
+    def search(
+        self, queries: Float32[np.ndarray, "q d"], k: int
+    ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and squared distances of the nearest k, as near as FAISS computes them.
+
+        -1 and infinity where there are fewer.
+        """
         distances, rows = answer(self._index, np.ascontiguousarray(queries), k)
         there = rows >= 0
         if there.all():
@@ -93,7 +98,12 @@ class Flat:
         """The order of the vectors: of equally near ones FAISS takes the first."""
         return {"order": self._rows.ids.copy()}
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
         """Take in what was saved, into an empty index."""
         order = state["order"]
         self.add(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order))
@@ -106,7 +116,11 @@ class Flat:
         return np.asarray(view).reshape(len(self), self.dimension)
 
 
-def in_order(ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], order: Int64[np.ndarray, " n"]) -> np.ndarray:
+def in_order(
+    ids: Int64[np.ndarray, " n"],
+    vectors: Float32[np.ndarray, "n d"],
+    order: Int64[np.ndarray, " n"],
+) -> np.ndarray:
     """The vectors under `ids`, arranged so that they are those under `order`."""
     by_id = ids.argsort()
     return vectors[by_id[np.searchsorted(ids, order, sorter=by_id)]]

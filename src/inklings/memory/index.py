@@ -13,9 +13,12 @@ from inklings.errors import InklingsError
 
 @runtime_checkable
 class Index(Protocol):
-    """Vectors of one size under ids that the store gives out, never twice; distances are squared L2, the nearest first.
+    """Vectors of one size under ids that the store gives out, never twice.
 
-    Ids that are unknown, known already or given twice are an `InputError`, and the index is as it was before the call.
+    Distances are squared L2, the nearest first.
+
+    Ids that are unknown, known already or given twice are an `InputError`, and the index is as it
+    was before the call.
     """
 
     name: str
@@ -34,8 +37,13 @@ class Index(Protocol):
         """Put other vectors under known ids, all or none."""
         ...
 
-    def search(self, queries: Float32[np.ndarray, "q d"], k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and distances of the nearest k, nearest first; id -1 and distance infinity where there are fewer."""
+    def search(
+        self, queries: Float32[np.ndarray, "q d"], k: int
+    ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+        """Ids and distances of the nearest k, nearest first.
+
+        Id -1 and distance infinity where there are fewer.
+        """
         ...
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
@@ -43,7 +51,10 @@ class Index(Protocol):
         ...
 
     def compact(self) -> None:
-        """Give back the room that removed vectors left; ids, vectors and, but for what is approximate, answers stay."""
+        """Give back the room that removed vectors left.
+
+        Ids, vectors and, but for what is approximate, answers stay.
+        """
         ...
 
     def __len__(self) -> int:
@@ -53,7 +64,10 @@ class Index(Protocol):
 
 @runtime_checkable
 class LocalIndex(Index, Protocol):
-    """A backend within this process: it can be copied, saved with the store, and may have to be trained before it is ready."""
+    """A backend within this process.
+
+    It can be copied, saved with the store, and may have to be trained before it is ready.
+    """
 
     @property
     def ready(self) -> bool:
@@ -68,8 +82,16 @@ class LocalIndex(Index, Protocol):
         """What decides the answers beside the ids and the vectors."""
         ...
 
-    def restore(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"], state: dict[str, np.ndarray]) -> None:
-        """Become, from empty, the index that gave this state; `vectors` may be kept and written to."""
+    def restore(
+        self,
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+        state: dict[str, np.ndarray],
+    ) -> None:
+        """Become, from empty, the index that gave this state.
+
+        `vectors` may be kept and written to.
+        """
         ...
 
 
@@ -81,12 +103,22 @@ class SharedIndex(Index, Protocol):
         """Ascending ids from `above` on that nobody else has, or will be given."""
         ...
 
-    def exchange(self, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+    def exchange(
+        self,
+        leaving: Int64[np.ndarray, " m"],
+        ids: Int64[np.ndarray, " n"],
+        vectors: Float32[np.ndarray, "n d"],
+    ) -> None:
         """Forget vectors and take in others, all or nothing."""
         ...
 
 
-def exchange(index: Index, leaving: Int64[np.ndarray, " m"], ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
+def exchange(
+    index: Index,
+    leaving: Int64[np.ndarray, " m"],
+    ids: Int64[np.ndarray, " n"],
+    vectors: Float32[np.ndarray, "n d"],
+) -> None:
     """Take entries out and put others in."""
     if not len(leaving):
         index.add(ids, vectors)

@@ -1,11 +1,12 @@
 """The exact nearest neighbours by matrix products, with a certificate.
 
-A product gives `|v|^2 / 2 - q.v`, which orders the vectors as their distance to q does, but with rounding errors that
-grow with the size of the vectors. So a few more candidates than asked for are taken, their distances computed from
-differences in float64, and the answer believed only where the error bound says that no vector left out can be nearer.
-The few queries for which it cannot say so are searched again, among all vectors that the bound leaves possible.
-Where the processor multiplies bfloat16 faster, its products find the candidates, with a bound of their own; the queries
-for which that bound is too wide are searched by float32.
+A product gives `|v|^2 / 2 - q.v`, which orders the vectors as their distance to q does, but with
+rounding errors that grow with the size of the vectors. So a few more candidates than asked for are
+taken, their distances computed from differences in float64, and the answer believed only where the
+error bound says that no vector left out can be nearer. The few queries for which it cannot say so
+are searched again, among all vectors that the bound leaves possible. Where the processor multiplies
+bfloat16 faster, its products find the candidates, with a bound of their own; the queries for which
+that bound is too wide are searched by float32.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from torch import Tensor
 SPARE = 16
 """Candidates beyond k from products in float32."""
 SPARE_BFLOAT16 = (48, 96, 192, 384, 768)
-"""Candidates beyond k from products in bfloat16: more where vectors lie so close together that fewer do not do."""
+"""Candidates beyond k from products in bfloat16: more where vectors lie so close together that
+fewer do not do.
+"""
 _SCORES = 1 << 24
 """Scores held at once."""
 _BLOCK = 1 << 13
-"""Vectors in one product: fewer do not keep a processor busy, with more the scores leave its cache."""
+"""Vectors in one product: fewer do not keep a processor busy, with more the scores leave its cache.
+"""
 _GROUP = 64
 """Neighbouring scores of which at first only the lowest is looked at."""
 _GATHERED = 1 << 20
@@ -34,7 +38,8 @@ _SAMPLE = 1024
 _DIFFERENCES = 1 << 17
 """Components of differences held at once: what stays in the cache of a processor."""
 _AT_ONCE = 1 << 16
-"""Components of differences up to which all of them are computed, and no candidates are looked for."""
+"""Components of differences up to which all of them are computed, and no candidates are looked for.
+"""
 _UNIT = 2.0**-24
 _UNIT_BFLOAT16 = 2.0**-9
 _SMALLEST = 2.0**-126
@@ -60,7 +65,10 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For each query the rows of the nearest vectors, nearest first, and their squared distances."""
+    """For each query the rows of the nearest vectors, nearest first.
+
+    And their squared distances.
+    """
 
     rows: Int64[Tensor, "q k"]
     distances: Float64[Tensor, "q k"]
@@ -74,8 +82,13 @@ def half_norms(vectors: Float32[Tensor, "n d"]) -> Float32[Tensor, " n"]:
     return lengths.square() / 2
 
 
-def nearest(queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int64[Tensor, " n"]) -> Nearest:
-    """The nearest `min(k, n)` vectors of each query; of equally near ones those with the lowest `order` come first."""
+def nearest(
+    queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int64[Tensor, " n"]
+) -> Nearest:
+    """The nearest `min(k, n)` vectors of each query.
+
+    Of equally near ones those with the lowest `order` come first.
+    """
     k = min(k, among.full.shape[0])
     rows = torch.empty(queries.shape[0], k, dtype=torch.int64)
     distances = torch.empty(queries.shape[0], k, dtype=torch.float64)
@@ -105,9 +118,16 @@ def nearest(queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int6
 
 
 def rank(
-    queries: Float32[Tensor, "q d"], full: Float32[Tensor, "n d"], candidates: Int64[Tensor, "q c"], k: int, order: Int64[Tensor, " n"]
+    queries: Float32[Tensor, "q d"],
+    full: Float32[Tensor, "n d"],
+    candidates: Int64[Tensor, "q c"],
+    k: int,
+    order: Int64[Tensor, " n"],
 ) -> tuple[Int64[Tensor, "q k"], Float64[Tensor, "q k"]]:
-    """The nearest k of each query's own candidates (row -1: none, at distance infinity), by differences in float64."""
+    """The nearest k of each query's own candidates, by differences in float64.
+
+    A candidate row of -1 is none, at distance infinity.
+    """
     distances = torch.empty(candidates.shape, dtype=torch.float64)
     step_c = max(1, min(candidates.shape[1], _DIFFERENCES // full.shape[1]))
     step_q = max(1, _DIFFERENCES // (step_c * full.shape[1]))
@@ -118,7 +138,11 @@ def rank(
             difference = full[some.clamp(min=0)].double().sub_(point)
             distances[q : q + step_q, c : c + step_c] = difference.square_().sum(-1)
     distances.masked_fill_(candidates < 0, torch.inf)
-    by_order = order[candidates.clamp(min=0)].masked_fill(candidates < 0, torch.iinfo(torch.int64).max).argsort(1)
+    by_order = (
+        order[candidates.clamp(min=0)]
+        .masked_fill(candidates < 0, torch.iinfo(torch.int64).max)
+        .argsort(1)
+    )
     distances, candidates = distances.gather(1, by_order), candidates.gather(1, by_order)
     best = distances.argsort(dim=1, stable=True)[:, :k]
     return candidates.gather(1, best), distances.gather(1, best)
@@ -127,7 +151,10 @@ def rank(
 def _candidates(
     queries: Float32[Tensor, "q d"], among: Vectors, k: int, rounded: bool
 ) -> tuple[Int64[Tensor, "q c"], Float64[Tensor, " q"]]:
-    """The rows with the lowest scores, and for each query a limit below which the score of no other vector truly lies."""
+    """The rows with the lowest scores.
+
+    And for each query a limit below which the score of no other vector truly lies.
+    """
     n = among.full.shape[0]
     count = min(n, k + (among.spare if rounded else SPARE))
     rows = torch.empty(len(queries), count, dtype=torch.int64)
@@ -146,14 +173,26 @@ def _candidates(
         best = torch.cat(values, 1).topk(count, largest=False, sorted=False)
         rows[q : q + step_q] = torch.cat(places, 1).gather(1, best.indices)
         worst[q : q + step_q] = best.values.amax(1)
-    limit = worst - shift - _error(queries, among) - (_rounding_error(queries, among, worst, shift) if rounded else 0.0)
+    limit = (
+        worst
+        - shift
+        - _error(queries, among)
+        - (_rounding_error(queries, among, worst, shift) if rounded else 0.0)
+    )
     return rows, limit if count < n else torch.full_like(limit, torch.inf)
 
 
 def _fewer(
-    queries: Float32[Tensor, "q d"], among: Vectors, k: int, candidates: Int64[Tensor, "q c"], limit: Float64[Tensor, " q"]
+    queries: Float32[Tensor, "q d"],
+    among: Vectors,
+    k: int,
+    candidates: Int64[Tensor, "q c"],
+    limit: Float64[Tensor, " q"],
 ) -> tuple[Int64[Tensor, "q few"], Float64[Tensor, " q"]]:
-    """Those of the candidates with the lowest scores by float32, and the limit lowered to what they are sure of."""
+    """Those of the candidates with the lowest scores by float32.
+
+    And the limit lowered to what they are sure of.
+    """
     q, c = candidates.shape
     if c <= k + SPARE:
         return candidates, limit
@@ -164,11 +203,18 @@ def _fewer(
         products = torch.bmm(among.full[some], queries[at : at + step, :, None])[:, :, 0]
         scores[at : at + step] = among.half_norms[some] - products
     best = scores.topk(k + SPARE, largest=False, sorted=False)
-    return candidates.gather(1, best.indices), limit.minimum(best.values.amax(1) - _error(queries, among))
+    return candidates.gather(1, best.indices), limit.minimum(
+        best.values.amax(1) - _error(queries, among)
+    )
 
 
-def widened(vectors: Float32[Tensor, "n d"], last: float | Float32[Tensor, " n"] = 1.0) -> BFloat16[Tensor, "n wide"]:
-    """Vectors in bfloat16 with a further component, and zeros up to a width that a processor likes."""
+def widened(
+    vectors: Float32[Tensor, "n d"], last: float | Float32[Tensor, " n"] = 1.0
+) -> BFloat16[Tensor, "n wide"]:
+    """Vectors in bfloat16 with a further component.
+
+    And zeros up to a width that a processor likes.
+    """
     n, d = vectors.shape
     wide = torch.zeros(n, (d // 8 + 1) * 8, dtype=torch.bfloat16)
     wide[:, :d] = vectors
@@ -179,8 +225,8 @@ def widened(vectors: Float32[Tensor, "n d"], last: float | Float32[Tensor, " n"]
 def _shift(queries: Float32[Tensor, "q d"], among: Vectors) -> Float32[Tensor, " q"]:
     """About the product of each query with vectors near to it, a number of bfloat16.
 
-    A product is rounded to bfloat16 when it is done, the less the smaller it is. With this taken off before, which the
-    further component does, those that matter are small.
+    A product is rounded to bfloat16 when it is done, the less the smaller it is. With this taken
+    off before, which the further component does, those that matter are small.
     """
     n = len(among.full)
     some = torch.arange(0, n, max(1, n // _SAMPLE))
@@ -190,7 +236,10 @@ def _shift(queries: Float32[Tensor, "q d"], among: Vectors) -> Float32[Tensor, "
 
 
 def _scores(queries: Tensor, among: Vectors, part: range) -> Float32[Tensor, "q part"]:
-    """`|v|^2 / 2 - q.v` for a part of the vectors, then infinity up to a multiple of `_GROUP`; by bfloat16 if the queries are."""
+    """`|v|^2 / 2 - q.v` for a part of the vectors, then infinity up to a multiple of `_GROUP`.
+
+    By bfloat16 if the queries are.
+    """
     scores = torch.empty(len(queries), -(-len(part) // _GROUP) * _GROUP)
     scores[:, len(part) :] = torch.inf
     for at in range(0, len(part), _BLOCK):
@@ -203,8 +252,13 @@ def _scores(queries: Tensor, among: Vectors, part: range) -> Float32[Tensor, "q 
     return scores
 
 
-def _lowest(scores: Float32[Tensor, "q n"], count: int) -> tuple[Float32[Tensor, "q c"], Int64[Tensor, "q c"]]:
-    """The `count` lowest of each row (all, if there are fewer) and where they are: in the groups whose lowest are the lowest."""
+def _lowest(
+    scores: Float32[Tensor, "q n"], count: int
+) -> tuple[Float32[Tensor, "q c"], Int64[Tensor, "q c"]]:
+    """The `count` lowest of each row (all, if there are fewer) and where they are.
+
+    In the groups whose lowest are the lowest.
+    """
     groups = scores.view(len(scores), -1, _GROUP)
     if groups.shape[1] <= count:
         top = scores.topk(min(count, scores.shape[1]), largest=False, sorted=False)
@@ -223,22 +277,32 @@ def _error(queries: Float32[Tensor, "q d"], among: Vectors) -> Float64[Tensor, "
 
 
 def _rounding_error(
-    queries: Float32[Tensor, "q d"], among: Vectors, worst: Float64[Tensor, " q"], shift: Float32[Tensor, " q"]
+    queries: Float32[Tensor, "q d"],
+    among: Vectors,
+    worst: Float64[Tensor, " q"],
+    shift: Float32[Tensor, " q"],
 ) -> Float64[Tensor, " q"]:
-    """How far a score of at least `worst` can lie above the true one because queries, vectors and products are rounded to bfloat16.
+    """How far bfloat16's rounding can put a score of at least `worst` above the true one.
 
-    A product less its shift is half a squared length less its score, so a positive one is at most the largest half less
-    `worst`. A negative one is no larger than its own score, and takes the more off the higher that is: it counts as at
-    `worst`.
+    A product less its shift is half a squared length less its score, so a positive one is at most
+    the largest half less `worst`. A negative one is no larger than its own score, and takes the
+    more off the higher that is: it counts as at `worst`.
     """
     length = queries.double().square().sum(1).sqrt()
     off = (queries.double() - queries.bfloat16().double()).square().sum(1).sqrt()
     product = torch.maximum(among.longest**2 / 2 - worst, worst.abs())
     sums = 2 * (queries.shape[1] + 8) * _UNIT * shift.double().abs()
-    return length * among.rounding + off * (among.longest + among.rounding) + 2 * _UNIT_BFLOAT16 * product + sums
+    return (
+        length * among.rounding
+        + off * (among.longest + among.rounding)
+        + 2 * _UNIT_BFLOAT16 * product
+        + sums
+    )
 
 
-def _possible(query: Float32[Tensor, "1 d"], among: Vectors, distance: float) -> Int64[Tensor, " c"]:
+def _possible(
+    query: Float32[Tensor, "1 d"], among: Vectors, distance: float
+) -> Int64[Tensor, " c"]:
     """Every row that may be as near as this squared distance."""
     limit = distance / 2 - float(query.double().square().sum()) / 2 + float(_error(query, among))
     parts = []
@@ -254,7 +318,9 @@ def fast_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def as_answer(ids: Int64[np.ndarray, " n"], found: Nearest, k: int) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
+def as_answer(
+    ids: Int64[np.ndarray, " n"], found: Nearest, k: int
+) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
     """Ids and float32 distances of exactly k columns: -1 and infinity where there are fewer."""
     count, width = found.rows.shape
     answer = np.full((count, k), -1, np.int64)

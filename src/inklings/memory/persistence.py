@@ -1,8 +1,8 @@
 """A memory on disk: a folder of arrays and a manifest that has the hash of each.
 
-The manifest is written last, in one rename, and names the files that belong to it; files of the memory that was there
-before go only then. So a reader, or the next run after a crash, finds the old memory or the new one. One process
-writes a folder at a time.
+The manifest is written last, in one rename, and names the files that belong to it; files of the
+memory that was there before go only then. So a reader, or the next run after a crash, finds the old
+memory or the new one. One process writes a folder at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from jaxtyping import Int64
 
 import inklings
 from inklings.config import from_mapping
-from inklings.durable import disk_errors, file_sha256, is_file, read_bytes, read_json, sha256, sync_directory, write_json
+from inklings.durable import (
+    disk_errors,
+    file_sha256,
+    is_file,
+    read_bytes,
+    read_json,
+    sha256,
+    sync_directory,
+    write_json,
+)
 from inklings.errors import InputError, RunError
 from inklings.memory.entries import Entries
 from inklings.memory.index import Index, LocalIndex
@@ -56,8 +65,12 @@ class Manifest:
     """For each array its file, the file's bytes and their SHA-256."""
 
 
-def save(memory: Memory, folder: Path, *, model: str | None = None, tokenizer: str | None = None) -> None:
-    """Write a memory to `folder`; one that is there already is replaced as a whole, or stays if anything fails.
+def save(
+    memory: Memory, folder: Path, *, model: str | None = None, tokenizer: str | None = None
+) -> None:
+    """Write a memory to `folder`.
+
+    One that is there already is replaced as a whole, or stays if anything fails.
 
     Args:
         memory: what to save.
@@ -75,7 +88,10 @@ def save(memory: Memory, folder: Path, *, model: str | None = None, tokenizer: s
     _refuse_others(folder)
     suffix = uuid.uuid4().hex[:8]
     try:
-        files = {name: _write(folder, f"{name}-{suffix}.npy", *array) for name, array in _arrays(memory).items()}
+        files = {
+            name: _write(folder, f"{name}-{suffix}.npy", *array)
+            for name, array in _arrays(memory).items()
+        }
         sync_directory(folder)
         content = {
             "format_version": FORMAT_VERSION,
@@ -105,28 +121,44 @@ def save(memory: Memory, folder: Path, *, model: str | None = None, tokenizer: s
 
 
 def load(
-    folder: Path, *, dimension: int | None = None, model: str | None = None, tokenizer: str | None = None, index: Index | None = None
+    folder: Path,
+    *,
+    dimension: int | None = None,
+    model: str | None = None,
+    tokenizer: str | None = None,
+    index: Index | None = None,
 ) -> Memory:
-    """Open a memory that `save` wrote: every byte is checked, and the same queries get the same answers.
+    """Open a memory that `save` wrote.
+
+    Every byte is checked, and the same queries get the same answers.
 
     Args:
         folder: what `save` was given.
         dimension: refuse a memory of another one; None takes any.
         model: hash of the model that is to use it; None takes any.
         tokenizer: hash of the tokenizer that is to use it; None takes any.
-        index: to search by this one in place of the saved one: empty, or holding the saved entries already (`pgvector`).
+        index: to search by this one in place of the saved one: empty, or holding the saved entries
+            already (`pgvector`).
 
     Raises:
-        RunError: the folder is missing, is no memory, is damaged, was written by a newer version, or does not match.
+        RunError: the folder is missing, is no memory, is damaged, was written by a newer version,
+            or does not match.
         MissingExtraError: the backend needs FAISS, which is not installed.
         ConfigError: the backend is `pgvector` and no index is given.
     """
     manifest = read_manifest(folder)
     expected = {"dimension": dimension, "model": model, "tokenizer": tokenizer}
-    found = {"dimension": manifest.config.dimension, "model": manifest.model, "tokenizer": manifest.tokenizer}
+    found = {
+        "dimension": manifest.config.dimension,
+        "model": manifest.model,
+        "tokenizer": manifest.tokenizer,
+    }
     for what, value in expected.items():
         if value is not None and found[what] != value:
-            raise RunError(f"{folder} is the memory of another {what}: it has {found[what]!r}, asked for is {value!r}. Make a memory anew.")
+            raise RunError(
+                f"{folder} is the memory of another {what}: it has {found[what]!r}, asked for is"
+                f" {value!r}. Make a memory anew."
+            )
     arrays = _read(folder, manifest)
     with _damage(folder):
         vectors, lengths = arrays.pop("vectors"), arrays.pop("lengths")
@@ -144,7 +176,8 @@ def read_manifest(folder: Path) -> Manifest:
     """What a saved memory says about itself; only the manifest is read and checked.
 
     Raises:
-        RunError: the folder is missing, is no memory, its manifest is damaged, or it was written by a newer version.
+        RunError: the folder is missing, is no memory, its manifest is damaged, or it was written by
+            a newer version.
     """
     path = folder / MANIFEST
     if not os.path.lexists(path):
@@ -152,25 +185,43 @@ def read_manifest(folder: Path) -> Manifest:
     content = read_json(path, format_version=FORMAT_VERSION)
     # as text, too: a byte between the values may have changed without changing them
     try:
-        whole = _as_text(content) == read_bytes(path) and content.pop("sha256", None) == _own_hash(content)
+        whole = _as_text(content) == read_bytes(path) and content.pop("sha256", None) == _own_hash(
+            content
+        )
     except (ValueError, RecursionError):
         whole = False
     if not whole:
         raise RunError(f"{path} is damaged or was edited: its hash does not fit.")
     if content.get("metric") != METRIC:
-        raise RunError(f"{path} is of the metric {content.get('metric')!r}; this version of Inklings knows {METRIC!r}.")
+        raise RunError(
+            f"{path} is of the metric {content.get('metric')!r}; this version of Inklings knows"
+            f" {METRIC!r}."
+        )
     with _damage(folder):
         named = {field.name: content[field.name] for field in fields(Manifest)}
         facts = ("name", "bytes", "sha256")
-        files = {str(name): {fact: about[fact] for fact in facts} for name, about in named["files"].items()}
-        return Manifest(**{**named, "files": files, "config": from_mapping(MemoryConfig, content["config"], where=str(path))})
+        files = {
+            str(name): {fact: about[fact] for fact in facts}
+            for name, about in named["files"].items()
+        }
+        return Manifest(
+            **{
+                **named,
+                "files": files,
+                "config": from_mapping(MemoryConfig, content["config"], where=str(path)),
+            }
+        )
 
 
-def _arrays(memory: Memory) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], Iterator[np.ndarray]]]:
+def _arrays(
+    memory: Memory,
+) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], Iterator[np.ndarray]]]:
     """Name, type, shape and parts of every array to write."""
     ids = memory.ids
     entries = memory.entries()
-    plain = {field.name: getattr(entries, field.name) for field in fields(Entries)} | {"lengths": memory.lengths}
+    plain = {field.name: getattr(entries, field.name) for field in fields(Entries)} | {
+        "lengths": memory.lengths
+    }
     if isinstance(memory.index, LocalIndex):
         plain |= memory.index.state()
     arrays = {name: (array.dtype, array.shape, iter([array])) for name, array in plain.items()}
@@ -178,11 +229,21 @@ def _arrays(memory: Memory) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], I
     return {"vectors": (np.dtype(np.float32), (len(ids), memory.config.dimension), parts), **arrays}
 
 
-def _write(folder: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Iterator[np.ndarray]) -> dict[str, Any]:
+def _write(
+    folder: Path,
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    parts: Iterator[np.ndarray],
+) -> dict[str, Any]:
     """Write an array a part at a time, synced; returns what the manifest says about it."""
     path = folder / name
     with disk_errors(path), open(path, "wb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
             file.write(np.ascontiguousarray(part).data)
@@ -207,10 +268,17 @@ def _read(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
             # what is damaged may fail to load in any way: the hashes say so better
             with contextlib.suppress(Exception):
                 # copy on write: what is large is neither copied nor ever changed on the disk
-                arrays[name] = np.load(path, mmap_mode="c" if name == "vectors" and manifest.count else None, allow_pickle=False)
+                arrays[name] = np.load(
+                    path,
+                    mmap_mode="c" if name == "vectors" and manifest.count else None,
+                    allow_pickle=False,
+                )
         for name, path in paths.items():
             if hashes[name].result() != manifest.files[name]["sha256"] or name not in arrays:
-                raise RunError(f"{folder} is damaged: {path.name} is not as it was written. Restore it from a copy, or make it anew.")
+                raise RunError(
+                    f"{folder} is damaged: {path.name} is not as it was written. Restore it from a"
+                    " copy, or make it anew."
+                )
     return arrays
 
 
@@ -220,12 +288,16 @@ def _attach(index: Index, ids: Int64[np.ndarray, " n"], vectors: np.ndarray, fol
         index.add(ids, vectors)
         return
     try:
-        same = all(np.array_equal(index.vectors(ids[at : at + CHUNK]), vectors[at : at + CHUNK]) for at in range(0, len(ids), CHUNK))
+        same = all(
+            np.array_equal(index.vectors(ids[at : at + CHUNK]), vectors[at : at + CHUNK])
+            for at in range(0, len(ids), CHUNK)
+        )
     except InputError:
         same = False
     if not same:
         raise RunError(
-            f"the index given for {folder} holds {len(index)} vectors, but not those saved; give an empty one, or the one that was in use."
+            f"the index given for {folder} holds {len(index)} vectors, but not those saved; give an"
+            " empty one, or the one that was in use."
         )
 
 
@@ -234,7 +306,16 @@ def _damage(folder: Path) -> Iterator[None]:
     """What does not fit together is a damaged folder, not a mistake of the caller's."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, EOFError, RuntimeError, MemoryError, OverflowError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         raise RunError(f"{folder} is damaged: {error}.") from error
@@ -242,9 +323,16 @@ def _damage(folder: Path) -> Iterator[None]:
 
 def _refuse_others(folder: Path) -> None:
     """Raise a `RunError` unless everything in the folder is of a memory."""
-    others = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST and not _OURS.fullmatch(path.name))
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name != MANIFEST and not _OURS.fullmatch(path.name)
+    )
     if others:
-        raise RunError(f"{folder} holds something other than a memory ({others[0]}); save it to a folder of its own.")
+        raise RunError(
+            f"{folder} holds something other than a memory ({others[0]}); save it to a folder of"
+            " its own."
+        )
 
 
 def _own_hash(content: Mapping[str, Any]) -> str:

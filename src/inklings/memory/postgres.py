@@ -1,4 +1,7 @@
-"""A connection to a PostgreSQL server that comes back when it is lost, and never shows its password."""
+"""A connection to a PostgreSQL server that comes back when it is lost.
+
+And never shows its password.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,19 @@ Result = TypeVar("Result")
 RECONNECT_PAUSES = (0.2, 2.0)
 """Seconds before the first and the second attempt to come back to a server that was lost."""
 _INHERITED: list[Connection] = []
-"""Connections of a parent process: closing them, or letting them be collected, would end them for the parent."""
+"""Connections of a parent process: closing them, or letting them be collected, would end them for
+the parent.
+"""
 
 
 class Database:
-    """One connection, used by one thread at a time; opened again after a loss, and in a process that was forked.
+    """One connection, used by one thread at a time.
+
+    Opened again after a loss, and in a process that was forked.
 
     Args:
-        connection_string: what libpq takes: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or `host=... dbname=...`.
+        connection_string: what libpq takes: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or
+            `host=... dbname=...`.
         prepare: what to do first with every new connection.
 
     Raises:
@@ -41,7 +49,9 @@ class Database:
 
     _connection: Connection | None = None
 
-    def __init__(self, connection_string: str, prepare: Callable[[Database, Connection], None]) -> None:
+    def __init__(
+        self, connection_string: str, prepare: Callable[[Database, Connection], None]
+    ) -> None:
         self._parameters = _parameters(connection_string)
         self.address = _address(self._parameters)
         """Where the server is, without secrets."""
@@ -50,11 +60,14 @@ class Database:
         self._process = os.getpid()
         self._connect_first()
 
-    def run(self, work: Callable[[Connection, bool], Result], *, transaction: bool = True) -> Result:
+    def run(
+        self, work: Callable[[Connection, bool], Result], *, transaction: bool = True
+    ) -> Result:
         """Do work in one transaction, and again, twice at most, when the connection is lost.
 
         Args:
-            work: gets the connection, and whether an earlier attempt failed: that one may yet have been done, and only its answer lost.
+            work: gets the connection, and whether an earlier attempt failed: that one may yet have
+                been done, and only its answer lost.
             transaction: False for what PostgreSQL does in none, such as VACUUM.
 
         Raises:
@@ -95,7 +108,9 @@ class Database:
         self.close()
 
     def _connected(self) -> Connection:
-        if self._connection is not None and (self._connection.closed or self._process != os.getpid()):
+        if self._connection is not None and (
+            self._connection.closed or self._process != os.getpid()
+        ):
             self.close()
         if self._connection is None:
             self._process = os.getpid()
@@ -103,15 +118,19 @@ class Database:
         return self._connection
 
     def _connect_first(self) -> None:
-        """Connect without a second attempt: what fails here is more likely a wrong setting than a server that comes back."""
+        """Connect without a second attempt.
+
+        What fails here is more likely a wrong setting than a server that comes back.
+        """
         import psycopg
 
         try:
             self._connection = self._connect()
         except psycopg.Error as error:
             raise ConfigError(
-                f"cannot use the PostgreSQL server at {self.address}: {reason(error)}. Check that it runs, and the host, port, "
-                "database, user and password of the connection string (the password is not shown)."
+                f"cannot use the PostgreSQL server at {self.address}: {reason(error)}. Check that"
+                " it runs, and the host, port, database, user and password of the connection"
+                " string (the password is not shown)."
             ) from error
 
     def _connect(self) -> Connection:
@@ -130,21 +149,25 @@ class Database:
         from psycopg import errors
 
         if isinstance(error, errors.DiskFull):
-            return DiskError(f"the disk of the PostgreSQL server at {self.address} is full: {reason(error)}. Free some space there.")
+            return DiskError(
+                f"the disk of the PostgreSQL server at {self.address} is full: {reason(error)}."
+                " Free some space there."
+            )
         return InklingsError(
-            f"the PostgreSQL server at {self.address} refused: {reason(error)}. This call changed nothing. "
-            "Check that the table is there and that this user may read and write it."
+            f"the PostgreSQL server at {self.address} refused: {reason(error)}. This call changed"
+            " nothing. Check that the table is there and that this user may read and write it."
         )
 
     def _surrender(self, error: ServerError, lost: bool) -> InklingsError:
         if not lost:
             return InklingsError(
-                f"other writers at {self.address} were in the way {len(RECONNECT_PAUSES) + 1} times: {reason(error)}. "
-                "This call changed nothing; repeat it when they are done."
+                f"other writers at {self.address} were in the way {len(RECONNECT_PAUSES) + 1}"
+                f" times: {reason(error)}. This call changed nothing; repeat it when they are done."
             )
         return InklingsError(
-            f"the PostgreSQL server at {self.address} was lost, and {len(RECONNECT_PAUSES)} attempts to go on failed: {reason(error)}. "
-            "What earlier calls wrote is safe. Start the server or mend the connection, and repeat the call."
+            f"the PostgreSQL server at {self.address} was lost, and {len(RECONNECT_PAUSES)}"
+            f" attempts to go on failed: {reason(error)}. What earlier calls wrote is safe. Start"
+            " the server or mend the connection, and repeat the call."
         )
 
 
@@ -154,7 +177,10 @@ def reason(error: ServerError) -> str:
 
 
 def _parameters(connection_string: str) -> dict[str, Any]:
-    """A connection string taken apart, with the time limits after which a server that is silent counts as lost."""
+    """A connection string taken apart.
+
+    With the time limits after which a server that is silent counts as lost.
+    """
     try:
         import pgvector.psycopg  # noqa: F401  # both are needed, and one may be there without the other
         from psycopg import ProgrammingError
@@ -165,19 +191,31 @@ def _parameters(connection_string: str) -> dict[str, Any]:
         given = None if _is_ambiguous(connection_string) else conninfo_to_dict(connection_string)
     except ProgrammingError:
         given = None
-    # Said outside of the handler, because libpq's error quotes the string; and a port that is no number may be half a password.
-    if given is None or not all(port == "" or port.isdecimal() for port in str(given.get("port", "")).split(",")):
+    # Said outside of the handler, because libpq's error quotes the string; and a port that is no
+    # number may be half a password.
+    if given is None or not all(
+        port == "" or port.isdecimal() for port in str(given.get("port", "")).split(",")
+    ):
         raise ConfigError(
-            "the connection string of the memory cannot be read; it is not shown, because it may hold a password. "
-            "Allowed: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where @ / % in a name or password are written %40 %2F %25, "
-            "or host=HOST port=PORT dbname=DATABASE user=USER password='PASSWORD'. "
-            "Try it without the password, which may come from the variable PGPASSWORD or the file ~/.pgpass."
+            "the connection string of the memory cannot be read; it is not shown, because it may"
+            " hold a password. Allowed: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where @ / %"
+            " in a name or password are written %40 %2F %25, or host=HOST port=PORT dbname=DATABASE"
+            " user=USER password='PASSWORD'. Try it without the password, which may come from the"
+            " variable PGPASSWORD or the file ~/.pgpass."
         )
-    return {"connect_timeout": 10, "tcp_user_timeout": 30_000, "fallback_application_name": "inklings", **given}
+    return {
+        "connect_timeout": 10,
+        "tcp_user_timeout": 30_000,
+        "fallback_application_name": "inklings",
+        **given,
+    }
 
 
 def _is_ambiguous(connection_string: str) -> bool:
-    """Whether a URI has an @ where libpq would take a part of the password for the host, and name it in its errors."""
+    """Whether a URI has an @ where libpq would take a part of the password for the host.
+
+    And name it in its errors.
+    """
     if not connection_string.startswith(("postgresql://", "postgres://")):
         return False
     before, _, after = connection_string.partition("://")[2].partition("@")
@@ -185,5 +223,9 @@ def _is_ambiguous(connection_string: str) -> bool:
 
 
 def _address(parameters: dict[str, Any]) -> str:
-    parts = [f"{key}={parameters[key]}" for key in ("host", "hostaddr", "port", "dbname", "user") if parameters.get(key)]
+    parts = [
+        f"{key}={parameters[key]}"
+        for key in ("host", "hostaddr", "port", "dbname", "user")
+        if parameters.get(key)
+    ]
     return " ".join(parts) or "libpq's default address"

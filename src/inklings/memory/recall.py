@@ -12,21 +12,37 @@ CHUNK = 65_536
 """Vectors compared at once."""
 
 
-def noisy_keys(index: Index, ids: Int64[np.ndarray, " n"], count: int, noise: float, seed: int) -> Float32[np.ndarray, "q d"]:
-    """Copies of at most `count` of the vectors, each moved by normal noise of `noise` times its own root mean square."""
+def noisy_keys(
+    index: Index, ids: Int64[np.ndarray, " n"], count: int, noise: float, seed: int
+) -> Float32[np.ndarray, "q d"]:
+    """Copies of at most `count` vectors, each moved by noise of `noise` times its own RMS."""
     generator = np.random.default_rng(seed)
     keys = index.vectors(np.sort(generator.choice(ids, min(count, len(ids)), replace=False)))
     size = np.sqrt(np.square(keys).mean(1, keepdims=True))
-    moved: Float32[np.ndarray, "q d"] = keys + np.float32(noise) * size * generator.standard_normal(keys.shape, np.float32)
+    moved: Float32[np.ndarray, "q d"] = keys + np.float32(noise) * size * generator.standard_normal(
+        keys.shape, np.float32
+    )
     return moved
 
 
-def recall(index: Index, ids: Int64[np.ndarray, " n"], queries: Float32[np.ndarray, "q d"], k: int) -> float:
-    """Share of the nearest `min(k, n)` that a search for k gives; one at the same distance as the last of them is as good."""
+def recall(
+    index: Index, ids: Int64[np.ndarray, " n"], queries: Float32[np.ndarray, "q d"], k: int
+) -> float:
+    """Share of the nearest `min(k, n)` that a search for k gives.
+
+    One at the same distance as the last of them is as good.
+    """
     k = min(k, len(ids))
-    radius = np.sort(np.concatenate([_distances(index, ids[at : at + CHUNK], queries, k) for at in range(0, len(ids), CHUNK)], 1), 1)[
-        :, k - 1
-    ]
+    radius = np.sort(
+        np.concatenate(
+            [
+                _distances(index, ids[at : at + CHUNK], queries, k)
+                for at in range(0, len(ids), CHUNK)
+            ],
+            1,
+        ),
+        1,
+    )[:, k - 1]
     found = index.search(queries, k)[0]
     hits = 0
     for query, row, limit in zip(queries, found, radius, strict=True):
@@ -36,7 +52,9 @@ def recall(index: Index, ids: Int64[np.ndarray, " n"], queries: Float32[np.ndarr
     return hits / found.size
 
 
-def _distances(index: Index, ids: Int64[np.ndarray, " m"], queries: Float32[np.ndarray, "q d"], k: int) -> Float32[np.ndarray, "q k"]:
+def _distances(
+    index: Index, ids: Int64[np.ndarray, " m"], queries: Float32[np.ndarray, "q d"], k: int
+) -> Float32[np.ndarray, "q k"]:
     some = Exact(index.dimension, products="float32")
     some.add(ids, index.vectors(ids))
     return some.search(queries, k)[1]

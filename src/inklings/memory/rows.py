@@ -11,8 +11,8 @@ from inklings.errors import InputError
 class Rows:
     """Ids in rows 0 .. n-1 without gaps; when one is removed, the last row moves into the hole.
 
-    The caller keeps its own arrays in the same order: it fills the rows that `add` names and repeats the moves that
-    `remove` names.
+    The caller keeps its own arrays in the same order: it fills the rows that `add` names and
+    repeats the moves that `remove` names.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,14 @@ class Rows:
         start, stop = len(self), len(self) + len(ids)
         given = ids.tolist()
         if len(set(given)) < len(given):
-            raise InputError(f"an id is given twice among the {len(given)} to add; every entry has its own.")
+            raise InputError(
+                f"an id is given twice among the {len(given)} to add; every entry has its own."
+            )
         if self._row_of and not self._row_of.keys().isdisjoint(given):
             known = next(i for i in given if i in self._row_of)
-            raise InputError(f"an entry with id {known} is there already; ids are never used twice.")
+            raise InputError(
+                f"an entry with id {known} is there already; ids are never used twice."
+            )
         if stop > len(self._ids):
             self._ids = np.concatenate([self.ids, np.empty(max(stop, 2 * start) - start, np.int64)])
         self._ids[start:stop] = ids
@@ -66,7 +70,8 @@ class Rows:
         if (rows < 0).any():
             unknown = ids[rows < 0]
             raise InputError(
-                f"there is no entry with id {unknown[0]} ({len(unknown)} of {len(ids)} ids are unknown): removed, or never given."
+                f"there is no entry with id {unknown[0]} ({len(unknown)} of {len(ids)} ids are"
+                " unknown): removed, or never given."
             )
         return rows
 
@@ -86,8 +91,12 @@ class Rows:
         get = self._row_of.get
         return np.fromiter((get(i, -1) for i in ids.tolist()), np.int64, len(ids))
 
-    def remove(self, ids: Int64[np.ndarray, " m"]) -> tuple[Int64[np.ndarray, " moves"], Int64[np.ndarray, " moves"]]:
-        """Forget ids; returns `(holes, movers)`: what lay in row `movers[i]` now belongs in row `holes[i]`.
+    def remove(
+        self, ids: Int64[np.ndarray, " m"]
+    ) -> tuple[Int64[np.ndarray, " moves"], Int64[np.ndarray, " moves"]]:
+        """Forget ids.
+
+        Returns `(holes, movers)`: what lay in row `movers[i]` now belongs in row `holes[i]`.
 
         Raises:
             InputError: an id is unknown or given twice; nothing was removed.

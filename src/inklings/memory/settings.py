@@ -22,7 +22,9 @@ class MemoryConfig:
     capacity: int = 10_000
     """Most entries there can be."""
     backend: Backend = "exact"
-    """`exact` and `flat` compare with every vector, `ivf`, `ivfpq` and `hnsw` with likely ones; `pgvector` is a database."""
+    """`exact` and `flat` compare with every vector, `ivf`, `ivfpq` and `hnsw` with likely ones;
+    `pgvector` is a database.
+    """
     eviction: Eviction = "oldest"
     """Which entries give way to new ones in a full memory; of equal ones the oldest."""
     clusters: int = 1024
@@ -30,7 +32,9 @@ class MemoryConfig:
     probes: int = 32
     """`ivf`, `ivfpq`: how many clusters a search looks into."""
     code_bytes: int = 0
-    """`ivfpq`: parts of a vector, each coded in a byte; a divisor of the dimension, 0 for the largest up to a quarter of it."""
+    """`ivfpq`: parts of a vector, each coded in a byte; a divisor of the dimension, 0 for the
+    largest up to a quarter of it.
+    """
     refine: int = 8
     """`ivfpq`: how many times k candidates are measured exactly."""
     links: int = 32
@@ -45,12 +49,24 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         for kind, allowed in (("backend", get_args(Backend)), ("eviction", get_args(Eviction))):
             if getattr(self, kind) not in allowed:
-                raise ConfigError(f"MemoryConfig.{kind}: {unknown_name(kind, str(getattr(self, kind)), allowed)}")
-        for name in ("dimension", "capacity", "clusters", "probes", "refine", "build_width", "search_width"):
+                raise ConfigError(
+                    f"MemoryConfig.{kind}: {unknown_name(kind, str(getattr(self, kind)), allowed)}"
+                )
+        for name in (
+            "dimension",
+            "capacity",
+            "clusters",
+            "probes",
+            "refine",
+            "build_width",
+            "search_width",
+        ):
             check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "links", self.links >= 2, "at least 2")
         check(self, "seed", 0 <= self.seed < 2**31, "from 0 to 2147483647")
-        fits = self.code_bytes >= 0 and (self.code_bytes == 0 or self.dimension % self.code_bytes == 0)
+        fits = self.code_bytes >= 0 and (
+            self.code_bytes == 0 or self.dimension % self.code_bytes == 0
+        )
         check(self, "code_bytes", fits, f"0 or a divisor of the dimension ({self.dimension})")
 
 
@@ -59,7 +75,8 @@ def make_index(config: MemoryConfig) -> Index:
 
     Raises:
         MissingExtraError: the backend needs FAISS, which is not installed.
-        ConfigError: the backend is `pgvector`, which lives in a database that only the caller knows.
+        ConfigError: the backend is `pgvector`, which lives in a database that only the caller
+            knows.
     """
     room = config.capacity
     if config.backend == "exact":
@@ -68,7 +85,8 @@ def make_index(config: MemoryConfig) -> Index:
         return Exact(config.dimension, capacity=room)
     if config.backend == "pgvector":
         raise ConfigError(
-            "MemoryConfig.backend is 'pgvector'; give the memory its index=PgVector(...), which knows the server and the table."
+            "MemoryConfig.backend is 'pgvector'; give the memory its index=PgVector(...), which"
+            " knows the server and the table."
         )
     from inklings.memory.faiss_index import HNSW, IVF, IVFPQ
     from inklings.memory.flat import Flat
@@ -79,7 +97,13 @@ def make_index(config: MemoryConfig) -> Index:
         widths = {"build_width": config.build_width, "search_width": config.search_width}
         return HNSW(config.dimension, links=config.links, capacity=room, **widths)
     if config.backend == "ivf":
-        return IVF(config.dimension, clusters=config.clusters, probes=config.probes, seed=config.seed, capacity=room)
+        return IVF(
+            config.dimension,
+            clusters=config.clusters,
+            probes=config.probes,
+            seed=config.seed,
+            capacity=room,
+        )
     return IVFPQ(
         config.dimension,
         code_bytes=config.code_bytes,

@@ -1,4 +1,7 @@
-"""The associative memory: vectors with what followed them, found again by nearness, never more than its capacity."""
+"""The associative memory.
+
+Vectors with what followed them, found again by nearness, never more than its capacity.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,20 @@ __all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
 
 
 class Memory:
-    """A fixed number of slots for entries: a vector, the token that followed it, and where that was.
+    """A fixed number of slots for entries.
 
-    Removing takes constant time and adding to a full memory O(log n), both amortised: about once in n / 16 evictions
-    every entry is looked at, and at the first eviction by `lowest_score` after scores have aged. What the backend needs
-    beside that is its own. A call that raises leaves the memory as it was.
+    A vector, the token that followed it, and where that was.
+
+    Removing takes constant time and adding to a full memory O(log n), both amortised: about once in
+    n / 16 evictions every entry is looked at, and at the first eviction by `lowest_score` after
+    scores have aged. What the backend needs beside that is its own. A call that raises leaves the
+    memory as it was.
 
     Args:
         config: size, backend and eviction.
-        index: the backend itself, where the caller made it (`pgvector`, or one of their own); empty, or a table that other
-            memories use too: each finds and counts only its own entries.
+        index: the backend itself, where the caller made it (`pgvector`, or one of their own);
+            empty, or a table that other memories use too: each finds and counts only its own
+            entries.
 
     Raises:
         MissingExtraError: the backend needs FAISS, which is not installed.
@@ -48,7 +55,10 @@ class Memory:
         self.config = config
         self.index: Index = make_index(config) if index is None else index
         if self.index.dimension != config.dimension:
-            raise InputError(f"the index holds vectors of size {self.index.dimension}, the memory of size {config.dimension}.")
+            raise InputError(
+                f"the index holds vectors of size {self.index.dimension}, the memory of size"
+                f" {config.dimension}."
+            )
         self.clock = 0
         """Steps so far, as counted by `age`."""
         self.next_id = 0
@@ -75,7 +85,9 @@ class Memory:
         documents: NDArray[np.integer],
         scores: NDArray[np.floating] | None = None,
     ) -> Int64[np.ndarray, " n"]:
-        """Take in entries, first making room for them by the eviction policy if there is none; returns their ids.
+        """Take in entries, first making room for them by the eviction policy if there is none.
+
+        Returns their ids.
 
         Args:
             vectors: (n, d), finite.
@@ -85,16 +97,24 @@ class Memory:
             scores: (n,), what each is worth; 1 if None.
 
         Raises:
-            InputError: a vector of the wrong size, numbers that are not finite as float32 or int64 (or of a type that these cannot
-                hold), arrays of unequal length, or more entries than the capacity.
+            InputError: a vector of the wrong size, numbers that are not finite as float32 or int64
+                (or of a type that these cannot hold), arrays of unequal length, or more entries
+                than the capacity.
         """
         keys = checked_vectors(vectors, self.config.dimension, "vectors")
         count, room = len(keys), self.config.capacity
         if count > room:
-            raise InputError(f"{count} entries are to be added to a memory of capacity {room}; add at most {room} at once.")
+            raise InputError(
+                f"{count} entries are to be added to a memory of capacity {room}; add at most"
+                f" {room} at once."
+            )
         facts = {"values": values, "positions": positions, "documents": documents}
-        columns = {name: checked_column(name, given, count, np.int64) for name, given in facts.items()}
-        columns["scores"] = checked_column("scores", np.ones(count) if scores is None else scores, count, np.float32)
+        columns = {
+            name: checked_column(name, given, count, np.int64) for name, given in facts.items()
+        }
+        columns["scores"] = checked_column(
+            "scores", np.ones(count) if scores is None else scores, count, np.float32
+        )
         leaving = self._victims(len(self) + count - room)
         if count and isinstance(self.index, SharedIndex):
             ids = self.index.new_ids(count, self.next_id)
@@ -123,28 +143,44 @@ class Memory:
         leaving_out: Span | None = None,
         count_uses: bool = True,
     ) -> Hits:
-        """The k entries nearest to each query; fewer, masked by id -1, where the memory or the filters leave fewer.
+        """The k entries nearest to each query.
+
+        Fewer, masked by id -1, where the memory or the filters leave fewer.
 
         Args:
             queries: (q, d), finite.
             k: how many, up to the capacity.
             documents: (q,), search only among the entries of this document.
-            leaving_out: do not give entries of these positions: what the query's attention sees anyway.
+            leaving_out: do not give entries of these positions: what the query's attention sees
+                anyway.
             count_uses: whether the entries given count this as a use.
 
         Raises:
-            InputError: queries of the wrong size or not finite, k out of range, or filters for another number of queries.
+            InputError: queries of the wrong size or not finite, k out of range, or filters for
+                another number of queries.
         """
         points = checked_vectors(queries, self.config.dimension, "queries")
         if not 1 <= k <= self.config.capacity:
-            raise InputError(f"k is {k}; a memory of capacity {self.config.capacity} gives 1 to {self.config.capacity} hits.")
+            raise InputError(
+                f"k is {k}; a memory of capacity {self.config.capacity} gives 1 to"
+                f" {self.config.capacity} hits."
+            )
         if leaving_out is not None:
-            leaving_out = Span(*(checked_column(f.name, getattr(leaving_out, f.name), len(points), np.int64) for f in fields(Span)))
+            leaving_out = Span(
+                *(
+                    checked_column(f.name, getattr(leaving_out, f.name), len(points), np.int64)
+                    for f in fields(Span)
+                )
+            )
         if documents is None:
-            ids, distances = nearest_outside(self.index, points, k, self._rows, self._slots, leaving_out)
+            ids, distances = nearest_outside(
+                self.index, points, k, self._rows, self._slots, leaving_out
+            )
         else:
             wanted = checked_column("documents", documents, len(points), np.int64)
-            ids, distances = nearest_in_documents(self.index, points, k, self._rows, self._slots, leaving_out, wanted)
+            ids, distances = nearest_in_documents(
+                self.index, points, k, self._rows, self._slots, leaving_out, wanted
+            )
         return self._hits(ids, distances, count_uses)
 
     def update(
@@ -157,7 +193,9 @@ class Memory:
         documents: NDArray[np.integer] | None = None,
         scores: NDArray[np.floating] | None = None,
     ) -> None:
-        """Change entries, each array as for `add`; what is not given stays, and so do ids, times and uses.
+        """Change entries, each array as for `add`.
+
+        What is not given stays, and so do ids, times and uses.
 
         Raises:
             InputError: an id is unknown or given twice, or an array as for `add`.
@@ -173,7 +211,9 @@ class Memory:
         if vectors is not None:
             keys = checked_vectors(vectors, self.config.dimension, "vectors")
             if len(keys) != len(rows):
-                raise InputError(f"{len(keys)} vectors are given for {len(rows)} entries; give one for each.")
+                raise InputError(
+                    f"{len(keys)} vectors are given for {len(rows)} entries; give one for each."
+                )
             self.index.update(chosen, keys)
             self._lengths[rows] = lengths(keys)
         for name, column in columns.items():
@@ -202,33 +242,45 @@ class Memory:
             InputError: a decay outside of 0 to 1, or negative steps.
         """
         if not 0 <= decay <= 1:
-            raise InputError(f"decay is {decay}; it must be from 0 (scores become 0) to 1 (scores stay).")
+            raise InputError(
+                f"decay is {decay}; it must be from 0 (scores become 0) to 1 (scores stay)."
+            )
         if steps < 0:
             raise InputError(f"steps is {steps}; time does not run backwards: give 0 or more.")
         if self.clock + steps > LAST:
-            raise InputError(f"steps is {steps}; the clock stands at {self.clock} and ends at {LAST}: give less.")
+            raise InputError(
+                f"steps is {steps}; the clock stands at {self.clock} and ends at {LAST}: give less."
+            )
         self.clock += steps
         if decay != 1:
             self._slots.scores[: len(self)] *= np.float32(decay)
             if self.config.eviction == "lowest_score":
-                self._order.forget()  # the order stays, but scores that were not equal may be, and then the oldest goes
+                # the order stays, but scores that were not equal may be, and then the oldest goes
+                self._order.forget()
 
-    def forget(self, factor: float, generator: np.random.Generator) -> Int64[np.ndarray, " forgotten"]:
-        """Forget each entry with probability `factor`, independently; returns the ids of those forgotten.
+    def forget(
+        self, factor: float, generator: np.random.Generator
+    ) -> Int64[np.ndarray, " forgotten"]:
+        """Forget each entry with probability `factor`, independently.
+
+        Returns the ids of those forgotten.
 
         Raises:
             InputError: a factor that is not a probability.
         """
         if not 0 <= factor <= 1:
             raise InputError(f"factor is {factor}; it is a probability: give 0 to 1.")
-        # in the order of the ids, so that the same generator forgets the same entries after any detours
+        # in the order of the ids, so that the same generator forgets the same entries after any
+        # detours
         chosen = np.sort(self._rows.ids)
         chosen = chosen[generator.random(len(chosen)) < factor]
         self.remove(chosen)
         return chosen
 
     def evict(self, count: int) -> Int64[np.ndarray, " evicted"]:
-        """Remove the `count` entries (all, if there are fewer) that the eviction policy gives up first; returns their ids.
+        """Remove the `count` entries that the eviction policy gives up first, and return their ids.
+
+        All of them, if there are fewer.
 
         Raises:
             InputError: a negative count.
@@ -264,7 +316,9 @@ class Memory:
             InputError: an id is unknown.
         """
         rows = np.arange(len(self)) if ids is None else self._rows.find(self._known(ids))
-        return Entries(self._rows.ids[rows], *(getattr(self._slots, f.name)[rows] for f in fields(Entries)[1:]))
+        return Entries(
+            self._rows.ids[rows], *(getattr(self._slots, f.name)[rows] for f in fields(Entries)[1:])
+        )
 
     def info(self, k: int = 5, *, sample: int = 64, noise: float = 0.1, seed: int = 0) -> Info:
         """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys.
@@ -273,37 +327,61 @@ class Memory:
             InputError: k or the sample is less than 1, or the noise negative or not finite.
         """
         if k < 1 or sample < 1 or not 0 <= noise < math.inf:
-            raise InputError(f"k is {k}, sample {sample} and noise {noise}; give 1 or more, 1 or more, and 0 or more.")
+            raise InputError(
+                f"k is {k}, sample {sample} and noise {noise}; give 1 or more, 1 or more, and 0 or"
+                " more."
+            )
         measured = None
         if len(self):
-            measured = recall(self.index, self._rows.ids, noisy_keys(self.index, self._rows.ids, sample, noise, seed), k)
+            measured = recall(
+                self.index,
+                self._rows.ids,
+                noisy_keys(self.index, self._rows.ids, sample, noise, seed),
+                k,
+            )
         ready = self.index.ready if isinstance(self.index, LocalIndex) else True
         own = self.config
-        return Info(len(self), own.capacity, own.dimension, self.index.name, ready, own.eviction, self.clock, measured, k)
+        return Info(
+            len(self),
+            own.capacity,
+            own.dimension,
+            self.index.name,
+            ready,
+            own.eviction,
+            self.clock,
+            measured,
+            k,
+        )
 
     def copy(self) -> Memory:
-        """A memory with the same entries, ids, clock and answers, to be changed on its own; costs what copying its bytes does.
+        """A memory with the same entries, ids, clock and answers, to be changed on its own.
+
+        Costs what copying its bytes does.
 
         Raises:
             InputError: the entries are in a database, which everyone who uses the table shares.
         """
         if not isinstance(self.index, LocalIndex):
             raise InputError(
-                f"a memory of the backend {self.index.name!r} cannot be copied: all who use the table share it. Copy the table."
+                f"a memory of the backend {self.index.name!r} cannot be copied: all who use the"
+                " table share it. Copy the table."
             )
         other = Memory(self.config, self.index.copy())
         other.clock, other.next_id = self.clock, self.next_id
         other._rows = self._rows.copy()
         for field in fields(Entries)[1:]:
-            getattr(other._slots, field.name)[: len(self)] = getattr(self._slots, field.name)[: len(self)]
+            getattr(other._slots, field.name)[: len(self)] = getattr(self._slots, field.name)[
+                : len(self)
+            ]
         other._lengths[: len(self)] = self._lengths[: len(self)]
         return other
 
     def compact(self) -> None:
         """Give back the room that removed entries left; ids and entries stay.
 
-        The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew without them. A
-        database is told that it may use the room again. For a while this takes as much memory as a copy.
+        The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew
+        without them. A database is told that it may use the room again. For a while this takes as
+        much memory as a copy.
 
         Raises:
             InklingsError: the database was lost, or this user may not do it.
@@ -311,8 +389,13 @@ class Memory:
         self.index.compact()
         self._rows = self._rows.copy()
 
-    def fill(self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int) -> None:
-        """Take over entries whose vectors are in the index already: how a saved memory is opened."""
+    def fill(
+        self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int
+    ) -> None:
+        """Take over entries whose vectors are in the index already.
+
+        How a saved memory is opened.
+        """
         part = self._rows.add(entries.ids)
         for field in fields(Entries)[1:]:
             getattr(self._slots, field.name)[part] = getattr(entries, field.name)
@@ -324,7 +407,9 @@ class Memory:
         """The L2 length of every vector in the order of `ids`, copied."""
         return self._lengths[: len(self)].copy()
 
-    def _hits(self, ids: Int64[np.ndarray, "q k"], distances: Float32[np.ndarray, "q k"], count_uses: bool) -> Hits:
+    def _hits(
+        self, ids: Int64[np.ndarray, "q k"], distances: Float32[np.ndarray, "q k"], count_uses: bool
+    ) -> Hits:
         rows = self._rows.find_known(ids.reshape(-1)).reshape(ids.shape)
         there = rows >= 0
 
@@ -332,7 +417,9 @@ class Memory:
             return np.where(there, getattr(self._slots, name)[rows], 0 if name == "scores" else -1)
 
         ages = np.where(there, self.clock - self._slots.times[rows], -1)
-        known = {name: column(name) for name in ("values", "positions", "documents", "uses", "scores")}
+        known = {
+            name: column(name) for name in ("values", "positions", "documents", "uses", "scores")
+        }
         if count_uses:
             np.add.at(self._slots.uses, rows[there], 1)
         return Hits(ids=ids, distances=distances, ages=ages, **known)
@@ -362,4 +449,6 @@ class Memory:
         """What the eviction policy goes by, of every row: the lowest go first."""
         if self.config.eviction == "oldest":
             return self._rows.ids
-        return (self._slots.uses if self.config.eviction == "least_used" else self._slots.scores)[: len(self)]
+        return (self._slots.uses if self.config.eviction == "least_used" else self._slots.scores)[
+            : len(self)
+        ]

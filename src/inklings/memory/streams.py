@@ -1,4 +1,7 @@
-"""The memory of one row of a batch: written by one state at a time, copied when it is shared, and a part of checkpoints."""
+"""The memory of one row of a batch.
+
+Written by one state at a time, copied when it is shared, and a part of checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,15 @@ _numbers = itertools.count(1)
 
 
 def on_cpu() -> AbstractContextManager[object]:
-    """Memories lie there, whatever the default device is; where it is the CPU anyway, every operation is spared the question."""
-    return contextlib.nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    """Memories lie there, whatever the default device is.
+
+    Where it is the CPU anyway, every operation is spared the question.
+    """
+    return (
+        contextlib.nullcontext()
+        if torch.get_default_device().type == "cpu"
+        else torch.device("cpu")
+    )
 
 
 @dataclass(eq=False)
@@ -44,7 +54,8 @@ class Stream:
         """
         if config.backend == "pgvector":
             raise ConfigError(
-                "'pgvector' is a database that many share, but every row has a memory of its own. Use exact, flat, ivf, ivfpq or hnsw."
+                "'pgvector' is a database that many share, but every row has a memory of its own."
+                " Use exact, flat, ivf, ivfpq or hnsw."
             )
         return cls(Memory(config), next(_numbers))
 
@@ -56,10 +67,19 @@ class Stream:
         """All that it is."""
         memory = self.memory
         assert isinstance(memory.index, LocalIndex)
-        columns = {f"entries.{field.name}": getattr(memory.entries(), field.name) for field in fields(Entries)}
+        columns = {
+            f"entries.{field.name}": getattr(memory.entries(), field.name)
+            for field in fields(Entries)
+        }
         counts = np.array([memory.clock, memory.next_id, self.version])
         index = {f"index.{name}": array for name, array in memory.index.state().items()}
-        return {"vectors": memory.vectors(), "lengths": memory.lengths, "counts": counts, **columns, **index}
+        return {
+            "vectors": memory.vectors(),
+            "lengths": memory.lengths,
+            "counts": counts,
+            **columns,
+            **index,
+        }
 
     @classmethod
     def from_arrays(cls, config: MemoryConfig, arrays: Mapping[str, np.ndarray]) -> Stream:
@@ -67,7 +87,11 @@ class Stream:
         stream = cls.new(config)
         assert isinstance(stream.memory.index, LocalIndex)
         entries = Entries(*(arrays[f"entries.{field.name}"] for field in fields(Entries)))
-        state = {name.removeprefix("index."): array for name, array in arrays.items() if name.startswith("index.")}
+        state = {
+            name.removeprefix("index."): array
+            for name, array in arrays.items()
+            if name.startswith("index.")
+        }
         stream.memory.index.restore(entries.ids, arrays["vectors"].copy(), state)
         clock, next_id, stream.version = (int(count) for count in arrays["counts"])
         stream.memory.fill(entries, arrays["lengths"], clock=clock, next_id=next_id)

@@ -1,4 +1,7 @@
-"""A model inside another, named as everywhere: `NAME[:field=value,...]` or `FILE.py:CLASS[:field=value,...]`."""
+"""A model inside another, named as everywhere.
+
+`NAME[:field=value,...]` or `FILE.py:CLASS[:field=value,...]`.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,33 @@ from inklings.models.registry import build, load_class, split_fields, split_name
 
 
 def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
-    """The model that `name` describes, with fresh weights, the vocabulary of `config`, and its context unless the name gives one.
+    """The model that `name` describes.
+
+    With fresh weights, the vocabulary of `config`, and its context unless the name gives one.
 
     Raises:
-        ArchitectureError: the architecture is unknown, cannot be loaded, or is not one that a memory can be added to.
+        ArchitectureError: the architecture is unknown, cannot be loaded, or is not one that a
+            memory can be added to.
         ConfigError: a field or a value cannot be used.
     """
     architecture, given = split_name(name)
     kind = load_class(architecture)
     # before anything of it is built: it may name others in turn
-    if not issubclass(kind, SequenceModel) or kind.traits.objective != "likelihood" or kind.wraps is not None:
-        raise ArchitectureError(f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own. Try gpt2.")
+    if (
+        not issubclass(kind, SequenceModel)
+        or kind.traits.objective != "likelihood"
+        or kind.wraps is not None
+    ):
+        raise ArchitectureError(
+            f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own."
+            " Try gpt2."
+        )
     fields = parse_fields(architecture, given)
     if "context_length" in model_fields(kind.Config):
         fields.setdefault("context_length", config.context_length)
-    made = build(architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token)
+    made = build(
+        architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token
+    )
     assert isinstance(made, SequenceModel)
     return made
 
@@ -51,5 +66,8 @@ def parse_fields(architecture: str, text: str | None) -> dict[str, Any]:
 
 def written_out(architecture: str, fields: Mapping[str, Any]) -> str:
     """The name that `make_backbone` reads back as these."""
-    parts = [f"{key}={'/'.join(map(str, value)) if isinstance(value, tuple | list) else value}" for key, value in fields.items()]
+    parts = [
+        f"{key}={'/'.join(map(str, value)) if isinstance(value, tuple | list) else value}"
+        for key, value in fields.items()
+    ]
     return architecture + (":" + ",".join(parts) if parts else "")

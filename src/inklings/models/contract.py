@@ -1,8 +1,9 @@
 """The contract of an architecture: what every generator declares and implements, and nothing more.
 
-An architecture is one file with a `ModelConfig` and a `SequenceModel`. Whoever keeps this contract trains, streams,
-is evaluated, compared and generated from like all the others, and every test in `tests/contracts/` runs on it.
-A generator that makes whole texts out of noise, and gives no probabilities, is a `SampleModel` instead (`from_noise.py`).
+An architecture is one file with a `ModelConfig` and a `SequenceModel`. Whoever keeps this contract
+trains, streams, is evaluated, compared and generated from like all the others, and every test in
+`tests/contracts/` runs on it. A generator that makes whole texts out of noise, and gives no
+probabilities, is a `SampleModel` instead (`from_noise.py`).
 
 Shapes are named B (rows of the batch), T (positions), C (channels), V (size of the vocabulary).
 """
@@ -25,33 +26,54 @@ from inklings.errors import ArchitectureError, ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What any architecture must be told; subclasses add their sizes and check them in `__post_init__`.
+    """What any architecture must be told.
+
+    Subclasses add their sizes and check them in `__post_init__`.
 
     `vocab_size` and `boundary_token` come from the tokenizer, never from the user.
     """
 
     sizes: ClassVar[tuple[str, ...]] = ()
-    """Fields by which the model is brought to a number of parameters: its width first, then what may follow."""
+    """Fields by which the model is brought to a number of parameters: its width first, then what
+    may follow.
+    """
     beginnings: ClassVar[tuple[str, ...]] = ()
-    """Fields that say how weights begin and nothing else: with the weights of another run they would mean nothing."""
+    """Fields that say how weights begin and nothing else: with the weights of another run they
+    would mean nothing.
+    """
 
     vocab_size: int
     """V: how many tokens there are, the boundary included."""
     boundary_token: int = 0
-    """The token that opens every document and, as a target, ends the one before; it also pads a missing past."""
+    """The token that opens every document and, as a target, ends the one before; it also pads a
+    missing past.
+    """
     context_length: int = 64
-    """How many tokens, the current one included, a prediction may look back on (no limit where state is carried)."""
+    """How many tokens, the current one included, a prediction may look back on (no limit where
+    state is carried).
+    """
 
     def __post_init__(self) -> None:
         require(self, "vocab_size", self.vocab_size >= 2, "at least 2")
         require(self, "context_length", self.context_length >= 1, "at least 1")
-        require(self, "boundary_token", 0 <= self.boundary_token < self.vocab_size, "a token of the vocabulary")
+        require(
+            self,
+            "boundary_token",
+            0 <= self.boundary_token < self.vocab_size,
+            "a token of the vocabulary",
+        )
 
 
 def require(config: Any, field_name: str, holds: bool, allowed: str) -> None:
-    """Raise a `ConfigError` that names the field, the value given and what is allowed, unless `holds`."""
+    """Raise a `ConfigError` unless `holds`.
+
+    It names the field, the value given and what is allowed.
+    """
     if not holds:
-        raise ConfigError(f"{type(config).__name__}.{field_name} is {getattr(config, field_name)!r}; it must be {allowed}.")
+        raise ConfigError(
+            f"{type(config).__name__}.{field_name} is {getattr(config, field_name)!r}; it must be"
+            f" {allowed}."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,37 +85,55 @@ class Traits:
     has_likelihood: bool = True
     """Whether its logits are a distribution over the next token that may be scored."""
     carries_state: bool = False
-    """Whether training hands the state of one batch to the next (ordered streams, truncated back-propagation)."""
+    """Whether training hands the state of one batch to the next (ordered streams, truncated
+    back-propagation).
+    """
     batch_statistics: bool = False
-    """Whether rows of a training batch influence each other (BatchNorm). In evaluation they never may."""
+    """Whether rows of a training batch influence each other (BatchNorm). In evaluation they never
+    may.
+    """
     branches: tuple[str, ...] = ()
     """Names of submodules that can be knocked out to see what each is worth."""
     whole_documents: bool = False
-    """Whether a prediction may rest on anything before it in the document: then documents are scored whole, never in parts."""
+    """Whether a prediction may rest on anything before it in the document: then documents are
+    scored whole, never in parts.
+    """
     rereads: bool = False
-    """Whether tokens are read a second time once the context is full, because there are no positions beyond it."""
+    """Whether tokens are read a second time once the context is full, because there are no
+    positions beyond it.
+    """
     exports: tuple[str, ...] = ()
     """Formats that it can be exported to, such as `transformers`."""
 
 
 @runtime_checkable
 class Store(Protocol):
-    """What a state refers to by number instead of holding it: too large to be copied whenever a state is."""
+    """What a state refers to by number instead of holding it.
+
+    Too large to be copied whenever a state is.
+    """
 
     shared: bool
-    """Whether another state or row may refer to it too: who would write to it then takes a copy of its own."""
+    """Whether another state or row may refer to it too: who would write to it then takes a copy of
+    its own.
+    """
 
 
 @dataclass(frozen=True)
 class State:
-    """What a model carries from one token to the next: named tensors, each with the batch as its first dimension.
+    """What a model carries from one token to the next.
 
-    The operations are what continuous batching and beam search need, and they are the same for every model.
+    Named tensors, each with the batch as its first dimension.
+
+    The operations are what continuous batching and beam search need, and they are the same for
+    every model.
     """
 
     tensors: dict[str, Tensor]
     stores: dict[int, Store] = field(default_factory=dict)
-    """What the rows refer to by number, if the model has such a thing; it lives as long as a state refers to it."""
+    """What the rows refer to by number, if the model has such a thing; it lives as long as a state
+    refers to it.
+    """
 
     @property
     def batch_size(self) -> int:
@@ -106,12 +146,16 @@ class State:
 
     def select(self, rows: Int[Tensor, " N"]) -> State:
         """A new state made of copies of the given rows, in that order; rows may repeat."""
-        return State({name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()}, self._share())
+        return State(
+            {name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()},
+            self._share(),
+        )
 
     def assign(self, rows: Int[Tensor, " N"], other: State) -> None:
         """Overwrite the given rows, in place, with the N rows of `other`.
 
-        What they referred to before stays in `stores`: whoever keeps one state for long takes the stores of the last output.
+        What they referred to before stays in `stores`: whoever keeps one state for long takes the
+        stores of the last output.
         """
         for name, tensor in self.tensors.items():
             tensor.index_copy_(0, rows, other.tensors[name].to(tensor.dtype))
@@ -128,8 +172,12 @@ class State:
     @staticmethod
     def joined(states: Sequence[State]) -> State:
         """The rows of several states, one after the other."""
-        tensors = {name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors}
-        return State(tensors, {number: store for state in states for number, store in state.stores.items()})
+        tensors = {
+            name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors
+        }
+        return State(
+            tensors, {number: store for state in states for number, store in state.stores.items()}
+        )
 
     def _share(self) -> dict[int, Store]:
         for store in self.stores.values():
@@ -157,7 +205,9 @@ class Architecture(nn.Module, ABC):
     Config: ClassVar[type[ModelConfig]]
     traits: Traits = Traits()
     wraps: ClassVar[str | None] = None
-    """The field that names another architecture inside this one, as `backbone`; its weights may come from a run of that one."""
+    """The field that names another architecture inside this one, as `backbone`; its weights may
+    come from a run of that one.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -165,16 +215,24 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def flops(self, tokens: int) -> int:
-        """Floating-point operations of training on that many tokens, forward and backward, computed from the sizes."""
+        """Floating-point operations of training on that many tokens, forward and backward.
+
+        They are computed from the sizes.
+        """
 
     @property
     def receptive_field(self) -> int | None:
-        """How many tokens, the current one included, can change a prediction; None where there is no limit."""
+        """How many tokens, the current one included, can change a prediction.
+
+        None where there is no limit.
+        """
         return None
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Names of the weights that have a row for each token, and of biases with a number for each; tied ones by all names.
+        """Names of the weights that have a row for each token.
+
+        And of biases with a number for each; tied ones by all names.
 
         They are what grows when a vocabulary is extended. None are named: the vocabulary cannot be.
         """
@@ -189,14 +247,14 @@ class Architecture(nn.Module, ABC):
 class SequenceModel(Architecture):
     """A generator of token sequences that gives every next token a probability.
 
-    **Streaming is `forward` with a state.** `forward(tokens)` is one fresh parallel pass, for training and scoring.
-    `forward(tokens, state)` continues from a state, any T >= 1, and returns the state to go on from. The two agree:
-    any split of a sequence into pieces gives the logits of the single pass. Where gradients are off, `forward`
-    consumes the state that it is given and may write into it (`State.clone` keeps one); under autograd nothing is
-    written in place.
+    **Streaming is `forward` with a state.** `forward(tokens)` is one fresh parallel pass, for
+    training and scoring. `forward(tokens, state)` continues from a state, any T >= 1, and returns
+    the state to go on from. The two agree: any split of a sequence into pieces gives the logits of
+    the single pass. Where gradients are off, `forward` consumes the state that it is given and may
+    write into it (`State.clone` keeps one); under autograd nothing is written in place.
 
-    `starts` marks positions whose token is the first of a document: whatever is carried across positions begins anew
-    there, so a row may hold several documents and none sees another.
+    `starts` marks positions whose token is the first of a document: whatever is carried across
+    positions begins anew there, so a row may hold several documents and none sees another.
     """
 
     @abstractmethod
@@ -215,7 +273,9 @@ class SequenceModel(Architecture):
 
     @property
     def lead(self) -> int:
-        """How many earlier tokens a training window repeats, unscored, so that its first scored position is not misled.
+        """How many earlier tokens a training window repeats, unscored.
+
+        So that its first scored position is not misled.
 
         Zero for a model that sees an absent past as absent; the window less one where it is padded.
         """
@@ -223,7 +283,10 @@ class SequenceModel(Architecture):
 
     @property
     def input_embedding(self) -> nn.Embedding | None:
-        """The layer that turns tokens into the vectors that all else is computed from, where there is one such layer."""
+        """The layer that turns tokens into the vectors that all else is computed from.
+
+        Where there is one such layer.
+        """
         return None
 
     def state_to_tensors(self, state: State) -> dict[str, Tensor]:
@@ -235,9 +298,12 @@ class SequenceModel(Architecture):
         return State({name: tensor.to(self.device) for name, tensor in tensors.items()})
 
     def matrices(self) -> list[nn.Parameter]:
-        """Hidden weight matrices, which an optimiser for matrices (Muon) may take; embeddings and heads are not.
+        """Hidden weight matrices, which an optimiser for matrices (Muon) may take.
 
-        The default takes the weight of every `nn.Linear` that maps to something other than the vocabulary.
+        Embeddings and heads are not.
+
+        The default takes the weight of every `nn.Linear` that maps to something other than the
+        vocabulary.
         """
         return [
             weight
@@ -248,11 +314,14 @@ class SequenceModel(Architecture):
         ]
 
     def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
-        """Of those `traits.branches` that the model itself weighs, the mean share that it gives them on these tokens."""
+        """The mean share that the model gives to each branch that it weighs itself."""
         return {}
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
-        """The state of rows that have already read `context`; used to predict one position from a given past."""
+        """The state of rows that have already read `context`.
+
+        Used to predict one position from a given past.
+        """
         with torch.no_grad():
             output: Output = self(context, self.initial_state(context.shape[0]))
         assert output.state is not None
@@ -266,7 +335,11 @@ def parameter_count(model: nn.Module) -> int:
 
 def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[Any]]:
     """The fields that a user may set: all of the configuration but what the tokenizer decides."""
-    return {f.name: f for f in dataclasses.fields(config_type) if f.name not in ("vocab_size", "boundary_token")}
+    return {
+        f.name: f
+        for f in dataclasses.fields(config_type)
+        if f.name not in ("vocab_size", "boundary_token")
+    }
 
 
 def predictor(model: Architecture, what: str) -> SequenceModel:
@@ -278,6 +351,7 @@ def predictor(model: Architecture, what: str) -> SequenceModel:
     if isinstance(model, SequenceModel):
         return model
     raise ArchitectureError(
-        f"{type(model).__name__} makes whole texts out of noise and gives no probabilities, and {what} needs them. "
-        "Its texts are judged by `inklings evaluate RUN --samples 3000`, beside likelihood models too."
+        f"{type(model).__name__} makes whole texts out of noise and gives no probabilities, and"
+        f" {what} needs them. Its texts are judged by `inklings evaluate RUN --samples 3000`,"
+        " beside likelihood models too."
     )

@@ -1,4 +1,6 @@
-"""The contract of a generator without likelihood: noise in, whole texts out, and the critic that it is trained against.
+"""The contract of a generator without likelihood.
+
+Noise in, whole texts out, and the critic that it is trained against.
 
 Shapes are named N (texts), T (positions), V (size of the vocabulary).
 """
@@ -38,7 +40,9 @@ class Adversary:
     critic_rate: float = 7e-4
     """Peak learning rate of the critic's Adam."""
     average: float = 0.999
-    """Decay of the running average of the generator's weights, which is what is kept and used; 0 keeps the latest."""
+    """Decay of the running average of the generator's weights, which is what is kept and used; 0
+    keeps the latest.
+    """
     curriculum: int = 0
     """Steps over which the length of the texts grows from a quarter of T to T; 0 begins with T."""
 
@@ -53,7 +57,10 @@ class Adversary:
 
 @dataclass(frozen=True)
 class Noise:
-    """All that is random about N texts: named tensors, each with the texts as its first dimension."""
+    """All that is random about N texts.
+
+    Named tensors, each with the texts as its first dimension.
+    """
 
     tensors: dict[str, Tensor]
 
@@ -73,7 +80,9 @@ class Noise:
     @staticmethod
     def joined(parts: Sequence[Noise]) -> Noise:
         """The texts of several, one after the other."""
-        return Noise({name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors})
+        return Noise(
+            {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+        )
 
 
 @dataclass(frozen=True)
@@ -83,16 +92,21 @@ class Drawn:
     tokens: Int[Tensor, "N T"]
     """The texts; whatever follows the first boundary is no part of one."""
     rows: Float[Tensor, "N T V"]
-    """What the critic reads: one-hot going forward, or probabilities, under the mask; differentiable where gradients are on."""
+    """What the critic reads: one-hot going forward, or probabilities, under the mask;
+    differentiable where gradients are on.
+    """
     logits: Float[Tensor, "N T V"]
     """What each token was drawn by; not a likelihood of the text."""
 
 
 class Critic(nn.Module, ABC):
-    """Scores texts: higher is more real. Rows are read by one linear map, and all else is a function of what it gives.
+    """Scores texts: higher is more real.
 
-    So texts that are known as tokens need no rows, and the slope of the scores in the rows is had from the slope in what
-    was read: `gram` measures it. A vocabulary of at most `n_embd` tokens is read as it is.
+    Rows are read by one linear map, and all else is a function of what it gives.
+
+    So texts that are known as tokens need no rows, and the slope of the scores in the rows is had
+    from the slope in what was read: `gram` measures it. A vocabulary of at most `n_embd` tokens is
+    read as it is.
     """
 
     def __init__(self, vocab_size: int, n_embd: int) -> None:
@@ -116,7 +130,9 @@ class Critic(nn.Module, ABC):
         """What the linear map gives of the rows."""
         return rows if self.reader is None else self.reader(rows)
 
-    def read_tokens(self, tokens: Int[Tensor, "N T"], alive: Bool[Tensor, "N T"]) -> Float[Tensor, "N T E"]:
+    def read_tokens(
+        self, tokens: Int[Tensor, "N T"], alive: Bool[Tensor, "N T"]
+    ) -> Float[Tensor, "N T E"]:
         """What it gives of their one-hot rows, nothing where they are not alive."""
         if self.reader is None:
             return one_hot(tokens, self.vocab_size) * alive.unsqueeze(-1)
@@ -124,24 +140,33 @@ class Critic(nn.Module, ABC):
 
     @property
     def gram(self) -> Float[Tensor, "E E"] | None:
-        """Squared lengths in the rows of slopes in what was read: h gram h^T; None where the two are the same."""
+        """Squared lengths in the rows of slopes in what was read.
+
+        H gram h^T; None where the two are the same.
+        """
         return None if self.reader is None else self.reader.weight @ self.reader.weight.t()
 
 
 class SampleModel(Architecture):
-    """A generator that turns noise into whole texts, learns against a critic, and gives no probabilities.
+    """A generator that turns noise into whole texts, learns against a critic.
 
-    `forward` is a function of the noise and the weights alone, and text r of the noise of text r alone: the same code
-    makes texts for the critic and for the user.
+    And gives no probabilities.
+
+    `forward` is a function of the noise and the weights alone, and text r of the noise of text r
+    alone: the same code makes texts for the critic and for the user.
     """
 
     traits = Traits(objective="adversarial", has_likelihood=False)
     adversary: Adversary
     """How it learns: set by the constructor, from the configuration."""
     hard: bool = True
-    """Whether `rows` are one-hot going forward, those of the tokens, so that a critic may be told the tokens instead."""
+    """Whether `rows` are one-hot going forward, those of the tokens, so that a critic may be told
+    the tokens instead.
+    """
     reads: Reads = "documents"
-    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from anywhere, without one."""
+    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from
+    anywhere, without one.
+    """
 
     @property
     def windows(self) -> int | None:
@@ -149,8 +174,18 @@ class SampleModel(Architecture):
         return self.config.context_length if self.reads == "windows" else None
 
     @abstractmethod
-    def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
-        """Draw the noise of `n` texts of `length` tokens on the CPU; what is global to a text comes from `style`, where given."""
+    def noise(
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
+    ) -> Noise:
+        """Draw the noise of `n` texts of `length` tokens on the CPU.
+
+        What is global to a text comes from `style`, where given.
+        """
 
     @abstractmethod
     def forward(self, noise: Noise) -> Drawn:
@@ -162,25 +197,33 @@ class SampleModel(Architecture):
 
     @abstractmethod
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations for one text: to make it, to make it and differentiate that, and of the critic's forward pass."""
+        """Operations for one text.
+
+        To make it, to make it and differentiate that, and of the critic's forward pass.
+        """
 
     def flops(self, tokens: int) -> int:
-        """Operations of training on that many tokens of real text: `critic_steps` batches of it to a step of the generator.
+        """Operations of training on that many tokens of real text.
 
-        The critic reads a real text, a made one and one between; backward takes twice as much as forward, and the penalty
-        differentiates a forward and a backward pass: twelve forward passes in all. The generator's step passes through a
-        critic whose weights stand still.
+        `critic_steps` batches of it to a step of the generator.
+
+        The critic reads a real text, a made one and one between; backward takes twice as much as
+        forward, and the penalty differentiates a forward and a backward pass: twelve forward passes
+        in all. The generator's step passes through a critic whose weights stand still.
         """
         length, steps = self.config.context_length, self.adversary.critic_steps
         made, learned, critic = self.text_flops(length)
         return tokens // length * (steps * (made + 12 * critic) + learned + 2 * critic) // steps
 
     def real_rows(self, tokens: Int[Tensor, "N T"]) -> Float[Tensor, "N T V"]:
-        """Real texts as the critic reads them, under the same mask as those that the generator makes."""
+        """Real texts as the critic reads them, masked as those are that the generator makes."""
         return one_hot(tokens, self.config.vocab_size) * self.alive(tokens).unsqueeze(-1)
 
     def alive(self, tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"]:
-        """What of the texts the critic sees: all, or under the mask nothing after the first end mark."""
+        """What of the texts the critic sees.
+
+        All, or under the mask nothing after the first end mark.
+        """
         if not self.adversary.mask:
             return torch.ones_like(tokens, dtype=torch.bool)
         ends = tokens == self.config.boundary_token
@@ -194,29 +237,50 @@ class SampleModel(Architecture):
 
     @torch.no_grad()
     def sample(
-        self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
     ) -> Int[Tensor, "n length"]:
         """Tokens of `n` texts; the first boundary ends a text.
 
         Raises:
             ConfigError: the length is more than the generator was made for.
         """
-        require(self.config, "context_length", length <= self.config.context_length, f"at least the length asked for, {length}")
+        require(
+            self.config,
+            "context_length",
+            length <= self.config.context_length,
+            f"at least the length asked for, {length}",
+        )
         return self.make(self.noise(n, length, generator=generator, style=style).to(self.device))
 
 
 def one_hot(tokens: Int[Tensor, "*shape"], vocab_size: int) -> Float[Tensor, "*shape V"]:
-    """The rows of tokens; several times faster than by way of torch's, which are of 8-byte integers."""
-    return torch.zeros(*tokens.shape, vocab_size, device=tokens.device).scatter_(-1, tokens.unsqueeze(-1), 1.0)
+    """The rows of tokens.
+
+    Several times faster than by way of torch's, which are of 8-byte integers.
+    """
+    return torch.zeros(*tokens.shape, vocab_size, device=tokens.device).scatter_(
+        -1, tokens.unsqueeze(-1), 1.0
+    )
 
 
 def straight_through(
-    logits: Float[Tensor, "*shape V"], gumbel: Float[Tensor, "*shape V"], tokens: Int[Tensor, "*shape"], temperature: float
+    logits: Float[Tensor, "*shape V"],
+    gumbel: Float[Tensor, "*shape V"],
+    tokens: Int[Tensor, "*shape"],
+    temperature: float,
 ) -> Float[Tensor, "*shape V"]:
-    """One-hot rows of tokens drawn from the categorical distribution, with the gradient of its relaxation at `temperature`.
+    """One-hot rows of tokens drawn from the categorical distribution.
 
-    Straight-through Gumbel-softmax (Jang, Gu and Poole 2017). The largest of logits and Gumbel noise added up is an
-    exact draw of softmax(logits), which `tokens` is; the temperature bends the gradient only.
+    With the gradient of its relaxation at `temperature`.
+
+    Straight-through Gumbel-softmax (Jang, Gu and Poole 2017). The largest of logits and Gumbel
+    noise added up is an exact draw of softmax(logits), which `tokens` is; the temperature bends the
+    gradient only.
     """
     hard = one_hot(tokens, logits.shape[-1])
     if not torch.is_grad_enabled():
@@ -232,6 +296,9 @@ def gumbel_noise(*shape: int, generator: torch.Generator | None = None) -> Tenso
 
 
 def mean_entropy(logits: Float[Tensor, "N T V"]) -> Float[Tensor, " T"]:
-    """Nats by which each position is open, on average over the texts: near 0, a position repeats itself whatever the noise."""
+    """Nats by which each position is open, on average over the texts.
+
+    Near 0, a position repeats itself whatever the noise.
+    """
     logs = logits.detach().log_softmax(-1)
     return -(logs.exp() * logs).sum(-1).mean(0)

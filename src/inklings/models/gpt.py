@@ -1,8 +1,11 @@
-"""The decoder that a good engineer would train today: rotary positions, RMSNorm, QK-norm, no biases.
+"""The decoder that a good engineer would train today.
 
-Every layer attends over the last `context_length` tokens of the document, streamed or in parallel, so text of any
-length is read at a constant cost per token; what is further back reaches a prediction through the layers between.
-Residual branches end in a projection that starts at zero: at first the network is the identity, and the loss near ln V.
+Rotary positions, RMSNorm, QK-norm, no biases.
+
+Every layer attends over the last `context_length` tokens of the document, streamed or in parallel,
+so text of any length is read at a constant cost per token; what is further back reaches a
+prediction through the layers between. Residual branches end in a projection that starts at zero: at
+first the network is the identity, and the loss near ln V.
 """
 
 from __future__ import annotations
@@ -16,7 +19,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.layers.attention import KeyValueCache, Positions, attend, cache_tensors, caches_of, empty_caches, place
+from inklings.layers.attention import (
+    KeyValueCache,
+    Positions,
+    attend,
+    cache_tensors,
+    caches_of,
+    empty_caches,
+    place,
+)
 from inklings.layers.dropout import Dropout
 from inklings.layers.norm import rms_norm
 from inklings.layers.rotary import Rotary, rotate
@@ -24,9 +35,13 @@ from inklings.layers.squared_relu import squared_relu
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
 EMBEDDING_STD = 0.02
-"""The embedding is normed when it is read, so its size only sets how far a step of the optimiser turns it."""
+"""The embedding is normed when it is read, so its size only sets how far a step of the optimiser
+turns it.
+"""
 LOGIT_STD = 0.1
-"""Size of the logits at the start: small, so that the loss starts near ln V; not zero, so that the first gradient passes the head."""
+"""Size of the logits at the start: small, so that the loss starts near ln V; not zero, so that the
+first gradient passes the head.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +54,29 @@ class GPTConfig(ModelConfig):
     n_head: int = 4
     n_embd: int = 128
     feed_forward: Literal["relu2", "swiglu"] = "relu2"
-    """Squared ReLU (So et al. 2021), or a gated unit (Shazeer 2020) of the same number of parameters."""
+    """Squared ReLU (So et al. 2021), or a gated unit (Shazeer 2020) of the same number of
+    parameters.
+    """
     tied_head: bool = False
-    """Whether the head reuses the embedding. Branches start at zero, so a tied head starts by predicting the token that it has just read;
-    untied learned faster in trials on characters, with AdamW and with Muon. Tie where the head would be most of the model."""
+    """Whether the head reuses the embedding. Branches start at zero, so a tied head starts by
+    predicting the token that it has just read; untied learned faster in trials on characters, with
+    AdamW and with Muon. Tie where the head would be most of the model.
+    """
     dropout: float = 0.0
-    """Rate at which numbers leaving the embedding and each residual branch are dropped in training."""
+    """Rate at which numbers leaving the embedding and each residual branch are dropped in training.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "n_layer", self.n_layer >= 1, "at least 1")
         require(self, "n_head", self.n_head >= 1, "at least 1")
         require(self, "n_embd", self.n_embd >= 1, "at least 1")
-        require(self, "n_embd", self.n_embd % (2 * self.n_head) == 0, f"a multiple of 2 * n_head = {2 * self.n_head}")
+        require(
+            self,
+            "n_embd",
+            self.n_embd % (2 * self.n_head) == 0,
+            f"a multiple of 2 * n_head = {2 * self.n_head}",
+        )
         require(self, "feed_forward", self.feed_forward in ("relu2", "swiglu"), "relu2 or swiglu")
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
@@ -67,12 +92,17 @@ class Attention(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Positions, cache: KeyValueCache | None
+        self,
+        x: Float[Tensor, "B T C"],
+        turns: Float[Tensor, "#B T 1 D2 2"],
+        piece: Positions,
+        cache: KeyValueCache | None,
     ) -> Float[Tensor, "B T C"]:
         """What to add to `x`; the keys and values of the piece go into the cache."""
         size = x.shape[-1]
         query_key, value = torch.split(self.query_key_value(rms_norm(x)), [2 * size, size], dim=-1)
-        # Queries and keys go through the norm and the rotation together, as 2 H heads: half the number of passes.
+        # Queries and keys go through the norm and the rotation together, as 2 H heads: half the
+        # number of passes.
         query_key = rotate(rms_norm(query_key.view(*x.shape[:2], 2 * self.n_head, -1)), turns)
         query, key = query_key.chunk(2, dim=2)
         mixed = attend(query, key, value.view(*x.shape[:2], self.n_head, -1), piece, cache)
@@ -112,7 +142,11 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], turns: Float[Tensor, "#B T 1 D2 2"], piece: Positions, cache: KeyValueCache | None
+        self,
+        x: Float[Tensor, "B T C"],
+        turns: Float[Tensor, "#B T 1 D2 2"],
+        piece: Positions,
+        cache: KeyValueCache | None,
     ) -> Float[Tensor, "B T C"]:
         """Same shape."""
         x = x + self.attention(x, turns, piece, cache)
@@ -135,9 +169,15 @@ class GPTStack(nn.Module):
                 nn.init.normal_(weight, std=config.n_embd**-0.5)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], carried: Mapping[str, Tensor] | None, starts: Bool[Tensor, "B T"] | None
+        self,
+        x: Float[Tensor, "B T C"],
+        carried: Mapping[str, Tensor] | None,
+        starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor] | None]:
-        """Hidden vectors of unit size, and what is carried on; None is carried from a fresh pass."""
+        """Hidden vectors of unit size, and what is carried on.
+
+        None is carried from a fresh pass.
+        """
         config = self.config
         past = None if carried is None else carried["position"]
         piece = place(x.shape[1], config.context_length, past=past, starts=starts, device=x.device)
@@ -151,13 +191,29 @@ class GPTStack(nn.Module):
         return rms_norm(x), {"position": position, **cache_tensors(caches)}
 
     def initial(self, batch_size: int) -> dict[str, Tensor]:
-        """Nothing read yet: `position` counts the tokens of the document; each layer has a ring of keys and of values."""
+        """Nothing read yet.
+
+        `position` counts the tokens of the document; each layer has a ring of keys and of values.
+        """
         config, like = self.config, next(self.parameters()).detach()
-        caches = empty_caches(config.n_layer, batch_size, config.context_length, config.n_head, config.n_embd // config.n_head, like=like)
-        return {"position": torch.zeros(batch_size, dtype=torch.int64, device=like.device), **cache_tensors(caches)}
+        caches = empty_caches(
+            config.n_layer,
+            batch_size,
+            config.context_length,
+            config.n_head,
+            config.n_embd // config.n_head,
+            like=like,
+        )
+        return {
+            "position": torch.zeros(batch_size, dtype=torch.int64, device=like.device),
+            **cache_tensors(caches),
+        }
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward; for attention the whole square of scores of one window."""
+        """Two per weight and token forward, four backward.
+
+        For attention the whole square of scores of one window.
+        """
         config = self.config
         weights = sum(weight.numel() for weight in self.parameters())
         return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
@@ -181,8 +237,11 @@ class GPT(SequenceModel):
         self.dropout = Dropout(config.dropout)
         self.stack = GPTStack(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        # A tied head starts by giving the token that it has just read a logit of n_embd times the embedding's size.
-        nn.init.normal_(self.embedding.weight, std=0.5 / config.n_embd if config.tied_head else EMBEDDING_STD)
+        # A tied head starts by giving the token that it has just read a logit of n_embd times the
+        # embedding's size.
+        nn.init.normal_(
+            self.embedding.weight, std=0.5 / config.n_embd if config.tied_head else EMBEDDING_STD
+        )
         nn.init.normal_(self.head.weight, std=LOGIT_STD / config.n_embd**0.5)
         if config.tied_head:
             self.head.weight = self.embedding.weight
@@ -197,7 +256,11 @@ class GPT(SequenceModel):
         """See `SequenceModel`."""
         x = self.dropout(rms_norm(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
-        return Output(logits=self.head(hidden), state=None if carried is None else State(carried), hidden=hidden)
+        return Output(
+            logits=self.head(hidden),
+            state=None if carried is None else State(carried),
+            hidden=hidden,
+        )
 
     def initial_state(self, batch_size: int) -> State:
         """What the layers carry."""

@@ -1,10 +1,13 @@
-"""GPT-2 as it was published (Radford et al. 2019): learned positions, LayerNorm, GELU, biases, a tied head.
+"""GPT-2 as it was published (Radford et al. 2019).
 
-There are `context_length` positions and no more. **Past them the last half window is read again**: when a document
-has filled its window of W = `context_length` tokens and goes on, its last H = W // 2 tokens are read afresh as
-positions 0 to H - 1, with nothing before them, and the text goes on at position H. The token at position j of a
-document is thus read in segment s = 0 where j < W, else 1 + (j - W) // (W - H), whose window begins at position
-s (W - H) of the document. A parallel pass over more than W tokens reads each token in the segment that streaming would.
+Learned positions, LayerNorm, GELU, biases, a tied head.
+
+There are `context_length` positions and no more. **Past them the last half window is read again**:
+when a document has filled its window of W = `context_length` tokens and goes on, its last H = W //
+2 tokens are read afresh as positions 0 to H - 1, with nothing before them, and the text goes on at
+position H. The token at position j of a document is thus read in segment s = 0 where j < W, else 1
++ (j - W) // (W - H), whose window begins at position s (W - H) of the document. A parallel pass
+over more than W tokens reads each token in the segment that streaming would.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 
 @dataclass(frozen=True, kw_only=True)
 class GPT2Config(ModelConfig):
-    """Sizes of `GPT2`; 12 layers, 12 heads, 768 wide and a context of 1024 make the smallest published one."""
+    """Sizes of `GPT2`.
+
+    12 layers, 12 heads, 768 wide and a context of 1024 make the smallest published one.
+    """
 
     sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
 
@@ -41,14 +47,18 @@ class GPT2Config(ModelConfig):
     n_head: int = 4
     n_embd: int = 128
     dropout: float = 0.0
-    """Rate at which numbers leaving the embeddings, the attention weights and each residual branch are dropped in training."""
+    """Rate at which numbers leaving the embeddings, the attention weights and each residual branch
+    are dropped in training.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "n_layer", self.n_layer >= 1, "at least 1")
         require(self, "n_head", self.n_head >= 1, "at least 1")
         require(self, "n_embd", self.n_embd >= 1, "at least 1")
-        require(self, "n_embd", self.n_embd % self.n_head == 0, f"a multiple of n_head = {self.n_head}")
+        require(
+            self, "n_embd", self.n_embd % self.n_head == 0, f"a multiple of n_head = {self.n_head}"
+        )
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
 
@@ -63,9 +73,13 @@ class Attention(nn.Module):
         self.project = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
+    def forward(
+        self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None
+    ) -> Float[Tensor, "B T C"]:
         """What to add to `x`; the keys and values of the piece go into the cache."""
-        query, key, value = self.query_key_value(self.norm(x)).view(*x.shape[:2], 3, self.n_head, -1).unbind(2)
+        query, key, value = (
+            self.query_key_value(self.norm(x)).view(*x.shape[:2], 3, self.n_head, -1).unbind(2)
+        )
         rate = self.dropout.rate if self.training else 0.0
         mixed = attend(query, key, value, piece, cache, dropout_rate=rate)
         out: Tensor = self.dropout(self.project(mixed))
@@ -73,7 +87,10 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each position by itself: widen four times, GELU in its tanh form, narrow; with its LayerNorm in front."""
+    """Each position by itself.
+
+    Widen four times, GELU in its tanh form, narrow; with its LayerNorm in front.
+    """
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
@@ -84,7 +101,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """What to add to `x`."""
-        out: Tensor = self.dropout(self.project(F.gelu(self.widen(self.norm(x)), approximate="tanh")))
+        out: Tensor = self.dropout(
+            self.project(F.gelu(self.widen(self.norm(x)), approximate="tanh"))
+        )
         return out
 
 
@@ -96,7 +115,9 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None) -> Float[Tensor, "B T C"]:
+    def forward(
+        self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None
+    ) -> Float[Tensor, "B T C"]:
         """Same shape."""
         x = x + self.attention(x, piece, cache)
         out: Tensor = x + self.feed_forward(x)
@@ -120,13 +141,16 @@ class GPT2(SequenceModel):
         self._initialise()
 
     def _initialise(self) -> None:
-        # Sizes of the published code; the paper scales what goes into the residual stream by the number of its branches.
+        # Sizes of the published code; the paper scales what goes into the residual stream by the
+        # number of its branches.
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.position_embedding.weight, std=0.01)
         for name, module in self.blocks.named_modules():
             if isinstance(module, nn.Linear):
                 residual = name.endswith("project")
-                nn.init.normal_(module.weight, std=0.02 / (2 * self.config.n_layer) ** 0.5 if residual else 0.02)
+                nn.init.normal_(
+                    module.weight, std=0.02 / (2 * self.config.n_layer) ** 0.5 if residual else 0.02
+                )
                 nn.init.zeros_(module.bias)
 
     def forward(
@@ -136,7 +160,10 @@ class GPT2(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`; `state` holds each row's tokens and caches since the start of its segment."""
+        """See `SequenceModel`.
+
+        `state` holds each row's tokens and caches since the start of its segment.
+        """
         if state is None and tokens.shape[1] <= self.config.context_length:
             return self._stay(tokens, None, starts)
         before = tokens.new_zeros(tokens.shape[0]) if state is None else state.tensors["position"]
@@ -147,35 +174,55 @@ class GPT2(SequenceModel):
         if state is None or leaving.all():
             return self._leave(tokens, state, positions)
         staying, left = (~leaving).nonzero()[:, 0], leaving.nonzero()[:, 0]
-        first = self._stay(tokens[staying], state.select(staying), None if starts is None else starts[staying])
+        first = self._stay(
+            tokens[staying], state.select(staying), None if starts is None else starts[staying]
+        )
         second = self._leave(tokens[left], state.select(left), positions[left])
         return _in_order([first, second], torch.cat((staying, left)).argsort())
 
-    def _stay(self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None) -> Output:
+    def _stay(
+        self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None
+    ) -> Output:
         """Read tokens none of which is past the window that its row is in."""
         hidden, after = self._read(tokens, state, starts)
         return Output(logits=self._logits(hidden), state=after, hidden=hidden)
 
-    def _leave(self, tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"]) -> Output:
-        """Read tokens of which some are past the window that their row is in: every segment is a window read afresh."""
+    def _leave(
+        self, tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"]
+    ) -> Output:
+        """Read tokens of which some are past the window that their row is in.
+
+        Every segment is a window read afresh.
+        """
         windows = _windows(tokens, state, positions, self.config.context_length)
         closed = windows.tokens[~windows.last]
-        hidden, after = self._read(windows.tokens[windows.last], None if state is None else self.initial_state(tokens.shape[0]))
+        hidden, after = self._read(
+            windows.tokens[windows.last],
+            None if state is None else self.initial_state(tokens.shape[0]),
+        )
         if len(closed):
             hidden = torch.cat((self._read(closed)[0], hidden))
         order = torch.cat(((~windows.last).nonzero()[:, 0], windows.last.nonzero()[:, 0])).argsort()
         hidden = hidden[order[windows.window], windows.column]
-        if after is not None:  # a window is filled up to the longest; what lies beyond its length is not part of the state
+        if (
+            after is not None
+            # a window is filled up to the longest; what lies beyond its length is not of the state
+        ):
             after = State({**after.tensors, "position": windows.length[windows.last]})
         return Output(logits=self._logits(hidden), state=after, hidden=hidden)
 
     def _read(
-        self, tokens: Int[Tensor, "B T"], state: State | None = None, starts: Bool[Tensor, "B T"] | None = None
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        starts: Bool[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T C"], State | None]:
         """The network but for its head, on tokens within their windows."""
         batch, length = tokens.shape
         past = None if state is None else state.tensors["position"]
-        piece = place(length, self.config.context_length, past=past, starts=starts, device=tokens.device)
+        piece = place(
+            length, self.config.context_length, past=past, starts=starts, device=tokens.device
+        )
         caches = None if state is None else caches_of(state.tensors, self.config.n_layer)
         x = self.dropout(self.embedding(tokens) + self.position_embedding(piece.positions))
         for layer, block in enumerate(self.blocks):
@@ -191,9 +238,20 @@ class GPT2(SequenceModel):
         return F.linear(hidden, self.embedding.weight)
 
     def initial_state(self, batch_size: int) -> State:
-        """Nothing read yet: `tokens` keeps the row's segment, of which `position` are read; each layer has their keys and values."""
+        """Nothing read yet.
+
+        `tokens` keeps the row's segment, of which `position` are read; each layer has their keys
+        and values.
+        """
         config, like = self.config, self.embedding.weight.detach()
-        caches = empty_caches(config.n_layer, batch_size, config.context_length, config.n_head, config.n_embd // config.n_head, like=like)
+        caches = empty_caches(
+            config.n_layer,
+            batch_size,
+            config.context_length,
+            config.n_head,
+            config.n_embd // config.n_head,
+            like=like,
+        )
         position = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
         tokens = position.new_zeros((batch_size, config.context_length))
         return State({"position": position, "tokens": tokens, **cache_tensors(caches)})
@@ -218,15 +276,20 @@ class GPT2(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward; for attention the whole square of scores of one window."""
+        """Two per weight and token forward, four backward.
+
+        For attention the whole square of scores of one window.
+        """
         config = self.config
-        weights = sum(matrix.numel() for matrix in self.matrices()) + config.vocab_size * config.n_embd
+        weights = (
+            sum(matrix.numel() for matrix in self.matrices()) + config.vocab_size * config.n_embd
+        )
         return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """The segments that the new tokens of all rows fall into, each with what it reads again in front."""
+    """The segments of the new tokens of all rows, each with what it reads again in front."""
 
     tokens: Int[Tensor, "N L"]
     """One window a line, filled up behind its `length`; rows one after the other."""
@@ -239,8 +302,13 @@ class _Windows:
     """Its place in that line."""
 
 
-def _windows(tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"], size: int) -> _Windows:
-    """Sort new tokens into the segments that the module's docstring defines; `positions` count from the row's segment."""
+def _windows(
+    tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"], size: int
+) -> _Windows:
+    """Sort new tokens into the segments that the module's docstring defines.
+
+    `positions` count from the row's segment.
+    """
     batch, length = tokens.shape
     stride = size - size // 2
     segment = (1 + (positions - size).div(stride, rounding_mode="floor")).clamp(min=0)
@@ -251,13 +319,18 @@ def _windows(tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Ten
     flat = row * length + first
     new = torch.diff(flat, append=flat.new_tensor([batch * length]))
     lengths = column[row, first] + new
-    # A window's tokens are consecutive in [the row's cached tokens, its new tokens], the former counted from their end.
-    times = (first - column[row, first])[:, None] + torch.arange(int(lengths.max()), device=tokens.device)
+    # A window's tokens are consecutive in [the row's cached tokens, its new tokens], the former
+    # counted from their end.
+    times = (first - column[row, first])[:, None] + torch.arange(
+        int(lengths.max()), device=tokens.device
+    )
     sources = times.clamp(max=length - 1)
     text = tokens
     if state is not None:
         text = torch.cat((state.tensors["tokens"], tokens), dim=1)
-        sources = torch.where(times < 0, state.tensors["position"][row, None] + times, size + sources)
+        sources = torch.where(
+            times < 0, state.tensors["position"][row, None] + times, size + sources
+        )
     return _Windows(
         tokens=text[row[:, None], sources],
         length=lengths,
@@ -272,6 +345,8 @@ def _in_order(outputs: list[Output], order: Int[Tensor, " B"]) -> Output:
     states = [output.state.tensors for output in outputs if output.state is not None]
     return Output(
         logits=torch.cat([output.logits for output in outputs])[order],
-        state=State({name: torch.cat([tensors[name] for tensors in states])[order] for name in states[0]}),
+        state=State(
+            {name: torch.cat([tensors[name] for tensors in states])[order] for name in states[0]}
+        ),
         hidden=torch.cat([output.hidden for output in outputs])[order],
     )

@@ -38,8 +38,9 @@ class MLPConfig(ModelConfig):
 class MLP(SequenceModel):
     """Embeddings of a window of tokens, concatenated; one tanh layer; a linear head.
 
-    The state is the window's past: the last `context_length - 1` tokens. Source: Bengio, Ducharme, Vincent and
-    Jauvin, "A Neural Probabilistic Language Model", 2003 (without its direct connections).
+    The state is the window's past: the last `context_length - 1` tokens. Source: Bengio, Ducharme,
+    Vincent and Jauvin, "A Neural Probabilistic Language Model", 2003 (without its direct
+    connections).
     """
 
     Config = MLPConfig
@@ -53,11 +54,18 @@ class MLP(SequenceModel):
         self.head = nn.Linear(config.n_hidden, config.vocab_size)
         nn.init.normal_(self.layer.weight, std=fan_in**-0.5)
         nn.init.zeros_(self.layer.bias)
-        # Small, so that the first predictions are near uniform and no step is spent on unlearning confident mistakes.
+        # Small, so that the first predictions are near uniform and no step is spent on unlearning
+        # confident mistakes.
         nn.init.normal_(self.head.weight, std=0.1 * config.n_hidden**-0.5)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
         """Logits (B, T, V) from the windows (B, T, context_length); `hidden` is the tanh layer."""
         past = (self.initial_state(tokens.shape[0]) if state is None else state).tensors["past"]
         windows = context_windows(tokens, past, starts, self.config.boundary_token)
@@ -72,7 +80,13 @@ class MLP(SequenceModel):
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
         """The last tokens of the context: nothing has to be computed."""
-        return State({"past": last_tokens(context, self.config.context_length - 1, self.config.boundary_token)})
+        return State(
+            {
+                "past": last_tokens(
+                    context, self.config.context_length - 1, self.config.boundary_token
+                )
+            }
+        )
 
     @property
     def token_rows(self) -> tuple[str, ...]:
@@ -82,7 +96,12 @@ class MLP(SequenceModel):
     def flops(self, tokens: int) -> int:
         """Two matrix products per token, each computed once forward and twice backward."""
         config = self.config
-        return 6 * tokens * config.n_hidden * (config.context_length * config.n_embd + config.vocab_size)
+        return (
+            6
+            * tokens
+            * config.n_hidden
+            * (config.context_length * config.n_embd + config.vocab_size)
+        )
 
     @property
     def lead(self) -> int:

@@ -1,6 +1,9 @@
-"""The control arm of the text GAN: a multilayer perceptron that makes all words of a text at once, under the same critic.
+"""The control arm of the text GAN.
 
-Nothing in it knows what was said before: what the text GAN's recurrence is worth is what it has over this.
+A multilayer perceptron that makes all words of a text at once, under the same critic.
+
+Nothing in it knows what was said before: what the text GAN's recurrence is worth is what it has
+over this.
 """
 
 from __future__ import annotations
@@ -12,17 +15,31 @@ import torch
 from torch import nn
 
 from inklings.models.contract import ModelConfig, require
-from inklings.models.from_noise import Adversary, Drawn, Loss, Noise, Reads, SampleModel, gumbel_noise, straight_through
+from inklings.models.from_noise import (
+    Adversary,
+    Drawn,
+    Loss,
+    Noise,
+    Reads,
+    SampleModel,
+    gumbel_noise,
+    straight_through,
+)
 from inklings.models.textgan.critic import PerceptronCritic
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneShotConfig(ModelConfig):
-    """Sizes and the settings of the training; `context_length` is T, the tokens of a text, its end mark included."""
+    """Sizes and the settings of the training.
+
+    `context_length` is T, the tokens of a text, its end mark included.
+    """
 
     context_length: int = 32
     reads: Reads = "documents"
-    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from anywhere, without one."""
+    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from
+    anywhere, without one.
+    """
     n_noise: int = 64
     """Numbers of noise that a text is made of, beside that of its draws."""
     n_hidden: int = 256
@@ -42,12 +59,23 @@ class OneShotConfig(ModelConfig):
     generator_rate: float = 3e-4
     critic_rate: float = 3e-4
     average: float = 0.999
-    """Decay of the running average of the generator's weights, which is what is kept and used; 0 keeps the latest."""
+    """Decay of the running average of the generator's weights, which is what is kept and used; 0
+    keeps the latest.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "context_length", self.context_length >= 2, "at least 2: a word and the end mark")
-        for name in ("n_noise", "n_hidden", "n_layer", "n_embd", "n_critic_layer", "n_critic_hidden"):
+        require(
+            self, "context_length", self.context_length >= 2, "at least 2: a word and the end mark"
+        )
+        for name in (
+            "n_noise",
+            "n_hidden",
+            "n_layer",
+            "n_embd",
+            "n_critic_layer",
+            "n_critic_hidden",
+        ):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         require(self, "temperature", self.temperature > 0, "more than 0")
         _ = self.adversary
@@ -70,7 +98,10 @@ class OneShotConfig(ModelConfig):
 
 
 class OneShot(SampleModel):
-    """Linear, LayerNorm and GELU, `n_layer` times, and a linear layer to the logits of every position."""
+    """Linear, LayerNorm and GELU, `n_layer` times.
+
+    And a linear layer to the logits of every position.
+    """
 
     Config = OneShotConfig
     config: OneShotConfig
@@ -81,9 +112,18 @@ class OneShot(SampleModel):
         layers: list[nn.Module] = []
         for before, after in pairwise([config.n_noise, *[config.n_hidden] * config.n_layer]):
             layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.GELU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(config.n_hidden, config.context_length * config.vocab_size))
+        self.layers = nn.Sequential(
+            *layers, nn.Linear(config.n_hidden, config.context_length * config.vocab_size)
+        )
 
-    def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
+    def noise(
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
+    ) -> Noise:
         """The noise of `n` texts: `style` (n, Z), which all words share, and `gumbel` (n, T, V)."""
         drawn = {
             "style": torch.randn(n, self.config.n_noise, generator=style or generator),
@@ -113,8 +153,15 @@ class OneShot(SampleModel):
         )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations to make a text, to make it and differentiate that, and of the critic's forward pass over it."""
-        made = sum(2 * layer.in_features * layer.out_features for layer in self.layers if isinstance(layer, nn.Linear))
+        """Operations to make a text, to make it and differentiate that.
+
+        And of the critic's forward pass over it.
+        """
+        made = sum(
+            2 * layer.in_features * layer.out_features
+            for layer in self.layers
+            if isinstance(layer, nn.Linear)
+        )
         with torch.device("meta"):  # sizes only
             critic = self.make_critic().flops()
         return made, 3 * made, critic

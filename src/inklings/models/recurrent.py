@@ -18,12 +18,17 @@ GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Matrices per layer and cell: what one step multiplies its input and its past by."""
 
 Memory = tuple[Tensor, ...]
-"""What the cells carry, each (n_layer, rows, n_hidden): the hidden vectors and, of an LSTM, the cells."""
+"""What the cells carry, each (n_layer, rows, n_hidden): the hidden vectors and, of an LSTM, the
+cells.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentConfig(ModelConfig):
-    """Sizes of the `recurrent` network; `context_length` limits nothing, for the past is carried without end."""
+    """Sizes of the `recurrent` network.
+
+    `context_length` limits nothing, for the past is carried without end.
+    """
 
     sizes: ClassVar[tuple[str, ...]] = ("n_hidden", "n_embd")
 
@@ -36,7 +41,9 @@ class RecurrentConfig(ModelConfig):
     n_hidden: int = 128
     """Units of a layer."""
     dropout: float = 0.0
-    """Share dropped between layers, before the first and after the last, never from one step to the next."""
+    """Share dropped between layers, before the first and after the last, never from one step to the
+    next.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,8 +55,8 @@ class RecurrentConfig(ModelConfig):
 class Recurrent(SequenceModel):
     """Embedding, recurrent layers, linear head; the state is what the cells carry.
 
-    Sources: Elman 1990; Hochreiter and Schmidhuber 1997; Cho et al. 2014; dropout on the connections that are not
-    recurrent as in Zaremba, Sutskever and Vinyals 2014.
+    Sources: Elman 1990; Hochreiter and Schmidhuber 1997; Cho et al. 2014; dropout on the
+    connections that are not recurrent as in Zaremba, Sutskever and Vinyals 2014.
     """
 
     Config = RecurrentConfig
@@ -58,19 +65,36 @@ class Recurrent(SequenceModel):
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
-        cells: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-        between_layers = config.dropout if config.n_layer > 1 else 0.0  # torch warns where there is no "between"
+        cells: dict[str, Callable[..., nn.RNNBase]] = {
+            "rnn": nn.RNN,
+            "gru": nn.GRU,
+            "lstm": nn.LSTM,
+        }
+        between_layers = (
+            config.dropout if config.n_layer > 1 else 0.0
+        )  # torch warns where there is no "between"
         self._parts = ("hidden", "cell") if config.cell == "lstm" else ("hidden",)
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.dropout = Dropout(config.dropout)
-        self.layers = cells[config.cell](config.n_embd, config.n_hidden, config.n_layer, dropout=between_layers, batch_first=True)
+        self.layers = cells[config.cell](
+            config.n_embd, config.n_hidden, config.n_layer, dropout=between_layers, batch_first=True
+        )
         self.head = nn.Linear(config.n_hidden, config.vocab_size)
         # Small, so that the first predictions are near uniform.
         nn.init.normal_(self.head.weight, std=0.1 * config.n_hidden**-0.5)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
-        """Logits (B, T, V); `hidden` is the last layer. At a start the cells begin anew from zero."""
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
+        """Logits (B, T, V); `hidden` is the last layer.
+
+        At a start the cells begin anew from zero.
+        """
         inputs = self.dropout(self.embedding(tokens))
         memory = self._as_memory(self.initial_state(tokens.shape[0]) if state is None else state)
         if starts is not None:
@@ -83,18 +107,23 @@ class Recurrent(SequenceModel):
         new_state = None if state is None else self._as_state(memory)
         return Output(logits=self.head(hidden), state=new_state, hidden=hidden)
 
-    def _run_segments(self, inputs: Float[Tensor, "B T E"], memory: Memory, starts: Bool[Tensor, "B T"]) -> tuple[Tensor, Memory]:
+    def _run_segments(
+        self, inputs: Float[Tensor, "B T E"], memory: Memory, starts: Bool[Tensor, "B T"]
+    ) -> tuple[Tensor, Memory]:
         """The layers over rows that hold several documents.
 
-        Rows are cut at the starts, and the pieces run side by side as one packed batch: as many steps as the longest
-        piece has tokens, where stepping through the rows would take T and a reset at each.
+        Rows are cut at the starts, and the pieces run side by side as one packed batch: as many
+        steps as the longest piece has tokens, where stepping through the rows would take T and a
+        reset at each.
         """
         batch_size, length = starts.shape
         cuts = starts.clone()
         cuts[:, 0] = True
         begins = cuts.flatten().nonzero().squeeze(1)
         lengths = begins.diff(append=begins.new_tensor([starts.numel()]))
-        order = lengths.argsort(descending=True, stable=True)  # a packed batch has its longest piece first
+        order = lengths.argsort(
+            descending=True, stable=True
+        )  # a packed batch has its longest piece first
         begins, lengths = begins[order], lengths[order]
 
         steps = torch.arange(int(lengths[0]), device=starts.device)
@@ -103,14 +132,19 @@ class Recurrent(SequenceModel):
         packed = PackedSequence(inputs.flatten(0, 1).index_select(0, places), running.sum(1).cpu())
         rows = begins // length
         opens_row = (begins % length == 0)[:, None]
-        outputs, after = self._run(packed, tuple(part[:, rows].where(opens_row, 0) for part in memory))
+        outputs, after = self._run(
+            packed, tuple(part[:, rows].where(opens_row, 0) for part in memory)
+        )
 
         hidden = outputs.data.index_select(0, places.argsort()).view(batch_size, length, -1)
         last_pieces = order.argsort().index_select(0, cuts.sum(1).cumsum(0) - 1)
         return hidden, tuple(part[:, last_pieces] for part in after)
 
     def _run(self, inputs: Any, memory: Memory) -> tuple[Any, Memory]:
-        """The layers over rows, or packed pieces, of one document each; torch gives an LSTM a pair, the others a tensor."""
+        """The layers over rows, or packed pieces, of one document each.
+
+        Torch gives an LSTM a pair, the others a tensor.
+        """
         if self.config.cell == "lstm":
             return self.layers(inputs, memory)  # type: ignore[no-any-return]  # nn.Module calls are untyped
         outputs, hidden = self.layers(inputs, memory[0])
@@ -118,7 +152,12 @@ class Recurrent(SequenceModel):
 
     def _as_state(self, memory: Memory) -> State:
         """Batch first; in the weights' type, whatever autocast computed in."""
-        return State({name: part.transpose(0, 1).to(self.head.weight.dtype) for name, part in zip(self._parts, memory, strict=True)})
+        return State(
+            {
+                name: part.transpose(0, 1).to(self.head.weight.dtype)
+                for name, part in zip(self._parts, memory, strict=True)
+            }
+        )
 
     def _as_memory(self, state: State) -> Memory:
         """Layers first, as torch has it."""
@@ -140,8 +179,13 @@ class Recurrent(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """The gates' products with the input and with the past, and the head; once forward and twice backward."""
+        """The gates' products with the input and with the past, and the head.
+
+        Once forward and twice backward.
+        """
         config = self.config
         widths = [config.n_embd, *[config.n_hidden] * (config.n_layer - 1)]
-        per_token = sum(GATES[config.cell] * config.n_hidden * (width + config.n_hidden) for width in widths)
+        per_token = sum(
+            GATES[config.cell] * config.n_hidden * (width + config.n_hidden) for width in widths
+        )
         return 6 * tokens * (per_token + config.n_hidden * config.vocab_size)

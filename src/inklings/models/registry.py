@@ -1,4 +1,7 @@
-"""Where architectures are found: a name here, a class in the user's own file, or another package's entry point."""
+"""Where architectures are found.
+
+A name here, a class in the user's own file, or another package's entry point.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +45,16 @@ BASES = ("Architecture", "SequenceModel", "SampleModel")
 
 
 def available() -> dict[str, str]:
-    """Every architecture known by name, those that installed packages add included; imports none of them."""
+    """Every architecture known by name, those that installed packages add included.
+
+    Imports none of them.
+    """
     added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
     return {**added, **ARCHITECTURES}
 
 
 def summary(name: str) -> str:
-    """The first sentence of the module that a registered architecture lives in, read without importing it."""
+    """The first sentence of an architecture's module, read without importing it."""
     spec = importlib.util.find_spec(available()[name].partition(":")[0])
     if spec is None or spec.origin is None:
         return ""
@@ -62,9 +68,12 @@ def is_file(architecture: str) -> bool:
 
 
 def split_name(text: str) -> tuple[str, str | None]:
-    """The architecture and the text of its fields, of `NAME[:fields]` or `FILE.py:CLASS[:fields]`; None where there are none.
+    """The architecture and the text of its fields, of `NAME[:fields]` or `FILE.py:CLASS[:fields]`.
 
-    What stands in brackets belongs together: `varda:backbone=[gpt:n_layer=2,n_embd=64],reader=concat`.
+    None where there are none.
+
+    What stands in brackets belongs together:
+    `varda:backbone=[gpt:n_layer=2,n_embd=64],reader=concat`.
     """
     colons = _outside_brackets(text, ":")
     if colons:
@@ -82,7 +91,9 @@ def split_fields(text: str, *, where: str) -> list[tuple[str, str]]:
     """
     cuts = [-1, *_outside_brackets(text, ","), len(text)]
     pairs = []
-    for part in (text[first + 1 : last] for first, last in itertools.pairwise(cuts)) if text else []:
+    for part in (
+        (text[first + 1 : last] for first, last in itertools.pairwise(cuts)) if text else []
+    ):
         key, equals, value = part.strip().partition("=")
         if value.startswith("[") and value.endswith("]"):
             value = value[1:-1]
@@ -105,21 +116,29 @@ def load_class(architecture: str) -> type[Architecture]:
     """The class behind a registered name or behind `path/to/file.py:Class`.
 
     Raises:
-        ArchitectureError: the name is unknown, the file cannot be imported, or the class is no architecture.
+        ArchitectureError: the name is unknown, the file cannot be imported, or the class is no
+            architecture.
     """
     target = architecture if is_file(architecture) else available().get(architecture)
     if target is None:
         message = unknown_name("architecture", architecture, available())
         raise ArchitectureError(f"{message} Your own is given as path/to/file.py:Class.")
     module_name, _, class_name = target.partition(":")
-    module = import_file(Path(module_name)) if is_file(target) else importlib.import_module(module_name)
+    module = (
+        import_file(Path(module_name)) if is_file(target) else importlib.import_module(module_name)
+    )
     return _checked_class(module, class_name, architecture)
 
 
 def import_file(path: Path) -> Any:
-    """Import a user's Python file; whatever it raises becomes an `ArchitectureError` with the place."""
+    """Import a user's Python file.
+
+    Whatever it raises becomes an `ArchitectureError` with the place.
+    """
     if not path.is_file():
-        raise ArchitectureError(f"there is no file {path}. `inklings new {path}` writes a template.")
+        raise ArchitectureError(
+            f"there is no file {path}. `inklings new {path}` writes a template."
+        )
     name = f"inklings_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     assert spec is not None and spec.loader is not None
@@ -129,10 +148,16 @@ def import_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        calls = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        calls = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == spec.origin
+        ]
         line = error.lineno if isinstance(error, SyntaxError) else calls[-1] if calls else None
         where = f"{path}, line {line}" if line else f"{path}"
-        raise ArchitectureError(f"{where} could not be imported: {type(error).__name__}: {error}") from error
+        raise ArchitectureError(
+            f"{where} could not be imported: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 
@@ -150,23 +175,36 @@ class _SourceLoader(SourceFileLoader):
 def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:
     from inklings.models.contract import Architecture
 
-    found = [name for name, value in vars(module).items() if isinstance(value, type) and issubclass(value, Architecture)]
+    found = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Architecture)
+    ]
     candidates = [name for name in found if name not in BASES]
     if not class_name:
         defined = ", ".join(candidates) or "no SequenceModel or SampleModel"
-        raise ArchitectureError(f"{given} names no class. It defines: {defined}; give FILE.py:CLASS.")
+        raise ArchitectureError(
+            f"{given} names no class. It defines: {defined}; give FILE.py:CLASS."
+        )
     loaded = getattr(module, class_name, None)
     if loaded is None:
         raise ArchitectureError(f"{given}: {unknown_name('class', class_name, candidates)}")
     if not (isinstance(loaded, type) and issubclass(loaded, Architecture)):
-        raise ArchitectureError(f"{given} is a subclass of neither inklings.models.contract.SequenceModel nor from_noise.SampleModel.")
+        raise ArchitectureError(
+            f"{given} is a subclass of neither inklings.models.contract.SequenceModel nor"
+            " from_noise.SampleModel."
+        )
     if not hasattr(loaded, "Config"):
         raise ArchitectureError(f"{given} has no `Config`: set it to your subclass of ModelConfig.")
     return loaded
 
 
-def build(architecture: str, fields: Mapping[str, Any], *, vocab_size: int, boundary_token: int) -> Architecture:
-    """Make a model with fresh weights (from torch's global generator) from the fields that a user set.
+def build(
+    architecture: str, fields: Mapping[str, Any], *, vocab_size: int, boundary_token: int
+) -> Architecture:
+    """Make a model with fresh weights from the fields that a user set.
+
+    The weights are drawn from torch's global generator.
 
     Raises:
         ArchitectureError: see `load_class`.

@@ -1,4 +1,7 @@
-"""What a model that keeps a memory offers beside the contract: entries of a text, queries, and a place for a memory from outside."""
+"""What a model that keeps a memory offers beside the contract.
+
+Entries of a text, queries, and a place for a memory from outside.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ class Remembering(Protocol):
     """A memory from outside that every row reads and none writes; None where there is none."""
 
     def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
-        """What it would write of a document, given with its opening boundary (and with its closing one, to keep its end)."""
+        """The entries that the model would write of a document.
+
+        The document comes with its opening boundary, and with its closing one to keep its end.
+        """
         ...
 
     def recording(self) -> AbstractContextManager[list[list[Recollection]]]:

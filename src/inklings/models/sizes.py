@@ -20,21 +20,36 @@ TOLERANCE = 0.03
 """Share by which a size may miss the number asked for and still be called equal."""
 LARGEST_WIDTH = 1 << 16
 NEIGHBOURS = 24
-"""How far from the best width one is looked for that the architecture allows (a multiple of its heads, say)."""
+"""How far from the best width one is looked for that the architecture allows (a multiple of its
+heads, say).
+"""
 TRIED = 48
 """How many combinations of the other fields are tried."""
 
 
 def non_embedding_count(model: Architecture) -> int:
-    """Parameters but those of embeddings and of the head, the last linear map to the vocabulary (Kaplan et al. 2020, section 2.1).
+    """Count the parameters without embeddings and head (Kaplan et al. 2020, section 2.1).
 
-    The vocabulary is the text's, not the architecture's: in a small model these two would decide the size.
+    The head is the last linear map to the vocabulary.
+
+    The vocabulary is the text's, not the architecture's: in a small model these two would decide
+    the size.
     """
     modules: list[nn.Module] = list(model.modules())
-    heads = [module for module in modules if isinstance(module, nn.Linear) and module.out_features == model.config.vocab_size]
+    heads = [
+        module
+        for module in modules
+        if isinstance(module, nn.Linear) and module.out_features == model.config.vocab_size
+    ]
     embeddings = [module for module in modules if isinstance(module, nn.Embedding)]
-    outside = {id(parameter) for module in [*embeddings, *heads[-1:]] for parameter in module.parameters(recurse=False)}
-    return sum(parameter.numel() for parameter in model.parameters() if id(parameter) not in outside)
+    outside = {
+        id(parameter)
+        for module in [*embeddings, *heads[-1:]]
+        for parameter in module.parameters(recurse=False)
+    }
+    return sum(
+        parameter.numel() for parameter in model.parameters() if id(parameter) not in outside
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +62,18 @@ class Sized:
     """Parameters without embedding and head."""
 
 
-def size_to(architecture: str, given: Mapping[str, Any], target: int, *, vocab_size: int, start: Mapping[str, int] | None = None) -> Sized:
-    """Sizes of an architecture that bring its parameters, embedding and head aside, nearest to a number.
+def size_to(
+    architecture: str,
+    given: Mapping[str, Any],
+    target: int,
+    *,
+    vocab_size: int,
+    start: Mapping[str, int] | None = None,
+) -> Sized:
+    """Sizes that bring an architecture's non-embedding parameters nearest to a number.
 
-    The width is changed first; if no width comes within `TOLERANCE`, so are the other fields of `Config.sizes`, as little
-    as possible. Fields that the user gave are kept.
+    The width is changed first; if no width comes within `TOLERANCE`, so are the other fields of
+    `Config.sizes`, as little as possible. Fields that the user gave are kept.
 
     Args:
         architecture: a name, or `FILE.py:CLASS`.
@@ -61,7 +83,8 @@ def size_to(architecture: str, given: Mapping[str, Any], target: int, *, vocab_s
         start: sizes to begin with in place of the defaults; they may be changed.
 
     Raises:
-        ConfigError: the architecture declares no sizes, or all of them were given, or none of them can be built.
+        ConfigError: the architecture declares no sizes, or all of them were given, or none of them
+            can be built.
     """
     config_type = load_class(architecture).Config
     free = [name for name in config_type.sizes if name not in given]
@@ -69,7 +92,10 @@ def size_to(architecture: str, given: Mapping[str, Any], target: int, *, vocab_s
         if config_type.sizes:
             why = f"its sizes ({', '.join(config_type.sizes)}) are all given"
         else:
-            why = "its configuration declares no `sizes`, the fields to change for it, the width first"
+            why = (
+                "its configuration declares no `sizes`, the fields to change for it, the width"
+                " first"
+            )
         raise ConfigError(f"{architecture} cannot be brought to {target:,} parameters: {why}.")
     defaults = {name: getattr(_config(config_type, given, vocab_size), name) for name in free}
     begin = {**defaults, **{name: value for name, value in (start or {}).items() if name in free}}
@@ -77,7 +103,9 @@ def size_to(architecture: str, given: Mapping[str, Any], target: int, *, vocab_s
 
     def count(values: tuple[int, ...]) -> int | None:
         if values not in counted:
-            counted[values] = _count(architecture, {**given, **dict(zip(free, values, strict=True))}, vocab_size)
+            counted[values] = _count(
+                architecture, {**given, **dict(zip(free, values, strict=True))}, vocab_size
+            )
         return counted[values]
 
     best: tuple[float, tuple[int, ...]] | None = None
@@ -91,27 +119,45 @@ def size_to(architecture: str, given: Mapping[str, Any], target: int, *, vocab_s
         if best is not None and best[0] <= TOLERANCE:
             break
     if best is None:
-        raise ConfigError(f"{architecture} could be built with no {free[0]} near {target:,} parameters.")
+        raise ConfigError(
+            f"{architecture} could be built with no {free[0]} near {target:,} parameters."
+        )
     values = dict(zip(free, best[1], strict=True))
     reached = count(best[1])
     assert reached is not None
-    return Sized(fields={name: value for name, value in values.items() if value != defaults[name]}, reached=reached)
+    return Sized(
+        fields={name: value for name, value in values.items() if value != defaults[name]},
+        reached=reached,
+    )
 
 
 def _variations(values: list[int]) -> Iterator[tuple[int, ...]]:
-    """The values as they are, and then others near them, the nearest first: each from half to twice what it is."""
-    choices = [range(max(1, math.ceil(value / 2)), min(2 * value, value + 8) + 1) for value in values]
+    """The values as they are, and then others near them, the nearest first.
+
+    Each from half to twice what it is.
+    """
+    choices = [
+        range(max(1, math.ceil(value / 2)), min(2 * value, value + 8) + 1) for value in values
+    ]
     # a later field is a matter of detail: it is changed before an earlier one
     weights = [2.0 ** (len(values) - place) for place in range(len(values))]
 
     def distance(combination: tuple[int, ...]) -> float:
-        return sum(weight * abs(math.log(new / old)) for weight, new, old in zip(weights, combination, values, strict=True))
+        return sum(
+            weight * abs(math.log(new / old))
+            for weight, new, old in zip(weights, combination, values, strict=True)
+        )
 
-    yield from sorted(itertools.product(*choices), key=lambda combination: (distance(combination), combination))
+    yield from sorted(
+        itertools.product(*choices), key=lambda combination: (distance(combination), combination)
+    )
 
 
 def _widths(start: int, others: tuple[int, ...], target: int, count: Any) -> Iterator[int]:
-    """The nearest widths on both sides of the number at which the model can be built; parameters grow with the width."""
+    """The nearest widths on both sides of the number at which the model can be built.
+
+    Parameters grow with the width.
+    """
 
     def at(width: int, step: int) -> tuple[int, int] | None:
         """The first width from here on in that direction that can be built, with its count."""
@@ -132,10 +178,14 @@ def _widths(start: int, others: tuple[int, ...], target: int, count: Any) -> Ite
             low = middle
         else:
             high = middle
-    yield from sorted({found[0] for found in (at(low, -1), at(high, 1), at(low, 1)) if found is not None})
+    yield from sorted(
+        {found[0] for found in (at(low, -1), at(high, 1), at(low, 1)) if found is not None}
+    )
 
 
-def _config(config_type: type[ModelConfig], given: Mapping[str, Any], vocab_size: int) -> ModelConfig:
+def _config(
+    config_type: type[ModelConfig], given: Mapping[str, Any], vocab_size: int
+) -> ModelConfig:
     return from_mapping(config_type, {**given, "vocab_size": vocab_size}, where="model")
 
 
@@ -143,6 +193,8 @@ def _count(architecture: str, fields: Mapping[str, Any], vocab_size: int) -> int
     """Parameters at these sizes, none of them allocated; None where it cannot have them."""
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            return non_embedding_count(build(architecture, fields, vocab_size=vocab_size, boundary_token=0))
+            return non_embedding_count(
+                build(architecture, fields, vocab_size=vocab_size, boundary_token=0)
+            )
     except ConfigError:
         return None

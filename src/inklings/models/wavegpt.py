@@ -3,11 +3,13 @@
 Where a position may take the WaveNet's view from is the `fusion`, and all that the four differ in:
 
 - `causal`: from the position itself;
-- `previous_segment`: from the end of the segment of `context_length` tokens before its own, carried from batch to batch;
-- `closed_blocks`: from the end of the last block that is complete before it, a block being what one cycle of dilations
-  spans: there the stack is a tree over just that block;
-- `leaky_broadcast`: from the end of the window, as in the project that this comes from. That view holds the answers of all
-  positions but the last, so the loss means nothing. It is here to be refuted, and the audit does.
+- `previous_segment`: from the end of the segment of `context_length` tokens before its own, carried
+  from batch to batch;
+- `closed_blocks`: from the end of the last block that is complete before it, a block being what one
+  cycle of dilations spans: there the stack is a tree over just that block;
+- `leaky_broadcast`: from the end of the window, as in the project that this comes from. That view
+  holds the answers of all positions but the last, so the loss means nothing. It is here to be
+  refuted, and the audit does.
 """
 
 from __future__ import annotations
@@ -35,11 +37,15 @@ class WaveGPTConfig(ModelConfig):
     sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
 
     fusion: Literal["causal", "previous_segment", "closed_blocks", "leaky_broadcast"] = "causal"
-    """From where a position takes the WaveNet's view; see the module. `leaky_broadcast` reads its answers."""
+    """From where a position takes the WaveNet's view; see the module. `leaky_broadcast` reads its
+    answers.
+    """
     mix: Literal["hidden", "logits", "probabilities"] = "hidden"
     """What is mixed: vectors before one head, or the logits or the probabilities of two heads."""
     gate: Literal["scalar", "sigmoid", "channel", "input"] = "scalar"
-    """The GPT's share: one free number (the original's alpha), one in (0, 1), one a channel, or one that each position decides."""
+    """The GPT's share: one free number (the original's alpha), one in (0, 1), one a channel, or one
+    that each position decides.
+    """
     n_layer: int = 4
     """Layers of the GPT."""
     n_head: int = 4
@@ -56,12 +62,37 @@ class WaveGPTConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "fusion", self.fusion in ("causal", "previous_segment", "closed_blocks", "leaky_broadcast"), "one of the four")
-        require(self, "mix", self.mix in ("hidden", "logits", "probabilities"), "hidden, logits or probabilities")
-        require(self, "gate", self.gate in ("scalar", "sigmoid", "channel", "input"), "scalar, sigmoid, channel or input")
-        require(self, "gate", self.gate != "channel" or self.mix == "hidden", "scalar, sigmoid or input where mix is not hidden")
+        require(
+            self,
+            "fusion",
+            self.fusion in ("causal", "previous_segment", "closed_blocks", "leaky_broadcast"),
+            "one of the four",
+        )
+        require(
+            self,
+            "mix",
+            self.mix in ("hidden", "logits", "probabilities"),
+            "hidden, logits or probabilities",
+        )
+        require(
+            self,
+            "gate",
+            self.gate in ("scalar", "sigmoid", "channel", "input"),
+            "scalar, sigmoid, channel or input",
+        )
+        require(
+            self,
+            "gate",
+            self.gate != "channel" or self.mix == "hidden",
+            "scalar, sigmoid or input where mix is not hidden",
+        )
         bounded = self.gate in ("sigmoid", "input") or self.mix != "probabilities"
-        require(self, "gate", bounded, "sigmoid or input where mix is probabilities: a share of them lies between 0 and 1")
+        require(
+            self,
+            "gate",
+            bounded,
+            "sigmoid or input where mix is probabilities: a share of them lies between 0 and 1",
+        )
         require(self, "wave_layers", self.wave_layers >= 1, "at least 1")
         require(self, "wave_cycles", self.wave_cycles >= 1, "at least 1")
         self.gpt, self.wavenet  # noqa: B018  # they check what they are given
@@ -70,28 +101,45 @@ class WaveGPTConfig(ModelConfig):
     def gpt(self) -> GPTConfig:
         """The settings of the GPT half."""
         return GPTConfig(
-            vocab_size=self.vocab_size, boundary_token=self.boundary_token, context_length=self.context_length,
-            n_layer=self.n_layer, n_head=self.n_head, n_embd=self.n_embd, dropout=self.dropout,
-        )  # fmt: skip
+            vocab_size=self.vocab_size,
+            boundary_token=self.boundary_token,
+            context_length=self.context_length,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            n_embd=self.n_embd,
+            dropout=self.dropout,
+        )
 
     @property
     def wavenet(self) -> WaveNetConfig:
         """The settings of the WaveNet half."""
         return WaveNetConfig(
-            vocab_size=self.vocab_size, boundary_token=self.boundary_token, n_layer=self.wave_layers, cycles=self.wave_cycles,
-            kernel_size=self.kernel_size, n_embd=self.n_embd, n_skip=self.n_embd, dropout=self.dropout,
-        )  # fmt: skip
+            vocab_size=self.vocab_size,
+            boundary_token=self.boundary_token,
+            n_layer=self.wave_layers,
+            cycles=self.wave_cycles,
+            kernel_size=self.kernel_size,
+            n_embd=self.n_embd,
+            n_skip=self.n_embd,
+            dropout=self.dropout,
+        )
 
     @property
     def block(self) -> int | None:
-        """Every so many positions of a document the WaveNet's view is taken; None for `causal` and `leaky_broadcast`."""
+        """Every so many positions of a document the WaveNet's view is taken.
+
+        None for `causal` and `leaky_broadcast`.
+        """
         if self.fusion == "closed_blocks":
             return (self.wavenet.receptive_field - 1) // self.wave_cycles + 1
         return self.context_length if self.fusion == "previous_segment" else None
 
 
 class View(nn.Module):
-    """The view of the WaveNet that each position may take: by blocks of a document's positions, or of the whole window."""
+    """The view of the WaveNet that each position may take.
+
+    By blocks of a document's positions, or of the whole window.
+    """
 
     def __init__(self, config: WaveGPTConfig) -> None:
         super().__init__()
@@ -100,22 +148,39 @@ class View(nn.Module):
         self.first = None if self.block is None else nn.Parameter(torch.randn(config.n_embd))
 
     def forward(
-        self, waves: Float[Tensor, "B T C"], carried: Mapping[str, Tensor] | None, starts: Bool[Tensor, "B T"] | None
+        self,
+        waves: Float[Tensor, "B T C"],
+        carried: Mapping[str, Tensor] | None,
+        starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor]]:
-        """The views, of unit size, and what is carried on of them (nothing where `carried` is None)."""
+        """The views, of unit size.
+
+        And what is carried on of them (nothing where `carried` is None).
+        """
         if self.fusion == "leaky_broadcast":
-            return waves[:, -1:].expand_as(waves), {}  # the defect, on purpose: the end of the window, at every position
+            return (
+                waves[:, -1:].expand_as(waves),
+                {},
+            )  # the defect, on purpose: the end of the window, at every position
         if self.block is None:
             return waves, {}
         assert self.first is not None
         rows, length, channels = waves.shape
-        position = torch.zeros(rows, dtype=torch.int64, device=waves.device) if carried is None else carried["position"]
+        position = (
+            torch.zeros(rows, dtype=torch.int64, device=waves.device)
+            if carried is None
+            else carried["position"]
+        )
         before = tokens_before(position, starts, length)
-        # How many positions ago the last complete block ended: that of a document's first block is learned.
+        # How many positions ago the last complete block ended: that of a document's first block is
+        # learned.
         ago = before % self.block + 1
         place = torch.arange(length, device=waves.device) - ago
-        summary = self.first.expand(rows, -1) if carried is None else carried["summary"].to(waves.dtype)
-        # Before the piece lies the summary that was carried, of the block that was complete when the piece began.
+        summary = (
+            self.first.expand(rows, -1) if carried is None else carried["summary"].to(waves.dtype)
+        )
+        # Before the piece lies the summary that was carried, of the block that was complete when
+        # the piece began.
         listed = torch.cat([summary[:, None], waves], dim=1)
         views = listed.gather(1, (place + 1).clamp(min=0)[..., None].expand(-1, -1, channels))
         views = rms_norm(torch.where((before < self.block)[..., None], self.first, views))
@@ -149,7 +214,9 @@ class Gate(nn.Module):
             size = config.n_embd if self.kind == "channel" else 1
             self.alpha = nn.Parameter(torch.full((size,), 0.5 if self.kind == "scalar" else 0.0))
 
-    def forward(self, transformer: Float[Tensor, "B T C"], wavenet: Float[Tensor, "B T C"]) -> Float[Tensor, "*shape"]:
+    def forward(
+        self, transformer: Float[Tensor, "B T C"], wavenet: Float[Tensor, "B T C"]
+    ) -> Float[Tensor, "*shape"]:
         """A half at the start; () or (C,) or (B, T, 1)."""
         if self.kind == "input":
             weighed: Tensor = self.weigh(torch.cat([transformer, wavenet], dim=-1))
@@ -158,14 +225,20 @@ class Gate(nn.Module):
 
 
 class WaveGPT(SequenceModel):
-    """See the module. `traits.branches` are the two halves: what each hands to the mixture is of unit size, so the gate is their share."""
+    """See the module.
+
+    `traits.branches` are the two halves: what each hands to the mixture is of unit size, so the
+    gate is their share.
+    """
 
     Config = WaveGPTConfig
     config: WaveGPTConfig
 
     def __init__(self, config: WaveGPTConfig) -> None:
         super().__init__(config)
-        self.traits = Traits(branches=("transformer", "view"), carries_state=config.fusion == "previous_segment")
+        self.traits = Traits(
+            branches=("transformer", "view"), carries_state=config.fusion == "previous_segment"
+        )
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.dropout = Dropout(config.dropout)
         self.transformer = GPTStack(config.gpt)
@@ -173,13 +246,23 @@ class WaveGPT(SequenceModel):
         self.view = View(config)
         self.gate = Gate(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.view_head = None if config.mix == "hidden" else nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.view_head = (
+            None
+            if config.mix == "hidden"
+            else nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        )
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
         for head in (self.head, self.view_head):
             if head is not None:
                 nn.init.normal_(head.weight, std=LOGIT_STD / config.n_embd**0.5)
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
         """See `SequenceModel`."""
         parts = None if state is None else split(state.tensors)
         x = self.dropout(rms_norm(self.embedding(tokens)))
@@ -188,10 +271,18 @@ class WaveGPT(SequenceModel):
         view, view_after = self.view(waves, parts and parts["view"], starts)
         share = self.gate(transformer, view)
         hidden = share * transformer + (1 - share) * view
-        after = None if state is None else State(joined({"gpt": gpt_after, "wave": wave_after, "view": view_after}))
-        return Output(logits=self._logits(transformer, view, hidden, share), state=after, hidden=hidden)
+        after = (
+            None
+            if state is None
+            else State(joined({"gpt": gpt_after, "wave": wave_after, "view": view_after}))
+        )
+        return Output(
+            logits=self._logits(transformer, view, hidden, share), state=after, hidden=hidden
+        )
 
-    def _logits(self, transformer: Tensor, view: Tensor, hidden: Tensor, share: Tensor) -> Float[Tensor, "B T V"]:
+    def _logits(
+        self, transformer: Tensor, view: Tensor, hidden: Tensor, share: Tensor
+    ) -> Float[Tensor, "B T V"]:
         if self.view_head is None:
             mixed: Tensor = self.head(hidden)
             return mixed
@@ -204,7 +295,9 @@ class WaveGPT(SequenceModel):
     def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
         """The gate's mean over these tokens (alpha), and what is left."""
         shares: list[Tensor] = []
-        hook = self.gate.register_forward_hook(lambda module, inputs, output: shares.append(output.detach()))
+        hook = self.gate.register_forward_hook(
+            lambda module, inputs, output: shares.append(output.detach())
+        )
         try:
             with torch.no_grad():
                 self(tokens)
@@ -217,7 +310,9 @@ class WaveGPT(SequenceModel):
         """What the halves carry, and the summary of the last complete block."""
         like = self.embedding.weight.detach()
         gpt, wave = self.transformer.initial(batch_size), self.wavenet.initial(batch_size)
-        return State(joined({"gpt": gpt, "wave": wave, "view": self.view.initial(batch_size, like)}))
+        return State(
+            joined({"gpt": gpt, "wave": wave, "view": self.view.initial(batch_size, like)})
+        )
 
     @property
     def receptive_field(self) -> int:
@@ -227,12 +322,21 @@ class WaveGPT(SequenceModel):
 
     def matrices(self) -> list[nn.Parameter]:
         """Those of both halves."""
-        return [weight for half in (self.transformer, self.wavenet) for weight in half.parameters() if weight.ndim == 2]
+        return [
+            weight
+            for half in (self.transformer, self.wavenet)
+            for weight in half.parameters()
+            if weight.ndim == 2
+        ]
 
     @property
     def token_rows(self) -> tuple[str, ...]:
         """Of the embedding and of one head or both."""
-        return ("embedding.weight", "head.weight", *(() if self.view_head is None else ("view_head.weight",)))
+        return (
+            "embedding.weight",
+            "head.weight",
+            *(() if self.view_head is None else ("view_head.weight",)),
+        )
 
     @property
     def input_embedding(self) -> nn.Embedding:
@@ -248,7 +352,11 @@ class WaveGPT(SequenceModel):
 
 def joined(parts: Mapping[str, Mapping[str, Tensor] | None]) -> dict[str, Tensor]:
     """What the parts carry, under names `part.name`."""
-    return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in (tensors or {}).items()}
+    return {
+        f"{part}.{name}": tensor
+        for part, tensors in parts.items()
+        for name, tensor in (tensors or {}).items()
+    }
 
 
 def split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

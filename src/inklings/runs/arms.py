@@ -1,4 +1,7 @@
-"""The one grammar that names a contestant: `NAME[:field=value,...]`, `FILE.py:CLASS[:field=value,...]`, `FILE.toml`, or a RUN."""
+"""The one grammar that names a contestant.
+
+`NAME[:field=value,...]`, `FILE.py:CLASS[:field=value,...]`, `FILE.toml`, or a RUN.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ from inklings.models.contract import model_fields
 from inklings.models.registry import available, load_class, split_fields, split_name
 from inklings.runs.directory import CONFIG
 
-GRAMMAR = "NAME[:field=value,...], FILE.py:CLASS[:field=value,...], FILE.toml, or the directory of a run"
+GRAMMAR = (
+    "NAME[:field=value,...], FILE.py:CLASS[:field=value,...], FILE.toml, or the directory of a run"
+)
 
 _SECTIONS = {"training": TrainingConfig, "data": DataConfig}
 
@@ -44,10 +49,10 @@ class Arm:
 def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
     """Read an ARM; what it does not say is taken from `base`.
 
-    A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`); tuples are written
-    with slashes (`training.betas=0.9/0.95`). A file's settings win over those of `base`; a name or a class of one's own
-    drops the model fields of `base` if these belong to another architecture. `rates` are the peak rates that `base` was
-    given (`config.moved_rates`).
+    A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`);
+    tuples are written with slashes (`training.betas=0.9/0.95`). A file's settings win over those of
+    `base`; a name or a class of one's own drops the model fields of `base` if these belong to
+    another architecture. `rates` are the peak rates that `base` was given (`config.moved_rates`).
 
     Raises:
         ConfigError: a field or a value cannot be used, or the file cannot.
@@ -64,11 +69,15 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
     path = Path(text)
     if path.is_dir():
         if not (path / CONFIG).is_file():
-            raise RunError(f"{path} is a directory but not a run: it has no {CONFIG}. An ARM is {GRAMMAR}.")
+            raise RunError(
+                f"{path} is a directory but not a run: it has no {CONFIG}. An ARM is {GRAMMAR}."
+            )
         return Arm(path.name or str(path), run=path)
     if "/" in text or path.is_file():
         raise ArchitectureError(f"there is no run {text}. An ARM is {GRAMMAR}.")
-    raise ArchitectureError(f"{unknown_name('architecture', name, available())} An ARM is {GRAMMAR}.")
+    raise ArchitectureError(
+        f"{unknown_name('architecture', name, available())} An ARM is {GRAMMAR}."
+    )
 
 
 def _label(text: str) -> str:
@@ -76,8 +85,12 @@ def _label(text: str) -> str:
     return Path(head).name + colon + rest if colon else text
 
 
-def with_file(base: RunConfig, path: Path, rates: frozenset[str] = frozenset()) -> tuple[RunConfig, frozenset[str]]:
-    """`base` with what a run file says, section by section; and the peak rates that it gives, or those given below it.
+def with_file(
+    base: RunConfig, path: Path, rates: frozenset[str] = frozenset()
+) -> tuple[RunConfig, frozenset[str]]:
+    """`base` with what a run file says, section by section.
+
+    And the peak rates that it gives, or those given below it.
 
     The file's model replaces that of another architecture.
 
@@ -88,13 +101,20 @@ def with_file(base: RunConfig, path: Path, rates: frozenset[str] = frozenset()) 
     alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone
     names = [name.replace("-", "_") for name in values.get("training", {})]
     given = {name: getattr(alone.training, name) for name in names}
-    merged = {**to_mapping(base), "training": to_mapping(with_training(base.training, given, below=rates))}
+    merged = {
+        **to_mapping(base),
+        "training": to_mapping(with_training(base.training, given, below=rates)),
+    }
     if values.get("architecture", base.architecture) != base.architecture:
         merged["model"] = {}
     for key, value in values.items():
         if key != "training":
             named = isinstance(value, dict)
-            merged[key] = {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}} if named else value
+            merged[key] = (
+                {**merged[key], **{name.replace("-", "_"): v for name, v in value.items()}}
+                if named
+                else value
+            )
     return from_mapping(RunConfig, merged, where=where), rates_in(names, below=rates)
 
 
@@ -112,14 +132,22 @@ def _with_fields(
             names = {f.name for f in dataclasses.fields(_SECTIONS[section])}
             if inner not in names:
                 raise ConfigError(f"{text}: {unknown_name(f'{section} setting', inner, names)}")
-            sections[section][inner] = parse_value(typing.get_type_hints(_SECTIONS[section])[inner], value, where=f"{text}: {key}")
+            sections[section][inner] = parse_value(
+                typing.get_type_hints(_SECTIONS[section])[inner], value, where=f"{text}: {key}"
+            )
         elif section in allowed and not dot:
             model[section] = parse_value(hints[section], value, where=f"{text}: {key}")
         else:
-            others = [f"{name}.{f.name}" for name, kind in _SECTIONS.items() for f in dataclasses.fields(kind)]
+            others = [
+                f"{name}.{f.name}"
+                for name, kind in _SECTIONS.items()
+                for f in dataclasses.fields(kind)
+            ]
             hint = unknown_name(f"field of {architecture}", key, allowed)
             close = [other for other in others if other.partition(".")[2] == section]
-            raise ConfigError(f"{text}: {hint}" + (f" (Did you mean {close[0]!r}?)" if close else ""))
+            raise ConfigError(
+                f"{text}: {hint}" + (f" (Did you mean {close[0]!r}?)" if close else "")
+            )
     config = replace(
         base,
         architecture=architecture,

@@ -23,9 +23,17 @@ TIMES = 8
 ELEMENTS = 1 << 26
 """So many elements more."""
 MAKERS = (
-    torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.randint,
-    torch.arange, torch.linspace, torch.eye,
-)  # fmt: skip
+    torch.empty,
+    torch.zeros,
+    torch.ones,
+    torch.full,
+    torch.rand,
+    torch.randn,
+    torch.randint,
+    torch.arange,
+    torch.linspace,
+    torch.eye,
+)
 """Functions that make a tensor of a size that they are told."""
 CALLS = 500
 """Calls of torch for each tensor on disk, and that many more."""
@@ -50,14 +58,18 @@ def within_size_of(weights: Path | None, *, config: Path) -> Iterator[None]:
         if sizes is None:
             yield
             return
-        with _Bounded(elements=TIMES * sum(sizes) + ELEMENTS, calls=CALLS * (len(sizes) + 1), config=config):
+        with _Bounded(
+            elements=TIMES * sum(sizes) + ELEMENTS, calls=CALLS * (len(sizes) + 1), config=config
+        ):
             yield
     except (MemoryError, OverflowError) as error:
         raise RunError(f"{config} is damaged: its model fits into no memory ({error}).") from None
     except RuntimeError as error:
         if "alloc" not in str(error) and "overflow" not in str(error):
             raise
-        raise RunError(f"{config} is damaged: its model fits into no memory ({str(error)[:200]}).") from None
+        raise RunError(
+            f"{config} is damaged: its model fits into no memory ({str(error)[:200]})."
+        ) from None
 
 
 class _Bounded(TorchFunctionMode):
@@ -67,7 +79,9 @@ class _Bounded(TorchFunctionMode):
         super().__init__()
         self._elements, self._calls, self._config = elements, calls, config
 
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         given = kwargs or {}
         # without memory first, where that is possible: a size is seen before it is paid for
         made = func(*args, **({**given, "device": "meta"} if func in MAKERS else given))

@@ -1,7 +1,7 @@
 """Files of tensors that can tell whether they are as they were written.
 
-They are safetensors files whose metadata holds the hashes of the data in blocks, so that one file says all and
-appears in one rename. Pickles are refused: loading one runs the code in it.
+They are safetensors files whose metadata holds the hashes of the data in blocks, so that one file
+says all and appears in one rename. Pickles are refused: loading one runs the code in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from inklings.durable import BLOCK, canonical, check_regular, parse_json, read_bytes, read_errors, sha256, write_bytes
+from inklings.durable import (
+    BLOCK,
+    canonical,
+    check_regular,
+    parse_json,
+    read_bytes,
+    read_errors,
+    sha256,
+    write_bytes,
+)
 from inklings.errors import RunError
 
 FORMAT_VERSION = 1
@@ -32,7 +41,10 @@ def _block_hashes(data: memoryview) -> list[str]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors (none sharing memory with another) as safetensors, with hashes in the metadata, atomically."""
+    """Write tensors (none sharing memory with another) as safetensors.
+
+    With hashes in the metadata, atomically.
+    """
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     data = safetensors.torch.save(plain)
     start = 8 + int.from_bytes(data[:8], "little")
@@ -58,7 +70,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return safetensors.torch.load(data), metadata
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         # the hashes fit, and it is no file of ours all the same
-        raise RunError(f"{path} is damaged: its header does not describe its data ({error}).") from None
+        raise RunError(
+            f"{path} is damaged: its header does not describe its data ({error})."
+        ) from None
 
 
 def check_tensors(path: Path) -> dict[str, str]:
@@ -95,14 +109,17 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
         raise _no_safetensors(path)
     header = _header(path, data[8:start])
     metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise _no_safetensors(path)
     if _HEADER_HASH not in metadata:
         raise RunError(f"{path} was not written by Inklings: it lacks the hashes of its tensors.")
     version = metadata.get("format_version", "")
     if version.isdecimal() and version != str(FORMAT_VERSION):
         raise RunError(
-            f"{path} is of format {version[:20]}; this version of Inklings reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
+            f"{path} is of format {version[:20]}; this version of Inklings reads up to"
+            f" {FORMAT_VERSION}. Upgrade Inklings to open it."
         )
     facts = {key: value for key, value in metadata.items() if key != _HEADER_HASH}
     payload = memoryview(data)[start:]
@@ -130,16 +147,23 @@ def _no_safetensors(path: Path) -> RunError:
 
 
 def refuse_pickle(path: Path, beginning: bytes) -> None:
-    """Raise a `RunError` if a file begins like a pickle, or like the archive that `torch.save` makes."""
+    """Raise a `RunError` if a file begins like a pickle.
+
+    Or like the archive that `torch.save` makes.
+    """
     if beginning.startswith((b"PK\x03\x04", b"\x80")) and not _plausible_header(path, beginning):
         raise RunError(
-            f"{path} is a pickle (torch.save), which is never loaded: it can run any code. "
-            "Where you trust it, read it with torch.load(..., weights_only=True) and store it with safetensors."
+            f"{path} is a pickle (torch.save), which is never loaded: it can run any code. Where"
+            " you trust it, read it with torch.load(..., weights_only=True) and store it with"
+            " safetensors."
         )
 
 
 def _plausible_header(path: Path, beginning: bytes) -> bool:
-    """Whether the first eight bytes are a length that fits the file: a small header may happen to begin with 0x80."""
+    """Whether the first eight bytes are a length that fits the file.
+
+    A small header may happen to begin with 0x80.
+    """
     return len(beginning) == 8 and struct.unpack("<Q", beginning)[0] <= path.stat().st_size - 8
 
 

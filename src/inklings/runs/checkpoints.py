@@ -1,7 +1,9 @@
-"""Checkpoints: `checkpoints/step_N/` with the weights, the optimiser's state and the progress; whole or absent.
+"""Checkpoints.
 
-With what is in one, training goes on to the same bits as if it had never stopped. No random state is saved: batches
-and dropout are functions of (seed, step).
+`checkpoints/step_N/` with the weights, the optimiser's state and the progress; whole or absent.
+
+With what is in one, training goes on to the same bits as if it had never stopped. No random state
+is saved: batches and dropout are functions of (seed, step).
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from typing import Literal
 from torch import Tensor
 
 from inklings.config import from_mapping
-from inklings.durable import disk_errors, new_directory, read_bytes, read_checked_json, write_bytes, write_checked_json
+from inklings.durable import (
+    disk_errors,
+    new_directory,
+    read_bytes,
+    read_checked_json,
+    write_bytes,
+    write_checked_json,
+)
 from inklings.errors import ConfigError, RunError
 from inklings.models.contract import Architecture
 from inklings.runs.checked_files import (
@@ -63,7 +72,9 @@ class TrainerState:
     stopped: Stopped | None = None
     """Why the run is complete, if it is."""
     first_loss: float | None = None
-    """Of the first step; of a generator without likelihood, of the first evaluation. None in runs from before it was kept."""
+    """Of the first step; of a generator without likelihood, of the first evaluation. None in runs
+    from before it was kept.
+    """
     doubt: str | None = None
     """Why the loss that the run ended with means little, if it does (`doubt.py`)."""
 
@@ -75,15 +86,28 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 def checkpoint_steps(run: Path) -> list[int]:
     """Steps of which there is a checkpoint, ascending."""
-    found = (re.fullmatch(r"step_([0-9]+)", path.name) for path in (run / "checkpoints").glob("step_*"))
+    found = (
+        re.fullmatch(r"step_([0-9]+)", path.name) for path in (run / "checkpoints").glob("step_*")
+    )
     return sorted(int(match[1]) for match in found if match)
 
 
-def write_checkpoint(run: Path, progress: TrainerState, model: Architecture, tensors: Mapping[str, Tensor], *, architecture: str) -> None:
-    """Write the checkpoint of `progress.step`, atomically; `tensors` is the state of the objective."""
+def write_checkpoint(
+    run: Path,
+    progress: TrainerState,
+    model: Architecture,
+    tensors: Mapping[str, Tensor],
+    *,
+    architecture: str,
+) -> None:
+    """Write the checkpoint of `progress.step`, atomically.
+
+    `tensors` is the state of the objective.
+    """
     path = checkpoint_path(run, progress.step)
     if path.exists():
-        # from before a resume that went further back, because a newer checkpoint was damaged; or the end of an extended run
+        # from before a resume that went further back, because a newer checkpoint was damaged; or
+        # the end of an extended run
         remove_checkpoint(path)
     with new_directory(path) as temporary:
         write_model(temporary / WEIGHTS, model, architecture=architecture, step=progress.step)
@@ -92,7 +116,10 @@ def write_checkpoint(run: Path, progress: TrainerState, model: Architecture, ten
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint; it is out of the way in one rename, so a part of one never looks like one."""
+    """Remove a checkpoint.
+
+    It is out of the way in one rename, so a part of one never looks like one.
+    """
     with disk_errors(path):
         doomed = path.with_name(f".{path.name}.old.tmp")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -130,7 +157,11 @@ def read_progress(path: Path) -> TrainerState:
 def check_checkpoint(path: Path) -> list[str]:
     """What is wrong with a checkpoint, every byte of it; an empty list if nothing is."""
     problems = []
-    for check, name in ((_check_progress, PROGRESS), (check_tensors, WEIGHTS), (check_tensors, OPTIMIZER)):
+    for check, name in (
+        (_check_progress, PROGRESS),
+        (check_tensors, WEIGHTS),
+        (check_tensors, OPTIMIZER),
+    ):
         try:
             check(path / name)
         except RunError as error:
@@ -154,15 +185,32 @@ def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
         if not found:
             return step, problems
         problems += found
-    raise RunError(" ".join([f"{run} has no checkpoint that is whole.", *problems, "Train it anew: `inklings train ARM --run NEW`."]))
+    raise RunError(
+        " ".join(
+            [
+                f"{run} has no checkpoint that is whole.",
+                *problems,
+                "Train it anew: `inklings train ARM --run NEW`.",
+            ]
+        )
+    )
 
 
 def write_model(path: Path, model: Architecture, *, architecture: str, step: int) -> None:
-    """Write the weights (and buffers) of a model; tied weights once, with a note of who shares them."""
+    """Write the weights (and buffers) of a model.
+
+    Tied weights once, with a note of who shares them.
+    """
     state = model.state_dict()
     ties = shared_names(state)
-    metadata = {"architecture": architecture, "step": str(step), **{_TIE + name: first for name, first in ties.items()}}
-    write_tensors(path, {name: tensor for name, tensor in state.items() if name not in ties}, metadata)
+    metadata = {
+        "architecture": architecture,
+        "step": str(step),
+        **{_TIE + name: first for name, first in ties.items()},
+    }
+    write_tensors(
+        path, {name: tensor for name, tensor in state.items() if name not in ties}, metadata
+    )
 
 
 def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
@@ -173,18 +221,31 @@ def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("architecture") != architecture:
-        raise RunError(f"{path} holds weights of {metadata.get('architecture')!r}; the run's architecture is {architecture!r}.")
-    ties = {key.removeprefix(_TIE): first for key, first in metadata.items() if key.startswith(_TIE)}
+        raise RunError(
+            f"{path} holds weights of {metadata.get('architecture')!r}; the run's architecture is"
+            f" {architecture!r}."
+        )
+    ties = {
+        key.removeprefix(_TIE): first for key, first in metadata.items() if key.startswith(_TIE)
+    }
     own_ties = shared_names(model.state_dict())
     if own_ties != ties:
-        raise RunError(f"{path} does not fit the model: tied are {sorted(ties)} in it and {sorted(own_ties)} in the model.")
+        raise RunError(
+            f"{path} does not fit the model: tied are {sorted(ties)} in it and {sorted(own_ties)}"
+            " in the model."
+        )
     try:
         model.load_state_dict({**tensors, **{name: tensors[first] for name, first in ties.items()}})
     except KeyError as error:
-        raise RunError(f"{path} is damaged: it lacks the tensor {error}, which others are tied to.") from None
+        raise RunError(
+            f"{path} is damaged: it lacks the tensor {error}, which others are tied to."
+        ) from None
     except RuntimeError as error:
         what = " ".join(str(error).partition("\n")[2].split()) or str(error)
-        raise RunError(f"{path} does not fit the model, it is of another architecture or other sizes: {what[:500]}") from None
+        raise RunError(
+            f"{path} does not fit the model, it is of another architecture or other sizes:"
+            f" {what[:500]}"
+        ) from None
     return _step_of(path, metadata)
 
 
@@ -210,7 +271,10 @@ def publish_weights(run: Path, step: int) -> None:
 
 
 def published_step(run: Path) -> int | None:
-    """The step whose weights are `RUN/model.safetensors`; None if that file is absent or damaged."""
+    """The step whose weights are `RUN/model.safetensors`.
+
+    None if that file is absent or damaged.
+    """
     try:
         return _step_of(run / WEIGHTS, check_tensors(run / WEIGHTS))
     except RunError:

@@ -1,6 +1,7 @@
 """A run on disk: what was asked for, what was chosen, what happened, and the weights; see DESIGN.
 
-RUN/ config.json          resolved settings, sufficient to repeat the run, and what they were resolved from
+RUN/ config.json          resolved settings, sufficient to repeat the run, and what they were
+resolved from
      environment.json     versions, hardware, what was chosen for this machine and why
      tokenizer.json       with its hash
      metrics.jsonl        one event a line
@@ -26,7 +27,15 @@ import torch
 
 from inklings.config import RunConfig, from_mapping, to_mapping
 from inklings.device import Runtime
-from inklings.durable import disk_errors, is_file, new_directory, read_checked_json, read_errors, write_bytes, write_checked_json
+from inklings.durable import (
+    disk_errors,
+    is_file,
+    new_directory,
+    read_checked_json,
+    read_errors,
+    write_bytes,
+    write_checked_json,
+)
 from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
@@ -49,7 +58,9 @@ class RunManifest:
     """The content of config.json."""
 
     config: RunConfig
-    """With nothing left open: every field of the model, device, precision, threads, order, length of a row."""
+    """With nothing left open: every field of the model, device, precision, threads, order, length
+    of a row.
+    """
     given: RunConfig
     """As it was asked for."""
     steps: int
@@ -68,11 +79,18 @@ class RunManifest:
     new_tokens: int = 0
     """By how many the vocabulary of that run was extended."""
     extensions: list[dict[str, Any]] = field(default_factory=list)
-    """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run stood."""
+    """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run
+    stood.
+    """
 
     def is_complete(self, progress: checkpoints.TrainerState) -> bool:
-        """Whether a run that stands there has nothing left to do: it stopped by itself, and was not extended since."""
-        return progress.stopped is not None and not any(extension["from_step"] >= progress.step for extension in self.extensions)
+        """Whether a run that stands there has nothing left to do.
+
+        It stopped by itself, and was not extended since.
+        """
+        return progress.stopped is not None and not any(
+            extension["from_step"] >= progress.step for extension in self.extensions
+        )
 
 
 @dataclass(frozen=True)
@@ -135,26 +153,35 @@ class RunDirectory:
         """Open a run; its settings are checked, its weights when they are loaded.
 
         Raises:
-            RunError: there is no run, it is half-written, damaged, or from a newer format, or a file was given.
+            RunError: there is no run, it is half-written, damaged, or from a newer format, or a
+                file was given.
         """
         if is_file(path):
             with read_errors(path), open(path, "rb") as file:
                 refuse_pickle(path, file.read(8))
-            raise RunError(f"{path} is a file; a run is a directory. `inklings runs` lists those below a folder.")
+            raise RunError(
+                f"{path} is a file; a run is a directory. `inklings runs` lists those below a"
+                " folder."
+            )
         with read_errors(path):
             there = path.is_dir()
         if not there:
             raise RunError(
-                f"there is no run {path}. `inklings runs` lists those below a folder; `inklings train ARM --run {path}` makes one."
+                f"there is no run {path}. `inklings runs` lists those below a folder; `inklings"
+                f" train ARM --run {path}` makes one."
             )
-        missing = [name for name in (CONFIG, ENVIRONMENT, TOKENIZER) if not os.path.lexists(path / name)]
+        missing = [
+            name for name in (CONFIG, ENVIRONMENT, TOKENIZER) if not os.path.lexists(path / name)
+        ]
         if CONFIG in missing:
             raise RunError(f"{path} is not a run: it has no {CONFIG}.")
         if missing:
             raise RunError(f"{path} is half-written or damaged: it lacks {', '.join(missing)}.")
         environment = read_checked_json(path / ENVIRONMENT)
         if _runtime(environment) is None:
-            raise RunError(f"{path / ENVIRONMENT} is damaged: it does not say how the run computes.")
+            raise RunError(
+                f"{path / ENVIRONMENT} is damaged: it does not say how the run computes."
+            )
         return cls(path, _record(path / CONFIG), environment)
 
     @property
@@ -186,7 +213,10 @@ class RunDirectory:
         """
         tokenizer = Tokenizer.load(self.path / TOKENIZER)
         if tokenizer.hash != self.record.tokenizer:
-            raise TokenizerError(f"{self.path / TOKENIZER} does not belong to this run: it is another tokenizer. Put the run's own back.")
+            raise TokenizerError(
+                f"{self.path / TOKENIZER} does not belong to this run: it is another tokenizer. Put"
+                " the run's own back."
+            )
         return tokenizer
 
     def build_model(self, *, trust_code: bool = False) -> Architecture:
@@ -198,13 +228,25 @@ class RunDirectory:
         tokenizer = self.tokenizer()
         config = self.usable_config(trust_code=trust_code)
         with within_size_of(self._any_weights(), config=self.path / CONFIG):
-            return build(config.architecture, config.model, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+            return build(
+                config.architecture,
+                config.model,
+                vocab_size=tokenizer.vocab_size,
+                boundary_token=tokenizer.boundary,
+            )
 
     def _any_weights(self) -> Path | None:
         """Weights of the run, to see how large its model is; None where there are none."""
         steps = checkpoints.checkpoint_steps(self.path)
         places = [self.path, *(checkpoints.checkpoint_path(self.path, step) for step in steps)]
-        return next((place / checkpoints.WEIGHTS for place in places if is_file(place / checkpoints.WEIGHTS)), None)
+        return next(
+            (
+                place / checkpoints.WEIGHTS
+                for place in places
+                if is_file(place / checkpoints.WEIGHTS)
+            ),
+            None,
+        )
 
     def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
         """Where the weights of the lowest validation loss are, or those of the last checkpoint.
@@ -220,20 +262,25 @@ class RunDirectory:
         path = self.path / checkpoints.WEIGHTS
         if not os.path.lexists(path):
             raise RunError(
-                f"{path} is missing: the run has not been evaluated yet, or the file was removed. Let it train on: "
-                f"`inklings resume {self.path}`. The last weights may do too: `inklings generate {self.path} --weights last`."
+                f"{path} is missing: the run has not been evaluated yet, or the file was removed."
+                f" Let it train on: `inklings resume {self.path}`. The last weights may do too:"
+                f" `inklings generate {self.path} --weights last`."
             )
         return path
 
-    def load_model(self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False) -> Architecture:
+    def load_model(
+        self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False
+    ) -> Architecture:
         """The trained model, on the CPU, in evaluation mode.
 
         Args:
             weights: those of the lowest validation loss, or those of the last checkpoint.
-            trust_code: whether to run the architecture's Python code if another user or machine made it.
+            trust_code: whether to run the architecture's Python code if another user or machine
+                made it.
 
         Raises:
-            RunError: the weights are missing, damaged, of another architecture, or a pickle; or the code is not trusted.
+            RunError: the weights are missing, damaged, of another architecture, or a pickle; or the
+                code is not trusted.
         """
         path = self.weights_path(weights)
         with torch.random.fork_rng(devices=[]):
@@ -247,10 +294,15 @@ class RunDirectory:
 
     def samples(self) -> dict[int, list[str]]:
         """The texts that were sampled in training, by step."""
-        return {event["step"]: event["texts"] for event in self.metrics() if event["event"] == "sample"}
+        return {
+            event["step"]: event["texts"] for event in self.metrics() if event["event"] == "sample"
+        }
 
     def check(self) -> list[str]:
-        """What is wrong with the run, every byte of it read; see `run_check.py`, which knows what could not be checked."""
+        """What is wrong with the run, every byte of it read.
+
+        See `run_check.py`, which knows what could not be checked.
+        """
         from inklings.runs.run_check import check_run  # which is built on runs
 
         return check_run(self).problems
@@ -274,7 +326,10 @@ def refuse_existing(path: Path) -> None:
 
 def _in_the_way(path: Path) -> str:
     if (path / CONFIG).is_file():
-        return f"{path} is a run already. Go on with it: `inklings resume {path}`; or choose another --run."
+        return (
+            f"{path} is a run already. Go on with it: `inklings resume {path}`; or choose another"
+            " --run."
+        )
     return f"{path} exists and is not a run. Choose another --run."
 
 
@@ -311,15 +366,27 @@ def list_runs(directory: Path) -> list[RunSummary]:
     """All runs below a directory, by path."""
     with read_errors(directory):
         configs = sorted(directory.rglob(CONFIG))
-    runs = (config.parent for config in configs if any(os.path.lexists(config.parent / name) for name in _OF_RUNS))
-    return [_summary(run) for run in runs if not any(part.startswith(".") for part in run.relative_to(directory).parts)]
+    runs = (
+        config.parent
+        for config in configs
+        if any(os.path.lexists(config.parent / name) for name in _OF_RUNS)
+    )
+    return [
+        _summary(run)
+        for run in runs
+        if not any(part.startswith(".") for part in run.relative_to(directory).parts)
+    ]
 
 
 def _summary(path: Path) -> RunSummary:
     try:
         run = RunDirectory.open(path)
         steps = checkpoints.checkpoint_steps(path)
-        progress = checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1])) if steps else checkpoints.TrainerState()
+        progress = (
+            checkpoints.read_progress(checkpoints.checkpoint_path(path, steps[-1]))
+            if steps
+            else checkpoints.TrainerState()
+        )
     except InklingsError:
         return RunSummary(str(path), "?", "?", 0, None, "damaged")
     state: Literal["complete", "stopped early", "unfinished", "training"] = "unfinished"
@@ -327,4 +394,12 @@ def _summary(path: Path) -> RunSummary:
         state = "training"
     elif run.record.is_complete(progress):
         state = "complete" if progress.stopped == "budget" else "stopped early"
-    return RunSummary(str(path), run.config.architecture, run.config.data.source, progress.step, progress.best_loss, state, progress.doubt)
+    return RunSummary(
+        str(path),
+        run.config.architecture,
+        run.config.data.source,
+        progress.step,
+        progress.best_loss,
+        state,
+        progress.doubt,
+    )

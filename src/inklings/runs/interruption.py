@@ -1,4 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the step in progress is finished and saved before the process goes."""
+"""Ctrl-C, SIGTERM and SIGHUP.
+
+The step in progress is finished and saved before the process goes.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What asks a process to end; a terminal that is closed sends SIGHUP, which Windows does not know."""
+SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""What asks a process to end; a terminal that is closed sends SIGHUP, which Windows does not know.
+"""
 
 
 class Interruption:
-    """Within the block, the first signal only sets `asked`; a second Ctrl-C interrupts at once, as ever.
+    """Within the block, the first signal only sets `asked`.
 
-    Signals can be handled in the main thread alone; elsewhere nothing is changed. What handled them before does so
-    again after the block. Of blocks within one another, each learns of the signal, and one that begins after it too.
-    A SIGHUP that is ignored (`nohup`) stays ignored.
+    A second Ctrl-C interrupts at once, as ever.
+
+    Signals can be handled in the main thread alone; elsewhere nothing is changed. What handled them
+    before does so again after the block. Of blocks within one another, each learns of the signal,
+    and one that begins after it too. A SIGHUP that is ignored (`nohup`) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -51,7 +59,12 @@ class Interruption:
             self.asked = self.asked or (outer is not None and outer.asked)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -63,7 +76,7 @@ def is_ignored_hangup(number: signal.Signals) -> bool:
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[None]:
-    """Whatever process is started within the block begins with signals held back, until it calls `release_signals`."""
+    """Hold signals back from processes started within the block, until `release_signals`."""
     if sys.platform == "win32":
         yield
         return

@@ -1,4 +1,4 @@
-"""A lock on a run directory, held by the process that trains it and freed by the system when that process ends."""
+"""A lock on a run directory, freed by the system when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from inklings.errors import RunError
 
 
 @contextlib.contextmanager
-def locked(run: Path, *, doing: str = "trained", advice: str = "train another run") -> Iterator[None]:
+def locked(
+    run: Path, *, doing: str = "trained", advice: str = "train another run"
+) -> Iterator[None]:
     """Hold the lock of a run directory, or of a folder in it; nobody else trains it meanwhile.
 
-    The operating system ties the lock to the open file, so a killed process leaves none behind: its lock file, if it
-    lies there, is simply taken over.
+    The operating system ties the lock to the open file, so a killed process leaves none behind: its
+    lock file, if it lies there, is simply taken over.
 
     Args:
         run: the directory.
@@ -34,11 +36,16 @@ def locked(run: Path, *, doing: str = "trained", advice: str = "train another ru
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _try_lock(descriptor):
-            raise RunError(f"{run} is being {doing} by another process ({_holder(path)}). Wait for it, or {advice}.")
+            raise RunError(
+                f"{run} is being {doing} by another process ({_holder(path)}). Wait for it, or"
+                f" {advice}."
+            )
         with disk_errors(path):
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+            os.write(
+                descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+            )
         yield
     finally:
         os.close(descriptor)

@@ -1,13 +1,16 @@
-"""The long-term memory of a run: what its model wrote of texts that it was given, for every row to read.
+"""The long-term memory of a run.
 
-RUN/memory/ store/       vectors and facts about the entries; whose weights and tokens they are of (`memory/persistence.py`)
+What its model wrote of texts that it was given, for every row to read.
+
+RUN/memory/ store/       vectors and facts about the entries; whose weights and tokens they are of
+(`memory/persistence.py`)
             documents/   the texts (`memory_documents.py`)
-            table.json   the table of a memory whose vectors are searched in a database; never how to log in there
-            lock         held by the command that changes it
+            table.json   the table of a memory whose vectors are searched in a database; never how
+            to log in there lock         held by the command that changes it
 
-The first addition saves the empty memory before it begins. An addition writes its documents, under numbers that are
-new, and then the store in one rename. Wherever it is stopped,
-the memory that was there is whole; documents without entries are passed over, and `compact` drops them.
+The first addition saves the empty memory before it begins. An addition writes its documents, under
+numbers that are new, and then the store in one rename. Wherever it is stopped, the memory that was
+there is whole; documents without entries are passed over, and `compact` drops them.
 """
 
 from __future__ import annotations
@@ -28,7 +31,13 @@ from inklings.memory.persistence import MANIFEST, save
 from inklings.memory.store import Memory
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering, Written
-from inklings.runs.memory_documents import Document, hash_of, keep_documents, read_documents, write_documents
+from inklings.runs.memory_documents import (
+    Document,
+    hash_of,
+    keep_documents,
+    read_documents,
+    write_documents,
+)
 from inklings.text.building import OnEvent
 from inklings.text.excerpt import around, token_text
 from inklings.text.tokenizers import Tokenizer
@@ -102,10 +111,19 @@ class MemoryInfo:
 class RunMemory:
     """An open long-term memory; `memory_opening.py` opens and makes them.
 
-    What changes it saves it. If that fails, the memory on disk is the one that was there: open it again.
+    What changes it saves it. If that fails, the memory on disk is the one that was there: open it
+    again.
     """
 
-    def __init__(self, folder: Path, memory: Memory, model: Remembering, tokenizer: Tokenizer, weights: str, table: str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        memory: Memory,
+        model: Remembering,
+        tokenizer: Tokenizer,
+        weights: str,
+        table: str | None,
+    ) -> None:
         self.folder = folder
         self.memory = memory
         self.model = model
@@ -124,32 +142,42 @@ class RunMemory:
         Raises:
             RunError: one is damaged or missing.
         """
-        return [self._document(number) for number in np.unique(self.memory.entries().documents).tolist()]
+        return [
+            self._document(number) for number in np.unique(self.memory.entries().documents).tolist()
+        ]
 
     def add_text(self, name: str, text: str) -> Int64[np.ndarray, " n"]:
         """Add one document; returns the ids of its entries. Errors as `add`."""
         return self.add([(name, text)]).ids
 
     def add(self, texts: Sequence[tuple[str, str]], *, on_event: OnEvent | None = None) -> Addition:
-        """Have the model write of documents, given as names and texts, and keep what it wrote: all of it, or nothing.
+        """Have the model write of documents, given as names and texts, and keep what it wrote.
+
+        All of it, or nothing.
 
         Args:
             texts: name and text of each document.
             on_event: told how many tokens were read, in the events of `prepare`.
 
         Raises:
-            InputError: no text is given, one is empty, all are there already, or there are more entries than the capacity.
+            InputError: no text is given, one is empty, all are there already, or there are more
+                entries than the capacity.
             TokenizerError: a text cannot be encoded.
             ArchitectureError: what the model wrote does not belong to the text.
             DiskError: the disk is full, or may not be written to.
         """
         empty = [name for name, text in texts if not text]
         if empty or not texts:
-            raise InputError(f"{empty[0] if empty else 'what is to be added'} holds no text; give some.")
+            raise InputError(
+                f"{empty[0] if empty else 'what is to be added'} holds no text; give some."
+            )
         documents, known = self._new_documents(texts)
         if not documents:
             some = f"{known[0]} is" if len(known) == 1 else f"all {len(known)} texts are"
-            raise InputError(f"{some} in the memory already, word for word; nothing was added. Remove the entries first to add them anew.")
+            raise InputError(
+                f"{some} in the memory already, word for word; nothing was added. Remove the"
+                " entries first to add them anew."
+            )
         parts: list[Written] = []
         done, total = 0, sum(len(document.tokens) for document in documents)
         with torch.no_grad():
@@ -157,12 +185,19 @@ class RunMemory:
                 parts.append(self._written(document))
                 done += len(document.tokens)
                 if on_event is not None:
-                    on_event({"event": "prepare", "stage": "done" if done == total else "writing", "done": done, "total": total})
+                    on_event(
+                        {
+                            "event": "prepare",
+                            "stage": "done" if done == total else "writing",
+                            "done": done,
+                            "total": total,
+                        }
+                    )
         count, room = sum(len(part.values) for part in parts), self.memory.config.capacity
         if count > room:
             raise InputError(
-                f"the text makes {count:,} entries, and the memory holds {room:,} at most; nothing was added. "
-                "Give less text, or a larger --capacity when the memory is made."
+                f"the text makes {count:,} entries, and the memory holds {room:,} at most; nothing"
+                " was added. Give less text, or a larger --capacity when the memory is made."
             )
         if not os.path.lexists(self.folder / STORE / MANIFEST):
             self._save()  # so that texts without a manifest can only have lost it
@@ -175,14 +210,20 @@ class RunMemory:
             np.concatenate([part.vectors for part in parts]),
             values=np.concatenate([part.values for part in parts]),
             positions=np.concatenate([part.positions for part in parts]),
-            documents=np.repeat([document.number for document in documents], [len(part.values) for part in parts]),
+            documents=np.repeat(
+                [document.number for document in documents], [len(part.values) for part in parts]
+            ),
             scores=np.concatenate([part.scores for part in parts]),
         )
         self._save()
-        return Addition(ids, [document.name for document in documents], known, before + count - len(self))
+        return Addition(
+            ids, [document.name for document in documents], known, before + count - len(self)
+        )
 
     def search(self, text: str, k: int = 5) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text, nearest first; changes nothing.
+        """The k entries nearest to what the model would search with at the end of a text.
+
+        Nearest first; it changes nothing.
 
         Raises:
             InputError: the memory is empty, it has fewer than k entries, or the text is empty.
@@ -190,16 +231,30 @@ class RunMemory:
             RunError: the document of a hit is damaged or missing.
         """
         if not len(self):
-            raise InputError(f"the memory in {self.folder} is empty: there is nothing to find. `inklings memory RUN add FILE` fills it.")
+            raise InputError(
+                f"the memory in {self.folder} is empty: there is nothing to find. `inklings memory"
+                " RUN add FILE` fills it."
+            )
         if not 1 <= k <= len(self):
-            raise InputError(f"k is {k}; this memory has {len(self):,} entries: ask for 1 to {len(self):,} of them.")
+            raise InputError(
+                f"k is {k}; this memory has {len(self):,} entries: ask for 1 to {len(self):,} of"
+                " them."
+            )
         tokens = self.tokenizer.encode(text)
         if not len(tokens):
-            raise InputError("the text to search for is empty; give what stands before the place that is sought.")
+            raise InputError(
+                "the text to search for is empty; give what stands before the place that is sought."
+            )
         with torch.no_grad():
             queries = self.model.queries(self._as_row(np.append(self.tokenizer.boundary, tokens)))
         hits = self.memory.search(queries[-1:], k, count_uses=False)
-        rows = zip(*(column[0].tolist() for column in (hits.ids, hits.distances, hits.ages, hits.documents, hits.positions)), strict=True)
+        rows = zip(
+            *(
+                column[0].tolist()
+                for column in (hits.ids, hits.distances, hits.ages, hits.documents, hits.positions)
+            ),
+            strict=True,
+        )
         # an approximate backend may find fewer
         return [self._hit(*row) for row in rows if row[0] >= 0]
 
@@ -214,7 +269,9 @@ class RunMemory:
         self._save()
 
     def forget(self, factor: float, seed: int = 0) -> Int64[np.ndarray, " n"]:
-        """Forget each entry with probability `factor`; returns the ids. The same seed forgets the same entries of a memory.
+        """Forget each entry with probability `factor`; returns the ids.
+
+        The same seed forgets the same entries of a memory.
 
         Raises:
             InputError: the factor is not a probability, or the seed is negative.
@@ -227,7 +284,9 @@ class RunMemory:
         return forgotten
 
     def compact(self) -> int:
-        """Give back the room of what is gone, and drop documents without entries; returns how many of them. Answers stay the same.
+        """Give back the room of what is gone, and drop documents without entries.
+
+        Returns how many of them. Answers stay the same.
 
         Raises:
             RunError: a document is damaged.
@@ -236,7 +295,9 @@ class RunMemory:
         self.memory.compact()
         self._save()
         self._documents = None
-        return keep_documents(self.folder / DOCUMENTS, set(self.memory.entries().documents.tolist()))
+        return keep_documents(
+            self.folder / DOCUMENTS, set(self.memory.entries().documents.tolist())
+        )
 
     def info(self) -> MemoryInfo:
         """What it is, with its measured recall.
@@ -246,14 +307,22 @@ class RunMemory:
         """
         entries = self.memory.entries()
         order = np.lexsort((entries.ids, entries.documents))
-        numbers, starts, counts = np.unique(entries.documents[order], return_index=True, return_counts=True)
+        numbers, starts, counts = np.unique(
+            entries.documents[order], return_index=True, return_counts=True
+        )
         first, last = entries.ids[order[starts]], entries.ids[order[starts + counts - 1]]
         documents = [
-            DocumentInfo(self._document(number).name, len(self._document(number).tokens) - 2, *facts)
-            for number, *facts in zip(*(column.tolist() for column in (numbers, counts, first, last)), strict=True)
+            DocumentInfo(
+                self._document(number).name, len(self._document(number).tokens) - 2, *facts
+            )
+            for number, *facts in zip(
+                *(column.tolist() for column in (numbers, counts, first, last)), strict=True
+            )
         ]
         size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        return MemoryInfo(self.memory.info(), documents, size, self.weights, self.tokenizer.hash, self.table)
+        return MemoryInfo(
+            self.memory.info(), documents, size, self.weights, self.tokenizer.hash, self.table
+        )
 
     def _new_documents(self, texts: Sequence[tuple[str, str]]) -> tuple[list[Document], list[str]]:
         """The documents that are not there yet, numbered, and the names of the others."""
@@ -263,7 +332,9 @@ class RunMemory:
         boundary = self.tokenizer.boundary
         documents: list[Document] = []
         known: list[str] = []
-        for (name, _), tokens in zip(texts, self.tokenizer.encode_batch([text for _, text in texts]), strict=True):
+        for (name, _), tokens in zip(
+            texts, self.tokenizer.encode_batch([text for _, text in texts]), strict=True
+        ):
             line = np.concatenate([[boundary], tokens, [boundary]]).astype(np.int64)
             digest = hash_of(line)
             if digest in hashes:
@@ -278,8 +349,9 @@ class RunMemory:
         inside = (written.positions >= 1) & (written.positions < len(document.tokens))
         if not inside.all() or (document.tokens[written.positions] != written.values).any():
             raise ArchitectureError(
-                f"{type(self.model).__name__}.written gave values that do not stand at their positions in {document.name}; "
-                "positions count from the boundary that opens the document, which is 0."
+                f"{type(self.model).__name__}.written gave values that do not stand at their"
+                f" positions in {document.name}; positions count from the boundary that opens the"
+                " document, which is 0."
             )
         return written
 
@@ -290,7 +362,15 @@ class RunMemory:
     def _hit(self, number: int, distance: float, age: int, document: int, position: int) -> Hit:
         found = self._document(document)
         value = token_text(self.tokenizer, int(found.tokens[position]))
-        return Hit(number, distance, age, found.name, position, value, *around(self.tokenizer, found.tokens, position))
+        return Hit(
+            number,
+            distance,
+            age,
+            found.name,
+            position,
+            value,
+            *around(self.tokenizer, found.tokens, position),
+        )
 
     def _all(self) -> dict[int, Document]:
         """Every document there is, with entries or without; read when first needed."""
@@ -300,7 +380,10 @@ class RunMemory:
 
     def _document(self, number: int) -> Document:
         if number not in self._all():
-            raise RunError(f"{self.folder / DOCUMENTS} is damaged: document {number} is missing. Restore it from a copy.")
+            raise RunError(
+                f"{self.folder / DOCUMENTS} is damaged: document {number} is missing. Restore it"
+                " from a copy."
+            )
         return self._all()[number]
 
     def _save(self) -> None:

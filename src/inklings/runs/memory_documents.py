@@ -1,7 +1,10 @@
-"""The documents behind the entries of a run's long-term memory: what a hit shows, and how a text is known again.
+"""The documents behind the entries of a run's long-term memory.
 
-Each addition is a file, named after the first of its documents; a file for every document would have a list of names wait for the
-disk thousands of times. Numbers are never used for two documents while either has entries.
+What a hit shows, and how a text is known again.
+
+Each addition is a file, named after the first of its documents; a file for every document would
+have a list of names wait for the disk thousands of times. Numbers are never used for two documents
+while either has entries.
 """
 
 from __future__ import annotations
@@ -30,18 +33,25 @@ class Document:
     name: str
     """For people: the file, and which of its documents."""
     tokens: Int64[np.ndarray, " n"]
-    """From the boundary that opens it to the one that closes it, so that an entry's position is an index."""
+    """From the boundary that opens it to the one that closes it, so that an entry's position is an
+    index.
+    """
     sha256: str
     """Of the tokens; see `hash_of`."""
 
 
 def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
-    """What texts are told apart by: of the tokens and not of the characters, of which a tokenizer may lose some."""
+    """What texts are told apart by.
+
+    Of the tokens and not of the characters, of which a tokenizer may lose some.
+    """
     return sha256(tokens.astype("<u4").tobytes())
 
 
 def read_documents(folder: Path) -> dict[int, Document]:
-    """All documents by number, also those that no entry is of any more; none where there is no folder.
+    """All documents by number, also those that no entry is of any more.
+
+    None where there is no folder.
 
     Raises:
         RunError: a file is damaged, or from a newer format.
@@ -85,8 +95,13 @@ def keep_documents(folder: Path, numbers: Collection[int]) -> int:
 
 
 def _write(path: Path, documents: Sequence[Document]) -> None:
-    plain = [{"number": d.number, "name": d.name, "sha256": d.sha256, "tokens": d.tokens.tolist()} for d in documents]
-    write_json(path, {"format_version": FORMAT_VERSION, "sha256": _content_hash(plain), "documents": plain})
+    plain = [
+        {"number": d.number, "name": d.name, "sha256": d.sha256, "tokens": d.tokens.tolist()}
+        for d in documents
+    ]
+    write_json(
+        path, {"format_version": FORMAT_VERSION, "sha256": _content_hash(plain), "documents": plain}
+    )
 
 
 def _read(path: Path) -> list[Document]:
@@ -94,10 +109,22 @@ def _read(path: Path) -> list[Document]:
     plain = content.get("documents")
     try:
         if content.get("sha256") != _content_hash(plain) or not isinstance(plain, list):
-            raise RunError(f"{path} is damaged or was edited: its hash does not fit. Restore it from a copy.")
-        return [Document(int(d["number"]), str(d["name"]), np.array(d["tokens"], dtype=np.int64), str(d["sha256"])) for d in plain]
+            raise RunError(
+                f"{path} is damaged or was edited: its hash does not fit. Restore it from a copy."
+            )
+        return [
+            Document(
+                int(d["number"]),
+                str(d["name"]),
+                np.array(d["tokens"], dtype=np.int64),
+                str(d["sha256"]),
+            )
+            for d in plain
+        ]
     except (KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: it does not hold documents ({error!r}). Restore it from a copy.") from None
+        raise RunError(
+            f"{path} is damaged: it does not hold documents ({error!r}). Restore it from a copy."
+        ) from None
 
 
 def _content_hash(plain: Any) -> str:

@@ -1,4 +1,7 @@
-"""`metrics.jsonl`: what happened in a run, one event a line, appended; cut back to the checkpoint on resume."""
+"""`metrics.jsonl`.
+
+What happened in a run, one event a line, appended; cut back to the checkpoint on resume.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,18 @@ _SECONDS = 2.0
 
 
 class MetricsLog:
-    """The open end of a metrics file; lines are written in groups, for a step can be shorter than a write."""
+    """The open end of a metrics file.
+
+    Lines are written in groups, for a step can be shorter than a write.
+    """
 
     def __init__(self, path: Path, *, length: int) -> None:
-        """Open a file for appending after its first `length` bytes; what lies behind them is cut off.
+        """Open a file for appending after its first `length` bytes.
 
-        One that is shorter has lost events: what is left of them is kept, up to the last whole line.
+        What lies behind them is cut off.
+
+        One that is shorter has lost events: what is left of them is kept, up to the last whole
+        line.
         """
         self._path = path
         self._waiting: list[bytes] = []
@@ -51,7 +60,9 @@ class MetricsLog:
 
     def append(self, event: Event) -> None:
         """Add an event; it is on its way to the disk within some seconds of further events."""
-        self._waiting.append(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._waiting.append(
+            json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        )
         if len(self._waiting) >= _LINES or time.monotonic() >= self._next:
             self.flush()
 
@@ -67,7 +78,10 @@ class MetricsLog:
         self._next = time.monotonic() + _SECONDS
 
     def sync(self) -> tuple[int, str]:
-        """Write all lines to the disk and return the length of the file, and the SHA-256 of all of it."""
+        """Write all lines to the disk and return the length of the file.
+
+        And the SHA-256 of all of it.
+        """
         self.flush()
         with disk_errors(self._path):
             os.fsync(self._file.fileno())
@@ -76,7 +90,12 @@ class MetricsLog:
     def __enter__(self) -> MetricsLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if error is None:
                 self.flush()
@@ -90,7 +109,10 @@ def sampled_text(texts: Sequence[str]) -> bytes:
 
 
 def lost_events(path: Path, *, length: int) -> str | None:
-    """What is wrong with the first `length` bytes of a metrics file, which a checkpoint knows; None if nothing seems to be."""
+    """What is wrong with the first `length` bytes of a metrics file, which a checkpoint knows.
+
+    None if nothing seems to be.
+    """
     try:
         size = path.stat().st_size if os.path.lexists(path) else 0
     except OSError as error:
@@ -104,7 +126,8 @@ def read_metrics(path: Path) -> list[Event]:
     """All events; a last line that was torn by a crash is left out.
 
     Raises:
-        RunError: the file is missing or cannot be read, or a line that is not the last is not an event.
+        RunError: the file is missing or cannot be read, or a line that is not the last is not an
+            event.
     """
     events: list[Event] = []
     for number, line in enumerate(read_bytes(path).split(b"\n")[:-1], start=1):
@@ -115,7 +138,10 @@ def read_metrics(path: Path) -> list[Event]:
             raise RunError(where) from None
         if not (isinstance(event, dict) and isinstance(event.get("event"), str)):
             raise RunError(where)
-        if any(not isinstance(event.get(name), kind) for name, kind in NEEDED.get(event["event"], {}).items()):
+        if any(
+            not isinstance(event.get(name), kind)
+            for name, kind in NEEDED.get(event["event"], {}).items()
+        ):
             raise RunError(where)
         events.append(event)
     return events

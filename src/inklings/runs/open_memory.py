@@ -35,11 +35,18 @@ Weights = Literal["best", "last"]
 def has_memory(run: RunDirectory) -> bool:
     """Whether a run has a long-term memory, or has what is left of one."""
     folder = run.path / FOLDER
-    return os.path.lexists(folder / STORE / MANIFEST) or any((folder / DOCUMENTS).glob("[0-9]*.json"))
+    return os.path.lexists(folder / STORE / MANIFEST) or any(
+        (folder / DOCUMENTS).glob("[0-9]*.json")
+    )
 
 
 def open_memory(
-    run: RunDirectory, model: SequenceModel, *, weights: Weights = "best", connection: str | None = None, table: str | None = None
+    run: RunDirectory,
+    model: SequenceModel,
+    *,
+    weights: Weights = "best",
+    connection: str | None = None,
+    table: str | None = None,
 ) -> RunMemory:
     """The long-term memory of a run; the model is not given it (`attach` does that).
 
@@ -47,8 +54,10 @@ def open_memory(
         run: the run.
         model: the run's model.
         weights: which of the run's weights the model has.
-        connection: of a memory in a database; None takes it from the environment variable `POSTGRES`.
-        table: use this table of the database; an empty one is filled. None takes the one that was in use.
+        connection: of a memory in a database; None takes it from the environment variable
+            `POSTGRES`.
+        table: use this table of the database; an empty one is filled. None takes the one that was
+            in use.
 
     Raises:
         ArchitectureError: the model reads no memory.
@@ -57,17 +66,25 @@ def open_memory(
         MissingExtraError: its backend is not installed.
     """
     reader = _remembering(run, model)
-    folder, tokenizer, digest = run.path / FOLDER, run.tokenizer(), file_sha256(run.weights_path(weights))
+    folder, tokenizer, digest = (
+        run.path / FOLDER,
+        run.tokenizer(),
+        file_sha256(run.weights_path(weights)),
+    )
     if not has_memory(run):
-        raise RunError(f"{run.path} has no long-term memory yet. `inklings memory {run.path} add FILE` makes one.")
+        raise RunError(
+            f"{run.path} has no long-term memory yet. `inklings memory {run.path} add FILE` makes"
+            " one."
+        )
     if not os.path.lexists(folder / STORE / MANIFEST):
         raise RunError(_lost(folder))
     manifest = read_manifest(folder / STORE)
     if manifest.model != digest:
         raise RunError(
-            f"{folder} was written with other weights than those of {run.weights_path(weights)}: its vectors mean nothing to these. "
-            f"If the run was trained further, remove {folder} and add the texts again; "
-            "without it go `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory`."
+            f"{folder} was written with other weights than those of {run.weights_path(weights)}:"
+            f" its vectors mean nothing to these. If the run was trained further, remove {folder}"
+            " and add the texts again; without it go `inklings generate RUN --no-memory` and"
+            " `inklings evaluate RUN --no-memory`."
         )
     if manifest.config.backend != "pgvector":
         memory = _load_from_files(folder / STORE, reader.dimension, tokenizer)
@@ -86,14 +103,17 @@ def create_memory(
     connection: str | None = None,
     table: str | None = None,
 ) -> RunMemory:
-    """A new and empty long-term memory for the best weights of a run; nothing is on disk until something is added.
+    """A new and empty long-term memory for the best weights of a run.
+
+    Nothing is on disk until something is added.
 
     Args:
         run: the run.
         model: the run's model.
         capacity: most entries there can be; the oldest give way to new ones.
         backend: how it is searched.
-        connection: of a database, for `pgvector`; None takes it from the environment variable `POSTGRES`.
+        connection: of a database, for `pgvector`; None takes it from the environment variable
+            `POSTGRES`.
         table: of that database; None takes a name that nobody else has.
 
     Raises:
@@ -104,7 +124,9 @@ def create_memory(
     """
     reader = _remembering(run, model)
     if has_memory(run):
-        raise RunError(f"{run.path} has a long-term memory already; remove {run.path / FOLDER} to begin anew.")
+        raise RunError(
+            f"{run.path} has a long-term memory already; remove {run.path / FOLDER} to begin anew."
+        )
     config = MemoryConfig(dimension=reader.dimension, capacity=capacity, backend=backend)
     digest = file_sha256(run.weights_path())
     if backend != "pgvector":
@@ -114,12 +136,22 @@ def create_memory(
     table = table or f"inklings_{uuid.uuid4().hex[:16]}"
     index = PgVector(_connection(connection), dimension=reader.dimension, table=table)
     if len(index):
-        raise ConfigError(f"the table {table!r} holds {len(index):,} vectors already; give a new memory a --table of its own.")
-    return RunMemory(run.path / FOLDER, Memory(config, index), reader, run.tokenizer(), digest, table)
+        raise ConfigError(
+            f"the table {table!r} holds {len(index):,} vectors already; give a new memory a --table"
+            " of its own."
+        )
+    return RunMemory(
+        run.path / FOLDER, Memory(config, index), reader, run.tokenizer(), digest, table
+    )
 
 
-def attach(run: RunDirectory, model: SequenceModel, *, weights: Weights = "best") -> RunMemory | None:
-    """Give a run's model its long-term memory to read; None where it reads none, or has none. Errors as `open_memory`."""
+def attach(
+    run: RunDirectory, model: SequenceModel, *, weights: Weights = "best"
+) -> RunMemory | None:
+    """Give a run's model its long-term memory to read; None where it reads none, or has none.
+
+    Errors as `open_memory`.
+    """
     if not isinstance(model, Remembering) or not has_memory(run):
         return None
     opened = open_memory(run, model, weights=weights)
@@ -128,7 +160,10 @@ def attach(run: RunDirectory, model: SequenceModel, *, weights: Weights = "best"
 
 
 def check_memory(run: RunDirectory) -> list[str]:
-    """What is wrong with the memory of a run, every byte of it read; an empty list if nothing is, or there is no memory."""
+    """What is wrong with the memory of a run, every byte of it read.
+
+    An empty list if nothing is, or there is no memory.
+    """
     if not has_memory(run):
         return []
     folder = run.path / FOLDER
@@ -159,11 +194,15 @@ def changing(run: RunDirectory) -> Iterator[None]:
     """Keep other commands from changing the memory of a run; open it and change it within.
 
     Raises:
-        RunError: another process changes it, or trains the run, whose weights would not be those that the memory is of.
+        RunError: another process changes it, or trains the run, whose weights would not be those
+            that the memory is of.
         DiskError: the run may not be written to.
     """
     if is_locked(run.path):
-        raise RunError(f"{run.path} is being trained by another process: its weights change. Wait until it is done.")
+        raise RunError(
+            f"{run.path} is being trained by another process: its weights change. Wait until it is"
+            " done."
+        )
     folder = run.path / FOLDER
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
@@ -173,9 +212,10 @@ def changing(run: RunDirectory) -> Iterator[None]:
 
 def _lost(folder: Path) -> str:
     return (
-        f"{folder} is damaged: it holds texts, and {Path(STORE) / MANIFEST}, which says what was "
-        f"made of them, is missing. Restore it from a copy, or remove {folder} and add the texts "
-        "again; `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory` do without."
+        f"{folder} is damaged: it holds texts, and {Path(STORE) / MANIFEST}, which says what was"
+        f" made of them, is missing. Restore it from a copy, or remove {folder} and add the texts"
+        " again; `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory` do"
+        " without."
     )
 
 
@@ -200,15 +240,19 @@ def _connection(given: str | None) -> str:
     found = given or os.environ.get(POSTGRES)
     if not found:
         raise ConfigError(
-            "the memory is in a PostgreSQL database, and it is not said how to get there: set the environment variable "
-            f"{POSTGRES} to its connection string (postgresql://USER:PASSWORD@HOST:PORT/DATABASE). "
-            "`inklings memory` takes it as --connection too."
+            "the memory is in a PostgreSQL database, and it is not said how to get there: set the"
+            f" environment variable {POSTGRES} to its connection string"
+            " (postgresql://USER:PASSWORD@HOST:PORT/DATABASE). `inklings memory` takes it as"
+            " --connection too."
         )
     return found
 
 
 def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memory:
-    """A memory searched in this process; a command that replaces it while it is read is waited for."""
+    """A memory searched in this process.
+
+    A command that replaces it while it is read is waited for.
+    """
     while True:
         manifest = read_manifest(store)
         try:
@@ -219,8 +263,13 @@ def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memor
                 raise
 
 
-def _load_from_table(folder: Path, dimension: int, tokenizer: Tokenizer, connection: str | None, table: str) -> Memory:
-    """A memory searched in a database, which may not hold what was saved: a command may have died between the two."""
+def _load_from_table(
+    folder: Path, dimension: int, tokenizer: Tokenizer, connection: str | None, table: str
+) -> Memory:
+    """A memory searched in a database, which may not hold what was saved.
+
+    A command may have died between the two.
+    """
     from inklings.memory.pgvector import PgVector
 
     index = PgVector(_connection(connection), dimension=dimension, table=table)
@@ -228,7 +277,8 @@ def _load_from_table(folder: Path, dimension: int, tokenizer: Tokenizer, connect
     manifest = read_manifest(folder / STORE)
     if held not in (0, manifest.count):
         raise RunError(
-            f"the table {table!r} holds {held:,} vectors, the memory in {folder} has {manifest.count:,}: a command was killed midway, or "
-            "somebody else writes there. `inklings memory RUN compact --table NEW` fills a new one from the memory."
+            f"the table {table!r} holds {held:,} vectors, the memory in {folder} has"
+            f" {manifest.count:,}: a command was killed midway, or somebody else writes there."
+            " `inklings memory RUN compact --table NEW` fills a new one from the memory."
         )
     return load(folder / STORE, dimension=dimension, tokenizer=tokenizer.hash, index=index)

@@ -1,4 +1,7 @@
-"""The text that a run was trained beside: its own token store, whatever became of the file since."""
+"""The text that a run was trained beside.
+
+Its own token store, whatever became of the file since.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,14 @@ from inklings.text.store import TokenSplit, TokenStore, prepare
 
 def data_hash(store: TokenStore) -> str:
     """Hash of the tokens of all splits: equal exactly if training would read the same."""
-    tokens = {name: facts for name, facts in store.manifest["files"].items() if name.endswith((".bin", ".npy"))}
-    return sha256(repr(sorted((name, sorted(facts.items())) for name, facts in tokens.items())).encode())
+    tokens = {
+        name: facts
+        for name, facts in store.manifest["files"].items()
+        if name.endswith((".bin", ".npy"))
+    }
+    return sha256(
+        repr(sorted((name, sorted(facts.items())) for name, facts in tokens.items())).encode()
+    )
 
 
 def is_own(run: RunDirectory, store: TokenStore) -> bool:
@@ -26,7 +35,10 @@ def is_own(run: RunDirectory, store: TokenStore) -> bool:
 
 
 def kept_store(run: RunDirectory) -> TokenStore | None:
-    """The store that the run was trained beside, if it is still there: then a moved, changed or deleted text does not matter."""
+    """The store that the run was trained beside, if it is still there.
+
+    Then a moved, changed or deleted text does not matter.
+    """
     path = run.environment.get("store")
     if not path:  # imported weights, or a run that came without its text
         return None
@@ -38,7 +50,9 @@ def kept_store(run: RunDirectory) -> TokenStore | None:
 
 
 def own_store(run: RunDirectory, *, on_event: OnEvent | None = None) -> TokenStore:
-    """The store that the run was trained beside: the one that was kept, or one of the same tokens, prepared again.
+    """The store that the run was trained beside.
+
+    The one that was kept, or one of the same tokens, prepared again.
 
     Of a run that was imported, whose text nobody knows, it is the text that was named for it.
 
@@ -54,13 +68,16 @@ def own_store(run: RunDirectory, *, on_event: OnEvent | None = None) -> TokenSto
         store = prepare(run.config.data, tokenizer=run.tokenizer(), on_event=on_event)
     except InputError as error:
         raise RunError(
-            f"the prepared text that {run.path} was trained beside is gone, and {source} cannot be prepared again: {error}"
+            f"the prepared text that {run.path} was trained beside is gone, and {source} cannot be"
+            f" prepared again: {error}"
         ) from error
     if run.record.data and not is_own(run, store):
         raise RunError(
-            f"the text {source} is not what it was when {run.path} began, and the prepared one is gone: the run cannot go on exactly, "
-            "and what is held out now may be what it learned from. Bring the text back; or take the new one as another text: "
-            f"`inklings evaluate {run.path} --data {source}` scores it, `inklings train ... --from {run.path}` learns it."
+            f"the text {source} is not what it was when {run.path} began, and the prepared one is"
+            " gone: the run cannot go on exactly, and what is held out now may be what it learned"
+            " from. Bring the text back; or take the new one as another text: `inklings evaluate"
+            f" {run.path} --data {source}` scores it, `inklings train ... --from {run.path}`"
+            " learns it."
         )
     return store
 
@@ -69,7 +86,11 @@ def training_text(run: RunDirectory) -> TokenStore | None:
     """The store that the run was trained beside, if it is at hand; nothing is downloaded for it."""
     kept = kept_store(run)
     source = run.config.data.source
-    if kept is not None or not run.record.data or not (source.startswith("builtin:") or Path(source).exists()):
+    if (
+        kept is not None
+        or not run.record.data
+        or not (source.startswith("builtin:") or Path(source).exists())
+    ):
         return kept
     try:
         return own_store(run)
@@ -83,19 +104,34 @@ def same_text(one: TokenStore, other: TokenStore) -> bool:
     def identity(store: TokenStore) -> list[object]:
         manifest = store.manifest
         rules = [manifest["data"].get(name) for name in ("min_known", "min_length", "max_length")]
-        parts = [[part[name] for name in ("documents", "bytes")] for part in manifest["splits"].values()]
+        parts = [
+            [part[name] for name in ("documents", "bytes")] for part in manifest["splits"].values()
+        ]
         split = [manifest["split"][name] for name in ("method", "seed")]
-        return [manifest["source"]["fingerprint"], split, list(manifest["split"]["shares"] or []), rules, parts]
+        return [
+            manifest["source"]["fingerprint"],
+            split,
+            list(manifest["split"]["shares"] or []),
+            rules,
+            parts,
+        ]
 
     return identity(one) == identity(other)
 
 
 def known_documents(train: TokenSplit, split: TokenSplit) -> int:
-    """How many documents of a split are, token for token, documents of a training part; empty ones are not counted."""
-    wanted = Counter(split.document(index).astype(np.uint32).tobytes() for index in range(split.n_documents))
+    """How many documents of a split are, token for token, documents of a training part.
+
+    Empty ones are not counted.
+    """
+    wanted = Counter(
+        split.document(index).astype(np.uint32).tobytes() for index in range(split.n_documents)
+    )
     wanted.pop(b"", None)
     lengths = {len(document) // 4 for document in wanted}
     sizes = np.diff(train.offsets) - 1
     candidates = np.flatnonzero(np.isin(sizes, np.fromiter(lengths, dtype=np.int64)))
-    known = {train.document(index).astype(np.uint32).tobytes() for index in candidates.tolist()} & wanted.keys()
+    known = {
+        train.document(index).astype(np.uint32).tobytes() for index in candidates.tolist()
+    } & wanted.keys()
     return sum(wanted[document] for document in known)

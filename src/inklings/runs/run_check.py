@@ -97,10 +97,17 @@ class _Checking:
             if not found:
                 self._progress = checkpoints.read_progress(place)
         weights = path / checkpoints.WEIGHTS
-        last = self._progress if steps and self._progress and self._progress.step == steps[-1] else None
+        last = (
+            self._progress
+            if steps and self._progress and self._progress.step == steps[-1]
+            else None
+        )
         best = None if last is None else last.best_step
         if not steps:
-            self.unchecked.append("checkpoints/ (there is none: the run cannot go on, and nothing says which weights are its best)")
+            self.unchecked.append(
+                "checkpoints/ (there is none: the run cannot go on, and nothing says which weights"
+                " are its best)"
+            )
             self._try(lambda: check_tensors(weights), weights)
         elif best is not None or weights.exists():
             metadata = self._try(lambda: check_tensors(weights), weights)
@@ -110,7 +117,9 @@ class _Checking:
                     f"was the best. `inklings resume {path}` puts those back."
                 )
         if best is not None and steps and best not in steps:
-            self.problems.append(f"{checkpoints.checkpoint_path(path, best)} is missing: it was the best checkpoint.")
+            self.problems.append(
+                f"{checkpoints.checkpoint_path(path, best)} is missing: it was the best checkpoint."
+            )
 
     def events(self) -> None:
         """The metrics, up to what the last checkpoint knows of them."""
@@ -121,9 +130,13 @@ class _Checking:
         data = self._try(lambda: read_bytes(path))
         length = self._progress.metrics_length
         if data is not None and len(data) < length:
-            self.problems.append(f"{path} is damaged: it has {len(data)} bytes, and its checkpoint knows {length}.")
+            self.problems.append(
+                f"{path} is damaged: it has {len(data)} bytes, and its checkpoint knows {length}."
+            )
         elif data is not None and self._progress.metrics_sha256 is None:
-            self.unchecked.append(f"{METRICS} (its form was checked; it was written without a hash)")
+            self.unchecked.append(
+                f"{METRICS} (its form was checked; it was written without a hash)"
+            )
         elif data is not None and sha256(data[:length]) != self._progress.metrics_sha256:
             self.problems.append(f"{path} is damaged or was edited: its hash does not fit.")
 
@@ -131,12 +144,16 @@ class _Checking:
         """The sampled texts, which the metrics hold too."""
         folder = self.run.path / SAMPLES
         expected = {
-            folder / f"step_{event['step']}.txt": sampled_text(event["texts"]) for event in self._events or () if event["event"] == "sample"
+            folder / f"step_{event['step']}.txt": sampled_text(event["texts"])
+            for event in self._events or ()
+            if event["event"] == "sample"
         }
         for path, text in expected.items():
             data = self._try(functools.partial(read_bytes, path), path)
             if data is not None and data != text:
-                self.problems.append(f"{path} is damaged or was edited: its text is not that of {METRICS}.")
+                self.problems.append(
+                    f"{path} is damaged or was edited: its text is not that of {METRICS}."
+                )
 
     def evaluations(self) -> None:
         """What `evaluate` kept: by its own hashes."""
@@ -150,7 +167,9 @@ class _Checking:
             if path.suffix != ".json":
                 continue
             known = path in self._seen
-            value = self._try(functools.partial(read_json, path), path) if not known else _value(path)
+            value = (
+                self._try(functools.partial(read_json, path), path) if not known else _value(path)
+            )
             if isinstance(value, dict) and "sha256" in value and not known:
                 self._written(path)
             elif isinstance(value, dict) and "sha256" not in value:
@@ -159,7 +178,10 @@ class _Checking:
     def rest(self) -> None:
         """Whatever else lies there."""
         for path in self._files(self.run.path):
-            if path not in self._seen and path.relative_to(self.run.path).parts[0] not in _ELSEWHERE:
+            if (
+                path not in self._seen
+                and path.relative_to(self.run.path).parts[0] not in _ELSEWHERE
+            ):
                 self.unchecked.append(f"{self._name(path)} (not of the run)")
 
     def _files(self, folder: Path) -> Iterable[Path]:
@@ -183,4 +205,7 @@ def _check_evaluation(folder: Path) -> None:
     figures = read_checked_json(folder / "likelihood.json", format_version=1, unhashed=True)
     arrays = folder / "units.safetensors"
     if sha256(read_bytes(arrays)) != figures.get("units_sha256"):
-        raise RunError(f"{arrays} does not belong to the likelihood.json beside it, or is damaged. Evaluate again.")
+        raise RunError(
+            f"{arrays} does not belong to the likelihood.json beside it, or is damaged. Evaluate"
+            " again."
+        )

@@ -1,7 +1,9 @@
-"""The user's own architecture file in a run: kept as a copy, and trusted only where this user made the run.
+"""The user's own architecture file in a run.
 
-A run that somebody else made may come with any code. What this user's runs keep is signed with a secret of the user;
-code without that signature is loaded only when the caller says that it may be.
+Kept as a copy, and trusted only where this user made the run.
+
+A run that somebody else made may come with any code. What this user's runs keep is signed with a
+secret of the user; code without that signature is loaded only when the caller says that it may be.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
     for file in dict.fromkeys(name.rpartition(":")[0] for name in named_code(config)):
         if not Path(file).is_file():
             raise ConfigError(
-                f"a field of the model names the code {file!r}, and there is no such file. Code is given as path/to/file.py:Class."
+                f"a field of the model names the code {file!r}, and there is no such file. Code is"
+                " given as path/to/file.py:Class."
             )
         source = Path(file).read_bytes()
         write_bytes(_copy(run, len(kept)), source)
@@ -47,7 +50,9 @@ def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
     return kept
 
 
-def with_own_code(run: Path, config: RunConfig, code: list[dict[str, Any]], *, trust_code: bool) -> RunConfig:
+def with_own_code(
+    run: Path, config: RunConfig, code: list[dict[str, Any]], *, trust_code: bool
+) -> RunConfig:
     """The settings of a run for the registry: every file of code is the run's own copy of it.
 
     Nothing is imported here, and with what is returned no other file of code can be.
@@ -67,7 +72,9 @@ def with_own_code(run: Path, config: RunConfig, code: list[dict[str, Any]], *, t
         file, _, class_name = name.rpartition(":")
         number = next((n for n, kept in enumerate(code) if kept.get("file") == file), None)
         if number is None:
-            raise RunError(f"{run} is damaged: it names the code {name}, of which it keeps no copy.")
+            raise RunError(
+                f"{run} is damaged: it names the code {name}, of which it keeps no copy."
+            )
         copy = _copy(run, number)
         _check_copy(run, copy, code[number], trust_code=trust_code)
         own[name] = f"{copy}:{class_name}"
@@ -151,13 +158,16 @@ def _check_copy(run: Path, copy: Path, kept: Mapping[str, Any], *, trust_code: b
     digest = file_sha256(copy)
     if digest != kept.get("sha256"):
         raise RunError(
-            f"{copy} is damaged or was edited: its hash does not fit. To train changed code, start a new run from your own file."
+            f"{copy} is damaged or was edited: its hash does not fit. To train changed code, start"
+            " a new run from your own file."
         )
     expected = _signature(digest)
-    if not trust_code and not (expected and hmac.compare_digest(expected.encode(), str(kept.get("signature")).encode())):
+    if not trust_code and not (
+        expected and hmac.compare_digest(expected.encode(), str(kept.get("signature")).encode())
+    ):
         raise RunError(
-            f"{run} was made by another user or on another machine, and its architecture is Python code ({copy}). "
-            "Read that file, and if you trust it, say --trust-code."
+            f"{run} was made by another user or on another machine, and its architecture is Python"
+            f" code ({copy}). Read that file, and if you trust it, say --trust-code."
         )
 
 
@@ -175,4 +185,8 @@ def _signature(digest: str) -> str | None:
 
 
 def _identity_path() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "inklings" / "identity"
+    return (
+        Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+        / "inklings"
+        / "identity"
+    )

@@ -1,4 +1,7 @@
-"""How a server is set up: where it listens, who may ask, and how much of everything one request and all together may take."""
+"""How a server is set up.
+
+Where it listens, who may ask, and how much of everything one request and all together may take.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class ServeConfig:
     key: str | None = field(default=None, repr=False)
     """What clients must show as `Authorization: Bearer KEY`; never logged."""
     allow_origin: tuple[str, ...] = ()
-    """Origins whose pages a browser lets ask, such as http://localhost:3000; `*` lets the pages of every site."""
+    """Origins whose pages a browser lets ask, such as http://localhost:3000; `*` lets the pages of
+    every site.
+    """
     workers: int = 1
     """Processes of each model."""
     rows: int = 64
@@ -35,7 +40,9 @@ class ServeConfig:
     max_samples: int = 16
     """Texts that one request may ask for: `n`, or prompts times `n`."""
     receive_timeout: float = 30.0
-    """Seconds in which a request must arrive, head and body, and in which a client must read some of what waits for it."""
+    """Seconds in which a request must arrive, head and body, and in which a client must read some
+    of what waits for it.
+    """
     timeout: float = 300.0
     """Seconds that one request may take."""
     grace: float = 30.0
@@ -45,18 +52,38 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         check(self, "port", 0 <= self.port <= 65_535, "0 to 65535")
-        for name in ("workers", "rows", "max_body_bytes", "max_prompt_tokens", "max_new_tokens", "max_samples"):
+        for name in (
+            "workers",
+            "rows",
+            "max_body_bytes",
+            "max_prompt_tokens",
+            "max_new_tokens",
+            "max_samples",
+        ):
             check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "queue", self.queue >= 0, "0 or more")
         check_origins(self.allow_origin)
         for name in ("receive_timeout", "timeout", "grace"):
-            check(self, name, 0 < getattr(self, name) <= 86_400, "more than 0 seconds and at most a day")
-        if self.key is not None and (len(self.key) < 8 or not self.key.isascii() or not self.key.isprintable() or " " in self.key):
-            raise ConfigError("the API key must have at least 8 characters, all printable ASCII without blanks.")
+            check(
+                self,
+                name,
+                0 < getattr(self, name) <= 86_400,
+                "more than 0 seconds and at most a day",
+            )
+        if self.key is not None and (
+            len(self.key) < 8
+            or not self.key.isascii()
+            or not self.key.isprintable()
+            or " " in self.key
+        ):
+            raise ConfigError(
+                "the API key must have at least 8 characters, all printable ASCII without blanks."
+            )
         if self.key is None and not self.only_this_machine:
             raise ConfigError(
-                f"host is {self.host!r}, which other machines can reach, and there is no API key. Give one with --api-key FILE or in the "
-                "environment variable INKLINGS_API_KEY, or leave --host out to serve this machine alone."
+                f"host is {self.host!r}, which other machines can reach, and there is no API key."
+                " Give one with --api-key FILE or in the environment variable INKLINGS_API_KEY, or"
+                " leave --host out to serve this machine alone."
             )
 
     @property

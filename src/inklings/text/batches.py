@@ -1,9 +1,12 @@
-"""Batches: rows of tokens with their targets. A batch is a pure function of (seed, step): resuming needs a number.
+"""Batches: rows of tokens with their targets.
 
-Three orders: `windows` (rows of one length at random places), `streams` (rows that go on where they stopped, so that state
-can be carried) and `positions` (single random positions, each with its past). Windows and streams read the split as a
-ring: its last boundary is its first one too, so a row that passes the end goes on with the first document. An epoch
-of either scores every target of the split exactly once.
+A batch is a pure function of (seed, step): resuming needs a number.
+
+Three orders: `windows` (rows of one length at random places), `streams` (rows that go on where they
+stopped, so that state can be carried) and `positions` (single random positions, each with its
+past). Windows and streams read the split as a
+ring: its last boundary is its first one too, so a row that passes the end goes on with the first
+document. An epoch of either scores every target of the split exactly once.
 """
 
 from __future__ import annotations
@@ -34,9 +37,13 @@ class Batch:
     targets: Int[Tensor, "B T"]
     """The token after each position."""
     weights: Float[Tensor, "B T"]
-    """What each target counts for in the loss: 1, or 0 for positions that only give context or fill up a row."""
+    """What each target counts for in the loss: 1, or 0 for positions that only give context or fill
+    up a row.
+    """
     starts: Bool[Tensor, "B T"] | None
-    """Positions whose token opens a document; None if no row holds one after its first position (or none at all)."""
+    """Positions whose token opens a document; None if no row holds one after its first position (or
+    none at all).
+    """
     context: Int[Tensor, "B N"] | None = None
     """Tokens that the rows have read before; given where a batch is made of single positions."""
 
@@ -44,8 +51,14 @@ class Batch:
 class WindowBatches:
     """See `windows`."""
 
-    def __init__(self, split: TokenSplit, *, batch_size: int, length: int, lead: int, seed: int) -> None:
-        _check_size(split, lead + length, f"a row of {length} tokens" + (f" and {lead} before it" if lead else ""))
+    def __init__(
+        self, split: TokenSplit, *, batch_size: int, length: int, lead: int, seed: int
+    ) -> None:
+        _check_size(
+            split,
+            lead + length,
+            f"a row of {length} tokens" + (f" and {lead} before it" if lead else ""),
+        )
         self.split = split
         self.batch_size = batch_size
         self.length = length
@@ -54,7 +67,8 @@ class WindowBatches:
         documents = np.diff(split.offsets) - 1
         self._short: list[bool] = (documents * SHORT <= length).tolist()
         self._offsets: list[int] = split.offsets.tolist()
-        # A layout that begins elsewhere needs at most one row more (`_layout` never falls behind one that began earlier).
+        # A layout that begins elsewhere needs at most one row more (`_layout` never falls behind
+        # one that began earlier).
         self._rows = len(self._layout(0)[0]) + 1
         self.steps_per_epoch = -(-self._rows // batch_size)
         self._epoch = -1
@@ -64,7 +78,8 @@ class WindowBatches:
         """The batch of a step: `tokens` (batch_size, lead + length)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         begins, firsts, ends = self._rows_of(epoch)
-        # The rows of an epoch are dealt evenly, so that no step has only the few that were left over.
+        # The rows of an epoch are dealt evenly, so that no step has only the few that were left
+        # over.
         low, high = (len(begins) * i // self.steps_per_epoch for i in (place, place + 1))
         rows = np.arange(low, low + self.batch_size) % len(begins)
         columns = (begins[rows] - self.lead)[:, None] + np.arange(self.lead + self.length)
@@ -73,7 +88,10 @@ class WindowBatches:
         return _batch(self.split, columns, scored)
 
     def _rows_of(self, epoch: int) -> tuple[Indices, Indices, Indices]:
-        """Of each row of an epoch, in the order of the epoch: where it begins, its first scored position, and where that ends."""
+        """Of each row of an epoch, in the order of the epoch.
+
+        Where it begins, its first scored position, and where that ends.
+        """
         if self._epoch != epoch:
             random = np.random.default_rng((self.seed, epoch))
             begins, firsts = self._layout(int(random.integers(self.length)))
@@ -84,10 +102,12 @@ class WindowBatches:
         return self._drawn
 
     def _layout(self, phase: int) -> tuple[Indices, Indices]:
-        """Rows that together score every position once, from `phase` all around the ring: where each begins, and its first scored position.
+        """Rows that together score every position once, from `phase` all around the ring.
 
-        A row whose first scored position is inside a short document begins where that document does; the part of it
-        that the row before has scored is only context.
+        Where each begins, and its first scored position.
+
+        A row whose first scored position is inside a short document begins where that document
+        does; the part of it that the row before has scored is only context.
         """
         end = phase + self.split.n_targets
         if not any(self._short):
@@ -120,19 +140,32 @@ class StreamBatches:
         self._drawn: tuple[int, Indices, Indices]
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: `tokens` (batch_size, length); at the first step of an epoch all streams begin anew."""
+        """The batch of a step.
+
+        `tokens` (batch_size, length); at the first step of an epoch all streams begin anew.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         phase, begins, offsets = self._order_of(epoch)
         columns = (self._bounds[:-1] + place * self.length)[:, None] + np.arange(self.length)
         scored = columns < self._bounds[1:, None]
         columns = (columns + phase) % self.split.n_targets
         document = np.searchsorted(begins, columns, side="right") - 1
-        return _batch(self.split, offsets[document] + columns - begins[document], scored, begins_anew=place == 0, carried=True)
+        return _batch(
+            self.split,
+            offsets[document] + columns - begins[document],
+            scored,
+            begins_anew=place == 0,
+            carried=True,
+        )
 
     def _order_of(self, epoch: int) -> tuple[int, Indices, Indices]:
-        """Of an epoch: where its first stream begins and, of each document in the order of the epoch, its place in it and in the split.
+        """Of an epoch.
 
-        Documents are shuffled, for neighbours are often alike (a sorted list) and a few streams would see little else.
+        Where its first stream begins and, of each document in the order of the epoch, its place in
+        it and in the split.
+
+        Documents are shuffled, for neighbours are often alike (a sorted list) and a few streams
+        would see little else.
         """
         if self._epoch != epoch:
             random = np.random.default_rng((self.seed, epoch))
@@ -147,7 +180,9 @@ class StreamBatches:
 class PositionBatches:
     """See `positions`."""
 
-    def __init__(self, split: TokenSplit, *, batch_size: int, context_length: int, seed: int) -> None:
+    def __init__(
+        self, split: TokenSplit, *, batch_size: int, context_length: int, seed: int
+    ) -> None:
         _check_size(split, 1, "one position")
         self.split = split
         self.batch_size = batch_size
@@ -156,21 +191,31 @@ class PositionBatches:
         self.steps_per_epoch = -(-split.n_targets // batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: `tokens` (batch_size, 1), `context` (batch_size, context_length - 1)."""
+        """The batch of a step.
+
+        `tokens` (batch_size, 1), `context` (batch_size, context_length - 1).
+        """
         random = np.random.default_rng((self.seed, step))
         places = random.integers(self.split.n_targets, size=(self.batch_size, 1))
         opening = self.split.offsets[np.searchsorted(self.split.offsets, places, side="right") - 1]
         past = places - np.arange(self.context_length - 1, 0, -1)
-        context = _read(self.split, np.maximum(past, opening))  # the boundary, over and over, before the document
+        context = _read(
+            self.split, np.maximum(past, opening)
+        )  # the boundary, over and over, before the document
         batch = _batch(self.split, places, np.ones_like(places, dtype=bool), carried=True)
-        return Batch(batch.tokens, batch.targets, batch.weights, batch.starts, torch.from_numpy(context))
+        return Batch(
+            batch.tokens, batch.targets, batch.weights, batch.starts, torch.from_numpy(context)
+        )
 
 
-def windows(split: TokenSplit, *, batch_size: int, length: int, lead: int = 0, seed: int = 0) -> WindowBatches:
+def windows(
+    split: TokenSplit, *, batch_size: int, length: int, lead: int = 0, seed: int = 0
+) -> WindowBatches:
     """Rows of `length` tokens in random order, cut elsewhere in every epoch.
 
-    Each row is preceded by the `lead` tokens before it, which are never scored. A document of at most length / 4 tokens
-    is never cut at its front. Which targets a step scores does not depend on `lead`.
+    Each row is preceded by the `lead` tokens before it, which are never scored. A document of at
+    most length / 4 tokens is never cut at its front. Which targets a step scores does not depend on
+    `lead`.
 
     Raises:
         InputError: the split has fewer targets than a row.
@@ -179,10 +224,12 @@ def windows(split: TokenSplit, *, batch_size: int, length: int, lead: int = 0, s
 
 
 def streams(split: TokenSplit, batch_size: int, length: int, seed: int = 0) -> StreamBatches:
-    """Rows that each read on where they stopped in the step before; `starts` says where state must begin anew.
+    """Rows that each read on where they stopped in the step before.
 
-    The split, its documents shuffled anew in every epoch, is divided among `batch_size` streams. At the end of an epoch a
-    stream may read past its share, unscored.
+    `starts` says where state must begin anew.
+
+    The split, its documents shuffled anew in every epoch, is divided among `batch_size` streams. At
+    the end of an epoch a stream may read past its share, unscored.
 
     Raises:
         InputError: the split has fewer targets than there are streams.
@@ -190,8 +237,12 @@ def streams(split: TokenSplit, batch_size: int, length: int, seed: int = 0) -> S
     return StreamBatches(split, batch_size=batch_size, length=length, seed=seed)
 
 
-def positions(split: TokenSplit, batch_size: int, context_length: int, seed: int = 0) -> PositionBatches:
-    """Single positions drawn uniformly, with replacement, each with the context that its document gives it, as in makemore's lectures.
+def positions(
+    split: TokenSplit, batch_size: int, context_length: int, seed: int = 0
+) -> PositionBatches:
+    """Single positions drawn uniformly.
+
+    With replacement, each with the context that its document gives it, as in makemore's lectures.
 
     `steps_per_epoch` is how many steps see as many targets as the split has.
     """
@@ -199,11 +250,17 @@ def positions(split: TokenSplit, batch_size: int, context_length: int, seed: int
 
 
 def _batch(
-    split: TokenSplit, columns: Indices, scored: npt.NDArray[np.bool_], *, begins_anew: bool = False, carried: bool = False
+    split: TokenSplit,
+    columns: Indices,
+    scored: npt.NDArray[np.bool_],
+    *,
+    begins_anew: bool = False,
+    carried: bool = False,
 ) -> Batch:
     """Tokens at positions of the ring and their targets.
 
-    Where state is `carried` into the rows, a document that opens at the first position matters as well.
+    Where state is `carried` into the rows, a document that opens at the first position matters as
+    well.
     """
     columns = columns % split.n_targets
     tokens = _read(split, columns)
@@ -229,6 +286,7 @@ def _read(split: TokenSplit, columns: Indices) -> Indices:
 def _check_size(split: TokenSplit, needed: int, what: str) -> None:
     if split.n_targets < needed:
         raise InputError(
-            f"the text has {split.n_targets} tokens to predict in this split, but {what} needs {needed}. "
-            "Give more text, or a smaller model.context_length, training.sequence_length or training.batch_size."
+            f"the text has {split.n_targets} tokens to predict in this split, but {what} needs"
+            f" {needed}. Give more text, or a smaller model.context_length,"
+            " training.sequence_length or training.batch_size."
         )

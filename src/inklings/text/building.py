@@ -1,4 +1,7 @@
-"""Building a token store: the text streams by, is encoded in parallel, and is appended to files; memory stays bounded."""
+"""Building a token store.
+
+The text streams by, is encoded in parallel, and is appended to files; memory stays bounded.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ from inklings.text.vocabularies import make_tokenizer
 
 FORMAT_VERSION = 1
 BATCH = 2**19
-"""Characters that are encoded in one go: some chunks for every core, and the library's bulky results stay small."""
+"""Characters that are encoded in one go: some chunks for every core, and the library's bulky
+results stay small.
+"""
 _ENCODERS = 2
 """Batches in the making: while one is turned into arrays, the cores encode the next."""
 _REPORTED = 2**20
@@ -60,12 +65,17 @@ class _Writer:
         self.unknown = 0
 
     def add(self, part: _Part, tokens: Tokens, *, unknown: int, newline: int) -> None:
-        """Take the tokens of a part, `unknown` of which the vocabulary lacks; `newline` is what a document counts beside its own bytes."""
+        """Take the tokens of a part, `unknown` of which the vocabulary lacks.
+
+        `newline` is what a document counts beside its own bytes.
+        """
         if part.first:
             self.offsets.append(self.tokens)
             self.document_bytes.append(newline)
             self._put(self.boundary)
-        self.document_bytes[-1] += len(part.text) if part.text.isascii() else len(part.text.encode())
+        self.document_bytes[-1] += (
+            len(part.text) if part.text.isascii() else len(part.text.encode())
+        )
         self.characters += len(part.text)
         self.unknown += unknown
         self._put(tokens)
@@ -96,8 +106,19 @@ class _Writer:
         }
 
 
-def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer | None, on_event: OnEvent, *, extend: bool = False) -> None:
-    """Write a whole store into an empty folder; arguments and errors as those of `store.prepare`."""
+def build(
+    folder: Path,
+    source: Source,
+    data: DataConfig,
+    tokenizer: Tokenizer | None,
+    on_event: OnEvent,
+    *,
+    extend: bool = False,
+) -> None:
+    """Write a whole store into an empty folder.
+
+    Arguments and errors as those of `store.prepare`.
+    """
     on_event({"event": "prepare", "stage": "reading", "done": 0, "total": None})
     plan = plan_splits(source, shares=data.split, seed=data.split_seed)
     reader = _Reader(plan, on_event, folder / "pieces.jsonl" if source.remote else None)
@@ -106,12 +127,21 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
     elif extend:
         tokenizer = extended(tokenizer, reader.texts, unknown=data.unknown)
     rules = _checked_rules(data, tokenizer)
-    splits, sieves = _encode(folder, reader.pieces("encoding"), tokenizer, rules, newline=1 if source.layout == "lines" else 0)
+    splits, sieves = _encode(
+        folder,
+        reader.pieces("encoding"),
+        tokenizer,
+        rules,
+        newline=1 if source.layout == "lines" else 0,
+    )
     reader.close()
     for name, sieve in sieves.items():
         sieve.refuse_empty(source.name, name)
     if not splits["train"]["documents"]:
-        raise SourceError(f"{source.name} leaves nothing to train on. Give more text, or a larger first share in data.split.")
+        raise SourceError(
+            f"{source.name} leaves nothing to train on. Give more text, or a larger first share in"
+            " data.split."
+        )
     _note_unknown(splits, tokenizer, on_event)
     tokenizer.save(folder / "tokenizer.json")
     manifest: dict[str, Any] = {
@@ -124,7 +154,12 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
             "left_out": left_out(source),
         },
         "data": asdict(data),
-        "split": {"method": plan.method, "shares": plan.shares, "seed": plan.seed, "overlap": _overlap(plan, sieves)},
+        "split": {
+            "method": plan.method,
+            "shares": plan.shares,
+            "seed": plan.seed,
+            "overlap": _overlap(plan, sieves),
+        },
         "tokenizer": {
             "kind": tokenizer.kind,
             "vocab_size": tokenizer.vocab_size,
@@ -140,8 +175,14 @@ def build(folder: Path, source: Source, data: DataConfig, tokenizer: Tokenizer |
 
 
 def left_out(source: Source) -> dict[str, dict[str, int]]:
-    """What of a source that was read to its end is in no document: files by suffix, records by what is wrong with them."""
-    return {"files": dict(source.files_left_out), "records": {why: count for why, count in sorted(source.left_out.items()) if count}}
+    """What of a source that was read to its end is in no document.
+
+    Files by suffix, records by what is wrong with them.
+    """
+    return {
+        "files": dict(source.files_left_out),
+        "records": {why: count for why, count in sorted(source.left_out.items()) if count},
+    }
 
 
 def manifest_hash(manifest: dict[str, Any]) -> str:
@@ -151,7 +192,10 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 
 
 class _Reader:
-    """Reads a planned text as often as asked, telling how far it is; a remote one is fetched once and kept in a file."""
+    """Reads a planned text as often as asked, telling how far it is.
+
+    A remote one is fetched once and kept in a file.
+    """
 
     def __init__(self, plan: SplitPlan, on_event: OnEvent, spool: Path | None) -> None:
         self.plan = plan
@@ -165,7 +209,9 @@ class _Reader:
 
     def pieces(self, stage: str) -> Iterator[TextPiece]:
         """All pieces, in order; `stage` is what the events call this reading."""
-        return self._counted(self.plan.pieces() if self.spool is None else self._spooled(self.spool), stage)
+        return self._counted(
+            self.plan.pieces() if self.spool is None else self._spooled(self.spool), stage
+        )
 
     def texts(self) -> Iterator[tuple[str, bool]]:
         """The text of each piece, and whether it is for training."""
@@ -186,7 +232,9 @@ class _Reader:
         done, told = 0, -_REPORTED
         for piece in pieces:
             if done - told >= _REPORTED:
-                self.on_event({"event": "prepare", "stage": stage, "done": done, "total": self.total})
+                self.on_event(
+                    {"event": "prepare", "stage": stage, "done": done, "total": self.total}
+                )
                 told = done
             yield piece
             done += len(piece.text)
@@ -194,11 +242,20 @@ class _Reader:
 
 
 def _checked_rules(data: DataConfig, tokenizer: Tokenizer) -> Rules:
-    """The rules for documents, or a `ConfigError` where the tokenizer hides what one of them asks for."""
-    if data.min_known and tokenizer.kind == "file" and tokenizer.unknown == "skip" and tokenizer.unknown_token is None:
+    """The rules for documents.
+
+    Or a `ConfigError` where the tokenizer hides what one of them asks for.
+    """
+    if (
+        data.min_known
+        and tokenizer.kind == "file"
+        and tokenizer.unknown == "skip"
+        and tokenizer.unknown_token is None
+    ):
         raise ConfigError(
-            f"data.min_known is {data.min_known:g}, but this tokenizer.json drops what it lacks without a trace, so the share that it "
-            "knows cannot be told. Leave data.min_known at 0, or take a tokenizer with an unknown token, such as word:N."
+            f"data.min_known is {data.min_known:g}, but this tokenizer.json drops what it lacks"
+            " without a trace, so the share that it knows cannot be told. Leave data.min_known at"
+            " 0, or take a tokenizer with an unknown token, such as word:N."
         )
     return Rules.of(data)
 
@@ -208,18 +265,28 @@ def _overlap(plan: SplitPlan, sieves: Mapping[SplitName, Sieve]) -> dict[SplitNa
     if plan.overlap is None or not sieves:
         return plan.overlap
     kept = [np.array(sieves[name].kept_hashes, dtype=np.uint64) for name in SPLITS]
-    return measure_overlap(np.concatenate(kept), np.repeat(np.arange(3, dtype=np.int8), [len(hashes) for hashes in kept]))
+    return measure_overlap(
+        np.concatenate(kept),
+        np.repeat(np.arange(3, dtype=np.int8), [len(hashes) for hashes in kept]),
+    )
 
 
 def _encode(
     folder: Path, pieces: Iterable[TextPiece], tokenizer: Tokenizer, rules: Rules, *, newline: int
 ) -> tuple[dict[SplitName, dict[str, Any]], dict[SplitName, Sieve]]:
-    """Write the token files of all splits; what is in each, and what the rules did to it: nothing where they keep everything."""
+    """Write the token files of all splits.
+
+    What is in each, and what the rules did to it: nothing where they keep everything.
+    """
     dtype = _dtype(tokenizer)
-    parts = _parts(pieces) if tokenizer.cuts_at_words and not rules.active else _whole_documents(pieces)
+    parts = (
+        _parts(pieces) if tokenizer.cuts_at_words and not rules.active else _whole_documents(pieces)
+    )
     sieves = {name: Sieve(rules) for name in SPLITS} if rules.active else {}
     with contextlib.ExitStack() as stack:
-        files = {name: stack.enter_context(open(folder / f"{name}.tokens.bin", "wb")) for name in SPLITS}
+        files = {
+            name: stack.enter_context(open(folder / f"{name}.tokens.bin", "wb")) for name in SPLITS
+        }
         writers = {name: _Writer(files[name], tokenizer.boundary, dtype) for name in SPLITS}
         for batch, encoded in _encoded(parts, tokenizer):
             for part, tokens in zip(batch, encoded, strict=True):
@@ -230,7 +297,10 @@ def _encode(
             for writer in writers.values():
                 writer.flush()
         nothing = dict.fromkeys(RULES, 0)
-        result = {name: {**writer.finish(), "dropped": sieves[name].dropped if sieves else nothing} for name, writer in writers.items()}
+        result = {
+            name: {**writer.finish(), "dropped": sieves[name].dropped if sieves else nothing}
+            for name, writer in writers.items()
+        }
     for name, writer in writers.items():
         np.save(folder / f"{name}.offsets.npy", np.array(writer.offsets, dtype=np.int64))
         np.save(folder / f"{name}.bytes.npy", np.array(writer.document_bytes, dtype=np.int64))
@@ -249,7 +319,10 @@ def _parts(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
 
 
 def _whole_documents(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
-    """Documents put together again, for a rule or a tokenizer that must see them whole; memory grows with the longest."""
+    """Documents put together again, for a rule or a tokenizer that must see them whole.
+
+    Memory grows with the longest.
+    """
     held: list[str] = []
     for text, _, last, split in pieces:
         assert split is not None
@@ -259,12 +332,19 @@ def _whole_documents(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
             held = []
 
 
-def _encoded(parts: Iterable[_Part], tokenizer: Tokenizer) -> Iterator[tuple[list[_Part], list[Tokens]]]:
-    """Parts in batches with their tokens, in order; `_ENCODERS` batches are in the making at a time."""
+def _encoded(
+    parts: Iterable[_Part], tokenizer: Tokenizer
+) -> Iterator[tuple[list[_Part], list[Tokens]]]:
+    """Parts in batches with their tokens, in order.
+
+    `_ENCODERS` batches are in the making at a time.
+    """
     waiting: deque[tuple[list[_Part], Future[list[Tokens]]]] = deque()
     with ThreadPoolExecutor(_ENCODERS) as pool:
         for batch in _batches(parts):
-            waiting.append((batch, pool.submit(tokenizer.encode_batch, [part.text for part in batch])))
+            waiting.append(
+                (batch, pool.submit(tokenizer.encode_batch, [part.text for part in batch]))
+            )
             if len(waiting) > _ENCODERS:
                 done, tokens = waiting.popleft()
                 yield done, tokens.result()
@@ -291,15 +371,27 @@ def _dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Size and hashes of a file."""
-    hashes: dict[str, Any] = {"blocks": durable.block_hashes(path)} if path.suffix == ".bin" else {"sha256": durable.file_sha256(path)}
+    hashes: dict[str, Any] = (
+        {"blocks": durable.block_hashes(path)}
+        if path.suffix == ".bin"
+        else {"sha256": durable.file_sha256(path)}
+    )
     return {"bytes": path.stat().st_size, **hashes}
 
 
-def _note_unknown(splits: dict[SplitName, dict[str, Any]], tokenizer: Tokenizer, on_event: OnEvent) -> None:
+def _note_unknown(
+    splits: dict[SplitName, dict[str, Any]], tokenizer: Tokenizer, on_event: OnEvent
+) -> None:
     unknown = {name: facts["unknown"] for name, facts in splits.items() if facts["unknown"]}
     if unknown:
         where = ", ".join(f"{count:,} in {name}" for name, count in unknown.items())
         what = "dropped" if tokenizer.unknown == "skip" else "stand for what the vocabulary lacks"
-        unit = "tokens" if tokenizer.unknown != "skip" else "characters were" if tokenizer.kind == "char" else "tokens were"
+        unit = (
+            "tokens"
+            if tokenizer.unknown != "skip"
+            else "characters were"
+            if tokenizer.kind == "char"
+            else "tokens were"
+        )
         text = f"{where}: {unit} {what}. Bits per byte are not given for such a text."
         on_event({"event": "note", "text": text[0].upper() + text[1:]})

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """The folder named by INKLINGS_CACHE, else `inklings` in the user's cache folder; it may not exist yet."""
+    """The folder named by INKLINGS_CACHE, else `inklings` in the user's cache folder.
+
+    It may not exist yet.
+    """
     given = os.environ.get("INKLINGS_CACHE")
     if given:
         return Path(given).expanduser()

@@ -1,4 +1,7 @@
-"""Text cut into chunks that can be tokenised side by side, each giving the tokens that it has within the whole."""
+"""Text cut into chunks that can be tokenised side by side.
+
+Each gives the tokens that it has within the whole.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import re
 from collections.abc import Iterator
 
 CHUNK = 2**13
-"""Characters that a chunk has at least (the last one excepted): enough of them keep every core busy."""
+"""Characters that a chunk has at least (the last one excepted): enough of them keep every core
+busy.
+"""
 
-# Byte-level BPE's pre-tokenisation (the GPT-2 pattern) and splitting at white space never join a blank or newline to a
-# non-space before it, and look ahead only from white space; so a cut between the two changes nothing on either side.
+# Byte-level BPE's pre-tokenisation (the GPT-2 pattern) and splitting at white space never join a
+# blank or newline to a non-space before it, and look ahead only from white space; so a cut between
+# the two changes nothing on either side.
 _CUT = re.compile(r"(?<=\S)(?=[ \n])")
 
 
 def chunks(text: str, size: int = CHUNK) -> Iterator[str]:
-    """The text in order, cut before white space that follows a non-space, `size` characters or more each."""
+    """Cut the text, before white space that follows a non-space, into `size` characters or more."""
     start = 0
     while len(text) - start > size:
         found = _CUT.search(text, start + size)

@@ -1,4 +1,7 @@
-"""Documents, streamed: a document is a line, a file, a record, or what a separator cuts, and may be larger than memory."""
+"""Documents, streamed.
+
+A document is a line, a file, a record, or what a separator cuts, and may be larger than memory.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ LONGEST_PIECE = 4 * PIECE
 LONGEST_LINE = 16 * PIECE
 """Characters that a document of the layout `lines` may have."""
 FEWEST_DOCUMENTS = 10
-"""With fewer documents than this, each is cut into splits; with fewer lines, a text is not taken for a list of lines."""
+"""With fewer documents than this, each is cut into splits; with fewer lines, a text is not taken
+for a list of lines.
+"""
 SHORT_LINE = 200
 """A text whose median line is shorter than this may be a list of lines."""
 
@@ -29,14 +34,17 @@ SHORT_LINE = 200
 class TextPiece(NamedTuple):
     """A document, or a part of one that is too long to be held whole.
 
-    The texts of the pieces from one `first` to the next `last` are, concatenated, the document; a short document is one
-    piece with both flags set. Pieces of two documents are never interleaved, and no piece is empty. None is longer than
-    `LONGEST_PIECE`, except a document of the layout `lines`, which is one piece of up to `LONGEST_LINE`.
+    The texts of the pieces from one `first` to the next `last` are, concatenated, the document; a
+    short document is one piece with both flags set. Pieces of two documents are never interleaved,
+    and no piece is empty. None is longer than `LONGEST_PIECE`, except a document of the layout
+    `lines`, which is one piece of up to `LONGEST_LINE`.
 
-    A document is cut where the pre-tokenisation of byte-level BPE (the GPT-2 pattern) cuts too: directly after a newline
-    that stands between two characters which are not white space, or is followed by one space and such a character; or
-    else directly before a space that is followed by a letter. So the tokens of the pieces are the tokens of the whole, unless a
-    stretch of `LONGEST_PIECE` characters has no such place. A named tuple and no dataclass, because there may be millions.
+    A document is cut where the pre-tokenisation of byte-level BPE (the GPT-2 pattern) cuts too:
+    directly after a newline that stands between two characters which are not white space, or is
+    followed by one space and such a character; or else directly before a space that is followed by
+    a letter. So the tokens of the pieces are the tokens of the whole, unless a stretch of
+    `LONGEST_PIECE` characters has no such place. A named tuple and no dataclass, because there may
+    be millions.
     """
 
     text: str
@@ -55,9 +63,12 @@ class Source:
     name: str
     """As the user gave it."""
     address: str
-    """A SOURCE that names the same text another time: absolute, the kept copy of stdin, a pinned revision."""
+    """A SOURCE that names the same text another time: absolute, the kept copy of stdin, a pinned
+    revision.
+    """
     fingerprint: str
-    """Hexadecimal SHA-256 of the content (remote: of its name and revision) and of how it is read."""
+    """Hexadecimal SHA-256 of the content (remote: of its name and revision) and of how it is read.
+    """
     layout: Layout
     """In `lines`, a document is one line, without its newline."""
     read: Callable[[], Iterator[TextPiece]]
@@ -67,13 +78,17 @@ class Source:
     fixed_splits: bool = False
     """Whether the pieces say themselves where they belong."""
     remote: bool = False
-    """Whether it comes over the network each time it is read; then documents go to splits by their hash."""
+    """Whether it comes over the network each time it is read; then documents go to splits by their
+    hash.
+    """
     notes: tuple[str, ...] = ()
     """What a user should know of how it is read."""
     files_left_out: Mapping[str, int] = field(default_factory=dict)
     """How many files of a folder are not read, by suffix."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many files and records the last reading that came to its end found without a text, by what is wrong with them."""
+    """How many files and records the last reading that came to its end found without a text, by
+    what is wrong with them.
+    """
 
     def pieces(self) -> Iterator[TextPiece]:
         """All documents in order, in bounded memory; blank documents are left out.
@@ -94,9 +109,16 @@ class Text(NamedTuple):
 
 
 def documents(
-    texts: Iterable[Text], layout: Layout, separator: str | None, opening: str | None = None, *, left_out: Counter[str] | None = None
+    texts: Iterable[Text],
+    layout: Layout,
+    separator: str | None,
+    opening: str | None = None,
+    *,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[TextPiece]:
-    """The documents of the texts: their lines, or what the separator cuts, or what an opening line begins, or each text whole.
+    """The documents of the texts.
+
+    Their lines, or what the separator cuts, or what an opening line begins, or each text whole.
 
     Args:
         texts: files or records.
@@ -115,7 +137,11 @@ def documents(
             if separator is not None:
                 ended = _ended_by(text.chunks, separator)
             else:
-                ended = _ended_once(text.chunks) if opening is None else _opened_by(text.chunks, opening)
+                ended = (
+                    _ended_once(text.chunks)
+                    if opening is None
+                    else _opened_by(text.chunks, opening)
+                )
             found = _pieces(ended, text.split)
         first = next(found, None)
         if first is not None:
@@ -134,7 +160,9 @@ def _lines(text: Text) -> Iterator[TextPiece]:
 
 
 def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> Iterator[str]:
-    """The lines of a text without their newlines; what follows the last newline is a line too, even if it is empty.
+    """The lines of a text without their newlines.
+
+    What follows the last newline is a line too, even if it is empty.
 
     Raises:
         SourceError: a line has more than `longest` characters; the message ends in `advice`.
@@ -152,23 +180,29 @@ def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> It
         held.append(rest)
         length += len(rest)
         if length > longest:
-            raise SourceError(f"line {number} of {where} has more than {longest:,} characters. {advice}")
+            raise SourceError(
+                f"line {number} of {where} has more than {longest:,} characters. {advice}"
+            )
     yield "".join(held)
 
 
 def guess_layout(samples: Iterable[str]) -> Layout:
     """`lines` if every text is a list of short lines, else `documents`.
 
-    A text is taken for a list of lines if it has at least `FEWEST_DOCUMENTS` of them, none is blank, and the median line
-    is shorter than `SHORT_LINE` characters: names, sentences and quotations are; prose and verse have blank lines
-    between their paragraphs, and unwrapped prose has long lines. A sample is the beginning of a text, cut anywhere.
+    A text is taken for a list of lines if it has at least `FEWEST_DOCUMENTS` of them, none is
+    blank, and the median line is shorter than `SHORT_LINE` characters: names, sentences and
+    quotations are; prose and verse have blank lines between their paragraphs, and unwrapped prose
+    has long lines. A sample is the beginning of a text, cut anywhere.
     """
     counted = 0
     for sample in samples:
         counted += 1
         found = sample.rstrip("\n").split("\n")
         lengths = [len(line) for line in found if line and not line.isspace()]
-        if len(lengths) < max(FEWEST_DOCUMENTS, len(found)) or statistics.median(lengths) >= SHORT_LINE:
+        if (
+            len(lengths) < max(FEWEST_DOCUMENTS, len(found))
+            or statistics.median(lengths) >= SHORT_LINE
+        ):
             return "documents"
     return "lines" if counted else "documents"
 
@@ -196,7 +230,10 @@ def _ended_by(chunks: Iterable[str], separator: str) -> Iterator[tuple[str, bool
 
 
 def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]]:
-    """Chunks, and whether a document ends after each: before every line that the pattern fits as a whole."""
+    """Chunks, and whether a document ends after each.
+
+    Before every line that the pattern fits as a whole.
+    """
     pattern = re.compile(opening)
     held = ""
     for chunk in chunks:
@@ -205,7 +242,9 @@ def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]
             if pattern.fullmatch(line):
                 yield "", True
             yield f"{line}\n", False
-        if len(held) > LONGEST_LINE:  # no heading: what comes of it is passed on, so that memory does not grow
+        if (
+            len(held) > LONGEST_LINE
+        ):  # no heading: what comes of it is passed on, so that memory does not grow
             yield held, False
             held = ""
     if pattern.fullmatch(held):
@@ -235,7 +274,10 @@ def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iter
 
 
 def _place_to_cut(text: str) -> int | None:
-    """Where the next piece ends; None if all of `text` can be one, or can become one with what follows."""
+    """Where the next piece ends.
+
+    None if all of `text` can be one, or can become one with what follows.
+    """
     if len(text) <= PIECE:
         return None
     place = text.rfind("\n", 0, PIECE)
@@ -259,7 +301,10 @@ def _place_to_cut(text: str) -> int | None:
 
 
 def _ends_a_token(text: str, newline: int) -> bool:
-    """Whether the GPT-2 pattern always ends a token after this newline; False at the end of what is read."""
+    """Whether the GPT-2 pattern always ends a token after this newline.
+
+    False at the end of what is read.
+    """
     following = text[newline + 1 : newline + 3]
     if following[:1] == " ":
         return not following[1:].isspace() and len(following) == 2

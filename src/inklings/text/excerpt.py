@@ -13,9 +13,14 @@ SHOWN = 32
 """Characters on each side of a token."""
 
 
-def around(tokenizer: Tokenizer, tokens: Sequence[int] | Int64[np.ndarray, " n"], place: int) -> tuple[str, str]:
+def around(
+    tokenizer: Tokenizer, tokens: Sequence[int] | Int64[np.ndarray, " n"], place: int
+) -> tuple[str, str]:
     """What stands before and after the token at a place: at most `SHOWN` characters of each."""
-    before, after = _text(tokenizer, tokens[max(0, place - SHOWN) : place]), _text(tokenizer, tokens[place + 1 :][:SHOWN])
+    before, after = (
+        _text(tokenizer, tokens[max(0, place - SHOWN) : place]),
+        _text(tokenizer, tokens[place + 1 :][:SHOWN]),
+    )
     # a character of several tokens may be cut at either end
     return before.lstrip("\ufffd")[-SHOWN:], after.rstrip("\ufffd")[:SHOWN]
 

@@ -1,6 +1,9 @@
-"""A vocabulary taken over from elsewhere: with another rule for what it lacks, or with the new characters of a text.
+"""A vocabulary taken over from elsewhere.
 
-Tokens keep their numbers, and new ones come behind them, so that what learned the old vocabulary reads the new one.
+With another rule for what it lacks, or with the new characters of a text.
+
+Tokens keep their numbers, and new ones come behind them, so that what learned the old vocabulary
+reads the new one.
 """
 
 from __future__ import annotations
@@ -23,21 +26,32 @@ _NOT_EXTENDED = {
 
 
 def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
-    """The same tokens with another rule for what they lack; `auto` keeps the rule, and so does a vocabulary that lacks nothing.
+    """The same tokens with another rule for what they lack.
+
+    `auto` keeps the rule, and so does a vocabulary that lacks nothing.
 
     Raises:
-        TokenizerError: it has no token that could stand for what it lacks, or none that would show it.
+        TokenizerError: it has no token that could stand for what it lacks, or none that would show
+            it.
     """
     if unknown in ("auto", tokenizer.unknown) or knows_all(tokenizer):
         return tokenizer
     assert unknown != "auto"
     if tokenizer.unknown_token is None and unknown == "replace":
         raise TokenizerError(
-            "data.unknown is 'replace', but the vocabulary has no token that stands for what it lacks. "
-            + ("Take 'skip', or --extend-vocabulary, which adds one." if tokenizer.kind == "char" else "Take 'skip'.")
+            "data.unknown is 'replace', but the vocabulary has no token that stands for what it"
+            " lacks. "
+            + (
+                "Take 'skip', or --extend-vocabulary, which adds one."
+                if tokenizer.kind == "char"
+                else "Take 'skip'."
+            )
         )
     if tokenizer.unknown_token is None and tokenizer.kind == "file":
-        raise TokenizerError(f"data.unknown is {unknown!r}, but this tokenizer drops what it lacks without a trace. Take 'skip'.")
+        raise TokenizerError(
+            f"data.unknown is {unknown!r}, but this tokenizer drops what it lacks without a trace."
+            " Take 'skip'."
+        )
     return _made(tokenizer, unknown, [])
 
 
@@ -50,11 +64,14 @@ def refuse_extension(tokenizer: Tokenizer) -> None:
     """Raise a `TokenizerError` that gives the reason if a vocabulary takes in no characters."""
     reason = _NOT_EXTENDED.get(tokenizer.kind)
     if reason is not None:
-        raise TokenizerError(f"the vocabulary ({tokenizer.kind}) cannot be extended: {reason}. Leave out --extend-vocabulary.")
+        raise TokenizerError(
+            f"the vocabulary ({tokenizer.kind}) cannot be extended: {reason}. Leave out"
+            " --extend-vocabulary."
+        )
 
 
 def extended(tokenizer: Tokenizer, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """The vocabulary of characters with those of the training part that are new to it, in the order of their code points.
+    """The vocabulary of characters with the training part's new ones, in order of code points.
 
     Where `unknown` is 'replace' and no token stands for unknown characters yet, one comes first.
 
@@ -65,12 +82,16 @@ def extended(tokenizer: Tokenizer, texts: Texts, *, unknown: UnknownChoice = "au
     found = survey(texts)
     policy: UnknownPolicy = tokenizer.unknown if unknown == "auto" else unknown
     marks = [UNKNOWN] if policy == "replace" and tokenizer.unknown_token is None else []
-    return _made(tokenizer, policy, [*marks, *tokenizer.unknown_characters("".join(found.training))])
+    return _made(
+        tokenizer, policy, [*marks, *tokenizer.unknown_characters("".join(found.training))]
+    )
 
 
 def is_extension(larger: Tokenizer, smaller: Tokenizer) -> bool:
     """Whether all tokens of a vocabulary have the same numbers in another one of its kind."""
-    ours, theirs = (tokenizer.backend.get_vocab(with_added_tokens=True) for tokenizer in (smaller, larger))
+    ours, theirs = (
+        tokenizer.backend.get_vocab(with_added_tokens=True) for tokenizer in (smaller, larger)
+    )
     same = (larger.kind, larger.boundary) == (smaller.kind, smaller.boundary)
     return same and all(theirs.get(name) == token for name, token in ours.items())
 
@@ -80,9 +101,19 @@ def _made(tokenizer: Tokenizer, unknown: UnknownPolicy, names: list[str]) -> Tok
     rules = json.loads(tokenizer.backend.to_str())
     unknown_token = tokenizer.vocab_size if UNKNOWN in names else tokenizer.unknown_token
     if tokenizer.kind == "char":
-        rules["model"]["vocab"].update({name: tokenizer.vocab_size + place for place, name in enumerate(names)})
-        rules["model"]["unk_token"] = UNKNOWN if unknown == "replace" else None  # without one, the library drops
+        rules["model"]["vocab"].update(
+            {name: tokenizer.vocab_size + place for place, name in enumerate(names)}
+        )
+        rules["model"]["unk_token"] = (
+            UNKNOWN if unknown == "replace" else None
+        )  # without one, the library drops
     backend = tokenizers.Tokenizer.from_str(json.dumps(rules))
     if UNKNOWN in names:
         with_special(backend, UNKNOWN)
-    return Tokenizer(backend, kind=tokenizer.kind, boundary=tokenizer.boundary, unknown=unknown, unknown_token=unknown_token)
+    return Tokenizer(
+        backend,
+        kind=tokenizer.kind,
+        boundary=tokenizer.boundary,
+        unknown=unknown,
+        unknown_token=unknown_token,
+    )

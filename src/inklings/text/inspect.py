@@ -16,7 +16,14 @@ _STRETCH = 2**22
 """Tokens that are counted at a time: a split may be larger than memory."""
 
 
-def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_below: int = 10, longest_shown: int = 200) -> dict[str, Any]:
+def describe(
+    store: TokenStore,
+    *,
+    shown: int = 5,
+    frequent: int = 20,
+    rare_below: int = 10,
+    longest_shown: int = 200,
+) -> dict[str, Any]:
     """What `inklings prepare` shows, as plain values.
 
     Args:
@@ -27,9 +34,11 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         longest_shown: how many tokens of a document are shown.
 
     Returns:
-        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `left_out`: files by suffix and records by reason (None of a
+        `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `left_out`: files by
+        suffix and records by reason (None of a
         store from before they were counted), `rules` for documents; `splits`: of each, documents,
-        those that each rule dropped, tokens (boundaries included), bytes, characters, tokens per byte, and tokens of the
+        those that each rule dropped, tokens (boundaries included), bytes, characters, tokens per
+        byte, and tokens of the
         shortest, the median and the longest document;
         `most_frequent`, `rare` and `unused` tokens of the training part, and its first `documents`.
     """
@@ -49,13 +58,24 @@ def describe(store: TokenStore, *, shown: int = 5, frequent: int = 20, rare_belo
         "rules": asdict(Rules.of_manifest(manifest)),
         "splits": {name: _describe_split(store, name) for name in SPLITS},
         "most_frequent": [
-            {"token": int(token), "name": tokenizer.token_name(token), "count": int(counts[token]), "share": int(counts[token]) / total}
+            {
+                "token": int(token),
+                "name": tokenizer.token_name(token),
+                "count": int(counts[token]),
+                "share": int(counts[token]) / total,
+            }
             for token in order[:frequent].tolist()
             if counts[token]
         ],
-        "rare": {"below": rare_below, "tokens": int(np.count_nonzero((counts[words] > 0) & (counts[words] < rare_below)))},
+        "rare": {
+            "below": rare_below,
+            "tokens": int(np.count_nonzero((counts[words] > 0) & (counts[words] < rare_below))),
+        },
         "unused": int(np.count_nonzero(counts[words] == 0)),
-        "documents": [_show(train, tokenizer, index, longest_shown) for index in range(min(shown, train.n_documents))],
+        "documents": [
+            _show(train, tokenizer, index, longest_shown)
+            for index in range(min(shown, train.n_documents))
+        ],
     }
 
 
@@ -63,12 +83,18 @@ def count_tokens(split: TokenSplit, vocab_size: int) -> np.ndarray[Any, np.dtype
     """How often each token occurs in a split, boundaries included; shape (vocab_size,)."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for start in range(0, len(split.tokens), _STRETCH):
-        counts += np.bincount(split.read(start, min(start + _STRETCH, len(split.tokens))), minlength=vocab_size)
+        counts += np.bincount(
+            split.read(start, min(start + _STRETCH, len(split.tokens))), minlength=vocab_size
+        )
     return counts
 
 
 def _describe_split(store: TokenStore, name: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"dropped": dict.fromkeys(RULES, 0), **store.manifest["splits"][name], "bytes": store.n_bytes(name)}
+    facts: dict[str, Any] = {
+        "dropped": dict.fromkeys(RULES, 0),
+        **store.manifest["splits"][name],
+        "bytes": store.n_bytes(name),
+    }
     if not facts["documents"]:
         return {**facts, "tokens_per_byte": None, "shortest": None, "median": None, "longest": None}
     lengths = np.diff(store.split(name).offsets) - 1

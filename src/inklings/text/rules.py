@@ -1,7 +1,7 @@
 """Which documents are kept: rules on their length, and on how much of them the vocabulary knows.
 
-A rule looks at one document, after it became tokens. So it is the same in every split, and what it drops moves no other
-document from one split to another.
+A rule looks at one document, after it became tokens. So it is the same in every split, and what it
+drops moves no other document from one split to another.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class Rules:
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any]) -> Rules:
-        """The rules by which a store was made; one from before there were rules kept every document."""
+        """The rules by which a store was made.
+
+        One from before there were rules kept every document.
+        """
         return cls(**{name: manifest["data"][name] for name in RULES if name in manifest["data"]})
 
     @property
@@ -50,7 +53,7 @@ class Rules:
         return self != Rules()
 
     def broken_by(self, length: int, known: float) -> Rule | None:
-        """The first rule that a document of `length` tokens, of which the share `known` is in the vocabulary, breaks."""
+        """The first rule that a document of `length` tokens, `known` of them by share, breaks."""
         if self.max_length is not None and length > self.max_length:
             return "max_length"
         if length < self.min_length:
@@ -59,7 +62,10 @@ class Rules:
 
 
 class Sieve:
-    """Applies the rules to the documents of one split, and keeps 24 bytes of each to tell what came of it."""
+    """Applies the rules to the documents of one split.
+
+    And keeps 24 bytes of each to tell what came of it.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -84,7 +90,9 @@ class Sieve:
         if rule is not None:
             self.dropped[rule] += 1
             return False
-        self.kept_hashes.append(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()))
+        self.kept_hashes.append(
+            int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+        )
         return True
 
     def refuse_empty(self, source: str, split: SplitName) -> None:
@@ -96,7 +104,10 @@ class Sieve:
         if not self.lengths or self.kept_hashes:
             return
         guilty = [rule for rule in RULES if self.dropped[rule]]
-        dropped = ", ".join(f"data.{rule} {getattr(self.rules, rule)} drops {self.dropped[rule]:,}" for rule in guilty)
+        dropped = ", ".join(
+            f"data.{rule} {getattr(self.rules, rule)} drops {self.dropped[rule]:,}"
+            for rule in guilty
+        )
         raise ConfigError(
             f"{source}: no {_CALLED[split]} document is left of {len(self.lengths):,}: {dropped}. "
             f"Try {', and '.join(map(self._advice, guilty))}."
@@ -106,29 +117,58 @@ class Sieve:
         """A value of the rule with which it keeps half of the documents, or more."""
         middle = (len(self.lengths) + 1) // 2 - 1
         if rule == "max_length":
-            return f"data.max_length {sorted(self.lengths)[middle]}, the least that by itself keeps half of them"
+            return (
+                f"data.max_length {sorted(self.lengths)[middle]}, the least that by itself keeps"
+                " half of them"
+            )
         if rule == "min_length":
-            return f"data.min_length {sorted(self.lengths, reverse=True)[middle]}, the greatest that by itself keeps half of them"
+            return (
+                f"data.min_length {sorted(self.lengths, reverse=True)[middle]}, the greatest that"
+                " by itself keeps half of them"
+            )
         share = math.floor(100 * sorted(self.known, reverse=True)[middle]) / 100
-        what = "about the known share of their median document" if share else "which keeps all of them"
+        what = (
+            "about the known share of their median document" if share else "which keeps all of them"
+        )
         return f"data.min_known {share:g}, {what}, or a larger vocabulary"
 
 
 def notes(manifest: Mapping[str, Any]) -> list[str]:
-    """What a user must know of the rules by which a store was made: what they dropped of each split, and which could drop nothing."""
-    rules, source, tokenizer = Rules.of_manifest(manifest), manifest["source"]["name"], manifest["tokenizer"]
-    found = [f"{source}: {sentence}." for sentence in (*left_out_texts(manifest), *dropped_documents(manifest))]
-    if rules.min_known and (tokenizer["kind"] in ("byte", "bpe") or (tokenizer["kind"] == "file" and tokenizer["lossless"])):
-        found.append(f"{source}: data.min_known is {rules.min_known:g}, but this tokenizer has tokens for every text, so it drops nothing.")
+    """What a user must know of the rules by which a store was made.
+
+    What they dropped of each split, and which could drop nothing.
+    """
+    rules, source, tokenizer = (
+        Rules.of_manifest(manifest),
+        manifest["source"]["name"],
+        manifest["tokenizer"],
+    )
+    found = [
+        f"{source}: {sentence}."
+        for sentence in (*left_out_texts(manifest), *dropped_documents(manifest))
+    ]
+    if rules.min_known and (
+        tokenizer["kind"] in ("byte", "bpe")
+        or (tokenizer["kind"] == "file" and tokenizer["lossless"])
+    ):
+        found.append(
+            f"{source}: data.min_known is {rules.min_known:g}, but this tokenizer has tokens for"
+            " every text, so it drops nothing."
+        )
     return found
 
 
 def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
-    """Which files and records of a source are in no document, in words; a store from before they were counted tells nothing."""
+    """Which files and records of a source are in no document, in words.
+
+    A store from before they were counted tells nothing.
+    """
     counted: Mapping[str, Mapping[str, int]] = manifest["source"].get("left_out", {})
     sentences = []
     if files := counted.get("files"):
-        sentences.append("files left out, of a kind that is not read from a folder: " + list_suffixes(files))
+        sentences.append(
+            "files left out, of a kind that is not read from a folder: " + list_suffixes(files)
+        )
     if records := counted.get("records"):
         reasons = ", ".join(f"{count:,} {why}" for why, count in records.items())
         sentences.append(f"records or files left out: {reasons}")
@@ -138,7 +178,11 @@ def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
 def dropped_documents(manifest: Mapping[str, Any]) -> list[str]:
     """For each split of which documents were dropped, how many, and why, in words."""
     rules, unit = Rules.of_manifest(manifest), _UNITS.get(manifest["tokenizer"]["kind"], "tokens")
-    share = f"fewer than {100 * rules.min_known:.4g}% known {unit}" if rules.min_known < 1 else f"unknown {unit}"
+    share = (
+        f"fewer than {100 * rules.min_known:.4g}% known {unit}"
+        if rules.min_known < 1
+        else f"unknown {unit}"
+    )
     why = {
         "max_length": f"longer than {_tokens(rules.max_length or 0)}",
         "min_length": f"shorter than {_tokens(rules.min_length)}",
@@ -150,7 +194,9 @@ def dropped_documents(manifest: Mapping[str, Any]) -> list[str]:
         dropped: Mapping[Rule, int] = facts.get("dropped", {})
         if count := sum(dropped.values()):
             reasons = ", ".join(f"{dropped[rule]:,} {why[rule]}" for rule in RULES if dropped[rule])
-            sentences.append(f"{count:,} of {facts['documents'] + count:,} {called} documents dropped: {reasons}")
+            sentences.append(
+                f"{count:,} of {facts['documents'] + count:,} {called} documents dropped: {reasons}"
+            )
     return sentences
 
 

@@ -1,7 +1,7 @@
 """Long work in a compiled library, done beside the main thread, so that a signal still ends it.
 
-Python handles signals in the main thread, between two steps of its own. While that thread is inside a library nothing is
-handled, be it for minutes.
+Python handles signals in the main thread, between two steps of its own. While that thread is inside
+a library nothing is handled, be it for minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _LOOK = 0.1
 
 
 def feed_aside(work: Callable[[Iterator[str]], T], texts: Iterable[str]) -> T:
-    """What `work` makes of the texts, in a thread of its own; whatever interrupts the wait leaves that thread behind.
+    """What `work` makes of the texts, in a thread of its own.
+
+    Whatever interrupts the wait leaves that thread behind.
 
     A thread that is left gets no further text, and does not keep the process from ending.
     """

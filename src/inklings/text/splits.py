@@ -29,14 +29,17 @@ class SplitPlan:
 
     source: Source
     method: Method
-    """`documents`: shuffled and dealt; `parts`: each is cut into contiguous parts; `fixed`: by the source; `hash`: by that of its text."""
+    """`documents`: shuffled and dealt; `parts`: each is cut into contiguous parts; `fixed`: by the
+    source; `hash`: by that of its text.
+    """
     shares: Shares | None
     """Of train, validation and test; None where the source fixes the splits."""
     seed: int
     """Of the shuffle or the hash; `parts` and `fixed` do not depend on it."""
     overlap: dict[SplitName, float] | None
-    """For each held-out split that has documents, the share of them that occur exactly in train; None for `parts`. By
-    construction 0 for `hash`, which puts equal documents into the same split."""
+    """For each held-out split that has documents, the share of them that occur exactly in train;
+    None for `parts`. By construction 0 for `hash`, which puts equal documents into the same split.
+    """
     assignment: npt.NDArray[np.int8] | None
     """Index into `SPLITS` of each document, for `documents`."""
     lengths: tuple[int, ...] | None
@@ -48,7 +51,8 @@ class SplitPlan:
         Where documents are cut into parts, each part is a document of its own here.
 
         Raises:
-            SourceError: the source changed since the plan was made, or a split that was asked for stays empty.
+            SourceError: the source changed since the plan was made, or a split that was asked for
+                stays empty.
         """
         if self.method == "fixed":
             return self.source.pieces()
@@ -81,7 +85,9 @@ class SplitPlan:
             for split, low, high in zip(SPLITS, bounds[:-1], bounds[1:], strict=True):
                 left, right = max(low, start), min(high, end)
                 if left < right:
-                    yield TextPiece(piece.text[left - start : right - start], left == low, right == high, split)
+                    yield TextPiece(
+                        piece.text[left - start : right - start], left == low, right == high, split
+                    )
             start = 0 if piece.last else end
             document += piece.last
         if document != len(self.lengths):
@@ -91,7 +97,9 @@ class SplitPlan:
         assert self.shares is not None
         bounds = cut_points(2**64, self.shares)
         used = [False, False, False]
-        held: list[TextPiece] = []  # of one document; a remote one was in memory as a whole before it was cut
+        held: list[
+            TextPiece
+        ] = []  # of one document; a remote one was in memory as a whole before it was cut
         for piece in self.source.pieces():
             held.append(piece)
             if piece.last:
@@ -104,20 +112,25 @@ class SplitPlan:
         _refuse_empty(self.source, self.shares, used)
 
     def _changed(self) -> SourceError:
-        return SourceError(f"{self.source.name} changed while it was being read. Run the same command again.")
+        return SourceError(
+            f"{self.source.name} changed while it was being read. Run the same command again."
+        )
 
 
 def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42) -> SplitPlan:
-    """Decide where each document of a source belongs. Reads a local source once; keeps 16 bytes a document.
+    """Decide where each document of a source belongs.
+
+    Reads a local source once; keeps 16 bytes a document.
 
     Args:
         source: what is to be split.
-        shares: of train, validation and test. None takes what the source fixes or is known by, else 0.8, 0.1, 0.1.
+        shares: of train, validation and test. None takes what the source fixes or is known by, else
+            0.8, 0.1, 0.1.
         seed: of the assignment.
 
-    Documents are shuffled and dealt (`assign`). A source of fewer than 10 documents, or of so few that a split would get none,
-    has each document cut into contiguous parts instead. A remote source is not read twice for this: its documents are
-    assigned by their hash.
+    Documents are shuffled and dealt (`assign`). A source of fewer than 10 documents, or of so few
+    that a split would get none, has each document cut into contiguous parts instead. A remote
+    source is not read twice for this: its documents are assigned by their hash.
 
     Raises:
         ConfigError: the shares are not shares.
@@ -130,13 +143,19 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
         return SplitPlan(source, "fixed", None, seed, measure_overlap(hashes, splits), None, None)
     shares = shares or source.default_split or DEFAULT_SHARES
     if source.remote:
-        overlap = {name: 0.0 for name, share in zip(SPLITS[1:], shares[1:], strict=True) if share > 0}
+        overlap = {
+            name: 0.0 for name, share in zip(SPLITS[1:], shares[1:], strict=True) if share > 0
+        }
         return SplitPlan(source, "hash", shares, seed, overlap, None, None)
     _, lengths, hashes = _survey(source)
     assignment = assign(len(lengths), shares, seed)
     counts = np.bincount(assignment, minlength=3)
-    if len(lengths) >= FEWEST_DOCUMENTS and all(count or not share for count, share in zip(counts, shares, strict=True)):
-        return SplitPlan(source, "documents", shares, seed, measure_overlap(hashes, assignment), assignment, None)
+    if len(lengths) >= FEWEST_DOCUMENTS and all(
+        count or not share for count, share in zip(counts, shares, strict=True)
+    ):
+        return SplitPlan(
+            source, "documents", shares, seed, measure_overlap(hashes, assignment), assignment, None
+        )
     bounds = [(0, *cut_points(length, shares), length) for length in lengths]
     _refuse_empty(source, shares, [any(b[i] < b[i + 1] for b in bounds) for i in range(3)])
     return SplitPlan(source, "parts", shares, seed, None, None, tuple(lengths))
@@ -145,8 +164,9 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
 def assign(documents: int, shares: Shares, seed: int) -> npt.NDArray[np.int8]:
     """The split of each document: 0 train, 1 validation, 2 test.
 
-    The documents are shuffled by `random.Random(seed)`; the first go to train, the last to test. With seed 42 and the
-    default shares this is the split of the makemore lectures (`random.seed(42); random.shuffle(words)`).
+    The documents are shuffled by `random.Random(seed)`; the first go to train, the last to test.
+    With seed 42 and the default shares this is the split of the makemore lectures
+    (`random.seed(42); random.shuffle(words)`).
     """
     order = array("q", range(documents))
     random.Random(seed).shuffle(order)
@@ -159,7 +179,10 @@ def assign(documents: int, shares: Shares, seed: int) -> npt.NDArray[np.int8]:
 
 
 def cut_points(length: int, shares: Shares) -> tuple[int, int]:
-    """Where validation and test begin in something of `length`; exact, so that 0.7 + 0.2 of 10 is 9."""
+    """Where validation and test begin in something of `length`.
+
+    Exact, so that 0.7 + 0.2 of 10 is 9.
+    """
     train, validation, test = (Fraction(repr(float(share))) for share in shares)
     total = train + validation + test
     return int(length * train / total), int(length * (train + validation) / total)
@@ -171,16 +194,23 @@ def check_shares(shares: Shares) -> None:
     Raises:
         ConfigError: they do.
     """
-    if any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6 or shares[0] == 0:
+    if (
+        any(not 0 <= share <= 1 for share in shares)
+        or abs(sum(shares) - 1) > 1e-6
+        or shares[0] == 0
+    ):
         given = ", ".join(f"{share:g}" for share in shares)
         raise ConfigError(
-            f"the shares of train, validation and test are {given}; they must be 0 or more, the first more than 0, and add up to 1. "
-            f"Example: 0.9, 0.1, 0."
+            f"the shares of train, validation and test are {given}; they must be 0 or more, the"
+            " first more than 0, and add up to 1. Example: 0.9, 0.1, 0."
         )
 
 
 def _survey(source: Source) -> tuple[npt.NDArray[np.int8], array[int], npt.NDArray[np.uint64]]:
-    """One pass: the fixed split (-1: none), the characters, and a hash of 8 bytes of each document."""
+    """One pass.
+
+    The fixed split (-1: none), the characters, and a hash of 8 bytes of each document.
+    """
     splits, lengths, hashes = array("b"), array("q"), array("Q")
     length = 0
     digest = hashlib.blake2b(digest_size=8)
@@ -197,11 +227,18 @@ def _survey(source: Source) -> tuple[npt.NDArray[np.int8], array[int], npt.NDArr
     return np.array(splits, dtype=np.int8), lengths, np.array(hashes, dtype=np.uint64)
 
 
-def measure_overlap(hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.int8]) -> dict[SplitName, float]:
-    """The share of each held-out split's documents that occur in train, by a hash of each and its index into `SPLITS`."""
+def measure_overlap(
+    hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.int8]
+) -> dict[SplitName, float]:
+    """The share of each held-out split's documents that occur in train.
+
+    By a hash of each document and its index into `SPLITS`.
+    """
     train = np.unique(hashes[assignment == 0])
     held_out = {name: hashes[assignment == place] for place, name in enumerate(SPLITS) if place}
-    return {name: float(np.isin(found, train).mean()) for name, found in held_out.items() if len(found)}
+    return {
+        name: float(np.isin(found, train).mean()) for name, found in held_out.items() if len(found)
+    }
 
 
 def _digest(pieces: list[TextPiece], *, key: bytes) -> bytes:
@@ -212,9 +249,11 @@ def _digest(pieces: list[TextPiece], *, key: bytes) -> bytes:
 
 
 def _refuse_empty(source: Source, shares: Shares, used: list[bool]) -> None:
-    empty = [name for name, share, has in zip(SPLITS, shares, used, strict=True) if share > 0 and not has]
+    empty = [
+        name for name, share, has in zip(SPLITS, shares, used, strict=True) if share > 0 and not has
+    ]
     if empty:
         raise SourceError(
-            f"{source.name} is too short to be split: nothing would be left for {' and '.join(empty)}. "
-            f"Give more text, or a split of 1, 0, 0 to train on all of it."
+            f"{source.name} is too short to be split: nothing would be left for"
+            f" {' and '.join(empty)}. Give more text, or a split of 1, 0, 0 to train on all of it."
         )

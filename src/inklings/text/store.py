@@ -1,4 +1,6 @@
-"""The token store: a text as numbers on disk, with the offsets of its documents and a manifest, opened as a memory map.
+"""The token store.
+
+A text as numbers on disk, with the offsets of its documents and a manifest, opened as a memory map.
 
 `prepare` opens the one in the cache or builds it (`building.py`). A store is a directory:
 
@@ -38,13 +40,20 @@ from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import names_a_file
 
 CHECKED_AT_ONCE = 2**28
-"""Token files up to this many bytes are checked as a whole when a store is opened; of larger ones, each block when it is first read."""
+"""Token files up to this many bytes are checked as a whole when a store is opened; of larger ones,
+each block when it is first read.
+"""
 _ABANDONED = 24 * 3600
-"""Seconds after which a half-built store that nobody touches is taken for one whose builder was killed."""
+"""Seconds after which a half-built store that nobody touches is taken for one whose builder was
+killed.
+"""
 
 
 class CheckedBlocks:
-    """Remembers which blocks of a file were compared with their hashes; the others are when something in them is read."""
+    """Remembers which blocks of a file were compared with their hashes.
+
+    The others are when something in them is read.
+    """
 
     def __init__(self, path: Path, hashes: list[str], item_size: int) -> None:
         self.path = path
@@ -73,20 +82,28 @@ class CheckedBlocks:
             file.seek(block * durable.BLOCK)
             data = file.read(durable.BLOCK)
         if durable.sha256(data) != self.hashes[block]:
-            raise RunError(f"{self.path} is damaged in block {block} of 4 MiB. Delete {self.path.parent}; the next run builds it again.")
+            raise RunError(
+                f"{self.path} is damaged in block {block} of 4 MiB. Delete {self.path.parent}; the"
+                " next run builds it again."
+            )
         self.checked[block] = True
 
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit:
-    """The documents of one split, one after another, each after a boundary, and a boundary at the end."""
+    """The documents of one split, one after another, each after a boundary.
+
+    And a boundary at the end.
+    """
 
     tokens: Integer[np.ndarray, " n"]
     """uint16 or uint32; token i is the target of position i - 1."""
     offsets: Int64[np.ndarray, " n_offsets"]
     """Where each document's boundary is; the last entry is the boundary at the end."""
     document_bytes: Int64[np.ndarray, " n_documents"]
-    """Bytes of each document and one for its end, which is a target like others: the newline of a line, or what stands for it."""
+    """Bytes of each document and one for its end, which is a target like others: the newline of a
+    line, or what stands for it.
+    """
     boundary: int
     unchecked: CheckedBlocks | None = None
     """Guards a file too large to be checked when it was opened."""
@@ -114,7 +131,9 @@ class TokenSplit:
         """
         stop = min(stop, len(self.tokens))
         if self.unchecked is not None and stop > start:
-            self.unchecked.check(np.append(np.arange(start, stop, self.unchecked.per_block), stop - 1))
+            self.unchecked.check(
+                np.append(np.arange(start, stop, self.unchecked.per_block), stop - 1)
+            )
         return self.tokens[start:stop]
 
     def document(self, index: int) -> Integer[np.ndarray, " n"]:
@@ -127,8 +146,9 @@ class TokenStore:
 
     Attributes:
         path: Its directory.
-        manifest: What it was made from: `source`, `data`, `split`, `tokenizer`, `splits` with documents, tokens, bytes and
-            characters of each and how many documents each rule dropped, `files` with sizes and hashes.
+        manifest: What it was made from: `source`, `data`, `split`, `tokenizer`, `splits` with
+            documents, tokens, bytes and characters of each and how many documents each rule
+            dropped, `files` with sizes and hashes.
         tokenizer: The vocabulary.
     """
 
@@ -139,15 +159,21 @@ class TokenStore:
             RunError: something in it is missing, damaged, or from a newer format.
         """
         self.path = path
-        self.manifest: dict[str, Any] = durable.read_json(path / "manifest.json", format_version=FORMAT_VERSION)
+        self.manifest: dict[str, Any] = durable.read_json(
+            path / "manifest.json", format_version=FORMAT_VERSION
+        )
         if self.manifest.get("sha256") != manifest_hash(self.manifest):
-            raise RunError(f"{path / 'manifest.json'} is damaged: its content does not fit its hash.")
+            raise RunError(
+                f"{path / 'manifest.json'} is damaged: its content does not fit its hash."
+            )
         self._guards: dict[str, CheckedBlocks] = {}
         try:
             for name, facts in self.manifest["files"].items():
                 self._check_file(name, facts)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise RunError(f"{path / 'manifest.json'} is damaged: it does not describe files ({error!r}).") from None
+            raise RunError(
+                f"{path / 'manifest.json'} is damaged: it does not describe files ({error!r})."
+            ) from None
         self.tokenizer = Tokenizer.load(path / "tokenizer.json")
 
     def _check_file(self, name: str, facts: dict[str, Any]) -> None:
@@ -164,16 +190,24 @@ class TokenStore:
             raise RunError(f"{path} is damaged: its content does not fit its hash.")
 
     def lossless(self, name: SplitName) -> bool:
-        """Whether the tokens of a split hold all its bytes; a vocabulary of characters may lack some only elsewhere."""
-        return self.tokenizer.lossless or (self.tokenizer.kind == "char" and not self.manifest["splits"][name]["unknown"])
+        """Whether the tokens of a split hold all its bytes.
+
+        A vocabulary of characters may lack some only elsewhere.
+        """
+        return self.tokenizer.lossless or (
+            self.tokenizer.kind == "char" and not self.manifest["splits"][name]["unknown"]
+        )
 
     @property
     def _uncounted_ends(self) -> int:
-        """What a document counts beside the bytes in its file, where a line's newline is counted already."""
+        """What a document counts beside the bytes in its file.
+
+        Where a line's newline is counted already.
+        """
         return 0 if self.manifest["source"]["layout"] == "lines" else 1
 
     def n_bytes(self, name: SplitName) -> int:
-        """Bytes of a split, one for the end of each document included, whatever held the documents."""
+        """The bytes of a split, and one for the end of each document, whatever held them."""
         part = self.manifest["splits"][name]
         return int(part["bytes"]) + self._uncounted_ends * int(part["documents"])
 
@@ -186,14 +220,16 @@ class TokenStore:
         if not self.manifest["splits"][name]["documents"]:
             filled = [other for other in SPLITS if self.manifest["splits"][other]["documents"]]
             raise SourceError(
-                f"{self.manifest['source']['name']} has no {name} split: text is in {' and '.join(filled)} only. "
-                "Give every split a share (data.split, for example 0.8, 0.1, 0.1), or more text."
+                f"{self.manifest['source']['name']} has no {name} split: text is in"
+                f" {' and '.join(filled)} only. Give every split a share (data.split, for example"
+                " 0.8, 0.1, 0.1), or more text."
             )
         mapped = np.memmap(self.path / f"{name}.tokens.bin", dtype=self.manifest["dtype"], mode="r")
         return TokenSplit(
             tokens=mapped.view(np.ndarray),  # a plain view: indexing a memmap object is slow
             offsets=np.load(self.path / f"{name}.offsets.npy", allow_pickle=False),
-            document_bytes=np.load(self.path / f"{name}.bytes.npy", allow_pickle=False) + self._uncounted_ends,
+            document_bytes=np.load(self.path / f"{name}.bytes.npy", allow_pickle=False)
+            + self._uncounted_ends,
             boundary=self.tokenizer.boundary,
             unchecked=self._guards.get(f"{name}.tokens.bin"),
         )
@@ -214,7 +250,8 @@ def prepare(
         tokenizer: encode with this one instead of learning one.
         extend: take characters of the training part that `tokenizer` lacks into it.
         cache: where stores are kept; None: the user's cache folder.
-        on_event: told `{"event": "prepare", "stage", "done", "total"}` (characters; the total may be None) and `{"event": "note", "text"}`.
+        on_event: told `{"event": "prepare", "stage", "done", "total"}` (characters; the total may
+            be None) and `{"event": "note", "text"}`.
 
     Raises:
         SourceError: the source cannot be read, or is too small to be split.
@@ -231,7 +268,15 @@ def prepare(
         try:
             store = TokenStore(path)
         except RunError as error:
-            report({"event": "note", "text": f"The prepared text in the cache cannot be used, so it is built again: {error}"})
+            report(
+                {
+                    "event": "note",
+                    "text": (
+                        "The prepared text in the cache cannot be used, so it is built again:"
+                        f" {error}"
+                    ),
+                }
+            )
             _remove(path)
         else:
             return _opened(store, source, report)
@@ -242,10 +287,13 @@ def prepare(
 
 
 def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
-    """The store, after telling how the text was read and what was left out: as much with one from the cache as with a new one.
+    """The store, after telling how the text was read and what was left out.
 
-    A store is found by its content, so one from the cache may have been made of another file with the same bytes: names,
-    and what lies beside the text in a folder, are those of the source that was asked for.
+    As much with one from the cache as with a new one.
+
+    A store is found by its content, so one from the cache may have been made of another file with
+    the same bytes: names, and what lies beside the text in a folder, are those of the source that
+    was asked for.
     """
     about = store.manifest["source"]
     about |= {"name": source.name, "address": source.address}
@@ -253,7 +301,15 @@ def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
         about["left_out"]["files"] = dict(source.files_left_out)
     for text in (*source.notes, *notes(store.manifest)):
         report({"event": "note", "text": text})
-    report({"event": "prepare", "stage": "done", "done": 1, "total": 1, "left_out": about.get("left_out")})
+    report(
+        {
+            "event": "prepare",
+            "stage": "done",
+            "done": 1,
+            "total": 1,
+            "left_out": about.get("left_out"),
+        }
+    )
     return store
 
 
@@ -268,7 +324,9 @@ def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, ext
         vocabulary = [durable.file_sha256(Path(data.tokenizer)), data.unknown]
     made_from = [FORMAT_VERSION, fingerprint, data.split, data.split_seed, vocabulary]
     rules = Rules.of(data)
-    if rules.active:  # without rules the name is that of before there were any, so that earlier stores are found
+    if (
+        rules.active
+    ):  # without rules the name is that of before there were any, so that earlier stores are found
         made_from.append(dataclasses.asdict(rules))
     return durable.sha256(json.dumps(made_from).encode())[:32]
 
@@ -285,7 +343,10 @@ def _remove_abandoned(path: Path) -> None:
     """Delete what builders of this store left when they were killed."""
     for folder in path.parent.glob(f".{path.name}.*.tmp"):
         with contextlib.suppress(OSError):
-            if time.time() - max(file.stat().st_mtime for file in (folder, *folder.iterdir())) > _ABANDONED:
+            if (
+                time.time() - max(file.stat().st_mtime for file in (folder, *folder.iterdir()))
+                > _ABANDONED
+            ):
                 shutil.rmtree(folder)
 
 

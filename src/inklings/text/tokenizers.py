@@ -1,7 +1,10 @@
-"""A tokenizer turns text into numbers and back; this wraps a Hugging Face `tokenizers` object with what a generator needs.
+"""A tokenizer turns text into numbers and back.
 
-That is: which token separates documents, what becomes of text that the vocabulary lacks, whether bytes get lost, the
-bytes of every single token, and a hash that ties the vocabulary to a model. `vocabularies.py` makes them.
+This wraps a Hugging Face `tokenizers` object with what a generator needs.
+
+That is: which token separates documents, what becomes of text that the vocabulary lacks, whether
+bytes get lost, the bytes of every single token, and a hash that ties the vocabulary to a model.
+`vocabularies.py` makes them.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from inklings.errors import InklingsError, RunError, TokenizerError
 
 FORMAT_VERSION = 1
 BOUNDARY = "<|endoftext|>"
-"""The token that opens every document and, as a target, ends the one before; the same in all vocabularies that we make."""
+"""The token that opens every document and, as a target, ends the one before; the same in all
+vocabularies that we make.
+"""
 UNKNOWN = "<unk>"
 
 Kind = Literal["byte", "char", "word", "bpe", "file"]
@@ -33,10 +38,13 @@ _SHOWN = 20
 
 
 class Tokenizer:
-    """Text to tokens and back. Encoding never produces the boundary: its name, met in a text, is text like any other.
+    """Text to tokens and back.
+
+    Encoding never produces the boundary: its name, met in a text, is text like any other.
 
     Attributes:
-        backend: The Hugging Face tokenizer; the reference that the quick ways for `char` and `byte` must equal.
+        backend: The Hugging Face tokenizer; the reference that the quick ways for `char` and `byte`
+            must equal.
         kind: How it was made; `file` is somebody else's tokenizer.json.
         boundary: The token between documents.
         unknown: What becomes of text that the vocabulary lacks.
@@ -69,18 +77,28 @@ class Tokenizer:
 
     @functools.cached_property
     def lossless(self) -> bool:
-        """Whether decoding gives back the very bytes that were encoded; only then are bits per byte meaningful."""
+        """Whether decoding gives back the very bytes that were encoded.
+
+        Only then are bits per byte meaningful.
+        """
         if self.kind == "file":
             return _keeps_all_bytes(self._rules)
         return self.kind in ("byte", "bpe") or (self.kind == "char" and self.unknown == "error")
 
     @functools.cached_property
     def cuts_at_words(self) -> bool:
-        """Whether a text cut where `documents.Piece` is cut, and tokenised part by part, has the tokens of the whole."""
+        """Whether a text cut where `documents.Piece` is cut.
+
+        And tokenised part by part, has the tokens of the whole.
+        """
         if self.kind != "file":
             return not self.punctuation_apart
         pre_tokenizer = self._rules["pre_tokenizer"]
-        return self.lossless and pre_tokenizer["type"] == "ByteLevel" and bool(pre_tokenizer.get("use_regex", True))
+        return (
+            self.lossless
+            and pre_tokenizer["type"] == "ByteLevel"
+            and bool(pre_tokenizer.get("use_regex", True))
+        )
 
     @functools.cached_property
     def punctuation_apart(self) -> bool:
@@ -91,12 +109,16 @@ class Tokenizer:
         """The tokens of a text, without a boundary.
 
         Raises:
-            TokenizerError: the vocabulary lacks something in it (listed) and the policy is `error`; or it is not Unicode.
+            TokenizerError: the vocabulary lacks something in it (listed) and the policy is `error`;
+                or it is not Unicode.
         """
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text; in parallel where the vocabulary is more than a table. Errors as `encode`."""
+        """The tokens of each text; in parallel where the vocabulary is more than a table.
+
+        Errors as `encode`.
+        """
         try:
             if self.kind == "byte":
                 return self._encode_bytes([text.encode() for text in texts])
@@ -105,8 +127,8 @@ class Tokenizer:
             return self._encode_by_backend(texts)
         except UnicodeEncodeError as error:
             raise TokenizerError(
-                f"the text holds {error.object[error.start]!a}, half of a character, which no encoding can store. "
-                "Give text that is valid UTF-8."
+                f"the text holds {error.object[error.start]!a}, half of a character, which no"
+                " encoding can store. Give text that is valid UTF-8."
             ) from None
 
     def _encode_bytes(self, texts: Sequence[bytes]) -> list[Tokens]:
@@ -140,8 +162,9 @@ class Tokenizer:
         result = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
         if self.kind == "file" and any((tokens == self.boundary).any() for tokens in result):
             raise TokenizerError(
-                f"the text holds {self.backend.id_to_token(self.boundary)!r}, which this tokenizer.json reads as the end of a document. "
-                "Remove it from the text (`document_separator` cuts there), or choose another tokenizer."
+                f"the text holds {self.backend.id_to_token(self.boundary)!r}, which this"
+                " tokenizer.json reads as the end of a document. Remove it from the text"
+                " (`document_separator` cuts there), or choose another tokenizer."
             )
         if self.unknown_token is None or self.unknown == "replace":
             return result
@@ -150,38 +173,64 @@ class Tokenizer:
             missing = sorted({word for text in texts for word in self.unknown_characters(text)})
             if missing:
                 self._refuse(missing)
-        return [tokens[part] for tokens, part in zip(result, known, strict=True)] if self.unknown == "skip" else result
+        return (
+            [tokens[part] for tokens, part in zip(result, known, strict=True)]
+            if self.unknown == "skip"
+            else result
+        )
 
     def unknown_characters(self, text: str) -> list[str]:
-        """What in a text the vocabulary lacks, sorted, each once: characters, or words where words are the unit."""
+        """What in a text the vocabulary lacks, sorted, each once.
+
+        Characters, or words where words are the unit.
+        """
         if self.kind == "char":
             return sorted(character for character in set(text) if character not in self._ids)
         if self.unknown_token is None:
             return []
         encoding = self.backend.encode(text, add_special_tokens=False)
         name = self.backend.id_to_token(self.unknown_token)
-        parts = {text[a:b].strip() for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if token == self.unknown_token}
+        parts = {
+            text[a:b].strip()
+            for token, (a, b) in zip(encoding.ids, encoding.offsets, strict=True)
+            if token == self.unknown_token
+        }
         return sorted(parts - {name})
 
     def count_unknown(self, text: str, tokens: Tokens) -> int:
-        """How many tokens of a text the vocabulary lacks, marked or skipped; `tokens` are what `encode` gives for the text.
+        """How many tokens of a text the vocabulary lacks, marked or skipped.
 
-        A tokenizer.json that drops what it lacks, having no token to stand for it, leaves nothing to be counted: 0.
+        `tokens` are what `encode` gives for the text.
+
+        A tokenizer.json that drops what it lacks, having no token to stand for it, leaves nothing
+        to be counted: 0.
         """
         if self.unknown == "skip":
-            units = len(text) if self.kind == "char" else len(self.backend.encode(text, add_special_tokens=False).ids)
+            units = (
+                len(text)
+                if self.kind == "char"
+                else len(self.backend.encode(text, add_special_tokens=False).ids)
+            )
             return units - len(tokens)
-        return 0 if self.unknown_token is None else int(np.count_nonzero(tokens == self.unknown_token))
+        return (
+            0 if self.unknown_token is None else int(np.count_nonzero(tokens == self.unknown_token))
+        )
 
     def _refuse(self, missing: list[str]) -> None:
-        shown = ", ".join(map(repr, missing[:_SHOWN])) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        shown = ", ".join(map(repr, missing[:_SHOWN])) + (
+            f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        )
         raise TokenizerError(
-            f"the vocabulary ({self.kind}, {self.vocab_size} tokens) lacks {shown}. "
-            "Remove them from the text, or train with data.unknown set to 'replace' or 'skip', or with the tokenizer 'byte' or 'bpe:N'."
+            f"the vocabulary ({self.kind}, {self.vocab_size} tokens) lacks {shown}. Remove them"
+            " from the text, or train with data.unknown set to 'replace' or 'skip', or with the"
+            " tokenizer 'byte' or 'bpe:N'."
         )
 
     def decode(self, tokens: Iterable[int] | Integer[np.ndarray, " n"]) -> str:
-        """The text of tokens: bytes that do not make a character, and unknown characters, become U+FFFD; boundaries vanish.
+        """The text of tokens.
+
+        Bytes that do not make a character, and unknown characters, become U+FFFD; boundaries
+        vanish.
 
         An unknown word reads `<unk>`.
 
@@ -192,14 +241,21 @@ class Tokenizer:
         if self.kind == "file" and not self._byte_level:
             for token in wanted:
                 self.token_bytes(token)  # raises for one that does not exist
-            text: str = self.backend.decode([t for t in wanted if t != self.boundary], skip_special_tokens=False)
+            text: str = self.backend.decode(
+                [t for t in wanted if t != self.boundary], skip_special_tokens=False
+            )
             return text
         before = [self.boundary, *wanted]
-        shown = (self.bytes_after(previous, token) for previous, token in zip(before, wanted, strict=False))
+        shown = (
+            self.bytes_after(previous, token)
+            for previous, token in zip(before, wanted, strict=False)
+        )
         return b"".join(shown).decode("utf-8", errors="replace")
 
     def bytes_after(self, previous: int, token: int) -> bytes:
-        """The bytes that a token adds to a text behind another token: the blank before a word only where one belongs.
+        """The bytes that a token adds to a text behind another token.
+
+        The blank before a word only where one belongs.
 
         Raises:
             TokenizerError: there is no such token.
@@ -211,19 +267,24 @@ class Tokenizer:
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token adds to a text, for streaming; none for the boundary.
 
-        A word of the tokenizer `word` brings the blank before it; `bytes_after` knows where none belongs.
+        A word of the tokenizer `word` brings the blank before it; `bytes_after` knows where none
+        belongs.
 
         Raises:
             TokenizerError: there is no such token.
         """
         if not 0 <= token < self.vocab_size:
             raise TokenizerError(
-                f"there is no token {token}; this vocabulary has 0 to {self.vocab_size - 1}. Does the tokenizer belong to the model?"
+                f"there is no token {token}; this vocabulary has 0 to {self.vocab_size - 1}. Does"
+                " the tokenizer belong to the model?"
             )
         return self._token_bytes[token]
 
     def token_name(self, token: int) -> str:
-        """What a token looks like in a table: its text quoted, the boundary and single bytes by name."""
+        """What a token looks like in a table.
+
+        Its text quoted, the boundary and single bytes by name.
+        """
         if token == self.boundary:
             return BOUNDARY
         if token == self.unknown_token:
@@ -239,7 +300,10 @@ class Tokenizer:
         """The tokens that are punctuation marks with the blanks around them."""
         if not self.punctuation_apart:
             return frozenset()
-        special, cut = (self.boundary, self.unknown_token), self.backend.pre_tokenizer.pre_tokenize_str
+        special, cut = (
+            (self.boundary, self.unknown_token),
+            self.backend.pre_tokenizer.pre_tokenize_str,
+        )
         found = (token for name, token in self._ids.items() if len(cut(f"a{name.strip(' ')}a")) > 1)
         return frozenset(token for token in found if token not in special)
 
@@ -254,7 +318,10 @@ class Tokenizer:
 
     @functools.cached_property
     def _codepoint_table(self) -> Tokens:
-        """Token of each code point, -1 where there is none; the last entry stands for all higher ones."""
+        """Token of each code point, -1 where there is none.
+
+        The last entry stands for all higher ones.
+        """
         characters = {ord(name): token for name, token in self._ids.items() if len(name) == 1}
         table = np.full(max(characters, default=0) + 2, -1, dtype=np.int32)
         table[list(characters)] = list(characters.values())
@@ -262,7 +329,9 @@ class Tokenizer:
 
     @functools.cached_property
     def _token_bytes(self) -> list[bytes]:
-        added = {token: entry.content for token, entry in self.backend.get_added_tokens_decoder().items()}
+        added = {
+            token: entry.content for token, entry in self.backend.get_added_tokens_decoder().items()
+        }
         names = {token: name for name, token in self._ids.items()}
         values = {character: byte for byte, character in enumerate(byte_names())}
         result = []
@@ -275,8 +344,11 @@ class Tokenizer:
             elif token in added:
                 result.append(added[token].encode())
             elif self._byte_level:
-                # a character outside the table belongs to a token that somebody added to the vocabulary by hand
-                result.append(b"".join(bytes([values[c]]) if c in values else c.encode() for c in name))
+                # a character outside the table belongs to a token that somebody added to the
+                # vocabulary by hand
+                result.append(
+                    b"".join(bytes([values[c]]) if c in values else c.encode() for c in name)
+                )
             elif self.kind == "char":
                 result.append(name.encode())
             elif self.kind == "word":
@@ -286,7 +358,10 @@ class Tokenizer:
         return result
 
     def _bytes_by_decoder(self, token: int, name: str) -> bytes:
-        """What a token of an unknown kind adds to a text; decoded after another, since many decoders strip the first blank."""
+        """What a token of an unknown kind adds to a text.
+
+        Decoded after another, since many decoders strip the first blank.
+        """
         if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
             return bytes([int(name[3:5], 16)])
         pair: str = self.backend.decode([token, token], skip_special_tokens=False)
@@ -304,7 +379,10 @@ class Tokenizer:
         }
 
     def to_json(self) -> str:
-        """Everything as one JSON document; `tokenizer` in it is what Hugging Face's library reads."""
+        """Everything as one JSON document.
+
+        `tokenizer` in it is what Hugging Face's library reads.
+        """
         return json.dumps({**self._fields(), "sha256": self.hash}, ensure_ascii=False, indent=1)
 
     @classmethod
@@ -319,7 +397,8 @@ class Tokenizer:
             raise RunError(f"{where} has no format_version: it was not written by Inklings.")
         if value["format_version"] > FORMAT_VERSION:
             raise RunError(
-                f"{where} is of format {value['format_version']}; this version reads up to {FORMAT_VERSION}. Upgrade Inklings to open it."
+                f"{where} is of format {value['format_version']}; this version reads up to"
+                f" {FORMAT_VERSION}. Upgrade Inklings to open it."
             )
         expected = value.pop("sha256", None)
         try:
@@ -327,7 +406,10 @@ class Tokenizer:
         except RecursionError:
             found = None
         if found is None or expected != found:
-            raise RunError(f"{where} is damaged: its content does not fit its hash. Copy it again from the run that it belongs to.")
+            raise RunError(
+                f"{where} is damaged: its content does not fit its hash. Copy it again from the run"
+                " that it belongs to."
+            )
         try:
             return cls(
                 tokenizers.Tokenizer.from_str(json.dumps(value["tokenizer"])),
@@ -350,14 +432,18 @@ class Tokenizer:
         """Read what `save` wrote.
 
         Raises:
-            RunError: the file is missing or damaged, was not written by Inklings, or comes from a newer format.
+            RunError: the file is missing or damaged, was not written by Inklings, or comes from a
+                newer format.
         """
         return cls.from_json(durable.read_bytes(path), where=str(path))
 
 
 @functools.cache
 def byte_names() -> tuple[str, ...]:
-    """The character by which byte-level vocabularies write each of the 256 bytes, printable ones as themselves (GPT-2, 2019)."""
+    """The character by which byte-level vocabularies write each of the 256 bytes (GPT-2, 2019).
+
+    Printable ones stand for themselves.
+    """
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
@@ -370,14 +456,24 @@ def _cut(tokens: Tokens, lengths: Sequence[int]) -> list[Tokens]:
 
 
 def _keeps_all_bytes(rules: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json is byte-level throughout, so that its decoder undoes what its encoder did.
+    """Whether a tokenizer.json is byte-level throughout.
 
-    Anything else may lose something (case, blanks, accents, unknown characters), so it is taken to lose bytes.
+    So that its decoder undoes what its encoder did.
+
+    Anything else may lose something (case, blanks, accents, unknown characters), so it is taken to
+    lose bytes.
     """
     pre_tokenizer, decoder, model = rules["pre_tokenizer"], rules["decoder"], rules["model"]
-    if rules["normalizer"] is not None or pre_tokenizer is None or decoder is None or decoder["type"] != "ByteLevel":
+    if (
+        rules["normalizer"] is not None
+        or pre_tokenizer is None
+        or decoder is None
+        or decoder["type"] != "ByteLevel"
+    ):
         return False
-    steps = pre_tokenizer["pretokenizers"] if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
+    steps = (
+        pre_tokenizer["pretokenizers"] if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
+    )
     for step in steps:
         if step["type"] == "ByteLevel":
             if step["add_prefix_space"]:
@@ -387,5 +483,7 @@ def _keeps_all_bytes(rules: dict[str, Any]) -> bool:
                 return False
         elif step["type"] != "Digits":
             return False
-    whole_bytes = model["type"] == "BPE" and all(character in model["vocab"] for character in byte_names())
+    whole_bytes = model["type"] == "BPE" and all(
+        character in model["vocab"] for character in byte_names()
+    )
     return whole_bytes and steps[-1]["type"] == "ByteLevel"

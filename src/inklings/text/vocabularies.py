@@ -1,7 +1,7 @@
 """Making a tokenizer: from a file, from nothing (`byte`), or learned from text that streams by.
 
-Only the training part is learned from. Learned vocabularies put the boundary at 0 and, where there is one, the unknown
-token at 1.
+Only the training part is learned from. Learned vocabularies put the boundary at 0 and, where there
+is one, the unknown token at 1.
 """
 
 from __future__ import annotations
@@ -26,25 +26,36 @@ AUTO_BYTES = 2_000_000
 """`auto` takes `char` below this many bytes of text, and `AUTO_LARGE` from there on."""
 AUTO_LARGE = "bpe:4096"
 LEARNING_CHARACTERS = 2**28
-"""A vocabulary of words or of byte pairs is learned from about this many characters, spread evenly over the training part."""
+"""A vocabulary of words or of byte pairs is learned from about this many characters, spread evenly
+over the training part.
+"""
 LONGEST_WORD = 512
-"""Bytes after which a word is cut when byte pairs are learned, and characters that a word of `word:N` may have. The trainer
-takes time that grows with the square of a word, and a text without white space is a single one."""
+"""Bytes after which a word is cut when byte pairs are learned, and characters that a word of
+`word:N` may have. The trainer takes time that grows with the square of a word, and a text without
+white space is a single one.
+"""
 LEARNING_UNBROKEN = 2**21
-"""Byte pairs are learned from about this many characters, spread evenly, of text that is made of long words: hardly one comes
-twice, and the trainer holds each at some sixty times its size."""
+"""Byte pairs are learned from about this many characters, spread evenly, of text that is made of
+long words: hardly one comes twice, and the trainer holds each at some sixty times its size.
+"""
 _LONGEST_TEXT = 2**16
 """Characters that are given to the library at once."""
 _LONG_WORDS = re.compile(r"\w{33,}")
 
 _NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
-_FORMS = "byte, char, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a tokenizer.json"
+_FORMS = (
+    "byte, char, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a tokenizer.json"
+)
 WORD_WAYS = ("", "lower", "spaced")
-"""What may stand behind `word:N`: words without capitals, or words as they stand between white space."""
+"""What may stand behind `word:N`: words without capitals, or words as they stand between white
+space.
+"""
 
 UnknownChoice = Literal["auto", "error", "skip", "replace"]
 Texts = Callable[[], Iterator[tuple[str, bool]]]
-"""Reads the text again from its start: parts of documents, and whether each belongs to the training part."""
+"""Reads the text again from its start: parts of documents, and whether each belongs to the training
+part.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,17 +68,23 @@ class Survey:
 
 
 def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """The tokenizer that `spec` asks for; `texts` is read as often as it takes (not at all for `byte` and for a file).
+    """The tokenizer that `spec` asks for.
+
+    `texts` is read as often as it takes (not at all for `byte` and for a file).
 
     Raises:
-        TokenizerError: the spec is not one, its size is too small, its file is not a tokenizer, or there is no training text.
+        TokenizerError: the spec is not one, its size is too small, its file is not a tokenizer, or
+            there is no training text.
     """
     name, _, size = spec.partition(":")
     if name == "word" and size:
         size, _, way = size.partition(":")
         _check_size(spec, name, size)
         if way not in WORD_WAYS:
-            raise TokenizerError(f"the tokenizer {spec!r}: {unknown_name('way of cutting words', way, WORD_WAYS[1:])} Allowed: {_FORMS}.")
+            raise TokenizerError(
+                f"the tokenizer {spec!r}:"
+                f" {unknown_name('way of cutting words', way, WORD_WAYS[1:])} Allowed: {_FORMS}."
+            )
         return _learn_words(_training_texts(texts), int(size), unknown, way=way)
     if name == "bpe" and size:
         _check_size(spec, name, size)
@@ -76,12 +93,21 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
         return _bytes()
     if spec in ("char", "auto"):
         found = _survey(texts, stop_at=AUTO_BYTES if spec == "auto" else None)
-        return make_tokenizer(AUTO_LARGE, texts, unknown=unknown) if found is None else _characters(found, unknown)
+        return (
+            make_tokenizer(AUTO_LARGE, texts, unknown=unknown)
+            if found is None
+            else _characters(found, unknown)
+        )
     if names_a_file(spec):
         return read_tokenizer(Path(spec), unknown=unknown)
     if name in ("word", "bpe"):
-        raise TokenizerError(f"the tokenizer {spec!r} needs a size, as in {name}:4096. Allowed: {_FORMS}.")
-    raise TokenizerError(f"{unknown_name('tokenizer', spec, ('byte', 'char', 'word:N', 'bpe:N', 'auto'))} Or the path of a tokenizer.json.")
+        raise TokenizerError(
+            f"the tokenizer {spec!r} needs a size, as in {name}:4096. Allowed: {_FORMS}."
+        )
+    raise TokenizerError(
+        f"{unknown_name('tokenizer', spec, ('byte', 'char', 'word:N', 'bpe:N', 'auto'))} Or the"
+        " path of a tokenizer.json."
+    )
 
 
 def names_a_file(spec: str) -> bool:
@@ -94,7 +120,10 @@ def _check_size(spec: str, name: str, size: str) -> None:
     smallest = 257 if name == "bpe" else 1
     if not re.fullmatch("[0-9]{1,9}", size) or int(size) < smallest:
         reason = " (256 bytes and the boundary)" if name == "bpe" else ""
-        raise TokenizerError(f"the tokenizer {spec!r} has no usable size: after {name}: comes a whole number from {smallest} up{reason}.")
+        raise TokenizerError(
+            f"the tokenizer {spec!r} has no usable size: after {name}: comes a whole number from"
+            f" {smallest} up{reason}."
+        )
 
 
 def survey(texts: Texts) -> Survey:
@@ -117,7 +146,10 @@ def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
 
 
 class _EvenShare:
-    """Takes all texts up to a limit of characters, and beyond it ever fewer, evenly over what came so far."""
+    """Takes all texts up to a limit of characters.
+
+    And beyond it ever fewer, evenly over what came so far.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -134,13 +166,19 @@ class _EvenShare:
 
 
 def _training_texts(texts: Texts) -> Iterator[str]:
-    """The training part in chunks; beyond `LEARNING_CHARACTERS` ever fewer are taken, evenly over what was read so far."""
+    """The training part in chunks.
+
+    Beyond `LEARNING_CHARACTERS` ever fewer are taken, evenly over what was read so far.
+    """
     share = _EvenShare(LEARNING_CHARACTERS)
     for text, training in texts():
         if training:
             yield from (chunk for chunk in chunks(text) if share.takes(chunk))
     if not share.seen:
-        raise TokenizerError("there is no training text to learn a vocabulary from. Give more text, or a larger share for training.")
+        raise TokenizerError(
+            "there is no training text to learn a vocabulary from. Give more text, or a larger"
+            " share for training."
+        )
 
 
 def _bytes() -> Tokenizer:
@@ -152,17 +190,36 @@ def _bytes() -> Tokenizer:
 
 
 def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
-    """Characters in the order of their code points. `auto` makes room for unknown ones only if held-out text has some."""
+    """Characters in the order of their code points.
+
+    `auto` makes room for unknown ones only if held-out text has some.
+    """
     if not survey.training:
-        raise TokenizerError("there is no training text to learn a vocabulary from. Give more text, or a larger share for training.")
-    policy: UnknownPolicy = ("replace" if survey.held_out - survey.training else "error") if unknown == "auto" else unknown
+        raise TokenizerError(
+            "there is no training text to learn a vocabulary from. Give more text, or a larger"
+            " share for training."
+        )
+    policy: UnknownPolicy = (
+        ("replace" if survey.held_out - survey.training else "error")
+        if unknown == "auto"
+        else unknown
+    )
     special = [BOUNDARY, UNKNOWN] if policy == "replace" else [BOUNDARY]
     vocabulary = {name: token for token, name in enumerate((*special, *sorted(survey.training)))}
-    # byte pairs without a single merge: every character for itself; without an unknown token, unknown ones are dropped
-    backend = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN if policy == "replace" else None))
+    # byte pairs without a single merge: every character for itself; without an unknown token,
+    # unknown ones are dropped
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN if policy == "replace" else None)
+    )
     backend.decoder = decoders.Fuse()
     unknown_token = 1 if policy == "replace" else None
-    return Tokenizer(with_special(backend, *special), kind="char", boundary=0, unknown=policy, unknown_token=unknown_token)
+    return Tokenizer(
+        with_special(backend, *special),
+        kind="char",
+        boundary=0,
+        unknown=policy,
+        unknown_token=unknown_token,
+    )
 
 
 def _between_blanks() -> pre_tokenizers.PreTokenizer:
@@ -171,13 +228,18 @@ def _between_blanks() -> pre_tokenizers.PreTokenizer:
         [
             pre_tokenizers.WhitespaceSplit(),
             # keeps a text from spelling the boundary
-            pre_tokenizers.Split(Regex(re.escape(BOUNDARY[0]) + f"(?={re.escape(BOUNDARY[1:])})"), "isolated"),
+            pre_tokenizers.Split(
+                Regex(re.escape(BOUNDARY[0]) + f"(?={re.escape(BOUNDARY[1:])})"), "isolated"
+            ),
         ]
     )
 
 
 def _punctuation_apart() -> pre_tokenizers.PreTokenizer:
-    """Words, and each punctuation mark with the blanks around it, so that it is known where there were some."""
+    """Words.
+
+    And each punctuation mark with the blanks around it, so that it is known where there were some.
+    """
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" ?[^\w ] ?"), "isolated"),
@@ -193,21 +255,31 @@ def _single_blanks(*, lower: bool) -> normalizers.Normalizer:
 
 
 def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice, *, way: str) -> Tokenizer:
-    """The `size` most frequent words, punctuation apart unless the way is `spaced`; how much white space there was is lost."""
-    words, normalizer = (_between_blanks(), None) if way == "spaced" else (_punctuation_apart(), _single_blanks(lower=way == "lower"))
+    """The `size` most frequent words, punctuation apart unless the way is `spaced`.
+
+    How much white space there was is lost.
+    """
+    words, normalizer = (
+        (_between_blanks(), None)
+        if way == "spaced"
+        else (_punctuation_apart(), _single_blanks(lower=way == "lower"))
+    )
     learner = tokenizers.Tokenizer(models.WordLevel())
     learner.pre_tokenizer = words
     if normalizer is not None:
         learner.normalizer = normalizer
     trainer = trainers.WordLevelTrainer(vocab_size=size + 1, show_progress=False)
-    feed_aside(lambda given: learner.train_from_iterator(given, trainer), _without_long_words(texts))
+    feed_aside(
+        lambda given: learner.train_from_iterator(given, trainer), _without_long_words(texts)
+    )
     counted = learner.get_vocab()
-    # a corpus may spell the unknown token itself (WikiText does); that is one word more, not a second entry
+    # a corpus may spell the unknown token itself (WikiText does); that is one word more, not a
+    # second entry
     frequent = [word for word in sorted(counted, key=counted.__getitem__) if word != UNKNOWN][:size]
     if not frequent:
         raise TokenizerError(
-            f"the training text has no word of {LONGEST_WORD:,} characters or fewer: a word is what stands between white space. "
-            "Use the tokenizer 'char', 'byte' or 'bpe:N'."
+            f"the training text has no word of {LONGEST_WORD:,} characters or fewer: a word is what"
+            " stands between white space. Use the tokenizer 'char', 'byte' or 'bpe:N'."
         )
     vocabulary = {name: token for token, name in enumerate((BOUNDARY, UNKNOWN, *frequent))}
     backend = tokenizers.Tokenizer(models.WordLevel(vocab=vocabulary, unk_token=UNKNOWN))
@@ -215,25 +287,37 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice, *, way
     if normalizer is not None:
         backend.normalizer = normalizer
     policy: UnknownPolicy = "replace" if unknown == "auto" else unknown
-    return Tokenizer(with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1)
+    return Tokenizer(
+        with_special(backend, BOUNDARY), kind="word", boundary=0, unknown=policy, unknown_token=1
+    )
 
 
 def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
-    """Byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019); small corpora give fewer than `size`."""
+    """Byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019).
+
+    Small corpora give fewer than `size`.
+    """
     backend = tokenizers.Tokenizer(models.BPE())
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
     cut = pre_tokenizers.Split(Regex(f".{{{LONGEST_WORD}}}"), "isolated")
     backend.pre_tokenizer = pre_tokenizers.Sequence([words, cut])
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[BOUNDARY], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[BOUNDARY], initial_alphabet=alphabet, show_progress=False
+    )
     feed_aside(lambda given: backend.train_from_iterator(given, trainer), _bounded(texts))
-    backend.pre_tokenizer = words  # encoding cuts nothing: its time grows with a word, not with the square
+    backend.pre_tokenizer = (
+        words  # encoding cuts nothing: its time grows with a word, not with the square
+    )
     return Tokenizer(backend, kind="bpe", boundary=0)
 
 
 def _bounded(texts: Iterator[str]) -> Iterator[str]:
-    """The texts in parts of bounded length, and of those that are made of long words an even share."""
+    """The texts in parts of bounded length.
+
+    And of those that are made of long words an even share.
+    """
     share = _EvenShare(LEARNING_UNBROKEN)
     for text in texts:
         for start in range(0, len(text), _LONGEST_TEXT):
@@ -250,10 +334,13 @@ def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
 
 
 def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """A tokenizer.json, ours or anybody's; one without a token that ends a text gets the boundary as its last.
+    """A tokenizer.json, ours or anybody's.
+
+    One without a token that ends a text gets the boundary as its last.
 
     Raises:
-        TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit `unknown`.
+        TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit
+            `unknown`.
     """
     try:
         text = read_bytes(path).decode("utf-8")
@@ -264,26 +351,38 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
     if '"sha256"' in text:
         ours = Tokenizer.from_json(text, where=str(path))
         if unknown not in ("auto", ours.unknown):
-            raise TokenizerError(f"data.unknown is {unknown!r}, but {path} was made with {ours.unknown!r}. Use that, or 'auto'.")
+            raise TokenizerError(
+                f"data.unknown is {unknown!r}, but {path} was made with {ours.unknown!r}. Use that,"
+                " or 'auto'."
+            )
         return ours
     try:
         backend = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
-        raise TokenizerError(f"{path} is not a tokenizer.json of the `tokenizers` library: {error}") from None
+        raise TokenizerError(
+            f"{path} is not a tokenizer.json of the `tokenizers` library: {error}"
+        ) from None
     vocabulary = backend.get_vocab(with_added_tokens=True)
     end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
     boundary = with_special(backend, end).token_to_id(end)
     assert boundary is not None
     model = json.loads(backend.to_str())["model"]
-    unknown_token = model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
+    unknown_token = (
+        model.get("unk_id")
+        if model["type"] == "Unigram"
+        else vocabulary.get(model.get("unk_token"))
+    )
     policy: UnknownPolicy = "error" if unknown == "auto" else unknown
     if unknown == "auto" and unknown_token is not None:
         policy = "replace"
-    made = Tokenizer(backend, kind="file", boundary=boundary, unknown=policy, unknown_token=unknown_token)
+    made = Tokenizer(
+        backend, kind="file", boundary=boundary, unknown=policy, unknown_token=unknown_token
+    )
     if unknown_token is None and not made.lossless:
         if unknown not in ("auto", "skip"):
             raise TokenizerError(
-                f"{path} has no unknown token and drops what it lacks: data.unknown must be 'auto' or 'skip', not {unknown!r}."
+                f"{path} has no unknown token and drops what it lacks: data.unknown must be 'auto'"
+                f" or 'skip', not {unknown!r}."
             )
         made = Tokenizer(backend, kind="file", boundary=boundary, unknown="skip")
     return made

@@ -1,4 +1,6 @@
-"""Batches of whole short texts, or of windows, as a critic reads them: no targets, every row a text of its own.
+"""Batches of whole short texts, or of windows, as a critic reads them.
+
+No targets, every row a text of its own.
 
 A batch is a pure function of (seed, step), as everywhere.
 """
@@ -18,7 +20,14 @@ class TextBatches:
     """See `whole_texts` and `text_windows`."""
 
     def __init__(
-        self, split: TokenSplit, starts: Int64[np.ndarray, " D"], sizes: Int64[np.ndarray, " D"], *, batch_size: int, length: int, seed: int
+        self,
+        split: TokenSplit,
+        starts: Int64[np.ndarray, " D"],
+        sizes: Int64[np.ndarray, " D"],
+        *,
+        batch_size: int,
+        length: int,
+        seed: int,
     ) -> None:
         self.split = split
         self.batch_size = batch_size
@@ -34,9 +43,17 @@ class TextBatches:
         return len(self._starts)
 
     def batch(self, step: int) -> Int[Tensor, "B T"]:
-        """Tokens of the texts of a step; after its end mark a row is filled up with the boundary."""
+        """Tokens of the texts of a step.
+
+        After its end mark a row is filled up with the boundary.
+        """
         places = step * self.batch_size + np.arange(self.batch_size)
-        drawn = np.array([self._text(int(epoch), int(place)) for epoch, place in zip(*divmod(places, self.n_texts), strict=True)])
+        drawn = np.array(
+            [
+                self._text(int(epoch), int(place))
+                for epoch, place in zip(*divmod(places, self.n_texts), strict=True)
+            ]
+        )
         columns = np.arange(self.length)
         inside = columns < self._sizes[drawn, None]
         index = np.where(inside, self._starts[drawn, None] + columns, 0)
@@ -46,7 +63,10 @@ class TextBatches:
         return torch.from_numpy(tokens.astype(np.int64))
 
     def _text(self, epoch: int, place: int) -> int:
-        """The text at a place of an epoch: each epoch goes through all of them once, in an order of its own."""
+        """The text at a place of an epoch.
+
+        Each epoch goes through all of them once, in an order of its own.
+        """
         if epoch != self._epoch:
             self._order = np.random.default_rng((self.seed, epoch)).permutation(self.n_texts)
             self._epoch = epoch
@@ -64,10 +84,18 @@ def whole_texts(split: TokenSplit, *, batch_size: int, length: int, seed: int) -
     if not len(kept):
         shortest = int(sizes.min()) if len(sizes) else 0
         raise SourceError(
-            f"none of the {split.n_documents:,} documents fits into {length} tokens with its end mark (the shortest has {shortest}). "
-            "Give a larger model.context_length, one document a line (--data.layout lines), or let model.reads be windows."
+            f"none of the {split.n_documents:,} documents fits into {length} tokens with its end"
+            f" mark (the shortest has {shortest}). Give a larger model.context_length, one document"
+            " a line (--data.layout lines), or let model.reads be windows."
         )
-    return TextBatches(split, split.offsets[:-1][kept] + 1, sizes[kept], batch_size=batch_size, length=length, seed=seed)
+    return TextBatches(
+        split,
+        split.offsets[:-1][kept] + 1,
+        sizes[kept],
+        batch_size=batch_size,
+        length=length,
+        seed=seed,
+    )
 
 
 def left_out(split: TokenSplit, *, length: int) -> int:
@@ -85,9 +113,11 @@ def text_windows(split: TokenSplit, *, batch_size: int, length: int, seed: int) 
     if not counts.any():
         longest = int(np.diff(split.offsets).max(initial=1)) - 1
         raise SourceError(
-            f"no document has {length} tokens, the longest has {longest}. Give a smaller model.context_length, "
-            "or let model.reads be documents."
+            f"no document has {length} tokens, the longest has {longest}. Give a smaller"
+            " model.context_length, or let model.reads be documents."
         )
     first = split.offsets[:-1] + 1
     starts = np.repeat(first - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
-    return TextBatches(split, starts, np.full(len(starts), length), batch_size=batch_size, length=length, seed=seed)
+    return TextBatches(
+        split, starts, np.full(len(starts), length), batch_size=batch_size, length=length, seed=seed
+    )

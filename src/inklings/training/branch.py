@@ -1,9 +1,12 @@
-"""Branches of a run: from a trunk that trains at a constant rate, runs of several budgets that share all it has done.
+"""Branches of a run.
 
-A run with the schedule `wsd` does the same steps as one with a larger budget until its rate begins to fall (Hu et al. 2024,
-"MiniCPM", section 4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
-So one trunk and a short decay for each budget give what as many whole runs would give, to the same bits: the settings of
-a branch are complete, and `train` with them makes the same weights.
+From a trunk that trains at a constant rate, runs of several budgets that share all it has done.
+
+A run with the schedule `wsd` does the same steps as one with a larger budget until its rate begins
+to fall (Hu et al. 2024, "MiniCPM", section 4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal
+Training Beyond Fixed Training Durations"). So one trunk and a short decay for each budget give what
+as many whole runs would give, to the same bits: the settings of a branch are complete, and `train`
+with them makes the same weights.
 """
 
 from __future__ import annotations
@@ -39,12 +42,17 @@ class Branch:
 
 
 def can_branch(training: TrainingConfig) -> bool:
-    """Whether runs with these settings share a trunk: the rate stays and then falls, and the end depends on the budget alone."""
+    """Whether runs with these settings share a trunk.
+
+    The rate stays and then falls, and the end depends on the budget alone.
+    """
     return training.schedule == "wsd" and not training.patience
 
 
 def plan_branches(config: RunConfig, steps: int, count: int) -> list[Branch]:
-    """The budgets of a run of so many steps: the whole, its half, the half of that, ...; those too small to decay are left out.
+    """The budgets of a run of so many steps.
+
+    The whole, its half, the half of that, ...; those too small to decay are left out.
 
     All have the warm-up of the whole run, in steps, and decay over the same share of their own.
     """
@@ -65,14 +73,24 @@ def plan_branches(config: RunConfig, steps: int, count: int) -> list[Branch]:
             samples=training.samples if whole else 0,
             keep_checkpoints=1,
         )
-        found.append(Branch(share=1 / 2**halvings, leaves=leaves, steps=own, config=replace(config, training=made)))
+        found.append(
+            Branch(
+                share=1 / 2**halvings,
+                leaves=leaves,
+                steps=own,
+                config=replace(config, training=made),
+            )
+        )
     return found[::-1]
 
 
 def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunConfig:
-    """The settings of the trunk, up to where its first branch leaves; it is extended for the others.
+    """The settings of the trunk, up to where its first branch leaves.
 
-    It is evaluated about as often, over its length, as the run alone would be: each extension looks at the newer half.
+    It is extended for the others.
+
+    It is evaluated about as often, over its length, as the run alone would be: each extension looks
+    at the newer half.
     """
     training = config.training
     made = replace(
@@ -88,7 +106,9 @@ def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunCo
 
 
 def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
-    """A run at `run` that stands where the trunk stands, to be gone on with by `resume`; whole or not at all.
+    """A run at `run` that stands where the trunk stands, to be gone on with by `resume`.
+
+    Whole or not at all.
 
     Raises:
         RunError: the trunk does not stand where the branch leaves it, or something is at `run`.
@@ -96,7 +116,8 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
     source = checkpoints.checkpoint_path(trunk.path, branch.leaves)
     if not source.is_dir():
         raise RunError(
-            f"{trunk.path} has no checkpoint of step {branch.leaves}, where {run} would leave it. Remove both; they are made anew."
+            f"{trunk.path} has no checkpoint of step {branch.leaves}, where {run} would leave it."
+            " Remove both; they are made anew."
         )
     resolved = trunk.config.training
     asked = branch.config.training
@@ -120,18 +141,31 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
     events = read_bytes(trunk.path / METRICS)[: before.metrics_length]
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
-        if [kept["sha256"] for kept in record.code] != [kept["sha256"] for kept in trunk.record.code]:
-            raise RunError(f"{branch.config.architecture} was changed since {trunk.path} began. Put it back, or compare in another folder.")
+        if [kept["sha256"] for kept in record.code] != [
+            kept["sha256"] for kept in trunk.record.code
+        ]:
+            raise RunError(
+                f"{branch.config.architecture} was changed since {trunk.path} began. Put it back,"
+                " or compare in another folder."
+            )
         write_bytes(path / METRICS, events)
         place = checkpoints.checkpoint_path(path, branch.leaves)
         place.mkdir(parents=True)
         for name in (checkpoints.WEIGHTS, checkpoints.OPTIMIZER):
             write_bytes(place / name, read_bytes(source / name))
         # the best so far was not decayed, so it is no rival
-        progress = replace(before, best_loss=None, best_step=None, evaluations_since_best=0, stopped=None)
+        progress = replace(
+            before, best_loss=None, best_step=None, evaluations_since_best=0, stopped=None
+        )
         write_checked_json(place / checkpoints.PROGRESS, vars(progress))
 
-    return RunDirectory.create(run, record, tokenizer=trunk.tokenizer(), environment=trunk.environment, first_checkpoint=first_checkpoint)
+    return RunDirectory.create(
+        run,
+        record,
+        tokenizer=trunk.tokenizer(),
+        environment=trunk.environment,
+        first_checkpoint=first_checkpoint,
+    )
 
 
 def train_branches(
@@ -144,7 +178,9 @@ def train_branches(
     store: TokenStore | None = None,
     on_event: OnEvent | None = None,
 ) -> bool:
-    """Train the trunk and all branches, or go on with them; False if it was interrupted, and the same call goes on.
+    """Train the trunk and all branches, or go on with them.
+
+    False if it was interrupted, and the same call goes on.
 
     Args:
         config: of the whole run.
@@ -175,7 +211,10 @@ def train_branches(
 
 
 class _AsOne:
-    """Passes on the events of the trunk and its branches as those of one run: one start, one end, and steps that count up."""
+    """Passes on the events of the trunk and its branches as those of one run.
+
+    One start, one end, and steps that count up.
+    """
 
     def __init__(self, branches: list[Branch], on_event: OnEvent) -> None:
         self._on_event = on_event
@@ -192,7 +231,9 @@ class _AsOne:
         if kind == "start":
             if not self._started:
                 self._started = True
-                self._on_event({**event, "step": event["step"] + self._decayed, "steps": self._total})
+                self._on_event(
+                    {**event, "step": event["step"] + self._decayed, "steps": self._total}
+                )
         elif kind == "end":
             if event["step"] + self._decayed == self._total or event["stopped"] == "interrupted":
                 self._on_event({**event, "step": event["step"] + self._decayed})
@@ -202,7 +243,9 @@ class _AsOne:
             self._on_event(event)
 
 
-def _grow(trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent | None) -> bool:
+def _grow(
+    trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent | None
+) -> bool:
     """Bring the trunk to a step; False if it was interrupted."""
     if not exists(trunk):
         result = train(begin, trunk, store=store, on_event=on_event)
@@ -210,7 +253,12 @@ def _grow(trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, o
             return False
     check_settings(trunk, begin)
     longer = steps > RunDirectory.open(trunk).record.steps
-    return resume(trunk, budget=f"{steps}-steps" if longer else None, store=store, on_event=on_event).stopped != "interrupted"
+    return (
+        resume(
+            trunk, budget=f"{steps}-steps" if longer else None, store=store, on_event=on_event
+        ).stopped
+        != "interrupted"
+    )
 
 
 def exists(run: Path) -> bool:
@@ -221,4 +269,7 @@ def exists(run: Path) -> bool:
 def check_settings(run: Path, config: RunConfig) -> None:
     """Raise a `RunError` if a run was made with other settings."""
     if RunDirectory.open(run).record.given != config:
-        raise RunError(f"{run} is a run with other settings than are asked for now. Move it away, or choose another place.")
+        raise RunError(
+            f"{run} is a run with other settings than are asked for now. Move it away, or choose"
+            " another place."
+        )

@@ -1,4 +1,7 @@
-"""How much a run may learn: tokens, steps, minutes or floating-point operations, all turned into steps at its start."""
+"""How much a run may learn.
+
+Tokens, steps, minutes or floating-point operations, all turned into steps at its start.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ _UNITS: dict[str, Unit] = {
     "flop": "flops",
 }
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
-_FORM = re.compile(r"(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?|\.\d+)(?P<factor>[kmbgt]?)-(?P<unit>[a-z]+)")
+_FORM = re.compile(
+    r"(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?|\.\d+)(?P<factor>[kmbgt]?)-(?P<unit>[a-z]+)"
+)
 LARGEST = 10**30
 """Of any unit: what is above is a slip of the finger."""
 
@@ -44,7 +49,8 @@ def parse_budget(text: str) -> Budget:
     `0-steps` trains nothing: a run of weights as they are, which another run gave.
 
     Raises:
-        ConfigError: the text has another form, an unknown unit, or an amount of zero (but `0-steps`) or beyond `LARGEST`.
+        ConfigError: the text has another form, an unknown unit, or an amount of zero (but
+            `0-steps`) or beyond `LARGEST`.
     """
     match = _FORM.fullmatch(text.strip().lower().replace("_", ""))
     if match is None:
@@ -52,7 +58,10 @@ def parse_budget(text: str) -> Budget:
     unit = _UNITS.get(match["unit"])
     if unit is None:
         names = ("tokens", "steps", "min", "flops")
-        raise ConfigError(f"budget {text!r} has the unknown unit {match['unit']!r}.{nearest(match['unit'], names)} Examples: {EXAMPLES}.")
+        raise ConfigError(
+            f"budget {text!r} has the unknown unit"
+            f" {match['unit']!r}.{nearest(match['unit'], names)} Examples: {EXAMPLES}."
+        )
     amount = Fraction(match["number"]) * _FACTORS[match["factor"]]
     if amount <= 0 and unit != "steps":
         raise ConfigError(f"budget {text!r} is nothing. Examples: {EXAMPLES}.")
@@ -61,11 +70,13 @@ def parse_budget(text: str) -> Budget:
     return Budget(amount, unit)
 
 
-def steps_within(budget: Budget, *, tokens_per_step: int, flops_per_step: int, seconds_per_step: float) -> int:
+def steps_within(
+    budget: Budget, *, tokens_per_step: int, flops_per_step: int, seconds_per_step: float
+) -> int:
     """How many whole steps the budget pays for; at least one, unless it is `0-steps`.
 
-    `seconds_per_step` (measured on this machine) is looked at for minutes only. Minutes count training steps;
-    evaluation and sampling come on top.
+    `seconds_per_step` (measured on this machine) is looked at for minutes only. Minutes count
+    training steps; evaluation and sampling come on top.
     """
     costs: dict[Unit, Fraction] = {
         "tokens": Fraction(tokens_per_step),

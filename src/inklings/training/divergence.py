@@ -27,10 +27,13 @@ def diverged(
     rate: float,
     checkpoint: int,
 ) -> DivergedError:
-    """The error for a step whose loss or gradient is not finite, with all that helps to find out why.
+    """The error for a step whose loss or gradient is not finite.
+
+    With all that helps to find out why.
 
     Args:
-        model: as it is now; on a CPU the step was not taken, so what is not finite in it was so before.
+        model: as it is now; on a CPU the step was not taken, so what is not finite in it was so
+            before.
         training: the settings.
         run: its directory.
         step: the number of the step, from 1.
@@ -45,13 +48,28 @@ def diverged(
         f"training left the finite numbers at step {step}: loss {loss:.4g}, gradient norm {norm}.",
         f"Losses before it: {', '.join(f'{value:.4g}' for value in last_losses) or 'none'}.",
         f"Learning rate {training.learning_rate * rate:.3g}"
-        + (f" (Muon {training.matrix_learning_rate * rate:.3g})" if training.optimizer == "muon" else "")
-        + f", {'clipped at ' + format(training.clip, 'g') if training.clip else 'not clipped'}, {training.precision}.",
+        + (
+            f" (Muon {training.matrix_learning_rate * rate:.3g})"
+            if training.optimizer == "muon"
+            else ""
+        )
+        + f", {'clipped at ' + format(training.clip, 'g') if training.clip else 'not clipped'},"
+        f" {training.precision}.",
     ]
     weights = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
-    gradients = [name for name, p in model.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
-    lines.append(f"Weights that are not finite: {_named(weights)}. Gradients that are not finite: {_named(gradients)}.")
-    lines.append(f"The last good checkpoint is that of step {checkpoint}, in {run}; nothing after it was kept.")
+    gradients = [
+        name
+        for name, p in model.named_parameters()
+        if p.grad is not None and not bool(torch.isfinite(p.grad).all())
+    ]
+    lines.append(
+        f"Weights that are not finite: {_named(weights)}. Gradients that are not finite:"
+        f" {_named(gradients)}."
+    )
+    lines.append(
+        f"The last good checkpoint is that of step {checkpoint}, in {run}; nothing after it was"
+        " kept."
+    )
     lower = ["a learning rate three times smaller"]
     if not training.clip:
         lower.append("--training.clip 1")
@@ -64,7 +82,11 @@ def diverged(
         if not math.isfinite(loss)
         else "the loss is finite and its gradient is not"
     )
-    again = f" (or from this one's best weights: `inklings train ARM --from {run}`)" if (run / "model.safetensors").is_file() else ""
+    again = (
+        f" (or from this one's best weights: `inklings train ARM --from {run}`)"
+        if (run / "model.safetensors").is_file()
+        else ""
+    )
     lines.append(f"Most likely, {what}. Try {', or '.join(lower)}, in a new run{again}.")
     return DivergedError("\n".join(lines))
 

@@ -1,4 +1,7 @@
-"""Whether a finite loss means anything: where a run ended, beside where it began and beside what counting tokens gets."""
+"""Whether a finite loss means anything.
+
+Where a run ended, beside where it began and beside what counting tokens gets.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,25 @@ import numpy as np
 from inklings.text.store import TokenStore
 
 COUNTED = 5_000_000
-"""Tokens are counted in so much of the training part, and scored on so much of the validation part."""
+"""Tokens are counted in so much of the training part, and scored on so much of the validation part.
+"""
 FAR = 0.1
-"""Nats above the unigram's loss that ask for a word; less, where guessing lies no further above it than twice that."""
+"""Nats above the unigram's loss that ask for a word; less, where guessing lies no further above it
+than twice that.
+"""
 
 
 def doubt_of(store: TokenStore, *, loss: float, first: float | None, nats: bool) -> str | None:
-    """What is wrong with a validation loss that a run ended with, in a sentence without its end; None where nothing is.
+    """What is wrong with a validation loss that a run ended with, in a sentence without its end.
+
+    None where nothing is.
 
     Args:
         store: the text.
-        loss: the validation loss at the end, in nats per token or, of a generator without likelihood, in its own measure.
-        first: of the first step, in nats per token, or of the first evaluation in that measure; None where there was none.
+        loss: the validation loss at the end, in nats per token or, of a generator without
+            likelihood, in its own measure.
+        first: of the first step, in nats per token, or of the first evaluation in that measure;
+            None where there was none.
         nats: whether it is in nats per token.
     """
     said = []
@@ -36,7 +46,7 @@ def doubt_of(store: TokenStore, *, loss: float, first: float | None, nats: bool)
 
 
 def unigram_loss(store: TokenStore) -> float:
-    """Nats per token of the validation part under the frequencies of the training part, each token counted once more."""
+    """Nats per token of validation under the frequencies of train, each counted once more."""
     train, held_out = (store.split(name).read(0, COUNTED) for name in ("train", "validation"))
     counts = np.bincount(train[1:], minlength=store.tokenizer.vocab_size) + 1.0
     return float(-np.log(counts / counts.sum())[held_out[1:]].mean())

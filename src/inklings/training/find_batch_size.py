@@ -1,4 +1,7 @@
-"""How large a batch memory holds: forecast on a CPU (where trying may end the process), tried on a GPU."""
+"""How large a batch memory holds.
+
+Forecast on a CPU (where trying may end the process), tried on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ from inklings.training.setup import OnEvent, settle_model
 USABLE = 0.8
 """Share of the free memory that a forecast may use."""
 PEAK = 1.5
-"""Peak memory of a step as a multiple of what its forward pass keeps: gradients of activations, copies, fragments."""
+"""Peak memory of a step as a multiple of what its forward pass keeps: gradients of activations,
+copies, fragments.
+"""
 STATES = 4
 """Numbers kept per parameter: itself, its gradient, and the optimiser's two averages."""
 
@@ -38,7 +43,9 @@ def find_batch_size(
     trust_code: bool = False,
     on_event: OnEvent | None = None,
 ) -> int:
-    """The largest `batch_size` whose step fits into memory in one piece, at most what one epoch holds.
+    """The largest `batch_size` whose step fits into memory in one piece.
+
+    At most what one epoch holds.
 
     Raises:
         InputError: as in `train`.
@@ -59,25 +66,33 @@ def find_batch_size(
     assert length is not None
     most = max(1, settled.store.split("train").n_targets // length)
     runtime = settled.plain_runtime
-    largest = _forecast_rows(model, settled.store, settled.config, runtime, most) if runtime.device == "cpu" else None
+    largest = (
+        _forecast_rows(model, settled.store, settled.config, runtime, most)
+        if runtime.device == "cpu"
+        else None
+    )
     if largest is None:
         largest = _tried_rows(model, settled.store, settled.config, runtime, most)
     if largest < 1:
         raise OutOfMemoryError(
-            "not even a batch of one row fits into memory. Take a smaller model or a shorter --training.sequence-length."
+            "not even a batch of one row fits into memory. Take a smaller model or a shorter"
+            " --training.sequence-length."
         )
     return largest
 
 
 def step_bytes(model: SequenceModel, store: TokenStore, config: RunConfig) -> int:
-    """Forecast of the memory that training takes with the settings of `config`, on top of the program itself."""
+    """Forecast the memory that training takes, on top of the program itself."""
     fixed, per_row = _costs(model, store, config)
     training = config.training
     return int(fixed + per_row * (training.batch_size // training.accumulate))
 
 
 def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[float, float]:
-    """Bytes that any step takes, and bytes for each row of it; from what autograd keeps at two small sizes."""
+    """Bytes that any step takes, and bytes for each row of it.
+
+    From what autograd keeps at two small sizes.
+    """
     kept = [_kept_bytes(model, store, config, rows) for rows in (4, 8)]
     per_row = max(1.0, (kept[1] - kept[0]) / 4)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -98,12 +113,17 @@ def _kept_bytes(model: SequenceModel, store: TokenStore, config: RunConfig, rows
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
         objective.gradients(batches.batch(0))
     return sum(seen.values())
 
 
-def _forecast_rows(model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int) -> int | None:
+def _forecast_rows(
+    model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int
+) -> int | None:
     free = free_bytes()
     if free is None:
         return None
@@ -111,14 +131,18 @@ def _forecast_rows(model: SequenceModel, store: TokenStore, config: RunConfig, r
     return max(0, min(most, int((USABLE * free - fixed) / per_row)))
 
 
-def _tried_rows(model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int) -> int:
+def _tried_rows(
+    model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int
+) -> int:
     """The largest size of which two steps succeed: doubled until one fails, then bisected."""
 
     def fits(rows: int) -> bool:
         training = replace(config.training, batch_size=rows, accumulate=1)
         try:
             trial = copy.deepcopy(model).to(runtime.device).train()
-            objective = LikelihoodObjective(trial, make_batches(trial, store.split("train"), training), training, runtime)
+            objective = LikelihoodObjective(
+                trial, make_batches(trial, store.split("train"), training), training, runtime
+            )
             for step in range(2):  # the optimiser's averages appear in the first
                 objective.step(step, 1e-6, measure=True)
         except Exception as error:
@@ -150,11 +174,16 @@ def release() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for that."""
+    """Whether an error says that memory ran out.
+
+    The CPU's allocator has no class of its own for that.
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    )
 
 
 @contextlib.contextmanager
@@ -178,15 +207,23 @@ def _advice(config: RunConfig) -> str:
         fitting = min(find_batch_size(config), rows // 2)
     except Exception:
         fitting = rows // 2
-    given = f"a step with batch_size {training.batch_size}" + (f" in {training.accumulate} parts" if training.accumulate > 1 else "")
+    given = f"a step with batch_size {training.batch_size}" + (
+        f" in {training.accumulate} parts" if training.accumulate > 1 else ""
+    )
     if fitting < 1:
-        return f"{given} did not fit into memory, and no batch does: take a smaller model or a shorter --training.sequence-length."
+        return (
+            f"{given} did not fit into memory, and no batch does: take a smaller model or a shorter"
+            " --training.sequence-length."
+        )
     parts = next(
-        parts for parts in range(1, training.batch_size + 1) if training.batch_size % parts == 0 and training.batch_size // parts <= fitting
+        parts
+        for parts in range(1, training.batch_size + 1)
+        if training.batch_size % parts == 0 and training.batch_size // parts <= fitting
     )
     return (
-        f"{given} did not fit into memory. A batch of {fitting} would, in a new run: --training.batch-size {fitting}; "
-        f"or the same batch in parts, with the same gradient: --training.accumulate {parts}."
+        f"{given} did not fit into memory. A batch of {fitting} would, in a new run:"
+        f" --training.batch-size {fitting}; or the same batch in parts, with the same gradient:"
+        f" --training.accumulate {parts}."
     )
 
 
@@ -195,7 +232,9 @@ def free_bytes() -> int | None:
     limits = [] if memory_bytes() is None else [memory_bytes() or 0]
     information = Path("/proc/meminfo")
     if information.is_file():
-        fields = dict(line.split(":", 1) for line in information.read_text(encoding="ascii").splitlines())
+        fields = dict(
+            line.split(":", 1) for line in information.read_text(encoding="ascii").splitlines()
+        )
         limits = [int(fields["MemAvailable"].split()[0]) * 1024]
     if sys.platform != "win32":
         import resource
@@ -203,6 +242,10 @@ def free_bytes() -> int | None:
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
         if soft != resource.RLIM_INFINITY:
             used = Path("/proc/self/statm")
-            taken = int(used.read_text(encoding="ascii").split()[0]) * resource.getpagesize() if used.is_file() else 0
+            taken = (
+                int(used.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+                if used.is_file()
+                else 0
+            )
             limits.append(max(0, soft - taken))
     return min(limits, default=None)

@@ -1,4 +1,7 @@
-"""The learning-rate range test: raise the rate step by step and see where the loss turns (Smith 2017)."""
+"""The learning-rate range test.
+
+Raise the rate step by step and see where the loss turns (Smith 2017).
+"""
 
 from __future__ import annotations
 
@@ -55,15 +58,19 @@ def find_lr(
 ) -> LearningRates:
     """Train a copy of the model for some hundred steps at rising rates; nothing is written.
 
-    Both rates rise together, in the proportion that the settings have. Past the turning point steps overshoot; a tenth of
-    it leaves room for the rest of the run, where the loss is less smooth than at its start.
+    Both rates rise together, in the proportion that the settings have. Past the turning point steps
+    overshoot; a tenth of it leaves room for the rest of the run, where the loss is less smooth than
+    at its start.
 
     Raises:
         InputError: as in `train`, or the architecture has no learning rate.
         InklingsError: the loss never fell.
     """
     if load_class(config.architecture).traits.objective == "adversarial":
-        raise ConfigError(f"{config.architecture} learns against a critic, whose losses tell no good rate. Compare runs by their samples.")
+        raise ConfigError(
+            f"{config.architecture} learns against a critic, whose losses tell no good rate."
+            " Compare runs by their samples."
+        )
     setup = set_up(
         config,
         store=store,
@@ -93,13 +100,22 @@ def find_lr(
             rates.append(rate)
             losses.append(mean / (1 - SMOOTHING ** (step + 1)))
             if on_event is not None:
-                on_event({"event": "find_lr", "step": step + 1, "steps": steps, "learning_rate": rate, "loss": losses[-1]})
+                on_event(
+                    {
+                        "event": "find_lr",
+                        "step": step + 1,
+                        "steps": steps,
+                        "learning_rate": rate,
+                        "loss": losses[-1],
+                    }
+                )
             if losses[-1] > GIVE_UP * min(losses):
                 break
     lowest = min(range(len(losses)), key=losses.__getitem__, default=0)
     if lowest == 0:
         raise InklingsError(
-            f"the loss never fell at rates from {LOWEST:g}: there is nothing to suggest. Look at the text (`inklings prepare`)."
+            f"the loss never fell at rates from {LOWEST:g}: there is nothing to suggest. Look at"
+            " the text (`inklings prepare`)."
         )
     proportion = training.matrix_learning_rate / training.learning_rate
     suggestion = rates[lowest] / 10

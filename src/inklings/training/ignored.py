@@ -22,23 +22,38 @@ _DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fiel
 
 
 def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
-    """A sentence for each setting that differs from its default and is not looked at, or does not do what it says."""
+    """A sentence for each setting that differs from its default and is not looked at.
+
+    Or does not do what it says.
+    """
     if model.traits.objective == "counting":
-        return [f"{type(model).__name__} counts the training split once, so the budget of {training.budget} is not looked at."]
+        return [
+            f"{type(model).__name__} counts the training split once, so the budget of"
+            f" {training.budget} is not looked at."
+        ]
     if isinstance(model, SampleModel):
         return _adversarial(training, model)
     notes = []
     for name, (other, values) in _USED_BY.items():
         if _differs(training, name) and getattr(training, other) not in values:
-            notes.append(f"training.{name} is not looked at: {other} is {getattr(training, other)!r}.")
+            notes.append(
+                f"training.{name} is not looked at: {other} is {getattr(training, other)!r}."
+            )
     if training.patience >= training.evaluations:
-        notes.append(f"training.patience of {training.patience} cannot end a run that is evaluated {training.evaluations} times.")
+        notes.append(
+            f"training.patience of {training.patience} cannot end a run that is evaluated"
+            f" {training.evaluations} times."
+        )
     if training.accumulate > 1 and model.traits.batch_statistics:
         notes.append(
-            "training.accumulate changes what is learned here: the batch statistics are those of each part, not of the whole batch."
+            "training.accumulate changes what is learned here: the batch statistics are those of"
+            " each part, not of the whole batch."
         )
     if training.order == "streams" and not model.traits.carries_state:
-        notes.append("training.order 'streams' reads rows in order, but this architecture carries nothing from one to the next.")
+        notes.append(
+            "training.order 'streams' reads rows in order, but this architecture carries nothing"
+            " from one to the next."
+        )
     return notes
 
 
@@ -46,23 +61,37 @@ def _differs(training: TrainingConfig, name: str) -> bool:
     """Whether a setting is not its default; Muon's rate may just have moved with the other one."""
     if name != "matrix_learning_rate":
         return bool(getattr(training, name) != _DEFAULTS[name])
-    usual = training.learning_rate * PEAK_RATES["matrix_learning_rate"] / PEAK_RATES["learning_rate"]
+    usual = (
+        training.learning_rate * PEAK_RATES["matrix_learning_rate"] / PEAK_RATES["learning_rate"]
+    )
     return not math.isclose(training.matrix_learning_rate, usual, rel_tol=1e-9)
 
 
 _LIKELIHOOD_ONLY = (
-    "optimizer", "learning_rate", "matrix_learning_rate", "betas", "momentum", "weight_decay", "clip", "accumulate", "order", "precision",
+    "optimizer",
+    "learning_rate",
+    "matrix_learning_rate",
+    "betas",
+    "momentum",
+    "weight_decay",
+    "clip",
+    "accumulate",
+    "order",
+    "precision",
     "compile",
-)  # fmt: skip
+)
 
 
 def _adversarial(training: TrainingConfig, model: SampleModel) -> list[str]:
     notes = [
-        f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by two Adams in float32 "
-        "(model.generator_rate, model.critic_rate, model.penalty)."
+        f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by two"
+        " Adams in float32 (model.generator_rate, model.critic_rate, model.penalty)."
         for name in _LIKELIHOOD_ONLY
         if _differs(training, name)
     ]
     if training.batch_size == 1:
-        notes.append("a batch of one text: the critic compares single texts, and the spread of a group (minibatch_std) is always zero.")
+        notes.append(
+            "a batch of one text: the critic compares single texts, and the spread of a group"
+            " (minibatch_std) is always zero."
+        )
     return notes

@@ -1,7 +1,9 @@
-"""A run that begins with the weights of another: what it takes over, what may be said otherwise, and what is refused.
+"""A run that begins with the weights of another.
 
-The vocabulary and the sizes of the model are bound to the weights. Whatever else is said has its effect, or is refused;
-nothing is written down that did not happen.
+What it takes over, what may be said otherwise, and what is refused.
+
+The vocabulary and the sizes of the model are bound to the weights. Whatever else is said has its
+effect, or is refused; nothing is written down that did not happen.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
 
 
 def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = False) -> RunConfig:
-    """The settings with those of the model that are not given, and the vocabulary, taken from the run.
+    """The settings with those of the model that are not given.
+
+    And the vocabulary, taken from the run.
 
     Raises:
         RunError: the run is of another architecture, or its code is not to be trusted.
@@ -37,7 +41,10 @@ def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = Fal
     theirs = parent.usable_config(trust_code=trust_code)
     model_type = load_class(config.architecture)
     if model_type.traits.objective == "counting":
-        raise ConfigError(f"{config.architecture} counts its text anew, so nothing of {parent.path} would be left. Leave out --from.")
+        raise ConfigError(
+            f"{config.architecture} counts its text anew, so nothing of {parent.path} would be"
+            " left. Leave out --from."
+        )
     if same_architecture(parent.config.architecture, config.architecture):
         _refuse_beginnings(parent, config)
         config = replace(config, model={**theirs.model, **config.model})
@@ -46,11 +53,15 @@ def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = Fal
     data = config.data
     _refuse_tokenizer(parent, data)
     unknown = parent.config.data.unknown if data.unknown == "auto" else data.unknown
-    return replace(config, data=replace(data, tokenizer=parent.config.data.tokenizer, unknown=unknown))
+    return replace(
+        config, data=replace(data, tokenizer=parent.config.data.tokenizer, unknown=unknown)
+    )
 
 
 def inherited_tokenizer(parent: RunDirectory, data: DataConfig, *, extend: bool) -> Tokenizer:
-    """The run's tokenizer, with the rule for unknown characters that is asked for; one that is to be extended, as it is.
+    """The run's tokenizer, with the rule for unknown characters that is asked for.
+
+    One that is to be extended, as it is.
 
     Raises:
         TokenizerError: it cannot follow the rule, or not be extended.
@@ -59,19 +70,31 @@ def inherited_tokenizer(parent: RunDirectory, data: DataConfig, *, extend: bool)
     if extend:
         refuse_extension(tokenizer)
         return tokenizer
-    return with_policy(tokenizer, "auto" if data.unknown == parent.config.data.unknown else data.unknown)
+    return with_policy(
+        tokenizer, "auto" if data.unknown == parent.config.data.unknown else data.unknown
+    )
 
 
-def check_vocabulary(tokenizer: Tokenizer, parent: RunDirectory, expected: Tokenizer, *, extend: bool) -> None:
-    """Raise a `TokenizerError` if a text was prepared with a tokenizer that does not fit the run's weights."""
+def check_vocabulary(
+    tokenizer: Tokenizer, parent: RunDirectory, expected: Tokenizer, *, extend: bool
+) -> None:
+    """Raise a `TokenizerError` if a text's tokenizer does not fit the weights of the run."""
     if not (is_extension(tokenizer, expected) if extend else tokenizer.hash == expected.hash):
-        raise TokenizerError(f"the text was prepared with another tokenizer than that of {parent.path}. Prepare it with the run's own.")
+        raise TokenizerError(
+            f"the text was prepared with another tokenizer than that of {parent.path}. Prepare it"
+            " with the run's own."
+        )
 
 
-def take_weights(model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool) -> None:
-    """Load the best weights of another run, if it is of the same architecture and sizes, or of the one that is wrapped.
+def take_weights(
+    model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool
+) -> None:
+    """Load the best weights of another run, if it is of the same architecture and sizes.
 
-    Where the vocabulary has grown, the rows of new tokens are the mean of the others: logits of old tokens stay.
+    Or of the one that is wrapped.
+
+    Where the vocabulary has grown, the rows of new tokens are the mean of the others: logits of old
+    tokens stay.
 
     Raises:
         RunError: they do not fit, or cannot grow.
@@ -80,21 +103,33 @@ def take_weights(model: Architecture, parent: RunDirectory, config: RunConfig, *
     if theirs != config.architecture and model.wraps is not None:
         model = getattr(model, model.wraps)
     elif theirs != config.architecture and not (is_file(theirs) and is_file(config.architecture)):
-        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {config.architecture!r}: its weights fit its own architecture only.")
+        raise RunError(
+            f"{parent.path} is a run of {theirs!r}, not of {config.architecture!r}: its weights fit"
+            " its own architecture only."
+        )
     loaded = parent.load_model(trust_code=trust_code)
     if type(loaded).__qualname__ != type(model).__qualname__:
         named = getattr(whole.config, whole.wraps or "", config.architecture)
-        raise RunError(f"{parent.path} is a run of {theirs!r}, not of {named!r}: its weights fit its own architecture only.")
+        raise RunError(
+            f"{parent.path} is a run of {theirs!r}, not of {named!r}: its weights fit its own"
+            " architecture only."
+        )
     more = model.config.vocab_size - loaded.config.vocab_size
     weights = _grown(loaded, more) if more else loaded.state_dict()
     try:
         model.load_state_dict(weights)
     except RuntimeError:
-        raise RunError(f"the weights of {parent.path} do not fit: {_differences(model, loaded)}. Use the sizes of that run.") from None
+        raise RunError(
+            f"the weights of {parent.path} do not fit: {_differences(model, loaded)}. Use the sizes"
+            " of that run."
+        ) from None
 
 
 def same_architecture(theirs: str, ours: str) -> bool:
-    """Whether two names are of one architecture: a file of one's own may have moved, and is known by its class."""
+    """Whether two names are of one architecture.
+
+    A file of one's own may have moved, and is known by its class.
+    """
     files = is_file(theirs) and is_file(ours)
     return theirs.rpartition(":")[2] == ours.rpartition(":")[2] if files else theirs == ours
 
@@ -105,13 +140,14 @@ def _refuse_beginnings(parent: RunDirectory, config: RunConfig) -> None:
     for name in load_class(config.architecture).Config.beginnings:
         if config.model.get(name, theirs.get(name)) != theirs.get(name):
             raise ConfigError(
-                f"model.{name} is {config.model[name]!r}, but says only how the weights begin, and these are those of {parent.path} "
-                f"(begun with {theirs.get(name)!r}). Leave it out, or train without --from."
+                f"model.{name} is {config.model[name]!r}, but says only how the weights begin, and"
+                f" these are those of {parent.path} (begun with {theirs.get(name)!r}). Leave it"
+                " out, or train without --from."
             )
     if config.training.init_seed is not None:
         raise ConfigError(
-            f"training.init_seed is {config.training.init_seed}, but no weights are drawn: they are those of {parent.path}. "
-            "Leave it out; training.seed decides about the batches."
+            f"training.init_seed is {config.training.init_seed}, but no weights are drawn: they are"
+            f" those of {parent.path}. Leave it out; training.seed decides about the batches."
         )
 
 
@@ -124,16 +160,23 @@ def _refuse_tokenizer(parent: RunDirectory, data: DataConfig) -> None:
     elif spec in ("char", "byte"):
         same = spec == own.kind
     else:
-        same = spec in ("auto", AUTO_LARGE if recorded == "auto" and own.kind == "bpe" else recorded)
+        same = spec in (
+            "auto",
+            AUTO_LARGE if recorded == "auto" and own.kind == "bpe" else recorded,
+        )
     if not same:
         raise ConfigError(
-            f"data.tokenizer is {spec!r}, but the weights of {parent.path} are bound to its own ({own.kind}, {own.vocab_size:,} tokens). "
-            "Leave the tokenizer out, or train without --from. --extend-vocabulary takes new characters in."
+            f"data.tokenizer is {spec!r}, but the weights of {parent.path} are bound to its own"
+            f" ({own.kind}, {own.vocab_size:,} tokens). Leave the tokenizer out, or train without"
+            " --from. --extend-vocabulary takes new characters in."
         )
 
 
 def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
-    """The settings, with the parent's architecture as what a wrapping one wraps, unless another is named."""
+    """The settings.
+
+    With the parent's architecture as what a wrapping one wraps, unless another is named.
+    """
     wrapping = load_class(config.architecture)
     field = wrapping.wraps
     if field is None:
@@ -141,26 +184,46 @@ def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
     defaults = {name: about.default for name, about in model_fields(wrapping.Config).items()}
     length = parent.model.get("context_length", defaults["context_length"])
     own = {field: written_out(parent.architecture, parent.model), "context_length": length}
-    model = {**config.model, **{name: value for name, value in own.items() if config.model.get(name, defaults[name]) == defaults[name]}}
+    model = {
+        **config.model,
+        **{
+            name: value
+            for name, value in own.items()
+            if config.model.get(name, defaults[name]) == defaults[name]
+        },
+    }
     return replace(config, model=model)
 
 
 def _grown(loaded: Architecture, more: int) -> Mapping[str, Tensor]:
     """The weights with the mean of the tokens' rows behind them, once for each new token."""
     if isinstance(loaded, SampleModel):
-        reason = "its critic reads whole texts as vectors over the vocabulary, and has learned on this one"
+        reason = (
+            "its critic reads whole texts as vectors over the vocabulary, and has learned on"
+            " this one"
+        )
     else:
         reason = "it does not say which weights have a row for each token (`token_rows`)"
     if not loaded.token_rows:
-        raise RunError(f"the vocabulary of {type(loaded).__name__} cannot be extended: {reason}. Leave out --extend-vocabulary.")
+        raise RunError(
+            f"the vocabulary of {type(loaded).__name__} cannot be extended: {reason}. Leave out"
+            " --extend-vocabulary."
+        )
     state: dict[str, Any] = dict(loaded.state_dict())
     for name in loaded.token_rows:
         rows = state[name]
-        state[name] = torch.cat([rows, rows.mean(dim=0, keepdim=True).expand(more, *rows.shape[1:])])
+        state[name] = torch.cat(
+            [rows, rows.mean(dim=0, keepdim=True).expand(more, *rows.shape[1:])]
+        )
     return state
 
 
 def _differences(model: Architecture, loaded: Architecture) -> str:
     mine, given = dataclasses.asdict(model.config), dataclasses.asdict(loaded.config)
     differing = [name for name in mine if name != "vocab_size" and mine[name] != given.get(name)]
-    return ", ".join(f"{name} is {mine[name]!r} here and {given.get(name)!r} there" for name in differing) or "the code differs"
+    return (
+        ", ".join(
+            f"{name} is {mine[name]!r} here and {given.get(name)!r} there" for name in differing
+        )
+        or "the code differs"
+    )

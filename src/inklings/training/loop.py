@@ -1,4 +1,7 @@
-"""The loop that trains every architecture: steps, evaluations, checkpoints and events, until the budget is spent."""
+"""The loop that trains every architecture.
+
+Steps, evaluations, checkpoints and events, until the budget is spent.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ from inklings.training.schedules import rate_at
 from inklings.training.validation import validation_of
 
 LINES = 2000
-"""About how many steps of a run get a line in its metrics; a line holds the mean loss since the one before."""
+"""About how many steps of a run get a line in its metrics; a line holds the mean loss since the one
+before.
+"""
 CHECKPOINT_SECONDS = 60.0
 """Training never goes on for longer than this without a checkpoint."""
 LOOK_EVERY = 25
@@ -61,7 +66,12 @@ class Loop:
     """Goes on from `progress` until the budget is spent, patience ends, or somebody interrupts."""
 
     def __init__(
-        self, job: Job, progress: TrainerState, log: MetricsLog, on_event: Callable[[Event], None], interruption: Interruption
+        self,
+        job: Job,
+        progress: TrainerState,
+        log: MetricsLog,
+        on_event: Callable[[Event], None],
+        interruption: Interruption,
     ) -> None:
         self.job = job
         self.progress = progress
@@ -84,7 +94,10 @@ class Loop:
         self._saved_at = self._seconds
 
     def run(self) -> bool:
-        """Train; True if the run is complete, False if it was interrupted. All is saved in both cases."""
+        """Train; True if the run is complete, False if it was interrupted.
+
+        All is saved in both cases.
+        """
         while self.progress.stopped is None:
             if not self._train_to(self._next_evaluation()):
                 if self._step != self._saved_step:
@@ -94,15 +107,27 @@ class Loop:
         return True
 
     def _next_evaluation(self) -> int:
-        """The next of the steps at which the validation split is scored: evenly spread, the last one included."""
+        """The next of the steps at which the validation split is scored.
+
+        Evenly spread, the last one included.
+        """
         if self.job.steps == 0:
             return 0
         count = min(self._training.evaluations, self.job.steps)
-        return next(due for due in (-(-index * self.job.steps // count) for index in range(1, count + 1)) if due > self._step)
+        return next(
+            due
+            for due in (-(-index * self.job.steps // count) for index in range(1, count + 1))
+            if due > self._step
+        )
 
     def _train_to(self, target: int) -> bool:
         """Make steps up to number `target`; False if interrupted before."""
-        training, objective, steps, device = self._training, self.job.objective, self.job.steps, self.job.model.device
+        training, objective, steps, device = (
+            self._training,
+            self.job.objective,
+            self.job.steps,
+            self.job.model.device,
+        )
         self.job.model.train()
         begin, before = time.perf_counter(), self._seconds
         while self._step < target and not self._interruption.asked:
@@ -114,7 +139,9 @@ class Loop:
                 self._figures = {name: value.tolist() for name, value in made.figures.items()}
             self._step += 1
             self._seconds = before + time.perf_counter() - begin
-            checkpoint_due = self._seconds - self._saved_at >= CHECKPOINT_SECONDS and self._step < target
+            checkpoint_due = (
+                self._seconds - self._saved_at >= CHECKPOINT_SECONDS and self._step < target
+            )
             if due or checkpoint_due or not made.moved or len(self._unseen) >= self._look_every:
                 self._look()
             if due:
@@ -188,7 +215,10 @@ class Loop:
         self._losses.clear()
 
     def _evaluate(self) -> None:
-        """Score the validation split, sample, and save; the best weights become those of the run."""
+        """Score the validation split, sample, and save.
+
+        The best weights become those of the run.
+        """
         job = self.job
         found = self._validation.score()
         if not math.isfinite(found.loss):
@@ -200,7 +230,11 @@ class Loop:
             stopped = "budget"
         elif self._training.patience and since_best >= self._training.patience:
             stopped = "patience"
-        first = self.progress.first_loss if self._nats or self.progress.first_loss is not None else found.loss
+        first = (
+            self.progress.first_loss
+            if self._nats or self.progress.first_loss is not None
+            else found.loss
+        )
         doubt = None
         if stopped is not None and self._step > 0:
             doubt = doubt_of(job.store, loss=found.loss, first=first, nats=self._nats)
@@ -233,7 +267,10 @@ class Loop:
         self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint; kill the process at any moment here, and the run goes on from this one or the one before."""
+        """Write a checkpoint.
+
+        Kill the process at any moment here, and the run goes on from this one or the one before.
+        """
         self._emit({"event": "checkpoint", "step": self._step})
         length, digest = self._log.sync()
         self.progress = replace(
@@ -246,10 +283,18 @@ class Loop:
             metrics_sha256=digest,
         )
         architecture = self.job.config.architecture
-        write_checkpoint(self.job.run, self.progress, self.job.model, self.job.objective.tensors(), architecture=architecture)
+        write_checkpoint(
+            self.job.run,
+            self.progress,
+            self.job.model,
+            self.job.objective.tensors(),
+            architecture=architecture,
+        )
         if self.progress.best_step == self._step:
             publish_weights(self.job.run, self._step)
-        prune_checkpoints(self.job.run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step)
+        prune_checkpoints(
+            self.job.run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step
+        )
         self._saved_step, self._saved_at = self._step, self._seconds
 
     def _emit(self, event: Event) -> None:
@@ -258,7 +303,9 @@ class Loop:
 
 
 def seed_step(seed: int, step: int, device: torch.device) -> None:
-    """Seed torch for one step, so that dropout is a function of (seed, step) and a resumed run needs no random state.
+    """Seed torch for one step.
+
+    So that dropout is a function of (seed, step) and a resumed run needs no random state.
 
     The two numbers are mixed (SplitMix64): neighbouring steps and seeds have nothing in common.
     """

@@ -1,7 +1,8 @@
 """Muon: momentum whose step is made orthogonal, for hidden weight matrices (Jordan et al. 2024).
 
-`torch.optim.Muon` does the same one matrix at a time in bfloat16. Small models have many equal small matrices, where
-that is 1.5 to 6 times slower than one batched product (`benchmarks/muon.py`), and without bfloat16 units slower still.
+`torch.optim.Muon` does the same one matrix at a time in bfloat16. Small models have many equal
+small matrices, where that is 1.5 to 6 times slower than one batched product (`benchmarks/muon.py`),
+and without bfloat16 units slower still.
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Coefficients of the quintic iteration (Jordan 2024): steepest at zero, singular values end near 1, within about 0.3.
+# Coefficients of the quintic iteration (Jordan 2024): steepest at zero, singular values end near 1,
+# within about 0.3.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ITERATIONS = 4
-"""Five are usual after a division by the Frobenius norm; the closer bound on the largest singular value below makes up for one."""
+"""Five are usual after a division by the Frobenius norm; the closer bound on the largest singular
+value below makes up for one.
+"""
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Float[Tensor, "N R C"]:
-    """Each matrix with its singular values brought close to 1, by Newton-Schulz iterations in `dtype`; R <= C is cheapest.
+    """Each matrix with its singular values brought close to 1, by Newton-Schulz iterations.
 
-    The first iteration has the square of the Gram matrix at hand. The fourth root of its norm is the 8-norm of the singular values,
-    no less than the largest of them and up to R^(3/8) times closer to it than the Frobenius norm is: so the values start larger.
+    They run in `dtype`; R <= C is cheapest.
+
+    The first iteration has the square of the Gram matrix at hand. The fourth root of its norm is
+    the 8-norm of the singular values, no less than the largest of them and up to R^(3/8) times
+    closer to it than the Frobenius norm is: so the values start larger.
     """
     x: Tensor = (matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).to(dtype)
     gram = x @ x.mT
@@ -39,7 +46,9 @@ def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Floa
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum, decoupled weight decay, and Jordan's scale sqrt(max(1, rows / columns)).
+    """Muon with Nesterov momentum, decoupled weight decay.
+
+    And Jordan's scale sqrt(max(1, rows / columns)).
 
     Matrices of equal shape, transposed ones included, are orthogonalised in one batch.
     """
@@ -83,7 +92,12 @@ class Muon(torch.optim.Optimizer):
             batches.setdefault((min(rows, columns), max(rows, columns)), []).append(index)
         for indices in batches.values():
             tall = [matrices[i].shape[0] > matrices[i].shape[1] for i in indices]
-            wide = torch.stack([ahead[i].mT if turned else ahead[i] for i, turned in zip(indices, tall, strict=True)])
+            wide = torch.stack(
+                [
+                    ahead[i].mT if turned else ahead[i]
+                    for i, turned in zip(indices, tall, strict=True)
+                ]
+            )
             moves = orthogonalized(wide, self._dtype)
             for i, turned, move in zip(indices, tall, moves.unbind(), strict=True):
                 rows, columns = matrices[i].shape

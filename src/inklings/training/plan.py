@@ -21,7 +21,9 @@ class RunPlan:
     parameters: int
     vocab_size: int
     receptive_field: int | None
-    """How many tokens, the current one included, can change a prediction; None where there is no limit."""
+    """How many tokens, the current one included, can change a prediction; None where there is no
+    limit.
+    """
     steps: int
     tokens: int
     """Target tokens that are trained on."""
@@ -30,7 +32,9 @@ class RunPlan:
     flops: int
     """Forward and backward, over the whole run."""
     memory: int | None
-    """Bytes of weights, gradients, the optimiser and activations, forecast; None where that is not known beforehand."""
+    """Bytes of weights, gradients, the optimiser and activations, forecast; None where that is not
+    known beforehand.
+    """
     seconds: float
     """Of the training steps, as they were measured just now; evaluations come on top."""
     reasons: tuple[str, ...]
@@ -77,7 +81,14 @@ def plan_run(
 
 
 def _memory(setup: Setup) -> int | None:
-    """What a step takes: nothing where tokens are counted, and not known of a generator and its critic."""
+    """What a step takes.
+
+    Nothing where tokens are counted, and not known of a generator and its critic.
+    """
     if not isinstance(setup.model, SequenceModel):
         return None
-    return 0 if setup.model.traits.objective == "counting" else step_bytes(setup.model, setup.store, setup.config)
+    return (
+        0
+        if setup.model.traits.objective == "counting"
+        else step_bytes(setup.model, setup.store, setup.config)
+    )

@@ -1,4 +1,7 @@
-"""What is measured on the way of a generator without likelihood: how far its texts are from held-out ones, and whether it collapsed."""
+"""What is measured on the way of a generator without likelihood.
+
+How far its texts are from held-out ones, and whether it collapsed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ ORDERS = (1, 2, 3, 4)
 
 
 class SampleValidation:
-    """The mean Jensen-Shannon divergence of the 1- to 4-grams of some texts and the validation split, in bits."""
+    """The mean Jensen-Shannon divergence in bits of the 1- to 4-grams of texts and validation."""
 
     def __init__(self, model: SampleModel, store: TokenStore, *, seed: int) -> None:
         self._model, self._tokenizer, self._seed = model, store.tokenizer, seed

@@ -19,10 +19,12 @@ def rate_at(
 ) -> float:
     """The rate of step `step` (from 0) of a run of `steps`, as a share of the peak.
 
-    Shapes: `constant`; `step` (a tenth from the share `decay_from` of the steps on); `linear` and `cosine` (fall from the end of the
-    warm-up); `wsd` (warm-up, stable, decay: constant until `decay_from`, then linear). What falls would reach
-    `final_rate` at step `steps`, so the last step that is made still moves. During the first share `warmup` of the
-    steps (or that many, where it is 1 or more) the rate rises linearly; the warm-up ends at the peak and its first step is not zero.
+    Shapes: `constant`; `step` (a tenth from the share `decay_from` of the steps on); `linear` and
+    `cosine` (fall from the end of the warm-up); `wsd` (warm-up, stable, decay: constant until
+    `decay_from`, then linear). What falls would reach `final_rate` at step `steps`, so the last
+    step that is made still moves. During the first share `warmup` of the steps (or that many, where
+    it is 1 or more) the rate rises linearly; the warm-up ends at the peak and its first step is not
+    zero.
     """
     warmup_steps = warm_steps(warmup, steps)
     if step < warmup_steps:

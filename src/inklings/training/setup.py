@@ -1,4 +1,7 @@
-"""Everything that is settled before the first step: text, model, precision, threads, and how many steps the budget pays for."""
+"""Everything that is settled before the first step.
+
+Text, model, precision, threads, and how many steps the budget pays for.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,12 @@ from inklings.text.store import TokenStore, prepare
 from inklings.text.whole_texts import left_out
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
-from inklings.training.inheritance import check_vocabulary, inherited, inherited_tokenizer, take_weights
+from inklings.training.inheritance import (
+    check_vocabulary,
+    inherited,
+    inherited_tokenizer,
+    take_weights,
+)
 from inklings.training.objectives.likelihood import Step
 from inklings.training.objectives.make_objective import make_objective, real_texts
 
@@ -41,11 +49,15 @@ SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 FEW_TEXTS = 100
 """Fewer real texts than this are learned by heart."""
 FEW_KNOWN = 0.01
-"""Up to this share of the validation documents may be known to the run that training begins with, as repeats within a text are."""
+"""Up to this share of the validation documents may be known to the run that training begins with,
+as repeats within a text are.
+"""
 SHOWN = 20
 """So many new tokens are named."""
 COMPILE_PAYS = 600.0
-"""Seconds of training from which it is worth trying out whether compilation earns its own time back."""
+"""Seconds of training from which it is worth trying out whether compilation earns its own time
+back.
+"""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,13 +75,18 @@ class Settled:
 
     @property
     def tokens_per_step(self) -> int:
-        """Target tokens of a step: nominal, alike for all architectures. Counting takes the whole split in one."""
+        """Target tokens of a step: nominal, alike for all architectures.
+
+        Counting takes the whole split in one.
+        """
         training = self.config.training
         assert training.sequence_length is not None
         if self.model.traits.objective == "counting":
             return self.store.split("train").n_targets
         if isinstance(self.model, SampleModel):  # real text that the critic reads
-            return self.model.adversary.critic_steps * training.batch_size * training.sequence_length
+            return (
+                self.model.adversary.critic_steps * training.batch_size * training.sequence_length
+            )
         return training.batch_size * training.sequence_length
 
     @property
@@ -109,10 +126,13 @@ def set_up(
     trust_code: bool = False,
     measure: bool = False,
 ) -> Setup:
-    """Settle all that `config` leaves open; see `train` for the arguments. With `measure`, a step is timed in any case.
+    """Settle all that `config` leaves open; see `train` for the arguments.
+
+    With `measure`, a step is timed in any case.
 
     Raises:
-        InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be used.
+        InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be
+            used.
     """
     budget = parse_budget(config.training.budget)
     settled = settle_model(
@@ -130,10 +150,17 @@ def set_up(
     else:
 
         def steps_at(seconds_per_step: float) -> int:
-            return steps_within(budget, tokens_per_step=tokens, flops_per_step=model.flops(tokens), seconds_per_step=seconds_per_step)
+            return steps_within(
+                budget,
+                tokens_per_step=tokens,
+                flops_per_step=model.flops(tokens),
+                seconds_per_step=seconds_per_step,
+            )
 
         minutes = budget.unit == "min"
-        settled_runtime = training.threads and training.precision != "auto" and training.compile == "off"
+        settled_runtime = (
+            training.threads and training.precision != "auto" and training.compile == "off"
+        )
         if settled_runtime and not minutes and not measure:
             runtime = choose_runtime(training)
         else:
@@ -141,9 +168,15 @@ def set_up(
             seconds = probe.measure(settled.plain_runtime, steps=2)
             whole = seconds * steps_at(seconds)
             allowance = min(PROBE_SECONDS, PROBE_SHARE * whole)
-            worth_it = steps_at(seconds) >= SHORT_STEPS or whole > SHORT_SECONDS or training.compile == "on"
+            worth_it = (
+                steps_at(seconds) >= SHORT_STEPS
+                or whole > SHORT_SECONDS
+                or training.compile == "on"
+            )
             long = steps_at(seconds) if whole > COMPILE_PAYS else 0
-            runtime = choose_runtime(training, probe if worth_it else None, seconds=allowance, steps=long)
+            runtime = choose_runtime(
+                training, probe if worth_it else None, seconds=allowance, steps=long
+            )
             if minutes or worth_it:
                 seconds = probe.measure(runtime, seconds=max(1.0, allowance) if minutes else 0.0)
         steps = steps_at(seconds or 1.0)
@@ -163,7 +196,11 @@ def set_up(
         steps=steps,
         tokens_per_step=tokens,
         seconds_per_step=seconds,
-        notes=(*ignored_settings(config.training, model), *text_notes(settled), *_parent_notes(initial, settled.store)),
+        notes=(
+            *ignored_settings(config.training, model),
+            *text_notes(settled),
+            *_parent_notes(initial, settled.store),
+        ),
         new_tokens=settled.new_tokens,
     )
 
@@ -184,13 +221,18 @@ def settle_model(
     """
     given, new_tokens, tokenizer = config, 0, None
     if initial is None and extend_vocabulary:
-        raise ConfigError("a vocabulary is extended that is there already, with the weights of a run: --extend-vocabulary needs --from.")
+        raise ConfigError(
+            "a vocabulary is extended that is there already, with the weights of a run:"
+            " --extend-vocabulary needs --from."
+        )
     parent = None if initial is None else RunDirectory.open(initial)
     if parent is not None:
         config = inherited(parent, config, trust_code=trust_code)
         tokenizer = inherited_tokenizer(parent, given.data, extend=extend_vocabulary)
     if store is None:
-        store = prepare(config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event)
+        store = prepare(
+            config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event
+        )
     if parent is not None and tokenizer is not None:
         check_vocabulary(store.tokenizer, parent, tokenizer, extend=extend_vocabulary)
         new_tokens = store.tokenizer.vocab_size - tokenizer.vocab_size
@@ -198,7 +240,11 @@ def settle_model(
     if parent is not None:
         take_weights(model, parent, config, trust_code=trust_code)
     fields = dataclasses.asdict(model.config)
-    chosen = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
+    chosen = {
+        name: value
+        for name, value in fields.items()
+        if name not in ("vocab_size", "boundary_token")
+    }
     config = replace(config, model=chosen, training=settle_training(model, config.training))
     return Settled(given=given, config=config, store=store, model=model, new_tokens=new_tokens)
 
@@ -207,19 +253,28 @@ def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
     """The model with weights drawn from the seed, and torch's generator left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.weights_seed)
-        return build(config.architecture, config.model, vocab_size=store.tokenizer.vocab_size, boundary_token=store.tokenizer.boundary)
+        return build(
+            config.architecture,
+            config.model,
+            vocab_size=store.tokenizer.vocab_size,
+            boundary_token=store.tokenizer.boundary,
+        )
 
 
 def settle_training(model: Architecture, training: TrainingConfig) -> TrainingConfig:
-    """The settings with the order and the length of a row taken from the model where they were left open."""
+    """The settings, with order and length of rows taken from the model where they were open."""
     if isinstance(model, SampleModel):
         length = model.config.context_length
         if training.sequence_length not in (None, length):
             raise ConfigError(
-                f"TrainingConfig.sequence_length is {training.sequence_length}; texts have model.context_length tokens, {length}."
+                f"TrainingConfig.sequence_length is {training.sequence_length}; texts have"
+                f" model.context_length tokens, {length}."
             )
-        # a penalty is a second derivative: half the digits are not enough for it, and compilers do not take it
-        return replace(training, order="windows", sequence_length=length, precision="float32", compile="off")
+        # a penalty is a second derivative: half the digits are not enough for it, and compilers do
+        # not take it
+        return replace(
+            training, order="windows", sequence_length=length, precision="float32", compile="off"
+        )
     assert isinstance(model, SequenceModel), "an architecture is one of the two"
     order = training.order
     if order == "auto":
@@ -228,7 +283,10 @@ def settle_training(model: Architecture, training: TrainingConfig) -> TrainingCo
     if order == "positions":
         if training.sequence_length not in (None, 1):
             given = training.sequence_length
-            raise ConfigError(f"TrainingConfig.sequence_length is {given}; texts have model.context_length tokens, {length}.")
+            raise ConfigError(
+                f"TrainingConfig.sequence_length is {given}; texts have model.context_length"
+                f" tokens, {length}."
+            )
         length = 1
     return replace(training, order=order, sequence_length=length)
 
@@ -246,7 +304,10 @@ def text_notes(settled: Settled) -> list[str]:
     split, length = settled.store.split("train"), model.config.context_length
     texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
     ending = "" if texts == 1 else "s"
-    few = f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than to repeat what is there."
+    few = (
+        f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than"
+        " to repeat what is there."
+    )
     notes += [few] if texts < FEW_TEXTS else []
     if model.reads != "documents":
         return notes
@@ -255,13 +316,16 @@ def text_notes(settled: Settled) -> list[str]:
         return notes
     return [
         *notes,
-        f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have more than {length} tokens with their end "
-        "mark and are left out: a larger model.context_length takes longer ones.",
+        (
+            f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have"
+            f" more than {length} tokens with their end mark and are left out: a larger"
+            " model.context_length takes longer ones."
+        ),
     ]
 
 
 def _parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
-    """What of the validation split the weights that a run begins with were trained on, in a sentence."""
+    """A sentence on how much of validation the weights that a run begins with were trained on."""
     if initial is None or not store.manifest["splits"]["validation"]["documents"]:
         return []
     trained = training_text(RunDirectory.open(initial))
@@ -272,8 +336,8 @@ def _parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
     if known <= FEW_KNOWN * validation.n_documents:
         return []
     return [
-        f"{known:,} of {validation.n_documents:,} validation documents are among those that {initial} was trained on: the validation "
-        "loss is partly a test of memory."
+        f"{known:,} of {validation.n_documents:,} validation documents are among those that"
+        f" {initial} was trained on: the validation loss is partly a test of memory."
     ]
 
 
@@ -281,10 +345,15 @@ def _vocabulary_notes(settled: Settled) -> list[str]:
     """What became of settings of the vocabulary, in sentences."""
     tokenizer, notes = settled.store.tokenizer, []
     if settled.given.data.unknown != "auto" and knows_all(tokenizer):
-        notes.append(f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every text.")
+        notes.append(
+            f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every"
+            " text."
+        )
     if settled.new_tokens:
         first = tokenizer.vocab_size - settled.new_tokens
-        names = ", ".join(map(tokenizer.token_name, range(first, min(first + SHOWN, tokenizer.vocab_size))))
+        names = ", ".join(
+            map(tokenizer.token_name, range(first, min(first + SHOWN, tokenizer.vocab_size)))
+        )
         more = "" if settled.new_tokens <= SHOWN else " and more"
         ending = "" if settled.new_tokens == 1 else "s"
         notes.append(f"{settled.new_tokens:,} token{ending} new to the vocabulary: {names}{more}.")
@@ -292,7 +361,10 @@ def _vocabulary_notes(settled: Settled) -> list[str]:
 
 
 class Probe:
-    """Times training steps of copies of the model on real batches; the model itself is not touched."""
+    """Times training steps of copies of the model on real batches.
+
+    The model itself is not touched.
+    """
 
     def __init__(self, settled: Settled) -> None:
         self._settled = settled
@@ -310,11 +382,13 @@ class Probe:
             made = step()
             _synchronize(runtime)
             seconds = time.perf_counter() - start
-            loss = self._losses.setdefault(_alike(runtime), math.nan if made.loss is None else float(made.loss))
+            loss = self._losses.setdefault(
+                _alike(runtime), math.nan if made.loss is None else float(made.loss)
+            )
             return Measured(seconds, loss)
 
     def measure(self, runtime: Runtime, *, steps: int = 3, seconds: float = 0.0) -> float:
-        """Mean seconds of a step, over at least that many and that long, the first one not counted."""
+        """Mean seconds of a step, over so many and so long at least, without the first."""
         self(runtime)
         times: list[float] = []
         while len(times) < steps or sum(times) < seconds:
@@ -333,7 +407,10 @@ class Probe:
 
 
 def _alike(runtime: Runtime) -> Runtime:
-    """What runtimes have in common that can share a copy of the model: all but the number of threads."""
+    """What runtimes have in common that can share a copy of the model.
+
+    All but the number of threads.
+    """
     return replace(runtime, threads=1, reasons=())
 
 

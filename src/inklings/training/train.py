@@ -47,7 +47,9 @@ class TrainingResult:
     final_validation_loss: float | None
     """Of the latest evaluation."""
     unit: str
-    """Nats per token; or bits of divergence, of a generator without likelihood (`sample_validation`)."""
+    """Nats per token; or bits of divergence, of a generator without likelihood
+    (`sample_validation`).
+    """
     stopped: Literal["budget", "patience", "interrupted"]
     advice: str | None
     """How to go on, where the run was interrupted."""
@@ -72,9 +74,12 @@ def train(
         run: where it is kept; nothing may be there.
         on_event: called with every event as it happens.
         store: the text, if it is prepared already; it must be what `config.data` describes.
-        initial: begin with the best weights, the tokenizer and the settings of the model of this run.
-        extend_vocabulary: take characters of the training part that the tokenizer of `initial` lacks into it.
-        trust_code: whether the Python code of `initial` may be run although another user or machine made it.
+        initial: begin with the best weights, the tokenizer and the settings of the model of this
+            run.
+        extend_vocabulary: take characters of the training part that the tokenizer of `initial`
+            lacks into it.
+        trust_code: whether the Python code of `initial` may be run although another user or machine
+            made it.
 
     Raises:
         InputError: something in the settings cannot be used.
@@ -93,11 +98,20 @@ def train(
             on_event=on_event,
             trust_code=trust_code,
         )
-        with Interruption():  # from here on there is a run, and whoever interrupts is told how to go on with it
+        with (
+            Interruption()
+        ):  # from here on there is a run, and whoever interrupts is told how to go on with it
             directory = _create(run, setup, initial)
             with locked(run), resumable(run):
                 progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
-                return _go_on(directory, setup.store, setup.model, progress, notes=setup.notes, on_event=on_event)
+                return _go_on(
+                    directory,
+                    setup.store,
+                    setup.model,
+                    progress,
+                    notes=setup.notes,
+                    on_event=on_event,
+                )
 
 
 def resume(
@@ -108,17 +122,22 @@ def resume(
     store: TokenStore | None = None,
     trust_code: bool = False,
 ) -> TrainingResult:
-    """Go on with a run from its last checkpoint, to the same bits as if it had not stopped; a complete one is left as it is.
+    """Go on with a run from its last checkpoint, to the same bits as if it had not stopped.
+
+    A complete one is left as it is.
 
     Args:
         run: its directory.
-        budget: a new budget for the whole run, larger than what it has; the schedule is computed anew for it.
+        budget: a new budget for the whole run, larger than what it has; the schedule is computed
+            anew for it.
         on_event: called with every event as it happens.
         store: the text, if it is prepared already.
-        trust_code: whether the run's Python code may be run although another user or machine made it.
+        trust_code: whether the run's Python code may be run although another user or machine made
+            it.
 
     Raises:
-        RunError: there is no such run, it is damaged, its text changed, or another process trains it.
+        RunError: there is no such run, it is damaged, its text changed, or another process trains
+            it.
         ConfigError: the budget is not larger, or cannot be read.
         DivergedError, DiskError, OutOfMemoryError: as in `train`.
     """
@@ -132,19 +151,37 @@ def resume(
             directory = _extend(directory, budget, progress, trust_code=trust_code)
         if directory.record.is_complete(progress):
             return _result(run, progress)
-        progress = replace(progress, stopped=None, evaluations_since_best=0 if progress.stopped else progress.evaluations_since_best)
+        progress = replace(
+            progress,
+            stopped=None,
+            evaluations_since_best=0 if progress.stopped else progress.evaluations_since_best,
+        )
         store = store or own_store(directory, on_event=on_event)
         _check_text(directory, store)
         model = directory.build_model(trust_code=trust_code)
         checkpoints.read_model(
-            checkpoints.checkpoint_path(run, step) / checkpoints.WEIGHTS, model, architecture=directory.config.architecture
+            checkpoints.checkpoint_path(run, step) / checkpoints.WEIGHTS,
+            model,
+            architecture=directory.config.architecture,
         )
         choose_runtime(directory.config.training)  # the run's device must be there
         notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
         lost = lost_events(run / METRICS, length=progress.metrics_length)
         if lost is not None:
-            notes += (f"{lost} The run goes on without the events that are lost: its curves will lack them, its weights are whole.",)
-        return _go_on(directory, store, model.to(directory.runtime.device), progress, notes=notes, on_event=on_event)
+            notes += (
+                (
+                    f"{lost} The run goes on without the events that are lost: its curves will lack"
+                    " them, its weights are whole."
+                ),
+            )
+        return _go_on(
+            directory,
+            store,
+            model.to(directory.runtime.device),
+            progress,
+            notes=notes,
+            on_event=on_event,
+        )
 
 
 @contextlib.contextmanager
@@ -171,19 +208,36 @@ def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory
     )
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
-        checkpoints.write_checkpoint(path, TrainerState(), setup.model, {}, architecture=record.config.architecture)
+        checkpoints.write_checkpoint(
+            path, TrainerState(), setup.model, {}, architecture=record.config.architecture
+        )
 
-    facts = {**environment(), "runtime": asdict(setup.runtime), "store": str(setup.store.path.resolve())}
-    return RunDirectory.create(run, record, tokenizer=setup.store.tokenizer, environment=facts, first_checkpoint=first_checkpoint)
+    facts = {
+        **environment(),
+        "runtime": asdict(setup.runtime),
+        "store": str(setup.store.path.resolve()),
+    }
+    return RunDirectory.create(
+        run,
+        record,
+        tokenizer=setup.store.tokenizer,
+        environment=facts,
+        first_checkpoint=first_checkpoint,
+    )
 
 
-def _extend(directory: RunDirectory, budget: str, progress: TrainerState, *, trust_code: bool) -> RunDirectory:
+def _extend(
+    directory: RunDirectory, budget: str, progress: TrainerState, *, trust_code: bool
+) -> RunDirectory:
     """The run with the steps that a new total budget pays for."""
     record = directory.record
     tokens = record.tokens_per_step
     parsed = parse_budget(budget)
     if parsed.unit == "min" and record.seconds_per_step is None:
-        raise ConfigError(f"how long a step of {directory.path} takes was not measured. Give its budget in tokens, steps or flops.")
+        raise ConfigError(
+            f"how long a step of {directory.path} takes was not measured. Give its budget in"
+            " tokens, steps or flops."
+        )
     model = directory.build_model(trust_code=trust_code) if parsed.unit == "flops" else None
     steps = steps_within(
         parsed,
@@ -195,19 +249,24 @@ def _extend(directory: RunDirectory, budget: str, progress: TrainerState, *, tru
         return directory  # the same command again, after an interruption
     if steps <= record.steps:
         raise ConfigError(
-            f"the budget {budget} pays for {steps} steps in all, and {directory.path} has {record.steps} already "
-            f"({progress.step} made). Give a larger total, such as {2 * record.steps}-steps."
+            f"the budget {budget} pays for {steps} steps in all, and {directory.path} has"
+            f" {record.steps} already ({progress.step} made). Give a larger total, such as"
+            f" {2 * record.steps}-steps."
         )
     return directory.extended(budget=budget, steps=steps, from_step=progress.step)
 
 
 def _check_text(directory: RunDirectory, store: TokenStore) -> None:
     if store.tokenizer.hash != directory.record.tokenizer:
-        raise TokenizerError(f"the text was prepared with another tokenizer than that of {directory.path}. Prepare it with the run's own.")
+        raise TokenizerError(
+            f"the text was prepared with another tokenizer than that of {directory.path}. Prepare"
+            " it with the run's own."
+        )
     if data_hash(store) != directory.record.data:
         raise RunError(
-            f"the text {directory.config.data.source} is not what it was when {directory.path} began, so the run cannot go on exactly. "
-            f"Bring the text back, or train a new run on the new text: `inklings train ARM --from {directory.path}`."
+            f"the text {directory.config.data.source} is not what it was when {directory.path}"
+            " began, so the run cannot go on exactly. Bring the text back, or train a new run on"
+            f" the new text: `inklings train ARM --from {directory.path}`."
         )
 
 
@@ -220,7 +279,10 @@ def _go_on(
     notes: tuple[str, ...],
     on_event: OnEvent | None,
 ) -> TrainingResult:
-    """Train from `progress`, with the weights that the model has, until the run is complete or interrupted."""
+    """Train from `progress`.
+
+    With the weights that the model has, until the run is complete or interrupted.
+    """
     run, record, runtime = directory.path, directory.record, directory.runtime
     told = on_event or _nobody
     objective = make_objective(model, store.split("train"), record.config, runtime)
@@ -258,7 +320,13 @@ def _go_on(
         loop = Loop(job, progress, log, told, interruption)
         complete = loop.run()
         result = _result(run, loop.progress, interrupted=not complete)
-        end: Event = {"event": "end", "step": result.steps, "tokens": result.tokens, "seconds": result.seconds, "stopped": result.stopped}
+        end: Event = {
+            "event": "end",
+            "step": result.steps,
+            "tokens": result.tokens,
+            "seconds": result.seconds,
+            "stopped": result.stopped,
+        }
         log.append(end)
         told(end)
     return result
@@ -267,7 +335,8 @@ def _go_on(
 def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
     """Bring the run to its last sound checkpoint.
 
-    Damaged later ones go, the best weights are those of that moment, and what a killed process left half-written goes.
+    Damaged later ones go, the best weights are those of that moment, and what a killed process left
+    half-written goes.
     """
     run = directory.path
     for step in checkpoints.checkpoint_steps(run):
@@ -279,7 +348,9 @@ def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
             sync_directory(run)
         else:
             checkpoints.publish_weights(run, progress.best_step)
-    checkpoints.prune_checkpoints(run, keep=directory.config.training.keep_checkpoints, best_step=progress.best_step)
+    checkpoints.prune_checkpoints(
+        run, keep=directory.config.training.keep_checkpoints, best_step=progress.best_step
+    )
     for leftover in (*run.glob(".*.tmp"), *run.glob("samples/.*.tmp")):
         leftover.unlink(missing_ok=True)
 

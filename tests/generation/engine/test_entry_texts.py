@@ -1,4 +1,7 @@
-"""What a model with a memory took of it: the entries that `origins` names, with the text around each."""
+"""What a model with a memory took of it.
+
+The entries that `origins` names, with the text around each.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,14 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def varda(tokenizer: Tokenizer) -> Varda:
-    fields = {"backbone": "gpt:n_layer=1,n_head=2,n_embd=8,context_length=6", "segment": 4, "num_search_results": 3}
-    model = build("varda", fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+    fields = {
+        "backbone": "gpt:n_layer=1,n_head=2,n_embd=8,context_length=6",
+        "segment": 4,
+        "num_search_results": 3,
+    }
+    model = build(
+        "varda", fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary
+    )
     assert isinstance(model, Varda)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -43,7 +52,9 @@ def varda(tokenizer: Tokenizer) -> Varda:
 
 
 def memory_of(model: Varda, tokenizer: Tokenizer, folder: Path) -> RunMemory:
-    return RunMemory(folder, Memory(MemoryConfig(dimension=model.dimension)), model, tokenizer, "weights", None)
+    return RunMemory(
+        folder, Memory(MemoryConfig(dimension=model.dimension)), model, tokenizer, "weights", None
+    )
 
 
 def answer(engine: Engine, job: GenerationRequest) -> list[Delta]:
@@ -55,19 +66,36 @@ def answer(engine: Engine, job: GenerationRequest) -> list[Delta]:
     return found
 
 
-def test_entries_are_those_of_the_text_read_again(varda: Varda, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """Of the text itself and of the long-term memory, for the prompt's tokens and for those that are drawn."""
+def test_entries_are_those_of_the_text_read_again(
+    varda: Varda, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Of the text itself and of the long-term memory.
+
+    For the prompt's tokens and for those that are drawn.
+    """
     memory = memory_of(varda, tokenizer, tmp_path)
     memory.add([("a fox", STORY), ("a dog", "lazy dogs jump quickly")])
     varda.long_term = memory.memory
     engine = Engine(varda, tokenizer, memory=memory)
     engine.submit(
-        GenerationRequest(number=9, client="b", prompt=(tokenizer.boundary,), max_new_tokens=40, stop_at_boundary=False)
+        GenerationRequest(
+            number=9,
+            client="b",
+            prompt=(tokenizer.boundary,),
+            max_new_tokens=40,
+            stop_at_boundary=False,
+        )
     )  # wants none
     prompt = [tokenizer.boundary, *tokenizer.encode(STORY[4:30]).tolist()]
     job = GenerationRequest(
-        number=1, client="a", prompt=tuple(prompt), max_new_tokens=15, prompt_alternatives=0, entries=4, stop_at_boundary=False
-    )  # fmt: skip
+        number=1,
+        client="a",
+        prompt=tuple(prompt),
+        max_new_tokens=15,
+        prompt_alternatives=0,
+        entries=4,
+        stop_at_boundary=False,
+    )
     found = answer(engine, job)
     scored = next(progress.prompt for progress in found if progress.prompt is not None)
     drawn = [token for progress in found for token in progress.tokens]
@@ -84,9 +112,14 @@ def test_entries_are_those_of_the_text_read_again(varda: Varda, tokenizer: Token
             assert (entry.document is not None) == origin.long_term
             seen.add(entry.document)
             if entry.document is None:
-                begin = [at for at, number in enumerate(history) if number == tokenizer.boundary][origin.document]
+                begin = [at for at, number in enumerate(history) if number == tokenizer.boundary][
+                    origin.document
+                ]
                 at = begin + entry.position
-                text = "".join(tokenizer.decode([number]) if number != tokenizer.boundary else "" for number in history[:at])
+                text = "".join(
+                    tokenizer.decode([number]) if number != tokenizer.boundary else ""
+                    for number in history[:at]
+                )
                 assert at <= place + 1
                 assert entry.value == (tokenizer.decode([history[at]]) or "<|endoftext|>")
                 assert text.endswith(entry.before)
@@ -99,11 +132,17 @@ def test_entries_are_those_of_the_text_read_again(varda: Varda, tokenizer: Token
     assert seen == {None, "a fox", "a dog"}
 
 
-def test_a_memory_that_grows_or_is_exchanged_is_followed(varda: Varda, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_a_memory_that_grows_or_is_exchanged_is_followed(
+    varda: Varda, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     def names(number: int) -> set[str | None]:
         prompt = (tokenizer.boundary, *tokenizer.encode("jumps over ").tolist())
-        job = GenerationRequest(number=number, client="a", prompt=prompt, prompt_alternatives=0, entries=6)
-        (scored,) = [progress.prompt for progress in answer(engine, job) if progress.prompt is not None]
+        job = GenerationRequest(
+            number=number, client="a", prompt=prompt, prompt_alternatives=0, entries=6
+        )
+        (scored,) = [
+            progress.prompt for progress in answer(engine, job) if progress.prompt is not None
+        ]
         return {entry.document for token in scored for entry in token.entries} - {None}
 
     engine = Engine(varda, tokenizer)
@@ -120,8 +159,13 @@ def test_a_memory_that_grows_or_is_exchanged_is_followed(varda: Varda, tokenizer
     assert names(4) == {"three"}
 
 
-def test_memories_of_texts_that_are_done_are_let_go(varda: Varda, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many come and go, there is one for each row, a twin of a lone one, and those that a pass just left."""
+def test_memories_of_texts_that_are_done_are_let_go(
+    varda: Varda, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come and go, there is one for each row, a twin of a lone one.
+
+    And those that a pass just left.
+    """
     made: weakref.WeakSet[Stream] = weakref.WeakSet()
     real = Stream.__init__
 
@@ -135,7 +179,13 @@ def test_memories_of_texts_that_are_done_are_let_go(varda: Varda, tokenizer: Tok
     most = 0
     for number in range(7):
         engine.submit(
-            GenerationRequest(number=number, client="a", prompt=prompt[: 2 + 2 * number], max_new_tokens=6, stop_at_boundary=False)
+            GenerationRequest(
+                number=number,
+                client="a",
+                prompt=prompt[: 2 + 2 * number],
+                max_new_tokens=6,
+                stop_at_boundary=False,
+            )
         )
     while engine.step():
         most = max(most, len(made))
@@ -152,7 +202,14 @@ def test_a_memory_does_not_change_who_shares_a_pass(varda: Varda, tokenizer: Tok
     texts = {1: "", 2: ""}
     for number in texts:
         engine.submit(
-            GenerationRequest(number=number, client="a", prompt=prompt, max_new_tokens=20, stop_at_boundary=False, entries=2 * (number % 2))
+            GenerationRequest(
+                number=number,
+                client="a",
+                prompt=prompt,
+                max_new_tokens=20,
+                stop_at_boundary=False,
+                entries=2 * (number % 2),
+            )
         )
     while told := engine.step():
         for progress in told:

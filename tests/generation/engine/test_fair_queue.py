@@ -1,4 +1,7 @@
-"""Who waits gets a row in turn with other clients, and after those of the same client who came before."""
+"""Who waits gets a row in turn with other clients.
+
+And after those of the same client who came before.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,17 @@ def test_a_client_with_one_job_waits_for_one_of_each_other_client() -> None:
 
 
 ACTIONS = st.lists(
-    st.one_of(st.tuples(st.just("add"), st.sampled_from("abc")), st.tuples(st.sampled_from(["take", "remove"]), st.just("")))
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from("abc")),
+        st.tuples(st.sampled_from(["take", "remove"]), st.just("")),
+    )
 )
 
 
 @given(actions=ACTIONS, data=st.data())
-def test_turns_are_those_of_a_plain_list_of_queues(actions: list[tuple[str, str]], data: st.DataObject) -> None:
+def test_turns_are_those_of_a_plain_list_of_queues(
+    actions: list[tuple[str, str]], data: st.DataObject
+) -> None:
     waiting = Waiting()
     turns: deque[tuple[str, deque[int]]] = deque()
     there: list[int] = []

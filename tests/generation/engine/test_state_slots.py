@@ -1,4 +1,7 @@
-"""Rows that join, leave and change places are read as if each were alone, by every kind of architecture that streams."""
+"""Rows that join, leave and change places are read as if each were alone.
+
+By every kind of architecture that streams.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"context_length": 4, "n_embd": 4, "n_hidden": 8},
     "tree_wavenet": {"context_length": 4, "n_embd": 4, "n_hidden": 8},
     "wavegpt": {"n_layer": 1, "n_head": 2, "n_embd": 8, "context_length": 4, "wave_layers": 2},
-    "varda": {"backbone": "gpt:n_layer=1,n_head=2,n_embd=8,context_length=4", "segment": 3, "num_search_results": 2, "memory_size": 6},
+    "varda": {
+        "backbone": "gpt:n_layer=1,n_head=2,n_embd=8,context_length=4",
+        "segment": 3,
+        "num_search_results": 2,
+        "memory_size": 6,
+    },
 }
 
 
@@ -40,7 +48,14 @@ def made(architecture: str) -> SequenceModel:
         for parameter in model.parameters():
             parameter.normal_(0, 0.4, generator=generator)
     if model.traits.objective == "counting":
-        model.count(torch.cat([torch.zeros(1, dtype=torch.int64), torch.randint(SIZE, (300,), generator=generator)]).numpy())
+        model.count(
+            torch.cat(
+                [
+                    torch.zeros(1, dtype=torch.int64),
+                    torch.randint(SIZE, (300,), generator=generator),
+                ]
+            ).numpy()
+        )
     return model
 
 
@@ -68,7 +83,9 @@ ACTION = st.one_of(
 @pytest.mark.parametrize("architecture", sorted(SMALL))
 @given(actions=st.lists(ACTION, min_size=4, max_size=16), seed=st.integers(0, 999))
 @settings(max_examples=8)
-def test_rows_are_read_as_if_each_were_alone(architecture: str, actions: list[tuple[str, int]], seed: int) -> None:
+def test_rows_are_read_as_if_each_were_alone(
+    architecture: str, actions: list[tuple[str, int]], seed: int
+) -> None:
     """Also after a move into other states; and what nobody refers to any more is not kept."""
     model, rng = made(architecture), torch.Generator().manual_seed(seed)
     both = [RowStates(model), RowStates(model)]
@@ -98,7 +115,9 @@ def test_rows_are_read_as_if_each_were_alone(architecture: str, actions: list[tu
             if not texts[which]:
                 continue
             tokens = torch.randint(SIZE, (len(texts[which]), number), generator=rng)
-            logits, hidden = both[which].forward(tokens, starts_of(tokens, [not text for text in texts[which]]))
+            logits, hidden = both[which].forward(
+                tokens, starts_of(tokens, [not text for text in texts[which]])
+            )
             for text, line in zip(texts[which], tokens.tolist(), strict=True):
                 text += line
             for row, text in enumerate(texts[which]):
@@ -111,7 +130,10 @@ def test_rows_are_read_as_if_each_were_alone(architecture: str, actions: list[tu
 
 
 class Counter(SequenceModel):
-    """Counts what each row has read; `in_place` says whether it writes into the state that it is given."""
+    """Counts what each row has read.
+
+    `in_place` says whether it writes into the state that it is given.
+    """
 
     Config = ModelConfig
 
@@ -121,7 +143,9 @@ class Counter(SequenceModel):
         self.in_place = in_place
         self.rows: list[int] = []
 
-    def forward(self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None) -> Output:
+    def forward(
+        self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None
+    ) -> Output:
         assert state is not None
         self.rows.append(len(tokens))
         count = state.tensors["count"]

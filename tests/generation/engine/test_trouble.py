@@ -1,4 +1,7 @@
-"""What cannot be is refused, and what goes wrong in a pass ends those whom it concerns and nobody else."""
+"""What cannot be is refused.
+
+And what goes wrong in a pass ends those whom it concerns and nobody else.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from inklings.errors import ArchitectureError, ConfigError, DivergedError, InputError, TokenizerError
+from inklings.errors import (
+    ArchitectureError,
+    ConfigError,
+    DivergedError,
+    InputError,
+    TokenizerError,
+)
 from inklings.generation.engine.engine import Engine
 from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.sampling import SamplingConfig
@@ -24,25 +33,37 @@ def tokenizer() -> Tokenizer:
 
 
 class Fragile(SequenceModel):
-    """Likes the token after the last one best; a row that read the token `bad` predicts NaN, and `raises` is raised once."""
+    """Likes the token after the last one best.
+
+    A row that read the token `bad` predicts NaN, and `raises` is raised once.
+    """
 
     Config = ModelConfig
     traits = Traits(branches=("gate",))
 
     def __init__(self, tokenizer: Tokenizer, bad: int | None = None) -> None:
-        super().__init__(ModelConfig(vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary))
+        super().__init__(
+            ModelConfig(vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
+        )
         self.register_buffer("where", torch.zeros(1))
         self.gate = torch.nn.Identity()
         self.bad = bad
         self.raises: Exception | None = None
         self.rows: list[int] = []
 
-    def forward(self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None) -> Output:
+    def forward(
+        self, tokens: Tensor, state: State | None = None, *, starts: Tensor | None = None
+    ) -> Output:
         self.rows.append(len(tokens))
         if self.raises is not None:
             error, self.raises = self.raises, None
             raise error
-        logits = torch.nn.functional.one_hot((tokens + 1) % self.config.vocab_size, self.config.vocab_size).float() * 30
+        logits = (
+            torch.nn.functional.one_hot(
+                (tokens + 1) % self.config.vocab_size, self.config.vocab_size
+            ).float()
+            * 30
+        )
         if self.bad is not None:
             logits[tokens == self.bad] = math.nan
         logits = self.gate(logits)
@@ -59,7 +80,16 @@ def job(tokenizer: Tokenizer, number: int, prompt: str = "a", **settings: Any) -
     """`tokens` stand in for those of a prompt."""
     tokens = settings.pop("tokens", (tokenizer.boundary, *tokenizer.encode(prompt).tolist()))
     sampling = SamplingConfig(temperature=0.0)
-    return GenerationRequest(**{"number": number, "client": "x", "prompt": tokens, "max_new_tokens": 3, "sampling": sampling, **settings})
+    return GenerationRequest(
+        **{
+            "number": number,
+            "client": "x",
+            "prompt": tokens,
+            "max_new_tokens": 3,
+            "sampling": sampling,
+            **settings,
+        }
+    )
 
 
 def last_of(engine: Engine) -> dict[int, Delta]:
@@ -83,8 +113,13 @@ def test_one_row_whose_logits_are_not_finite_ends_alone(tokenizer: Tokenizer) ->
     assert {found[0].ending, found[2].ending} == {"length"}
 
 
-@pytest.mark.parametrize("settings", [{"prompt_alternatives": 0, "max_new_tokens": 0}, {"embed": True, "max_new_tokens": 0}])
-def test_a_prompt_that_cannot_be_scored_or_embedded_ends_alone(tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"prompt_alternatives": 0, "max_new_tokens": 0}, {"embed": True, "max_new_tokens": 0}],
+)
+def test_a_prompt_that_cannot_be_scored_or_embedded_ends_alone(
+    tokenizer: Tokenizer, settings: dict[str, Any]
+) -> None:
     engine = Engine(Fragile(tokenizer, bad=int(tokenizer.encode("c")[0])), tokenizer)
     for number, prompt in enumerate(["abcde", "ddddd"]):
         engine.submit(job(tokenizer, number, prompt, **settings))
@@ -99,7 +134,12 @@ def test_a_prompt_that_cannot_be_scored_or_embedded_ends_alone(tokenizer: Tokeni
     [
         (DivergedError("it diverged."), "it diverged."),
         (torch.OutOfMemoryError("CUDA"), "memory"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+            ),
+            "memory",
+        ),
         (MemoryError(), "memory"),
         (RuntimeError("secret"), "RuntimeError"),
     ],
@@ -118,7 +158,10 @@ def test_an_error_in_a_pass_ends_its_jobs_and_leaves_the_engine_usable(
     found = last_of(engine)
     failed = [number for number, progress in found.items() if progress.error is not None]
     assert sorted(failed) == [1, 2]
-    assert all(said in str(found[number].error) and "secret" not in str(found[number].error) for number in failed)
+    assert all(
+        said in str(found[number].error) and "secret" not in str(found[number].error)
+        for number in failed
+    )
     assert {found[3].ending, found[4].ending} == {"length"}
     engine.submit(job(tokenizer, 1))
     assert last_of(engine)[1].ending == "length"
@@ -152,7 +195,9 @@ def test_one_token_is_never_read_by_one_row_alone(tokenizer: Tokenizer) -> None:
         ({"branches": (("gate", 0.0), ("gate", 1.0))}, ConfigError, "twice"),
     ],
 )
-def test_what_cannot_be_is_refused(tokenizer: Tokenizer, settings: dict[str, Any], error: type[Exception], said: str) -> None:
+def test_what_cannot_be_is_refused(
+    tokenizer: Tokenizer, settings: dict[str, Any], error: type[Exception], said: str
+) -> None:
     assert tokenizer.boundary == 0
     engine = Engine(Fragile(tokenizer), tokenizer)
     with pytest.raises(error, match=said):

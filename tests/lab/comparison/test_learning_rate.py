@@ -1,4 +1,7 @@
-"""The search for a learning rate: it finds the better one, decides the same however often it is stopped, and says what failed."""
+"""The search for a learning rate.
+
+It finds the better one, decides the same however often it is stopped, and says what failed.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,12 @@ def quiet(event: Event) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
     text = tmp_path_factory.mktemp("text") / "words.txt"
     text.write_text(
-        "".join(f"{first}{middle}{last}\n" for first in "abcde" for middle in ("an", "el", "irt") for last in ("a", "ssy", "ton"))
+        "".join(
+            f"{first}{middle}{last}\n"
+            for first in "abcde"
+            for middle in ("an", "el", "irt")
+            for last in ("a", "ssy", "ton")
+        )
     )
     return prepare(DataConfig(source=str(text), layout="lines"))
 
@@ -42,12 +50,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 @pytest.fixture
 def config(store: TokenStore) -> Callable[..., RunConfig]:
     def make(rate: float = RATE, **training: Any) -> RunConfig:
-        chosen: dict[str, Any] = {"budget": "24-steps", "batch_size": 4, "evaluations": 4, "optimizer": "adamw", "learning_rate": rate}
-        fixed: dict[str, Any] = {"threads": 1, "precision": "float32", "compile": "off", "sequence_length": 16, "samples": 2}
+        chosen: dict[str, Any] = {
+            "budget": "24-steps",
+            "batch_size": 4,
+            "evaluations": 4,
+            "optimizer": "adamw",
+            "learning_rate": rate,
+        }
+        fixed: dict[str, Any] = {
+            "threads": 1,
+            "precision": "float32",
+            "compile": "off",
+            "sequence_length": 16,
+            "samples": 2,
+        }
         return RunConfig(
-            architecture="mlp", model={"n_embd": 4, "n_hidden": 16, "context_length": 4},
+            architecture="mlp",
+            model={"n_embd": 4, "n_hidden": 16, "context_length": 4},
             training=TrainingConfig(**{**fixed, **chosen, **training}),
-        )  # fmt: skip
+        )
 
     return make
 
@@ -61,9 +82,13 @@ def factors(search: RateSearch) -> list[float]:
     return [trial.factor for trial in search.trials]
 
 
-def test_a_rate_far_too_small_is_raised_beyond_what_was_asked(config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path) -> None:
+def test_a_rate_far_too_small_is_raised_beyond_what_was_asked(
+    config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
+) -> None:
     events: list[Event] = []
-    made = found(search_rate(config(RATE / 64), tmp_path / "s", store, trials=5, on_event=events.append))
+    made = found(
+        search_rate(config(RATE / 64), tmp_path / "s", store, trials=5, on_event=events.append)
+    )
     assert factors(made) == [1, 0.5, 2, 0.25, 4, 8, 16], "the border moves twice at most"
     assert made.factor == 16
     finished = {trial.factor: trial.loss for trial in made.trials if trial.loss is not None}
@@ -71,7 +96,9 @@ def test_a_rate_far_too_small_is_raised_beyond_what_was_asked(config: Callable[.
     assert finished[16] < finished[1] - 0.1, "much better, not by chance"
     assert [event["factor"] for event in events if event["event"] == "rate"] == factors(made)
     assert all("factor" in event for event in events)
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["search.json"], "runs of trials that ended are removed"
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["search.json"], (
+        "runs of trials that ended are removed"
+    )
 
 
 def test_a_good_rate_stays_near_and_what_is_behind_is_given_up_in_its_second_half(
@@ -83,7 +110,9 @@ def test_a_good_rate_stays_near_and_what_is_behind_is_given_up_in_its_second_hal
     assert given_up, "a quarter of a good rate is behind"
     for trial in given_up:
         assert 2 <= len(trial.losses) < 4
-        before = [other for other in made.trials[: made.trials.index(trial)] if other.status == "done"]
+        before = [
+            other for other in made.trials[: made.trials.index(trial)] if other.status == "done"
+        ]
         assert len(before) >= 2
         last = len(trial.losses) - 1
         assert min(trial.losses) > max(other.losses[last] for other in before)
@@ -102,11 +131,17 @@ def test_trials_have_a_seed_that_no_ranked_run_has_and_both_rates_scaled(
     one = found(search_rate(config(seed=0, patience=1), tmp_path, store, trials=3, on_event=look))
     assert {training.seed for training in seen.values()} == {SEARCH_SEED}
     ours = config().training
-    rates = {name: (training.learning_rate, training.matrix_learning_rate) for name, training in seen.items()}
+    rates = {
+        name: (training.learning_rate, training.matrix_learning_rate)
+        for name, training in seen.items()
+    }
     assert rates["x0.5"] == (ours.learning_rate / 2, ours.matrix_learning_rate / 2)
     assert rates["x2"] == (ours.learning_rate * 2, ours.matrix_learning_rate * 2)
-    assert {(training.samples, training.keep_checkpoints, training.budget) for training in seen.values()} == {(0, 1, "24-steps")}
-    # the seed that a ranked run will have changes nothing, so the finished search is that of every seed
+    assert {
+        (training.samples, training.keep_checkpoints, training.budget) for training in seen.values()
+    } == {(0, 1, "24-steps")}
+    # the seed that a ranked run will have changes nothing, so the finished search is that of every
+    # seed
     asked: list[Event] = []
     assert search_rate(config(seed=7), tmp_path, store, trials=3, on_event=asked.append) == one
     assert asked == [], "a finished search is returned at once"
@@ -114,7 +149,13 @@ def test_trials_have_a_seed_that_no_ranked_run_has_and_both_rates_scaled(
 
 @pytest.mark.slow
 @settings(max_examples=5)
-@given(stops=st.lists(st.tuples(st.integers(1, 12), st.sampled_from(["error", "SIGTERM", "SIGINT"])), min_size=1, max_size=4))
+@given(
+    stops=st.lists(
+        st.tuples(st.integers(1, 12), st.sampled_from(["error", "SIGTERM", "SIGINT"])),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_stopped_at_any_evaluation_it_ends_as_if_undisturbed(
     stops: list[tuple[int, str]],
     tmp_path_factory: pytest.TempPathFactory,
@@ -146,25 +187,42 @@ def test_stopped_at_any_evaluation_it_ends_as_if_undisturbed(
 @pytest.fixture(scope="module")
 def make(store: TokenStore) -> Callable[..., RunConfig]:
     return lambda: RunConfig(
-        architecture="mlp", model={"n_embd": 4, "n_hidden": 8, "context_length": 4},
+        architecture="mlp",
+        model={"n_embd": 4, "n_hidden": 8, "context_length": 4},
         training=TrainingConfig(
-            budget="8-steps", batch_size=4, evaluations=4, optimizer="adamw", learning_rate=RATE / 4, threads=1, precision="float32",
-            compile="off", sequence_length=16,
+            budget="8-steps",
+            batch_size=4,
+            evaluations=4,
+            optimizer="adamw",
+            learning_rate=RATE / 4,
+            threads=1,
+            precision="float32",
+            compile="off",
+            sequence_length=16,
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
-def whole(store: TokenStore, make: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory) -> RateSearch:
+def whole(
+    store: TokenStore, make: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory
+) -> RateSearch:
     """The search that nobody disturbed."""
-    return found(search_rate(make(), tmp_path_factory.mktemp("whole"), store, trials=4, on_event=quiet))
+    return found(
+        search_rate(make(), tmp_path_factory.mktemp("whole"), store, trials=4, on_event=quiet)
+    )
 
 
 def test_a_trial_that_diverges_is_kept_as_failed(
-    config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., RunConfig],
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     huge = config(1e39, optimizer="sgd", clip=0.0)
-    with pytest.raises(DivergedError, match=r"no learning rate that was tried stayed finite \(1, 1/2, 2 times"):
+    with pytest.raises(
+        DivergedError, match=r"no learning rate that was tried stayed finite \(1, 1/2, 2 times"
+    ):
         search_rate(huge, tmp_path / "all", store, trials=3, on_event=quiet)
     again: list[Event] = []
     with pytest.raises(DivergedError, match="stayed finite"):
@@ -176,7 +234,9 @@ def test_a_trial_that_diverges_is_kept_as_failed(
     assert str(tmp_path) not in kept[0]["message"], "it speaks of no folder that is gone"
     real = rate_search.attempt_trial
 
-    def diverge_below_one(config: RunConfig, run: Path, *rest: Any, **more: Any) -> TrialOutcome | None:
+    def diverge_below_one(
+        config: RunConfig, run: Path, *rest: Any, **more: Any
+    ) -> TrialOutcome | None:
         if run.name == "x0.5":
             return TrialOutcome(status="failed", losses=[], message="gone")
         return real(config, run, *rest, **more)
@@ -200,7 +260,9 @@ def test_another_search_in_the_folder_is_not_taken_for_this_one(
 
 
 @given(trials=st.integers(1, 9), best=st.integers(-8, 8))
-def test_factors_go_outwards_from_one_and_follow_a_winner_at_the_border(trials: int, best: int) -> None:
+def test_factors_go_outwards_from_one_and_follow_a_winner_at_the_border(
+    trials: int, best: int
+) -> None:
     done: list[RateTrial] = []
     while (factor := next_factor(done, trials)) is not None:
         loss = abs(best - _exponent(factor))
@@ -244,14 +306,24 @@ def test_a_trial_ends_where_it_is_given_up_but_not_at_its_last_evaluation(
     whole = attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=quiet)
     assert whole is not None
     assert (whole.status, len(whole.losses)) == ("done", 4)
-    assert attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=quiet) == whole, "a complete run is not trained again"
+    assert (
+        attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=quiet) == whole
+    ), "a complete run is not trained again"
     with pytest.raises(RunError, match="other settings"):
         attempt_trial(config(rate=1.0), tmp_path / "b", store, judge=give_up(3), on_event=quiet)
 
 
-@pytest.mark.parametrize(("index", "loss", "gives_up"), [(3, 2.5, False), (3, 4.5, False), (3, 6.5, True), (1, 6.5, False)])
-def test_only_what_is_behind_all_is_given_up_and_only_late(index: int, loss: float, gives_up: bool) -> None:
-    done = [RateTrial(factor=factor, status="done", losses=[loss] * 8) for factor, loss in ((1.0, 3.0), (0.5, 5.0))]
+@pytest.mark.parametrize(
+    ("index", "loss", "gives_up"),
+    [(3, 2.5, False), (3, 4.5, False), (3, 6.5, True), (1, 6.5, False)],
+)
+def test_only_what_is_behind_all_is_given_up_and_only_late(
+    index: int, loss: float, gives_up: bool
+) -> None:
+    done = [
+        RateTrial(factor=factor, status="done", losses=[loss] * 8)
+        for factor, loss in ((1.0, 3.0), (0.5, 5.0))
+    ]
     assert is_behind([9.0] * index + [loss], done, 8) is gives_up
     assert is_behind([2.5] + [9.0] * 7, done, 8) is False, "what it had reached before counts"
     assert is_behind([9.0] * 6, done[:1], 8) is False, "two are finished before one is given up"
@@ -262,20 +334,34 @@ LOSSES = st.integers(0, 9).map(float)
 
 
 @given(data=st.data(), evaluations=st.integers(1, 9))
-def test_it_gives_up_what_a_percentile_pruner_of_optuna_does(data: st.DataObject, evaluations: int) -> None:
+def test_it_gives_up_what_a_percentile_pruner_of_optuna_does(
+    data: st.DataObject, evaluations: int
+) -> None:
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    states = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED, "failed": optuna.trial.TrialState.FAIL}
+    states = {
+        "done": optuna.trial.TrialState.COMPLETE,
+        "pruned": optuna.trial.TrialState.PRUNED,
+        "failed": optuna.trial.TrialState.FAIL,
+    }
     done = []
-    for status in data.draw(st.lists(st.sampled_from(["done", "done", "pruned", "failed"]), max_size=5)):
+    for status in data.draw(
+        st.lists(st.sampled_from(["done", "done", "pruned", "failed"]), max_size=5)
+    ):
         length = evaluations if status == "done" else data.draw(st.integers(0, evaluations))
         losses = data.draw(st.lists(LOSSES, min_size=length, max_size=length))
         done.append(RateTrial(factor=1.0, status=status, losses=losses))
-    pruner = optuna.pruners.PercentilePruner(100.0, n_startup_trials=2, n_warmup_steps=math.ceil(evaluations / 2) - 1)
+    pruner = optuna.pruners.PercentilePruner(
+        100.0, n_startup_trials=2, n_warmup_steps=math.ceil(evaluations / 2) - 1
+    )
     study = optuna.create_study(direction="minimize", pruner=pruner)
     for trial in done:
         values = dict(enumerate(trial.losses))
-        study.add_trial(optuna.trial.create_trial(state=states[trial.status], value=trial.loss, intermediate_values=values))
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=states[trial.status], value=trial.loss, intermediate_values=values
+            )
+        )
     asked = study.ask()
     own = data.draw(st.lists(LOSSES, min_size=1, max_size=evaluations))
     for index, loss in enumerate(own):

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("unaudited")
 
 @pytest.fixture(scope="module")
 def base(word_list: Path) -> RunConfig:
-    training = TrainingConfig(budget="8-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1)
+    training = TrainingConfig(
+        budget="8-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1
+    )
     return RunConfig(data=DataConfig(source=str(word_list)), training=training)
 
 
@@ -38,8 +40,14 @@ def make(base: RunConfig, out: Path, texts: list[str], seeds: list[int], points:
     return out
 
 
-def losses(comparison: Comparison) -> dict[tuple[str, int | None], tuple[float | None, list[float]]]:
-    return {(arm.label, run.seed): (run.loss, [point.loss for point in run.points]) for arm in comparison.arms for run in arm.runs}
+def losses(
+    comparison: Comparison,
+) -> dict[tuple[str, int | None], tuple[float | None, list[float]]]:
+    return {
+        (arm.label, run.seed): (run.loss, [point.loss for point in run.points])
+        for arm in comparison.arms
+        for run in arm.runs
+    }
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +63,28 @@ def parts(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 @pytest.fixture(scope="module")
 def undivided(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(base, tmp_path_factory.mktemp("whole") / "out", [MLP, "ngram:order=2", RNN], [0, 1, 2])
+    return make(
+        base, tmp_path_factory.mktemp("whole") / "out", [MLP, "ngram:order=2", RNN], [0, 1, 2]
+    )
 
 
 @pytest.mark.parametrize("order", [(2, 1, 0)])
-def test_parts_together_are_the_whole(order: tuple[int, ...], parts: list[Path], undivided: Path, tmp_path: Path) -> None:
+def test_parts_together_are_the_whole(
+    order: tuple[int, ...], parts: list[Path], undivided: Path, tmp_path: Path
+) -> None:
     found, whole = merge([parts[i] for i in order], tmp_path / "out"), read_comparison(undivided)
     assert found.status == "complete"
     assert found.plan.seeds == [0, 1, 2]
     assert losses(found) == losses(whole)
     # what is said of equal time depends on the seconds that each run happened to take
     assert found.verdict is not None and whole.verdict is not None
-    assert (found.verdict.headline, found.verdict.sentences[0]) == (whole.verdict.headline, whole.verdict.sentences[0])
-    assert [(d.better, d.worse, d.mean, d.p) for d in found.differences] == [(d.better, d.worse, d.mean, d.p) for d in whole.differences]
+    assert (found.verdict.headline, found.verdict.sentences[0]) == (
+        whole.verdict.headline,
+        whole.verdict.sentences[0],
+    )
+    assert [(d.better, d.worse, d.mean, d.p) for d in found.differences] == [
+        (d.better, d.worse, d.mean, d.p) for d in whole.differences
+    ]
     assert read_comparison(tmp_path / "out") == found
     for arm in found.arms:
         for run in arm.runs:
@@ -76,7 +93,9 @@ def test_parts_together_are_the_whole(order: tuple[int, ...], parts: list[Path],
 
 
 @pytest.mark.slow
-def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(parts: list[Path], base: RunConfig, tmp_path: Path) -> None:
+def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(
+    parts: list[Path], base: RunConfig, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     shutil.copytree(parts[0], out)
     before = {path: read_comparison(path) for path in parts}
@@ -85,9 +104,12 @@ def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(parts: lis
     trained: list[str] = []
     more = compare(
         [parse_arm(text, base=base) for text in (MLP, "ngram:order=2")],
-        out=out, seeds=[0, 1, 2, 3], workers=1, method=ComparisonSettings(points=2),
+        out=out,
+        seeds=[0, 1, 2, 3],
+        workers=1,
+        method=ComparisonSettings(points=2),
         on_event=lambda event: trained.append(event["run"]) if event["event"] == "start" else None,
-    )  # fmt: skip
+    )
     assert trained == [f"{MLP} seed 3"]
     assert len(more.arms[0].runs) == 4
 
@@ -100,7 +122,10 @@ def test_what_is_missing_is_said(parts: list[Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(parts[2], copy)
     found = read_comparison(copy)
-    save(copy, replace(found, arms=[replace(found.arms[0], runs=found.arms[0].runs[:1]), found.arms[1]]))
+    save(
+        copy,
+        replace(found, arms=[replace(found.arms[0], runs=found.arms[0].runs[:1]), found.arms[1]]),
+    )
     assert merge([copy, parts[1]], tmp_path / "third").status == "interrupted"
 
 
@@ -110,7 +135,10 @@ def test_other_comparisons_are_refused(parts: list[Path], base: RunConfig, tmp_p
         merge([parts[0], other], tmp_path / "out")
     longer = replace(base, training=replace(base.training, budget="9-steps"))
     with pytest.raises(RunError, match="the budget"):
-        merge([parts[0], make(longer, tmp_path / "longer", [MLP, "ngram:order=2"], [0])], tmp_path / "out")
+        merge(
+            [parts[0], make(longer, tmp_path / "longer", [MLP, "ngram:order=2"], [0])],
+            tmp_path / "out",
+        )
     with pytest.raises(RunError, match="holds no comparison"):
         merge([parts[0], tmp_path / "nothing"], tmp_path / "out")
     with pytest.raises(ConfigError, match="at least two folders"):

@@ -1,4 +1,7 @@
-"""`comparison.json`: what is written is read back, and what is not a comparison is refused in clear words."""
+"""`comparison.json`.
+
+What is written is read back, and what is not a comparison is refused in clear words.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ def test_what_is_written_is_read_back(tmp_path: Path, write_fake_comparison) -> 
     assert read_comparison(tmp_path / "x") == comparison
 
 
-def test_a_folder_without_a_comparison_names_the_nearest_that_has_one(tmp_path: Path, write_fake_comparison) -> None:
+def test_a_folder_without_a_comparison_names_the_nearest_that_has_one(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     write_fake_comparison(tmp_path / "names")
     with pytest.raises(RunError, match="Did you mean 'names'"):
         read_comparison(tmp_path / "nmaes")
@@ -31,7 +36,9 @@ def test_a_newer_format_is_refused(tmp_path: Path, write_fake_comparison) -> Non
         read_comparison(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"format_version": 1}', '{"format_version": 1, "plan": 3}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"format_version": 1}', '{"format_version": 1, "plan": 3}']
+)
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / FILE_NAME).write_text(damage)
     with pytest.raises(RunError):

@@ -18,17 +18,56 @@ KILLS = 20
 
 
 def command(text: Path, out: Path) -> list[str]:
-    arms = ["mlp:n_embd=4,n_hidden=16,context_length=3", "recurrent:n_embd=4,n_hidden=8", "ngram:order=2"]
-    flags = ["--data", str(text), "--budget", "64-steps", "--seeds", "3", "--points", "3", "--rates", "2", "--workers", "2"]
-    training = ["--training.batch-size", "4", "--training.sequence-length", "8", "--training.evaluations", "8"]
-    return [sys.executable, "-m", "inklings", "compare", *arms, *flags, *training, "--out", str(out)]
+    arms = [
+        "mlp:n_embd=4,n_hidden=16,context_length=3",
+        "recurrent:n_embd=4,n_hidden=8",
+        "ngram:order=2",
+    ]
+    flags = [
+        "--data",
+        str(text),
+        "--budget",
+        "64-steps",
+        "--seeds",
+        "3",
+        "--points",
+        "3",
+        "--rates",
+        "2",
+        "--workers",
+        "2",
+    ]
+    training = [
+        "--training.batch-size",
+        "4",
+        "--training.sequence-length",
+        "8",
+        "--training.evaluations",
+        "8",
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "inklings",
+        "compare",
+        *arms,
+        *flags,
+        *training,
+        "--out",
+        str(out),
+    ]
 
 
 def begin(text: Path, out: Path) -> subprocess.Popen[str]:
     """The command in a process group of its own, so that a kill takes its workers too."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command(text, out), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+        command(text, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
     )
 
 
@@ -36,7 +75,11 @@ def figures(out: Path) -> list[Any]:
     comparison = read_comparison(out)
     assert comparison.status == "complete"
     return [
-        [(run.seed, run.status, run.loss, run.weights, [point.loss for point in run.points]) for run in arm.runs] + [arm.search]
+        [
+            (run.seed, run.status, run.loss, run.weights, [point.loss for point in run.points])
+            for run in arm.runs
+        ]
+        + [arm.search]
         for arm in comparison.arms
     ] + [comparison.differences, comparison.verdict]
 
@@ -45,7 +88,14 @@ def figures(out: Path) -> list[Any]:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups to kill")
 def test_killed_twenty_times_at_random_moments_it_ends_the_same(tmp_path: Path) -> None:
     text = tmp_path / "words.txt"
-    text.write_text("".join(f"{a}{b}{c}\n" for a in "kmnst" for b in "aeiou" for c in ("ra", "lo", "mi", "tu", "en", "si")))
+    text.write_text(
+        "".join(
+            f"{a}{b}{c}\n"
+            for a in "kmnst"
+            for b in "aeiou"
+            for c in ("ra", "lo", "mi", "tu", "en", "si")
+        )
+    )
     with begin(text, tmp_path / "alone") as undisturbed:
         lines = len((undisturbed.communicate()[0]).splitlines())
     assert undisturbed.returncode == 0

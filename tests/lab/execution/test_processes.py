@@ -1,4 +1,7 @@
-"""Jobs in turn and side by side: the same results, faults that stay with their job, and an orderly stop."""
+"""Jobs in turn and side by side.
+
+The same results, faults that stay with their job, and an orderly stop.
+"""
 
 from __future__ import annotations
 
@@ -55,22 +58,49 @@ def doers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def make(arm: str, seed: int | None = 0) -> ArmRun:
     here = Path("nowhere")
-    return ArmRun(arm=arm, seed=seed, config=None, out=here, run=here, results="results", store=here, split="test", first=False)
+    return ArmRun(
+        arm=arm,
+        seed=seed,
+        config=None,
+        out=here,
+        run=here,
+        results="results",
+        store=here,
+        split="test",
+        first=False,
+    )
 
 
-def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(doers: Any) -> None:
+def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job_with_it(
+    doers: Any,
+) -> None:
     jobs = [make("a", 0), make("dies", 0), make("b", 0), make("a", 1)]
     events: list[dict[str, Any]] = []
-    found = {(job.arm, job.seed): result for job, result in do_jobs(jobs, TaskHandler(doers.do, failed), workers=2, on_event=events.append)}
+    found = {
+        (job.arm, job.seed): result
+        for job, result in do_jobs(
+            jobs, TaskHandler(doers.do, failed), workers=2, on_event=events.append
+        )
+    }
     dead = found.pop(("dies", 0))
     assert dead.status == "failed"
     assert "SIGKILL" in (dead.message or "")
     rest = [job for job in jobs if job.arm != "dies"]
     assert found == {
-        (job.arm, job.seed): result for job, result in do_jobs(rest, TaskHandler(doers.do, failed), workers=1, on_event=lambda event: None)
+        (job.arm, job.seed): result
+        for job, result in do_jobs(
+            rest, TaskHandler(doers.do, failed), workers=1, on_event=lambda event: None
+        )
     }
-    started = [(event["arm"], event["seed"], event["run"]) for event in events if event["event"] == "start"]
-    assert sorted(started) == [("a", 0, "a seed 0"), ("a", 1, "a seed 1"), ("b", 0, "b seed 0"), ("dies", 0, "dies seed 0")]
+    started = [
+        (event["arm"], event["seed"], event["run"]) for event in events if event["event"] == "start"
+    ]
+    assert sorted(started) == [
+        ("a", 0, "a seed 0"),
+        ("a", 1, "a seed 1"),
+        ("b", 0, "b seed 0"),
+        ("dies", 0, "dies seed 0"),
+    ]
     steps = [event for event in events if event["event"] == "step" and event["arm"] == "b"]
     assert 1 <= len(steps) <= 5, "steps are thinned, the first one comes"
 
@@ -84,7 +114,14 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    found = list(do_jobs([make("a"), make("b"), make("c")], TaskHandler(doers.until_asked, failed), workers=2, on_event=on_event))
+    found = list(
+        do_jobs(
+            [make("a"), make("b"), make("c")],
+            TaskHandler(doers.until_asked, failed),
+            workers=2,
+            on_event=on_event,
+        )
+    )
     assert found == []
     assert sorted(running) == ["a seed 0", "b seed 0"], "nothing new is begun"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -94,7 +131,17 @@ def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
 def test_after_an_interruption_nothing_is_begun(workers: int, doers: Any) -> None:
     with Interruption():
         signal.raise_signal(signal.SIGTERM)
-        assert list(do_jobs([make("a"), make("b")], TaskHandler(doers.do, failed), workers=workers, on_event=lambda event: None)) == []
+        assert (
+            list(
+                do_jobs(
+                    [make("a"), make("b")],
+                    TaskHandler(doers.do, failed),
+                    workers=workers,
+                    on_event=lambda event: None,
+                )
+            )
+            == []
+        )
 
 
 @pytest.mark.parametrize("stop", ["none", "ctrl-c"])
@@ -105,27 +152,47 @@ def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
         return None if job.arm == "b" else RunResult(seed=0, status="done", run=job.arm)
 
     found = [
-        job.arm for job, _ in do_jobs([make("a"), make("b"), make("c")], TaskHandler(do, failed), workers=1, on_event=lambda event: None)
+        job.arm
+        for job, _ in do_jobs(
+            [make("a"), make("b"), make("c")],
+            TaskHandler(do, failed),
+            workers=1,
+            on_event=lambda event: None,
+        )
     ]
     assert found == ["a"]
 
 
-def test_a_deliberate_error_becomes_a_failed_result_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deliberate_error_becomes_a_failed_result_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def diverge(job: ArmRun, on_event: object) -> None:
         raise DivergedError("the loss is not finite")
 
     monkeypatch.setattr(job_module, "_do", diverge)
     result = attempt(make("a"), lambda event: None)
-    assert (result.status, result.message) == ("failed", "the loss is not finite") if result else False
+    assert (
+        (result.status, result.message) == ("failed", "the loss is not finite") if result else False
+    )
 
 
-def test_a_fault_is_kept_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_is_kept_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def break_down(job: ArmRun, on_event: object) -> None:
         raise ZeroDivisionError("somewhere deep")
 
     monkeypatch.setattr(job_module, "_do", break_down)
     job = ArmRun(
-        arm="a", seed=0, config=None, out=tmp_path, run=tmp_path / "r", results="results/a", store=tmp_path, split="test", first=False
+        arm="a",
+        seed=0,
+        config=None,
+        out=tmp_path,
+        run=tmp_path / "r",
+        results="results/a",
+        store=tmp_path,
+        split="test",
+        first=False,
     )
     result = attempt(job, lambda event: None)
     assert result is not None

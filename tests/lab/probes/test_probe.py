@@ -1,4 +1,8 @@
-"""Probes: the rows ask for what they say, those who read get everything, those who cannot see get what guessing gives."""
+"""Probes.
+
+The rows ask for what they say, those who read get everything, those who cannot see get what
+guessing gives.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,19 @@ from hypothesis import strategies as st
 from inklings.config import RunConfig, TrainingConfig
 from inklings.lab.probes import probe as probes
 from inklings.lab.probes.probe import probe
-from inklings.lab.probes.tasks import BOUNDARY, SEPARATOR, TASKS, Copying, ProbeTask, TaskBatches, as_batch
+from inklings.lab.probes.tasks import (
+    BOUNDARY,
+    SEPARATOR,
+    TASKS,
+    Copying,
+    ProbeTask,
+    TaskBatches,
+    as_batch,
+)
 
-SMALL_GPT = RunConfig(architecture="gpt", model={"n_layer": 2, "n_embd": 32, "n_head": 2, "context_length": 40})
+SMALL_GPT = RunConfig(
+    architecture="gpt", model={"n_layer": 2, "n_embd": 32, "n_head": 2, "context_length": 40}
+)
 SHORT_MLP = RunConfig(architecture="mlp", model={"context_length": 4, "n_embd": 8, "n_hidden": 32})
 
 
@@ -36,7 +50,9 @@ def test_a_reader_of_the_row_gets_every_answer(task: ProbeTask, seed: int, share
         for row in rows.tokens.tolist():
             assert row[0] == BOUNDARY
             assert max(row) < task.vocab_size
-            assert [answer(task, row[:place]) for place in places] == [row[place] for place in places]
+            assert [answer(task, row[:place]) for place in places] == [
+                row[place] for place in places
+            ]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -50,13 +66,18 @@ def test_who_guesses_among_what_is_left_gets_chance(task: ProbeTask) -> None:
         split = row.index(SEPARATOR)
         for place in places:
             used = set() if task.name == "copying" else set(row[split:place])
-            right.append(random.choice([token for token in possible if token not in used]) == row[place])
+            right.append(
+                random.choice([token for token in possible if token not in used]) == row[place]
+            )
     assert abs(np.mean(right) - task.chance) < 4 * np.sqrt(task.chance / len(right))
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_symbols_and_their_number_give_nothing_away(task: ProbeTask) -> None:
-    """Every possible answer is equally frequent, and a row that is shown holds all of them, so counting does not help."""
+    """Every possible answer is equally frequent.
+
+    And a row that is shown holds all of them, so counting does not help.
+    """
     rows = task.rows(np.random.default_rng(0), 4000)
     answers = rows.tokens[:, rows.decided].ravel()
     counts = np.bincount(answers)[np.unique(answers)]
@@ -77,7 +98,9 @@ def test_only_answers_weigh_and_targets_are_what_follows() -> None:
 def test_lessons_are_a_pure_function_of_the_step_and_grow_to_what_is_scored() -> None:
     for task in TASKS:
         batches = TaskBatches(task, 4, steps=10, seed=3)
-        assert torch.equal(batches.batch(7).tokens, TaskBatches(task, 4, steps=10, seed=3).batch(7).tokens)
+        assert torch.equal(
+            batches.batch(7).tokens, TaskBatches(task, 4, steps=10, seed=3).batch(7).tokens
+        )
         assert not torch.equal(batches.batch(8).tokens, batches.batch(7).tokens)
         whole = task.rows(np.random.default_rng(0), 1).tokens.shape[1] - 1
         lengths = [batches.batch(step).tokens.shape[1] for step in range(10)]
@@ -97,15 +120,22 @@ def test_a_small_transformer_learns_what_takes_two_layers(monkeypatch: pytest.Mo
 
 
 def test_who_cannot_see_the_answer_gets_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four tokens are never enough to copy sixteen, and hardly ever to see the first of a pair again."""
+    """Four tokens are never enough to copy sixteen.
+
+    And hardly ever to see the first of a pair again.
+    """
     monkeypatch.setattr(probes, "STEPS", 60)
     for result in probe(SHORT_MLP):
         assert abs(result.accuracy - result.chance) < 0.06, result
 
 
-def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(probes, "STEPS", 12)
-    config = RunConfig(architecture="recurrent", model={"n_embd": 8, "n_hidden": 16, "dropout": 0.2})
+    config = RunConfig(
+        architecture="recurrent", model={"n_embd": 8, "n_hidden": 16, "dropout": 0.2}
+    )
     losses: list[list[float]] = []
     results = []
     monkeypatch.setattr(probes, "EVERY", 4)
@@ -113,7 +143,11 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(monk
         heard: list[float] = []
         torch.manual_seed(number)  # what others drew before must not matter
         before = torch.get_rng_state()
-        results.append(probe(config, seed=seed, on_event=lambda event, heard=heard: heard.append(event["loss"])))  # type: ignore[misc]
+        results.append(
+            probe(
+                config, seed=seed, on_event=lambda event, heard=heard: heard.append(event["loss"])
+            )
+        )  # type: ignore[misc]
         losses.append(heard)
         assert torch.equal(torch.get_rng_state(), before)
     assert len(losses[0]) == 9
@@ -125,16 +159,33 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(monk
 @pytest.mark.parametrize(
     "config",
     [
-        RunConfig(architecture="gpt2", model={"n_layer": 1, "n_head": 2, "n_embd": 8, "context_length": 8}),
+        RunConfig(
+            architecture="gpt2", model={"n_layer": 1, "n_head": 2, "n_embd": 8, "context_length": 8}
+        ),
         RunConfig(architecture="tree_wavenet", model={"n_embd": 4, "n_hidden": 8}),
         RunConfig(architecture="wavenet", model={"n_layer": 2, "n_embd": 8, "n_skip": 8}),
-        RunConfig(architecture="wavegpt", model={"n_layer": 1, "n_head": 2, "n_embd": 8, "wave_layers": 2, "fusion": "previous_segment"}),
+        RunConfig(
+            architecture="wavegpt",
+            model={
+                "n_layer": 1,
+                "n_head": 2,
+                "n_embd": 8,
+                "wave_layers": 2,
+                "fusion": "previous_segment",
+            },
+        ),
         RunConfig(architecture="varda", model={"backbone": "gpt:n_layer=1,n_head=2,n_embd=8"}),
-        RunConfig(architecture="recurrent", model={"n_embd": 8, "n_hidden": 8}, training=TrainingConfig(optimizer="sgd", accumulate=4)),
+        RunConfig(
+            architecture="recurrent",
+            model={"n_embd": 8, "n_hidden": 8},
+            training=TrainingConfig(optimizer="sgd", accumulate=4),
+        ),
     ],
     ids=lambda config: config.architecture,
 )
-def test_every_kind_of_likelihood_model_can_be_probed(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_kind_of_likelihood_model_can_be_probed(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probes, "STEPS", 3)
     assert [result.name for result in probe(config)] == [task.name for task in TASKS]
 
@@ -144,9 +195,15 @@ def test_who_does_not_learn_a_likelihood_by_gradient_is_left_out(architecture: s
     assert probe(RunConfig(architecture=architecture)) == []
 
 
-def test_a_probe_that_diverges_ends_and_says_after_how_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_diverges_ends_and_says_after_how_many_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(probes, "STEPS", 40)
-    config = RunConfig(architecture="mlp", model=SHORT_MLP.model, training=TrainingConfig(optimizer="sgd", learning_rate=1e38, clip=0.0))
+    config = RunConfig(
+        architecture="mlp",
+        model=SHORT_MLP.model,
+        training=TrainingConfig(optimizer="sgd", learning_rate=1e38, clip=0.0),
+    )
     for result in probe(config):
         assert result.steps < 40
         assert 0 <= result.accuracy <= 1

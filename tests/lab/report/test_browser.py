@@ -1,4 +1,7 @@
-"""The report in a real browser: it asks no host, draws every chart, and every control and every link does what it says."""
+"""The report in a real browser.
+
+It asks no host, draws every chart, and every control and every link does what it says.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,48 @@ import pytest
 
 from inklings.lab.report.page import write_report
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed; it is part of the extra `dev`")
+sync_api = pytest.importorskip(
+    "playwright.sync_api",
+    reason="the package playwright is not installed; it is part of the extra `dev`",
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-FIGURES = ["validation", "accuracy", "training", "points", "pareto", "loss", "positions", "samples", "search", "memory1"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FIGURES = [
+    "validation",
+    "accuracy",
+    "training",
+    "points",
+    "pareto",
+    "loss",
+    "positions",
+    "samples",
+    "search",
+    "memory1",
+]
 PHONE, DESK = 390, 1280
-DRAWN = """() => [...document.querySelectorAll("[data-figure]")].every((figure) => figure.querySelector(".chart svg"))"""
+DRAWN = """() =>
+  [...document.querySelectorAll("[data-figure]")].every((f) => f.querySelector(".chart svg"))"""
 REDRAWN = """(control) => [...document.querySelectorAll("[data-control]")].every((group) =>
-  group.dataset.control !== control || group.closest("[data-figure]").querySelector(".chart svg:not([data-old])"))"""
+  group.dataset.control !== control
+  || group.closest("[data-figure]").querySelector(".chart svg:not([data-old])"))"""
 MARKS = """(figure) => figure.querySelectorAll(
-  ".chart svg .mark-line path, .chart svg .mark-symbol path, .chart svg .mark-rule line, .chart svg .mark-rect path"
+  ".chart svg .mark-line path, .chart svg .mark-symbol path, .chart svg .mark-rule line, "
+  + ".chart svg .mark-rect path"
 ).length"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)",
+)
 
 
 @dataclass
@@ -79,7 +110,10 @@ def phone(browser: Any, report: Path) -> Iterator[Opened]:
 
 
 def figures(opened: Opened) -> dict[str, Any]:
-    return {figure.get_attribute("data-figure"): figure for figure in opened.page.query_selector_all("[data-figure]")}
+    return {
+        figure.get_attribute("data-figure"): figure
+        for figure in opened.page.query_selector_all("[data-figure]")
+    }
 
 
 def test_every_figure_is_drawn_with_marks(desk: Opened, phone: Opened) -> None:
@@ -99,11 +133,17 @@ def test_every_control_changes_its_chart_and_back(desk: Opened) -> None:
             first, *others = control.query_selector_all("[data-option]")
             seen = [figure.query_selector(".chart svg").evaluate("svg => svg.innerHTML")]
             for button in [*others, first]:
-                desk.page.evaluate("() => document.querySelectorAll('.chart svg').forEach((svg) => (svg.dataset.old = 'yes'))")
+                desk.page.evaluate(
+                    "() => document.querySelectorAll('.chart svg').forEach((svg) =>"
+                    " (svg.dataset.old = 'yes'))"
+                )
                 button.click()
                 desk.page.wait_for_function(REDRAWN, arg=control.get_attribute("data-control"))
                 assert button.get_attribute("aria-pressed") == "true"
-                assert [b.get_attribute("aria-pressed") for b in control.query_selector_all("[data-option]")].count("true") == 1
+                assert [
+                    b.get_attribute("aria-pressed")
+                    for b in control.query_selector_all("[data-option]")
+                ].count("true") == 1
                 assert figure.evaluate(MARKS) >= 4, (name, button.inner_text())
                 seen.append(figure.query_selector(".chart svg").evaluate("svg => svg.innerHTML"))
             seen = [re.sub(r"clip\d+|gradient_\d+", "", drawing) for drawing in seen]
@@ -115,7 +155,10 @@ def test_every_control_changes_its_chart_and_back(desk: Opened) -> None:
 
 
 def test_an_arm_is_brought_out_and_let_go(desk: Opened) -> None:
-    faint = "(figure) => [...figure.querySelectorAll('.mark-line path')].filter((path) => path.getAttribute('opacity') < 0.2).length"
+    faint = (
+        "(figure) => [...figure.querySelectorAll('.mark-line path')].filter((path) =>"
+        " path.getAttribute('opacity') < 0.2).length"
+    )
     positions = figures(desk)["positions"]
     assert positions.evaluate(faint) == 0
     button = desk.page.query_selector('[data-arm="gpt"]')
@@ -130,7 +173,9 @@ def test_every_link_leads_somewhere(desk: Opened, report: Path) -> None:
     inner = [link[1:] for link in links if link.startswith("#")]
     files = [link for link in links if not link.startswith("#")]
     assert len(inner) == len(set(inner)) >= 12
-    assert sorted(files) == sorted(f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv"))
+    assert sorted(files) == sorted(
+        f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")
+    )
     assert all((report.parent / name).is_file() for name in files)
     for anchor in inner:
         desk.page.click(f'a[href="#{anchor}"]')
@@ -143,17 +188,26 @@ def test_no_width_or_scheme_makes_the_page_scroll_sideways(desk: Opened, phone: 
         for scheme in ("dark", "light"):
             opened.page.emulate_media(color_scheme=scheme)
             opened.page.wait_for_function(DRAWN)
-            assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= width, (width, scheme)
+            assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= width, (
+                width,
+                scheme,
+            )
 
 
 def test_schemes_have_their_own_colours_in_page_and_charts(phone: Opened) -> None:
     def colours() -> list[str]:
         ground = phone.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-        line = phone.page.evaluate("""() => document.querySelector('[data-figure="positions"] .mark-line path').getAttribute('stroke')""")
+        line = phone.page.evaluate(
+            """() => document.querySelector('[data-figure="positions"] .mark-line path')
+            .getAttribute('stroke')"""
+        )
         return [ground, line]
 
     def turn(scheme: str) -> list[str]:
-        phone.page.evaluate("() => document.querySelectorAll('.chart svg').forEach((svg) => (svg.dataset.old = 'yes'))")
+        phone.page.evaluate(
+            "() => document.querySelectorAll('.chart svg').forEach((svg) => (svg.dataset.old ="
+            " 'yes'))"
+        )
         phone.page.emulate_media(color_scheme=scheme)
         phone.page.wait_for_function("() => !document.querySelector('.chart svg[data-old]')")
         return colours()
@@ -164,7 +218,9 @@ def test_schemes_have_their_own_colours_in_page_and_charts(phone: Opened) -> Non
     assert (light[1], dark[1]) == ("#0072b2", "#4f9fe6")
 
 
-def test_the_page_says_nothing_on_the_console_and_asks_no_host(desk: Opened, phone: Opened, report: Path) -> None:
+def test_the_page_says_nothing_on_the_console_and_asks_no_host(
+    desk: Opened, phone: Opened, report: Path
+) -> None:
     for opened in (desk, phone):
         assert opened.said == []
         assert {url.partition("#")[0] for url in opened.asked} == {report.as_uri()}

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.lab.report.learning_curve import RAW_POINTS, WINDOWS, learning_curve, smooth, window_ends, window_size
+from inklings.lab.report.learning_curve import (
+    RAW_POINTS,
+    WINDOWS,
+    learning_curve,
+    smooth,
+    window_ends,
+    window_size,
+)
 
 losses = st.lists(st.floats(0, 10), min_size=1, max_size=200)
 
@@ -24,7 +31,9 @@ def test_each_smoothed_value_is_the_mean_of_its_window(values: list[float], wind
 def test_a_window_is_drawn_where_it_ends(values: list[float], window: int) -> None:
     steps = np.arange(1, len(values) + 1, dtype=float)
     ends = window_ends(steps, window)
-    assert ends.tolist() == [min((i + 1) * window, len(values)) for i in range(len(smooth(np.array(values), window)))]
+    assert ends.tolist() == [
+        min((i + 1) * window, len(values)) for i in range(len(smooth(np.array(values), window)))
+    ]
 
 
 def test_smoothing_is_what_makemore_does() -> None:
@@ -49,10 +58,23 @@ def events(steps: int, every: int = 1) -> list[dict[str, object]]:
     return [
         {"event": "start", "steps": steps},
         *(
-            {"event": "step", "step": step, "tokens": step * 64, "seconds": step * 0.5, "loss": 1 / step}
+            {
+                "event": "step",
+                "step": step,
+                "tokens": step * 64,
+                "seconds": step * 0.5,
+                "loss": 1 / step,
+            }
             for step in range(every, steps + 1, every)
         ),
-        {"event": "evaluation", "step": steps, "tokens": steps * 64, "seconds": steps * 0.5, "loss": 1.5, "accuracy": 0.25},
+        {
+            "event": "evaluation",
+            "step": steps,
+            "tokens": steps * 64,
+            "seconds": steps * 0.5,
+            "loss": 1.5,
+            "accuracy": 0.25,
+        },
     ]
 
 
@@ -61,9 +83,17 @@ def test_a_curve_has_raw_smoothed_and_validation_values() -> None:
     assert curve["every"] == 1
     assert curve["window"] == window_size(120)
     assert curve["raw"]["step"] == list(range(1, 121))
-    assert curve["smoothed"]["loss"][0] == pytest.approx(np.mean([1 / step for step in range(1, curve["window"] + 1)]), rel=1e-5)
+    assert curve["smoothed"]["loss"][0] == pytest.approx(
+        np.mean([1 / step for step in range(1, curve["window"] + 1)]), rel=1e-5
+    )
     assert curve["smoothed"]["tokens"][-1] == 120 * 64
-    assert curve["validation"] == {"step": [120], "tokens": [7680], "seconds": [60], "loss": [1.5], "accuracy": [0.25]}
+    assert curve["validation"] == {
+        "step": [120],
+        "tokens": [7680],
+        "seconds": [60],
+        "loss": [1.5],
+        "accuracy": [0.25],
+    }
 
 
 def test_a_window_counts_steps_where_a_line_stands_for_several() -> None:

@@ -21,14 +21,28 @@ def proof() -> MemoryProof:
         "permuted values": (0.1, 0.05, None),
         "temperature": (0.0, -0.1, 0.1),
     }
-    of = {name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2]) for name, ends in changes.items()}
-    arms = [ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="x") for name, change in of.items()]
-    arms.append(ProofArm(name="longer context", loss=None, change=None, note="not applicable: <b>why</b>"))
+    of = {
+        name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2])
+        for name, ends in changes.items()
+    }
+    arms = [
+        ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="x")
+        for name, change in of.items()
+    ]
+    arms.append(
+        ProofArm(name="longer context", loss=None, change=None, note="not applicable: <b>why</b>")
+    )
     seen = Part(share=0.75, change=Change(nats=-0.3, low=-0.4, high=-0.2))
     return MemoryProof(
-        targets=30_000, documents=62, unit="documents", units=62, arms=arms, seen=seen, new=Part(share=0.25, change=None),
+        targets=30_000,
+        documents=62,
+        unit="documents",
+        units=62,
+        arms=arms,
+        seen=seen,
+        new=Part(share=0.25, change=None),
         provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),
-    )  # fmt: skip
+    )
 
 
 def with_proof(out: Path, label: str) -> None:
@@ -43,7 +57,9 @@ def test_a_proof_is_read_back_as_it_was_written(tmp_path: Path, write_fake_compa
     assert read_record(tmp_path / "results/gpt/seed-0").memory == proof()
 
 
-def test_a_record_from_before_there_were_proofs_is_read(tmp_path: Path, write_fake_comparison) -> None:
+def test_a_record_from_before_there_were_proofs_is_read(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     write_fake_comparison(tmp_path, seeds=1)
     path = tmp_path / "results/gpt/seed-0/record.json"
     value = json.loads(path.read_text())
@@ -52,14 +68,19 @@ def test_a_record_from_before_there_were_proofs_is_read(tmp_path: Path, write_fa
     assert read_record(path.parent).memory is None
 
 
-def test_the_page_has_the_sentence_the_table_and_the_figure(tmp_path: Path, write_fake_comparison) -> None:
+def test_the_page_has_the_sentence_the_table_and_the_figure(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     write_fake_comparison(tmp_path, seeds=2)
     before = write_report(tmp_path).read_text()
     assert 'id="memory"' not in before
     with_proof(tmp_path, "gpt")
     with_proof(tmp_path, "mlp")
     text = write_report(tmp_path).read_text()
-    assert "The memory lowers perplexity by 18.1% (13.9 to 22.1 over 62 documents); with permuted values it raises it by 10.5%" in text
+    assert (
+        "The memory lowers perplexity by 18.1% (13.9 to 22.1 over 62 documents); with permuted"
+        " values it raises it by 10.5%" in text
+    )
     assert "not applicable: &lt;b&gt;why&lt;/b&gt;" in text
     assert "Of 1,234 values that were found and traced, every one is of the text before" in text
     for name in ("memory1", "memory2"):
@@ -72,10 +93,20 @@ def test_an_interval_that_is_not_known_is_no_line(tmp_path: Path, write_fake_com
     write_fake_comparison(tmp_path, seeds=1)
     with_proof(tmp_path, "gpt")
     comparison = read_comparison(tmp_path)
-    records = {(arm.label, run.seed): read_record(tmp_path / run.results) for arm in comparison.arms for run in arm.runs if run.results}
+    records = {
+        (arm.label, run.seed): read_record(tmp_path / run.results)
+        for arm in comparison.arms
+        for run in arm.runs
+        if run.results
+    }
     (section,) = memory_sections(comparison, records)
     assert section.label == "gpt"
     rows = {row["way"]: row for row in section.figure.data["memory1"]}
     assert set(rows) == {"memory", "permuted values", "temperature"}
-    assert rows["permuted values"]["high"] == rows["permuted values"]["value"] > rows["permuted values"]["low"] > 0
+    assert (
+        rows["permuted values"]["high"]
+        == rows["permuted values"]["value"]
+        > rows["permuted values"]["low"]
+        > 0
+    )
     assert {row.name: row.interval for row in section.rows}["permuted values"] == "not known"

@@ -1,4 +1,7 @@
-"""The report: one file that asks no host for anything, shows text as text, and is the same each time."""
+"""The report.
+
+One file that asks no host for anything, shows text as text, and is the same each time.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,9 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, write_fake_comparison) -> Path:
     out: Path = tmp_path_factory.mktemp("report") / "out"
-    write_fake_comparison(out, arms=ARMS, samples=HOSTILE, failed={"broken": "it said <b>no</b> in line 3"})
+    write_fake_comparison(
+        out, arms=ARMS, samples=HOSTILE, failed={"broken": "it said <b>no</b> in line 3"}
+    )
     assert write_report(out) == out / "report.html"
     return out
 
@@ -109,7 +114,9 @@ def parts(out: Path) -> tuple[Any, Any, Contents]:
 
 
 def sections(page: Page) -> list[str | None]:
-    return [attributes["id"] for tag, attributes in page.tags if tag == "section" and "id" in attributes]
+    return [
+        attributes["id"] for tag, attributes in page.tags if tag == "section" and "id" in attributes
+    ]
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
@@ -125,7 +132,11 @@ def test_nothing_is_loaded_from_anywhere(page: Page) -> None:
 
 
 def test_the_browser_is_told_to_ask_nobody(page: Page) -> None:
-    policies = [a["content"] or "" for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    policies = [
+        a["content"] or ""
+        for tag, a in page.tags
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policies[0].startswith("default-src 'none';")
     assert "http" not in policies[0]
 
@@ -154,24 +165,47 @@ def test_the_script_is_below_a_megabyte_and_there_once(page: Page) -> None:
 
 def test_rows_are_sorted_by_loss(folder: Path, page: Page) -> None:
     comparison = read_comparison(folder)
-    means = {arm.label: sum(run.loss for run in arm.runs if run.loss) / len(arm.runs) for arm in comparison.arms if arm.done}
+    means = {
+        arm.label: sum(run.loss for run in arm.runs if run.loss) / len(arm.runs)
+        for arm in comparison.arms
+        if arm.done
+    }
     table = page.text[page.text.index("Against the best") :]
     places = [table.index(label) for label in sorted(means, key=lambda label: means[label])]
     assert places == sorted(places)
 
 
 def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_page: Page) -> None:
-    drawn = ["validation", "accuracy", "training", "points", "pareto", "loss", "positions", "search", "samples", "memory1"]
+    drawn = [
+        "validation",
+        "accuracy",
+        "training",
+        "points",
+        "pareto",
+        "loss",
+        "positions",
+        "search",
+        "samples",
+        "memory1",
+    ]
     _, _, contents = parts(full)
     assert sorted(figure.name for figure in contents.figures) == sorted(drawn)
-    links = {a["href"] for tag, a in full_page.tags if tag == "a" and not str(a["href"]).startswith("#")}
+    links = {
+        a["href"] for tag, a in full_page.tags if tag == "a" and not str(a["href"]).startswith("#")
+    }
     assert links == {f"figures/{name}.{kind}" for name in drawn for kind in ("svg", "png", "csv")}
     for link in links:
         data = (full / str(link)).read_bytes()
-        assert data.startswith({"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,"}[str(link).rpartition(".")[2]])
+        assert data.startswith(
+            {"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,"}[str(link).rpartition(".")[2]]
+        )
     for figure in contents.figures:
-        written = list(csv.DictReader(io.StringIO((full / f"figures/{figure.name}.csv").read_text())))
-        assert len(written) == sum(len(rows) for rows in figure.data.values()) > 0, "all rows that are drawn"
+        written = list(
+            csv.DictReader(io.StringIO((full / f"figures/{figure.name}.csv").read_text()))
+        )
+        assert len(written) == sum(len(rows) for rows in figure.data.values()) > 0, (
+            "all rows that are drawn"
+        )
         legend = "role-legend" in (full / f"figures/{figure.name}.svg").read_text()
         assert legend == (figure.name not in ("loss", "memory1")), (
             "the files have a legend of their own where an axis does not name the arms"
@@ -192,12 +226,16 @@ def test_all_charts_name_the_arms_in_one_order_so_that_colours_agree(full: Path)
     assert all(domain == arms for domain in domains)
 
 
-def test_every_chart_finds_its_data_and_every_choice_has_a_chart(full: Path, full_page: Page) -> None:
+def test_every_chart_finds_its_data_and_every_choice_has_a_chart(
+    full: Path, full_page: Page
+) -> None:
     data = json.loads(full_page.scripts[1])
     for figure in parts(full)[2].figures:
         choices = [""]
         for control in figure.controls:
-            choices = [f"{choice} {option}".strip() for choice in choices for option in control.options]
+            choices = [
+                f"{choice} {option}".strip() for choice in choices for option in control.options
+            ]
         assert set(choices) == set(data["specs"][figure.name])
         for spec in data["specs"][figure.name].values():
             for layer in spec["layer"]:
@@ -206,11 +244,16 @@ def test_every_chart_finds_its_data_and_every_choice_has_a_chart(full: Path, ful
 
 def test_curves_are_there_raw_and_smoothed_against_all_that_training_costs(full_page: Page) -> None:
     specs = json.loads(full_page.scripts[1])["specs"]["training"]
-    assert set(specs) == {f"{axis} {curve}" for axis in ("tokens", "FLOPs", "time") for curve in ("smoothed", "raw")}
+    assert set(specs) == {
+        f"{axis} {curve}" for axis in ("tokens", "FLOPs", "time") for curve in ("smoothed", "raw")
+    }
     columns = {axis.name: axis.column for axis in charts.AXES}
     for key, spec in specs.items():
         x, name = key.split()
-        drawn = {(layer["encoding"]["x"]["field"], (layer.get("data") or spec["data"])["name"]) for layer in spec["layer"]}
+        drawn = {
+            (layer["encoding"]["x"]["field"], (layer.get("data") or spec["data"])["name"])
+            for layer in spec["layer"]
+        }
         assert drawn == {(columns[x], name)}
 
 
@@ -219,7 +262,9 @@ def test_the_flops_of_an_event_are_its_tokens_times_those_of_a_token(full: Path)
     runs = {(arm.label, run.seed): run for arm in comparison.arms for run in arm.runs}
     for name in ("validation", "training"):
         figure = next(figure for figure in contents.figures if figure.name == name)
-        for row in (row for key in ("validation", "smoothed", "raw") for row in figure.data.get(key, [])):
+        for row in (
+            row for key in ("validation", "smoothed", "raw") for row in figure.data.get(key, [])
+        ):
             run = runs[row["arm"], row["seed"]]
             assert row["flops"] == pytest.approx(row["tokens"] * run.flops / run.tokens, rel=1e-4)
 
@@ -230,13 +275,36 @@ def test_accuracy_has_a_curve_like_loss(full: Path) -> None:
     for spec in (charts.page_spec(chart) for chart in figures["accuracy"].charts.values()):
         assert {layer["encoding"]["y"]["field"] for layer in spec["layer"]} == {"accuracy"}
         low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
-        assert 0 <= low < max(row["accuracy"] for row in figures["accuracy"].data["validation"]) < high <= 1
+        assert (
+            0
+            <= low
+            < max(row["accuracy"] for row in figures["accuracy"].data["validation"])
+            < high
+            <= 1
+        )
 
 
 def test_the_sections_are_in_order_with_the_verdict_first(full: Path, full_page: Page) -> None:
-    wanted = ["table", "curves", "budgets", "cost", "seeds", "positions", "measured", "search", "probes", "samples", "audit", "memory"]
+    wanted = [
+        "table",
+        "curves",
+        "budgets",
+        "cost",
+        "seeds",
+        "positions",
+        "measured",
+        "search",
+        "probes",
+        "samples",
+        "audit",
+        "memory",
+    ]
     assert sections(full_page) == [*wanted, "text", "settings"]
-    anchors = [str(a["href"])[1:] for tag, a in full_page.tags if tag == "a" and str(a["href"]).startswith("#")]
+    anchors = [
+        str(a["href"])[1:]
+        for tag, a in full_page.tags
+        if tag == "a" and str(a["href"]).startswith("#")
+    ]
     assert anchors == sections(full_page), "the outline names every section"
     headline = read_comparison(full).verdict.headline
     assert full_page.text.index(headline) < full_page.text.index("Ranking")
@@ -247,7 +315,16 @@ def test_the_whole_page_is_below_three_megabytes(full: Path) -> None:
 
 
 def test_a_folder_without_points_or_searches_has_no_such_sections(page: Page, folder: Path) -> None:
-    assert sections(page) == ["table", "curves", "cost", "seeds", "positions", "samples", "text", "settings"]
+    assert sections(page) == [
+        "table",
+        "curves",
+        "cost",
+        "seeds",
+        "positions",
+        "samples",
+        "text",
+        "settings",
+    ]
     specs = json.loads(page.scripts[1])["specs"]
     assert set(specs["validation"]) == {"tokens", "time"}, "no run says its FLOPs"
     assert set(specs["pareto"]) == {"time", "parameters"}
@@ -263,12 +340,16 @@ def test_decayed_points_are_dots_with_a_line_through_their_means(full: Path) -> 
     for mean in means:
         of = [row for row in points if (row["arm"], row["share"]) == (mean["arm"], mean["share"])]
         assert mean["value"] == pytest.approx(np.mean([row["value"] for row in of]), abs=1e-4)
-        assert mean["seconds"] == pytest.approx(np.exp(np.mean(np.log([row["seconds"] for row in of]))), rel=1e-4)
+        assert mean["seconds"] == pytest.approx(
+            np.exp(np.mean(np.log([row["seconds"] for row in of]))), rel=1e-4
+        )
     figure = next(figure for figure in contents.figures if figure.name == "points")
     assert set(figure.charts) == {"tokens", "FLOPs", "time"}
     for name, chart in figure.charts.items():
         layers = charts.page_spec(chart)["layer"]
-        assert {layer["encoding"]["x"]["scale"]["type"] for layer in layers if "x" in layer["encoding"]} == {"log"}
+        assert {
+            layer["encoding"]["x"]["scale"]["type"] for layer in layers if "x" in layer["encoding"]
+        } == {"log"}
         marked = [layer for layer in layers if (layer.get("data") or {}).get("name") == "amounts"]
         assert [layer["mark"]["type"] for layer in marked] == ["rule", "text"]
         assert [row for row in figure.data["amounts"] if row["axis"] == name]
@@ -299,7 +380,11 @@ def test_an_arm_that_costs_too_much_for_an_equal_budget_is_named(full: Path) -> 
 
 
 prices = st.lists(
-    st.builds(lambda cost, value: {"cost": cost, "value": value}, st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12
+    st.builds(
+        lambda cost, value: {"cost": cost, "value": value}, st.integers(1, 6), st.integers(1, 6)
+    ),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -325,33 +410,60 @@ def test_costs_that_are_equal_have_no_front(full: Path) -> None:
         for i, arm in enumerate(comparison.arms)
         if arm.kind == "trained"
     ]
-    assert {row["axis"] for row in pareto_rows(replace(comparison, arms=level))[1]} == {"FLOPs", "time"}
+    assert {row["axis"] for row in pareto_rows(replace(comparison, arms=level))[1]} == {
+        "FLOPs",
+        "time",
+    }
 
 
 def test_what_is_counted_is_a_level_and_never_on_the_front(full: Path) -> None:
     comparison, _, contents = parts(full)
     dots, means = pareto_rows(comparison)
-    assert {row["arm"] for row in [*dots, *means]} == {arm.label for arm in comparison.arms if arm.kind == "trained"}
+    assert {row["arm"] for row in [*dots, *means]} == {
+        arm.label for arm in comparison.arms if arm.kind == "trained"
+    }
     counted = next(arm for arm in comparison.arms if arm.kind == "counted")
     for name, part in (("pareto", "pareto_floors"), ("points", "point_floors")):
         figure = next(figure for figure in contents.figures if figure.name == name)
-        assert figure.data[part] == [{"arm": counted.label, "value": pytest.approx(counted.runs[0].loss, abs=1e-4)}]
+        assert figure.data[part] == [
+            {"arm": counted.label, "value": pytest.approx(counted.runs[0].loss, abs=1e-4)}
+        ]
     cheap = replace(counted, runs=[replace(counted.runs[0], loss=0.1)])
     better = replace(comparison, arms=[cheap, *comparison.arms[1:]])
     assert pareto_rows(better) == (dots, means)
-    assert all("floors" not in part for figure in make_contents(better, {}).figures for part in figure.data if figure.name == "pareto")
+    assert all(
+        "floors" not in part
+        for figure in make_contents(better, {}).figures
+        for part in figure.data
+        if figure.name == "pareto"
+    )
 
 
 def test_a_run_of_milliseconds_has_a_place_on_a_logarithmic_axis(full: Path) -> None:
     comparison = read_comparison(full)
     arms = [
-        replace(arm, runs=[replace(r, seconds=0.001 + i * 0.001, points=[replace(p, seconds=0.001) for p in r.points]) for r in arm.runs])
+        replace(
+            arm,
+            runs=[
+                replace(
+                    r,
+                    seconds=0.001 + i * 0.001,
+                    points=[replace(p, seconds=0.001) for p in r.points],
+                )
+                for r in arm.runs
+            ],
+        )
         for i, arm in enumerate(comparison.arms)
     ]
     quick = replace(comparison, arms=arms)
     assert {row["seconds"] for row in point_rows(quick)[0]} == {0.001}
-    bare = replace(quick, arms=[replace(arm, runs=[replace(run, points=[]) for run in arm.runs]) for arm in arms])
-    assert min(row["cost"] for row in pareto_rows(bare)[0] if row["axis"] == "time") == pytest.approx(0.002)
+    bare = replace(
+        quick,
+        arms=[replace(arm, runs=[replace(run, points=[]) for run in arm.runs]) for arm in arms],
+    )
+    assert min(
+        row["cost"] for row in pareto_rows(bare)[0] if row["axis"] == "time"
+    ) == pytest.approx(0.002)
 
 
 def test_what_was_trained_elsewhere_is_compared_by_its_size_alone(full: Path) -> None:
@@ -369,10 +481,16 @@ def test_a_search_shows_every_trial_and_rings_the_chosen(full: Path) -> None:
     for arm in comparison.arms:
         of = [row for row in rows if row["arm"] == arm.label]
         assert len(of) == (len(arm.search.trials) if arm.search else 0)
-        assert [row["factor"] for row in of if row["chosen"]] == ([arm.search.factor] if arm.search else [])
+        assert [row["factor"] for row in of if row["chosen"]] == (
+            [arm.search.factor] if arm.search else []
+        )
     assert all(low <= row["drawn"] <= high for row in rows)
     assert all(row["drawn"] == row["loss"] for row in rows if row["status"] == "done")
-    assert all(row["loss"] is None and row["why"] == "it diverged" for row in rows if row["status"] == "failed")
+    assert all(
+        row["loss"] is None and row["why"] == "it diverged"
+        for row in rows
+        if row["status"] == "failed"
+    )
     beyond = [(row["factor"], row["drawn"]) for row in rows if row["drawn"] != row["loss"]]
     assert len(set(beyond)) == len(beyond) > 4, "none hides another"
 
@@ -380,8 +498,17 @@ def test_a_search_shows_every_trial_and_rings_the_chosen(full: Path) -> None:
 def test_probes_are_read_against_guessing(full: Path, full_page: Page) -> None:
     _, _, contents = parts(full)
     assert contents.probes is not None
-    assert contents.probes.columns == [("copying", "6.2%"), ("induction", "3.1%"), ("associative recall", "12.5%")]
-    assert [label for label, _ in contents.probes.rows] == ["mlp", "recurrent", "tree_wavenet", "gpt"]
+    assert contents.probes.columns == [
+        ("copying", "6.2%"),
+        ("induction", "3.1%"),
+        ("associative recall", "12.5%"),
+    ]
+    assert [label for label, _ in contents.probes.rows] == [
+        "mlp",
+        "recurrent",
+        "tree_wavenet",
+        "gpt",
+    ]
     cells = dict(contents.probes.rows)["gpt"]
     assert (cells["copying"].accuracy, cells["copying"].solved) == ("100.0%", 1.0)
     assert 0 < cells["associative recall"].solved < cells["induction"].solved < 1
@@ -398,7 +525,9 @@ def test_a_size_that_was_missed_is_a_note(full: Path, full_page: Page) -> None:
         assert (note is None) if said is None else (note is not None and said in note), reached
 
 
-def test_sizes_and_flops_are_in_the_table_where_they_are_known(page: Page, full: Path, full_page: Page) -> None:
+def test_sizes_and_flops_are_in_the_table_where_they_are_known(
+    page: Page, full: Path, full_page: Page
+) -> None:
     gpt = read_comparison(full).arms[-1].runs[0]
     table = full_page.text[full_page.text.index("Against the best") :]
     assert f"{gpt.non_embedding:,}" in table and f"{gpt.parameters:,} in all" in table
@@ -407,7 +536,12 @@ def test_sizes_and_flops_are_in_the_table_where_they_are_known(page: Page, full:
 
 
 def test_what_was_asked_for_is_said(full_page: Page) -> None:
-    for text in ("1/8, 1/4, 1/2 and all of the budget", "70,000 parameters without embedding", "6 tried for each arm", "2.0 GiB"):
+    for text in (
+        "1/8, 1/4, 1/2 and all of the budget",
+        "70,000 parameters without embedding",
+        "6 tried for each arm",
+        "2.0 GiB",
+    ):
         assert text in full_page.text
 
 
@@ -415,14 +549,20 @@ def test_bits_per_byte_rank_the_points_too(full: Path) -> None:
     comparison = read_comparison(full)
     points, _ = point_rows(replace(comparison, unit="bits per byte"))
     nats, _ = point_rows(comparison)
-    assert [row["value"] for row in points] == pytest.approx([row["value"] / np.log(2) for row in nats], abs=1e-4)
+    assert [row["value"] for row in points] == pytest.approx(
+        [row["value"] / np.log(2) for row in nats], abs=1e-4
+    )
 
 
 def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
     assert render(*parts(folder)) == (folder / "report.html").read_text()
     figure = parts(folder)[2].figures[0]
-    assert figure.name == "validation", "one with clipped curves, whose paths Vega numbers through the process"
-    assert static_files(figure) == {path.name: path.read_bytes() for path in (folder / "figures").glob(f"{figure.name}.*")}
+    assert figure.name == "validation", (
+        "one with clipped curves, whose paths Vega numbers through the process"
+    )
+    assert static_files(figure) == {
+        path.name: path.read_bytes() for path in (folder / "figures").glob(f"{figure.name}.*")
+    }
 
 
 def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison) -> None:
@@ -432,18 +572,24 @@ def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison) -> None:
     assert "Single runs carry no claim about architectures." in text
     assert 'class="samples long"' in text
     loss = next(figure for figure in contents.figures if figure.name == "loss")
-    assert loss.caption.startswith("The bar is the loss; the line is the 95% interval from resampling the text")
+    assert loss.caption.startswith(
+        "The bar is the loss; the line is the 95% interval from resampling the text"
+    )
 
 
 def test_more_arms_than_colours_get_another_dash(tmp_path: Path, write_fake_comparison) -> None:
-    write_fake_comparison(tmp_path, seeds=1, arms={f"arm{i}": (1000, 2 + 0.1 * i) for i in range(10)})
+    write_fake_comparison(
+        tmp_path, seeds=1, arms={f"arm{i}": (1000, 2 + 0.1 * i) for i in range(10)}
+    )
     spec = charts.page_spec(parts(tmp_path)[2].figures[0].first)
     line = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     dashes = line["encoding"]["strokeDash"]["scale"]["range"]
     assert dashes[0] == dashes[7] != dashes[8] == dashes[9]
 
 
-def test_a_comparison_in_which_all_failed_still_has_a_report(tmp_path: Path, write_fake_comparison) -> None:
+def test_a_comparison_in_which_all_failed_still_has_a_report(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     write_fake_comparison(tmp_path, arms={}, failed={"a": "no", "b": "never"})
     text = write_report(tmp_path).read_text()
     assert "No arm could be ranked." in text

@@ -1,4 +1,7 @@
-"""The figure of the sizes: everything measured is a dot, and nothing extrapolated is drawn as if it were measured."""
+"""The figure of the sizes.
+
+Everything measured is a dot, and nothing extrapolated is drawn as if it were measured.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,18 @@ def some_scaling(seeds: int = 2, sizes: int = 4) -> Scaling:
     random = np.random.default_rng(0)
     runs = [
         SizedRun(
-            arm=arm, size=10 * 3**size, seed=seed,
-            points=[(f, 1.2 + f**-exponent * 30 + float(random.normal(0, 0.002))) for f in (9**size * 1e12, 9**size * 2e12)],
+            arm=arm,
+            size=10 * 3**size,
+            seed=seed,
+            points=[
+                (f, 1.2 + f**-exponent * 30 + float(random.normal(0, 0.002)))
+                for f in (9**size * 1e12, 9**size * 2e12)
+            ],
         )
         for arm, exponent in (("one", 0.12), ("two", 0.11))
         for size in range(sizes)
         for seed in range(seeds)
-    ]  # fmt: skip
+    ]
     return scale(runs)
 
 
@@ -47,7 +55,10 @@ def test_a_line_is_measured_up_to_its_frontiers_end_and_goes_on_from_there() -> 
     rows = scaling_figure(found, unit="nats per token").data["scaling_lines"]
     for arm in found.arms:
         end = arm.frontier[-1].flops
-        parts = {part: [row for row in rows if row["arm"] == arm.arm and row["part"] == part] for part in ("measured", "extrapolated")}
+        parts = {
+            part: [row for row in rows if row["arm"] == arm.arm and row["part"] == part]
+            for part in ("measured", "extrapolated")
+        }
         assert all(row["flops"] <= end for row in parts["measured"])
         assert all(row["flops"] > end for row in parts["extrapolated"][1:])
         assert parts["extrapolated"][0]["flops"] == parts["measured"][-1]["flops"]
@@ -63,7 +74,9 @@ def test_both_axes_are_logarithmic_and_hold_all_that_is_drawn() -> None:
             low, high = layer["encoding"]["y"]["scale"]["domain"]
             assert layer["encoding"]["y"]["scale"]["type"] == "log"
             assert all(low <= row["loss"] <= high for row in figure.data["scaling_points"])
-            assert all(low <= row["low"] <= row["high"] <= high for row in figure.data["scaling_bands"])
+            assert all(
+                low <= row["low"] <= row["high"] <= high for row in figure.data["scaling_bands"]
+            )
 
 
 def test_without_intervals_there_is_no_band_and_without_a_law_no_line() -> None:

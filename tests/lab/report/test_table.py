@@ -13,7 +13,9 @@ from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.table import duration, rank, render_table, sample_texts, short_count
 
 
-def test_rows_are_sorted_by_loss_and_failed_arms_come_last(tmp_path: Path, write_fake_comparison) -> None:
+def test_rows_are_sorted_by_loss_and_failed_arms_come_last(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path, failed={"broken": "no luck"})
     rows = rank(comparison)
     values = [row.value for row in rows if row.value is not None]
@@ -23,14 +25,21 @@ def test_rows_are_sorted_by_loss_and_failed_arms_come_last(tmp_path: Path, write
     assert rows[-1].arm.label == "broken"
 
 
-def test_with_different_tokenizers_bits_per_byte_rank(tmp_path: Path, write_fake_comparison) -> None:
+def test_with_different_tokenizers_bits_per_byte_rank(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path)
-    reverse = [replace(arm, runs=[replace(run, bits_per_byte=9 - (run.loss or 0)) for run in arm.runs]) for arm in comparison.arms]
+    reverse = [
+        replace(arm, runs=[replace(run, bits_per_byte=9 - (run.loss or 0)) for run in arm.runs])
+        for arm in comparison.arms
+    ]
     rows = rank(replace(comparison, unit="bits per byte", arms=reverse, differences=[]))
     assert [row.arm.label for row in rows] == [row.arm.label for row in rank(comparison)][::-1]
 
 
-def test_the_interval_is_students_over_seeds_and_the_runs_own_for_one(tmp_path: Path, write_fake_comparison) -> None:
+def test_the_interval_is_students_over_seeds_and_the_runs_own_for_one(
+    tmp_path: Path, write_fake_comparison
+) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path)
     for row in rank(comparison):
         losses = [run.loss for run in row.arm.runs]
@@ -38,7 +47,9 @@ def test_the_interval_is_students_over_seeds_and_the_runs_own_for_one(tmp_path: 
             assert (row.low, row.high) == pytest.approx(row.arm.runs[0].loss_interval)
         else:
             interval = mean_interval(np.array(losses))
-            assert (row.value, row.low, row.high) == pytest.approx((interval.estimate, interval.low, interval.high))
+            assert (row.value, row.low, row.high) == pytest.approx(
+                (interval.estimate, interval.low, interval.high)
+            )
 
 
 def test_the_table_as_text(tmp_path: Path, write_fake_comparison) -> None:
@@ -77,7 +88,15 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0"), (999, "999"), (300_000, "300k"), (1_843_200, "1.84M"), (2_000_000_000, "2G"), (None, "")]
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (300_000, "300k"),
+        (1_843_200, "1.84M"),
+        (2_000_000_000, "2G"),
+        (None, ""),
+    ],
 )
 def test_short_counts(number: int | None, text: str) -> None:
     assert short_count(number) == text

@@ -1,4 +1,8 @@
-"""Scaling: laws are recovered, intervals cover as often as they say, and nothing is claimed beyond what was measured."""
+"""Scaling.
+
+Laws are recovered, intervals cover as often as they say, and nothing is claimed beyond what was
+measured.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,18 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def runs_of(
-    arm: str, law: PowerLaw, *, seeds: int = 3, sizes: tuple[int, ...] = SIZES, noise: float = 0.003, seed: int = 0
+    arm: str,
+    law: PowerLaw,
+    *,
+    seeds: int = 3,
+    sizes: tuple[int, ...] = SIZES,
+    noise: float = 0.003,
+    seed: int = 0,
 ) -> list[SizedRun]:
-    """Runs on a law, with budgets in proportion to the sizes: a run's points share most of its luck."""
+    """Runs on a law, with budgets in proportion to the sizes.
+
+    A run's points share most of its luck.
+    """
     random = np.random.default_rng(seed)
     runs = []
     for size in sizes:
@@ -64,7 +77,9 @@ def test_a_law_is_recovered_from_points_on_it(
     assert found.exponent == pytest.approx(exponent, rel=0.01)
     assert found.floor == pytest.approx(floor, rel=0.01, abs=0.01)
     beyond = 100 * compute[-1]
-    assert found.at(beyond) == pytest.approx(floor + height * (beyond / compute[0]) ** -exponent, rel=1e-3)
+    assert found.at(beyond) == pytest.approx(
+        floor + height * (beyond / compute[0]) ** -exponent, rel=1e-3
+    )
     assert found.note is None
 
 
@@ -104,12 +119,20 @@ def test_losses_that_do_not_fall_have_no_exponent() -> None:
         ([1e12, 1e12], [2.0, 1.9], "one amount of compute"),
     ],
 )
-def test_points_that_no_law_goes_through(compute: list[float], loss: list[float], message: str) -> None:
+def test_points_that_no_law_goes_through(
+    compute: list[float], loss: list[float], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         fit_power_law(compute, loss)
 
 
-@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30).map(float), st.integers(1, 30).map(float)), min_size=1, max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5), st.integers(1, 30).map(float), st.integers(1, 30).map(float)),
+        min_size=1,
+        max_size=12,
+    )
+)
 def test_the_frontier_is_what_nothing_beats(points: list[tuple[int, float, float]]) -> None:
     found = frontier(points)
     assert [point.flops for point in found] == sorted({point.flops for point in found})
@@ -128,7 +151,10 @@ def test_the_best_size_grows_with_the_compute() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 4])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int) -> None:
-    """At 95%, fewer than 16 hits of 20 would come by chance once in 300 times; intervals of half the width give about 13."""
+    """At 95%, fewer than 16 hits of 20 would come by chance once in 300 times.
+
+    Intervals of half the width give about 13.
+    """
     hits = {"10": 0, "100": 0, "exponent": 0}
     widths = []
     for trial in range(20):
@@ -148,15 +174,21 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int) -> Non
     assert np.median(widths) < 0.06, "an interval that says nothing covers everything"
 
 
-def test_the_probability_of_a_lead_is_one_where_it_is_plain_and_a_coin_where_there_is_none() -> None:
+def test_the_probability_of_a_lead_is_one_where_it_is_plain_and_a_coin_where_there_is_none() -> (
+    None
+):
     plain = scale(runs_of("steep", STEEP) + runs_of("flat", FLAT, seed=1))
     assert plain.extrapolations[-1].forecasts[0].probability == 1.0
     assert "steep would lead with probability above 0.99" in plain.extrapolations[-1].sentence
     assert "no claim" not in plain.extrapolations[-1].sentence
     firsts = []
     for trial in range(5):
-        even = scale(runs_of("a", STEEP, seed=2 * trial) + runs_of("b", STEEP, seed=2 * trial + 1)).extrapolations[0]
-        firsts += [forecast.probability or 0.0 for forecast in even.forecasts if forecast.arm == "a"]
+        even = scale(
+            runs_of("a", STEEP, seed=2 * trial) + runs_of("b", STEEP, seed=2 * trial + 1)
+        ).extrapolations[0]
+        firsts += [
+            forecast.probability or 0.0 for forecast in even.forecasts if forecast.arm == "a"
+        ]
     assert 0.2 < np.mean(firsts) < 0.8
 
 
@@ -173,9 +205,14 @@ def test_every_sentence_says_that_it_is_an_extrapolation_and_claims_only_what_is
 
 
 def test_a_law_that_misses_what_was_measured_by_more_than_the_lead_supports_no_claim() -> None:
-    """The last doubling of the compute brings half of what it should: the law of the points before does not know it."""
+    """The last doubling of the compute brings half of what it should.
+
+    The law of the points before does not know it.
+    """
     broken = [
-        dataclasses.replace(run, points=[(f, loss * (1.02 if f > 3e14 else 1.0)) for f, loss in run.points])
+        dataclasses.replace(
+            run, points=[(f, loss * (1.02 if f > 3e14 else 1.0)) for f, loss in run.points]
+        )
         for run in runs_of("broken", STEEP, noise=0.0005)
     ]
     near = runs_of("near", a_law(1.0, 1.26, 0.155), noise=0.0005, seed=1)
@@ -192,7 +229,9 @@ def test_one_seed_a_size_gives_laws_but_no_intervals_and_no_claim() -> None:
     assert found.arms[0].law is not None
     assert found.arms[0].law.exponent_interval is None
     assert found.arms[0].line[0].low is None
-    assert all(forecast.probability is None for each in found.extrapolations for forecast in each.forecasts)
+    assert all(
+        forecast.probability is None for each in found.extrapolations for forecast in each.forecasts
+    )
     assert all(each.sentence.endswith("no claim.") for each in found.extrapolations)
     assert any("one seed" in note and note.startswith("steep") for note in found.notes)
 
@@ -226,7 +265,10 @@ def test_points_that_not_all_runs_of_a_size_have_are_left_out() -> None:
     runs = runs_of("a", STEEP)
     shorter = [dataclasses.replace(runs[0], points=runs[0].points[:2]), *runs[1:]]
     assert len(scale(shorter).arms[0].frontier) <= len(scale(runs).arms[0].frontier)
-    apart = [SizedRun(arm="a", size=1, seed=0, points=[(1.0, 2.0)]), SizedRun(arm="a", size=1, seed=1, points=[(2.0, 2.0)])]
+    apart = [
+        SizedRun(arm="a", size=1, seed=0, points=[(1.0, 2.0)]),
+        SizedRun(arm="a", size=1, seed=1, points=[(2.0, 2.0)]),
+    ]
     with pytest.raises(ConfigError, match="no amount of compute in common"):
         scale(apart)
     with pytest.raises(ConfigError, match="positive finite"):
@@ -237,4 +279,7 @@ def test_it_is_the_same_every_time_and_goes_through_json() -> None:
     runs = runs_of("a", STEEP) + runs_of("b", FLAT, seed=1)
     found = scale(runs)
     assert scale(runs) == found
-    assert from_mapping(Scaling, json.loads(json.dumps(dataclasses.asdict(found))), where="here") == found
+    assert (
+        from_mapping(Scaling, json.loads(json.dumps(dataclasses.asdict(found))), where="here")
+        == found
+    )

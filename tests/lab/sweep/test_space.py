@@ -20,10 +20,18 @@ def one(text: str, config: RunConfig = GPT) -> Dimension:
 
 def test_ranges_steps_logarithms_and_choices() -> None:
     assert one("model.n_layer=2..8") == Dimension(field="model.n_layer", kind="int", low=2, high=8)
-    assert one("n_embd=32..128:32") == Dimension(field="model.n_embd", kind="int", low=32, high=128, step=32)
-    assert one("training.lr=1e-4..1e-2:log") == Dimension(field="training.learning_rate", kind="float", low=1e-4, high=1e-2, log=True)
-    assert one("lr=0.1..0.3:0.1") == Dimension(field="training.learning_rate", kind="float", low=0.1, high=0.3, step=0.1)
-    assert one("training.optimizer=muon|adamw") == Dimension(field="training.optimizer", kind="choice", choices=("muon", "adamw"))
+    assert one("n_embd=32..128:32") == Dimension(
+        field="model.n_embd", kind="int", low=32, high=128, step=32
+    )
+    assert one("training.lr=1e-4..1e-2:log") == Dimension(
+        field="training.learning_rate", kind="float", low=1e-4, high=1e-2, log=True
+    )
+    assert one("lr=0.1..0.3:0.1") == Dimension(
+        field="training.learning_rate", kind="float", low=0.1, high=0.3, step=0.1
+    )
+    assert one("training.optimizer=muon|adamw") == Dimension(
+        field="training.optimizer", kind="choice", choices=("muon", "adamw")
+    )
     assert one("training.betas=0.9/0.95|0.9/0.99").choices == ((0.9, 0.95), (0.9, 0.99))
     assert one("training.sequence_length=16..64:16").kind == "int", "a number that may be left open"
     assert one("training.batch-size=8|16").field == "training.batch_size"
@@ -31,7 +39,10 @@ def test_ranges_steps_logarithms_and_choices() -> None:
 
 @given(low=st.integers(1, 50), steps=st.integers(1, 20), step=st.integers(1, 9), log=st.booleans())
 def test_what_is_said_reads_back_to_the_same(low: int, steps: int, step: int, log: bool) -> None:
-    for text in (f"n_layer={low}..{low + steps * step}:{'log' if log else step}", f"lr={low / 100}..{low}{':log' if log else ''}"):
+    for text in (
+        f"n_layer={low}..{low + steps * step}:{'log' if log else step}",
+        f"lr={low / 100}..{low}{':log' if log else ''}",
+    ):
         dimension = one(text)
         assert one(str(dimension)) == dimension
     choice = one("training.schedule=wsd|cosine")
@@ -83,10 +94,17 @@ def test_without_a_space_the_learning_rates_in_use_are_searched_a_decade_each_wa
     both = parse_space([], GPT)
     assert [(d.field, d.low, d.high, d.log) for d in both] == [
         ("training.learning_rate", ours.learning_rate / 10, ours.learning_rate * 10, True),
-        ("training.matrix_learning_rate", ours.matrix_learning_rate / 10, ours.matrix_learning_rate * 10, True),
+        (
+            "training.matrix_learning_rate",
+            ours.matrix_learning_rate / 10,
+            ours.matrix_learning_rate * 10,
+            True,
+        ),
     ]
     adam = RunConfig(architecture="gpt", training=TrainingConfig(optimizer="adamw"))
-    assert [d.field for d in default_space(adam)] == ["training.learning_rate"], "AdamW does not look at Muon's"
+    assert [d.field for d in default_space(adam)] == ["training.learning_rate"], (
+        "AdamW does not look at Muon's"
+    )
     with pytest.raises(ConfigError, match="Say what to search: --space"):
         default_space(RunConfig(architecture="ngram"))
     assert one("order=2..5", RunConfig(architecture="ngram")).field == "model.order"

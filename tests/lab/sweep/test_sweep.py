@@ -1,4 +1,7 @@
-"""A sweep finds, survives any end of its process, keeps what failed apart, and is shared through a database."""
+"""A sweep finds, survives any end of its process, keeps what failed apart.
+
+And is shared through a database.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,12 @@ SPACE = ["training.lr=1e-3..1:log", "n_hidden=4..16:4", "training.optimizer=adam
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "words.txt"
     path.write_text(
-        "".join(f"{first}{middle}{last}\n" for first in "abcde" for middle in ("an", "el", "irt") for last in ("a", "ssy", "ton"))
+        "".join(
+            f"{first}{middle}{last}\n"
+            for first in "abcde"
+            for middle in ("an", "el", "irt")
+            for last in ("a", "ssy", "ton")
+        )
     )
     return path
 
@@ -43,21 +51,34 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config(text: Path) -> RunConfig:
     return RunConfig(
-        architecture="mlp", model={"n_embd": 4, "context_length": 4}, data=DataConfig(source=str(text), layout="lines"),
+        architecture="mlp",
+        model={"n_embd": 4, "context_length": 4},
+        data=DataConfig(source=str(text), layout="lines"),
         training=TrainingConfig(
-            budget="8-steps", batch_size=4, evaluations=4, sequence_length=16, threads=1, precision="float32", compile="off", seed=3
+            budget="8-steps",
+            batch_size=4,
+            evaluations=4,
+            sequence_length=16,
+            threads=1,
+            precision="float32",
+            compile="off",
+            seed=3,
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
 def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
     """A sweep that nobody disturbed."""
     out = tmp_path_factory.mktemp("whole") / "s"
-    return out, sweep(config, space=SPACE, trials=9, out=out, workers=1, command="inklings sweep mlp")
+    return out, sweep(
+        config, space=SPACE, trials=9, out=out, workers=1, command="inklings sweep mlp"
+    )
 
 
-def test_the_best_of_a_sweep_is_a_run_file_that_gives_its_loss(whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_the_best_of_a_sweep_is_a_run_file_that_gives_its_loss(
+    whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     out, made = whole
     assert (made.status, len(made.trials)) == ("complete", 9)
     assert read_sweep(out) == made
@@ -67,9 +88,13 @@ def test_the_best_of_a_sweep_is_a_run_file_that_gives_its_loss(whole: tuple[Path
     again = load_run_config(out / "best.toml")
     assert again.training.learning_rate == best.values["training.learning_rate"]
     assert train(again, tmp_path / "run").final_validation_loss == best.loss
-    assert [run.name for run in (out / "runs").iterdir()] == [f"trial-{best.number}"], "of the others the losses are kept"
+    assert [run.name for run in (out / "runs").iterdir()] == [f"trial-{best.number}"], (
+        "of the others the losses are kept"
+    )
     assert sum(made.importance.values()) == pytest.approx(1)
-    assert len({json.dumps(trial.values) for trial in made.trials}) == 9, "no two trials are the same point"
+    assert len({json.dumps(trial.values) for trial in made.trials}) == 9, (
+        "no two trials are the same point"
+    )
     for trial in made.trials:
         assert 1e-3 <= trial.values["training.learning_rate"] <= 1
         assert trial.values["model.n_hidden"] in (4, 8, 12, 16)
@@ -83,25 +108,43 @@ def test_what_is_behind_the_median_is_given_up_late(whole: tuple[Path, Sweep]) -
     assert min(trial.number for trial in given_up) >= 5
 
 
-def test_more_trials_go_on_from_those_that_are_there(config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_more_trials_go_on_from_those_that_are_there(
+    config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     events: list[Event] = []
     few = sweep(config, space=SPACE, trials=3, out=tmp_path / "s", workers=1)
     assert few.trials == whole[1].trials[:3]
-    more = sweep(config, space=SPACE, trials=9, out=tmp_path / "s", workers=1, on_event=events.append)
+    more = sweep(
+        config, space=SPACE, trials=9, out=tmp_path / "s", workers=1, on_event=events.append
+    )
     assert more.trials == whole[1].trials
-    assert {event["run"] for event in events if event["event"] == "start"} == {f"trial {number}" for number in range(3, 9)}
-    assert sweep(config, space=SPACE, trials=4, out=tmp_path / "s", workers=1).trials == more.trials, "fewer take none away"
+    assert {event["run"] for event in events if event["event"] == "start"} == {
+        f"trial {number}" for number in range(3, 9)
+    }
+    assert (
+        sweep(config, space=SPACE, trials=4, out=tmp_path / "s", workers=1).trials == more.trials
+    ), "fewer take none away"
 
 
 @pytest.mark.slow
-def test_two_workers_finish_the_same_number_with_the_losses_of_one(config: RunConfig, tmp_path: Path) -> None:
-    many = sweep(config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "two", workers=2)
-    one = sweep(config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "one", workers=1)
-    assert many.trials == one.trials, "the first trials are drawn at random, and none is given up yet"
+def test_two_workers_finish_the_same_number_with_the_losses_of_one(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    many = sweep(
+        config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "two", workers=2
+    )
+    one = sweep(
+        config, space=["training.lr=1e-3..1:log"], trials=4, out=tmp_path / "one", workers=1
+    )
+    assert many.trials == one.trials, (
+        "the first trials are drawn at random, and none is given up yet"
+    )
 
 
 @pytest.mark.slow
-def test_stopped_in_good_order_it_goes_on_to_the_same_end(config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_stopped_in_good_order_it_goes_on_to_the_same_end(
+    config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     for after in (6, 3, 11):
         left = after
 
@@ -111,8 +154,16 @@ def test_stopped_in_good_order_it_goes_on_to_the_same_end(config: RunConfig, who
             if left == 0 and event["event"] == "evaluation":
                 signal.raise_signal(signal.SIGTERM)
 
-        assert sweep(config, space=SPACE, trials=9, out=tmp_path / "s", workers=1, on_event=stop).status == "unfinished"
-    assert sweep(config, space=SPACE, trials=9, out=tmp_path / "s", workers=1).trials == whole[1].trials
+        assert (
+            sweep(
+                config, space=SPACE, trials=9, out=tmp_path / "s", workers=1, on_event=stop
+            ).status
+            == "unfinished"
+        )
+    assert (
+        sweep(config, space=SPACE, trials=9, out=tmp_path / "s", workers=1).trials
+        == whole[1].trials
+    )
 
 
 KILLED = """
@@ -123,7 +174,8 @@ torch.set_num_threads(1)
 from inklings.config import RunConfig, from_mapping
 from inklings.lab.sweep.sweep import sweep
 
-config, space, out = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test"), json.loads(sys.argv[2]), Path(sys.argv[3])
+config = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test")
+space, out = json.loads(sys.argv[2]), Path(sys.argv[3])
 
 def child(fatal):
     calls = 0
@@ -156,7 +208,15 @@ def test_killed_at_any_write_no_finished_trial_is_lost_and_the_end_is_the_same(
     config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
 ) -> None:
     fatal = json.dumps([5, 17, 29, 41, 53, 67, 31, 80, 100_000])
-    command = [sys.executable, "-c", KILLED, json.dumps(to_mapping(config)), json.dumps(SPACE), str(tmp_path / "s"), fatal]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        json.dumps(to_mapping(config)),
+        json.dumps(SPACE),
+        str(tmp_path / "s"),
+        fatal,
+    ]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     lines = [line.split(" ", 1) for line in made.stdout.splitlines()]
@@ -168,20 +228,35 @@ def test_killed_at_any_write_no_finished_trial_is_lost_and_the_end_is_the_same(
     assert read_sweep(tmp_path / "s").trials == whole[1].trials
 
 
-def test_a_torn_last_line_of_the_journal_is_cut_off(config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_a_torn_last_line_of_the_journal_is_cut_off(
+    config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     sweep(config, space=SPACE, trials=2, out=tmp_path / "s", workers=1)
     with open(tmp_path / "s" / JOURNAL, "ab") as file:
         file.write(b'{"op_code":4,"wor')
-    assert sweep(config, space=SPACE, trials=3, out=tmp_path / "s", workers=1).trials == whole[1].trials[:3]
+    assert (
+        sweep(config, space=SPACE, trials=3, out=tmp_path / "s", workers=1).trials
+        == whole[1].trials[:3]
+    )
 
 
-def test_a_point_that_does_not_fit_fails_with_its_words_and_the_others_go_on(config: RunConfig, tmp_path: Path) -> None:
-    gpt = replace(config, architecture="gpt", model={"n_layer": 1, "n_embd": 8, "n_head": 2, "context_length": 8})
+def test_a_point_that_does_not_fit_fails_with_its_words_and_the_others_go_on(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    gpt = replace(
+        config,
+        architecture="gpt",
+        model={"n_layer": 1, "n_embd": 8, "n_head": 2, "context_length": 8},
+    )
     notes: list[str] = []
     made = sweep(
-        gpt, space=["n_head=1|2|3", "n_embd=8|16"], trials=5, out=tmp_path / "s", workers=1,
+        gpt,
+        space=["n_head=1|2|3", "n_embd=8|16"],
+        trials=5,
+        out=tmp_path / "s",
+        workers=1,
         on_event=lambda event: notes.append(event["text"]) if event["event"] == "note" else None,
-    )  # fmt: skip
+    )
     bad = [trial for trial in made.trials if trial.values["model.n_head"] == 3]
     assert bad, "the seed draws one"
     assert [trial.status for trial in bad] == ["failed"] * len(bad)
@@ -194,26 +269,43 @@ def test_a_point_that_does_not_fit_fails_with_its_words_and_the_others_go_on(con
 
 
 @pytest.mark.slow
-def test_a_trial_whose_process_dies_twice_is_given_up(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_whose_process_dies_twice_is_given_up(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried: list[str] = []
     real = sweep_module.do_jobs
 
     def deadly(jobs: list[ArmRun], **more: Any) -> Iterator[Any]:
         for job in jobs:
             tried.append(job.arm)
-            yield (job, failed(job, "its process died (SIGKILL)")) if job.arm == "trial 1" else next(iter(real([job], **more)))
+            yield (
+                (job, failed(job, "its process died (SIGKILL)"))
+                if job.arm == "trial 1"
+                else next(iter(real([job], **more)))
+            )
 
     monkeypatch.setattr(sweep_module, "do_jobs", deadly)
     made = sweep(config, space=SPACE, trials=3, out=tmp_path / "s", workers=1)
-    assert [(trial.number, trial.status) for trial in made.trials] == [(0, "done"), (1, "failed"), (2, "done")]
+    assert [(trial.number, trial.status) for trial in made.trials] == [
+        (0, "done"),
+        (1, "failed"),
+        (2, "done"),
+    ]
     assert made.trials[1].message == "its process died (SIGKILL)"
     assert tried.count("trial 1") == 2
 
 
-def test_what_cannot_be_begun_is_refused_at_once(config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_what_cannot_be_begun_is_refused_at_once(
+    config: RunConfig, whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     out = tmp_path / "s"
     with pytest.raises(ConfigError, match="n_embd"):
-        sweep(replace(config, architecture="gpt", model={"n_embd": 9, "n_head": 2}), space=["lr=1..2"], trials=3, out=out)
+        sweep(
+            replace(config, architecture="gpt", model={"n_embd": 9, "n_head": 2}),
+            space=["lr=1..2"],
+            trials=3,
+            out=out,
+        )
     for wrong in (
         {"trials": 0},
         {"trials": 1, "workers": 0},
@@ -224,7 +316,12 @@ def test_what_cannot_be_begun_is_refused_at_once(config: RunConfig, whole: tuple
             sweep(config, **{"space": SPACE, "out": out, **wrong})
     assert not out.exists(), "nothing was begun"
     with pytest.raises(RunError, match="differs in the settings; the space"):
-        sweep(replace(config, training=replace(config.training, batch_size=2)), space=SPACE[:1], trials=9, out=whole[0])
+        sweep(
+            replace(config, training=replace(config.training, batch_size=2)),
+            space=SPACE[:1],
+            trials=9,
+            out=whole[0],
+        )
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match="not a sweep"):
@@ -251,7 +348,9 @@ def test_only_postgresql_is_a_storage() -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
     # tests are no packages of each other: the server of the memory's tests is loaded from its file
-    spec = importlib.util.spec_from_file_location("private_postgres", Path(__file__).parents[2] / "memory" / "postgres.py")
+    spec = importlib.util.spec_from_file_location(
+        "private_postgres", Path(__file__).parents[2] / "memory" / "postgres.py"
+    )
     assert spec is not None and spec.loader is not None
     postgres = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(postgres)
@@ -260,7 +359,9 @@ def server() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_machines_share_a_database_and_a_lost_one_is_replaced(config: RunConfig, server: Any, tmp_path: Path) -> None:
+def test_machines_share_a_database_and_a_lost_one_is_replaced(
+    config: RunConfig, server: Any, tmp_path: Path
+) -> None:
     address = server.address()
 
     def lose(event: Event) -> None:
@@ -268,21 +369,40 @@ def test_machines_share_a_database_and_a_lost_one_is_replaced(config: RunConfig,
             raise KeyboardInterrupt
 
     space = SPACE[:1]
-    begun = sweep(config, space=space, trials=4, out=tmp_path / "a", workers=1, storage=address, on_event=lose)
+    begun = sweep(
+        config, space=space, trials=4, out=tmp_path / "a", workers=1, storage=address, on_event=lose
+    )
     assert (begun.status, len(begun.trials)) == ("unfinished", 1)
     partly = sweep(config, space=space, trials=4, out=tmp_path / "b", workers=1, storage=address)
-    assert (partly.status, [trial.number for trial in partly.trials]) == ("unfinished", [0, 2, 3]), "trial 1 is the first machine's"
+    assert (partly.status, [trial.number for trial in partly.trials]) == (
+        "unfinished",
+        [0, 2, 3],
+    ), "trial 1 is the first machine's"
     with psycopg.connect(address) as connection:
         connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 day'")
     whole = sweep(config, space=space, trials=4, out=tmp_path / "b", workers=1, storage=address)
     assert (whole.status, [trial.number for trial in whole.trials]) == ("complete", [0, 2, 3, 4])
     alone = sweep(config, space=space, trials=4, out=tmp_path / "c", workers=1)
     by_number = {trial.number: trial for trial in alone.trials}
-    assert {trial.number: trial.losses for trial in whole.trials if trial.number < 4} == {n: by_number[n].losses for n in (0, 2, 3)}
-    assert (whole.trials[-1].values, whole.trials[-1].losses) == (by_number[1].values, by_number[1].losses), "the lost point is done again"
+    assert {trial.number: trial.losses for trial in whole.trials if trial.number < 4} == {
+        n: by_number[n].losses for n in (0, 2, 3)
+    }
+    assert (whole.trials[-1].values, whole.trials[-1].losses) == (
+        by_number[1].values,
+        by_number[1].losses,
+    ), "the lost point is done again"
     events: list[Event] = []
     assert (
-        sweep(config, space=space, trials=4, out=tmp_path / "a", workers=1, storage=address, on_event=events.append).trials == whole.trials
+        sweep(
+            config,
+            space=space,
+            trials=4,
+            out=tmp_path / "a",
+            workers=1,
+            storage=address,
+            on_event=events.append,
+        ).trials
+        == whole.trials
     )
     assert not [event for event in events if event["event"] == "start"]
     for path in tmp_path.glob("*/*"):
@@ -290,18 +410,35 @@ def test_machines_share_a_database_and_a_lost_one_is_replaced(config: RunConfig,
             assert "s3cr3t" not in path.read_text()
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password(config: RunConfig, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named_without_its_password(
+    config: RunConfig, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as raised:
-        sweep(config, space=SPACE, trials=1, out=tmp_path / "s", storage=f"postgresql://me:s3cr3t@/db?host={tmp_path}")
+        sweep(
+            config,
+            space=SPACE,
+            trials=1,
+            out=tmp_path / "s",
+            storage=f"postgresql://me:s3cr3t@/db?host={tmp_path}",
+        )
     assert "me:***@" in str(raised.value)
     assert "s3cr3t" not in str(raised.value)
 
 
-def test_the_report_has_every_figure_and_asks_no_host(whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_the_report_has_every_figure_and_asks_no_host(
+    whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     out, made = whole
     report = write_sweep_report(out)
     page = report.read_text()
-    names = ["history", "importance", "parallel", "slice_training_learning_rate", "slice_model_n_hidden", "slice_training_optimizer"]
+    names = [
+        "history",
+        "importance",
+        "parallel",
+        "slice_training_learning_rate",
+        "slice_model_n_hidden",
+        "slice_training_optimizer",
+    ]
     for name in names:
         assert f'data-figure="{name}"' in page
         for kind in ("svg", "png", "csv"):
@@ -317,10 +454,17 @@ def test_the_report_has_every_figure_and_asks_no_host(whole: tuple[Path, Sweep],
     )
 
 
-def test_text_from_outside_is_escaped_in_the_report(whole: tuple[Path, Sweep], tmp_path: Path) -> None:
+def test_text_from_outside_is_escaped_in_the_report(
+    whole: tuple[Path, Sweep], tmp_path: Path
+) -> None:
     from inklings.lab.sweep.sweep_results import write_sweep
 
     evil = "<script>alert(1)</script>"
-    trials = [*whole[1].trials, SweepTrial(number=9, status="failed", values=whole[1].trials[0].values, losses=[], message=evil)]
+    trials = [
+        *whole[1].trials,
+        SweepTrial(
+            number=9, status="failed", values=whole[1].trials[0].values, losses=[], message=evil
+        ),
+    ]
     write_sweep(tmp_path, replace(whole[1], trials=trials, command=evil))
     assert evil not in write_sweep_report(tmp_path).read_text()

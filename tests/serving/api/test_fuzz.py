@@ -1,4 +1,7 @@
-"""Requests made up from the API's own description, right and wrong ones: no 500, and every answer is as described."""
+"""Requests made up from the API's own description, right and wrong ones.
+
+No 500, and every answer is as described.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,17 @@ EXAMPLES = 6
 """Requests of each route and kind in the fast test."""
 MANY = 700
 
-LIMITS = ServeConfig(rows=8, queue=8, max_prompt_tokens=50, max_new_tokens=10, max_samples=4, timeout=60.0)
+LIMITS = ServeConfig(
+    rows=8, queue=8, max_prompt_tokens=50, max_new_tokens=10, max_samples=4, timeout=60.0
+)
 
 
 @pytest.fixture(scope="module")
 def api_schema(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The description of a server with a model of every kind, in which names of models are those that there are."""
-    diary = RunDirectory.open(Path(shutil.copytree(site.runs["varda"].path, tmp_path_factory.mktemp("fuzzed") / "diary")))
+    """The description of a server with a model of every kind, by the names of its models."""
+    diary = RunDirectory.open(
+        Path(shutil.copytree(site.runs["varda"].path, tmp_path_factory.mktemp("fuzzed") / "diary"))
+    )
     beside = [site.served[name] for name in ("gpt", "wavegpt", "gan")]
     with serving(site.loop, {"diary": diary}, LIMITS, beside=beside) as url:
         described = httpx.get(f"{url}/openapi.json").json()
@@ -50,14 +57,24 @@ def api_schema(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def fuzz(schema: Any, mode: GenerationMode, examples: int) -> int:
     """Ask every route; returns how many requests that were."""
     asked = 0
-    # what fits the description may still be refused: whether a model can do something is not a matter of its form
+    # what fits the description may still be refused: whether a model can do something is not a
+    # matter of its form
     unfit = [CHECKS.get_one("positive_data_acceptance")]
     for found in schema.get_all_operations():
         operation = found.ok()
-        if mode is GenerationMode.NEGATIVE and operation.method == "get" and not operation.path_parameters:
+        if (
+            mode is GenerationMode.NEGATIVE
+            and operation.method == "get"
+            and not operation.path_parameters
+        ):
             continue  # there is nothing in it that could be wrong
 
-        @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+        @settings(
+            max_examples=examples,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+            derandomize=True,
+        )
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
             nonlocal asked

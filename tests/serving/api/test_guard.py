@@ -1,4 +1,7 @@
-"""What stands before and around the routes: sizes, names, headers, clients that leave, models that are full, late or lost."""
+"""What stands before and around the routes.
+
+Sizes, names, headers, clients that leave, models that are full, late or lost.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,9 @@ class Wire:
     def __init__(self, app: FastAPI, body: Any, *, path: str = TEXT) -> None:
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.received.put_nowait({"type": "http.request", "body": json.dumps(body).encode(), "more_body": False})
+        self.received.put_nowait(
+            {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+        )
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
         scope = {
             "type": "http",
@@ -176,7 +181,9 @@ ENDS: list[tuple[Any, int, str]] = [
 
 @pytest.mark.parametrize(("end", "status", "code"), ENDS, ids=[code for _, _, code in ENDS])
 @pytest.mark.parametrize("begun", [False, True])
-def test_what_goes_wrong_has_its_status_or_is_the_last_event(site: Site, end: Any, status: int, code: str, begun: bool) -> None:
+def test_what_goes_wrong_has_its_status_or_is_the_last_event(
+    site: Site, end: Any, status: int, code: str, begun: bool
+) -> None:
     async def test(puppet: Puppet, app: FastAPI) -> None:
         for stream in (False, True):
             wire = Wire(app, {"model": "gpt", "stream": stream, "n": 2})
@@ -197,7 +204,9 @@ def test_what_goes_wrong_has_its_status_or_is_the_last_event(site: Site, end: An
             found, body = await wire.answer() if start is None else (start["status"], b"")
             if start is not None:
                 await wire.task
-                body = b"".join(wire.sent.get_nowait().get("body", b"") for _ in range(wire.sent.qsize()))
+                body = b"".join(
+                    wire.sent.get_nowait().get("body", b"") for _ in range(wire.sent.qsize())
+                )
                 assert found == 200
                 assert body.endswith(b"\n\ndata: [DONE]\n\n")
                 body = body.split(b"\n\n")[-3].removeprefix(b"data: ")
@@ -212,7 +221,9 @@ def test_what_goes_wrong_has_its_status_or_is_the_last_event(site: Site, end: An
     with_puppet(site, test)
 
 
-def test_an_engine_that_says_nothing_is_given_up_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_says_nothing_is_given_up_in_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("inklings.serving.api.sse.MARGIN", 0.01)
 
     async def test(puppet: Puppet, app: FastAPI) -> None:
@@ -227,7 +238,9 @@ def test_an_engine_that_says_nothing_is_given_up_in_time(site: Site, monkeypatch
 def test_a_model_without_processes_fails_the_health(site: Site) -> None:
     async def test(puppet: Puppet, app: FastAPI) -> None:
         puppet.alive = 0
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost"
+        ) as client:
             answer = await client.get("/health")
         assert answer.status_code == 503
         assert "gpt" in answer.json()["error"]["message"]
@@ -236,7 +249,9 @@ def test_a_model_without_processes_fails_the_health(site: Site) -> None:
     with_puppet(site, test)
 
 
-def test_an_unforeseen_error_is_a_500_that_tells_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unforeseen_error_is_a_500_that_tells_nothing(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test(puppet: Puppet, app: FastAPI) -> None:
         def ask(job: GenerationRequest) -> Ticket:
             raise KeyError("the secret of the prompt")
@@ -255,7 +270,10 @@ def test_an_unforeseen_error_is_a_500_that_tells_nothing(site: Site, caplog: pyt
 
 @pytest.mark.parametrize("kind", [InputError, RunError, DiskError, ConfigError])
 def test_every_error_of_ours_has_a_status(kind: type[Exception]) -> None:
-    assert as_api_error(kind("said")).status_code == {InputError: 400, ConfigError: 400, RunError: 409, DiskError: 507}[kind]
+    assert (
+        as_api_error(kind("said")).status_code
+        == {InputError: 400, ConfigError: 400, RunError: 409, DiskError: 507}[kind]
+    )
 
 
 def exchange(site: Site, request: bytes) -> bytes:
@@ -275,23 +293,52 @@ def test_a_body_that_is_too_large_is_413_however_it_comes(site: Site, client: ht
     answer = client.post(TEXT, content=large, headers={"content-type": "application/json"})
     assert answer.status_code == 413
     assert "20,000 bytes" in error_of(answer)["message"]
-    chunked = client.post(TEXT, content=iter([large[:15_000], large[15_000:]]), headers={"content-type": "application/json"})
+    chunked = client.post(
+        TEXT,
+        content=iter([large[:15_000], large[15_000:]]),
+        headers={"content-type": "application/json"},
+    )
     assert chunked.status_code == 413
     # told from its length alone, before it has come
-    head = b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = (
+        b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type:"
+        b" application/json\r\ncontent-length: %d\r\n\r\n"
+    )
     assert exchange(site, head % 10**12).startswith(b"HTTP/1.1 413 ")
     fits = json.dumps({"model": "gpt", "prompt": "", "max_tokens": 1}).encode()
     exact = fits + b" " * (20_000 - len(fits))
-    assert client.post(TEXT, content=exact, headers={"content-type": "application/json"}).status_code == 200
-    assert client.post(TEXT, content=exact + b" ", headers={"content-type": "application/json"}).status_code == 413
+    assert (
+        client.post(TEXT, content=exact, headers={"content-type": "application/json"}).status_code
+        == 200
+    )
+    assert (
+        client.post(
+            TEXT, content=exact + b" ", headers={"content-type": "application/json"}
+        ).status_code
+        == 413
+    )
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "127.1.2.3", "[::1]:80", "[::1]", "LocalHost"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1:1", "127.1.2.3", "[::1]:80", "[::1]", "LocalHost"],
+)
 def test_this_machine_may_be_asked_under_its_own_names(client: httpx.Client, host: str) -> None:
     assert client.get("/v1/models", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:80", "10.0.0.1", "", "127.0.0.1.evil.example", "[::2]", "0x7f.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example:80",
+        "10.0.0.1",
+        "",
+        "127.0.0.1.evil.example",
+        "[::2]",
+        "0x7f.1",
+    ],
+)
 def test_another_name_is_421_even_for_health(client: httpx.Client, host: str) -> None:
     for path in ("/v1/models", "/health", "/"):
         answer = client.get(path, headers={"host": host})
@@ -308,7 +355,10 @@ def test_no_host_breaks_the_guard(client: httpx.Client, host: str) -> None:
 
 
 def test_every_answer_keeps_a_browser_at_home(client: httpx.Client) -> None:
-    answers = [client.get(path) for path in ("/", "/health", "/v1/models", "/metrics", "/nothing", "/openapi.json")]
+    answers = [
+        client.get(path)
+        for path in ("/", "/health", "/v1/models", "/metrics", "/nothing", "/openapi.json")
+    ]
     answers.append(client.post(TEXT, content=b"{"))
     answers.append(client.post(TEXT, json={"model": "gpt", "max_tokens": 1, "stream": True}))
     answers.append(client.get("/", headers={"host": "evil.example"}))
@@ -326,18 +376,29 @@ def test_the_description_is_whole(client: httpx.Client) -> None:
             assert operation.get("summary"), (method, path)
             assert operation["responses"]["200"].get("content"), (method, path)
             assert method == "get" or {"400", "413", "415"} <= operation["responses"].keys()
-    assert "{{ message.content }}" in described["paths"]["/v1/chat/completions"]["post"]["description"]
+    assert (
+        "{{ message.content }}" in described["paths"]["/v1/chat/completions"]["post"]["description"]
+    )
 
 
 def test_templates_of_chats(tmp_path: Any) -> None:
     file = tmp_path / "template.jinja"
-    file.write_text("{% set stop = ['<e>'] %}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<e>{% endfor %}<assistant>\n")
+    file.write_text(
+        "{% set stop = ['<e>'] %}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<e>{%"
+        " endfor %}<assistant>\n"
+    )
     template = ChatTemplate.load(file)
-    assert template.render([{"role": "user", "content": "{{ 7 * 7 }}"}]) == "<user>{{ 7 * 7 }}<e><assistant>"
+    assert (
+        template.render([{"role": "user", "content": "{{ 7 * 7 }}"}])
+        == "<user>{{ 7 * 7 }}<e><assistant>"
+    )
     assert template.stop == ("<e>",)
-    assert ChatTemplate("{{ bos_token }}{% if add_generation_prompt %}{{ messages[0].content }}{% endif %}").render(
-        [{"role": "user", "content": "x"}]
-    ) == ("x")
+    assert (
+        ChatTemplate(
+            "{{ bos_token }}{% if add_generation_prompt %}{{ messages[0].content }}{% endif %}"
+        ).render([{"role": "user", "content": "x"}])
+        == "x"
+    )
     with pytest.raises(ConfigError, match="cannot be read"):
         ChatTemplate.load(tmp_path / "none")
     bad = [
@@ -355,9 +416,10 @@ def test_templates_of_chats(tmp_path: Any) -> None:
     with pytest.raises(InputError, match="one only"):
         picky.render([{"role": "user", "content": "x"}] * 2)
     with pytest.raises(InputError, match="more than"):
-        ChatTemplate("{% for i in range(messages[0].content|length * 1000) %}{{ messages[0].content }}{% endfor %}").render(
-            [{"role": "user", "content": "x" * 90}]
-        )
+        ChatTemplate(
+            "{% for i in range(messages[0].content|length * 1000) %}{{ messages[0].content }}{%"
+            " endfor %}"
+        ).render([{"role": "user", "content": "x" * 90}])
 
 
 def test_settings_hide_the_key() -> None:

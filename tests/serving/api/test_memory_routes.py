@@ -1,4 +1,7 @@
-"""A long-term memory over HTTP: what is added is found, what is removed is not, and what cannot be says why."""
+"""A long-term memory over HTTP.
+
+What is added is found, what is removed is not, and what cannot be says why.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,53 @@ STORY = "The lamp in the harbour was lit at nine. Nobody had seen the door open 
 @pytest.fixture(scope="module")
 def diary(site: Site, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run of its own to fill the memory of."""
-    return RunDirectory.open(Path(shutil.copytree(site.runs["varda"].path, tmp_path_factory.mktemp("memory") / "diary")))
+    return RunDirectory.open(
+        Path(shutil.copytree(site.runs["varda"].path, tmp_path_factory.mktemp("memory") / "diary"))
+    )
 
 
 @pytest.fixture(scope="module")
 def client(site: Site, diary: RunDirectory) -> Iterator[httpx.Client]:
     """Of a server with that run, and one that reads no memory."""
     config = ServeConfig(rows=4, max_prompt_tokens=100)
-    with serving(site.loop, {"diary": diary}, config, beside=[site.served["gpt"]]) as url, httpx.Client(base_url=url, timeout=60) as made:
+    with (
+        serving(site.loop, {"diary": diary}, config, beside=[site.served["gpt"]]) as url,
+        httpx.Client(base_url=url, timeout=60) as made,
+    ):
         yield made
 
 
-def test_what_was_added_is_found_and_what_was_removed_is_not(client: httpx.Client, refused: Refused, diary: RunDirectory) -> None:
+def test_what_was_added_is_found_and_what_was_removed_is_not(
+    client: httpx.Client, refused: Refused, diary: RunDirectory
+) -> None:
     # one test, since the memory is one: it begins without any
     assert refused(f"{MEMORY}/search", {"text": "x"})["code"] == "empty_memory"
     assert error_of(client.get(MEMORY))["code"] == "empty_memory"
     assert refused(f"{MEMORY}/remove", {"ids": [0]})["code"] == "empty_memory"
 
     added = client.post(f"{MEMORY}/documents", json={"name": "story", "text": STORY}).json()
-    assert added == {"model": "diary", "added": len(STORY) + 1, "first_id": 0, "last_id": len(STORY), "evicted": 0}
+    assert added == {
+        "model": "diary",
+        "added": len(STORY) + 1,
+        "first_id": 0,
+        "last_id": len(STORY),
+        "evicted": 0,
+    }
     info = client.get(MEMORY).json()
     assert (info["entries"], info["clock"], info["backend"]) == (len(STORY) + 1, 1, "exact")
-    assert info["documents"] == [{"name": "story", "tokens": len(STORY), "entries": len(STORY) + 1, "first_id": 0, "last_id": len(STORY)}]
+    assert info["documents"] == [
+        {
+            "name": "story",
+            "tokens": len(STORY),
+            "entries": len(STORY) + 1,
+            "first_id": 0,
+            "last_id": len(STORY),
+        }
+    ]
 
-    hits = client.post(f"{MEMORY}/search", json={"text": "The lamp in the harbour", "k": 3}).json()["hits"]
+    hits = client.post(f"{MEMORY}/search", json={"text": "The lamp in the harbour", "k": 3}).json()[
+        "hits"
+    ]
     assert len(hits) == 3
     assert all(
         hit["document"] == "story" and STORY[hit["position"] - 1 :].startswith(hit["value"])
@@ -52,17 +78,29 @@ def test_what_was_added_is_found_and_what_was_removed_is_not(client: httpx.Clien
         if hit["value"] != "<|endoftext|>"
     )
     assert [hit["distance"] for hit in hits] == sorted(hit["distance"] for hit in hits)
-    assert len(client.post(f"{MEMORY}/search", json={"text": "x", "k": 1000}).json()["hits"]) == len(STORY) + 1
+    assert (
+        len(client.post(f"{MEMORY}/search", json={"text": "x", "k": 1000}).json()["hits"])
+        == len(STORY) + 1
+    )
 
     body = {"model": "diary", "input": "The lamp in the harbour", "entries": 3}
-    entries = [entry for token in client.post("/v1/score", json=body).json()["data"][0]["tokens"] for entry in token["entries"]]
+    entries = [
+        entry
+        for token in client.post("/v1/score", json=body).json()["data"][0]["tokens"]
+        for entry in token["entries"]
+    ]
     assert "story" in {entry["document"] for entry in entries}
 
     again = refused(f"{MEMORY}/documents", {"name": "story", "text": STORY})
     assert "already" in again["message"]
     gone = [hit["id"] for hit in hits]
-    assert client.post(f"{MEMORY}/remove", json={"ids": gone}).json() == {"model": "diary", "removed": gone}
-    left = client.post(f"{MEMORY}/search", json={"text": "The lamp in the harbour", "k": 1000}).json()["hits"]
+    assert client.post(f"{MEMORY}/remove", json={"ids": gone}).json() == {
+        "model": "diary",
+        "removed": gone,
+    }
+    left = client.post(
+        f"{MEMORY}/search", json={"text": "The lamp in the harbour", "k": 1000}
+    ).json()["hits"]
     assert len(left) == len(STORY) + 1 - 3
     assert not {hit["id"] for hit in left} & set(gone)
     unknown = refused(f"{MEMORY}/remove", {"ids": gone})
@@ -72,8 +110,16 @@ def test_what_was_added_is_found_and_what_was_removed_is_not(client: httpx.Clien
 
 @pytest.mark.parametrize("path", ["", "/search", "/documents", "/remove"])
 def test_a_model_without_memory_says_so(client: httpx.Client, path: str) -> None:
-    body = {"/search": {"text": "x"}, "/documents": {"name": "x", "text": "x"}, "/remove": {"ids": [0]}}.get(path)
-    answer = client.get("/v1/memory/gpt") if body is None else client.post(f"/v1/memory/gpt{path}", json=body)
+    body = {
+        "/search": {"text": "x"},
+        "/documents": {"name": "x", "text": "x"},
+        "/remove": {"ids": [0]},
+    }.get(path)
+    answer = (
+        client.get("/v1/memory/gpt")
+        if body is None
+        else client.post(f"/v1/memory/gpt{path}", json=body)
+    )
     assert answer.status_code == 400
     assert "reads no memory" in error_of(answer)["message"]
 
@@ -93,5 +139,7 @@ def test_a_model_without_memory_says_so(client: httpx.Client, path: str) -> None
     ],
     ids=str,
 )
-def test_bodies_that_cannot_be(refused: Refused, path: str, body: dict[str, object], param: str) -> None:
+def test_bodies_that_cannot_be(
+    refused: Refused, path: str, body: dict[str, object], param: str
+) -> None:
     assert refused(f"{MEMORY}{path}", body)["param"] == param

@@ -1,4 +1,7 @@
-"""What cannot be done is refused: the right status, OpenAI's form, the field, and a message that says what to do."""
+"""What cannot be done is refused.
+
+The right status, OpenAI's form, the field, and a message that says what to do.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,9 @@ HELLO = [{"role": "user", "content": "hello"}]
     ],
     ids=str,
 )
-def test_a_completion_that_cannot_be(refused: Refused, body: dict[str, Any], param: str, said: str) -> None:
+def test_a_completion_that_cannot_be(
+    refused: Refused, body: dict[str, Any], param: str, said: str
+) -> None:
     error = refused(TEXT, {"model": "gpt", **body})
     assert error["type"] == "invalid_request_error"
     assert error["param"].split(".")[0] == param
@@ -58,30 +63,72 @@ def test_a_completion_that_cannot_be(refused: Refused, body: dict[str, Any], par
 
 
 def test_what_openai_would_do_nothing_about_is_taken(client: httpx.Client) -> None:
-    nothing = {"best_of": 2, "suffix": "", "logit_bias": {}, "user": "me", "stop": [], "echo": False, "stream": False, "seed": None}
-    assert client.post(TEXT, json={"model": "gpt", "n": 2, "max_tokens": 1, **nothing}).status_code == 200
-    nothing = {"tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "store": False, "metadata": {"a": "b"}, "n": None}
-    assert client.post(CHAT, json={"model": "gpt", "messages": HELLO, "max_tokens": 1, **nothing}).status_code == 200
+    nothing = {
+        "best_of": 2,
+        "suffix": "",
+        "logit_bias": {},
+        "user": "me",
+        "stop": [],
+        "echo": False,
+        "stream": False,
+        "seed": None,
+    }
+    assert (
+        client.post(TEXT, json={"model": "gpt", "n": 2, "max_tokens": 1, **nothing}).status_code
+        == 200
+    )
+    nothing = {
+        "tools": [],
+        "tool_choice": "none",
+        "response_format": {"type": "text"},
+        "store": False,
+        "metadata": {"a": "b"},
+        "n": None,
+    }
+    assert (
+        client.post(
+            CHAT, json={"model": "gpt", "messages": HELLO, "max_tokens": 1, **nothing}
+        ).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
     ("body", "param", "said"),
     [
         ({"messages": []}, "messages", "at least 1"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", "'system', 'developer', 'user' or 'assistant'"),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "messages.0.role",
+            "'system', 'developer', 'user' or 'assistant'",
+        ),
         ({"messages": [{"role": "user"}]}, "messages.0.content", "missing"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages", "should be 'text'"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages",
+            "should be 'text'",
+        ),
         ({"messages": HELLO, "tools": [{"type": "function"}]}, "tools", "call no tools"),
         ({"messages": HELLO, "tool_choice": {"type": "function"}}, "tool_choice", "call no tools"),
-        ({"messages": HELLO, "response_format": {"type": "json_object"}}, "response_format", "no form"),
+        (
+            {"messages": HELLO, "response_format": {"type": "json_object"}},
+            "response_format",
+            "no form",
+        ),
         ({"messages": HELLO, "modalities": ["audio"]}, "modalities", "text is all"),
         ({"messages": HELLO, "top_logprobs": 2}, "top_logprobs", "logprobs, which is not true"),
-        ({"messages": HELLO, "max_tokens": 1, "max_completion_tokens": 2}, "max_tokens", "they differ"),
+        (
+            {"messages": HELLO, "max_tokens": 1, "max_completion_tokens": 2},
+            "max_tokens",
+            "they differ",
+        ),
         ({"messages": [{"role": "user", "content": "x" * 300}]}, "messages", "reads 300"),
     ],
     ids=str,
 )
-def test_a_chat_that_cannot_be(refused: Refused, body: dict[str, Any], param: str, said: str) -> None:
+def test_a_chat_that_cannot_be(
+    refused: Refused, body: dict[str, Any], param: str, said: str
+) -> None:
     error = refused(CHAT, {"model": "gpt", **body})
     assert error["param"].startswith(param)
     assert said in error["message"]
@@ -89,12 +136,24 @@ def test_a_chat_that_cannot_be(refused: Refused, body: dict[str, Any], param: st
 
 def test_a_long_prompt_has_the_code_that_clients_know(refused: Refused) -> None:
     assert refused(TEXT, {"model": "gpt", "prompt": "x" * 301})["code"] == "context_length_exceeded"
-    assert refused("/v1/embeddings", {"model": "gpt", "input": [[1] * 301]})["code"] == "context_length_exceeded"
-    assert refused(CHAT, {"model": "gpt", "messages": [{"role": "user", "content": "x" * 300}]})["code"] == "context_length_exceeded"
+    assert (
+        refused("/v1/embeddings", {"model": "gpt", "input": [[1] * 301]})["code"]
+        == "context_length_exceeded"
+    )
+    assert (
+        refused(CHAT, {"model": "gpt", "messages": [{"role": "user", "content": "x" * 300}]})[
+            "code"
+        ]
+        == "context_length_exceeded"
+    )
 
 
 def test_characters_that_the_vocabulary_lacks_are_named(refused: Refused) -> None:
-    for path, body in ((TEXT, {"prompt": "LATIN é"}), ("/v1/score", {"input": "LATIN é"}), ("/v1/embeddings", {"input": ["A", "LATIN é"]})):
+    for path, body in (
+        (TEXT, {"prompt": "LATIN é"}),
+        ("/v1/score", {"input": "LATIN é"}),
+        ("/v1/embeddings", {"input": ["A", "LATIN é"]}),
+    ):
         assert "lacks 'é'" in refused(path, {"model": "reference", **body})["message"]
     assert "chat template" in refused(CHAT, {"model": "reference", "messages": HELLO})["message"]
 
@@ -117,22 +176,38 @@ def test_characters_that_the_vocabulary_lacks_are_named(refused: Refused) -> Non
     ],
     ids=str,
 )
-def test_a_generator_out_of_noise_is_not_asked_for_what_it_cannot(refused: Refused, path: str, body: dict[str, Any]) -> None:
+def test_a_generator_out_of_noise_is_not_asked_for_what_it_cannot(
+    refused: Refused, path: str, body: dict[str, Any]
+) -> None:
     message = refused(path, {"model": "gan", **body})["message"]
     assert "whole" in message
-    assert all(name in message for name in body if name in ("temperature", "top_p", "stop", "ignore_eos"))
+    assert all(
+        name in message for name in body if name in ("temperature", "top_p", "stop", "ignore_eos")
+    )
 
 
 def test_models_that_lack_what_is_asked_for(refused: Refused) -> None:
-    assert "no hidden vectors" in refused("/v1/embeddings", {"model": "ngram", "input": "x"})["message"]
-    assert "are not cut" in refused("/v1/embeddings", {"model": "gpt", "input": "x", "dimensions": 4})["message"]
+    assert (
+        "no hidden vectors"
+        in refused("/v1/embeddings", {"model": "ngram", "input": "x"})["message"]
+    )
+    assert (
+        "are not cut"
+        in refused("/v1/embeddings", {"model": "gpt", "input": "x", "dimensions": 4})["message"]
+    )
     wrong = refused("/v1/score", {"model": "wavegpt", "input": "x", "branches": {"wav": 0}})
     assert "unknown branch 'wav'" in wrong["message"]
 
 
-@pytest.mark.parametrize("path", [TEXT, CHAT, "/v1/score", "/v1/embeddings", "/v1/memory/{model}/search"])
+@pytest.mark.parametrize(
+    "path", [TEXT, CHAT, "/v1/score", "/v1/embeddings", "/v1/memory/{model}/search"]
+)
 def test_an_unknown_model_is_404_and_the_nearest_is_named(refused: Refused, path: str) -> None:
-    extra = {CHAT: {"messages": HELLO}, "/v1/score": {"input": ""}, "/v1/embeddings": {"input": ""}}.get(path, {})
+    extra = {
+        CHAT: {"messages": HELLO},
+        "/v1/score": {"input": ""},
+        "/v1/embeddings": {"input": ""},
+    }.get(path, {})
     body = {"text": "x"} if "memory" in path else {"model": "vardda", **extra}
     error = refused(path.format(model="vardda"), body, status=404)
     assert error["code"] == "model_not_found"
@@ -174,10 +249,24 @@ def test_json_that_cannot_be_read(client: httpx.Client, body: bytes, said: str) 
 
 
 def test_a_zero_character_is_text_like_any_other(client: httpx.Client) -> None:
-    assert client.post(TEXT, json={"model": "gpt", "prompt": "a\0b", "echo": True, "max_tokens": 0}).json()["choices"][0]["text"] == "a\0b"
+    assert (
+        client.post(
+            TEXT, json={"model": "gpt", "prompt": "a\0b", "echo": True, "max_tokens": 0}
+        ).json()["choices"][0]["text"]
+        == "a\0b"
+    )
 
 
-@pytest.mark.parametrize("media", ["text/plain", "", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "text/json"])
+@pytest.mark.parametrize(
+    "media",
+    [
+        "text/plain",
+        "",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin-1",
+        "text/json",
+    ],
+)
 def test_bodies_of_another_type_are_415(client: httpx.Client, media: str) -> None:
     answer = raw(client, b'{"model": "gpt"}', **{"content-type": media})
     assert answer.status_code == 415
@@ -185,10 +274,20 @@ def test_bodies_of_another_type_are_415(client: httpx.Client, media: str) -> Non
 
 
 def test_json_may_say_that_it_is_utf_8(client: httpx.Client) -> None:
-    assert raw(client, b'{"model": "gpt", "max_tokens": 1}', **{"content-type": "Application/JSON; charset=UTF-8"}).status_code == 200
+    assert (
+        raw(
+            client,
+            b'{"model": "gpt", "max_tokens": 1}',
+            **{"content-type": "Application/JSON; charset=UTF-8"},
+        ).status_code
+        == 200
+    )
 
 
-@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/models/a/b", "/health/", "/docs", "/redoc", "/page/..%2f..%2fapp.py"])
+@pytest.mark.parametrize(
+    "path",
+    ["/nope", "/v1", "/v1/models/a/b", "/health/", "/docs", "/redoc", "/page/..%2f..%2fapp.py"],
+)
 def test_unknown_addresses_are_404(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
@@ -197,9 +296,16 @@ def test_unknown_addresses_are_404(client: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", TEXT, "POST"), ("PUT", "/health", "GET"), ("DELETE", "/v1/memory/varda", "GET"), ("POST", "/metrics", "GET")],
+    [
+        ("GET", TEXT, "POST"),
+        ("PUT", "/health", "GET"),
+        ("DELETE", "/v1/memory/varda", "GET"),
+        ("POST", "/metrics", "GET"),
+    ],
 )
-def test_wrong_methods_are_405_and_told_the_right_one(client: httpx.Client, method: str, path: str, allowed: str) -> None:
+def test_wrong_methods_are_405_and_told_the_right_one(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
     answer = client.request(method, path)
     assert answer.status_code == 405
     assert answer.headers["allow"] == allowed
@@ -219,7 +325,12 @@ def test_models_are_listed_and_described(client: httpx.Client, site: Any) -> Non
 def test_health_and_measures(client: httpx.Client) -> None:
     health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (200, "ok")
-    assert health.json()["models"]["gpt"] == {"status": "ok", "workers": 1, "running": 0, "waiting": 0}
+    assert health.json()["models"]["gpt"] == {
+        "status": "ok",
+        "workers": 1,
+        "running": 0,
+        "waiting": 0,
+    }
 
     def measure(name: str) -> float:
         text = client.get("/metrics").text
@@ -227,9 +338,16 @@ def test_health_and_measures(client: httpx.Client) -> None:
         return float(found[1]) if found else 0.0
 
     requests = 'inklings_requests_total{method="POST",route="/v1/completions",status="200"}'
-    drawn, first = 'inklings_tokens_drawn_total{model="gpt"}', 'inklings_first_token_seconds_count{model="gpt"}'
+    drawn, first = (
+        'inklings_tokens_drawn_total{model="gpt"}',
+        'inklings_first_token_seconds_count{model="gpt"}',
+    )
     before = [measure(name) for name in (requests, drawn, first)]
     client.post(TEXT, json={"model": "gpt", "max_tokens": 7, "ignore_eos": True})
     client.get("/nothing/of/the/kind")
-    assert [measure(name) for name in (requests, drawn, first)] == [before[0] + 1, before[1] + 7, before[2] + 1]
+    assert [measure(name) for name in (requests, drawn, first)] == [
+        before[0] + 1,
+        before[1] + 7,
+        before[2] + 1,
+    ]
     assert "kind" not in client.get("/metrics").text

@@ -1,4 +1,7 @@
-"""The page in a real browser, against the whole server: what it shows, what it asks for, and who can use it."""
+"""The page in a real browser, against the whole server.
+
+What it shows, what it asks for, and who can use it.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,36 @@ from inklings.serving.settings import ServeConfig
 
 from ..conftest import listening, serving
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed; it is part of the extra `dev`")
+sync_api = pytest.importorskip(
+    "playwright.sync_api",
+    reason="the package playwright is not installed; it is part of the extra `dev`",
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PHONE, DESK = 390, 1280
 PROMPT = "ARABIC "
 HALF_AN_ANSWER = """() => {
   window.fetch = async (path, { signal }) => {
-    const logprobs = { tokens: ["B"], token_logprobs: [-1], top_logprobs: [{ B: -1 }], text_offset: [0] };
-    const event = JSON.stringify({ choices: [{ index: 0, text: "B", logprobs, finish_reason: null }] });
+    const tokens = { tokens: ["B"], token_logprobs: [-1], text_offset: [0] };
+    const logprobs = { ...tokens, top_logprobs: [{ B: -1 }] };
+    const choice = { index: 0, text: "B", logprobs, finish_reason: null };
+    const event = JSON.stringify({ choices: [choice] });
     return new Response(new ReadableStream({
       start(out) {
         out.enqueue(new TextEncoder().encode(`data: ${event}\\n\\n`));
-        signal.addEventListener("abort", () => { window.wasStopped = true; out.error(new DOMException("", "AbortError")); });
+        signal.addEventListener("abort", () => {
+          window.wasStopped = true;
+          out.error(new DOMException("", "AbortError"));
+        });
       },
     }));
   };
@@ -48,7 +67,10 @@ CONTRAST = """(element) => {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)",
+)
 
 
 @dataclass
@@ -69,15 +91,24 @@ class Opened:
     def done(self, columns: int = 1) -> None:
         """Wait until all columns of the view have come to their end."""
         self.page.wait_for_function(
-            "(count) => document.querySelectorAll('section:not([hidden]) .column[aria-busy=false]').length === count", arg=columns
+            "(count) => document.querySelectorAll('section:not([hidden])"
+            " .column[aria-busy=false]').length === count",
+            arg=columns,
         )
 
     def text(self, column: int = 0) -> str:
-        written: str = self.page.locator(".column").nth(column).locator(".tokens").first.inner_text()
+        written: str = (
+            self.page.locator(".column").nth(column).locator(".tokens").first.inner_text()
+        )
         return written
 
     def settings(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(self.page.url.partition("#")[2], keep_blank_values=True).items()}
+        return {
+            name: values[0]
+            for name, values in parse_qs(
+                self.page.url.partition("#")[2], keep_blank_values=True
+            ).items()
+        }
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +127,9 @@ def share_of(token: Any) -> float:
 
 
 def open_page(browser: Any, url: str, width: int, scheme: str) -> Opened:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
     opened = Opened(context.new_page(), url)
     opened.page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
     opened.page.on("pageerror", lambda error: opened.said.append(f"error: {error}"))
@@ -113,11 +146,17 @@ def desk_page(browser: Any, site: Any) -> Iterator[Opened]:
 
 @pytest.fixture
 def desk(desk_page: Opened) -> Iterator[Opened]:
-    """The page on a desk; after each test it has said nothing on the console, and asked no other host."""
+    """The page on a desk.
+
+    After each test it has said nothing on the console, and asked no other host.
+    """
     desk_page.said.clear()
     yield desk_page
     assert desk_page.said == []
-    assert {re.sub(r"^blob:", "", url).startswith((desk_page.url, "about:", "data:")) for url in desk_page.asked} == {True}
+    assert {
+        re.sub(r"^blob:", "", url).startswith((desk_page.url, "about:", "data:"))
+        for url in desk_page.asked
+    } == {True}
 
 
 def test_a_text_streams_in_and_its_tokens_are_shaded_by_probability(desk: Opened) -> None:
@@ -134,21 +173,36 @@ def test_a_text_streams_in_and_its_tokens_are_shaded_by_probability(desk: Opened
         share = share_of(token)
         shade = next(number for number, least in enumerate(bounds) if share >= least)
         # the probability is told rounded
-        assert f"shade-{shade}" in token.get_attribute("class").split() or min(abs(share - least) for least in bounds) < 1e-3
+        assert (
+            f"shade-{shade}" in token.get_attribute("class").split()
+            or min(abs(share - least) for least in bounds) < 1e-3
+        )
         shades.append(shade)
     assert len(set(shades)) > 1
-    words = [swatch.inner_text() for swatch in desk.page.locator("#view-write .legend .swatch").all()]
-    assert words == ["over 50%", "over 20%", "over 5%", "over 1%", "less"], "what the shades mean is said"
+    words = [
+        swatch.inner_text() for swatch in desk.page.locator("#view-write .legend .swatch").all()
+    ]
+    assert words == [
+        "over 50%",
+        "over 20%",
+        "over 5%",
+        "over 1%",
+        "less",
+    ], "what the shades mean is said"
     stats = desk.page.inner_text(".stats")
     assert re.search(r"bits per byte\s+\d+\.\d\d|\d+\.\d\d\s+bits per byte", stats), stats
     assert f"{len(tokens)}" in stats and "tokens/s" in stats
-    assert "has finished" in desk.page.text_content("#announce"), "a screen reader is told once, at the end"
+    assert "has finished" in desk.page.text_content("#announce"), (
+        "a screen reader is told once, at the end"
+    )
 
 
 def test_the_bits_per_byte_are_those_of_the_score(desk: Opened, client: Any) -> None:
     desk.show(model="reference", seed=3, max_tokens=30, temperature=1, go=1)
     desk.done()
-    scored = client.post("/v1/score", json={"model": "reference", "input": desk.text()}).json()["data"][0]
+    scored = client.post("/v1/score", json={"model": "reference", "input": desk.text()}).json()[
+        "data"
+    ][0]
     assert f"{scored['bits_per_byte']:.2f}" in desk.page.inner_text(".stats")
 
 
@@ -160,7 +214,10 @@ def test_alternatives_show_on_hover_on_focus_and_on_tap(desk: Opened) -> None:
     assert popover.is_hidden()
     tokens.nth(2).hover()
     assert popover.is_visible() and popover.locator(".alternatives li").count() >= 5
-    shares = [float(cell.inner_text().strip("<%")) for cell in popover.locator(".alternatives .number").all()]
+    shares = [
+        float(cell.inner_text().strip("<%"))
+        for cell in popover.locator(".alternatives .number").all()
+    ]
     assert shares[:5] == sorted(shares[:5], reverse=True) and popover.locator(".own").count() == 1
     desk.page.mouse.move(5, 5)
     popover.wait_for(state="hidden")
@@ -174,7 +231,9 @@ def test_alternatives_show_on_hover_on_focus_and_on_tap(desk: Opened) -> None:
 def test_the_keyboard_walks_through_the_tokens_and_into_the_popover(desk: Opened) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=20, go=1)
     desk.done()
-    assert desk.page.locator('.token[tabindex="0"]').count() == 1, "one stop of the tab key for all tokens"
+    assert desk.page.locator('.token[tabindex="0"]').count() == 1, (
+        "one stop of the tab key for all tokens"
+    )
     focused = "() => [...document.querySelectorAll('.token')].indexOf(document.activeElement)"
     desk.page.locator('.token[tabindex="0"]').focus()
     popover = desk.page.locator("#popover")
@@ -207,7 +266,11 @@ def test_another_token_can_be_chosen_and_the_text_goes_on_from_there(desk: Opene
     chosen = button.locator(".mono").text_content().replace("␣", " ")
     button.click()
     desk.done()
-    assert desk.page.input_value("#prompt") == PROMPT + kept + chosen == desk.page.text_content(".given")
+    assert (
+        desk.page.input_value("#prompt")
+        == PROMPT + kept + chosen
+        == desk.page.text_content(".given")
+    )
 
 
 def test_what_was_written_can_be_continued_and_edited(desk: Opened) -> None:
@@ -215,7 +278,10 @@ def test_what_was_written_can_be_continued_and_edited(desk: Opened) -> None:
     desk.done()
     whole = desk.text()
     desk.page.click(".ending >> text=Edit")
-    assert desk.page.input_value("#prompt") == whole and desk.page.evaluate("() => document.activeElement.id") == "prompt"
+    assert (
+        desk.page.input_value("#prompt") == whole
+        and desk.page.evaluate("() => document.activeElement.id") == "prompt"
+    )
     desk.page.click(".ending >> text=Continue")
     desk.done()
     assert desk.page.text_content(".given") == whole and desk.text().startswith(whole)
@@ -236,7 +302,9 @@ def test_tokens_show_before_the_text_is_whole_and_stop_keeps_them(desk: Opened) 
     assert desk.text() == "AB" and "stopped" in desk.page.inner_text(".ending")
 
 
-def test_a_shared_link_gives_the_same_view_and_the_same_text(desk: Opened, browser: Any, site: Any) -> None:
+def test_a_shared_link_gives_the_same_view_and_the_same_text(
+    desk: Opened, browser: Any, site: Any
+) -> None:
     desk.show(model="reference")
     desk.page.fill("#prompt", "GREEK\n&#+ SMALL")
     for name, value in (("seed", "11"), ("max_tokens", "25"), ("n", "2")):
@@ -259,11 +327,23 @@ def test_a_shared_link_gives_the_same_view_and_the_same_text(desk: Opened, brows
 
 
 def test_two_models_stand_side_by_side_on_one_prompt(desk: Opened) -> None:
-    desk.show(**{"model": "reference", "with": "ngram", "prompt": "DIGIT ", "seed": 2, "max_tokens": 12, "go": 1})
+    desk.show(
+        **{
+            "model": "reference",
+            "with": "ngram",
+            "prompt": "DIGIT ",
+            "seed": 2,
+            "max_tokens": 12,
+            "go": 1,
+        }
+    )
     desk.done(2)
     boxes = [column.bounding_box() for column in desk.page.locator(".column").all()]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
-    assert [head.inner_text() for head in desk.page.locator(".column h2").all()] == ["reference", "ngram"]
+    assert [head.inner_text() for head in desk.page.locator(".column h2").all()] == [
+        "reference",
+        "ngram",
+    ]
 
 
 def test_an_error_stands_in_its_place_in_words(desk: Opened) -> None:
@@ -286,23 +366,37 @@ def test_a_text_is_scored_and_its_surprises_are_listed(desk: Opened, client: Any
     first = desk.page.locator(".surprises li button").first
     assert first.locator("b").inner_text() == most["text"].replace(" ", "␣")
     first.click()
-    assert desk.page.evaluate("() => [...document.querySelectorAll('#scored .token')].indexOf(document.activeElement)") == scored[
-        "tokens"
-    ].index(most)
-    assert desk.page.is_visible("#popover") and desk.page.locator("#popover button").count() == 0, "a scored text is not rewritten"
+    assert desk.page.evaluate(
+        "() => [...document.querySelectorAll('#scored .token')].indexOf(document.activeElement)"
+    ) == scored["tokens"].index(most)
+    assert desk.page.is_visible("#popover") and desk.page.locator("#popover button").count() == 0, (
+        "a scored text is not rewritten"
+    )
 
 
-def test_a_branch_that_is_knocked_out_is_asked_for_and_its_effect_told(desk: Opened, client: Any) -> None:
+def test_a_branch_that_is_knocked_out_is_asked_for_and_its_effect_told(
+    desk: Opened, client: Any
+) -> None:
     desk.show(view="score", model="wavegpt", text="word 12")
-    assert desk.page.locator("#branches input").count() == len(client.get("/v1/runs/wavegpt").json()["card"]["branches"]) == 2
+    assert (
+        desk.page.locator("#branches input").count()
+        == len(client.get("/v1/runs/wavegpt").json()["card"]["branches"])
+        == 2
+    )
     slider = desk.page.locator("#branches input").last
     name = slider.get_attribute("id").removeprefix("branches-")
     slider.fill("0")
-    assert desk.page.locator("#branches output").last.inner_text() == "out" and desk.settings()["branches"] == f"{name}:0"
+    assert (
+        desk.page.locator("#branches output").last.inner_text() == "out"
+        and desk.settings()["branches"] == f"{name}:0"
+    )
     desk.page.click("#score")
     desk.done()
     ask = {"model": "wavegpt", "input": "word 12"}
-    whole, altered = (client.post("/v1/score", json=body).json()["data"][0] for body in (ask, {**ask, "branches": {name: 0.0}}))
+    whole, altered = (
+        client.post("/v1/score", json=body).json()["data"][0]
+        for body in (ask, {**ask, "branches": {name: 0.0}})
+    )
     assert whole["nats"] != altered["nats"]
     effect = desk.page.inner_text(".effect")
     assert f"{whole['bits_per_byte']:.2f}" in effect and f"{altered['bits_per_byte']:.2f}" in effect
@@ -314,7 +408,9 @@ def test_a_branch_that_is_knocked_out_is_asked_for_and_its_effect_told(desk: Ope
     assert "with the whole model" in desk.page.inner_text("#written .effect")
 
 
-def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_took(desk: Opened) -> None:
+def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_took(
+    desk: Opened,
+) -> None:
     desk.show(model="varda", view="memory")
     desk.page.fill("#memory-name", "a note")
     desk.page.fill("#memory-text", "the word after the word is a word")
@@ -327,7 +423,9 @@ def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_too
     before = desk.page.locator(".hit-list li").count()
     assert "a note" in desk.page.inner_text(".hit-list li >> nth=0")
     desk.page.click(".hit-list button >> nth=0")
-    desk.page.wait_for_function("(count) => document.querySelectorAll('.hit-list li').length === count", arg=before - 1)
+    desk.page.wait_for_function(
+        "(count) => document.querySelectorAll('.hit-list li').length === count", arg=before - 1
+    )
     desk.show(model="varda", view="score", text="the word after the word", go=1)
     desk.done()
     places = desk.page.locator("#scored .token").count()
@@ -338,13 +436,19 @@ def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_too
     else:
         pytest.fail("no token shows an entry")
     entry = desk.page.inner_text("#popover .entries li >> nth=0")
-    assert re.search(r"% of the prediction · (a note|this text), place \d+ · age \d+ · distance", entry), entry
+    assert re.search(
+        r"% of the prediction · (a note|this text), place \d+ · age \d+ · distance", entry
+    ), entry
 
 
 def test_a_generator_out_of_noise_has_no_prompt_but_a_style_seed(desk: Opened) -> None:
     desk.show(model="gan", seed=5, n=3, go=1)
     desk.done()
-    assert desk.page.is_hidden("#prompt") and desk.page.is_hidden("#temperature") and desk.page.is_hidden("[data-view=score]")
+    assert (
+        desk.page.is_hidden("#prompt")
+        and desk.page.is_hidden("#temperature")
+        and desk.page.is_hidden("[data-view=score]")
+    )
     assert desk.page.is_visible("#style_seed") and desk.page.locator(".tokens").count() == 3
     free = [place.inner_text() for place in desk.page.locator(".tokens").all()]
     assert any(free)
@@ -360,7 +464,9 @@ def test_runs_show_their_facts_and_learning_curves(desk: Opened, site: Any) -> N
     assert desk.page.locator(".run").count() == len(site.served)
     run = desk.page.locator('.run[aria-label="reference"]')
     assert (
-        "builtin:unicode-names" in run.inner_text() and "0.624 nats per token" in run.inner_text() and "inklings audit" in run.inner_text()
+        "builtin:unicode-names" in run.inner_text()
+        and "0.624 nats per token" in run.inner_text()
+        and "inklings audit" in run.inner_text()
     )
     assert run.locator(".chart path").count() == 2 and run.locator(".chart circle").count() == 8
     assert "validation from 0.94 to 0.62" in run.locator(".chart svg").get_attribute("aria-label")
@@ -390,19 +496,35 @@ def test_a_run_that_trains_is_looked_at_again(desk: Opened) -> None:
 
 
 @pytest.mark.parametrize("view", ["write", "score", "memory", "runs"])
-def test_every_control_has_a_name_and_every_view_fits_a_phone(browser: Any, site: Any, view: str) -> None:
+def test_every_control_has_a_name_and_every_view_fits_a_phone(
+    browser: Any, site: Any, view: str
+) -> None:
     phone = open_page(browser, site.url, PHONE, "dark")
     phone.show(
-        **{"view": view, "model": "varda", "with": "wavegpt", "text": "a long text " * 20, "prompt": "x" * 200, "max_tokens": 60, "go": 1}
+        **{
+            "view": view,
+            "model": "varda",
+            "with": "wavegpt",
+            "text": "a long text " * 20,
+            "prompt": "x" * 200,
+            "max_tokens": 60,
+            "go": 1,
+        }
     )
     if view in ("write", "score"):
         phone.done(2)
     if view == "runs":
         phone.page.wait_for_selector(".chart svg")
-    phone.page.evaluate("() => document.querySelectorAll('details').forEach((part) => (part.open = true))")
+    phone.page.evaluate(
+        "() => document.querySelectorAll('details').forEach((part) => (part.open = true))"
+    )
     assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE
-    for control in phone.page.locator("input:visible, select:visible, textarea:visible, button:visible, summary:visible").all():
-        name = control.evaluate("(e) => (e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || '').trim()")
+    for control in phone.page.locator(
+        "input:visible, select:visible, textarea:visible, button:visible, summary:visible"
+    ).all():
+        name = control.evaluate(
+            "(e) => (e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || '').trim()"
+        )
         assert name, control.evaluate("(e) => e.outerHTML")
     if view in ("write", "score"):
         phone.page.locator(".token").first.click()
@@ -441,8 +563,12 @@ def test_text_can_be_read_on_every_shade_in_both_schemes(desk: Opened) -> None:
     desk.page.emulate_media(color_scheme="light")
 
 
-def test_a_server_with_a_key_asks_for_it_and_keeps_it_in_the_tab(browser: Any, site: Any, loop: Any) -> None:
-    with serving(loop, {}, ServeConfig(key="a-long-secret"), beside=[site.served["reference"]]) as url:
+def test_a_server_with_a_key_asks_for_it_and_keeps_it_in_the_tab(
+    browser: Any, site: Any, loop: Any
+) -> None:
+    with serving(
+        loop, {}, ServeConfig(key="a-long-secret"), beside=[site.served["reference"]]
+    ) as url:
         opened = open_page(browser, url, DESK, "light")
         opened.page.goto(f"{opened.url}/")
         opened.page.wait_for_selector("#key-form:not([hidden])")
@@ -457,28 +583,58 @@ def test_a_server_with_a_key_asks_for_it_and_keeps_it_in_the_tab(browser: Any, s
         opened.page.click("#start")
         opened.done()
         assert opened.page.locator(".token").count() > 0
-        stored = opened.page.evaluate("() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie, location.href]")
-        assert stored[0] == ["a-long-secret"] and stored[1] == [] and stored[2] == "" and "secret" not in stored[3]
+        stored = opened.page.evaluate(
+            "() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie,"
+            " location.href]"
+        )
+        assert (
+            stored[0] == ["a-long-secret"]
+            and stored[1] == []
+            and stored[2] == ""
+            and "secret" not in stored[3]
+        )
         opened.page.context.close()
 
 
 EXTREMES: list[tuple[dict[str, str], dict[str, str]]] = [
     ({"n": "100000"}, {"n": "16"}),
-    ({"n": "-3", "max_tokens": "-1", "seed": "-7", "top_k": "-1"}, {"n": "1", "max_tokens": "1", "seed": "0", "top_k": "0"}),
-    ({"n": "2.6", "max_tokens": "1e300", "seed": "1e300"}, {"n": "3", "max_tokens": "16384", "seed": "9007199254740991"}),
+    (
+        {"n": "-3", "max_tokens": "-1", "seed": "-7", "top_k": "-1"},
+        {"n": "1", "max_tokens": "1", "seed": "0", "top_k": "0"},
+    ),
+    (
+        {"n": "2.6", "max_tokens": "1e300", "seed": "1e300"},
+        {"n": "3", "max_tokens": "16384", "seed": "9007199254740991"},
+    ),
     (
         {"n": "NaN", "max_tokens": "Infinity", "seed": "-Infinity", "temperature": "nan"},
         {"n": "1", "max_tokens": "200", "seed": "0", "temperature": "0.8"},
     ),
-    ({"n": "many", "max_tokens": "\0", "seed": "<b>", "style_seed": "NaN"}, {"n": "1", "max_tokens": "200", "seed": "0", "style_seed": ""}),
+    (
+        {"n": "many", "max_tokens": "\0", "seed": "<b>", "style_seed": "NaN"},
+        {"n": "1", "max_tokens": "200", "seed": "0", "style_seed": ""},
+    ),
     (
         {"temperature": "99", "top_p": "0", "min_p": "7", "top_k": "1e99"},
         {"temperature": "2", "top_p": "0.05", "min_p": "1", "top_k": "2147483647"},
     ),
-    ({"temperature": "-1", "top_p": "2", "min_p": "-1"}, {"temperature": "0", "top_p": "1", "min_p": "0"}),
     (
-        {"presence_penalty": "-1e9", "frequency_penalty": "1e9", "repetition_penalty": "0", "style_seed": "-4"},
-        {"presence_penalty": "-2", "frequency_penalty": "2", "repetition_penalty": "0.1", "style_seed": "0"},
+        {"temperature": "-1", "top_p": "2", "min_p": "-1"},
+        {"temperature": "0", "top_p": "1", "min_p": "0"},
+    ),
+    (
+        {
+            "presence_penalty": "-1e9",
+            "frequency_penalty": "1e9",
+            "repetition_penalty": "0",
+            "style_seed": "-4",
+        },
+        {
+            "presence_penalty": "-2",
+            "frequency_penalty": "2",
+            "repetition_penalty": "0.1",
+            "style_seed": "0",
+        },
     ),
     (
         {"prompt": "A" * 300_000, "text": "B" * 300_000, "stop": "C" * 3000},
@@ -488,7 +644,11 @@ EXTREMES: list[tuple[dict[str, str], dict[str, str]]] = [
 """What an address asks for, and what the form holds then."""
 
 
-@pytest.mark.parametrize(("asked", "held"), EXTREMES, ids=[next(iter(asked)) + str(number) for number, (asked, _) in enumerate(EXTREMES)])
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    EXTREMES,
+    ids=[next(iter(asked)) + str(number) for number, (asked, _) in enumerate(EXTREMES)],
+)
 def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
     desk: Opened, asked: dict[str, str], held: dict[str, str]
 ) -> None:
@@ -496,7 +656,9 @@ def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
     for name, value in held.items():
         assert desk.page.input_value(f"#{name}") == value, name
     shown = desk.settings()
-    assert all(shown.get(name, value) == value for name, value in held.items()), "the address says what holds"
+    assert all(shown.get(name, value) == value for name, value in held.items()), (
+        "the address says what holds"
+    )
     told = desk.page.inner_text("#trouble")
     assert all(re.search(rf"\b{name}\b", told) for name in asked), told
     # and the next address begins anew
@@ -505,8 +667,13 @@ def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
 
 
 def test_an_address_that_asks_for_everything_at_once_still_writes(desk: Opened) -> None:
-    nonsense = dict.fromkeys(("view", "with", "branches_with", "style_seed", "presence_penalty"), "x" * 5000)
-    branches = ",".join(f"branch{number}:-{number}" for number in range(20_000)) + ",__proto__:0,constructor:0.5,:,:::"
+    nonsense = dict.fromkeys(
+        ("view", "with", "branches_with", "style_seed", "presence_penalty"), "x" * 5000
+    )
+    branches = (
+        ",".join(f"branch{number}:-{number}" for number in range(20_000))
+        + ",__proto__:0,constructor:0.5,:,:::"
+    )
     desk.show(
         **{
             **nonsense,
@@ -531,10 +698,15 @@ def test_an_address_sets_branches_that_the_model_has_and_no_others(desk: Opened)
     desk.show(model="wavegpt")
     name = desk.page.locator("#branches input").first.get_attribute("id").removeprefix("branches-")
     desk.show(model="wavegpt", branches=f"{name}:0.5,nobody:0,{name}x:0.1")
-    assert desk.settings()["branches"] == f"{name}:0.5" and desk.page.input_value(f"#branches-{name}") == "0.5"
+    assert (
+        desk.settings()["branches"] == f"{name}:0.5"
+        and desk.page.input_value(f"#branches-{name}") == "0.5"
+    )
     for factor in ("7", "-1", "NaN", "1e999", ""):
         desk.show(model="wavegpt", branches=f"{name}:{factor}")
-        assert "branches" not in desk.settings() or desk.settings()["branches"] == f"{name}:0", factor
+        assert "branches" not in desk.settings() or desk.settings()["branches"] == f"{name}:0", (
+            factor
+        )
 
 
 def test_the_form_takes_what_an_address_may_ask_for(desk: Opened) -> None:
@@ -545,10 +717,13 @@ def test_the_form_takes_what_an_address_may_ask_for(desk: Opened) -> None:
     assert desk.page.get_attribute("#prompt", "maxlength") == "100000"
 
 
-def test_a_page_of_an_allowed_origin_asks_from_a_real_browser_and_another_does_not(browser: Any, site: Any, loop: Any) -> None:
+def test_a_page_of_an_allowed_origin_asks_from_a_real_browser_and_another_does_not(
+    browser: Any, site: Any, loop: Any
+) -> None:
     asks = """async (url) => {
       try {
-        const headers = { "Content-Type": "application/json", Authorization: "Bearer a-long-secret", "X-Stainless-OS": "x" };
+        const authorization = { Authorization: "Bearer a-long-secret", "X-Stainless-OS": "x" };
+        const headers = { "Content-Type": "application/json", ...authorization };
         const body = JSON.stringify({ model: "gpt", max_tokens: 1 });
         const answer = await fetch(url + "/v1/completions", { method: "POST", headers, body });
         return (await answer.json()).object;
@@ -556,7 +731,13 @@ def test_a_page_of_an_allowed_origin_asks_from_a_real_browser_and_another_does_n
     }"""
 
     async def blank(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", b"text/html")],
+            }
+        )
         await send({"type": "http.response.body", "body": b"<p>a page of another server"})
 
     with listening(blank, loop) as mine, listening(blank, loop) as foreign:

@@ -1,4 +1,7 @@
-"""What the page is made of, and what it is told of the runs: facts, curves, audits and verdicts, as they are just now."""
+"""What the page is made of, and what it is told of the runs.
+
+Facts, curves, audits and verdicts, as they are just now.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,15 @@ from starlette.testclient import TestClient
 from inklings.auditing.findings import Finding
 from inklings.cli.reference import open_run
 from inklings.generation.engine.request import Card
-from inklings.lab.comparison.result import ArmPlan, ArmResult, Comparison, Plan, RunResult, Verdict, write_comparison
+from inklings.lab.comparison.result import (
+    ArmPlan,
+    ArmResult,
+    Comparison,
+    Plan,
+    RunResult,
+    Verdict,
+    write_comparison,
+)
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import locked
 from inklings.serving.api import errors as errors_as_json
@@ -26,9 +37,22 @@ from inklings.serving.page.routes import REPORT_POLICY, page_files, page_routes
 from inklings.serving.page.run_facts import CURVE_POINTS, RunLocation, compared_with, run_facts
 
 CARD = Card(
-    name="mine", run="runs/mine", architecture="gpt", parameters=1, vocab_size=2, context_length=3, receptive_field=None, predicts=True,
-    hidden_size=4, branches=("attention",), memory=None, remembers=False, precision="float32", threads=1, created=0,
-)  # fmt: skip
+    name="mine",
+    run="runs/mine",
+    architecture="gpt",
+    parameters=1,
+    vocab_size=2,
+    context_length=3,
+    receptive_field=None,
+    predicts=True,
+    hidden_size=4,
+    branches=("attention",),
+    memory=None,
+    remembers=False,
+    precision="float32",
+    threads=1,
+    created=0,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +70,7 @@ def client_of(run: RunDirectory) -> TestClient:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    """A copy of the run that ships with the package, in a comparison's folder that has no comparison yet."""
+    """A copy of the run that ships with the package, in the folder of a comparison to come."""
     path = tmp_path / "out" / "runs" / "gpt" / "seed-0"
     shutil.copytree(open_run("builtin:reference").path, path)
     return RunDirectory.open(path)
@@ -64,14 +88,28 @@ def compare(run: RunDirectory) -> Path:
     """A comparison around the run."""
     out = run.path.parents[3]
     findings = [Finding(check="causality", status="pass", summary="the future stays out of view")]
-    plan = Plan(arms=[ArmPlan(label="gpt", config={}, steps=1)], seeds=[0], data={}, budget="1-steps")
+    plan = Plan(
+        arms=[ArmPlan(label="gpt", config={}, steps=1)], seeds=[0], data={}, budget="1-steps"
+    )
     arm = ArmResult(
-        label="gpt", architecture="gpt", kind="trained", audit=findings, runs=[RunResult(seed=0, status="done", run="runs/gpt/seed-0")]
+        label="gpt",
+        architecture="gpt",
+        kind="trained",
+        audit=findings,
+        runs=[RunResult(seed=0, status="done", run="runs/gpt/seed-0")],
     )
     comparison = Comparison(
-        plan=plan, created="2026", command=None, status="complete", split="test", unit="nats per token", environment={}, text={},
-        arms=[arm], verdict=Verdict(headline="No claim.", sentences=["One seed says nothing."]),
-    )  # fmt: skip
+        plan=plan,
+        created="2026",
+        command=None,
+        status="complete",
+        split="test",
+        unit="nats per token",
+        environment={},
+        text={},
+        arms=[arm],
+        verdict=Verdict(headline="No claim.", sentences=["One seed says nothing."]),
+    )
     write_comparison(out, comparison)
     return out
 
@@ -81,12 +119,20 @@ def test_every_file_of_the_page_is_given_as_it_is_in_the_package(run: RunDirecto
     folder = importlib.resources.files("inklings.serving") / "page"
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     assert {"index.html", "style.css", "app.js", "icon.svg"} <= set(names) == set(page_files())
-    kinds = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+    kinds = {
+        "html": "text/html",
+        "css": "text/css",
+        "js": "text/javascript",
+        "svg": "image/svg+xml",
+    }
     for name in names:
         answer = client.get("/" if name == "index.html" else f"/page/{name}")
         assert answer.content == (folder / name).read_bytes()
         assert answer.headers["content-type"].split(";")[0] == kinds[name.rpartition(".")[2]]
-        assert client.head("/" if name == "index.html" else f"/page/{name}").headers["etag"] == answer.headers["etag"]
+        assert (
+            client.head("/" if name == "index.html" else f"/page/{name}").headers["etag"]
+            == answer.headers["etag"]
+        )
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(run: RunDirectory) -> None:
@@ -95,7 +141,9 @@ def test_a_file_that_the_browser_has_is_not_sent_again(run: RunDirectory) -> Non
     again = client.get("/", headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
     assert (again.status_code, again.content) == (304, b"")
     assert client.get("/", headers={"If-None-Match": '"other"'}).content == first.content
-    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache", "a new version is seen at once"
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache", (
+        "a new version is seen at once"
+    )
 
 
 def test_the_files_name_no_other_host_and_need_no_inline_script_or_style() -> None:
@@ -104,11 +152,21 @@ def test_the_files_name_no_other_host_and_need_no_inline_script_or_style() -> No
         assert "http://" not in text and "https://" not in text and "//cdn" not in text, name
     page = page_files()["index.html"].content.decode()
     assert "style=" not in page and "onclick" not in page and "<style" not in page
-    assert page.count("<script") == 1 and '<script type="module" src="/page/app.js"></script>' in page
+    assert (
+        page.count("<script") == 1 and '<script type="module" src="/page/app.js"></script>' in page
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["/page/../page_routes.py", "/page/%2e%2e/jobs.py", "/page/", "/page/nothing.js", "/page//etc/passwd", "/page/style.css/"]
+    "path",
+    [
+        "/page/../page_routes.py",
+        "/page/%2e%2e/jobs.py",
+        "/page/",
+        "/page/nothing.js",
+        "/page//etc/passwd",
+        "/page/style.css/",
+    ],
 )
 def test_nothing_else_can_be_read(run: RunDirectory, path: str) -> None:
     assert client_of(run).get(path, follow_redirects=False).status_code in (404, 307)
@@ -120,17 +178,37 @@ def test_a_run_tells_its_facts_and_its_card(run: RunDirectory) -> None:
     body = client.get("/v1/runs/mine").json()
     facts, events = body["facts"], events_of(run)
     evaluations = [event for event in events if event["event"] == "evaluation"]
-    assert body["card"]["branches"] == ["attention"] and body["audit_command"] == f"inklings audit {run.path}" and body["compared"] is None
-    assert (facts["text"], facts["budget"], facts["state"]) == ("builtin:unicode-names", "4M-tokens", "done")
+    assert (
+        body["card"]["branches"] == ["attention"]
+        and body["audit_command"] == f"inklings audit {run.path}"
+        and body["compared"] is None
+    )
+    assert (facts["text"], facts["budget"], facts["state"]) == (
+        "builtin:unicode-names",
+        "4M-tokens",
+        "done",
+    )
     assert (facts["step"], facts["steps"]) == (3906, 3906)
-    assert [point["loss"] for point in facts["validation"]] == [event["loss"] for event in evaluations]
+    assert [point["loss"] for point in facts["validation"]] == [
+        event["loss"] for event in evaluations
+    ]
     assert facts["best_loss"] == min(event["loss"] for event in evaluations)
-    assert facts["scores"]["accuracy"] == evaluations[-1]["accuracy"] and "step" not in facts["scores"] and "best" not in facts["scores"]
-    assert facts["samples"][0] == {"step": 3906, "texts": [event for event in events if event["event"] == "sample"][-1]["texts"]}
+    assert (
+        facts["scores"]["accuracy"] == evaluations[-1]["accuracy"]
+        and "step" not in facts["scores"]
+        and "best" not in facts["scores"]
+    )
+    assert facts["samples"][0] == {
+        "step": 3906,
+        "texts": [event for event in events if event["event"] == "sample"][-1]["texts"],
+    }
 
 
 def test_the_command_of_the_audit_can_be_pasted(run: RunDirectory) -> None:
-    assert client_of(open_run("builtin:reference")).get("/v1/runs/mine").json()["audit_command"] == "inklings audit builtin:reference"
+    assert (
+        client_of(open_run("builtin:reference")).get("/v1/runs/mine").json()["audit_command"]
+        == "inklings audit builtin:reference"
+    )
     odd = run.path.rename(run.path.with_name("it's mine; rm"))
     command = client_of(RunDirectory.open(odd)).get("/v1/runs/mine").json()["audit_command"]
     assert shlex.split(command) == ["inklings", "audit", str(odd)]
@@ -167,14 +245,24 @@ def test_a_folder_that_was_damaged_says_so_and_the_rest_stays(run: RunDirectory)
 def test_a_long_curve_is_thinned_to_means_that_keep_its_end(run: RunDirectory) -> None:
     line = {"event": "step", "learning_rate": 0.1, "gradient_norm": 1.0}
     count = 3 * CURVE_POINTS + 7
-    write_events(run, [{**line, "step": i, "tokens": i * 10, "seconds": i / 10, "loss": float(i)} for i in range(1, count + 1)])
+    write_events(
+        run,
+        [
+            {**line, "step": i, "tokens": i * 10, "seconds": i / 10, "loss": float(i)}
+            for i in range(1, count + 1)
+        ],
+    )
     points = run_facts(run).training
     assert len(points) == CURVE_POINTS and points[-1].step == count
-    assert sum(point.loss for point in points) / len(points) == pytest.approx((count + 1) / 2, rel=0.01)
+    assert sum(point.loss for point in points) / len(points) == pytest.approx(
+        (count + 1) / 2, rel=0.01
+    )
     assert all(before.step < after.step for before, after in itertools.pairwise(points))
 
 
-def test_a_run_in_a_comparison_tells_its_audit_its_verdict_and_the_report(run: RunDirectory) -> None:
+def test_a_run_in_a_comparison_tells_its_audit_its_verdict_and_the_report(
+    run: RunDirectory,
+) -> None:
     out = compare(run)
     (out / "report.html").write_text("<html>the report</html>")
     (out / "figures").mkdir()
@@ -183,10 +271,16 @@ def test_a_run_in_a_comparison_tells_its_audit_its_verdict_and_the_report(run: R
     client = client_of(run)
     compared = client.get("/v1/runs/mine").json()["compared"]
     assert (compared["arm"], compared["verdicts"][0]["headline"]) == ("gpt", "No claim.")
-    assert compared["findings"] == [{"check": "causality", "status": "pass", "summary": "the future stays out of view"}]
+    assert compared["findings"] == [
+        {"check": "causality", "status": "pass", "summary": "the future stays out of view"}
+    ]
     report = client.get(compared["report"])
     assert report.text == "<html>the report</html>"
-    assert report.headers["content-security-policy"] == REPORT_POLICY and "sandbox" in REPORT_POLICY and "same-origin" not in REPORT_POLICY
+    assert (
+        report.headers["content-security-policy"] == REPORT_POLICY
+        and "sandbox" in REPORT_POLICY
+        and "same-origin" not in REPORT_POLICY
+    )
     assert client.get("/v1/runs/mine/figures/loss.svg").headers["content-type"] == "image/svg+xml"
     for name in ("secret.txt", "../secret.txt", "%2e%2e%2fsecret.txt", "..%2Fsecret.txt"):
         assert client.get(f"/v1/runs/mine/figures/{name}").status_code == 404

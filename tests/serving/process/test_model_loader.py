@@ -1,4 +1,7 @@
-"""What a served run is and what can be asked of it besides jobs: its card, texts out of noise, its memory as it is on disk."""
+"""What a served run is and what can be asked of it besides jobs.
+
+Its card, texts out of noise, its memory as it is on disk.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,38 @@ from inklings.serving.process.messages import Call
 from inklings.serving.process.model_loader import ServedModel, Spec
 
 FILE = Path(__file__).resolve().parents[2] / "training" / "fixtures" / "remembering.py"
-TINY = ["--training.threads", "1", "--training.samples", "0", "--training.evaluations", "1", "--training.precision", "float32"]
+TINY = [
+    "--training.threads",
+    "1",
+    "--training.samples",
+    "0",
+    "--training.evaluations",
+    "1",
+    "--training.precision",
+    "float32",
+]
 GAN = "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1"
 STORY = "The lamp in the harbour was lit at nine."
 
 
 def train(folder: Path, arm: str) -> str:
     """A run of a few steps."""
-    (folder / "words.txt").write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(100)))
+    (folder / "words.txt").write_text(
+        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(100))
+    )
     run = str(folder / "run")
-    arguments = ["train", arm, "--data", str(folder / "words.txt"), "--tokenizer", "byte", "--budget", "2-steps", "--run", run]
+    arguments = [
+        "train",
+        arm,
+        "--data",
+        str(folder / "words.txt"),
+        "--tokenizer",
+        "byte",
+        "--budget",
+        "2-steps",
+        "--run",
+        run,
+    ]
     assert main([*arguments, *TINY, "--training.batch-size", "4"]) == 0
     return run
 
@@ -49,7 +74,13 @@ def test_a_card_says_what_a_model_is() -> None:
     reference = str(Path(inklings.__file__).parent / "reference")
     card = ServedModel(spec(reference)).card()
     assert (card.name, card.run, card.architecture, card.predicts) == ("it", reference, "gpt", True)
-    assert (card.context_length, card.hidden_size, card.memory, card.remembers, card.precision) == (64, 64, None, False, "float32")
+    assert (card.context_length, card.hidden_size, card.memory, card.remembers, card.precision) == (
+        64,
+        64,
+        None,
+        False,
+        "float32",
+    )
     assert card.branches == ("attention", "feed_forward")
 
 
@@ -63,7 +94,9 @@ def test_a_gan_makes_what_it_makes_elsewhere_and_has_no_engine(tmp_path: Path) -
     card = served.card()
     assert (card.predicts, card.hidden_size, served.engine()) == (False, 0, None)
     assert isinstance(served.model, SampleModel)
-    assert served.make(3, 5, 7, 20) == write(served.model, served.tokenizer, 3, seed=5, style_seed=7, length=20)
+    assert served.make(3, 5, 7, 20) == write(
+        served.model, served.tokenizer, 3, seed=5, style_seed=7, length=20
+    )
     with pytest.raises(ArchitectureError, match="no probabilities"):
         served.memory_add("story", STORY)
 
@@ -87,7 +120,11 @@ def test_the_first_addition_makes_the_memory_and_all_readers_get_it(run: str) ->
     assert engine is not None
     size = len(STORY.encode()) + 1
     assert served.memory_add("story", STORY).documents == ["story"]
-    assert (served.card().memory, served.card().remembers, served.memory_info().memory.count) == (size, True, size)
+    assert (served.card().memory, served.card().remembers, served.memory_info().memory.count) == (
+        size,
+        True,
+        size,
+    )
     assert served.memory is not None
     assert served.reading.long_term is served.model.long_term is served.memory.memory  # type: ignore[union-attr]
     hit = served.memory_search("The lamp in the harbour", 1)[0]
@@ -110,7 +147,11 @@ def test_an_engine_at_work_is_given_the_memory_that_a_call_made(run: str) -> Non
         loop = worker._Loop(theirs, served)
         loop._obey(Call(1, "memory_add", {"name": "story", "text": STORY}))
         answer = ours.recv()
-        assert (answer.number, answer.failure, answer.card.memory) == (1, None, len(STORY.encode()) + 1)
+        assert (answer.number, answer.failure, answer.card.memory) == (
+            1,
+            None,
+            len(STORY.encode()) + 1,
+        )
         assert loop.engine is not None
         assert loop.engine.memory is served.memory is not None
 
@@ -122,7 +163,11 @@ def test_what_another_command_changed_is_kept_and_seen(run: str) -> None:
     with changing(opened):
         open_memory(opened, opened.load_model()).add_text("other", "Nobody had seen the door open.")  # type: ignore[arg-type]
     served.memory_add("third", "And the clerk slept.")
-    assert [document.name for document in served.memory_info().documents] == ["story", "other", "third"]
+    assert [document.name for document in served.memory_info().documents] == [
+        "story",
+        "other",
+        "third",
+    ]
     assert served.reading.long_term is served.memory.memory  # type: ignore[union-attr]
 
 
@@ -134,12 +179,17 @@ def test_one_of_several_processes_changes_nothing(run: str) -> None:
     assert not (Path(run) / "memory").exists()
 
 
-def test_a_change_that_cannot_be_saved_leaves_what_was_there(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_cannot_be_saved_leaves_what_was_there(
+    run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     served = ServedModel(spec(run))
     served.memory_add("story", STORY)
     before = served.card().memory
     with monkeypatch.context() as broken:
-        broken.setattr("inklings.runs.memory.save", lambda *_, **__: (_ for _ in ()).throw(RunError("the disk is full")))
+        broken.setattr(
+            "inklings.runs.memory.save",
+            lambda *_, **__: (_ for _ in ()).throw(RunError("the disk is full")),
+        )
         with pytest.raises(RunError, match="disk is full"):
             served.memory_add("other", "Nobody had seen the door open.")
     assert served.memory_info().memory.count == served.card().memory == before

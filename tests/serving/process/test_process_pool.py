@@ -1,4 +1,7 @@
-"""What the front makes of what an engine process says: here the test itself is that process, at the other end of the pipe."""
+"""What the front makes of what an engine process says.
+
+Here the test itself is that process, at the other end of the pipe.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,22 @@ from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, InputError, MissingExtraError
 from inklings.generation.engine.request import Card, Delta, GenerationRequest, Token
 from inklings.serving.process import process_pool as module
-from inklings.serving.process.failures import EngineError, Failure, OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.process.messages import Answer, Call, Cancel, EngineReport, Ready, Refused, Stop
+from inklings.serving.process.failures import (
+    EngineError,
+    Failure,
+    OverloadedError,
+    StoppingError,
+    WorkerLostError,
+)
+from inklings.serving.process.messages import (
+    Answer,
+    Call,
+    Cancel,
+    EngineReport,
+    Ready,
+    Refused,
+    Stop,
+)
 from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import Ticket, joined
@@ -54,7 +71,10 @@ class _Life:
 
 @dataclass
 class Scripted:
-    """Engine processes that do what the test says: their ends of the pipes, in the order in which they were started."""
+    """Engine processes that do what the test says.
+
+    Their ends of the pipes, in the order in which they were started.
+    """
 
     ends: list[Connection] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +90,10 @@ class Scripted:
         return ours, _Life()
 
     async def heard(self, number: int = 0) -> Any:
-        """The next command of a process; an error if none comes, for a thread that waits for ever would never let a test end."""
+        """The next command of a process.
+
+        An error if none comes, for a thread that waits for ever would never let a test end.
+        """
         came = await asyncio.to_thread(self.ends[number].poll, PATIENCE)
         assert came, "nothing was said"
         return self.ends[number].recv()
@@ -80,8 +103,12 @@ class Scripted:
 
 
 @asynccontextmanager
-async def serving(scripted: Scripted, *, rows: int = 2, workers: int = 1, queue: int = 1) -> AsyncIterator[Served]:
-    spec = Spec(name="it", run="run", rows=rows, precision="float32", workers=workers, trust_code=False)
+async def serving(
+    scripted: Scripted, *, rows: int = 2, workers: int = 1, queue: int = 1
+) -> AsyncIterator[Served]:
+    spec = Spec(
+        name="it", run="run", rows=rows, precision="float32", workers=workers, trust_code=False
+    )
     served = Served(spec, open_run("builtin:reference"), scripted, queue=queue)
     try:
         await served.ready()
@@ -97,14 +124,19 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE))
 
 
-# --- joining ------------------------------------------------------------------------------------------------------------------------
+# --- joining --------------------------------------------------------------------------------------
 
 plain = st.tuples(st.text(max_size=3), st.integers(0, 3), st.lists(st.integers(0, 9), max_size=3))
 
 
 @given(st.lists(plain, min_size=1, max_size=6), st.data())
-def test_joining_in_any_groups_is_joining_all(drawn: list[tuple[str, int, list[int]]], data: st.DataObject) -> None:
-    given_parts = [Delta(1, text, count, tuple(Token(token, -1.0) for token in tokens)) for text, count, tokens in drawn]
+def test_joining_in_any_groups_is_joining_all(
+    drawn: list[tuple[str, int, list[int]]], data: st.DataObject
+) -> None:
+    given_parts = [
+        Delta(1, text, count, tuple(Token(token, -1.0) for token in tokens))
+        for text, count, tokens in drawn
+    ]
     place = data.draw(st.integers(0, len(given_parts) - 1))
     given_parts[place] = Delta(1, prompt=(Token(3, -1.0),), embedding=(0.5,))
     given_parts.append(Delta(1, "end", 1, ending="stop"))
@@ -114,7 +146,12 @@ def test_joining_in_any_groups_is_joining_all(drawn: list[tuple[str, int, list[i
     assert whole.text == "".join(part.text for part in given_parts)
     assert whole.count == sum(part.count for part in given_parts)
     assert len(whole.tokens) == sum(len(part.tokens) for part in given_parts)
-    assert (whole.prompt, whole.embedding, whole.ending, whole.error) == ((Token(3, -1.0),), (0.5,), "stop", None)
+    assert (whole.prompt, whole.embedding, whole.ending, whole.error) == (
+        (Token(3, -1.0),),
+        (0.5,),
+        "stop",
+        None,
+    )
     assert joined([Delta(1, "a"), Delta(1, error="why")]).error == "why"
 
 
@@ -136,7 +173,7 @@ def test_a_slow_client_gets_what_came_at_once_and_a_quick_one_each() -> None:
     run(test)
 
 
-# --- jobs ---------------------------------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------
 
 
 def test_jobs_get_numbers_of_their_own_and_each_its_own_progress() -> None:
@@ -148,11 +185,19 @@ def test_jobs_get_numbers_of_their_own_and_each_its_own_progress() -> None:
             assert jobs[0].number != jobs[1].number
             assert {job.prompt for job in jobs} == {JOB.prompt}
             one, other = (job.number for job in jobs)
-            scripted.report(Delta(one, "one", 1, ending="length"), Delta(other, "other", 2, ending="length"))
+            scripted.report(
+                Delta(one, "one", 1, ending="length"), Delta(other, "other", 2, ending="length")
+            )
             assert [progress.text async for progress in first] == ["one"]
             assert [progress.text async for progress in second] == ["other"]
             load = served.load
-            assert (load.running, load.waiting, load.tokens_drawn, load.tokens_read, load.passes) == (0, 0, 3, 6, 1)
+            assert (
+                load.running,
+                load.waiting,
+                load.tokens_drawn,
+                load.tokens_read,
+                load.passes,
+            ) == (0, 0, 3, 6, 1)
 
     run(test)
 
@@ -223,7 +268,10 @@ def test_jobs_go_to_the_process_with_the_fewest() -> None:
         async with serving(scripted, workers=3, queue=9) as served:
             for _ in range(6):
                 served.ask(JOB)
-            assert [isinstance(await scripted.heard(number), GenerationRequest) for number in (0, 1, 2, 0, 1, 2)] == [True] * 6
+            assert [
+                isinstance(await scripted.heard(number), GenerationRequest)
+                for number in (0, 1, 2, 0, 1, 2)
+            ] == [True] * 6
 
     run(test)
 
@@ -234,7 +282,9 @@ def test_a_job_that_cannot_be_raises_what_the_engine_said() -> None:
         async with serving(scripted) as served:
             for error in (ConfigError("no such branch"), EngineError("something")):
                 ticket = served.ask(JOB)
-                scripted.ends[0].send(Answer((await scripted.heard()).number, failure=Failure.of(error)))
+                scripted.ends[0].send(
+                    Answer((await scripted.heard()).number, failure=Failure.of(error))
+                )
                 with pytest.raises(type(error), match=str(error)):
                     await anext(ticket)
                 assert [progress async for progress in ticket] == []
@@ -243,7 +293,7 @@ def test_a_job_that_cannot_be_raises_what_the_engine_said() -> None:
     run(test)
 
 
-# --- calls --------------------------------------------------------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------------------
 
 
 def test_a_call_gets_its_answer_or_its_error_and_the_card_is_renewed() -> None:
@@ -258,7 +308,9 @@ def test_a_call_gets_its_answer_or_its_error_and_the_card_is_renewed() -> None:
             assert await asked == "added"
             assert served.card.memory == 7
             failing = asyncio.ensure_future(served.memory_search("b", 3))
-            scripted.ends[0].send(Answer((await scripted.heard()).number, failure=Failure.of(InputError("k is 3"))))
+            scripted.ends[0].send(
+                Answer((await scripted.heard()).number, failure=Failure.of(InputError("k is 3")))
+            )
             with pytest.raises(InputError, match="k is 3"):
                 await failing
             given_up = asyncio.ensure_future(served.memory_remove([1]))
@@ -282,7 +334,11 @@ class OfAUser(ConfigError):
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(MissingExtraError("x", "memory"), MissingExtraError), (OfAUser("mine"), ConfigError), (EngineError("e"), EngineError)],
+    [
+        (MissingExtraError("x", "memory"), MissingExtraError),
+        (OfAUser("mine"), ConfigError),
+        (EngineError("e"), EngineError),
+    ],
 )
 def test_errors_travel_as_a_kind_that_every_process_knows(error: Any, kind: type) -> None:
     there = Failure.of(error).error()
@@ -290,7 +346,7 @@ def test_errors_travel_as_a_kind_that_every_process_knows(error: Any, kind: type
     assert str(there) == str(error)
 
 
-# --- processes that die -------------------------------------------------------------------------------------------------------------
+# --- processes that die ---------------------------------------------------------------------------
 
 
 def test_a_process_that_dies_fails_its_tickets_alone_and_is_replaced() -> None:

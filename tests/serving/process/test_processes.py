@@ -13,7 +13,9 @@ from inklings.serving.process.failures import WorkerLostError
 from inklings.serving.process.process_pool import start
 from inklings.serving.settings import ServeConfig
 
-ENDLESS = GenerationRequest(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)
+ENDLESS = GenerationRequest(
+    number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False
+)
 
 
 def test_a_killed_process_loses_its_jobs_and_another_takes_its_place() -> None:

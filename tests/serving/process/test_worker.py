@@ -23,14 +23,21 @@ from inklings.serving.process.process_pool import Served, start_in_thread
 from inklings.serving.process.response_stream import joined
 from inklings.serving.settings import ServeConfig
 
-ENDLESS = GenerationRequest(number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False)
+ENDLESS = GenerationRequest(
+    number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False
+)
 
 
 def serving(test: Callable[[Served], Coroutine[Any, Any, None]], **settings: Any) -> None:
-    """Serve the reference run while a test awaits; nothing of it waits for longer than a test may take."""
+    """Serve the reference run while a test awaits.
+
+    Nothing of it waits for longer than a test may take.
+    """
 
     async def whole() -> None:
-        served = await start_in_thread("reference", open_run("builtin:reference"), ServeConfig(**settings))
+        served = await start_in_thread(
+            "reference", open_run("builtin:reference"), ServeConfig(**settings)
+        )
         try:
             await test(served)
         finally:
@@ -52,10 +59,25 @@ def test_texts_are_those_that_generate_writes() -> None:
     async def test(served: Served) -> None:
         run = open_run("builtin:reference")
         sampling = SamplingConfig(temperature=0.8, seed=3)
-        texts = generate(run.load_model(), run.tokenizer(), "LATIN", max_new_tokens=12, sampling=sampling, samples=3)  # type: ignore[arg-type]
-        job = GenerationRequest(number=0, client="me", prompt=prompt(served, "LATIN"), max_new_tokens=12, sampling=sampling)
+        texts = generate(
+            run.load_model(),
+            run.tokenizer(),
+            "LATIN",
+            max_new_tokens=12,
+            sampling=sampling,
+            samples=3,
+        )  # type: ignore[arg-type]
+        job = GenerationRequest(
+            number=0,
+            client="me",
+            prompt=prompt(served, "LATIN"),
+            max_new_tokens=12,
+            sampling=sampling,
+        )
         answers = await asyncio.gather(*(answer(served, replace(job, row=row)) for row in range(3)))
-        assert [(each.text, each.ending) for each in answers] == [(text.text, text.finished) for text in texts]
+        assert [(each.text, each.ending) for each in answers] == [
+            (text.text, text.finished) for text in texts
+        ]
         assert served.load.tokens_read == 3 * len(job.prompt)
         assert served.load.tokens_drawn == sum(each.count for each in answers)
         assert served.load.running == served.load.waiting == 0
@@ -68,7 +90,9 @@ def test_leaving_frees_the_row_of_the_engine() -> None:
         async with served.ask(ENDLESS) as ticket:
             assert (await anext(ticket)).count
             assert served.load.running == 1
-        assert (await answer(served, replace(ENDLESS, max_new_tokens=3))).count == 3  # there is one row, and nobody else has it
+        assert (
+            await answer(served, replace(ENDLESS, max_new_tokens=3))
+        ).count == 3  # there is one row, and nobody else has it
 
     serving(test, rows=1)
 
@@ -95,7 +119,9 @@ def test_a_pass_that_fails_ends_its_jobs_alone_and_logs_no_values(
 
         monkeypatch.setattr(Engine, "step", fails)
         with caplog.at_level(logging.DEBUG):
-            results = await asyncio.gather(answer(served, ENDLESS), answer(served, ENDLESS), return_exceptions=True)
+            results = await asyncio.gather(
+                answer(served, ENDLESS), answer(served, ENDLESS), return_exceptions=True
+            )
         for error in results:
             assert isinstance(error, EngineError)
             assert "KeyError" in str(error)
@@ -110,7 +136,9 @@ def test_a_pass_that_fails_ends_its_jobs_alone_and_logs_no_values(
     serving(test, rows=1)  # which those that failed have left
 
 
-def test_a_call_that_fails_is_an_error_and_the_process_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_fails_is_an_error_and_the_process_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def test(served: Served) -> None:
         with pytest.raises(ConfigError, match="predicts token by token"):
             await served.make(1, seed=0, style_seed=None, length=None)

@@ -1,4 +1,7 @@
-"""Dead branches: knocking out a named branch must change what is predicted, and every parameter must get a gradient."""
+"""Dead branches.
+
+Knocking out a named branch must change what is predicted, and every parameter must get a gradient.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,11 @@ STEPS = 3
 
 def modules_of(model: nn.Module, branch: str) -> list[nn.Module]:
     """All modules whose own name is `branch`."""
-    return [module for name, module in model.named_modules() if name.rpartition(".")[2] == branch or name == branch]
+    return [
+        module
+        for name, module in model.named_modules()
+        if name.rpartition(".")[2] == branch or name == branch
+    ]
 
 
 @contextlib.contextmanager
@@ -30,7 +37,11 @@ def knocked_out(model: nn.Module, branch: str) -> Iterator[None]:
     """Within the block the branch hands on zeros: of a tuple, in its first place."""
 
     def silence(module: nn.Module, inputs: object, output: Any) -> Any:
-        return torch.zeros_like(output) if isinstance(output, Tensor) else (torch.zeros_like(output[0]), *output[1:])
+        return (
+            torch.zeros_like(output)
+            if isinstance(output, Tensor)
+            else (torch.zeros_like(output[0]), *output[1:])
+        )
 
     handles = [module.register_forward_hook(silence) for module in modules_of(model, branch)]
     try:
@@ -40,23 +51,35 @@ def knocked_out(model: nn.Module, branch: str) -> Iterator[None]:
             handle.remove()
 
 
-def check_branches(model: SequenceModel, windows: Tensor | None = None, *, seed: int = 0) -> Finding:
-    """Whether each branch of `traits.branches` has an effect; with windows of held-out text (B, T + 1), what each is worth in nats.
+def check_branches(
+    model: SequenceModel, windows: Tensor | None = None, *, seed: int = 0
+) -> Finding:
+    """Whether each branch of `traits.branches` has an effect.
+
+    With windows of held-out text (B, T + 1), what each is worth in nats.
 
     Where the model weighs its branches itself (`branch_shares`), those shares stand beside.
     """
     branches = model.traits.branches
     if not branches:
-        return Finding(check="branches", status="not applicable", summary="its traits name no branches")
+        return Finding(
+            check="branches", status="not applicable", summary="its traits name no branches"
+        )
     model.eval()
     missing = [branch for branch in branches if not modules_of(model, branch)]
     if missing:
         summary = f"its traits name branches that it does not have: {', '.join(missing)}"
-        return Finding(check="branches", status="fail", summary=summary, evidence={"missing": missing})
+        return Finding(
+            check="branches", status="fail", summary=summary, evidence={"missing": missing}
+        )
     tokens = random_tokens(model, 2, span(model), seed) if windows is None else windows[:, :-1]
     whole = logits_of(model, tokens[:2])
     if not bool(torch.isfinite(whole).all()):
-        return Finding(check="branches", status="fail", summary="some logits are not finite, so no branch can be valued")
+        return Finding(
+            check="branches",
+            status="fail",
+            summary="some logits are not finite, so no branch can be valued",
+        )
     shares = model.branch_shares(tokens)
     found: dict[str, dict[str, float]] = {}
     for branch in branches:
@@ -74,21 +97,36 @@ def check_branches(model: SequenceModel, windows: Tensor | None = None, *, seed:
     dead = [branch for branch in branches if not found[branch]["effect"] > 0]
     if dead:
         summary = f"knocking out {', '.join(dead)} changes nothing: the branch is dead"
-        return Finding(check="branches", status="fail", summary=summary, evidence={"branches": found})
+        return Finding(
+            check="branches", status="fail", summary=summary, evidence={"branches": found}
+        )
     said = "; ".join(f"{branch}: {_in_words(figures)}" for branch, figures in found.items())
-    return Finding(check="branches", status="pass", summary=f"every branch has an effect ({said})", evidence={"branches": found})
+    return Finding(
+        check="branches",
+        status="pass",
+        summary=f"every branch has an effect ({said})",
+        evidence={"branches": found},
+    )
 
 
 def _in_words(figures: dict[str, float]) -> str:
-    words = f"worth {figures['worth']:+.3f} nats" if "worth" in figures else f"moves a logit by {figures['effect']:.2g}"
+    words = (
+        f"worth {figures['worth']:+.3f} nats"
+        if "worth" in figures
+        else f"moves a logit by {figures['effect']:.2g}"
+    )
     return words + (f", share {figures['share']:.2f}" if "share" in figures else "")
 
 
 def check_gradients(fresh: FreshModel, *, seed: int = 0) -> Finding:
-    """Whether every parameter gets a gradient that is not all zero within the first optimiser steps."""
+    """Check that every parameter gets a gradient other than zero in the first optimiser steps."""
     model = fresh(seed)
     if model.traits.objective != "likelihood":
-        return Finding(check="gradients", status="not applicable", summary="it does not learn by gradient on the likelihood")
+        return Finding(
+            check="gradients",
+            status="not applicable",
+            summary="it does not learn by gradient on the likelihood",
+        )
     model = copy.deepcopy(model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     silent = dict(model.named_parameters())
@@ -100,15 +138,28 @@ def check_gradients(fresh: FreshModel, *, seed: int = 0) -> Finding:
             loss = F.cross_entropy(output.logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
             optimizer.zero_grad()
             torch.stack([loss, *output.losses.values()]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            for name in [n for n, p in silent.items() if p.grad is not None and bool((p.grad != 0).any())]:
+            for name in [
+                n for n, p in silent.items() if p.grad is not None and bool((p.grad != 0).any())
+            ]:
                 gradient = silent.pop(name).grad
                 if gradient is not None and not bool(torch.isfinite(gradient).all()):
                     return Finding(
-                        check="gradients", status="fail", summary=f"the gradient of {name} is not finite", evidence={"name": name}
+                        check="gradients",
+                        status="fail",
+                        summary=f"the gradient of {name} is not finite",
+                        evidence={"name": name},
                     )
             optimizer.step()
     if silent:
-        names = ", ".join(list(silent)[:5]) + (f" and {len(silent) - 5} more" if len(silent) > 5 else "")
+        names = ", ".join(list(silent)[:5]) + (
+            f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+        )
         summary = f"parameters that no gradient reaches, so that they never learn: {names}"
-        return Finding(check="gradients", status="fail", summary=summary, evidence={"parameters": list(silent)})
-    return Finding(check="gradients", status="pass", summary=f"every parameter gets a gradient within {STEPS} steps")
+        return Finding(
+            check="gradients", status="fail", summary=summary, evidence={"parameters": list(silent)}
+        )
+    return Finding(
+        check="gradients",
+        status="pass",
+        summary=f"every parameter gets a gradient within {STEPS} steps",
+    )

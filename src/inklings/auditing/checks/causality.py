@@ -1,8 +1,10 @@
-"""Causality: no prediction depends on a token after it. By perturbation and by gradient; a leak is located.
+"""Causality: no prediction depends on a token after it.
 
-Perturbing sees every leak, rounding and sorting included; the gradient sees leaks that are too faint to move a logit. Both
-are exact where a comparison of losses has noise. Test suites of transformers compare prefixes in the same way; see also
-arXiv:2608.22876.
+By perturbation and by gradient; a leak is located.
+
+Perturbing sees every leak, rounding and sorting included; the gradient sees leaks that are too
+faint to move a logit. Both are exact where a comparison of losses has noise. Test suites of
+transformers compare prefixes in the same way; see also arXiv:2608.22876.
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.probes import TOLERANCE, along, difference, in_mode, logits_of, other_tokens, random_tokens, span, traced
+from inklings.auditing.probes import (
+    TOLERANCE,
+    along,
+    difference,
+    in_mode,
+    logits_of,
+    other_tokens,
+    random_tokens,
+    span,
+    traced,
+)
 from inklings.models.contract import SequenceModel
 
 FAINT = 1e-6
@@ -27,19 +39,30 @@ class Leak:
     mode: str
     """`evaluation` or `training`."""
     module: str
-    """The first module, in the order of computation, whose output at some position depends on a later token."""
+    """The first module, in the order of computation, whose output at some position depends on a
+    later token.
+    """
     offset: int
-    """How many positions ahead of a prediction a token lies that it depends on, as far as was tried."""
+    """How many positions ahead of a prediction a token lies that it depends on, as far as was
+    tried.
+    """
     effect: float
     """Largest change of a logit at an earlier position; 0 where only a gradient shows the leak."""
 
 
 def check_causality(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether tokens after a position change a logit at or before it, in evaluation and in training mode.
+    """Check that tokens after a position change no logit at or before it.
 
-    A model that declares batch statistics is tried in evaluation only: what it does in training is `check_rows`' subject.
+    In evaluation and in training mode.
+
+    A model that declares batch statistics is tried in evaluation only: what it does in training is
+    `check_rows`' subject.
     """
-    modes = [False] if model.traits.batch_statistics or model.traits.objective == "counting" else [False, True]
+    modes = (
+        [False]
+        if model.traits.batch_statistics or model.traits.objective == "counting"
+        else [False, True]
+    )
     rows, length = 2, span(model)
     tokens = random_tokens(model, rows, length, seed)
     tried = sorted({0, 1, min(model.config.context_length, length) - 1, length // 2, length - 2})
@@ -48,20 +71,35 @@ def check_causality(model: SequenceModel, *, seed: int = 0) -> Finding:
             assert isinstance(copy, SequenceModel)
             leak = _by_perturbation(copy, tokens, tried) or _by_gradient(copy, tokens, tried)
         if leak is not None:
-            evidence = {"mode": leak.mode, "module": leak.module, "offset": leak.offset, "effect": leak.effect}
-            how = f"moves a logit by {leak.effect:.2g}" if leak.effect else "has a gradient on a logit before it"
+            evidence = {
+                "mode": leak.mode,
+                "module": leak.module,
+                "offset": leak.offset,
+                "effect": leak.effect,
+            }
+            how = (
+                f"moves a logit by {leak.effect:.2g}"
+                if leak.effect
+                else "has a gradient on a logit before it"
+            )
             places = f"{leak.offset} position{'s' if leak.offset > 1 else ''} ahead"
             return Finding(
                 check="causality",
                 status="fail",
-                summary=f"in {leak.mode} a later token {how}: the future enters in {leak.module}, from {places}",
+                summary=(
+                    f"in {leak.mode} a later token {how}: the future enters in {leak.module}, from"
+                    f" {places}"
+                ),
                 evidence=evidence,
             )
     names = "evaluation and training" if len(modes) == 2 else "evaluation"
     return Finding(
         check="causality",
         status="pass",
-        summary=f"tokens after a position change no logit at or before it, in {names} ({len(tried)} positions of {length})",
+        summary=(
+            f"tokens after a position change no logit at or before it, in {names} ({len(tried)}"
+            f" positions of {length})"
+        ),
         evidence={"positions": tried, "length": length, "modes": names},
     )
 
@@ -79,15 +117,24 @@ def _by_perturbation(model: SequenceModel, tokens: Tensor, tried: list[int]) -> 
 
 
 def _locate(model: SequenceModel, tokens: Tensor, changed: Tensor, at: int) -> tuple[str, int]:
-    """The first module whose output at or before `at` moves, and how far ahead of it lies the nearest token that moves it."""
+    """The first module whose output at or before `at` moves.
+
+    And how far ahead of it lies the nearest token that moves it.
+    """
     rows, length = tokens.shape
     with traced(model) as plain:
         logits_of(model, tokens)
 
     def moved(first: int, last: int) -> tuple[str, int] | None:
-        """The first module that an exchange of these tokens reaches before their place, and the last position before it reached."""
+        """The first module that an exchange of these tokens reaches before their place.
+
+        And the last position before it reached.
+        """
         with traced(model) as traces:
-            logits_of(model, torch.cat([tokens[:, :first], changed[:, first:last], tokens[:, last:]], dim=1))
+            logits_of(
+                model,
+                torch.cat([tokens[:, :first], changed[:, first:last], tokens[:, last:]], dim=1),
+            )
         for one, two in zip(plain, traces, strict=False):
             was, now = along(one.tensor, rows, length), along(two.tensor, rows, length)
             if was is None or now is None or was.shape != now.shape:
@@ -135,16 +182,27 @@ def _by_gradient(model: SequenceModel, tokens: Tensor, tried: list[int]) -> Leak
         if ahead is not None:
             for trace in traces:
                 boundary = along(trace.tensor, rows, length)
-                if boundary is not None and trace.tensor.requires_grad and _gradient_ahead(boundary, at, inputs, rows, length) is not None:
+                if (
+                    boundary is not None
+                    and trace.tensor.requires_grad
+                    and _gradient_ahead(boundary, at, inputs, rows, length) is not None
+                ):
                     return Leak(_mode(model), trace.module, ahead, 0.0)
             return Leak(_mode(model), "the model", ahead, 0.0)
     return None
 
 
-def _gradient_ahead(output: Tensor, at: int, inputs: list[Tensor], rows: int, length: int) -> int | None:
-    """How far ahead of a position the nearest later token lies that has a gradient there; None if there is none."""
+def _gradient_ahead(
+    output: Tensor, at: int, inputs: list[Tensor], rows: int, length: int
+) -> int | None:
+    """How far ahead of a position the nearest later token lies that has a gradient there.
+
+    None if there is none.
+    """
     weights = torch.linspace(0.5, 1.5, output.shape[-1], device=output.device, dtype=output.dtype)
-    gradients = torch.autograd.grad((output[:, at] * weights).sum(), inputs, retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(
+        (output[:, at] * weights).sum(), inputs, retain_graph=True, allow_unused=True
+    )
     nearest: list[int] = []
     for gradient in gradients:
         laid_out = None if gradient is None else along(gradient, rows, length)

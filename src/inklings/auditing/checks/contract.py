@@ -1,4 +1,7 @@
-"""The clauses of the contract that other checks rely on: shapes, finite values, a state that keeps its form, no chance in evaluation."""
+"""The clauses of the contract that other checks rely on.
+
+Shapes, finite values, a state that keeps its form, no chance in evaluation.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,33 @@ from inklings.models.contract import Output, SequenceModel
 
 
 def check_contract(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether `forward` and `initial_state` give what `SequenceModel` promises; all clauses that fail are named."""
+    """Whether `forward` and `initial_state` give what `SequenceModel` promises.
+
+    All clauses that fail are named.
+    """
     model.eval()
     broken: list[str] = []
     for rows, length in ((1, 1), (3, 5), (2, span(model))):
         tokens = random_tokens(model, rows, length, seed)
         try:
             broken += _clauses_of(model, tokens)
-        except Exception as error:  # a user's code may raise anything, and that is what is to be said
-            broken.append(f"forward raises {type(error).__name__} for tokens of shape ({rows}, {length}): {error}")
+        except (
+            Exception
+        ) as error:  # a user's code may raise anything, and that is what is to be said
+            broken.append(
+                f"forward raises {type(error).__name__} for tokens of shape ({rows}, {length}):"
+                f" {error}"
+            )
         if broken:
             break
     if broken:
-        return Finding(check="contract", status="fail", summary="; ".join(broken), evidence={"broken": broken})
+        return Finding(
+            check="contract", status="fail", summary="; ".join(broken), evidence={"broken": broken}
+        )
     return Finding(
-        check="contract", status="pass", summary="shapes, types and state are as promised, and evaluation leaves nothing to chance"
+        check="contract",
+        status="pass",
+        summary="shapes, types and state are as promised, and evaluation leaves nothing to chance",
     )
 
 
@@ -47,12 +62,21 @@ def _clauses_of(model: SequenceModel, tokens: torch.Tensor) -> list[str]:
         if not isinstance(output, Output):
             return [*broken, f"{what} returns {type(output).__name__}, not Output"]
         if tuple(output.logits.shape) != expected:
-            return [*broken, f"{what} returns logits of shape {tuple(output.logits.shape)}, not (B, T, V) = {expected}"]
+            return [
+                *broken,
+                (
+                    f"{what} returns logits of shape {tuple(output.logits.shape)}, not (B, T, V) ="
+                    f" {expected}"
+                ),
+            ]
         if not bool(torch.isfinite(output.logits).all()):
             share = 1 - float(torch.isfinite(output.logits).float().mean())
             broken.append(f"{what} returns logits that are NaN or infinite ({share:.0%} of them)")
         if output.hidden.ndim != 3 or tuple(output.hidden.shape[:2]) != (rows, length):
-            broken.append(f"{what} returns hidden of shape {tuple(output.hidden.shape)}, not (B, T, C) = ({rows}, {length}, C)")
+            broken.append(
+                f"{what} returns hidden of shape {tuple(output.hidden.shape)}, not (B, T, C) ="
+                f" ({rows}, {length}, C)"
+            )
     if fresh.state is not None:
         broken.append("forward(tokens) returns a state though it was given none")
     if streamed.state is None:
@@ -63,9 +87,14 @@ def _clauses_of(model: SequenceModel, tokens: torch.Tensor) -> list[str]:
         broken.append(f"the state of {rows} rows has the shapes {form}: the batch must come first")
     if not torch.equal(fresh.logits, again.logits) and not math.isnan(float(fresh.logits.sum())):
         apart = float((fresh.logits - again.logits).abs().max())
-        broken.append(f"in evaluation mode the same tokens give other logits every time (by up to {apart:.2g})")
+        broken.append(
+            "in evaluation mode the same tokens give other logits every time (by up to"
+            f" {apart:.2g})"
+        )
     return broken
 
 
 def _form(state: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in state.tensors.items()}
+    return {
+        name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in state.tensors.items()
+    }

@@ -1,4 +1,7 @@
-"""The checks of a generator that makes whole texts out of noise, and of the critic it is trained against."""
+"""The checks of a generator that makes whole texts out of noise.
+
+And of the critic it is trained against.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,16 @@ SAMPLES = 1000
 """Texts that the alarm and the search for copies look at, at most."""
 REAL_TOKENS = 200_000
 TOLERANCE = 1e-4
-"""Between logits of one text beside others and alone: a batch of another size takes another kernel."""
+"""Between logits of one text beside others and alone: a batch of another size takes another kernel.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseSubject:
-    """A generator without likelihood that can be made anew from any seed, with what is known of its text."""
+    """A generator without likelihood that can be made anew from any seed.
+
+    With what is known of its text.
+    """
 
     label: str
     fresh: Callable[[int], SampleModel]
@@ -44,17 +51,28 @@ class NoiseSubject:
 
 
 def noise_checks(subject: NoiseSubject) -> dict[str, Callable[[], Finding]]:
-    """The checks by name, in their order; their draws are the same every time, and torch's generator is left as it was."""
+    """The checks by name, in their order.
+
+    Their draws are the same every time, and torch's generator is left as it was.
+    """
     model = subject.trained or subject.fresh(0)
     return {
         "contract": lambda: _seeded(lambda: check_made(model)),
         "rows": lambda: _seeded(lambda: check_texts_apart(model)),
         "gradients": lambda: _seeded(lambda: check_both_learn(subject.fresh(0))),
-        "overlap": lambda: _needs(subject, "overlap", lambda store: check_learned_overlap(store, subject.run)),
-        "coverage": lambda: _needs(subject, "coverage", lambda store: check_real_texts(model, store.split("train"))),
+        "overlap": lambda: _needs(
+            subject, "overlap", lambda store: check_learned_overlap(store, subject.run)
+        ),
+        "coverage": lambda: _needs(
+            subject, "coverage", lambda store: check_real_texts(model, store.split("train"))
+        ),
         "collapse": lambda: _of_samples(subject, "collapse", _collapse),
         "novelty": lambda: _of_samples(
-            subject, "novelty", lambda model, store, split: _novelty(model, store, split, learned_part(store, subject.run))
+            subject,
+            "novelty",
+            lambda model, store, split: _novelty(
+                model, store, split, learned_part(store, subject.run)
+            ),
         ),
     }
 
@@ -67,19 +85,28 @@ def _seeded(check: Callable[[], Finding]) -> Finding:
 
 def _needs(subject: NoiseSubject, check: str, of: Callable[[TokenStore], Finding]) -> Finding:
     if subject.store is None:
-        return Finding(check=check, status="not applicable", summary="it needs a text: give one with --data")
+        return Finding(
+            check=check, status="not applicable", summary="it needs a text: give one with --data"
+        )
     return of(subject.store)
 
 
-def _of_samples(subject: NoiseSubject, check: str, of: Callable[[SampleModel, TokenStore, SplitName], Finding]) -> Finding:
+def _of_samples(
+    subject: NoiseSubject, check: str, of: Callable[[SampleModel, TokenStore, SplitName], Finding]
+) -> Finding:
     trained = subject.trained
     if trained is None:
-        return Finding(check=check, status="not applicable", summary="it needs a trained model: audit a run")
+        return Finding(
+            check=check, status="not applicable", summary="it needs a trained model: audit a run"
+        )
     return _needs(subject, check, lambda store: of(trained, store, subject.split))
 
 
 def check_made(model: SampleModel) -> Finding:
-    """Whether texts and scores have the shapes that are promised, and are a function of the noise alone."""
+    """Whether texts and scores have the shapes that are promised.
+
+    And are a function of the noise alone.
+    """
     length, vocab_size = model.config.context_length, model.config.vocab_size
     noise = model.noise(TEXTS, length).to(model.device)
     with torch.no_grad():
@@ -88,7 +115,9 @@ def check_made(model: SampleModel) -> Finding:
         scores = model.make_critic().to(model.device)(first.rows)
     broken = []
     if first.rows.shape != (TEXTS, length, vocab_size) or first.tokens.shape != (TEXTS, length):
-        broken.append(f"rows of shape {tuple(first.rows.shape)} and tokens of {tuple(first.tokens.shape)}")
+        broken.append(
+            f"rows of shape {tuple(first.rows.shape)} and tokens of {tuple(first.tokens.shape)}"
+        )
     elif not torch.isfinite(first.logits).all():
         broken.append("logits that are not finite")
     elif not torch.equal(first.tokens, again.tokens):
@@ -100,8 +129,14 @@ def check_made(model: SampleModel) -> Finding:
     if scores.shape != (TEXTS,):
         broken.append(f"scores of shape {tuple(scores.shape)}, not one for each text")
     if broken:
-        return Finding(check="contract", status="fail", summary=f"the model gives {'; '.join(broken)}")
-    return Finding(check="contract", status="pass", summary="shapes are as promised, and texts are a function of the noise")
+        return Finding(
+            check="contract", status="fail", summary=f"the model gives {'; '.join(broken)}"
+        )
+    return Finding(
+        check="contract",
+        status="pass",
+        summary="shapes are as promised, and texts are a function of the noise",
+    )
 
 
 def check_texts_apart(model: SampleModel) -> Finding:
@@ -110,53 +145,92 @@ def check_texts_apart(model: SampleModel) -> Finding:
     with torch.no_grad():
         whole: Drawn = model(noise)
         alone: list[Drawn] = [model(noise.part(slice(row, row + 1))) for row in range(TEXTS)]
-    apart = [float((one.logits[0] - whole.logits[row]).abs().max()) for row, one in enumerate(alone)]
+    apart = [
+        float((one.logits[0] - whole.logits[row]).abs().max()) for row, one in enumerate(alone)
+    ]
     # where rounding decides a draw, all words after it differ: once that is bad luck
     if sum(difference > TOLERANCE for difference in apart) > 1:
-        summary = f"a text depends on those made beside it: its logits differ from alone, by up to {max(apart):.2g}"
-        return Finding(check="rows", status="fail", summary=summary, evidence={"differences": apart})
+        summary = (
+            "a text depends on those made beside it: its logits differ from alone, by up to"
+            f" {max(apart):.2g}"
+        )
+        return Finding(
+            check="rows", status="fail", summary=summary, evidence={"differences": apart}
+        )
     return Finding(check="rows", status="pass", summary="a text depends on its own noise alone")
 
 
 def check_both_learn(model: SampleModel) -> Finding:
-    """Whether every parameter of generator and critic gets a gradient, and the critic's slope one of its own."""
+    """Whether every parameter of generator and critic gets a gradient.
+
+    And the critic's slope one of its own.
+    """
     model = copy.deepcopy(model).train()
     critic = model.make_critic().to(model.device)
     drawn: Drawn = model(model.noise(8, model.config.context_length).to(model.device))
     told: Tensor = critic(drawn.rows).square().sum()
     told.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    real = model.real_rows(torch.randint(model.config.vocab_size, drawn.tokens.shape, device=model.device)).requires_grad_()
+    real = model.real_rows(
+        torch.randint(model.config.vocab_size, drawn.tokens.shape, device=model.device)
+    ).requires_grad_()
     scores = critic(real)
     (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
     slope.square().sum().backward()  # type: ignore[no-untyped-call]
-    silent = [f"generator.{name}" for name in _silent(model)] + [f"critic.{name}" for name in _silent(critic)]
+    silent = [f"generator.{name}" for name in _silent(model)] + [
+        f"critic.{name}" for name in _silent(critic)
+    ]
     if silent:
         more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
         return Finding(
             check="gradients",
             status="fail",
-            summary=f"parameters that no gradient reaches, so that they never learn: {', '.join(silent[:5])}{more}",
+            summary=(
+                "parameters that no gradient reaches, so that they never learn:"
+                f" {', '.join(silent[:5])}{more}"
+            ),
             evidence={"parameters": silent},
         )
-    return Finding(check="gradients", status="pass", summary="every parameter of generator and critic gets a gradient")
+    return Finding(
+        check="gradients",
+        status="pass",
+        summary="every parameter of generator and critic gets a gradient",
+    )
 
 
 def _silent(module: nn.Module) -> list[str]:
-    return [name for name, p in module.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
+    return [
+        name
+        for name, p in module.named_parameters()
+        if p.grad is None or not bool((p.grad != 0).any())
+    ]
 
 
 def check_real_texts(model: SampleModel, split: TokenSplit) -> Finding:
     """How much of the text the critic is shown."""
     if model.reads == "windows":
-        return Finding(check="coverage", status="pass", summary="windows begin at every token of every document that is long enough")
+        return Finding(
+            check="coverage",
+            status="pass",
+            summary="windows begin at every token of every document that is long enough",
+        )
     texts = real_texts(model, split, 1, 0)
     share = texts.n_texts / split.n_documents
     status: Status = "pass" if share > 0.99 else "warning"
-    summary = f"an epoch shows {texts.n_texts:,} of {split.n_documents:,} documents ({share:.1%}), each once; longer ones are left out"
-    return Finding(check="coverage", status=status, summary=summary, evidence={"texts": texts.n_texts, "documents": split.n_documents})
+    summary = (
+        f"an epoch shows {texts.n_texts:,} of {split.n_documents:,} documents ({share:.1%}), each"
+        " once; longer ones are left out"
+    )
+    return Finding(
+        check="coverage",
+        status=status,
+        summary=summary,
+        evidence={"texts": texts.n_texts, "documents": split.n_documents},
+    )
 
 
-def _sets(model: SampleModel, store: TokenStore, split: SplitName) -> tuple[SampleSet, SampleSet, SampleSet]:
+def _sets(
+    model: SampleModel, store: TokenStore, split: SplitName
+) -> tuple[SampleSet, SampleSet, SampleSet]:
     """Made texts, real ones of the training split, and held-out ones."""
     held_out = real_as_trained(model, store.split(split), most_tokens=REAL_TOKENS)
     made = draw_as_trained(model, store.tokenizer, min(SAMPLES, len(held_out)))
@@ -167,11 +241,18 @@ def _collapse(model: SampleModel, store: TokenStore, split: SplitName) -> Findin
     made, real, _ = _sets(model, store, split)
     reasons = collapse(made, real, store.tokenizer)
     if reasons:
-        return Finding(check="collapse", status="warning", summary=" ".join(reasons), evidence={"reasons": reasons})
+        return Finding(
+            check="collapse",
+            status="warning",
+            summary=" ".join(reasons),
+            evidence={"reasons": reasons},
+        )
     return Finding(check="collapse", status="pass", summary=f"{len(made):,} texts show no collapse")
 
 
 def _novelty(model: SampleModel, store: TokenStore, split: SplitName, train: TokenSplit) -> Finding:
     made, _, held_out = _sets(model, store, split)
-    texts, beside = ([of.document(i).tolist() for i in range(min(len(of), 64))] for of in (made, held_out))
+    texts, beside = (
+        [of.document(i).tolist() for i in range(min(len(of), 64))] for of in (made, held_out)
+    )
     return check_novelty(texts, beside, train, characters=store.tokenizer.kind in ("char", "byte"))

@@ -1,4 +1,7 @@
-"""Whether a loss is normal: where it stands between guessing and counted n-grams on the same text."""
+"""Whether a loss is normal.
+
+Where it stands between guessing and counted n-grams on the same text.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +42,25 @@ class Floors:
 def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -> Floors:
     """Score counted n-grams on the first documents of a split that hold up to `targets` targets.
 
-    A loss on the same documents (`head_of` the split) is best compared with these; that of the whole split differs by the
-    luck of the draw.
+    A loss on the same documents (`head_of` the split) is best compared with these; that of the
+    whole split differs by the luck of the draw.
 
     Raises:
         SourceError: the store has no text in train, or in the split.
         RunError: the store is damaged.
     """
-    train, held_out = head_of(store.split("train"), TRAIN_TARGETS), head_of(store.split(split_name), targets)
+    train, held_out = (
+        head_of(store.split("train"), TRAIN_TARGETS),
+        head_of(store.split(split_name), targets),
+    )
     tokens = train.read(0, len(train.tokens))
     losses = []
     for order in (1, 2, 5):
-        model = NGram(NGramConfig(vocab_size=store.tokenizer.vocab_size, boundary_token=train.boundary, order=order))
+        model = NGram(
+            NGramConfig(
+                vocab_size=store.tokenizer.vocab_size, boundary_token=train.boundary, order=order
+            )
+        )
         model.count(tokens)
         losses.append(evaluate(model, held_out, lossless=False).loss)
     return Floors(
@@ -66,14 +76,29 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
 def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
     """Where a held-out loss, in nats per target, stands; check name `loss`.
 
-    Of a trained model: fails where it is not finite; a warning where it is above ln V, not below the unigram's, or below
-    `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where it is further than `NEAR` from ln V.
+    Of a trained model: fails where it is not finite; a warning where it is above ln V, not below
+    the unigram's, or below `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where
+    it is further than `NEAR` from ln V.
     """
-    evidence: dict[str, Any] = {"loss": loss if math.isfinite(loss) else None, "trained": trained, **vars(floors)}
+    evidence: dict[str, Any] = {
+        "loss": loss if math.isfinite(loss) else None,
+        "trained": trained,
+        **vars(floors),
+    }
     if not math.isfinite(loss):
-        return Finding(check="loss", status="fail", summary=f"{loss}: the loss is not a finite number", evidence=evidence)
+        return Finding(
+            check="loss",
+            status="fail",
+            summary=f"{loss}: the loss is not a finite number",
+            evidence=evidence,
+        )
     passes, said = _untrained(loss, floors) if not trained else _trained(loss, floors)
-    return Finding(check="loss", status="pass" if passes else "warning", summary=f"{loss:.2f} nats: {said}", evidence=evidence)
+    return Finding(
+        check="loss",
+        status="pass" if passes else "warning",
+        summary=f"{loss:.2f} nats: {said}",
+        evidence=evidence,
+    )
 
 
 def _untrained(loss: float, floors: Floors) -> tuple[bool, str]:
@@ -87,13 +112,26 @@ def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
     """Whether a trained model's loss is as it should be, and in words."""
     if loss > floors.uniform:
         return False, f"worse than guessing (ln V is {floors.uniform:.2f})"
-    rungs = {"guessing": floors.uniform, "the unigram model": floors.unigram, "the bigram model": floors.bigram}
+    rungs = {
+        "guessing": floors.uniform,
+        "the unigram model": floors.unigram,
+        "the bigram model": floors.bigram,
+    }
     rungs["the 5-gram model"] = floors.fivegram
-    best = min(rungs, key=lambda name: rungs[name])  # on little text a higher order need not be the better one
+    best = min(
+        rungs, key=lambda name: rungs[name]
+    )  # on little text a higher order need not be the better one
     name = best.removeprefix("the ")
     if loss < SUSPICIOUS * rungs[best]:
-        few = f"less than half of the {name}'s ({rungs[best]:.2f})" if best != "guessing" else f"less than half of ln V ({rungs[best]:.2f})"
-        return False, f"{few}, lower than any honest model of this size is likely to reach; look for a leak"
+        few = (
+            f"less than half of the {name}'s ({rungs[best]:.2f})"
+            if best != "guessing"
+            else f"less than half of ln V ({rungs[best]:.2f})"
+        )
+        return (
+            False,
+            f"{few}, lower than any honest model of this size is likely to reach; look for a leak",
+        )
     if loss < rungs[best]:
         below = f"below the {name}" if best != "guessing" else "below guessing"
         return True, f"{below} ({rungs[best]:.2f}), as a trained network should be"

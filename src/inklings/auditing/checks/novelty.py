@@ -1,4 +1,7 @@
-"""What of a sample is copied: the longest spans that stand in the training text, beside those of held-out text of the same size."""
+"""What of a sample is copied.
+
+The longest spans that stand in the training text, beside those of held-out text of the same size.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ MORE_WHOLE = 0.1
 _STRETCH = 2**18
 """Tokens that are made Python numbers at a time."""
 _BORDER = -1
-"""Stands after each text, and for boundaries in it: no training text has it, so nothing matches across."""
+"""Stands after each text, and for boundaries in it: no training text has it, so nothing matches
+across.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,20 @@ class Ends:
     lengths: list[int]
     """Tokens of the span; 0 where the token itself was not read."""
     places: list[int]
-    """Where such a span ends in what was read: the number of its last token; -1 where there is none."""
+    """Where such a span ends in what was read: the number of its last token; -1 where there is
+    none.
+    """
 
 
 class SuffixAutomaton:
-    """All spans of some texts, each a path from state 0, to find which of them occur in a stream of any length.
+    """All spans of some texts, each a path from state 0.
 
-    It takes time and memory in proportion to the texts, and then time in proportion to what is read. After Blumer et al.,
-    "The smallest automaton recognizing the subwords of a text", 1985. A state stands for the spans that end at the same
-    places of the texts; they are the ends of its longest, of `_length` tokens, that are longer than all of `_link`'s.
+    It finds which of them occur in a stream of any length.
+
+    It takes time and memory in proportion to the texts, and then time in proportion to what is
+    read. After Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985. A
+    state stands for the spans that end at the same places of the texts; they are the ends of its
+    longest, of `_length` tokens, that are longer than all of `_link`'s.
     """
 
     def __init__(self, texts: Sequence[Sequence[int]], boundary: int) -> None:
@@ -76,7 +86,8 @@ class SuffixAutomaton:
             return state
         known = following[shorter][token]
         if length[known] > length[shorter] + 1:
-            # Of the spans of `known`, only those up to this length end here as well: they become a state of their own.
+            # Of the spans of `known`, only those up to this length end here as well: they become a
+            # state of their own.
             split = self._new(dict(following[known]), link[known], length[shorter] + 1)
             while shorter >= 0 and following[shorter].get(token) == known:
                 following[shorter][token] = split
@@ -94,7 +105,13 @@ class SuffixAutomaton:
 
     def read(self, tokens: Sequence[int]) -> None:
         """Read on in the stream; a boundary in it ends every match."""
-        following, link, lengths, longest, place = self._next, self._link, self._length, self._longest, self._place
+        following, link, lengths, longest, place = (
+            self._next,
+            self._link,
+            self._length,
+            self._longest,
+            self._place,
+        )
         state, length, begin = self._at
         number = begin - 1
         for number, token in enumerate(tokens, start=begin):
@@ -125,7 +142,10 @@ class SuffixAutomaton:
         for state in order:
             if not longest[state]:
                 longest[state], place[state] = longest[self._link[state]], place[self._link[state]]
-        return [Ends([longest[state] for state in states], [place[state] for state in states]) for states in self._states]
+        return [
+            Ends([longest[state] for state in states], [place[state] for state in states])
+            for states in self._states
+        ]
 
 
 @dataclass(frozen=True)
@@ -154,7 +174,9 @@ class Copies:
     whole: float | None
     """Share of the texts that are whole training documents; None where no text is whole."""
     new: dict[int, float]
-    """For each length, the share of the texts' n-grams that do not occur in train; lengths of which there is none are left out."""
+    """For each length, the share of the texts' n-grams that do not occur in train; lengths of which
+    there is none are left out.
+    """
 
     @property
     def longest_length(self) -> int:
@@ -168,7 +190,9 @@ class Novelty:
 
     samples: Copies
     held_out: Copies
-    """Of the first held-out texts, with as many tokens as the samples or, where there are fewer, all of them."""
+    """Of the first held-out texts, with as many tokens as the samples or, where there are fewer,
+    all of them.
+    """
     train_tokens: int
     """How much of the training text was compared with, boundaries included."""
     whole_train: bool
@@ -176,9 +200,15 @@ class Novelty:
 
 
 def novelty(
-    samples: Sequence[Sequence[int]], held_out: Sequence[Sequence[int]], train: TokenSplit, *, lengths: Sequence[int] = LENGTHS
+    samples: Sequence[Sequence[int]],
+    held_out: Sequence[Sequence[int]],
+    train: TokenSplit,
+    *,
+    lengths: Sequence[int] = LENGTHS,
 ) -> Novelty:
-    """Compare samples, and as much held-out text, with the first `TRAIN_TARGETS` of the training text.
+    """Compare samples.
+
+    And as much held-out text, with the first `TRAIN_TARGETS` of the training text.
 
     Args:
         samples: tokens of each, without the boundary that ended it.
@@ -195,7 +225,9 @@ def novelty(
     for start in range(0, len(head.tokens), _STRETCH):
         automaton.read(head.read(start, start + _STRETCH).tolist())
     ends = automaton.ends()
-    n_whole = len(shortened) - (bool(shortened) and len(shortened[-1]) < len(held_out[len(shortened) - 1]))
+    n_whole = len(shortened) - (
+        bool(shortened) and len(shortened[-1]) < len(held_out[len(shortened) - 1])
+    )
     return Novelty(
         samples=_copies(samples, ends[: len(samples)], head, lengths, n_whole=len(samples)),
         held_out=_copies(shortened, ends[len(samples) :], head, lengths, n_whole=n_whole),
@@ -215,21 +247,43 @@ def _first(texts: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
     return kept
 
 
-def _copies(texts: Sequence[Sequence[int]], found: Sequence[Ends], train: TokenSplit, lengths: Sequence[int], *, n_whole: int) -> Copies:
+def _copies(
+    texts: Sequence[Sequence[int]],
+    found: Sequence[Ends],
+    train: TokenSplit,
+    lengths: Sequence[int],
+    *,
+    n_whole: int,
+) -> Copies:
     """What was found of the texts; the first `n_whole` of them are whole."""
     longest = None
     for number, (text, ends) in enumerate(zip(texts, found, strict=True)):
         length = max(ends.lengths, default=0)
         if length > (0 if longest is None else len(longest.tokens)):
             end = ends.lengths.index(length) + 1
-            longest = CopiedSpan(number, end - length, end, ends.places[end - 1] + 1 - length, tuple(text[end - length : end]))
+            longest = CopiedSpan(
+                number,
+                end - length,
+                end,
+                ends.places[end - 1] + 1 - length,
+                tuple(text[end - length : end]),
+            )
     new = {}
     for length in lengths:
-        ngrams = np.concatenate([np.zeros(0, np.int64), *(np.array(ends.lengths[length - 1 :], np.int64) for ends in found)])
+        ngrams = np.concatenate(
+            [
+                np.zeros(0, np.int64),
+                *(np.array(ends.lengths[length - 1 :], np.int64) for ends in found),
+            ]
+        )
         if len(ngrams):
             new[length] = float((ngrams < length).mean())
     # Only a text that is one copied span can be a whole document.
-    spans = [tuple(text) for text, ends in zip(texts[:n_whole], found, strict=False) if text and ends.lengths[-1] == len(text)]
+    spans = [
+        tuple(text)
+        for text, ends in zip(texts[:n_whole], found, strict=False)
+        if text and ends.lengths[-1] == len(text)
+    ]
     sizes = list({len(span) for span in spans})
     fitting = np.flatnonzero(np.isin(np.diff(train.offsets) - 1, sizes)).tolist()
     documents = {tuple(train.document(index).tolist()) for index in fitting}
@@ -245,21 +299,37 @@ def check_novelty(
     characters: bool,
     lengths: Sequence[int] = LENGTHS,
 ) -> Finding:
-    """Whether samples copy clearly more of the training text than held-out text has in common with it; check name `novelty`.
+    """Check that samples copy no more of the training text than held-out text does.
 
-    A warning where the longest copied span is more than twice the held-out text's and has at least `MANY_CHARACTERS` tokens
-    (`MANY_PIECES` where tokens are not `characters` or bytes), or where more of the samples are whole training documents, by
-    `MORE_WHOLE`. Arguments and errors as `novelty`.
+    Check name `novelty`.
+
+    A warning where the longest copied span is more than twice the held-out text's and has at least
+    `MANY_CHARACTERS` tokens (`MANY_PIECES` where tokens are not `characters` or bytes), or where
+    more of the samples are whole training documents, by `MORE_WHOLE`. Arguments and errors as
+    `novelty`.
     """
     if not any(samples):
-        return Finding(check="novelty", status="not applicable", summary="novelty needs samples, and there is none with a token")
+        return Finding(
+            check="novelty",
+            status="not applicable",
+            summary="novelty needs samples, and there is none with a token",
+        )
     if not any(held_out):
-        return Finding(check="novelty", status="not applicable", summary="novelty needs held-out text to compare the samples with")
+        return Finding(
+            check="novelty",
+            status="not applicable",
+            summary="novelty needs held-out text to compare the samples with",
+        )
     found = novelty(samples, held_out, train, lengths=lengths)
     ours, theirs = found.samples, found.held_out
-    long = ours.longest_length > 2 * theirs.longest_length and ours.longest_length >= (MANY_CHARACTERS if characters else MANY_PIECES)
+    long = ours.longest_length > 2 * theirs.longest_length and ours.longest_length >= (
+        MANY_CHARACTERS if characters else MANY_PIECES
+    )
     whole = (ours.whole or 0) - (theirs.whole or 0) > MORE_WHOLE
-    said = [f"the longest span that is also in train has {ours.longest_length} tokens (held-out text: {theirs.longest_length})"]
+    said = [
+        f"the longest span that is also in train has {ours.longest_length} tokens (held-out text:"
+        f" {theirs.longest_length})"
+    ]
     if ours.whole is not None:
         beside = "" if theirs.whole is None else f" (held-out text: {theirs.whole:.1%})"
         said.append(f"{ours.whole:.1%} of the samples are whole training documents{beside}")
@@ -267,19 +337,32 @@ def check_novelty(
     if both:
         # The length at which most is still open says most.
         shown = min(both, key=lambda length: abs(theirs.new[length] - 0.5))
-        said.append(f"{ours.new[shown]:.1%} of the spans of {shown} tokens are new (held-out text: {theirs.new[shown]:.1%})")
+        said.append(
+            f"{ours.new[shown]:.1%} of the spans of {shown} tokens are new (held-out text:"
+            f" {theirs.new[shown]:.1%})"
+        )
     return Finding(
         check="novelty",
         status="warning" if long or whole else "pass",
-        summary=("the samples copy more of train than held-out text does: " if long or whole else "") + "; ".join(said),
+        summary=(
+            "the samples copy more of train than held-out text does: " if long or whole else ""
+        )
+        + "; ".join(said),
         evidence=_evidence(found),
     )
 
 
 def _evidence(found: Novelty) -> dict[str, Any]:
-    evidence: dict[str, Any] = {"train_tokens": found.train_tokens, "whole_train": found.whole_train}
+    evidence: dict[str, Any] = {
+        "train_tokens": found.train_tokens,
+        "whole_train": found.whole_train,
+    }
     for name, copies in (("samples", found.samples), ("held_out", found.held_out)):
-        longest = None if copies.longest is None else {**vars(copies.longest), "tokens": list(copies.longest.tokens)}
+        longest = (
+            None
+            if copies.longest is None
+            else {**vars(copies.longest), "tokens": list(copies.longest.tokens)}
+        )
         evidence[name] = {
             "tokens": copies.tokens,
             "longest": longest,

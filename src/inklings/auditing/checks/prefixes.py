@@ -1,8 +1,11 @@
-"""The leak in nats: the loss of one parallel pass against the loss when every position is computed from its prefix alone.
+"""The leak in nats.
 
-A model that writes text has nothing but the prefix. If a parallel pass finds a text easier than that, the difference is
-what it reads from the future. A broadcast from the end of the window shows once more as a cliff: only the last
-position of the window has nothing to copy from.
+The loss of one parallel pass against the loss when every position is computed from its prefix
+alone.
+
+A model that writes text has nothing but the prefix. If a parallel pass finds a text easier than
+that, the difference is what it reads from the future. A broadcast from the end of the window shows
+once more as a cliff: only the last position of the window has nothing to copy from.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ CLIFF_ROWS = 96
 
 @dataclass(frozen=True)
 class PrefixLosses:
-    """Losses at some positions of windows of text, computed both ways; nats per token, means over the rows."""
+    """Losses at some positions of windows of text, computed both ways.
+
+    Nats per token, means over the rows.
+    """
 
     positions: Int[np.ndarray, " P"]
     parallel: Float[np.ndarray, " P"]
@@ -45,11 +51,19 @@ class PrefixLosses:
         return float(self.prefix.mean() - self.parallel.mean())
 
 
-def check_prefixes(model: SequenceModel, split: TokenSplit | None, *, trained: bool, seed: int = 0) -> Finding:
-    """Whether a parallel pass scores a text as its prefixes alone would; on random tokens where there is no text."""
+def check_prefixes(
+    model: SequenceModel, split: TokenSplit | None, *, trained: bool, seed: int = 0
+) -> Finding:
+    """Whether a parallel pass scores a text as its prefixes alone would.
+
+    On random tokens where there is no text.
+    """
     length = window_length(model)
     if split is not None and split.n_targets > length:
-        windows, text = text_windows(split, CLIFF_ROWS, length, seed).to(model.device), "held-out text costs"
+        windows, text = (
+            text_windows(split, CLIFF_ROWS, length, seed).to(model.device),
+            "held-out text costs",
+        )
     else:
         windows, text = random_tokens(model, CLIFF_ROWS, length + 1, seed), "random tokens cost"
     losses = prefix_losses(model, windows[:ROWS])
@@ -80,7 +94,10 @@ def check_prefixes(model: SequenceModel, split: TokenSplit | None, *, trained: b
         else "what the leak is worth, only a trained run tells"
     )
     if trained and cliff > 0.1:
-        worth += f"; at the end of the window, with nothing ahead to read, the loss is {cliff:.2f} nats higher"
+        worth += (
+            f"; at the end of the window, with nothing ahead to read, the loss is {cliff:.2f} nats"
+            " higher"
+        )
     return Finding(
         check="prefixes",
         status="fail",
@@ -95,17 +112,27 @@ def window_length(model: SequenceModel) -> int:
 
 
 def text_windows(split: TokenSplit, rows: int, length: int, seed: int = 0) -> Int[Tensor, "B T"]:
-    """Windows of `length` + 1 tokens from places spread over a split: the last one is only a target."""
+    """Windows of `length` + 1 tokens from places spread over a split.
+
+    The last one is only a target.
+    """
     places = np.random.default_rng(seed).integers(0, split.n_targets - length, rows)
-    return torch.from_numpy(np.stack([split.read(int(at), int(at) + length + 1) for at in places]).astype(np.int64))
+    return torch.from_numpy(
+        np.stack([split.read(int(at), int(at) + length + 1) for at in places]).astype(np.int64)
+    )
 
 
 def prefix_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> PrefixLosses:
-    """Losses at up to `POSITIONS` positions of the windows, from one pass and from each prefix alone, in evaluation mode."""
+    """Losses at up to `POSITIONS` positions of the windows.
+
+    From one pass and from each prefix alone, in evaluation mode.
+    """
     length = windows.shape[1] - 1
     positions = np.unique(np.linspace(0, length - 1, min(POSITIONS, length)).astype(np.int64))
     parallel = parallel_losses(model, windows)[:, positions]
-    prefix = torch.stack([parallel_losses(model, windows[:, : at + 2])[:, -1] for at in positions.tolist()], dim=1)
+    prefix = torch.stack(
+        [parallel_losses(model, windows[:, : at + 2])[:, -1] for at in positions.tolist()], dim=1
+    )
     apart = (parallel - prefix).abs()
     largest = float(apart.max()) if bool(torch.isfinite(apart).all()) else float("inf")
     return PrefixLosses(positions, parallel.mean(0).numpy(), prefix.mean(0).numpy(), largest)

@@ -1,4 +1,7 @@
-"""The check of a memory: what it finds was written before, empty it is the backbone, and it is the reason of what it gains."""
+"""The check of a memory.
+
+What it finds was written before, empty it is the backbone, and it is the reason of what it gains.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ import dataclasses
 
 from inklings.auditing.findings import Finding
 from inklings.auditing.memory.proof import QUICK, prove
-from inklings.auditing.memory.provenance import Provenance, provenance, random_text, touched_backbone
+from inklings.auditing.memory.provenance import (
+    Provenance,
+    provenance,
+    random_text,
+    touched_backbone,
+)
 from inklings.auditing.memory.rivals import Provable, spread_documents
 from inklings.auditing.memory.verdict import say_proof
 from inklings.models.contract import SequenceModel
@@ -17,7 +25,9 @@ TARGETS = 4_096
 
 
 def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Finding:
-    """Whether a memory is what it claims to be; its gain is looked at where there is a text, which only a trained model can read.
+    """Whether a memory is what it claims to be.
+
+    Its gain is looked at where there is a text, which only a trained model can read.
 
     `inklings audit RUN --memory` carries out the whole proof.
     """
@@ -25,7 +35,9 @@ def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Findi
         return Finding(check="memory", status="not applicable", summary="it has no memory")
     touched = touched_backbone(model)
     if touched is not None:
-        return Finding(check="memory", status="fail", summary=touched, evidence={"touched": touched})
+        return Finding(
+            check="memory", status="fail", summary=touched, evidence={"touched": touched}
+        )
     if split is None:
         return _of(provenance(model, random_text(model)))
     part = spread_documents(split, TARGETS)
@@ -44,10 +56,21 @@ def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Findi
 def _of(found: Provenance) -> Finding:
     evidence = {"provenance": dataclasses.asdict(found)}
     if not found.holds:
-        wrong = f"{found.ahead + found.untrue:,} of {found.hits:,} values that were found are not of the text before their target"
-        return Finding(check="memory", status="fail", summary=f"{wrong}: {found.example}", evidence=evidence)
+        wrong = (
+            f"{found.ahead + found.untrue:,} of {found.hits:,} values that were found are not of"
+            " the text before their target"
+        )
+        return Finding(
+            check="memory", status="fail", summary=f"{wrong}: {found.example}", evidence=evidence
+        )
     if not found.hits:
-        said = "nothing was found: its documents are shorter than what is written at once, or it writes nothing"
+        said = (
+            "nothing was found: its documents are shorter than what is written at once, or it"
+            " writes nothing"
+        )
         return Finding(check="memory", status="warning", summary=said, evidence=evidence)
-    said = f"all {found.hits:,} values that were found stand before their targets, and while it is empty the model is its backbone"
+    said = (
+        f"all {found.hits:,} values that were found stand before their targets, and while it is"
+        " empty the model is its backbone"
+    )
     return Finding(check="memory", status="pass", summary=said, evidence=evidence)

@@ -1,8 +1,9 @@
 """Batch leaks: rows of a batch that influence each other, and documents of a row that do.
 
-In evaluation that is never allowed. In training BatchNorm does it, by declaration (`Traits.batch_statistics`): then the
-layer is named, and what it was worth is the loss with batch statistics against the loss with running ones, on the same
-batches. Where batches are made of alike rows, those of one length say, the statistics tell a row what its company is.
+In evaluation that is never allowed. In training BatchNorm does it, by declaration
+(`Traits.batch_statistics`): then the layer is named, and what it was worth is the loss with batch
+statistics against the loss with running ones, on the same batches. Where batches are made of alike
+rows, those of one length say, the statistics tell a row what its company is.
 """
 
 from __future__ import annotations
@@ -16,45 +17,82 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.probes import along, difference, in_mode, logits_of, other_tokens, random_tokens, span, traced, with_documents
+from inklings.auditing.probes import (
+    along,
+    difference,
+    in_mode,
+    logits_of,
+    other_tokens,
+    random_tokens,
+    span,
+    traced,
+    with_documents,
+)
 from inklings.models.contract import SequenceModel
 from inklings.text.batches import Batch
 
 ROWS = 5
 
 
-def check_rows(model: SequenceModel, batches: Sequence[Batch] = (), *, trained: bool = False, seed: int = 0) -> Finding:
+def check_rows(
+    model: SequenceModel, batches: Sequence[Batch] = (), *, trained: bool = False, seed: int = 0
+) -> Finding:
     """Whether a row's logits depend on the other rows: what is in them, their order, their number.
 
-    `batches`, of those that a trained model learned from, tell what declared batch statistics are worth.
+    `batches`, of those that a trained model learned from, tell what declared batch statistics are
+    worth.
     """
     model.eval()
     tokens = random_tokens(model, ROWS, span(model), seed)
     broken = _in_evaluation(model, tokens)
     if broken is not None:
-        return Finding(check="rows", status="fail", summary=f"in evaluation {broken}", evidence={"mode": "evaluation"})
+        return Finding(
+            check="rows",
+            status="fail",
+            summary=f"in evaluation {broken}",
+            evidence={"mode": "evaluation"},
+        )
     if model.traits.objective == "counting":
-        return Finding(check="rows", status="pass", summary="rows do not depend on each other in evaluation; it learns by counting")
+        return Finding(
+            check="rows",
+            status="pass",
+            summary="rows do not depend on each other in evaluation; it learns by counting",
+        )
     with in_mode(model, training=True) as training:
         assert isinstance(training, SequenceModel)
         mixers = find_mixers(training, tokens)
     if not mixers:
-        return Finding(check="rows", status="pass", summary="no row depends on the others, in evaluation or in training")
+        return Finding(
+            check="rows",
+            status="pass",
+            summary="no row depends on the others, in evaluation or in training",
+        )
     where = ", ".join(mixers[:3]) + (f" and {len(mixers) - 3} more" if len(mixers) > 3 else "")
     evidence: dict[str, object] = {"mode": "training", "modules": mixers}
     if not model.traits.batch_statistics:
         return Finding(
             check="rows",
             status="fail",
-            summary=f"in training rows influence each other, which the traits do not declare: first in {where}",
+            summary=(
+                "in training rows influence each other, which the traits do not declare: first in"
+                f" {where}"
+            ),
             evidence=evidence,
         )
-    summary = f"in training rows influence each other, as declared, through {where}; in evaluation they do not"
+    summary = (
+        f"in training rows influence each other, as declared, through {where}; in evaluation they"
+        " do not"
+    )
     if trained and batches:
         learned, held = batch_statistics_losses(model, batches)
-        evidence |= {"loss_with_batch_statistics": learned, "loss_with_running_statistics": held, "worth": held - learned}
+        evidence |= {
+            "loss_with_batch_statistics": learned,
+            "loss_with_running_statistics": held,
+            "worth": held - learned,
+        }
         summary += (
-            f"; on training batches the company of a row is worth {held - learned:.3f} nats ({learned:.3f} with it, {held:.3f} without)"
+            f"; on training batches the company of a row is worth {held - learned:.3f} nats"
+            f" ({learned:.3f} with it, {held:.3f} without)"
         )
     return Finding(check="rows", status="warning", summary=summary, evidence=evidence)
 
@@ -84,9 +122,12 @@ def _in_evaluation(model: SequenceModel, tokens: Tensor) -> str | None:
 
 
 def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
-    """The modules, of those without submodules, that let rows influence each other, for a model in training mode.
+    """The modules, of those without submodules, that let rows influence each other.
 
-    A mixer's output for row 0 changes although nothing that was handed on before it did, or it keeps batch statistics.
+    For a model in training mode.
+
+    A mixer's output for row 0 changes although nothing that was handed on before it did, or it
+    keeps batch statistics.
     """
     others = other_tokens(model, tokens)
     others[0] = tokens[0]
@@ -96,8 +137,16 @@ def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
         after = logits_of(model, others)
     if difference(after[0], before[0]) <= 1:
         return []
-    leaves = {f"{name} ({type(module).__name__})": module for name, module in model.named_modules() if not list(module.children())}
-    keeping = [label for label, module in leaves.items() if any("running" in name for name, _ in module.named_buffers())]
+    leaves = {
+        f"{name} ({type(module).__name__})": module
+        for name, module in model.named_modules()
+        if not list(module.children())
+    }
+    keeping = [
+        label
+        for label, module in leaves.items()
+        if any("running" in name for name, _ in module.named_buffers())
+    ]
     if keeping:
         return keeping
     for one, two in zip(plain, traces, strict=False):
@@ -108,7 +157,9 @@ def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
 
 
 def batch_statistics_losses(model: SequenceModel, batches: Sequence[Batch]) -> tuple[float, float]:
-    """Nats per target of the batches: with the statistics of each batch, as in training but without dropout, and as in evaluation.
+    """Nats per target of the batches.
+
+    With the statistics of each batch, as in training but without dropout, and as in evaluation.
 
     The model is left as it is, its running statistics included.
     """
@@ -131,7 +182,10 @@ def _loss(model: nn.Module, batches: Sequence[Batch]) -> float:
 
 
 def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether a document predicts the same wherever it lies in a row: nothing of the one before it may be seen."""
+    """Whether a document predicts the same wherever it lies in a row.
+
+    Nothing of the one before it may be seen.
+    """
     model.eval()
     tokens, starts = with_documents(model, random_tokens(model, 3, span(model), seed), seed)
     logits = logits_of(model, tokens, starts)
@@ -140,11 +194,22 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
         for first, last in itertools.pairwise(cuts):
             alone = logits_of(model, tokens[row : row + 1, first:last])
             if difference(logits[row, first:last], alone[0]) > 1:
-                why = "nothing lies before it, but what is after or beside it is seen" if first == 0 else "`starts` is not heeded"
+                why = (
+                    "nothing lies before it, but what is after or beside it is seen"
+                    if first == 0
+                    else "`starts` is not heeded"
+                )
                 return Finding(
                     check="documents",
                     status="fail",
-                    summary=f"the document at positions {first} to {last - 1} of a row is not read as if alone: {why}",
+                    summary=(
+                        f"the document at positions {first} to {last - 1} of a row is not read as"
+                        f" if alone: {why}"
+                    ),
                     evidence={"first": first, "last": last},
                 )
-    return Finding(check="documents", status="pass", summary="a document predicts the same alone and after others in its row")
+    return Finding(
+        check="documents",
+        status="pass",
+        summary="a document predicts the same alone and after others in its row",
+    )

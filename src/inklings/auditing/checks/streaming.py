@@ -1,4 +1,7 @@
-"""Streaming is the parallel pass: a text read in pieces, or token by token as it is written, costs what it costs in one pass."""
+"""Streaming is the parallel pass.
+
+A text read in pieces, or token by token as it is written, costs what it costs in one pass.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ PROMPT = 48
 
 
 def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) -> Finding:
-    """Whether any split of a sequence into pieces, each continuing from the state of the last, gives the logits of one pass."""
+    """Check that a sequence read in pieces gives the logits of one pass, wherever it is cut."""
     rng = np.random.default_rng(seed)
     model.eval()
     for case in range(cases):
@@ -33,48 +36,72 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
         state, pieces = model.initial_state(rows), [0, *cuts, length]
         for first, last in itertools.pairwise(pieces):
             with torch.no_grad():
-                output = model(tokens[:, first:last], state, starts=None if starts is None else starts[:, first:last])
+                output = model(
+                    tokens[:, first:last],
+                    state,
+                    starts=None if starts is None else starts[:, first:last],
+                )
             if output.state is None:
                 return _fail("forward was given a state and returned none", first)
             apart = difference(output.logits, expected[:, first:last])
             if apart > 1:
                 documents = " with documents in the rows" if starts is not None else ""
                 effect = float((output.logits - expected[:, first:last]).abs().max())
-                return _fail(f"read {how}{documents}, the logits from position {first} on differ by {effect:.2g} from one pass", first)
+                return _fail(
+                    f"read {how}{documents}, the logits from position {first} on differ by"
+                    f" {effect:.2g} from one pass",
+                    first,
+                )
             state = output.state
     return Finding(
         check="streaming",
         status="pass",
-        summary=f"read token by token and in pieces, the logits are those of one pass ({cases} cases of {span(model)} positions)",
+        summary=(
+            f"read token by token and in pieces, the logits are those of one pass ({cases} cases of"
+            f" {span(model)} positions)"
+        ),
     )
 
 
 def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int], str]:
-    """Where a sequence is cut, and in words: token by token; a prompt, then token by token, as text is written; anyhow."""
+    """Where a sequence is cut, and in words.
+
+    Token by token; a prompt, then token by token, as text is written; anyhow.
+    """
     if case < 2:
         return list(range(1, length)), "one token at a time"
     if case < 4:
         prompt = int(rng.integers(1, length))
         return list(range(prompt, length)), f"one token at a time after the first {prompt}"
     cuts = sorted(rng.permutation(np.arange(1, length))[: int(rng.integers(1, 6))].tolist())
-    return cuts, f"in pieces of {[last - first for first, last in itertools.pairwise([0, *cuts, length])]}"
+    return (
+        cuts,
+        f"in pieces of {[last - first for first, last in itertools.pairwise([0, *cuts, length])]}",
+    )
 
 
 def _fail(summary: str, position: int) -> Finding:
-    return Finding(check="streaming", status="fail", summary=summary, evidence={"position": position})
+    return Finding(
+        check="streaming", status="fail", summary=summary, evidence={"position": position}
+    )
 
 
 def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether a prompt scored the way that text is generated, token by token through `generation`, has its evaluation's loss."""
+    """Check that a prompt read as generation reads it has the loss that evaluation gives it."""
     if not model.traits.has_likelihood:
-        return Finding(check="generation", status="not applicable", summary="it has no likelihood, so a prompt cannot be scored")
+        return Finding(
+            check="generation",
+            status="not applicable",
+            summary="it has no likelihood, so a prompt cannot be scored",
+        )
     model.eval()
     prompt = random_tokens(model, 1, min(PROMPT, span(model)), seed)
     prompt[:, 0] = model.config.boundary_token
     scored = float(parallel_losses(model, prompt).mean())
     reader, history = Reader(model), prompt[0].tolist()
     nats = [
-        float(F.cross_entropy(reader.read([history[:end]]).float(), prompt[:, end])) for end in range(1, len(history))
+        float(F.cross_entropy(reader.read([history[:end]]).float(), prompt[:, end]))
+        for end in range(1, len(history))
     ]  # as decode does: all that was written so far, of which the last token is new
     generated = sum(nats) / len(nats)
     evidence = {"generation": generated, "evaluation": scored, "tokens": len(nats)}
@@ -82,7 +109,10 @@ def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
         return Finding(
             check="generation",
             status="fail",
-            summary=f"a prompt costs {generated:.4f} nats per token as it is generated and {scored:.4f} as it is evaluated",
+            summary=(
+                f"a prompt costs {generated:.4f} nats per token as it is generated and {scored:.4f}"
+                " as it is evaluated"
+            ),
             evidence=evidence,
         )
     return Finding(

@@ -1,8 +1,8 @@
 """Targets: they are shifted by one, exactly once, and what cannot be predicted is not.
 
-Two texts have a known answer. In a cycle every token is followed by its successor: whoever predicts the successor scores
-0, and whoever repeats the token just read may not. Of uniform random tokens nobody, however trained, can know more than
-ln V on average: less means that the answers are seen.
+Two texts have a known answer. In a cycle every token is followed by its successor: whoever predicts
+the successor scores 0, and whoever repeats the token just read may not. Of uniform random tokens
+nobody, however trained, can know more than ln V on average: less means that the answers are seen.
 """
 
 from __future__ import annotations
@@ -28,20 +28,30 @@ SYMBOLS = 16
 ROWS, LENGTH = 16, 32
 STEPS = 50
 LAST = 15
-"""The mean loss of so many steps at the end counts; every batch is new, so nothing can be learned by heart."""
+"""The mean loss of so many steps at the end counts; every batch is new, so nothing can be learned
+by heart.
+"""
 WORK = 6e11
-"""Floating-point operations that learning random tokens may take; larger models make fewer steps."""
+"""Floating-point operations that learning random tokens may take; larger models make fewer steps.
+"""
 FEWEST_STEPS = 20
 WRONG = 1.0
-"""A predictor that is wrong scores 20 nats, and below this is right but where the boundary comes between."""
+"""A predictor that is wrong scores 20 nats, and below this is right but where the boundary comes
+between.
+"""
 MARGIN = 0.02
 """Nats below ln V that are noise, beside three standard errors."""
 
 
-def check_targets(make_batches: Callable[[TokenSplit], Batches], *, targets: int = 4096, steps: int = 4) -> Finding:
-    """Whether a loader's targets are the tokens one further on: the answers of three known predictors tell.
+def check_targets(
+    make_batches: Callable[[TokenSplit], Batches], *, targets: int = 4096, steps: int = 4
+) -> Finding:
+    """Whether a loader's targets are the tokens one further on.
 
-    The text is one document of at least so many `targets`, which must fill a batch, that goes round and round a vocabulary of 23.
+    The answers of three known predictors tell.
+
+    The text is one document of at least so many `targets`, which must fill a batch, that goes round
+    and round a vocabulary of 23.
     """
     vocab_size, boundary = 23, 0
     split = cycle(vocab_size, boundary, rounds=-(-targets // (vocab_size - 1)))
@@ -49,31 +59,48 @@ def check_targets(make_batches: Callable[[TokenSplit], Batches], *, targets: int
     taken = [batches.batch(step) for step in range(steps)]
     losses = {shift: _loss_of_shift(taken, shift, vocab_size, boundary) for shift in (0, 1, 2)}
     right = losses[1] < 1e-3 and losses[0] > WRONG and losses[2] > WRONG
-    evidence = {"repeats_the_token": losses[0], "predicts_the_next": losses[1], "predicts_the_one_after": losses[2]}
+    evidence = {
+        "repeats_the_token": losses[0],
+        "predicts_the_next": losses[1],
+        "predicts_the_one_after": losses[2],
+    }
     if right:
-        summary = f"on a cycle of tokens predicting the next one scores 0, repeating the last one {losses[0]:.1f} nats"
+        summary = (
+            "on a cycle of tokens predicting the next one scores 0, repeating the last one"
+            f" {losses[0]:.1f} nats"
+        )
         return Finding(check="targets", status="pass", summary=summary, evidence=evidence)
     if losses[0] < WRONG:
-        summary = "the targets are not shifted: a model that repeats the token it has just read scores 0"
+        summary = (
+            "the targets are not shifted: a model that repeats the token it has just read scores 0"
+        )
     elif losses[2] < WRONG:
         summary = "the targets are shifted twice: the token after the next one is asked for"
     else:
-        summary = f"the targets are not the next tokens: predicting these scores {losses[1]:.2f} nats where it should score 0"
+        summary = (
+            f"the targets are not the next tokens: predicting these scores {losses[1]:.2f} nats"
+            " where it should score 0"
+        )
     return Finding(check="targets", status="fail", summary=summary, evidence=evidence)
 
 
 def cycle(vocab_size: int, boundary: int, *, rounds: int) -> TokenSplit:
-    """A split of one document in which every token but the boundary is followed by its successor."""
+    """A split of one document in which each token but the boundary is followed by its successor."""
     symbols = np.array([token for token in range(vocab_size) if token != boundary])
     text = np.concatenate([[boundary], np.tile(symbols, rounds), [boundary]]).astype(np.uint32)
     return TokenSplit(text, np.array([0, len(text) - 1]), np.array([len(text) - 2]), boundary)
 
 
 def _loss_of_shift(batches: list[Batch], shift: int, vocab_size: int, boundary: int) -> float:
-    """Mean loss of predicting, with near certainty, the token `shift` places after the one just read."""
+    """Mean loss of predicting.
+
+    With near certainty, the token `shift` places after the one just read.
+    """
     symbols = [token for token in range(vocab_size) if token != boundary]
     place = {token: i for i, token in enumerate(symbols)}
-    successor = torch.tensor([symbols[(place[t] + shift) % len(symbols)] if t in place else t for t in range(vocab_size)])
+    successor = torch.tensor(
+        [symbols[(place[t] + shift) % len(symbols)] if t in place else t for t in range(vocab_size)]
+    )
     nats, count = 0.0, 0.0
     for batch in batches:
         # What follows the boundary, and what it follows, is no part of the cycle.
@@ -85,17 +112,25 @@ def _loss_of_shift(batches: list[Batch], shift: int, vocab_size: int, boundary: 
     return nats / max(count, 1.0)
 
 
-def check_random_tokens(model: SequenceModel, *, loss: Callable[[Tensor, Tensor], Tensor] | None = None, seed: int = 0) -> Finding:
-    """Whether a copy of the model, trained for a few steps on random tokens, new ones in every step, stays at ln V.
+def check_random_tokens(
+    model: SequenceModel, *, loss: Callable[[Tensor, Tensor], Tensor] | None = None, seed: int = 0
+) -> Finding:
+    """Check that a copy of the model, trained on random tokens, stays at ln V.
 
-    `loss` maps logits (B, T, V) and all tokens (B, T + 1) to a scalar; by default the likelihood of the tokens one further on.
+    It is trained for a few steps, on new tokens in every step.
+
+    `loss` maps logits (B, T, V) and all tokens (B, T + 1) to a scalar; by default the likelihood of
+    the tokens one further on.
     """
     if model.traits.objective != "likelihood":
         return _not_applicable("it does not learn by gradient on the likelihood")
     flops = model.flops(ROWS * LENGTH)
     steps = int(min(STEPS, WORK / max(flops, 1)))
     if steps < FEWEST_STEPS:
-        return _not_applicable(f"a step of this model costs {flops:.1e} operations, too many to train it here; audit a smaller one")
+        return _not_applicable(
+            f"a step of this model costs {flops:.1e} operations, too many to train it here; audit a"
+            " smaller one"
+        )
     if model.traits.batch_statistics:
         return _not_applicable("in training its rows share statistics; see `rows`")
     symbols = min(SYMBOLS, model.config.vocab_size - 1)
@@ -107,7 +142,9 @@ def check_random_tokens(model: SequenceModel, *, loss: Callable[[Tensor, Tensor]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         for step in range(steps):
-            tokens = random_tokens(learner, ROWS, LENGTH + 1, seed=seed * 100_003 + step, symbols=symbols)
+            tokens = random_tokens(
+                learner, ROWS, LENGTH + 1, seed=seed * 100_003 + step, symbols=symbols
+            )
             output = learner(tokens[:, :-1])
             found = (loss or _next_token_loss)(output.logits, tokens)
             optimizer.zero_grad()
@@ -118,9 +155,20 @@ def check_random_tokens(model: SequenceModel, *, loss: Callable[[Tensor, Tensor]
     last = np.array(losses[-LAST:])
     mean, error = float(last.mean()), float(last.std(ddof=1) / math.sqrt(len(last)))
     least = math.log(symbols)
-    evidence = {"loss": mean, "ln_v": least, "steps": steps, "first_loss": losses[0], "standard_error": error}
+    evidence = {
+        "loss": mean,
+        "ln_v": least,
+        "steps": steps,
+        "first_loss": losses[0],
+        "standard_error": error,
+    }
     if not math.isfinite(mean):
-        return Finding(check="random tokens", status="fail", summary=f"learning random tokens, the loss is {mean}", evidence=evidence)
+        return Finding(
+            check="random tokens",
+            status="fail",
+            summary=f"learning random tokens, the loss is {mean}",
+            evidence=evidence,
+        )
     said = f"after {steps} steps on {symbols} random symbols the loss is {mean:.2f} nats"
     if mean >= least - MARGIN - 3 * error:
         summary = f"{said}, not below ln {symbols} = {least:.2f}"

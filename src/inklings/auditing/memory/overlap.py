@@ -1,4 +1,6 @@
-"""What of a held-out text its model has met: in the long-term memory that it reads, or in what it was trained on.
+"""What of a held-out text its model has met.
+
+In the long-term memory that it reads, or in what it was trained on.
 
 A loss on that would be a test of memory, not of prediction.
 """
@@ -24,13 +26,19 @@ class Remembered:
     documents: int
     """How many of its documents are documents there."""
     spans: float | None
-    """Share of its spans of `span` tokens that stand there; None where one of the two has no document that long."""
+    """Share of its spans of `span` tokens that stand there; None where one of the two has no
+    document that long.
+    """
     span: int
     flatters: bool
-    """Whether that is enough to make the loss on the split partly a test of memory; spans as `check_overlap` has it."""
+    """Whether that is enough to make the loss on the split partly a test of memory; spans as
+    `check_overlap` has it.
+    """
 
 
-def remembered(documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, tokenizer: Tokenizer) -> Remembered:
+def remembered(
+    documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, tokenizer: Tokenizer
+) -> Remembered:
     """Compare a split with the documents of a memory, given as tokens from boundary to boundary.
 
     Whole documents are compared all, spans as far into both as `check_overlap` looks.
@@ -39,7 +47,10 @@ def remembered(documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, 
         RunError: the split is damaged.
     """
     known = {tokens[1:-1].astype(np.uint32).tobytes() for tokens in documents}
-    found = sum(split.document(index).astype(np.uint32).tobytes() in known for index in range(split.n_documents))
+    found = sum(
+        split.document(index).astype(np.uint32).tobytes() in known
+        for index in range(split.n_documents)
+    )
     spans, length, many = _spans(_as_split(documents, tokenizer.boundary), split, tokenizer)
     return Remembered(documents=found, spans=spans, span=length, flatters=found > 0 or many)
 
@@ -47,19 +58,26 @@ def remembered(documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, 
 def learned(train: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> Remembered:
     """Compare a split with a training part in the same tokens.
 
-    Whole documents are compared all, spans as far into both as `check_overlap` looks. Texts of short documents share some by
-    chance, so a document or two does not flatter yet.
+    Whole documents are compared all, spans as far into both as `check_overlap` looks. Texts of
+    short documents share some by chance, so a document or two does not flatter yet.
 
     Raises:
         RunError: one of the two is damaged.
     """
     found = known_documents(train, split)
     spans, length, many = _spans(train, split, tokenizer)
-    return Remembered(documents=found, spans=spans, span=length, flatters=found > MOST * split.n_documents or many)
+    return Remembered(
+        documents=found, spans=spans, span=length, flatters=found > MOST * split.n_documents or many
+    )
 
 
-def _spans(known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> tuple[float | None, int, bool]:
-    """The share of the split's spans that are known, the tokens of one, and whether those are many."""
+def _spans(
+    known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer
+) -> tuple[float | None, int, bool]:
+    """The share of the split's spans that are known, the tokens of one.
+
+    And whether those are many.
+    """
     length = span_length(tokenizer)
     held_out = check_overlap({"train": known, "held-out": split}, length=length)
     facts = held_out.evidence.get("splits", {}).get("held-out", {})
@@ -70,7 +88,9 @@ def _spans(known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> tuple[
 def _as_split(documents: Sequence[Int64[np.ndarray, " _"]], boundary: int) -> TokenSplit:
     sizes = [len(tokens) - 1 for tokens in documents]
     return TokenSplit(
-        tokens=np.concatenate([*(tokens[:-1] for tokens in documents), [boundary]]).astype(np.uint32),
+        tokens=np.concatenate([*(tokens[:-1] for tokens in documents), [boundary]]).astype(
+            np.uint32
+        ),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         document_bytes=np.array(sizes, dtype=np.int64),
         boundary=boundary,

@@ -1,9 +1,12 @@
-"""Proof that a memory helps, or that it does not: the same text with the memory, without it, and with what should undo its gain.
+"""Proof that a memory helps, or that it does not.
 
-Differences are paired by document: what makes a document hard for all cancels. What a memory is worth is the difference to
-the same model without it. A memory that is not the reason loses nothing when its values are permuted; entries that the
-backbone sees anyway can be left out; and two rivals show whether as much could be had without it: a temperature, which
-mends a badly calibrated model, and a longer context for as much arithmetic. Both are chosen on another text.
+The same text with the memory, without it, and with what should undo its gain.
+
+Differences are paired by document: what makes a document hard for all cancels. What a memory is
+worth is the difference to the same model without it. A memory that is not the reason loses nothing
+when its values are permuted; entries that the backbone sees anyway can be left out; and two rivals
+show whether as much could be had without it: a temperature, which mends a badly calibrated model,
+and a longer context for as much arithmetic. Both are chosen on another text.
 """
 
 from __future__ import annotations
@@ -36,7 +39,14 @@ from inklings.models.varda.recall import Control
 from inklings.text.store import TokenSplit
 
 ArmName = Literal[
-    "no memory", "memory", "permuted values", "random retrieval", "another document", "outside the window", "temperature", "longer context"
+    "no memory",
+    "memory",
+    "permuted values",
+    "random retrieval",
+    "another document",
+    "outside the window",
+    "temperature",
+    "longer context",
 ]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
 QUICK: tuple[ArmName, ...] = ("no memory", "memory", "permuted values")
@@ -54,14 +64,19 @@ NOTES: dict[ArmName, str] = {
 FIT_TARGETS = 8_192
 """Of the other text, for what is chosen on it."""
 PIECE = 32
-"""Positions read at a time, where rows look at each other, if the model does not say how many it writes at once."""
+"""Positions read at a time, where rows look at each other, if the model does not say how many it
+writes at once.
+"""
 TRACED = 4_096
 """Targets of the text at which it is looked up where every hit comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Nats per token more than without the memory, with a 95% interval over the units; None where that is not known."""
+    """Nats per token more than without the memory, with a 95% interval over the units.
+
+    None where that is not known.
+    """
 
     nats: float
     low: float | None
@@ -80,7 +95,10 @@ class Change:
     @property
     def percent(self) -> tuple[float, float | None, float | None]:
         """The same of the perplexity, in per cent."""
-        low, high = (None if end is None else 100 * math.expm1(min(end, 700.0)) for end in (self.low, self.high))
+        low, high = (
+            None if end is None else 100 * math.expm1(min(end, 700.0))
+            for end in (self.low, self.high)
+        )
         return 100 * math.expm1(min(self.nats, 700.0)), low, high
 
 
@@ -96,7 +114,9 @@ class ProofArm:
     note: str
     """What it is, or why it does not apply."""
     setting: float | None = None
-    """What was chosen for it on the other text: the temperature, or the length of the longer context."""
+    """What was chosen for it on the other text: the temperature, or the length of the longer
+    context.
+    """
 
     @property
     def perplexity(self) -> float | None:
@@ -150,7 +170,10 @@ class MemoryProof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong: no hit is ahead of its target, and permuted values gain nothing."""
+        """Whether nothing is wrong.
+
+        No hit is ahead of its target, and permuted values gain nothing.
+        """
         return self.provenance.holds and not self.keeps
 
     def plain(self) -> dict[str, Any]:
@@ -176,25 +199,39 @@ def prove(
     Args:
         model: with a memory (`Provable`).
         split: what is scored.
-        fit: another text, on which the temperature and the length of the longer context are chosen; without one, these are left out.
-        targets: take whole documents, evenly spread over the split, until they hold so many; None: all of them.
+        fit: another text, on which the temperature and the length of the longer context are chosen;
+            without one, these are left out.
+        targets: take whole documents, evenly spread over the split, until they hold so many; None:
+            all of them.
         arms: those to carry out; `no memory` and `memory` are always.
         on_arm: told each arm as it is done.
 
     Raises:
         ArchitectureError: the model has no memory that can be put to the proof.
-        ConfigError: a memory from outside is attached, which not every control reaches; or `targets` is below 2.
+        ConfigError: a memory from outside is attached, which not every control reaches; or
+            `targets` is below 2.
         SourceError: the split is empty.
     """
     if not isinstance(model, Provable):
-        raise ArchitectureError(f"{type(model).__name__} has no memory that could be put to the proof.")
+        raise ArchitectureError(
+            f"{type(model).__name__} has no memory that could be put to the proof."
+        )
     if model.long_term is not None:
-        raise ConfigError("a long-term memory is attached, and the proof is of the memories of the text itself. Set `long_term` to None.")
+        raise ConfigError(
+            "a long-term memory is attached, and the proof is of the memories of the text itself."
+            " Set `long_term` to None."
+        )
     if targets is not None and targets < 2:
         raise ConfigError(f"targets is {targets}; it must be at least 2.")
     if split.n_targets == 0:
-        raise SourceError("the split has no documents, so there is nothing to prove it on; give more text or another split.")
-    split, fit = spread_documents(split, targets), None if fit is None else spread_documents(fit, FIT_TARGETS)
+        raise SourceError(
+            "the split has no documents, so there is nothing to prove it on; give more text or"
+            " another split."
+        )
+    split, fit = (
+        spread_documents(split, targets),
+        None if fit is None else spread_documents(fit, FIT_TARGETS),
+    )
     text = _Text(split)
     done: list[ProofArm] = []
     nats: dict[ArmName, Float64[np.ndarray, " n"]] = {}
@@ -207,7 +244,11 @@ def prove(
             ProofArm(
                 name=name,
                 loss=float(scored.mean()) if scored is not None and finite else None,
-                change=text.change(scored, nats["no memory"]) if scored is not None and name != "no memory" else None,
+                change=(
+                    text.change(scored, nats["no memory"])
+                    if scored is not None and name != "no memory"
+                    else None
+                ),
                 note=note if finite or scored is None else "its loss is not finite",
                 setting=setting,
             )
@@ -215,17 +256,29 @@ def prove(
         if on_arm is not None:
             on_arm(done[-1])
     before = occurred_before(split)
-    seen, new = (Part(share=float(part.mean()), change=text.change(nats["memory"], nats["no memory"], part)) for part in (before, ~before))
+    seen, new = (
+        Part(share=float(part.mean()), change=text.change(nats["memory"], nats["no memory"], part))
+        for part in (before, ~before)
+    )
     return MemoryProof(
-        targets=split.n_targets, documents=split.n_documents, unit="blocks" if text.blocks else "documents", units=text.units, arms=done,
-        seen=seen, new=new, provenance=provenance(model, spread_documents(split, TRACED)),
-    )  # fmt: skip
+        targets=split.n_targets,
+        documents=split.n_documents,
+        unit="blocks" if text.blocks else "documents",
+        units=text.units,
+        arms=done,
+        seen=seen,
+        new=new,
+        provenance=provenance(model, spread_documents(split, TRACED)),
+    )
 
 
 def _score(
     model: SequenceModel, name: ArmName, split: TokenSplit, fit: TokenSplit | None
 ) -> tuple[Float64[np.ndarray, " n"] | None, str, float | None]:
-    """Nats of every target as an arm reads the text, or None; what it is, or why it does not apply; and its setting."""
+    """Nats of every target as an arm reads the text, or None.
+
+    What it is, or why it does not apply; and its setting.
+    """
     assert isinstance(model, Provable)
     if name == "temperature":
         if fit is None:
@@ -241,19 +294,33 @@ def _score(
             return None, "not applicable: there is no other text to choose its length on", None
         best = min(longer, key=lambda one: float(token_nats(one, fit, rows=rows_for(one)).mean()))
         first, length, last = (one.config.context_length for one in (longer[0], best, longer[-1]))
-        note = f"no memory, {length:,} tokens instead of {model.backbone.config.context_length:,}, same weights, not trained for it"
-        note += f"; the best of {first:,} to {last:,}, where it costs what the memory costs" if len(longer) > 1 else ""
+        note = (
+            f"no memory, {length:,} tokens instead of {model.backbone.config.context_length:,},"
+            " same weights, not trained for it"
+        )
+        note += (
+            f"; the best of {first:,} to {last:,}, where it costs what the memory costs"
+            if len(longer) > 1
+            else ""
+        )
         return token_nats(best, split, rows=rows_for(best)), note, float(length)
     if name == "another document" and split.n_documents < 2:
         return None, "not applicable: there is one document only", None
     with model.controlled(CONTROLS.get(name, name)):  # type: ignore[arg-type]  # the names that are left are those of controls
         # whoever looks into the memory of the row beside it should find it as full as its own
-        reader = InPieces(model, getattr(model.config, "segment", PIECE)) if name == "another document" else model
+        reader = (
+            InPieces(model, getattr(model.config, "segment", PIECE))
+            if name == "another document"
+            else model
+        )
         return token_nats(reader, split), NOTES[name], None
 
 
 def occurred_before(split: TokenSplit) -> Bool[np.ndarray, " n"]:
-    """For every target whether it stands in its document already; the mark at the end of a document never does."""
+    """For every target whether it stands in its document already.
+
+    The mark at the end of a document never does.
+    """
     found = []
     for number in range(split.n_documents):
         tokens = split.read(int(split.offsets[number]) + 1, int(split.offsets[number + 1]) + 1)
@@ -270,13 +337,23 @@ class _Text:
         lengths = np.diff(split.offsets)
         self.blocks = split.n_documents < FEWEST_DOCUMENTS
         self._document: Int64[np.ndarray, " n"] = np.repeat(np.arange(split.n_documents), lengths)
-        self._place = np.arange(split.n_targets) - (split.offsets[:-1] - split.offsets[0])[self._document]
-        self.units = len(self._tally(np.zeros(split.n_targets), np.zeros(split.n_targets, dtype=bool))[0])
+        self._place = (
+            np.arange(split.n_targets) - (split.offsets[:-1] - split.offsets[0])[self._document]
+        )
+        self.units = len(
+            self._tally(np.zeros(split.n_targets), np.zeros(split.n_targets, dtype=bool))[0]
+        )
 
     def change(
-        self, nats: Float64[np.ndarray, " n"], base: Float64[np.ndarray, " n"], part: Bool[np.ndarray, " n"] | None = None
+        self,
+        nats: Float64[np.ndarray, " n"],
+        base: Float64[np.ndarray, " n"],
+        part: Bool[np.ndarray, " n"] | None = None,
     ) -> Change | None:
-        """Mean difference over the targets, or a part of them; None where there are none, or one is not finite."""
+        """Mean difference over the targets, or a part of them.
+
+        None where there are none, or one is not finite.
+        """
         part = np.ones(len(nats), dtype=bool) if part is None else part
         difference = nats[part] - base[part]
         if not len(difference) or not np.isfinite(difference).all():
@@ -284,10 +361,21 @@ class _Text:
         first, targets = self._tally(nats, part)
         second, _ = self._tally(base, part)
         found = paired_bootstrap(first, second, targets)
-        return Change(nats=found.estimate, low=found.low if found.known else None, high=found.high if found.known else None)
+        return Change(
+            nats=found.estimate,
+            low=found.low if found.known else None,
+            high=found.high if found.known else None,
+        )
 
-    def _tally(self, nats: Float64[np.ndarray, " n"], part: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    def _tally(
+        self, nats: Float64[np.ndarray, " n"], part: Bool[np.ndarray, " n"]
+    ) -> tuple[np.ndarray, np.ndarray]:
         tally = Tally(np.diff(self._split.offsets), self._split.document_bytes, blocks=self.blocks)
-        tally.add(self._document[part], self._place[part], nats[part], np.zeros(int(part.sum()), dtype=np.int64))
+        tally.add(
+            self._document[part],
+            self._place[part],
+            nats[part],
+            np.zeros(int(part.sum()), dtype=np.int64),
+        )
         sums = tally.sums()
         return sums.nats, sums.targets

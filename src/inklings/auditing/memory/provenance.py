@@ -1,4 +1,7 @@
-"""Where what a memory gives back comes from, and whether an empty one leaves the backbone as it is."""
+"""Where what a memory gives back comes from.
+
+And whether an empty one leaves the backbone as it is.
+"""
 
 from __future__ import annotations
 
@@ -42,32 +45,44 @@ class Provenance:
 
 
 def provenance(model: SequenceModel, split: TokenSplit) -> Provenance:
-    """Read a split's documents one by one, and compare every hit of their own memory with the text."""
+    """Read a split's documents one by one.
+
+    And compare every hit of their own memory with the text.
+    """
     assert isinstance(model, Provable)
     queries = hits = ahead = untrue = 0
     example = ""
     for number in range(split.n_documents):
-        text = split.read(int(split.offsets[number]), int(split.offsets[number + 1]) + 1).astype(np.int64)
+        text = split.read(int(split.offsets[number]), int(split.offsets[number + 1]) + 1).astype(
+            np.int64
+        )
         with inference(model.modules()), model.recording() as passes:
             state = model.initial_state(1)
             for first in range(0, len(text) - 1, PIECE):
                 piece = torch.from_numpy(text[first : min(first + PIECE, len(text) - 1)])
                 state = model(piece[None].to(model.device), state).state
         found = [of[0] for of in passes]
-        positions, values, there = (np.concatenate(parts) for parts in zip(*map(_own, found), strict=True))
+        positions, values, there = (
+            np.concatenate(parts) for parts in zip(*map(_own, found), strict=True)
+        )
         here = np.arange(len(positions))[:, None]
         late = there & (positions > here)
         false = there & ~late & (text[positions.clip(0, len(text) - 1)] != values)
         if not example and (late | false).any():
             at, of = (int(place) for place in np.argwhere(late | false)[0])
             what = "stands at" if late[at, of] else "does not stand at"
-            example = f"after token {at} of a document, token {values[at, of]} is found, which {what} {positions[at, of]}"
+            example = (
+                f"after token {at} of a document, token {values[at, of]} is found, which {what}"
+                f" {positions[at, of]}"
+            )
         queries, hits = queries + len(positions), hits + int(there.sum())
         ahead, untrue = ahead + int(late.sum()), untrue + int(false.sum())
     return Provenance(queries=queries, hits=hits, ahead=ahead, untrue=untrue, example=example)
 
 
-def _own(one: Recollection) -> tuple[Int[np.ndarray, "T k"], Int[np.ndarray, "T k"], Bool[np.ndarray, "T k"]]:
+def _own(
+    one: Recollection,
+) -> tuple[Int[np.ndarray, "T k"], Int[np.ndarray, "T k"], Bool[np.ndarray, "T k"]]:
     """Positions and values of a row's hits, and where there are any of the row's own memory."""
     return one.hits.positions, one.hits.values, (one.hits.ids >= 0) & ~one.outside
 
@@ -77,32 +92,51 @@ def random_text(model: SequenceModel, *, documents: int = 2, seed: int = 0) -> T
     length = min(LONGEST_TEXT, max(span(model), 3 * getattr(model.config, "segment", 0) + 2))
     boundary = model.config.boundary_token
     drawn = random_tokens(model, documents, length, seed, symbols=8).cpu().numpy()
-    tokens = np.append(np.concatenate([np.append(boundary, row) for row in drawn]), boundary).astype(np.uint32)
-    return TokenSplit(tokens, np.arange(documents + 1) * (length + 1), np.full(documents, length), boundary)
+    tokens = np.append(
+        np.concatenate([np.append(boundary, row) for row in drawn]), boundary
+    ).astype(np.uint32)
+    return TokenSplit(
+        tokens, np.arange(documents + 1) * (length + 1), np.full(documents, length), boundary
+    )
 
 
 def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:
-    """How the model differs from its backbone where its memory is empty or off; None where it does not.
+    """How the model differs from its backbone where its memory is empty or off.
 
-    In one pass over a text so short that nothing is found in it, the same bits are asked for; on a longer text with the
-    memory off, where a model may cut the pass into pieces, equal within rounding.
+    None where it does not.
+
+    In one pass over a text so short that nothing is found in it, the same bits are asked for; on a
+    longer text with the memory off, where a model may cut the pass into pieces, equal within
+    rounding.
     """
     assert isinstance(model, Provable)
-    short = random_tokens(model, 2, min(span(model), getattr(model.config, "segment", LONGEST_TEXT)), seed, symbols=8)
+    short = random_tokens(
+        model, 2, min(span(model), getattr(model.config, "segment", LONGEST_TEXT)), seed, symbols=8
+    )
     bare = _logits(model.backbone, short)
     with model.recording() as passes:
         empty = _logits(model, short)
     nothing = torch.from_numpy(np.stack([(of.hits.ids < 0).all(-1) for of in passes[0]]))
     with model.controlled("off"):
         off = _logits(model, short)
-    for logits, where, what in ((empty, nothing, "an empty memory"), (off, nothing | True, "the memory off")):
+    for logits, where, what in (
+        (empty, nothing, "an empty memory"),
+        (off, nothing | True, "the memory off"),
+    ):
         if not torch.equal(logits.cpu()[where], bare.cpu()[where]):
             apart = float((logits.cpu()[where] - bare.cpu()[where]).abs().max())
             return f"with {what} it differs from its backbone by up to {apart:.2g}"
     long = random_tokens(model, 2, span(model), seed + 1, symbols=8)
     with model.controlled("off"):
         apart = difference(_logits(model, long), _logits(model.backbone, long))
-    return None if apart <= 1 else f"with the memory off it differs from its backbone by {apart:.2g} times what rounding may do"
+    return (
+        None
+        if apart <= 1
+        else (
+            f"with the memory off it differs from its backbone by {apart:.2g} times what rounding"
+            " may do"
+        )
+    )
 
 
 def _logits(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:

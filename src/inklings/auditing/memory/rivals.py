@@ -1,6 +1,9 @@
-"""What a memory is set against: the same model with something done to its memory, or its backbone with something cheaper.
+"""What a memory is set against.
 
-All are scored alike: documents whole, each from an empty memory, side by side with others of about their length.
+The same model with something done to its memory, or its backbone with something cheaper.
+
+All are scored alike: documents whole, each from an empty memory, side by side with others of about
+their length.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ CACHED = 2**16
 PARTS = 4
 """Documents at least that a part of a split is taken from."""
 GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of it, less their whole part, are spread over 0 to 1 as evenly as can be, however many are taken."""
+"""Multiples of it, less their whole part, are spread over 0 to 1 as evenly as can be, however many
+are taken.
+"""
 COLDEST, HOTTEST = 0.5, 2.0
 """Between which a temperature is looked for."""
 TEMPERATURE_STEP = 2e-3
@@ -49,10 +54,13 @@ class Provable(Remembering, Protocol):
         ...
 
 
-def token_nats(model: SequenceModel, split: TokenSplit, *, rows: int = ROWS) -> Float64[np.ndarray, " n"]:
+def token_nats(
+    model: SequenceModel, split: TokenSplit, *, rows: int = ROWS
+) -> Float64[np.ndarray, " n"]:
     """Nats of every target of a split, in the order of the text.
 
-    No document is read alone if there are others: a model may be asked to look into the memory of the row beside it.
+    No document is read alone if there are others: a model may be asked to look into the memory of
+    the row beside it.
     """
     lanes = cut_lanes(split.offsets, warm_up=int(np.diff(split.offsets).max()))
     longest_first = np.argsort(-lanes.lengths, kind="stable")
@@ -65,9 +73,12 @@ def token_nats(model: SequenceModel, split: TokenSplit, *, rows: int = ROWS) -> 
 
 
 def spread_documents(split: TokenSplit, targets: int | None) -> TokenSplit:
-    """Whole documents, evenly spread over a split, until they hold so many targets; None: the split as it is.
+    """Whole documents, evenly spread over a split, until they hold so many targets.
 
-    A document that holds more than a fourth of that by itself is cut, and a boundary put after the cut.
+    None: the split as it is.
+
+    A document that holds more than a fourth of that by itself is cut, and a boundary put after the
+    cut.
     """
     if targets is None or split.n_targets <= targets:
         return split
@@ -76,9 +87,14 @@ def spread_documents(split: TokenSplit, targets: int | None) -> TokenSplit:
     count = int(np.searchsorted(np.cumsum(lengths[order]), targets)) + 1
     chosen = np.sort(order[:count])
     taken = lengths[chosen]
-    pieces = [split.read(int(split.offsets[at]), int(split.offsets[at] + n)) for at, n in zip(chosen, taken, strict=True)]
+    pieces = [
+        split.read(int(split.offsets[at]), int(split.offsets[at] + n))
+        for at, n in zip(chosen, taken, strict=True)
+    ]
     tokens = np.append(np.concatenate(pieces), np.array([split.boundary], dtype=split.tokens.dtype))
-    n_bytes = np.round(split.document_bytes[chosen] * (taken / np.diff(split.offsets)[chosen])).astype(np.int64)
+    n_bytes = np.round(
+        split.document_bytes[chosen] * (taken / np.diff(split.offsets)[chosen])
+    ).astype(np.int64)
     return TokenSplit(tokens, np.append(0, np.cumsum(taken)), n_bytes, split.boundary)
 
 
@@ -90,7 +106,13 @@ class Tempered(SequenceModel):
         self.model = model
         self.temperature = temperature
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
         """See `SequenceModel`."""
         output: Output = self.model(tokens, state, starts=starts)
         return dataclasses.replace(output, logits=output.logits / self.temperature)
@@ -105,22 +127,36 @@ class Tempered(SequenceModel):
 
 
 class InPieces(SequenceModel):
-    """A model that reads the rows of a batch a piece at a time, so that none is far ahead of another."""
+    """A model that reads the rows of a batch a piece at a time.
+
+    So that none is far ahead of another.
+    """
 
     def __init__(self, model: SequenceModel, size: int) -> None:
         super().__init__(model.config)
         self.model = model
         self.size = size
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
         """See `SequenceModel`."""
         carried: State | None = self.model.initial_state(len(tokens)) if state is None else state
         pieces: list[Output] = []
         for first in range(0, tokens.shape[1], self.size):
             part = np.s_[:, first : first + self.size]
-            pieces.append(self.model(tokens[part], carried, starts=None if starts is None else starts[part]))
+            pieces.append(
+                self.model(tokens[part], carried, starts=None if starts is None else starts[part])
+            )
             carried = pieces[-1].state
-        logits, hidden = (torch.cat([getattr(piece, name) for piece in pieces], 1) for name in ("logits", "hidden"))
+        logits, hidden = (
+            torch.cat([getattr(piece, name) for piece in pieces], 1)
+            for name in ("logits", "hidden")
+        )
         return Output(logits=logits, state=None if state is None else carried, hidden=hidden)
 
     def initial_state(self, batch_size: int) -> State:
@@ -133,23 +169,32 @@ class InPieces(SequenceModel):
 
 
 def fitted_temperature(model: SequenceModel, fit: TokenSplit) -> float:
-    """The temperature of the lowest loss on a text; that loss has one minimum (it is convex in the inverse temperature)."""
+    """The temperature of the lowest loss on a text.
+
+    That loss has one minimum (it is convex in the inverse temperature).
+    """
     from scipy import optimize  # takes half a second and 60 MiB, which training should not pay
 
     def loss(log_temperature: float) -> float:
         return float(token_nats(Tempered(model, math.exp(log_temperature)), fit).mean())
 
     found = optimize.minimize_scalar(
-        loss, bounds=(math.log(COLDEST), math.log(HOTTEST)), method="bounded", options={"xatol": TEMPERATURE_STEP}
+        loss,
+        bounds=(math.log(COLDEST), math.log(HOTTEST)),
+        method="bounded",
+        options={"xatol": TEMPERATURE_STEP},
     )
     return math.exp(float(found.x))
 
 
 def longer_contexts(model: SequenceModel, longest: int) -> list[SequenceModel] | str:
-    """The backbone with its context doubled, doubled again, and so on, with the same weights; or why there is none.
+    """The backbone with its context doubled, doubled again, and so on, with the same weights.
 
-    The last one costs at least as much for each token as the backbone, what reads the memory, and a comparison with every
-    entry of a memory of the longest document of `longest` tokens (by the sizes, forward only), unless it sees these whole.
+    Or why there is none.
+
+    The last one costs at least as much for each token as the backbone, what reads the memory, and a
+    comparison with every entry of a memory of the longest document of `longest` tokens (by the
+    sizes, forward only), unless it sees these whole.
     """
     assert isinstance(model, Provable)
     backbone, n = model.backbone, 1024
@@ -157,7 +202,11 @@ def longer_contexts(model: SequenceModel, longest: int) -> list[SequenceModel] |
     if longest <= length:
         return f"no document is longer than the context of {length:,}"
     beside = {id(weight) for weight in backbone.parameters()}
-    own = sum(weight.numel() for weight in model.parameters() if id(weight) not in beside and weight.ndim == 2)
+    own = sum(
+        weight.numel()
+        for weight in model.parameters()
+        if id(weight) not in beside and weight.ndim == 2
+    )
     entries = min(longest, getattr(model.config, "memory_size", longest))
     wanted = backbone.flops(n) / 3 + n * 2 * (own + model.dimension * entries)
     shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
@@ -168,10 +217,18 @@ def longer_contexts(model: SequenceModel, longest: int) -> list[SequenceModel] |
             with torch.random.fork_rng(devices=[]):
                 made = type(backbone)(dataclasses.replace(backbone.config, context_length=length))
         except InputError as error:
-            return f"the backbone cannot be built with a context of {length:,}: {str(error).rstrip('.')}"
-        differing = [name for name, tensor in made.state_dict().items() if shapes.get(name) != tensor.shape]
+            return (
+                f"the backbone cannot be built with a context of {length:,}:"
+                f" {str(error).rstrip('.')}"
+            )
+        differing = [
+            name for name, tensor in made.state_dict().items() if shapes.get(name) != tensor.shape
+        ]
         if differing:
-            return f"the backbone's weights fit its context of {backbone.config.context_length:,} only ({differing[0]})"
+            return (
+                f"the backbone's weights fit its context of {backbone.config.context_length:,} only"
+                f" ({differing[0]})"
+            )
         if made.flops(n) == backbone.flops(n):
             return "the backbone's cost does not depend on its context"
         made.load_state_dict(backbone.state_dict())

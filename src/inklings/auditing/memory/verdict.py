@@ -9,7 +9,11 @@ MOST = 0.5
 
 
 def say_proof(proof: MemoryProof) -> str:
-    """The sentence: no claim is made unless the interval is clear of zero, and none for the memory if permuted values gain too."""
+    """The sentence.
+
+    No claim is made unless the interval is clear of zero, and none for the memory if permuted
+    values gain too.
+    """
     memory = proof.change("memory")
     if not proof.provenance.holds:
         return _cheats(proof)
@@ -20,22 +24,36 @@ def say_proof(proof: MemoryProof) -> str:
     if memory.raises:
         return f"The memory does harm: it raises perplexity by {_range(memory, proof)}."
     if not memory.lowers:
-        return f"No claim: with the memory perplexity is {signed(memory)} ({_ends(memory)} over {proof.resampled}), which may be chance."
+        return (
+            f"No claim: with the memory perplexity is {signed(memory)} ({_ends(memory)} over"
+            f" {proof.resampled}), which may be chance."
+        )
     if proof.keeps:
         return _not_the_memory(proof, memory)
-    return f"The memory lowers perplexity by {_range(memory, proof)}{_permuted(proof)}{_rivals(proof, memory)}."
+    return (
+        "The memory lowers perplexity by"
+        f" {_range(memory, proof)}{_permuted(proof)}{_rivals(proof, memory)}."
+    )
 
 
 def _cheats(proof: MemoryProof) -> str:
     of = proof.provenance
-    wrong, what = (of.ahead, "do not stand before their targets") if of.ahead else (of.untrue, "are not of the text that was read")
+    wrong, what = (
+        (of.ahead, "do not stand before their targets")
+        if of.ahead
+        else (of.untrue, "are not of the text that was read")
+    )
     return f"No gain counts: {wrong:,} of {of.hits:,} retrieved values {what} ({of.example})."
 
 
 def _not_the_memory(proof: MemoryProof, memory: Change) -> str:
     kept = proof.change("permuted values")
     assert kept is not None
-    whose = "The gain is not the memory's" if kept.nats <= MOST * memory.nats else "A part of the gain is not the memory's"
+    whose = (
+        "The gain is not the memory's"
+        if kept.nats <= MOST * memory.nats
+        else "A part of the gain is not the memory's"
+    )
     left = f"with permuted values it is still lower by {_size(kept)} ({_ends(kept)})"
     return f"{whose}: perplexity is lower by {_range(memory, proof)}, and {left}."
 
@@ -45,7 +63,11 @@ def _permuted(proof: MemoryProof) -> str:
     permuted = proof.change("permuted values")
     if permuted is None:
         return ""
-    done = f"raises it by {_size(permuted)}" if permuted.raises else f"changes it by {signed(permuted)}, which may be chance"
+    done = (
+        f"raises it by {_size(permuted)}"
+        if permuted.raises
+        else f"changes it by {signed(permuted)}, which may be chance"
+    )
     return f"; with permuted values it {done}, so the gain comes from what is stored"
 
 
@@ -58,8 +80,15 @@ def _rivals(proof: MemoryProof, memory: Change) -> str:
         rivals.append((f"a longer context of {longer.setting or 0:,.0f}{untrained}", longer.change))
     if temperature is not None:
         rivals.append(("a temperature", temperature))
-    said = "".join(f"{', ' if at else '; '}{words} {_verb(change)}" for at, (words, change) in enumerate(rivals))
-    return said + (": as much can be had without it" if any(change.nats <= memory.nats for _, change in rivals) else "")
+    said = "".join(
+        f"{', ' if at else '; '}{words} {_verb(change)}"
+        for at, (words, change) in enumerate(rivals)
+    )
+    return said + (
+        ": as much can be had without it"
+        if any(change.nats <= memory.nats for _, change in rivals)
+        else ""
+    )
 
 
 def _verb(change: Change) -> str:
@@ -76,7 +105,10 @@ def _range(change: Change, proof: MemoryProof) -> str:
 
 
 def _ends(change: Change) -> str:
-    """The interval in per cent: positive numbers where all of it lies to one side of zero, else with signs."""
+    """The interval in per cent.
+
+    Positive numbers where all of it lies to one side of zero, else with signs.
+    """
     _, low, high = change.percent
     assert low is not None and high is not None
     if low * high > 0:

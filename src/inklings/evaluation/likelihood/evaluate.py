@@ -1,8 +1,11 @@
-"""How well a model predicts a text: nats per token, bits per byte and the like, on a whole split, in a fixed order.
+"""How well a model predicts a text.
 
-Every target sees its full legal context, or at least the warm-up's (`evaluation/lanes.py`). Rows are streamed from
-the initial state, so any architecture is scored alike, and memory does not grow with the length of a document. Sums
-are float64. Nothing depends on the batch size but the rounding of float32.
+Nats per token, bits per byte and the like, on a whole split, in a fixed order.
+
+Every target sees its full legal context, or at least the warm-up's (`evaluation/lanes.py`). Rows
+are streamed from the initial state, so any architecture is scored alike, and memory does not grow
+with the length of a document. Sums are float64. Nothing depends on the batch size but the rounding
+of float32.
 """
 
 from __future__ import annotations
@@ -42,7 +45,9 @@ class LikelihoodResult:
     """Nats per target."""
     perplexity: float
     bits_per_byte: float | None
-    """Of the text in UTF-8; comparable across tokenizers. None where the tokenizer loses bytes: it would be a lie."""
+    """Of the text in UTF-8; comparable across tokenizers. None where the tokenizer loses bytes: it
+    would be a lie.
+    """
     accuracy: float
     """Share of the targets that were the most likely token."""
     top5_accuracy: float
@@ -50,8 +55,9 @@ class LikelihoodResult:
     macro_f1: float
     """See `classification.macro_f1`."""
     loss_by_position: list[tuple[int, int, float, int]]
-    """(first, last, loss, targets): nats per target at these places of a document, the first token being 1. The places
-    double from one entry to the next."""
+    """(first, last, loss, targets): nats per target at these places of a document, the first token
+    being 1. The places double from one entry to the next.
+    """
     documents: UnitSums
     """Sums for each document, in the order of the split."""
     blocks: UnitSums | None
@@ -73,7 +79,10 @@ class LikelihoodResult:
         return bootstrap_ratio(self.units.nats, self.units.targets, confidence=confidence)
 
     def summary(self) -> dict[str, Any]:
-        """The figures as plain values for JSON, without those of each unit; one that is not finite is None."""
+        """The figures as plain values for JSON, without those of each unit.
+
+        One that is not finite is None.
+        """
         return {
             "targets": self.targets,
             "nats": _finite(self.nats),
@@ -83,19 +92,27 @@ class LikelihoodResult:
             "accuracy": self.accuracy,
             "top5_accuracy": self.top5_accuracy,
             "macro_f1": self.macro_f1,
-            "loss_by_position": [[first, last, _finite(loss), count] for first, last, loss, count in self.loss_by_position],
+            "loss_by_position": [
+                [first, last, _finite(loss), count]
+                for first, last, loss, count in self.loss_by_position
+            ],
             "protocol": self.protocol,
         }
 
 
-def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True) -> LikelihoodResult:
-    """Score a whole split, without gradients and in evaluation mode; the model is left in the mode it was in.
+def evaluate(
+    model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True
+) -> LikelihoodResult:
+    """Score a whole split, without gradients and in evaluation mode.
+
+    The model is left in the mode it was in.
 
     Args:
         model: any architecture that has a likelihood.
         split: what to score.
         batch_size: rows at a time; fewer where their logits would not fit into `LOGITS`.
-        lossless: whether the tokens hold every byte of the split (`TokenStore.lossless`); if not, there are no bits per byte.
+        lossless: whether the tokens hold every byte of the split (`TokenStore.lossless`); if not,
+            there are no bits per byte.
 
     Raises:
         ArchitectureError: the architecture has no likelihood.
@@ -112,7 +129,11 @@ def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, l
     lanes = lanes.select(np.argsort(-lanes.lengths, kind="stable"))
     targets_of = np.diff(split.offsets)
     documents = Tally(targets_of, split.document_bytes, blocks=False)
-    blocks = Tally(targets_of, split.document_bytes, blocks=True) if split.n_documents < FEWEST_DOCUMENTS else None
+    blocks = (
+        Tally(targets_of, split.document_bytes, blocks=True)
+        if split.n_documents < FEWEST_DOCUMENTS
+        else None
+    )
     n_buckets = int(targets_of.max()).bit_length()
     bucket_nats, bucket_targets = np.zeros(n_buckets), np.zeros(n_buckets, dtype=np.int64)
     hits, predicted, actual = (np.zeros(config.vocab_size, dtype=np.int64) for _ in range(3))
@@ -142,7 +163,12 @@ def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, l
         top5_accuracy=n_top5 / targets,
         macro_f1=macro_f1(hits, predicted, actual),
         loss_by_position=[
-            (2**k, min(2 ** (k + 1) - 1, int(targets_of.max())), float(bucket_nats[k] / bucket_targets[k]), int(bucket_targets[k]))
+            (
+                2**k,
+                min(2 ** (k + 1) - 1, int(targets_of.max())),
+                float(bucket_nats[k] / bucket_targets[k]),
+                int(bucket_targets[k]),
+            )
             for k in range(n_buckets)
         ],
         documents=sums,
@@ -153,14 +179,21 @@ def evaluate(model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, l
 
 def _check(model: SequenceModel, split: TokenSplit, batch_size: int) -> None:
     if not model.traits.has_likelihood:
-        raise ArchitectureError(f"{type(model).__name__} has no likelihood: it can be sampled from, but cannot score a text.")
+        raise ArchitectureError(
+            f"{type(model).__name__} has no likelihood: it can be sampled from, but cannot score a"
+            " text."
+        )
     if split.boundary != model.config.boundary_token:
         raise TokenizerError(
-            f"the text's boundary is token {split.boundary}, the model's is {model.config.boundary_token}; "
-            "use the tokenizer that is stored with the model's run."
+            f"the text's boundary is token {split.boundary}, the model's is"
+            f" {model.config.boundary_token}; use the tokenizer that is stored with the model's"
+            " run."
         )
     if split.n_targets == 0:
-        raise SourceError("the split has no documents, so there is nothing to score; give more text or another split.")
+        raise SourceError(
+            "the split has no documents, so there is nothing to score; give more text or another"
+            " split."
+        )
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
 
@@ -170,7 +203,9 @@ def _finite(value: float) -> float | None:
 
 
 def save_likelihood(likelihood: LikelihoodResult, folder: Path) -> Path:
-    """Write `likelihood.json` and `units.safetensors` into a folder, which is made where it is absent; returns it.
+    """Write `likelihood.json` and `units.safetensors` into a folder.
+
+    Which is made where it is absent; returns it.
 
     Raises:
         DiskError: the disk is full, or may not be written to.
@@ -178,9 +213,12 @@ def save_likelihood(likelihood: LikelihoodResult, folder: Path) -> Path:
     arrays = {f"documents.{name}": values for name, values in vars(likelihood.documents).items()}
     if likelihood.blocks is not None:
         arrays |= {f"blocks.{name}": values for name, values in vars(likelihood.blocks).items()}
-    data = safetensors.numpy.save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+    data = safetensors.numpy.save(
+        {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    )
     durable.write_bytes(folder / "units.safetensors", data)
-    # The JSON comes last and holds the hash of the arrays: a folder that was left half-written does not load.
+    # The JSON comes last and holds the hash of the arrays: a folder that was left half-written does
+    # not load.
     summary = {**likelihood.summary(), "units_sha256": durable.sha256(data)}
     durable.write_checked_json(folder / "likelihood.json", summary, format_version=FORMAT_VERSION)
     return folder
@@ -192,25 +230,43 @@ def load_likelihood(folder: Path) -> LikelihoodResult:
     Raises:
         RunError: a file is missing, damaged, or from a newer format.
     """
-    values = durable.read_checked_json(folder / "likelihood.json", format_version=FORMAT_VERSION, unhashed=True)
+    values = durable.read_checked_json(
+        folder / "likelihood.json", format_version=FORMAT_VERSION, unhashed=True
+    )
     path = folder / "units.safetensors"
     data = durable.read_bytes(path)
     del values["format_version"]
     if durable.sha256(data) != values.pop("units_sha256", None):
-        raise RunError(f"{path} does not belong to the likelihood.json beside it, or is damaged. Evaluate again.")
+        raise RunError(
+            f"{path} does not belong to the likelihood.json beside it, or is damaged. Evaluate"
+            " again."
+        )
     try:
         return _from_plain(values, safetensors.numpy.load(data))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder} is damaged: it does not hold an evaluation ({error!r}). Evaluate again.") from None
+        raise RunError(
+            f"{folder} is damaged: it does not hold an evaluation ({error!r}). Evaluate again."
+        ) from None
 
 
 def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> LikelihoodResult:
     units = {
-        kind: UnitSums(**{name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(kind)})
+        kind: UnitSums(
+            **{
+                name.partition(".")[2]: array
+                for name, array in arrays.items()
+                if name.startswith(kind)
+            }
+        )
         for kind in ("documents", "blocks")
         if f"{kind}.nats" in arrays
     }
     for name in ("nats", "loss", "perplexity"):
         values[name] = math.nan if values[name] is None else values[name]
-    places = [(first, last, math.nan if loss is None else loss, count) for first, last, loss, count in values.pop("loss_by_position")]
-    return LikelihoodResult(**values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks"))
+    places = [
+        (first, last, math.nan if loss is None else loss, count)
+        for first, last, loss, count in values.pop("loss_by_position")
+    ]
+    return LikelihoodResult(
+        **values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks")
+    )

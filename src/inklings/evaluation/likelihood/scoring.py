@@ -1,4 +1,7 @@
-"""Streaming a split's lanes through a model: for every target its nats, its rank, and what was predicted instead."""
+"""Streaming a split's lanes through a model.
+
+For every target its nats, its rank, and what was predicted instead.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
 LOGITS = 2**25
-"""At most so many logits are computed at a time (128 MiB in float32; scoring them takes about twice as much again)."""
+"""At most so many logits are computed at a time (128 MiB in float32; scoring them takes about twice
+as much again).
+"""
 
 POSITIONS = 2**12
 """At most so many positions, over all rows, are computed at a time."""
@@ -28,7 +33,9 @@ CHUNK = 256
 """At most so many positions of a row: attention within a chunk grows with its square."""
 
 SHORTEST_CHUNK = 16
-"""Where the vocabulary is so large that fewer positions of each row would fit, fewer rows are taken instead."""
+"""Where the vocabulary is so large that fewer positions of each row would fit, fewer rows are taken
+instead.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,20 @@ class Scored:
     prediction: Int[np.ndarray, " n"]
 
 
-def score(model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int) -> Iterator[Scored]:
-    """Stream the lanes, which come longest first, in batches; yields the scored targets of one chunk after the other."""
+def score(
+    model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int
+) -> Iterator[Scored]:
+    """Stream the lanes, which come longest first, in batches.
+
+    Yields the scored targets of one chunk after the other.
+    """
     vocab_size = model.config.vocab_size
     n_rows = min(batch_size, max(1, LOGITS // (SHORTEST_CHUNK * vocab_size)))
     for first in range(0, len(lanes), n_rows):
         rows = lanes.select(np.arange(first, min(first + n_rows, len(lanes))))
         begin, longest = 0, int(rows.lengths[0])
-        # Rows that fit into one chunk need nothing carried: a fresh parallel pass gives the same logits, faster.
+        # Rows that fit into one chunk need nothing carried: a fresh parallel pass gives the same
+        # logits, faster.
         state = None
         if longest > _chunk(len(rows), vocab_size):
             with inference(model.modules()):
@@ -66,17 +79,21 @@ def score(model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int
                 state = state.select(torch.arange(n_alive, device=model.device))
             chunk = _chunk(n_alive, vocab_size)
             places = rows.begin[:, None] + np.arange(begin, min(begin + chunk, longest) + 1)
-            # A row that ends within the chunk repeats its last target: nothing that is read after the end is scored.
+            # A row that ends within the chunk repeats its last target: nothing that is read after
+            # the end is scored.
             tokens = _tokens(split, np.minimum(places, rows.end[:, None]))
             if int(tokens.max()) >= vocab_size:
                 raise TokenizerError(
-                    f"the text holds token {tokens.max()}, the model knows {vocab_size}; use the tokenizer stored with the model's run."
+                    f"the text holds token {tokens.max()}, the model knows {vocab_size}; use the"
+                    " tokenizer stored with the model's run."
                 )
             index, inputs, targets = places[:, :-1], tokens[:, :-1], tokens[:, 1:]
             scored = (index >= rows.scored[:, None]) & (index < rows.end[:, None])
             with inference(model.modules()):
                 output = model(torch.from_numpy(inputs).to(model.device), state)
-                nats, rank, prediction = _judge(output.logits, torch.from_numpy(targets).to(model.device))
+                nats, rank, prediction = _judge(
+                    output.logits, torch.from_numpy(targets).to(model.device)
+                )
             state = output.state
             yield _flat(rows, index, targets, scored, nats, rank, prediction)
             begin += chunk
@@ -100,7 +117,11 @@ def _judge(
     """For each target its nats, its rank, and the most likely token."""
     flat, of = logits.flatten(0, 1).float(), targets.flatten()
     nats = functional.cross_entropy(flat, of, reduction="none")
-    return nats.view_as(targets), ranks(flat, of).view_as(targets), flat.argmax(dim=1).view_as(targets)
+    return (
+        nats.view_as(targets),
+        ranks(flat, of).view_as(targets),
+        flat.argmax(dim=1).view_as(targets),
+    )
 
 
 def _flat(

@@ -1,4 +1,7 @@
-"""Sums over the parts of a split that intervals resample: its documents, or blocks of text where documents are few."""
+"""Sums over the parts of a split that intervals resample.
+
+Its documents, or blocks of text where documents are few.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,17 @@ BLOCK_BYTES = 2048
 """Bytes of text in a block, or somewhat less: a document is cut evenly."""
 
 FEWEST_DOCUMENTS = 30
-"""Below so many documents, blocks are resampled instead: the bootstrap of a handful says too little of their spread."""
+"""Below so many documents, blocks are resampled instead: the bootstrap of a handful says too little
+of their spread.
+"""
 
 
 @dataclass(frozen=True)
 class UnitSums:
-    """One number for each unit. The same split gives the same units for every model with the same tokenizer."""
+    """One number for each unit.
+
+    The same split gives the same units for every model with the same tokenizer.
+    """
 
     nats: Float[np.ndarray, " n"]
     targets: Int[np.ndarray, " n"]
@@ -31,27 +39,44 @@ class UnitSums:
 class Tally:
     """Adds targets up by unit."""
 
-    def __init__(self, targets_of: Int[np.ndarray, " D"], bytes_of: Int[np.ndarray, " D"], *, blocks: bool) -> None:
-        """The targets and bytes of each document; with `blocks`, units are even parts of documents of at most 2 KiB.
+    def __init__(
+        self, targets_of: Int[np.ndarray, " D"], bytes_of: Int[np.ndarray, " D"], *, blocks: bool
+    ) -> None:
+        """The targets and bytes of each document.
 
-        Where a token stands in the text is not known here: a document's bytes are taken as evenly spread over its
-        targets.
+        With `blocks`, units are even parts of documents of at most 2 KiB.
+
+        Where a token stands in the text is not known here: a document's bytes are taken as evenly
+        spread over its targets.
         """
         self._targets_of = targets_of.astype(np.int64)
         bytes_of = bytes_of.astype(np.int64)
-        parts = np.clip(-(-bytes_of // BLOCK_BYTES), 1, np.maximum(self._targets_of, 1)) if blocks else np.ones_like(bytes_of)
+        parts = (
+            np.clip(-(-bytes_of // BLOCK_BYTES), 1, np.maximum(self._targets_of, 1))
+            if blocks
+            else np.ones_like(bytes_of)
+        )
         self._parts, self._first = parts, np.cumsum(parts) - parts
         document = np.repeat(np.arange(len(parts)), parts)
         number = np.arange(len(document)) - self._first[document]
-        self._bytes = (number + 1) * bytes_of[document] // parts[document] - number * bytes_of[document] // parts[document]
+        self._bytes = (number + 1) * bytes_of[document] // parts[document] - number * bytes_of[
+            document
+        ] // parts[document]
         self._nats = np.zeros(len(document))
         self._targets = np.zeros(len(document), dtype=np.int64)
         self._hits = np.zeros(len(document), dtype=np.int64)
 
     def add(
-        self, document: Int[np.ndarray, " n"], place: Int[np.ndarray, " n"], nats: Float[np.ndarray, " n"], hits: Int[np.ndarray, " n"]
+        self,
+        document: Int[np.ndarray, " n"],
+        place: Int[np.ndarray, " n"],
+        nats: Float[np.ndarray, " n"],
+        hits: Int[np.ndarray, " n"],
     ) -> None:
-        """Add n targets: the number of the document, which of its targets it is (from 0), its nats, and 1 for a hit."""
+        """Add n targets.
+
+        The number of the document, which of its targets it is (from 0), its nats, and 1 for a hit.
+        """
         unit = self._first[document] + place * self._parts[document] // self._targets_of[document]
         np.add.at(self._nats, unit, nats)
         np.add.at(self._targets, unit, 1)

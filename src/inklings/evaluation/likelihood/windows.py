@@ -1,4 +1,7 @@
-"""How a split is cut for scoring, so that every target has its context and the cut does not depend on the batch size."""
+"""How a split is cut for scoring.
+
+So that every target has its context and the cut does not depend on the batch size.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ def warm_up(context_length: int) -> int:
 
 @dataclass(frozen=True)
 class Lanes:
-    """Stretches of a split's tokens, each scored as one row. Every target of the split is scored in exactly one."""
+    """Stretches of a split's tokens, each scored as one row.
+
+    Every target of the split is scored in exactly one.
+    """
 
     document: Int[np.ndarray, " n"]
     """Number of the document."""
@@ -47,10 +53,13 @@ class Lanes:
 
 
 def cut_lanes(offsets: Int[np.ndarray, " D1"], *, warm_up: int) -> Lanes:
-    """Cut documents of more than `LANE_OF_WARM_UPS * warm_up` targets into lanes of so many; a shorter one is a lane.
+    """Cut documents of more than `LANE_OF_WARM_UPS * warm_up` targets into lanes of so many.
 
-    A lane reads `warm_up` tokens before its first scored one, less at the document's start and never those of another
-    document. `offsets` are the D + 1 places of the boundaries in the split's tokens.
+    A shorter one is a lane.
+
+    A lane reads `warm_up` tokens before its first scored one, less at the document's start and
+    never those of another document. `offsets` are the D + 1 places of the boundaries in the split's
+    tokens.
     """
     longest = LANE_OF_WARM_UPS * warm_up
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
@@ -58,4 +67,9 @@ def cut_lanes(offsets: Int[np.ndarray, " D1"], *, warm_up: int) -> Lanes:
     document = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
     scored = starts[document] + number * longest
-    return Lanes(document, np.maximum(starts[document], scored - warm_up), scored, np.minimum(scored + longest, ends[document]))
+    return Lanes(
+        document,
+        np.maximum(starts[document], scored - warm_up),
+        scored,
+        np.minimum(scored + longest, ends[document]),
+    )

@@ -1,4 +1,7 @@
-"""Generators of known worth, to read a run's figures against: samplers of growing order, and two cheaters."""
+"""Generators of known worth, to read a run's figures against.
+
+Samplers of growing order, and two cheaters.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,26 @@ from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
 
 RUNGS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": ORDER}
-"""Interpolated Kneser-Ney samplers, by order. The highest is the judge itself, which `judge` therefore likes."""
+"""Interpolated Kneser-Ney samplers, by order. The highest is the judge itself, which `judge`
+therefore likes.
+"""
 
 UNIFORM, REPLAY, REPEAT = "uniform", "replay", "repeat"
 
 
 def floor(ground: ReferenceSet) -> SampleSet:
-    """Real training documents, as many as there are samples: no generator should be expected to do better."""
+    """Real training documents, as many as there are samples.
+
+    No generator should be expected to do better.
+    """
     return ground.training.select(np.arange(ground.setting.samples))
 
 
 def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
     """Samples of the rungs, from the lowest: uniform, unigram, bigram, trigram, 5-gram.
 
-    The uniform sampler draws from all tokens that the training text holds, and takes its lengths from training documents.
-    The others are counted on the training text.
+    The uniform sampler draws from all tokens that the training text holds, and takes its lengths
+    from training documents. The others are counted on the training text.
     """
     setting = ground.setting
     rungs = {UNIFORM: _uniform(ground)}
@@ -44,14 +52,18 @@ def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
 
 
 def cheaters(ground: ReferenceSet) -> dict[str, SampleSet]:
-    """Samples that no metric should praise: training documents replayed, and the most plausible one of them repeated.
+    """Samples that no metric should praise.
+
+    Training documents replayed, and the most plausible one of them repeated.
 
     Most plausible by nats per token under the judge, of documents not shorter than the median.
     """
     training, n = ground.training, ground.setting.samples
     some = np.arange(min(len(training), 10_000))
     candidates = some[training.sizes[some] >= np.median(training.sizes[some])]
-    nats = nats_of(ground.judge, training.select(candidates)) / np.maximum(training.sizes[candidates], 1)
+    nats = nats_of(ground.judge, training.select(candidates)) / np.maximum(
+        training.sizes[candidates], 1
+    )
     sentence = candidates[int(nats.argmin())]
     replayed = np.random.default_rng((ground.setting.seed, 1)).permutation(len(training))[:n]
     return {REPLAY: training.select(replayed), REPEAT: training.select(np.repeat(sentence, n))}

@@ -1,6 +1,9 @@
-"""The scale that sample metrics are read on: real text, samplers of known worth, and cheaters, at one sample size.
+"""The scale that sample metrics are read on.
 
-It depends on the text, the number of samples and the windows only, so it is computed once for all runs.
+Real text, samplers of known worth, and cheaters, at one sample size.
+
+It depends on the text, the number of samples and the windows only, so it is computed once for all
+runs.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ class Calibration:
 
     setting: SampleSettings
     floor: Measures
-    """Real training documents against the reference; `novel` and `judge` are those of held-out documents."""
+    """Real training documents against the reference; `novel` and `judge` are those of held-out
+    documents.
+    """
     ladder: dict[str, Measures]
     """From the lowest rung."""
     cheaters: dict[str, Measures]
@@ -39,25 +44,39 @@ class Calibration:
     def gameable(self, metric: str) -> list[str]:
         """Which contestants that are worth nothing do as well as real text on a metric, or better.
 
-        Not one whose interval merely reaches so far, while a rung that is worse than real text is clearly better than it.
+        Not one whose interval merely reaches so far, while a rung that is worse than real text is
+        clearly better than it.
         """
         known = {UNIFORM: self.ladder[UNIFORM], **self.cheaters}
         real = _cost(self.floor.values[metric].estimate, metric)
         rungs = [measures.values[metric] for measures in self.ladder.values()]
-        bounds = [self.floor.values[metric], *(rung for rung in rungs if _cost(rung.estimate, metric) > real)]
-        return [name for name, measures in known.items() if all(_order(measures.values[metric], bound, metric) <= 0 for bound in bounds)]
+        bounds = [
+            self.floor.values[metric],
+            *(rung for rung in rungs if _cost(rung.estimate, metric) > real),
+        ]
+        return [
+            name
+            for name, measures in known.items()
+            if all(_order(measures.values[metric], bound, metric) <= 0 for bound in bounds)
+        ]
 
     def place(self, value: Interval, metric: str) -> str:
         """Where on the ladder a value stands, as in `between bigram and trigram`.
 
-        It stands above the best rung that it beats and below the worst that beats it; of those between the two, where the
-        difference is less than what chance would make of two draws, it is level with each. So a rung of unsure figure decides
-        nothing where a better one is beaten.
+        It stands above the best rung that it beats and below the worst that beats it; of those
+        between the two, where the difference is less than what chance would make of two draws, it
+        is level with each. So a rung of unsure figure decides nothing where a better one is beaten.
         """
         if not value.known:
             return "not placed, of too few samples"
-        rungs = {**{name: measures.values[metric] for name, measures in self.ladder.items()}, REAL: self.floor.values[metric]}
-        names = sorted((name for name in rungs if rungs[name].known), key=lambda name: -_cost(rungs[name].estimate, metric))
+        rungs = {
+            **{name: measures.values[metric] for name, measures in self.ladder.items()},
+            REAL: self.floor.values[metric],
+        }
+        names = sorted(
+            (name for name in rungs if rungs[name].known),
+            key=lambda name: -_cost(rungs[name].estimate, metric),
+        )
         if not names:
             return "not placed, of too few samples"
         order = [_order(rungs[name], value, metric) for name in names]
@@ -67,7 +86,11 @@ class Calibration:
             return f"level with {' and '.join(level)}"
         if above < 0:
             return f"below {names[below]}"
-        return f"between {names[above]} and {names[below]}" if below < len(names) else f"better than {names[above]}"
+        return (
+            f"between {names[above]} and {names[below]}"
+            if below < len(names)
+            else f"better than {names[above]}"
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -85,7 +108,10 @@ class Calibration:
             SampleSettings(**mapping["setting"]),
             Measures.from_mapping(mapping["floor"]),
             {name: Measures.from_mapping(measures) for name, measures in mapping["ladder"].items()},
-            {name: Measures.from_mapping(measures) for name, measures in mapping["cheaters"].items()},
+            {
+                name: Measures.from_mapping(measures)
+                for name, measures in mapping["cheaters"].items()
+            },
         )
 
 
@@ -108,7 +134,10 @@ def _cost(value: float, metric: str) -> float:
 
 
 def _order(one: Interval, other: Interval, metric: str) -> int:
-    """1 where the first value is worse, -1 where it is better, 0 where the interval of their difference holds zero."""
+    """Return 1 where the first value is worse, -1 where it is better, 0 otherwise.
+
+    Neither is certain where the interval of their difference holds zero.
+    """
     difference = _cost(one.estimate, metric) - _cost(other.estimate, metric)
     if abs(difference) <= math.hypot(*((value.high - value.low) / 2 for value in (one, other))):
         return 0

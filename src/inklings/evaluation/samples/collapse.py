@@ -1,4 +1,7 @@
-"""The alarm for a generator that says the same again and again; cheap enough for every evaluation in training."""
+"""The alarm for a generator that says the same again and again.
+
+Cheap enough for every evaluation in training.
+"""
 
 from __future__ import annotations
 
@@ -38,15 +41,22 @@ def collapse(samples: SampleSet, real: SampleSet, tokenizer: Tokenizer | None = 
 
     Args:
         samples: what the generator wrote.
-        real: real text in the same form, in a random order, the more the better: that of the training split.
+        real: real text in the same form, in a random order, the more the better: that of the
+            training split.
         tokenizer: shows sequences as text in the messages instead of as numbers.
 
     Raises:
         SourceError: there are no samples, or no real text.
     """
     if not len(samples) or not len(real):
-        raise SourceError(f"{len(samples)} samples and {len(real)} real documents; give at least one of each.")
-    found = (_one_sequence(samples, real, tokenizer), _long_runs(samples, real, tokenizer), _low_entropy(samples, real))
+        raise SourceError(
+            f"{len(samples)} samples and {len(real)} real documents; give at least one of each."
+        )
+    found = (
+        _one_sequence(samples, real, tokenizer),
+        _long_runs(samples, real, tokenizer),
+        _low_entropy(samples, real),
+    )
     return [reason for reason in found if reason is not None]
 
 
@@ -58,20 +68,24 @@ def _one_sequence(samples: SampleSet, real: SampleSet, tokenizer: Tokenizer | No
     if not _clearly_more(count, len(samples), count_real, len(real)):
         return None
     text = _shown(samples.document(int(first[place])), tokenizer)
-    return f"one text, {text}, is {count / len(samples):.1%} of the samples; it is {count_real / len(real):.2%} of real text."
+    return (
+        f"one text, {text}, is {count / len(samples):.1%} of the samples; it is"
+        f" {count_real / len(real):.2%} of real text."
+    )
 
 
 def _long_runs(samples: SampleSet, real: SampleSet, tokenizer: Tokenizer | None) -> str | None:
     runs, of_real = longest_runs(samples), longest_runs(real)
-    # The shortest run that is long: as many real documents as may have one have shorter ones at most.
+    # The shortest run that is long: as many real documents as may have one have shorter ones at
+    # most.
     long = max(2, int(np.sort(of_real)[len(of_real) - 1 - math.floor(RARE_RUN * len(of_real))]) + 1)
     count, count_real = int((runs >= long).sum()), int((of_real >= long).sum())
     if not _clearly_more(count, len(samples), count_real, len(real)):
         return None
     example = _shown(samples.document(int(runs.argmax())), tokenizer)
     return (
-        f"{count / len(samples):.1%} of the samples hold one token at least {long} times in a row, such as {example}; "
-        f"{count_real / len(real):.2%} of real text does."
+        f"{count / len(samples):.1%} of the samples hold one token at least {long} times in a row,"
+        f" such as {example}; {count_real / len(real):.2%} of real text does."
     )
 
 
@@ -96,11 +110,16 @@ def _low_entropy(samples: SampleSet, real: SampleSet) -> str | None:
     entropy, of_real = float(ours[both].mean()), float(theirs[both].mean())
     if entropy >= LOW_ENTROPY * of_real:
         return None
-    return f"the samples have {entropy:.2f} bits of entropy per position (the first {int(both.sum())}), real text {of_real:.2f}."
+    return (
+        f"the samples have {entropy:.2f} bits of entropy per position (the first"
+        f" {int(both.sum())}), real text {of_real:.2f}."
+    )
 
 
 def entropies(samples: SampleSet) -> np.ndarray:
-    """Entropy in bits of the tokens at each of the first positions, over the documents that reach it; NaN if too few do.
+    """Entropy in bits of the tokens at each of the first positions.
+
+    It is taken over the documents that reach the position; NaN if too few do.
 
     With the correction of Miller 1955 for the number of documents.
     """
@@ -108,29 +127,51 @@ def entropies(samples: SampleSet) -> np.ndarray:
     for position in range(POSITIONS):
         reaching = samples.sizes > position
         if (n := int(reaching.sum())) >= FEWEST:
-            counts = np.unique(samples.tokens[samples.offsets[:-1][reaching] + position], return_counts=True)[1]
-            found[position] = -(counts / n * np.log2(counts / n)).sum() + (len(counts) - 1) / (2 * n * math.log(2))
+            counts = np.unique(
+                samples.tokens[samples.offsets[:-1][reaching] + position], return_counts=True
+            )[1]
+            found[position] = -(counts / n * np.log2(counts / n)).sum() + (len(counts) - 1) / (
+                2 * n * math.log(2)
+            )
     return found
 
 
 def _clearly_more(count: int, n: int, count_real: int, n_real: int) -> bool:
-    """Whether `count` of n are above `SHARE`, and above the share in real text, by more than chance would bring.
+    """Whether `count` of n are above `SHARE`.
+
+    And above the share in real text, by more than chance would bring.
 
     Were the two shares equal, `count` would be binomial among all that were counted on both sides.
     """
     if count <= SHARE * n or not binomial_tail(count, n, SHARE) < ABOVE_SHARE:
         return False
-    return count / n > count_real / n_real and binomial_tail(count, count + count_real, n / (n + n_real)) < ABOVE_REAL
+    return (
+        count / n > count_real / n_real
+        and binomial_tail(count, count + count_real, n / (n + n_real)) < ABOVE_REAL
+    )
 
 
 def binomial_tail(count: int, n: int, p: float) -> float:
-    """The probability of at least `count` among n; scipy's takes half a second to import, which training should not pay."""
+    """The probability of at least `count` among n.
+
+    Scipy's takes half a second to import, which training should not pay.
+    """
     k: Int[np.ndarray, " k"] = np.arange(count, n + 1)
     log_factorials = np.concatenate([np.zeros(1), np.cumsum(np.log(np.arange(1, n + 1)))])
-    terms = log_factorials[n] - log_factorials[k] - log_factorials[n - k] + k * math.log(p) + (n - k) * math.log1p(-p)
+    terms = (
+        log_factorials[n]
+        - log_factorials[k]
+        - log_factorials[n - k]
+        + k * math.log(p)
+        + (n - k) * math.log1p(-p)
+    )
     return float(np.exp(terms).sum())
 
 
 def _shown(tokens: Int[np.ndarray, " L"], tokenizer: Tokenizer | None) -> str:
-    text = " ".join(map(str, tokens.tolist())) if tokenizer is None else tokenizer.decode(tokens.tolist())
+    text = (
+        " ".join(map(str, tokens.tolist()))
+        if tokenizer is None
+        else tokenizer.decode(tokens.tolist())
+    )
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")

@@ -1,4 +1,7 @@
-"""How far the n-grams of samples are from those of real text: the Jensen-Shannon divergence, with its interval."""
+"""How far the n-grams of samples are from those of real text.
+
+The Jensen-Shannon divergence, with its interval.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from inklings.evaluation.statistics import Interval, group_jackknife, groups
 
 
 def jensen_shannon(p: Num[np.ndarray, " U"], q: Num[np.ndarray, " U"]) -> float:
-    """Jensen-Shannon divergence in bits of two distributions given as counts of the same things (Lin 1991).
+    """Jensen-Shannon divergence in bits of two tables of counts of the same things (Lin 1991).
 
-    It is symmetric, 0 for equal distributions and 1 for disjoint ones, as which one without any counts is taken unless
-    both are.
+    It is symmetric, 0 for equal distributions and 1 for disjoint ones, as which one without any
+    counts is taken unless both are.
     """
     total_p, total_q = p.sum(), q.sum()
     if not total_p or not total_q:
@@ -29,15 +32,17 @@ def jensen_shannon(p: Num[np.ndarray, " U"], q: Num[np.ndarray, " U"]) -> float:
 
 
 def js_divergence(samples: SampleSet, reference: SampleSet, n: int) -> Interval:
-    """Jensen-Shannon divergence, base 2, of the n-grams of tokens of two sets, end marks counted as tokens.
+    """Jensen-Shannon divergence, base 2, of two sets' n-grams, end marks counted as tokens.
 
-    It is never 0 between finite sets of different documents: the value of real text against real text at the same
-    sample size is what to compare with.
+    It is never 0 between finite sets of different documents: the value of real text against real
+    text at the same sample size is what to compare with.
 
-    The interval is a delete-group jackknife over the samples' documents, the reference being held. A percentile
-    bootstrap would lie above the estimate, since a resample repeats documents and so is poorer than the set. Measured on
-    names: over 300 independent sets of 1,000 names from a bigram sampler, each against the same 3,204 test names, the
-    95% interval covered the mean value in 99%, 98%, 94% and 96% of them for n = 1, 2, 3, 4.
+    The interval is a delete-group jackknife over the samples' documents, the reference being held.
+    A percentile bootstrap would lie above the estimate, since a resample repeats documents and so
+    is poorer than the set. Measured on
+    names: over 300 independent sets of 1,000 names from a bigram sampler, each against the same
+    3,204 test names, the 95% interval covered the mean value in 99%, 98%, 94% and 96% of them for n
+    = 1, 2, 3, 4.
     """
     codes, documents = ngrams(samples, n)
     of_reference = ngrams(reference, n)[0]
@@ -47,10 +52,16 @@ def js_divergence(samples: SampleSet, reference: SampleSet, n: int) -> Interval:
     q = np.bincount(place[len(codes) :], minlength=size)
     own, p = place[: len(codes)], np.bincount(place[: len(codes)], minlength=size)
     estimate = jensen_shannon(p, q)
-    return group_jackknife(estimate, [jensen_shannon(p - left, q) for left in _counts(own, documents, len(samples), size)], len(samples))
+    return group_jackknife(
+        estimate,
+        [jensen_shannon(p - left, q) for left in _counts(own, documents, len(samples), size)],
+        len(samples),
+    )
 
 
-def _counts(things: Int[np.ndarray, " G"], documents: Int[np.ndarray, " G"], n_documents: int, size: int) -> list[Int[np.ndarray, " U"]]:
+def _counts(
+    things: Int[np.ndarray, " G"], documents: Int[np.ndarray, " G"], n_documents: int, size: int
+) -> list[Int[np.ndarray, " U"]]:
     """For each group of documents, how often each of `size` things stands in it."""
     cuts = np.searchsorted(documents, groups(n_documents))
     return [np.bincount(part, minlength=size) for part in np.split(things, cuts[1:-1])]

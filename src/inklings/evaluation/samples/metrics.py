@@ -52,36 +52,47 @@ class Measures:
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"values": {name: value.to_mapping() for name, value in self.values.items()}, "alarm": self.alarm}
+        return {
+            "values": {name: value.to_mapping() for name, value in self.values.items()},
+            "alarm": self.alarm,
+        }
 
     @staticmethod
     def from_mapping(mapping: dict[str, Any]) -> Measures:
         """What `to_mapping` gave."""
-        return Measures({name: _interval(value) for name, value in mapping["values"].items()}, list(mapping["alarm"]))
+        return Measures(
+            {name: _interval(value) for name, value in mapping["values"].items()},
+            list(mapping["alarm"]),
+        )
 
 
 def _interval(value: dict[str, Any]) -> Interval:
     unknown = {"low": -math.inf, "high": math.inf, "estimate": math.nan}
-    return Interval(**{**value, **{name: end for name, end in unknown.items() if value[name] is None}})
+    return Interval(
+        **{**value, **{name: end for name, end in unknown.items() if value[name] is None}}
+    )
 
 
 def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
     """Every metric of a set of samples.
 
     Raises:
-        ConfigError: there are more or fewer samples than the ground is for: most metrics depend on how many there are.
+        ConfigError: there are more or fewer samples than the ground is for: most metrics depend on
+            how many there are.
         TokenizerError: they are of another vocabulary.
     """
     reference, wanted = ground.reference, ground.setting.samples
     if len(samples) != wanted:
         raise ConfigError(
-            f"{len(samples):,} samples were given, and the ground is laid for {wanted:,}; distances depend on how many there are, "
-            f"so draw {wanted:,}, or lay the ground for {len(samples):,}."
+            f"{len(samples):,} samples were given, and the ground is laid for {wanted:,}; distances"
+            f" depend on how many there are, so draw {wanted:,}, or lay the ground for"
+            f" {len(samples):,}."
         )
     if (samples.vocab_size, samples.boundary) != (reference.vocab_size, reference.boundary):
         raise TokenizerError(
-            f"the samples have {samples.vocab_size} tokens (boundary {samples.boundary}), the text {reference.vocab_size} "
-            f"(boundary {reference.boundary}); encode the text with the tokenizer that is stored with the model's run."
+            f"the samples have {samples.vocab_size} tokens (boundary {samples.boundary}), the text"
+            f" {reference.vocab_size} (boundary {reference.boundary}); encode the text with the"
+            " tokenizer that is stored with the model's run."
         )
     values = {
         **{f"js{n}": js_divergence(samples, reference, n) for n in (1, 2, 3, 4)},

@@ -1,7 +1,10 @@
-"""Two likelihoods that need a judge: of samples under a judge of real text, and of real text under a judge of samples.
+"""Two likelihoods that need a judge.
 
-The judge is interpolated modified Kneser-Ney of order 5 (`models/ngram.py`): it is counted in one pass, so it knows no
-seed, and it takes well under a second. The order was chosen once, as the longest of the ladder.
+Of samples under a judge of real text, and of real text under a judge of samples.
+
+The judge is interpolated modified Kneser-Ney of order 5 (`models/ngram.py`): it is counted in one
+pass, so it knows no seed, and it takes well under a second. The order was chosen once, as the
+longest of the ladder.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ REVERSE_GROUPS = 10
 """So many groups of samples are left out in turn, each time with a new judge."""
 
 REVERSE_TOKENS = 10_000
-"""Of a larger reference, so many tokens are read for the interval; the estimate rests on all of it."""
+"""Of a larger reference, so many tokens are read for the interval; the estimate rests on all of it.
+"""
 
 LOGITS = 2**18
 """So many logits are held at a time: few enough to stay in the processor's cache."""
@@ -40,7 +44,9 @@ def train_judge(samples: SampleSet, *, order: int = ORDER) -> NGram:
     """
     if not len(samples):
         raise SourceError("there are no documents to count a judge on; give at least one.")
-    judge = NGram(NGramConfig(order=order, vocab_size=samples.vocab_size, boundary_token=samples.boundary))
+    judge = NGram(
+        NGramConfig(order=order, vocab_size=samples.vocab_size, boundary_token=samples.boundary)
+    )
     judge.count(samples.stream())
     return judge.eval()
 
@@ -63,40 +69,58 @@ def nats_of(judge: SequenceModel, samples: SampleSet) -> Float64[np.ndarray, " N
             inputs = np.full(cells.shape, samples.boundary)
             inputs[:, 1:] = np.where(cells[:, 1:], targets[:, :-1], samples.boundary)
             logits = judge(torch.from_numpy(inputs).to(judge.device)).logits.cpu()
-            found = functional.cross_entropy(logits.flatten(0, 1).float(), torch.from_numpy(targets).flatten(), reduction="none")
+            found = functional.cross_entropy(
+                logits.flatten(0, 1).float(), torch.from_numpy(targets).flatten(), reduction="none"
+            )
             nats[rows] = found.view(cells.shape).double().sum(dim=1).numpy()
             begin += len(rows)
     return nats
 
 
 def judge_likelihood(judge: SequenceModel, samples: SampleSet) -> Interval:
-    """Nats per token of the samples under a judge of real text, end marks included; bootstrap interval over samples.
+    """Nats per token of the samples under a judge of real text, end marks included.
 
-    Low is plausible, and nothing else: the one most likely sentence, said again and again, beats real text.
+    Bootstrap interval over samples.
+
+    Low is plausible, and nothing else: the one most likely sentence, said again and again, beats
+    real text.
 
     Raises:
         SourceError: the samples have no tokens at all.
     """
     if not len(samples.tokens):
-        raise SourceError("the samples have no tokens, not even end marks, so there is nothing to judge; draw longer ones.")
+        raise SourceError(
+            "the samples have no tokens, not even end marks, so there is nothing to judge; draw"
+            " longer ones."
+        )
     return bootstrap_ratio(nats_of(judge, samples), samples.sizes)
 
 
 def reverse_likelihood(samples: SampleSet, reference: SampleSet) -> Interval:
-    """Nats per token of real text under a judge that was counted on the samples, end marks included.
+    """Nats per token of real text under a model that was counted on the samples, ends included.
 
-    What the samples lack, the judge does not know, and what they have wrong, it believes: the best single figure (reverse
-    perplexity, Zhao et al. 2018, "Adversarially Regularized Autoencoders"). It falls with the number of samples; compare
-    at one size. The interval is a delete-group jackknife over ten groups of samples; on names, over 100 independent sets of
-    1,000 names from a bigram sampler, it covered the mean value in 99% of them, half as wide again as it need be.
+    What the samples lack, the judge does not know, and what they have wrong, it believes: the best
+    single figure (reverse perplexity, Zhao et al. 2018, "Adversarially Regularized Autoencoders").
+    It falls with the number of samples; compare at one size. The interval is a delete-group
+    jackknife over ten groups of samples; on names, over 100 independent sets of 1,000 names from a
+    bigram sampler, it covered the mean value in 99% of them, half as wide again as it need be.
     """
 
     def loss(part: SampleSet, of: SampleSet) -> float:
         return float(nats_of(train_judge(part), of).sum() / of.sizes.sum())
 
     estimate = loss(samples, reference)
-    some = reference.select(np.arange(max(1, int(np.searchsorted(reference.offsets[1:], REVERSE_TOKENS, side="right")))))
+    some = reference.select(
+        np.arange(max(1, int(np.searchsorted(reference.offsets[1:], REVERSE_TOKENS, side="right"))))
+    )
     rows = np.arange(len(samples))
-    left = [np.delete(rows, rows[a:b]) for a, b in itertools.pairwise(groups(len(samples), REVERSE_GROUPS))] if len(rows) > 1 else []
+    left = (
+        [
+            np.delete(rows, rows[a:b])
+            for a, b in itertools.pairwise(groups(len(samples), REVERSE_GROUPS))
+        ]
+        if len(rows) > 1
+        else []
+    )
     without = [loss(samples.select(rest), some) for rest in left]
     return group_jackknife(estimate, without, len(samples), high=float("inf"))

@@ -1,4 +1,7 @@
-"""What samples are compared with: held-out text as the reference, the training text, and how both are cut."""
+"""What samples are compared with.
+
+Held-out text as the reference, the training text, and how both are cut.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +75,10 @@ def make_reference_set(
     Args:
         store: the text.
         split: the reference.
-        samples: how many are compared; None takes `SAMPLES`. No more than there are held-out documents.
-        max_length: tokens at which documents are cut; None takes the longest training document, at most `LONGEST`.
+        samples: how many are compared; None takes `SAMPLES`. No more than there are held-out
+            documents.
+        max_length: tokens at which documents are cut; None takes the longest training document, at
+            most `LONGEST`.
         windows: compare windows of so many tokens instead of documents.
         seed: of the order in which real documents are taken.
 
@@ -83,11 +88,15 @@ def make_reference_set(
     """
     if split == "train":
         raise ConfigError(
-            "samples are compared with held-out text, and the train split is what was learned; give --split validation or test."
+            "samples are compared with held-out text, and the train split is what was learned; give"
+            " --split validation or test."
         )
     wanted = SAMPLES if samples is None else samples
     if wanted < 2:
-        raise ConfigError(f"{wanted} samples were asked for; a set of samples needs at least 2, such as {SAMPLES}.")
+        raise ConfigError(
+            f"{wanted} samples were asked for; a set of samples needs at least 2, such as"
+            f" {SAMPLES}."
+        )
     notes: list[str] = []
     training_split, held_out = store.split("train"), store.split(split)
     length = max_length
@@ -95,23 +104,39 @@ def make_reference_set(
         length = windows
     elif length is None:
         length = _longest(training_split, notes)
-    training = _texts(store, training_split, "training", length, windows, seed, TRAINING_TOKENS, notes)
+    training = _texts(
+        store, training_split, "training", length, windows, seed, TRAINING_TOKENS, notes
+    )
     reference = _texts(store, held_out, split, length, windows, seed + 1, REFERENCE_TOKENS, notes)
     kind = "documents" if windows is None else f"windows of {windows} tokens"
     n = min(wanted, len(reference), len(training))
     if n < 2:
-        hint = "compare windows (`inklings evaluate RUN --windows 32`)" if windows is None else "ask for narrower windows"
+        hint = (
+            "compare windows (`inklings evaluate RUN --windows 32`)"
+            if windows is None
+            else "ask for narrower windows"
+        )
         raise SourceError(
-            f"the text has {len(training)} training and {len(reference)} {split} {kind}, too few to compare samples with; {hint}."
+            f"the text has {len(training)} training and {len(reference)} {split} {kind}, too few to"
+            f" compare samples with; {hint}."
         )
     if samples is not None and n < samples:
-        notes.append(f"{samples:,} samples were asked for; {n:,} are compared, for the {split} split has {len(reference):,} {kind}"
-                     f" and the training text {len(training):,}.")  # fmt: skip
+        notes.append(
+            f"{samples:,} samples were asked for; {n:,} are compared, for the {split} split has"
+            f" {len(reference):,} {kind} and the training text {len(training):,}."
+        )
     if n < FEWEST:
-        notes.append(f"{n} samples are few: intervals are wide, and real text is far from real text too.")
+        notes.append(
+            f"{n} samples are few: intervals are wide, and real text is far from real text too."
+        )
     if (different := len(np.unique(training.fingerprints()))) < len(training):
-        notes.append(f"{1 - different / len(training):.1%} of the training {kind} are repeats, so real text is not all unique either.")
-    known = training.fingerprints() if windows is None else _spans(store, training_split, windows, seed)
+        notes.append(
+            f"{1 - different / len(training):.1%} of the training {kind} are repeats, so real text"
+            " is not all unique either."
+        )
+    known = (
+        training.fingerprints() if windows is None else _spans(store, training_split, windows, seed)
+    )
     setting = SampleSettings(
         source=store.manifest["source"]["name"],
         split=split,
@@ -123,38 +148,60 @@ def make_reference_set(
         training_documents=len(training),
         notes=notes,
     )
-    return ReferenceSet(setting, store.tokenizer, reference, training, np.unique(known), train_judge(training))
+    return ReferenceSet(
+        setting, store.tokenizer, reference, training, np.unique(known), train_judge(training)
+    )
 
 
 def _longest(training: TokenSplit, notes: list[str]) -> int:
     lengths = np.diff(training.offsets) - 1
     longest = int(lengths.max(initial=1))
     if longest > LONGEST:
-        notes.append(f"documents are cut at {LONGEST} tokens, which {float((lengths > LONGEST).mean()):.1%} of the training ones exceed.")
+        notes.append(
+            f"documents are cut at {LONGEST} tokens, which {float((lengths > LONGEST).mean()):.1%}"
+            " of the training ones exceed."
+        )
     return max(1, min(longest, LONGEST))
 
 
 def _texts(
-    store: TokenStore, split: TokenSplit, name: str, length: int, windows: int | None, seed: int, most: int, notes: list[str]
+    store: TokenStore,
+    split: TokenSplit,
+    name: str,
+    length: int,
+    windows: int | None,
+    seed: int,
+    most: int,
+    notes: list[str],
 ) -> SampleSet:
     vocab_size = store.tokenizer.vocab_size
     if windows is None:
-        found = documents_of(split, vocab_size=vocab_size, max_length=length, seed=seed, most_tokens=most)
+        found = documents_of(
+            split, vocab_size=vocab_size, max_length=length, seed=seed, most_tokens=most
+        )
         whole = split.n_documents
     else:
         found = windows_of(split, windows, vocab_size=vocab_size, seed=seed, most_tokens=most)
         whole = int(((np.diff(split.offsets) - 1) // windows).sum())
     if len(found) < whole:
         notes.append(
-            f"of the {name} text {len(found):,} of {whole:,} {'documents' if windows is None else 'windows'} are used, drawn at random."
+            f"of the {name} text {len(found):,} of {whole:,}"
+            f" {'documents' if windows is None else 'windows'} are used, drawn at random."
         )
     return found
 
 
 def _spans(store: TokenStore, split: TokenSplit, width: int, seed: int) -> UInt64[np.ndarray, " S"]:
-    """The fingerprint of every span of `width` tokens of the training documents, or of those that are used of a large text."""
+    """The fingerprint of every span of `width` tokens of the training documents.
+
+    Or of those that are used of a large text.
+    """
     longest = max(1, int(np.diff(split.offsets).max(initial=1)) - 1)
     whole = documents_of(
-        split, vocab_size=store.tokenizer.vocab_size, max_length=min(longest, TRAINING_TOKENS), seed=seed, most_tokens=TRAINING_TOKENS
+        split,
+        vocab_size=store.tokenizer.vocab_size,
+        max_length=min(longest, TRAINING_TOKENS),
+        seed=seed,
+        most_tokens=TRAINING_TOKENS,
     )
     return np.unique(whole.spans(width))

@@ -1,4 +1,7 @@
-"""The report on samples: a run's measures beside real text, the ladder and the cheaters, as a plain tree that JSON holds."""
+"""The report on samples.
+
+A run's measures beside real text, the ladder and the cheaters, as a plain tree that JSON holds.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ FORMAT_VERSION = 1
 FILE = "samples.json"
 
 TEMPERATURES = (0.7, 0.85, 1.0, 1.15)
-"""A model that has a likelihood is shown at these beside the one asked for: what looks like a better model may be a colder one."""
+"""A model that has a likelihood is shown at these beside the one asked for: what looks like a
+better model may be a colder one.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,10 @@ class SampleReport:
     def places(self, name: str) -> str:
         """A sentence with a run's place on the ladder."""
         values = self.runs[name].values
-        places = [f"{PLACED[metric]} {self.calibration.place(values[metric], metric)}" for metric in PLACED]
+        places = [
+            f"{PLACED[metric]} {self.calibration.place(values[metric], metric)}"
+            for metric in PLACED
+        ]
         return f"{name}: {'; '.join(places)}."
 
     def gameable(self) -> dict[str, list[str]]:
@@ -45,10 +53,18 @@ class SampleReport:
     def contestants(self) -> dict[str, Measures]:
         """Everything measured, in the order of a table."""
         calibration = self.calibration
-        return {**self.runs, REAL: calibration.floor, **dict(reversed(calibration.ladder.items())), **calibration.cheaters}
+        return {
+            **self.runs,
+            REAL: calibration.floor,
+            **dict(reversed(calibration.ladder.items())),
+            **calibration.cheaters,
+        }
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON; places and warnings are written beside the figures for whoever reads the file."""
+        """Plain values for JSON.
+
+        Places and warnings are written beside the figures for whoever reads the file.
+        """
         return {
             "calibration": self.calibration.to_mapping(),
             "runs": {name: measures.to_mapping() for name, measures in self.runs.items()},
@@ -64,9 +80,16 @@ class SampleReport:
 
 
 def measure_model(
-    model: Architecture, ground: ReferenceSet, *, name: str, temperature: float = 1.0, others: Sequence[float] = TEMPERATURES
+    model: Architecture,
+    ground: ReferenceSet,
+    *,
+    name: str,
+    temperature: float = 1.0,
+    others: Sequence[float] = TEMPERATURES,
 ) -> dict[str, Measures]:
-    """Draw from a model and measure it; one that has a likelihood is measured at other temperatures too, and named by them.
+    """Draw from a model and measure it.
+
+    One that has a likelihood is measured at other temperatures too, and named by them.
 
     Args:
         model: a generator with a likelihood, or one that makes whole texts out of noise.
@@ -80,7 +103,10 @@ def measure_model(
     if not isinstance(model, SequenceModel):
         return {name: measure(_drawn(model, ground, temperature), ground)}
     temperatures = dict.fromkeys([temperature, *others])
-    return {f"{name} at {value:g}": measure(_drawn(model, ground, value), ground) for value in temperatures}
+    return {
+        f"{name} at {value:g}": measure(_drawn(model, ground, value), ground)
+        for value in temperatures
+    }
 
 
 def _drawn(model: Architecture, ground: ReferenceSet, temperature: float) -> SampleSet:
@@ -116,4 +142,6 @@ def load_report(folder: Path) -> SampleReport:
     try:
         return SampleReport.from_mapping(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder / FILE} is damaged: it holds no report on samples ({error!r}).") from None
+        raise RunError(
+            f"{folder / FILE} is damaged: it holds no report on samples ({error!r})."
+        ) from None

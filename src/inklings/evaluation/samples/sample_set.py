@@ -1,4 +1,4 @@
-"""Sets of token sequences, real or written by a model, in the one form that every sample metric reads."""
+"""Sets of token sequences, real or sampled, in the form that every sample metric reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _INVERSE = np.array([pow(0x9E3779B97F4A7C15, -1, 2**64)], dtype=np.uint64)
 class SampleSet:
     """Documents, or windows of documents, one after another.
 
-    A document that ended has the boundary as its last token, its end mark; one that was cut, or a window, has none.
+    A document that ended has the boundary as its last token, its end mark; one that was cut, or a
+    window, has none.
     """
 
     tokens: Int64[np.ndarray, " T"]
@@ -56,23 +57,37 @@ class SampleSet:
     def select(self, rows: Integer[np.ndarray, " M"]) -> SampleSet:
         """Some of the documents, in the given order; they may repeat."""
         sizes = self.sizes[rows]
-        return SampleSet(self.tokens[ragged(self.offsets[rows], sizes)], _offsets(sizes), self.ended[rows], self.boundary, self.vocab_size)
+        return SampleSet(
+            self.tokens[ragged(self.offsets[rows], sizes)],
+            _offsets(sizes),
+            self.ended[rows],
+            self.boundary,
+            self.vocab_size,
+        )
 
     def fingerprints(self) -> UInt64[np.ndarray, " N"]:
         """A number for each document, equal for equal ones."""
         return fingerprints(self.tokens, self.offsets[:-1], self.sizes)
 
     def spans(self, width: int) -> UInt64[np.ndarray, " S"]:
-        """The fingerprint of every span of `width` tokens within a document, as a set without end marks would have it."""
+        """The fingerprint of every span of `width` tokens within a document.
+
+        As a set without end marks would have it.
+        """
         counts = np.maximum(self.lengths - width + 1, 0)
         starts = ragged(self.offsets[:-1], counts)
         return fingerprints(self.tokens, starts, np.full(len(starts), width))
 
     def stream(self) -> Int64[np.ndarray, " S"]:
-        """All documents as one text, a boundary before, between and after them, as counting models read it."""
+        """All documents as one text, a boundary before, between and after them.
+
+        As counting models read it.
+        """
         sizes = self.lengths + 1
         stream = np.full(int(sizes.sum()) + 1, self.boundary)
-        stream[ragged(1 + _offsets(sizes)[:-1], self.lengths)] = self.tokens[ragged(self.offsets[:-1], self.lengths)]
+        stream[ragged(1 + _offsets(sizes)[:-1], self.lengths)] = self.tokens[
+            ragged(self.offsets[:-1], self.lengths)
+        ]
         return stream
 
 
@@ -88,12 +103,18 @@ def fingerprints(
 ) -> UInt64[np.ndarray, " S"]:
     """A number for each span of tokens, equal for equal ones.
 
-    The polynomial hash of Karp and Rabin 1987, modulo 2^64 over scrambled tokens. Two given spans that differ have the
-    same number once in about 2^64 times; a million spans hold such a pair with probability 3e-8.
+    The polynomial hash of Karp and Rabin 1987, modulo 2^64 over scrambled tokens. Two given spans
+    that differ have the same number once in about 2^64 times; a million spans hold such a pair with
+    probability 3e-8.
     """
     powers = np.cumprod(np.repeat(_ODD, len(tokens) + 1))
     back = np.cumprod(np.repeat(_INVERSE, len(tokens) + 1))
-    prefix = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(_scrambled(tokens.astype(np.uint64)) * powers[: len(tokens)])])
+    prefix = np.concatenate(
+        [
+            np.zeros(1, dtype=np.uint64),
+            np.cumsum(_scrambled(tokens.astype(np.uint64)) * powers[: len(tokens)]),
+        ]
+    )
     sums = (prefix[starts + sizes] - prefix[starts]) * back[starts]
     return _scrambled(sums + sizes.astype(np.uint64))
 
@@ -107,15 +128,34 @@ def _scrambled(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
     return scrambled
 
 
-def sample_set(rows: Sequence[Sequence[int]], ended: Sequence[bool], *, boundary: int, vocab_size: int) -> SampleSet:
+def sample_set(
+    rows: Sequence[Sequence[int]], ended: Sequence[bool], *, boundary: int, vocab_size: int
+) -> SampleSet:
     """The set of these documents, which are given without end marks."""
     assert len(rows) == len(ended)
-    flat = [token for row, end in zip(rows, ended, strict=True) for token in ([*row, boundary] if end else row)]
+    flat = [
+        token
+        for row, end in zip(rows, ended, strict=True)
+        for token in ([*row, boundary] if end else row)
+    ]
     sizes = np.array([len(row) + end for row, end in zip(rows, ended, strict=True)], dtype=np.int64)
-    return SampleSet(np.array(flat, dtype=np.int64), _offsets(sizes), np.array(ended, dtype=bool), boundary, vocab_size)
+    return SampleSet(
+        np.array(flat, dtype=np.int64),
+        _offsets(sizes),
+        np.array(ended, dtype=bool),
+        boundary,
+        vocab_size,
+    )
 
 
-def documents_of(split: TokenSplit, *, vocab_size: int, max_length: int, seed: int = 0, most_tokens: int | None = None) -> SampleSet:
+def documents_of(
+    split: TokenSplit,
+    *,
+    vocab_size: int,
+    max_length: int,
+    seed: int = 0,
+    most_tokens: int | None = None,
+) -> SampleSet:
     """The documents of a split in a random order, those of more than `max_length` tokens cut there.
 
     With `most_tokens`, only as many of them as have so many tokens together, at least one.
@@ -125,15 +165,27 @@ def documents_of(split: TokenSplit, *, vocab_size: int, max_length: int, seed: i
         SourceError: the split has no documents.
     """
     if max_length < 1:
-        raise ConfigError(f"max_length is {max_length}; a document needs room for at least 1 token.")
-    return _chosen(split, split.offsets[:-1] + 1, np.diff(split.offsets) - 1, max_length, vocab_size, seed, most_tokens)
+        raise ConfigError(
+            f"max_length is {max_length}; a document needs room for at least 1 token."
+        )
+    return _chosen(
+        split,
+        split.offsets[:-1] + 1,
+        np.diff(split.offsets) - 1,
+        max_length,
+        vocab_size,
+        seed,
+        most_tokens,
+    )
 
 
-def windows_of(split: TokenSplit, width: int, *, vocab_size: int, seed: int = 0, most_tokens: int | None = None) -> SampleSet:
-    """Consecutive windows of `width` tokens that lie within the documents of a split, in a random order, without end marks.
+def windows_of(
+    split: TokenSplit, width: int, *, vocab_size: int, seed: int = 0, most_tokens: int | None = None
+) -> SampleSet:
+    """Windows of `width` tokens within the documents of a split, in a random order, without ends.
 
-    What is left of a document after its last whole window is not used. With `most_tokens`, only as many windows as have
-    so many tokens together.
+    What is left of a document after its last whole window is not used. With `most_tokens`, only as
+    many windows as have so many tokens together.
 
     Raises:
         ConfigError: the width is below 2.
@@ -142,14 +194,21 @@ def windows_of(split: TokenSplit, width: int, *, vocab_size: int, seed: int = 0,
     starts = cut_windows(split.offsets[:-1] + 1, np.diff(split.offsets) - 1, width)
     if not len(starts):
         longest = int(np.diff(split.offsets).max(initial=1)) - 1
-        raise SourceError(f"no document of the split has {width} tokens, the longest has {longest}; ask for narrower windows, or for none.")
+        raise SourceError(
+            f"no document of the split has {width} tokens, the longest has {longest}; ask for"
+            " narrower windows, or for none."
+        )
     # A window is a document that was cut: it has no end mark even where the document ends with it.
-    chosen = _chosen(split, starts, np.full(len(starts), width + 1), width, vocab_size, seed, most_tokens)
+    chosen = _chosen(
+        split, starts, np.full(len(starts), width + 1), width, vocab_size, seed, most_tokens
+    )
     assert not chosen.ended.any()
     return chosen
 
 
-def cut_windows(starts: Int[np.ndarray, " N"], lengths: Int[np.ndarray, " N"], width: int) -> Int64[np.ndarray, " W"]:
+def cut_windows(
+    starts: Int[np.ndarray, " N"], lengths: Int[np.ndarray, " N"], width: int
+) -> Int64[np.ndarray, " W"]:
     """Where the windows of `width` tokens begin that documents are cut into.
 
     Raises:
@@ -173,12 +232,17 @@ def _chosen(
     most_tokens: int | None,
 ) -> SampleSet:
     if not len(starts):
-        raise SourceError("the split has no documents, so there is nothing to compare samples with; give more text or another split.")
+        raise SourceError(
+            "the split has no documents, so there is nothing to compare samples with; give more"
+            " text or another split."
+        )
     order = np.random.default_rng(seed).permutation(len(starts))
     ended = lengths <= max_length
     sizes = np.where(ended, lengths + 1, max_length)
     if most_tokens is not None:
-        order = order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), most_tokens, side="right")))]
+        order = order[
+            : max(1, int(np.searchsorted(np.cumsum(sizes[order]), most_tokens, side="right")))
+        ]
     starts, sizes, ended = starts[order], sizes[order], ended[order]
     tokens = split.read(0, len(split.tokens))[ragged(starts, sizes)]
     return SampleSet(tokens.astype(np.int64), _offsets(sizes), ended, split.boundary, vocab_size)

@@ -1,4 +1,7 @@
-"""Drawing samples from any generator, with a likelihood or without, in the form that real text is compared in."""
+"""Drawing samples from any generator.
+
+With a likelihood or without, in the form that real text is compared in.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,13 @@ import numpy as np
 import torch
 
 from inklings.errors import ConfigError, SourceError
-from inklings.evaluation.samples.sample_set import SampleSet, cut_windows, documents_of, sample_set, windows_of
+from inklings.evaluation.samples.sample_set import (
+    SampleSet,
+    cut_windows,
+    documents_of,
+    sample_set,
+    windows_of,
+)
 from inklings.generation.generate import ROWS, generate
 from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
@@ -19,7 +28,9 @@ TEXTS = 64
 """Windows are cut from so many long texts, written side by side."""
 
 OPENING = 4
-"""So many windows at the start of each of those texts are not used: real windows hardly ever begin a document."""
+"""So many windows at the start of each of those texts are not used: real windows hardly ever begin
+a document.
+"""
 
 ROUNDS = 8
 """So many times more is written if the documents of the texts give fewer windows than asked for."""
@@ -35,10 +46,13 @@ def draw(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> SampleSet:
-    """Let a model write n documents of at most `max_length` tokens, or n windows of `windows` tokens.
+    """Let a model write n documents of at most `max_length` tokens.
 
-    A document that has not ended after `max_length` tokens is cut there, as real ones are. Windows of a model with a
-    likelihood are cut from long texts of its own; one without a likelihood writes each by itself.
+    Or n windows of `windows` tokens.
+
+    A document that has not ended after `max_length` tokens is cut there, as real ones are. Windows
+    of a model with a likelihood are cut from long texts of its own; one without a likelihood writes
+    each by itself.
 
     Args:
         model: a generator with a likelihood, or one that makes whole texts out of noise.
@@ -60,7 +74,10 @@ def draw(
         raise ConfigError(f"samples of {length} tokens were asked for; they need at least 1.")
     if isinstance(model, SampleModel):
         if temperature != 1:
-            raise ConfigError(f"{type(model).__name__} has no likelihood, so no temperature; {temperature} was given. Leave it at 1.")
+            raise ConfigError(
+                f"{type(model).__name__} has no likelihood, so no temperature; {temperature} was"
+                " given. Leave it at 1."
+            )
         return _out_of_noise(model, tokenizer, n, length, seed, cut=windows is None)
     assert isinstance(model, SequenceModel), "an architecture is one of the two"
     sampling = SamplingConfig(temperature=temperature, seed=seed)
@@ -76,39 +93,73 @@ def draw(
     )
 
 
-def draw_as_trained(model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0) -> SampleSet:
+def draw_as_trained(
+    model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0
+) -> SampleSet:
     """Texts of a model without a likelihood, in the form and of the length that it was made for."""
-    return draw(model, tokenizer, n, max_length=model.config.context_length - 1, windows=model.windows, seed=seed)
+    return draw(
+        model,
+        tokenizer,
+        n,
+        max_length=model.config.context_length - 1,
+        windows=model.windows,
+        seed=seed,
+    )
 
 
-def real_as_trained(model: SampleModel, split: TokenSplit, *, most_tokens: int | None = None) -> SampleSet:
+def real_as_trained(
+    model: SampleModel, split: TokenSplit, *, most_tokens: int | None = None
+) -> SampleSet:
     """Real texts in the form of those of `draw_as_trained`."""
     vocab_size, length = model.config.vocab_size, model.config.context_length
     if model.windows is not None:
         return windows_of(split, model.windows, vocab_size=vocab_size, most_tokens=most_tokens)
-    return documents_of(split, vocab_size=vocab_size, max_length=length - 1, most_tokens=most_tokens)
+    return documents_of(
+        split, vocab_size=vocab_size, max_length=length - 1, most_tokens=most_tokens
+    )
 
 
-def _out_of_noise(model: SampleModel, tokenizer: Tokenizer, n: int, length: int, seed: int, *, cut: bool) -> SampleSet:
-    """Texts of a model without a likelihood; with `cut`, one token more than `length` shows whether a document ended there.
+def _out_of_noise(
+    model: SampleModel, tokenizer: Tokenizer, n: int, length: int, seed: int, *, cut: bool
+) -> SampleSet:
+    """Texts of a model without a likelihood.
 
-    A model that makes shorter texts makes those: what has not ended by then stays without an end mark.
+    With `cut`, one token more than `length` shows whether a document ended there.
+
+    A model that makes shorter texts makes those: what has not ended by then stays without an end
+    mark.
     """
     if not cut and length > model.config.context_length:
-        raise ConfigError(f"windows of {length} tokens were asked for; this model makes texts of at most {model.config.context_length}.")
+        raise ConfigError(
+            f"windows of {length} tokens were asked for; this model makes texts of at most"
+            f" {model.config.context_length}."
+        )
     asked = min(length + cut, model.config.context_length)
     generator = torch.Generator().manual_seed(seed)
     with inference(tuple(model.modules())):
-        parts = [model.sample(min(ROWS, n - begin), asked, generator=generator).cpu().numpy() for begin in range(0, n, ROWS)]
+        parts = [
+            model.sample(min(ROWS, n - begin), asked, generator=generator).cpu().numpy()
+            for begin in range(0, n, ROWS)
+        ]
     drawn = np.concatenate(parts)
     ends = drawn == tokenizer.boundary
     lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), min(length, asked))
     rows = [row[:size] for row, size in zip(drawn.tolist(), lengths.tolist(), strict=True)]
-    return sample_set(rows, ends.any(axis=1).tolist(), boundary=tokenizer.boundary, vocab_size=tokenizer.vocab_size)
+    return sample_set(
+        rows,
+        ends.any(axis=1).tolist(),
+        boundary=tokenizer.boundary,
+        vocab_size=tokenizer.vocab_size,
+    )
 
 
-def _windows(model: SequenceModel, tokenizer: Tokenizer, n: int, width: int, sampling: SamplingConfig) -> SampleSet:
-    """Cut windows from the documents of long texts, in order, so that windows of one text stay together."""
+def _windows(
+    model: SequenceModel, tokenizer: Tokenizer, n: int, width: int, sampling: SamplingConfig
+) -> SampleSet:
+    """Cut windows from the documents of long texts, in order.
+
+    So that windows of one text stay together.
+    """
     n_texts = min(TEXTS, n)
     length = (OPENING - (-n // n_texts)) * width
     rows: list[list[int]] = []
@@ -117,7 +168,9 @@ def _windows(model: SequenceModel, tokenizer: Tokenizer, n: int, width: int, sam
             model,
             tokenizer,
             max_new_tokens=length,
-            sampling=SamplingConfig(temperature=sampling.temperature, seed=sampling.seed + written * 2**32),
+            sampling=SamplingConfig(
+                temperature=sampling.temperature, seed=sampling.seed + written * 2**32
+            ),
             samples=n_texts,
             stop_at_boundary=False,
         )
@@ -125,10 +178,15 @@ def _windows(model: SequenceModel, tokenizer: Tokenizer, n: int, width: int, sam
             tokens = np.array([*text.tokens[OPENING * width :], tokenizer.boundary], dtype=np.int64)
             ends = np.flatnonzero(tokens == tokenizer.boundary)
             begins = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1] + 1])
-            rows += [tokens[at : at + width].tolist() for at in cut_windows(begins, ends - begins, width)]
+            rows += [
+                tokens[at : at + width].tolist() for at in cut_windows(begins, ends - begins, width)
+            ]
         if len(rows) >= n:
-            return sample_set(rows[:n], [False] * n, boundary=tokenizer.boundary, vocab_size=tokenizer.vocab_size)
+            return sample_set(
+                rows[:n], [False] * n, boundary=tokenizer.boundary, vocab_size=tokenizer.vocab_size
+            )
     raise SourceError(
-        f"{ROUNDS * n_texts * length:,} tokens gave {len(rows):,} of {n:,} windows of {width} tokens: the model's documents are "
-        "shorter. Ask for fewer samples, for narrower windows, or for whole documents."
+        f"{ROUNDS * n_texts * length:,} tokens gave {len(rows):,} of {n:,} windows of {width}"
+        " tokens: the model's documents are shorter. Ask for fewer samples, for narrower windows,"
+        " or for whole documents."
     )

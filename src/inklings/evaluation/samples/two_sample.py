@@ -25,11 +25,12 @@ PENALTY = 1.0
 
 
 def classifier_accuracy(samples: SampleSet, reference: SampleSet) -> Interval:
-    """Held-out accuracy of a logistic regression that tells samples from real documents, both equally many.
+    """Held-out accuracy of a logistic regression that tells samples from as many real documents.
 
-    It sees which n-grams of tokens a document has, n = 1 to 4, its beginning and its end counted as tokens, hashed, and its
-    length. Trained on each half, it is tested on the other. 0.5 is indistinguishable, to this classifier; 1 is told
-    apart always. Deterministic. Student's interval over documents.
+    It sees which n-grams of tokens a document has, n = 1 to 4, its beginning and its end counted as
+    tokens, hashed, and its length. Trained on each half, it is tested on the other. 0.5 is
+    indistinguishable, to this classifier; 1 is told apart always. Deterministic. Student's interval
+    over documents.
 
     Source: Lopez-Paz and Oquab 2017, "Revisiting Classifier Two-Sample Tests".
 
@@ -39,7 +40,8 @@ def classifier_accuracy(samples: SampleSet, reference: SampleSet) -> Interval:
     n = min(len(samples), len(reference))
     if n < 2:
         raise SourceError(
-            f"{len(samples)} samples and {len(reference)} real documents; a test that trains on half of them needs 2 of each."
+            f"{len(samples)} samples and {len(reference)} real documents; a test that trains on"
+            " half of them needs 2 of each."
         )
     from scipy import sparse
 
@@ -50,7 +52,10 @@ def classifier_accuracy(samples: SampleSet, reference: SampleSet) -> Interval:
         x = sparse.vstack([side[train] for side in sides], format="csr")
         weights = _fit(x, np.repeat([1.0, -1.0], x.shape[0] // 2))
         # What lies on the line is guessed: half right.
-        right += [np.heaviside(sign * (side[test] @ weights), 0.5) for side, sign in zip(sides, (1, -1), strict=True)]
+        right += [
+            np.heaviside(sign * (side[test] @ weights), 0.5)
+            for side, sign in zip(sides, (1, -1), strict=True)
+        ]
     return mean_interval(np.concatenate(right))
 
 
@@ -65,7 +70,10 @@ def _features(samples: SampleSet) -> csr_matrix:
     opened = SampleSet(tokens, offsets, samples.ended, samples.boundary, samples.vocab_size)
     rows, columns = (
         [np.arange(len(samples))] * 2,
-        [np.full(len(samples), FEATURES + LENGTHS), FEATURES + samples.lengths.clip(max=LENGTHS - 1)],
+        [
+            np.full(len(samples), FEATURES + LENGTHS),
+            FEATURES + samples.lengths.clip(max=LENGTHS - 1),
+        ],
     )
     for n in range(1, ORDER + 1):
         codes, documents = ngrams(opened, n)
@@ -74,12 +82,16 @@ def _features(samples: SampleSet) -> csr_matrix:
     row, column = np.concatenate(rows), np.concatenate(columns)
     width = FEATURES + LENGTHS + 1
     cells = np.unique(row * width + column)
-    return sparse.csr_matrix((np.ones(len(cells)), (cells // width, cells % width)), shape=(len(samples), width))
+    return sparse.csr_matrix(
+        (np.ones(len(cells)), (cells // width, cells % width)), shape=(len(samples), width)
+    )
 
 
 def _hashed(codes: Int64[np.ndarray, " G"], n: int) -> Int64[np.ndarray, " G"]:
     mixed = (codes.view(np.uint64) + np.uint64(n)) * np.uint64(0x9E3779B97F4A7C15)
-    return ((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(40)).astype(np.int64) % FEATURES
+    return (
+        (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(40)
+    ).astype(np.int64) % FEATURES
 
 
 def _fit(x: csr_matrix, labels: Float[np.ndarray, " n"]) -> Float[np.ndarray, " F"]:
@@ -89,8 +101,13 @@ def _fit(x: csr_matrix, labels: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         margins = labels * (x @ weights)
         slopes = -labels * special.expit(-margins)
-        return float(np.logaddexp(0, -margins).sum() + PENALTY * (weights @ weights) / 2), x.T @ slopes + PENALTY * weights
+        return (
+            float(np.logaddexp(0, -margins).sum() + PENALTY * (weights @ weights) / 2),
+            x.T @ slopes + PENALTY * weights,
+        )
 
-    found = optimize.minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 100})
+    found = optimize.minimize(
+        loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 100}
+    )
     weights: np.ndarray = found.x
     return weights

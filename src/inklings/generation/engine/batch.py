@@ -1,7 +1,8 @@
 """Rows that share their forward passes: those that still read their prompts, and those that write.
 
-A prompt is read in pieces, several rows at a time, all but its last token. That one a row reads together with those who
-write, whatever they have read before: so their next tokens come from one pass, and one that begins has its first.
+A prompt is read in pieces, several rows at a time, all but its last token. That one a row reads
+together with those who write, whatever they have read before: so their next tokens come from one
+pass, and one that begins has its first.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ LEAST = 32
 
 
 class Group:
-    """See the module. The rows have the same branch factors; each list is in the order of the states beside it."""
+    """See the module.
+
+    The rows have the same branch factors; each list is in the order of the states beside it.
+    """
 
     def __init__(self, model: SequenceModel, tokenizer: Tokenizer, factors: Factors) -> None:
         self._model = model
@@ -65,7 +69,10 @@ class Group:
             self._leave_writing(self.writing.index(work))
 
     def read(self, budget: int, texts: EntryTexts) -> list[Delta]:
-        """Read on in prompts, until about so many tokens were read; every row that reads gets a `Delta`, if an empty one."""
+        """Read on in prompts, until about so many tokens were read.
+
+        Every row that reads gets a `Delta`, if an empty one.
+        """
         told: dict[int, Delta] = {work.job.number: Delta(work.job.number) for work in self.reading}
         while self.reading and budget > 0:
             rows = len(self.reading)
@@ -89,12 +96,18 @@ class Group:
             return [work.failed(why(error)) for work in works]
         logits = logits[:, 0]
         if self._sampling is None:
-            self._sampling = RowSampling([work.drawer for work in works], boundary=self._boundary, device=self._model.device)
+            self._sampling = RowSampling(
+                [work.drawer for work in works], boundary=self._boundary, device=self._model.device
+            )
         drawn, finite = self._sampling.draw(logits)
         told = []
         for row, (work, token, good) in enumerate(zip(works, drawn, finite, strict=True)):
             try:
-                progress = work.told_of_token(token, logits[row], found[row], texts, self._tokenizer) if good else work.failed(NOT_FINITE)
+                progress = (
+                    work.told_of_token(token, logits[row], found[row], texts, self._tokenizer)
+                    if good
+                    else work.failed(NOT_FINITE)
+                )
             except InklingsError as error:
                 progress = work.failed(str(error))
             told.append(progress)
@@ -108,7 +121,9 @@ class Group:
         works = list(self.reading)
         piece = [work.job.prompt[work.read : work.read + length] for work in works]
         try:
-            logits, hidden, found = self._forward(self._reading_states, works, torch.tensor(piece, device=self._model.device))
+            logits, hidden, found = self._forward(
+                self._reading_states, works, torch.tensor(piece, device=self._model.device)
+            )
         except Exception as error:  # whatever a model raises, others are served on
             self._reading_states.clear()
             self.reading = []
@@ -133,7 +148,10 @@ class Group:
     def _forward(
         self, states: RowStates, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
     ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
-        """Logits (N, T, V) and hidden vectors (N, T, C) of every row, and what each found where one of them wants to know."""
+        """Logits (N, T, V) and hidden vectors (N, T, C) of every row.
+
+        And what each found where one of them wants to know.
+        """
         starts = self._starts(works, tokens)
         model = self._model
         with branches_scaled(model, self._factors):
@@ -145,7 +163,9 @@ class Group:
             logits, hidden = states.forward(tokens, starts)
             return logits, hidden, [None] * len(works)
 
-    def _starts(self, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"] | None:
+    def _starts(
+        self, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
+    ) -> Bool[Tensor, "N T"] | None:
         starts = tokens == self._boundary
         # nothing lies before the first that it could cut off
         starts[:, 0] &= torch.tensor([work.read > 0 for work in works], device=tokens.device)
@@ -171,7 +191,10 @@ def why(error: Exception) -> str:
     if isinstance(error, InklingsError):
         return str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):
-        return "there was not enough memory for this pass; ask for less at once, or start the server with fewer --rows."
+        return (
+            "there was not enough memory for this pass; ask for less at once, or start the server"
+            " with fewer --rows."
+        )
     return f"the model failed: {type(error).__name__}."
 
 

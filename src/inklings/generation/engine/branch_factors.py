@@ -28,11 +28,17 @@ def checked_factors(model: SequenceModel, given: Factors) -> Factors:
     known = [branch for branch in model.traits.branches if modules_of(model, branch)]
     for name, factor in given:
         if not known:
-            raise ConfigError(f"{type(model).__name__} names no branches, so {name!r} cannot be given a factor; leave it out.")
+            raise ConfigError(
+                f"{type(model).__name__} names no branches, so {name!r} cannot be given a factor;"
+                " leave it out."
+            )
         if name not in known:
             raise ConfigError(unknown_name("branch", name, known))
         if not math.isfinite(factor):
-            raise ConfigError(f"the factor of branch {name!r} is {factor}; give a finite number: 0 knocks it out, 1 leaves it.")
+            raise ConfigError(
+                f"the factor of branch {name!r} is {factor}; give a finite number: 0 knocks it out,"
+                " 1 leaves it."
+            )
     if len({name for name, _ in given}) < len(given):
         raise ConfigError("a branch is named twice; give each one factor.")
     return tuple(sorted((name, float(factor)) for name, factor in given if factor != 1))
@@ -40,8 +46,12 @@ def checked_factors(model: SequenceModel, given: Factors) -> Factors:
 
 @contextlib.contextmanager
 def branches_scaled(model: SequenceModel, factors: Factors) -> Iterator[None]:
-    """Within the block what a branch hands on (of a tuple, its first) is multiplied by the factor."""
-    handles = [module.register_forward_hook(_scaling(factor)) for name, factor in factors for module in modules_of(model, name)]
+    """Multiply by its factor what a branch hands on (of a tuple, its first) within the block."""
+    handles = [
+        module.register_forward_hook(_scaling(factor))
+        for name, factor in factors
+        for module in modules_of(model, name)
+    ]
     try:
         yield
     finally:

@@ -1,8 +1,11 @@
-"""Many texts written side by side with one model: requests share its forward passes, and join and leave between two tokens.
+"""Many texts written side by side with one model.
 
-A text comes out as if it were alone: its logits are those of a pass over it alone within 1e-4, and its draws are those of
-`generate` for its seed and row. Whoever waits gets the next free row in turn with other clients; whoever reads a long prompt
-reads it in pieces between which those who write go on.
+Requests share its forward passes, and join and leave between two tokens.
+
+A text comes out as if it were alone: its logits are those of a pass over it alone within 1e-4, and
+its draws are those of `generate` for its seed and row. Whoever waits gets the next free row in turn
+with other clients; whoever reads a long prompt reads it in pieces between which those who write go
+on.
 """
 
 from __future__ import annotations
@@ -29,11 +32,16 @@ from inklings.text.tokenizers import Tokenizer
 READERS = 16
 """So many prompts are read at a time; more would each be read more slowly, and none sooner."""
 BETWEEN = 256
-"""Tokens of prompts that are read between two tokens of those who write; `PIECE` where nobody writes."""
+"""Tokens of prompts that are read between two tokens of those who write; `PIECE` where nobody
+writes.
+"""
 
 
 class Engine:
-    """See the module. It is used by one thread; `step` does one pass, and whoever calls it decides when."""
+    """See the module.
+
+    It is used by one thread; `step` does one pass, and whoever calls it decides when.
+    """
 
     def __init__(
         self,
@@ -50,7 +58,8 @@ class Engine:
             model: any that streams; it is put into evaluation mode, and stays in it.
             tokenizer: its own.
             rows: so many texts are read and written at a time; further ones wait.
-            memory: the long-term memory that the model reads, for the names and texts of its entries. (The model is given it elsewhere.)
+            memory: the long-term memory that the model reads, for the names and texts of its
+                entries. (The model is given it elsewhere.)
             clock: seconds, from whenever on; deadlines are told by it.
 
         Raises:
@@ -73,7 +82,10 @@ class Engine:
 
     @property
     def memory(self) -> RunMemory | None:
-        """The long-term memory whose entries are shown; another one may take its place between two passes."""
+        """The long-term memory whose entries are shown.
+
+        Another one may take its place between two passes.
+        """
         return self._memory
 
     @memory.setter
@@ -95,26 +107,37 @@ class Engine:
         """Take a job; it gets a row at the next `step`, or when one is free.
 
         Raises:
-            InputError: its prompt does not begin with the boundary, or holds what is no token; or its number is in use.
-            ConfigError: a number is out of range, a stop string is empty, or the model has no such branch.
+            InputError: its prompt does not begin with the boundary, or holds what is no token; or
+                its number is in use.
+            ConfigError: a number is out of range, a stop string is empty, or the model has no such
+                branch.
             ArchitectureError: it asks for entries of a model without a memory.
         """
         self._check(job)
         self._waiting.add(job)
-        self._deadlines[job.number] = math.inf if job.seconds is None else self._clock() + job.seconds
+        self._deadlines[job.number] = (
+            math.inf if job.seconds is None else self._clock() + job.seconds
+        )
 
     def cancel(self, number: int) -> None:
-        """Drop a job; nothing is said of it any more. Numbers of jobs that are done, or never were, are passed over."""
+        """Drop a job; nothing is said of it any more.
+
+        Numbers of jobs that are done, or never were, are passed over.
+        """
         if self._waiting.remove(number) is not None:
             del self._deadlines[number]
         elif (work := self._works.pop(number, None)) is not None:
             self._group(work.job).leave(work)
 
     def step(self) -> list[Delta]:
-        """One pass: jobs whose time is up end, free rows are given away, prompts are read on, and every row that writes draws a token.
+        """One pass.
+
+        Jobs whose time is up end, free rows are given away, prompts are read on, and every row that
+        writes draws a token.
 
         Returns:
-            Something of every job that has a row, and of those that end; nothing only if there is no job.
+            Something of every job that has a row, and of those that end; nothing only if there is
+            no job.
         """
         told = self._end_late()
         told += self._give_rows()
@@ -137,21 +160,30 @@ class Engine:
         if job.number in self._works or job.number in self._waiting:
             raise InputError(f"a job has the number {job.number} already; give each its own.")
         if not job.prompt or job.prompt[0] != boundary:
-            raise InputError(f"a prompt must begin with the boundary token, {boundary}, and be followed by the text's own tokens.")
+            raise InputError(
+                f"a prompt must begin with the boundary token, {boundary}, and be followed by the"
+                " text's own tokens."
+            )
         if not all(0 <= token < size for token in job.prompt):
             wrong = next(token for token in job.prompt if not 0 <= token < size)
-            raise InputError(f"the prompt holds token {wrong}; this vocabulary has 0 to {size - 1}.")
+            raise InputError(
+                f"the prompt holds token {wrong}; this vocabulary has 0 to {size - 1}."
+            )
         for name in ("max_new_tokens", "entries", "row", "alternatives", "prompt_alternatives"):
             if (getattr(job, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(job, name)}; it must be 0 or more.")
         if job.embed and job.max_new_tokens:
-            raise ConfigError("an embedding is of a text as it is, so a job that asks for one draws no tokens; make two jobs of it.")
+            raise ConfigError(
+                "an embedding is of a text as it is, so a job that asks for one draws no tokens;"
+                " make two jobs of it."
+            )
         if job.seconds is not None and not job.seconds > 0:
             raise ConfigError(f"seconds is {job.seconds}; it must be more than 0, or None.")
         if job.entries and not isinstance(self._model, Remembering):
             raise ArchitectureError(
-                f"{type(self._model).__name__} has no memory, so there are no entries to show; leave `entries` out, or serve a model "
-                "that has one: `inklings train varda --from RUN --budget 0-steps --run NEW`."
+                f"{type(self._model).__name__} has no memory, so there are no entries to show;"
+                " leave `entries` out, or serve a model that has one: `inklings train varda --from"
+                " RUN --budget 0-steps --run NEW`."
             )
         TextStream(job.stop)
         checked_factors(self._model, job.branches)
@@ -170,14 +202,19 @@ class Engine:
             self._waiting.remove(number)
             del self._deadlines[number]
             told.append(Delta(number, ending="deadline"))
-        for number, work in [(number, work) for number, work in self._works.items() if work.deadline <= now]:
+        for number, work in [
+            (number, work) for number, work in self._works.items() if work.deadline <= now
+        ]:
             self._group(work.job).leave(work)
             del self._works[number]
             told.append(work.ended("deadline"))
         return told
 
     def _give_rows(self) -> list[Delta]:
-        """Rows for those whose turn it is, as long as there are any; who neither reads nor writes is done at once."""
+        """Rows for those whose turn it is, as long as there are any.
+
+        Who neither reads nor writes is done at once.
+        """
         told = []
         readers = sum(len(group.reading) for group in self._groups.values())
         while self._waiting and len(self._works) < self._rows and readers < READERS:

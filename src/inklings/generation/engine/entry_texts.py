@@ -1,4 +1,7 @@
-"""Remembered entries as a client is shown them: with names and the text around them, in place of numbers."""
+"""Remembered entries as a client is shown them.
+
+With names and the text around them, in place of numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,20 @@ Tokens: TypeAlias = Sequence[int] | Int64[np.ndarray, " n"]
 
 
 class EntryTexts:
-    """Puts entries into words; of a long-term memory it keeps the documents, which are read when first needed."""
+    """Puts entries into words.
+
+    Of a long-term memory it keeps the documents, which are read when first needed.
+    """
 
     def __init__(self, tokenizer: Tokenizer, memory: RunMemory | None) -> None:
         self._tokenizer = tokenizer
         self._memory = memory
         self._documents: dict[int, Document] = {}
 
-    def entries(self, found: Recollection, place: int, history: Sequence[int], most: int) -> tuple[Entry, ...]:
-        """Those that mattered most to the prediction behind one position of a pass, the weightiest first.
+    def entries(
+        self, found: Recollection, place: int, history: Sequence[int], most: int
+    ) -> tuple[Entry, ...]:
+        """The entries that mattered most to the prediction at one position, the weightiest first.
 
         Args:
             found: what the row found in the pass.
@@ -45,7 +53,11 @@ class EntryTexts:
             tokens: Tokens = history
             if origin.long_term:
                 document = self._document(origin.document)
-                name, tokens = (str(origin.document), ()) if document is None else (document.name, document.tokens)
+                name, tokens = (
+                    (str(origin.document), ())
+                    if document is None
+                    else (document.name, document.tokens)
+                )
             else:
                 at += _opening(history, origin.document, self._tokenizer.boundary)
             known = 0 <= at < len(tokens)
@@ -71,7 +83,10 @@ class EntryTexts:
 
 
 def _opening(history: Sequence[int], document: int, boundary: int) -> int:
-    """Where the boundary stands that opens a document of a text; the documents of a text are numbered from 0."""
+    """Where the boundary stands that opens a document of a text.
+
+    The documents of a text are numbered from 0.
+    """
     if document == 0:
         return 0
     openings = [place for place, token in enumerate(history) if token == boundary]

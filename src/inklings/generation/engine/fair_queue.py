@@ -1,4 +1,7 @@
-"""Jobs that wait for a free row: clients take turns, and the jobs of one client come in their order."""
+"""Jobs that wait for a free row.
+
+Clients take turns, and the jobs of one client come in their order.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from inklings.generation.engine.request import GenerationRequest
 
 
 class Waiting:
-    """See the module. Whoever asks for many texts at once delays another client by one of them, not by all."""
+    """See the module.
+
+    Whoever asks for many texts at once delays another client by one of them, not by all.
+    """
 
     def __init__(self) -> None:
         self._clients: OrderedDict[str, dict[int, GenerationRequest]] = OrderedDict()

@@ -1,4 +1,7 @@
-"""What a client may ask a model for, and what comes back: plain values that travel between the processes of a server."""
+"""What a client may ask a model for, and what comes back.
+
+Plain values that travel between the processes of a server.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import Literal
 from inklings.generation.sampling import SamplingConfig
 
 Ending = Literal["boundary", "length", "stop", "deadline"]
-"""Why a job is done: the model ended the document, all tokens asked for were drawn, a stop string came, or its time was up."""
+"""Why a job is done: the model ended the document, all tokens asked for were drawn, a stop string
+came, or its time was up.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +36,21 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     stop_at_boundary: bool = True
     alternatives: int | None = None
-    """With each drawn token its log-probability and so many of the likeliest tokens; None gives neither."""
+    """With each drawn token its log-probability and so many of the likeliest tokens; None gives
+    neither.
+    """
     prompt_alternatives: int | None = None
     """The same of the prompt's tokens but its first."""
     embed: bool = False
     """Whether the mean of the hidden vectors over the prompt's tokens is asked for."""
     entries: int = 0
-    """Of a model with a memory: so many of the entries that each drawn token (and scored token of the prompt) took something of."""
+    """Of a model with a memory: so many of the entries that each drawn token (and scored token of
+    the prompt) took something of.
+    """
     branches: tuple[tuple[str, float], ...] = ()
-    """Factors that the outputs of named branches are multiplied by: 0 knocks a branch out, 1 leaves it. Sorted by name."""
+    """Factors that the outputs of named branches are multiplied by: 0 knocks a branch out, 1 leaves
+    it. Sorted by name.
+    """
     seconds: float | None = None
     """How long it may take from when the engine is given it; then it ends as it is."""
 
@@ -72,7 +83,9 @@ class Token:
 
     token: int
     logprob: float
-    """Natural logarithm of the probability that the model gave it, at temperature 1 and before any penalty."""
+    """Natural logarithm of the probability that the model gave it, at temperature 1 and before any
+    penalty.
+    """
     alternatives: tuple[tuple[int, float], ...] = ()
     """The likeliest tokens in its place with their log-probabilities, the likeliest first."""
     entries: tuple[Entry, ...] = ()
@@ -80,7 +93,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Delta:
-    """What one pass of the engine brought one job; a job's `Delta`es, put together, are its answer."""
+    """What one pass of the engine brought one job.
+
+    A job's `Delta`es, put together, are its answer.
+    """
 
     number: int
     """Of the job."""
@@ -115,7 +131,9 @@ class Card:
     receptive_field: int | None
     """How many tokens back can matter; None without a limit."""
     predicts: bool
-    """Whether it gives next tokens probabilities and goes on from a prompt; otherwise it makes whole texts out of noise."""
+    """Whether it gives next tokens probabilities and goes on from a prompt; otherwise it makes
+    whole texts out of noise.
+    """
     hidden_size: int
     """Of its hidden vectors; 0 where it has none."""
     branches: tuple[str, ...]
@@ -123,7 +141,9 @@ class Card:
     memory: int | None
     """How many entries its long-term memory has; None where it has no such memory."""
     remembers: bool
-    """Whether predictions read a memory, the text's own or a long-term one, so that entries can be asked for."""
+    """Whether predictions read a memory, the text's own or a long-term one, so that entries can be
+    asked for.
+    """
     precision: str
     threads: int | None
     created: int

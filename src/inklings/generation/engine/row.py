@@ -1,4 +1,7 @@
-"""A job while the engine is at it: what was read of it, what was drawn, and what its client is told."""
+"""A job while the engine is at it.
+
+What was read of it, what was drawn, and what its client is told.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,17 @@ class RequestRow:
         """Nothing is read yet."""
         (generator,) = row_generators(job.sampling.seed, [job.row])
         row = TextRow(list(job.prompt), TextStream(job.stop), generator, job.max_new_tokens)
-        drawer = Drawer.begin(job.sampling, job.row, job.prompt, tokenizer.vocab_size, tokenizer.boundary)
+        drawer = Drawer.begin(
+            job.sampling, job.row, job.prompt, tokenizer.vocab_size, tokenizer.boundary
+        )
         return cls(job, row, drawer, deadline)
 
     @property
     def to_read(self) -> int:
-        """How many tokens are still to be read ahead: all but the last, which those who write read together, and for an embedding all."""
+        """How many tokens are still to be read ahead.
+
+        All but the last, which those who write read together, and for an embedding all.
+        """
         job = self.job
         if job.embed:
             return len(job.prompt) - self.read
@@ -75,17 +83,27 @@ class RequestRow:
             told = _tokens(logits[: len(following)], following, job.prompt_alternatives)
             if found is not None and job.entries:
                 told = [
-                    Token(token.token, token.logprob, token.alternatives, texts.entries(found, place, job.prompt, job.entries))
+                    Token(
+                        token.token,
+                        token.logprob,
+                        token.alternatives,
+                        texts.entries(found, place, job.prompt, job.entries),
+                    )
                     for place, token in enumerate(told)
                 ]
             self.scored += told
         if job.embed:
             boundary = job.prompt[0]
             alone = all(token == boundary for token in job.prompt)
-            counts = torch.tensor([alone or token != boundary for token in tokens], device=hidden.device)
+            counts = torch.tensor(
+                [alone or token != boundary for token in tokens], device=hidden.device
+            )
             added = hidden[counts].double().sum(0)
             if not bool(torch.isfinite(added).all()):
-                raise DivergedError("the model's hidden vectors are not finite: its weights have diverged or are damaged.")
+                raise DivergedError(
+                    "the model's hidden vectors are not finite: its weights have diverged or are"
+                    " damaged."
+                )
             self.summed = added if self.summed is None else self.summed + added
             self.added += int(counts.sum())
         self.read += length
@@ -100,7 +118,12 @@ class RequestRow:
         )
 
     def told_of_token(
-        self, token: int, logits: Float[Tensor, " V"], found: Recollection | None, texts: EntryTexts, tokenizer: Tokenizer
+        self,
+        token: int,
+        logits: Float[Tensor, " V"],
+        found: Recollection | None,
+        texts: EntryTexts,
+        tokenizer: Tokenizer,
     ) -> Delta:
         """Take a token that was drawn. Errors as `take_piece`."""
         job = self.job
@@ -108,7 +131,11 @@ class RequestRow:
         told: tuple[Token, ...] = ()
         if job.alternatives is not None or job.entries:
             (made,) = _tokens(logits[None], (token,), job.alternatives or 0)
-            entries = texts.entries(found, 0, self.row.history, job.entries) if found is not None and job.entries else ()
+            entries = (
+                texts.entries(found, 0, self.row.history, job.entries)
+                if found is not None and job.entries
+                else ()
+            )
             told = (Token(made.token, made.logprob, made.alternatives, entries),)
         text = self.row.accept(token, tokenizer, stop_at_boundary=job.stop_at_boundary)
         return Delta(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
@@ -125,7 +152,9 @@ class RequestRow:
 def _tokens(logits: Float[Tensor, "T V"], tokens: Sequence[int], alternatives: int) -> list[Token]:
     """Tokens with what the model made of each, and of the likeliest in its place."""
     log_probabilities = torch.log_softmax(logits.float(), dim=-1)
-    chosen = log_probabilities.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0].tolist()
+    chosen = log_probabilities.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[
+        :, 0
+    ].tolist()
     if any(map(math.isnan, chosen)):
         raise DivergedError(NOT_FINITE)
     if not alternatives:

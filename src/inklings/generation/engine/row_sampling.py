@@ -1,6 +1,7 @@
-"""Drawing the next tokens of rows each of which has settings of its own, in a few operations for all of them.
+"""Drawing the next tokens of rows with settings of their own, in a few operations for all.
 
-Of each row it gives what `sampling.next_token_probabilities` gives for its settings; a test holds the two equal.
+Of each row it gives what `sampling.next_token_probabilities` gives for its settings; a test holds
+the two equal.
 """
 
 from __future__ import annotations
@@ -44,7 +45,14 @@ class Drawer:
     """Where there are the other penalties: how often each token was drawn, the boundary aside."""
 
     @classmethod
-    def begin(cls, sampling: SamplingConfig, row: int, history: Sequence[int], vocab_size: int, boundary: int) -> Drawer:
+    def begin(
+        cls,
+        sampling: SamplingConfig,
+        row: int,
+        history: Sequence[int],
+        vocab_size: int,
+        boundary: int,
+    ) -> Drawer:
         """For a text of which nothing is drawn yet."""
         seen = counts = None
         if sampling.repetition_penalty != 1:
@@ -57,7 +65,10 @@ class Drawer:
 
 
 class RowSampling:
-    """The settings of some rows as tensors. It is made anew when a row joins or leaves, and lives from draw to draw between."""
+    """The settings of some rows as tensors.
+
+    It is made anew when a row joins or leaves, and lives from draw to draw between.
+    """
 
     def __init__(self, drawers: Sequence[Drawer], *, boundary: int, device: torch.device) -> None:
         settings = [drawer.sampling for drawer in drawers]
@@ -66,13 +77,25 @@ class RowSampling:
         limits = torch.finfo(torch.float32)
 
         def rows(applies: Callable[[SamplingConfig], bool], on: torch.device) -> Int[Tensor, " N"]:
-            return torch.tensor([row for row, one in enumerate(settings) if applies(one)], dtype=torch.int64, device=on)
+            return torch.tensor(
+                [row for row, one in enumerate(settings) if applies(one)],
+                dtype=torch.int64,
+                device=on,
+            )
 
-        def column(some: Int[Tensor, " N"], of: Callable[[SamplingConfig], float]) -> Float[Tensor, "N 1"]:
-            return torch.tensor([of(settings[row]) for row in some.tolist()], dtype=torch.float32, device=some.device)[:, None]
+        def column(
+            some: Int[Tensor, " N"], of: Callable[[SamplingConfig], float]
+        ) -> Float[Tensor, "N 1"]:
+            return torch.tensor(
+                [of(settings[row]) for row in some.tolist()],
+                dtype=torch.float32,
+                device=some.device,
+            )[:, None]
 
         self._repeated = rows(lambda one: one.repetition_penalty != 1, device)
-        self._repetition = column(self._repeated, lambda one: representable(one.repetition_penalty, limits))
+        self._repetition = column(
+            self._repeated, lambda one: representable(one.repetition_penalty, limits)
+        )
         self._seen = _gathered(drawers, self._repeated, "seen")
         self._counted = rows(lambda one: one.counts_draws, device)
         self._presence = column(self._counted, lambda one: one.presence_penalty)
@@ -81,31 +104,48 @@ class RowSampling:
         self._banned = rows(lambda one: one.ban_boundary, device)
         self._greedy = rows(lambda one: one.temperature == 0, device)
         self._all_greedy = len(self._greedy) == len(settings)
-        self._temperature = column(rows(lambda one: True, device), lambda one: representable(one.temperature, limits))
+        self._temperature = column(
+            rows(lambda one: True, device), lambda one: representable(one.temperature, limits)
+        )
         # the cuts are made on the CPU, to which probabilities go in any case
         cpu = torch.device("cpu")
         self._cut = rows(lambda one: one.top_k is not None or one.top_p not in (None, 1), cpu)
         self._top_k = column(self._cut, lambda one: one.top_k or math.inf)
         # a share that is never reached keeps all
-        shares = [math.inf if settings[row].top_p == 1 else settings[row].top_p or math.inf for row in self._cut.tolist()]
+        shares = [
+            math.inf if settings[row].top_p == 1 else settings[row].top_p or math.inf
+            for row in self._cut.tolist()
+        ]
         self._top_p = torch.tensor(shares, dtype=torch.float64)[:, None]
         self._floored = rows(lambda one: one.min_p is not None, cpu)
         self._min_p = column(self._floored, lambda one: one.min_p or 0.0)
         self._width = FIRST
-        """How many of the likeliest tokens are looked at for the cuts; more if they turn out to be too few."""
+        """How many of the likeliest tokens are looked at for the cuts; more if they turn out to be
+        too few.
+        """
 
     def draw(self, logits: Float[Tensor, "B V"]) -> tuple[list[int], list[bool]]:
-        """A token for each row, by one number of its own; and whether the row's logits were finite. If not, the token means nothing."""
+        """A token for each row, by one number of its own; and whether the row's logits were finite.
+
+        If not, the token means nothing.
+        """
         finite, probabilities = self.probabilities(logits)
         if self._all_greedy:
             tokens = probabilities.argmax(dim=1)
         else:
-            tokens = drawn(probabilities, torch.tensor([next(numbers) for numbers in self._uniforms], dtype=torch.float64))
+            tokens = drawn(
+                probabilities,
+                torch.tensor([next(numbers) for numbers in self._uniforms], dtype=torch.float64),
+            )
         self._remember(tokens)
         return tokens.tolist(), finite.tolist()
 
-    def probabilities(self, logits: Float[Tensor, "B V"]) -> tuple[Bool[Tensor, " B"], Float[Tensor, "B V"]]:
-        """Which rows' logits are finite, and the distributions that those rows' next tokens are drawn from; on the CPU.
+    def probabilities(
+        self, logits: Float[Tensor, "B V"]
+    ) -> tuple[Bool[Tensor, " B"], Float[Tensor, "B V"]]:
+        """Which rows' logits are finite.
+
+        And the distributions that those rows' next tokens are drawn from; on the CPU.
 
         Where all rows take the likeliest token, the logits do.
         """
@@ -117,10 +157,16 @@ class RowSampling:
             logits = torch.where(finite[:, None], logits, 0.0)
         if len(self._repeated):
             some, penalty = logits[self._repeated], self._repetition
-            some = torch.where(self._seen, torch.where(some > 0, some / penalty, some * penalty), some)
+            some = torch.where(
+                self._seen, torch.where(some > 0, some / penalty, some * penalty), some
+            )
             logits[self._repeated] = some.clamp(limits.min, limits.max)
         if len(self._counted):
-            logits[self._counted] = logits[self._counted] - (self._counts > 0) * self._presence - self._counts * self._frequency
+            logits[self._counted] = (
+                logits[self._counted]
+                - (self._counts > 0) * self._presence
+                - self._counts * self._frequency
+            )
         if len(self._banned):
             logits[self._banned, self._boundary] = -math.inf
         if self._all_greedy:
@@ -129,19 +175,24 @@ class RowSampling:
         probabilities = torch.softmax(logits / self._temperature, dim=1)
         if len(self._greedy):
             cold = logits[self._greedy]
-            probabilities[self._greedy] = torch.zeros_like(cold).scatter_(1, cold.argmax(dim=1, keepdim=True), 1.0)
+            probabilities[self._greedy] = torch.zeros_like(cold).scatter_(
+                1, cold.argmax(dim=1, keepdim=True), 1.0
+            )
         probabilities = probabilities.cpu()
         if len(self._cut):
             probabilities[self._cut] = self._keep_most_likely(probabilities[self._cut])
         if len(self._floored):
             some = probabilities[self._floored]
-            probabilities[self._floored] = some.where(some >= self._min_p * some.amax(dim=1, keepdim=True), 0.0)
+            probabilities[self._floored] = some.where(
+                some >= self._min_p * some.amax(dim=1, keepdim=True), 0.0
+            )
         return finite.cpu(), probabilities / probabilities.sum(dim=1, keepdim=True)
 
     def _keep_most_likely(self, probabilities: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         """As the function of this name in `sampling`, with a `top_k` and a `top_p` for each row.
 
-        Sorting all tokens would take longer than many a model's pass: only the likeliest are, up to where all rows are cut.
+        Sorting all tokens would take longer than many a model's pass: only the likeliest are, up to
+        where all rows are cut.
         """
         size = probabilities.shape[1]
         width = min(self._width, size)
@@ -153,7 +204,9 @@ class RowSampling:
             total = torch.where(self._top_k < size, exact.sum(dim=1, keepdim=True), every)
             kept = within & (exact.cumsum(dim=1) - exact < self._top_p * total)
             kept[:, 0] = True
-            if width == size or bool(((self._top_k <= width) | ((self._top_k >= size) & ~kept[:, -1:])).all()):
+            if width == size or bool(
+                ((self._top_k <= width) | ((self._top_k >= size) & ~kept[:, -1:])).all()
+            ):
                 break
             width = self._width = min(8 * width, size)
         count = kept.sum(dim=1, keepdim=True)
@@ -169,16 +222,19 @@ class RowSampling:
     def _remember(self, tokens: Int[Tensor, " B"]) -> None:
         for rows, table in ((self._repeated, self._seen), (self._counted, self._counts)):
             if len(rows):
-                chosen, places = tokens.to(rows.device)[rows], torch.arange(len(rows), device=rows.device)
+                chosen, places = (
+                    tokens.to(rows.device)[rows],
+                    torch.arange(len(rows), device=rows.device),
+                )
                 table[places, chosen] = (table[places, chosen] + 1).to(table.dtype)
                 table[:, self._boundary] = 0
 
 
 def drawn(probabilities: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
-    """The token of each row at which the sum of the probabilities up to it first exceeds that share of their sum.
+    """The token of each row at which the cumulated probability first exceeds a share of its sum.
 
-    As `sampling.sample_next` has it, but first by blocks of tokens and then within one: a running sum over them all takes many
-    times as long.
+    As `sampling.sample_next` has it, but first by blocks of tokens and then within one: a running
+    sum over them all takes many times as long.
     """
     rows, size = probabilities.shape
     blocks = F.pad(probabilities, (0, -size % BLOCK)).view(rows, -1, BLOCK)
@@ -187,17 +243,28 @@ def drawn(probabilities: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> 
     block = torch.searchsorted(up_to, wanted, right=True)
     before = F.pad(up_to, (1, 0)).gather(1, block)
     within = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK))[:, 0].double().cumsum(dim=1)
-    return (block * BLOCK + torch.searchsorted(within, _below((wanted - before).clamp(min=0), within), right=True)).squeeze(1)
+    return (
+        block * BLOCK
+        + torch.searchsorted(within, _below((wanted - before).clamp(min=0), within), right=True)
+    ).squeeze(1)
 
 
 def _below(wanted: Float[Tensor, "B 1"], sums: Float[Tensor, "B N"]) -> Float[Tensor, "B 1"]:
-    """Strictly below the last sum: the first one that exceeds it then belongs to something that is possible."""
+    """Strictly below the last sum.
+
+    The first one that exceeds it then belongs to something that is possible.
+    """
     total = sums[:, -1:]
     return torch.minimum(wanted, torch.nextafter(total, torch.zeros_like(total)))
 
 
-def _gathered(drawers: Sequence[Drawer], rows: Int[Tensor, " N"], name: Literal["seen", "counts"]) -> Tensor:
-    """What these rows remember, one below the other; the drawers then hold lines of it, so that it is theirs when rows change."""
+def _gathered(
+    drawers: Sequence[Drawer], rows: Int[Tensor, " N"], name: Literal["seen", "counts"]
+) -> Tensor:
+    """What these rows remember, one below the other.
+
+    The drawers then hold lines of it, so that it is theirs when rows change.
+    """
     if not len(rows):
         return torch.empty(0)
     some = [drawers[row] for row in rows.tolist()]

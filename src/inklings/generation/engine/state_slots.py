@@ -1,7 +1,8 @@
-"""The states of rows that share their forward passes, though each joined at another time and has read another length.
+"""The states of rows that share forward passes, though each has read another length.
 
-They lie in one `State` with room for more rows, in its first slots. A forward pass takes a view of these, and only what
-the model did not write in place is copied back, so that joining and leaving cost one row and a step costs none.
+They lie in one `State` with room for more rows, in its first slots. A forward pass takes a view of
+these, and only what the model did not write in place is copied back, so that joining and leaving
+cost one row and a step costs none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from inklings.models.contract import Output, SequenceModel, State
 
 
 class RowStates:
-    """See the module. The rows are numbered from 0 on without gaps: when one leaves, the last takes its number."""
+    """See the module.
+
+    The rows are numbered from 0 on without gaps: when one leaves, the last takes its number.
+    """
 
     def __init__(self, model: SequenceModel) -> None:
         self._model = model
@@ -56,11 +60,13 @@ class RowStates:
         """Drop all rows, and give back their room."""
         self._count, self._room, self._twins = 0, None, False
 
-    def forward(self, tokens: Int[Tensor, "N T"], starts: Bool[Tensor, "N T"] | None = None) -> tuple[Float[Tensor, "N T V"], Tensor]:
+    def forward(
+        self, tokens: Int[Tensor, "N T"], starts: Bool[Tensor, "N T"] | None = None
+    ) -> tuple[Float[Tensor, "N T V"], Tensor]:
         """Read on in all rows; returns logits, and hidden vectors (N, T, C).
 
-        One token of one row is read as two rows that are alike: for one row alone a product with a matrix is another
-        kernel, whose last digits differ.
+        One token of one row is read as two rows that are alike: for one row alone a product with a
+        matrix is another kernel, whose last digits differ.
 
         If it raises, the states are lost: `clear`.
         """
@@ -87,7 +93,10 @@ class RowStates:
         return output.logits[: self._count], output.hidden[: self._count]
 
     def _append(self, source: State, row: int) -> None:
-        """A row of another state, which is not read on there any more, becomes the last one here."""
+        """A row of another state.
+
+        Which is not read on there any more, becomes the last one here.
+        """
         if self._room is None or self._count == self._room.batch_size:
             self._room = self._grown(source)
         for name, tensor in self._room.tensors.items():
@@ -99,12 +108,21 @@ class RowStates:
     def _grown(self, like: State) -> State:
         """Room for two rows, or twice as many as before."""
         if self._room is None:
-            return State({name: tensor.new_zeros(2, *tensor.shape[1:]) for name, tensor in like.tensors.items()})
-        doubled = {name: torch.cat((tensor, torch.zeros_like(tensor))) for name, tensor in self._room.tensors.items()}
+            return State(
+                {
+                    name: tensor.new_zeros(2, *tensor.shape[1:])
+                    for name, tensor in like.tensors.items()
+                }
+            )
+        doubled = {
+            name: torch.cat((tensor, torch.zeros_like(tensor)))
+            for name, tensor in self._room.tensors.items()
+        }
         return State(doubled, self._room.stores)
 
     def _copy(self, source: int, target: int) -> None:
-        # not by `assign`, which would have every memory that is referred to copied before it is written to again
+        # not by `assign`, which would have every memory that is referred to copied before it is
+        # written to again
         assert self._room is not None
         for tensor in self._room.tensors.values():
             tensor[target].copy_(tensor[source])

@@ -1,4 +1,7 @@
-"""The contestants of a comparison, settled: each arm's settings made those of the comparison, and seen to work."""
+"""The contestants of a comparison, settled.
+
+Each arm's settings made those of the comparison, and seen to work.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,16 @@ class ResolvedArm:
     """The budgets at which it is decayed and scored; empty where it is trained as one run."""
     likelihood_free: bool = False
     windows: int | None = None
-    """Tokens of what it writes, if it has no likelihood and was made for windows instead of documents."""
+    """Tokens of what it writes, if it has no likelihood and was made for windows instead of
+    documents.
+    """
 
 
 def unique_labels(arms: Sequence[Arm]) -> list[str]:
-    """The arms' labels, made different where two are equal: as folders too, and where case does not count."""
+    """The arms' labels, made different where two are equal.
+
+    As folders too, and where case does not count.
+    """
     labels: list[str] = []
     for arm in arms:
         label, number = arm.label, 1
@@ -85,8 +93,8 @@ class Terms:
 def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> ResolvedArm:
     """Make an arm's settings those of the comparison, and see that it can be built.
 
-    Precision, compilation and threads are the same for all: what differs is the arm. One thread each, so that the same
-    losses come out of any number of workers.
+    Precision, compilation and threads are the same for all: what differs is the arm. One thread
+    each, so that the same losses come out of any number of workers.
     """
     if arm.config is None:
         assert arm.run is not None
@@ -95,16 +103,36 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
     model = fresh_model(config, terms.store)
     traits = model.traits
     if traits.objective == "counting":
-        notes = [*notes, "it counts the whole training text once, whatever the budget, and has no seeds: one run stands for all"]
+        notes = [
+            *notes,
+            (
+                "it counts the whole training text once, whatever the budget, and has no seeds: one"
+                " run stands for all"
+            ),
+        ]
     plain = _plain(config)
     steps, branches = None, list[Branch]()
     if terms.points > 1 and isinstance(model, SequenceModel) and traits.objective == "likelihood":
         if can_branch(config.training):
-            known = next((known for known in terms.before.arms if known.label == label), None) if terms.before else None
-            steps = known.steps if known is not None and known.steps and known.config == plain else _steps(config, terms.store)
+            known = (
+                next((known for known in terms.before.arms if known.label == label), None)
+                if terms.before
+                else None
+            )
+            steps = (
+                known.steps
+                if known is not None and known.steps and known.config == plain
+                else _steps(config, terms.store)
+            )
             branches = plan_branches(config, steps, terms.points)
         else:
-            notes = [*notes, "scored at the end of its budget only: its learning rate does not stay and then fall (`wsd`, no patience)"]
+            notes = [
+                *notes,
+                (
+                    "scored at the end of its budget only: its learning rate does not stay and then"
+                    " fall (`wsd`, no patience)"
+                ),
+            ]
     return ResolvedArm(
         plan=ArmPlan(label=label, config=plain, steps=steps, copy=copy),
         config=config,
@@ -125,7 +153,9 @@ def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
     assert terms.budget is not None
     training = config.training
     device = choose_runtime(training).device
-    precision: Literal["bfloat16", "float32"] = "bfloat16" if device.startswith("cuda") else "float32"
+    precision: Literal["bfloat16", "float32"] = (
+        "bfloat16" if device.startswith("cuda") else "float32"
+    )
     training = replace(
         training,
         budget=terms.budget,
@@ -138,7 +168,10 @@ def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
 
 
 def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, list[str]]:
-    """The settings at the comparison's number of parameters, where there is one, and what a reader must know of it."""
+    """The settings at the comparison's number of parameters.
+
+    Where there is one, and what a reader must know of it.
+    """
     traits = load_class(config.architecture).traits
     if terms.parameters is None or traits.objective == "counting":
         return config, None, []
@@ -148,11 +181,25 @@ def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, li
         return config, Sizing(asked=asked, reached=now, changed={}), []
     given, start = dict(config.model), dict[str, int]()
     if terms.smaller:
-        start = {name: given.pop(name) for name in load_class(config.architecture).Config.sizes if name in given}
+        start = {
+            name: given.pop(name)
+            for name in load_class(config.architecture).Config.sizes
+            if name in given
+        }
     try:
-        found = size_to(config.architecture, given, asked, vocab_size=terms.store.tokenizer.vocab_size, start=start)
+        found = size_to(
+            config.architecture,
+            given,
+            asked,
+            vocab_size=terms.store.tokenizer.vocab_size,
+            start=start,
+        )
     except ConfigError as error:
-        return config, Sizing(asked=asked, reached=now, changed={}), [f"it has {now:,} parameters: {error}"]
+        return (
+            config,
+            Sizing(asked=asked, reached=now, changed={}),
+            [f"it has {now:,} parameters: {error}"],
+        )
     sizing = Sizing(asked=asked, reached=found.reached, changed=found.fields)
     return replace(config, model={**given, **found.fields}), sizing, []
 
@@ -171,22 +218,30 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
     kept = kept_store(directory)
     if tokenizer.hash != store.tokenizer.hash:
         same = kept is not None and same_text(kept, store)
-        store = kept if kept is not None and same else prepare(data, tokenizer=tokenizer, on_event=on_event)
+        store = (
+            kept
+            if kept is not None and same
+            else prepare(data, tokenizer=tokenizer, on_event=on_event)
+        )
         notes.append("it has another tokenizer than the others")
         if not tokenizer.lossless:
             raise TokenizerError(
-                f"{run} has a tokenizer of its own that loses bytes, so it cannot be compared with the others. Leave it out."
+                f"{run} has a tokenizer of its own that loses bytes, so it cannot be compared with"
+                " the others. Leave it out."
             )
     theirs = replace(directory.config.data, tokenizer=data.tokenizer, unknown=data.unknown)
     if theirs != data:
         notes.append(_met(directory, kept, store))
     elif directory.record.data and not is_own(directory, store):
         raise RunError(
-            f"the text {data.source} is not what it was when {run} began: what is held out now may be what it learned from. "
-            "Bring the text back, compare on another one (--data), or train the run anew."
+            f"the text {data.source} is not what it was when {run} began: what is held out now may"
+            " be what it learned from. Bring the text back, compare on another one (--data), or"
+            " train the run anew."
         )
     model: Architecture | None = None
-    with contextlib.suppress(InklingsError):  # what is wrong with a run is said where it is scored, and the others go on
+    with contextlib.suppress(
+        InklingsError
+    ):  # what is wrong with a run is said where it is scored, and the others go on
         model = directory.build_model()
     return ResolvedArm(
         plan=ArmPlan(label=label, run=str(run.resolve())),
@@ -206,7 +261,9 @@ def _met(run: RunDirectory, kept: TokenStore | None, store: TokenStore) -> str:
     where = f"it was trained on {run.config.data.source}, split its own way"
     if kept is None:
         return f"{where}: it may have seen the held-out text"
-    held_out = store.split("test" if store.manifest["splits"]["test"]["documents"] else "validation")
+    held_out = store.split(
+        "test" if store.manifest["splits"]["test"]["documents"] else "validation"
+    )
     known = known_documents(kept.split("train"), held_out)
     return f"{where}: {known:,} of the {held_out.n_documents:,} held-out documents are among those"
 

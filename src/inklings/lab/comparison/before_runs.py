@@ -1,4 +1,7 @@
-"""What is found out about each arm before its ranked runs: the audit, its best learning rate, what it is able to do."""
+"""What is found out about each arm before its ranked runs.
+
+The audit, its best learning rate, what it is able to do.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,18 @@ class Preliminary:
         return f"{self.arm} {self.what}"
 
 
-def audited(comparison: Comparison, contestants: Sequence[ResolvedArm], report: OnEvent) -> Comparison:
-    """The comparison with every architecture audited that was not yet: what fails is trained and shown, but not ranked."""
+def audited(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], report: OnEvent
+) -> Comparison:
+    """The comparison with every architecture audited that was not yet.
+
+    What fails is trained and shown, but not ranked.
+    """
     arms: list[ArmResult] = []
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
-        if contestant.smaller_of or contestant.plan.copy:  # the same architecture: what is found of the one holds for the other
+        if (
+            contestant.smaller_of or contestant.plan.copy
+        ):  # the same architecture: what is found of the one holds for the other
             first = contestant.smaller_of or _original(contestants, arm)
             arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
         elif contestant.config is not None and not arm.audit:
@@ -54,13 +64,26 @@ def audited(comparison: Comparison, contestants: Sequence[ResolvedArm], report: 
             subject = of_architecture(arm.label, contestant.config, contestant.store)
             arm = replace(arm, audit=list(audit(subject, only=BEFORE).findings))
             for finding in arm.dishonest:
-                report({"event": "note", "text": f"{arm.label} fails {finding.check} and will not be ranked: {finding.summary}"})
+                report(
+                    {
+                        "event": "note",
+                        "text": (
+                            f"{arm.label} fails {finding.check} and will not be ranked:"
+                            f" {finding.summary}"
+                        ),
+                    }
+                )
         arms.append(arm)
     return replace(comparison, arms=arms)
 
 
-def searched(comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll) -> Comparison:
-    """The comparison with a search for every arm's learning rate, each saved as it ends; copies of an arm share one."""
+def searched(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
+) -> Comparison:
+    """The comparison with a search for every arm's learning rate, each saved as it ends.
+
+    Copies of an arm share one.
+    """
     tasks = [
         replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
         for task in _tasks(contestants, "learning rate", out)
@@ -68,23 +91,35 @@ def searched(comparison: Comparison, contestants: Sequence[ResolvedArm], out: Pa
     ]
     for task, search in do_all(tasks, TaskHandler(_search, _search_died)):
         comparison = replace(
-            comparison, arms=[replace(arm, search=search) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
+            comparison,
+            arms=[
+                replace(arm, search=search) if _original(contestants, arm) == task.arm else arm
+                for arm in comparison.arms
+            ],
         )
         save(out, comparison)
     return comparison
 
 
-def probed(comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll) -> Comparison:
+def probed(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
+) -> Comparison:
     """The comparison with every arm's small tasks, each saved as it ends."""
     arms = {arm.label: arm for arm in comparison.arms}
     tasks = [
         replace(task, config=with_rate(task.config, arms[task.arm].search))
         for task in _tasks(contestants, "probes", out)
-        if comparison.plan.probes and not arms[task.arm].probes and arms[task.arm].smaller_of is None
+        if comparison.plan.probes
+        and not arms[task.arm].probes
+        and arms[task.arm].smaller_of is None
     ]
     for task, found in do_all(tasks, TaskHandler(_probe, _probe_died)):
         comparison = replace(
-            comparison, arms=[replace(arm, probes=found) if _original(contestants, arm) == task.arm else arm for arm in comparison.arms]
+            comparison,
+            arms=[
+                replace(arm, probes=found) if _original(contestants, arm) == task.arm else arm
+                for arm in comparison.arms
+            ],
         )
         save(out, comparison)
     return comparison
@@ -95,7 +130,10 @@ def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
     if search is None:
         return config
     training = config.training
-    rates = {name: getattr(training, name) * search.factor for name in ("learning_rate", "matrix_learning_rate")}
+    rates = {
+        name: getattr(training, name) * search.factor
+        for name in ("learning_rate", "matrix_learning_rate")
+    }
     return replace(config, training=replace(training, **rates))
 
 
@@ -104,14 +142,21 @@ def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Pre
     return [
         Preliminary(arm=c.plan.label, what=what, config=c.config, folder=out, store=c.store.path)
         for c in contestants
-        if c.config is not None and c.kind == "trained" and not c.likelihood_free and not c.plan.copy
+        if c.config is not None
+        and c.kind == "trained"
+        and not c.likelihood_free
+        and not c.plan.copy
     ]
 
 
 def _original(contestants: Sequence[ResolvedArm], arm: ArmResult) -> str:
     """The first of the arms that are the same as this one."""
     plan = next(c.plan for c in contestants if c.plan.label == arm.label)
-    return next(c.plan.label for c in contestants if c.plan.copy == 0 and (c.plan is plan or c.plan.config == plan.config))
+    return next(
+        c.plan.label
+        for c in contestants
+        if c.plan.copy == 0 and (c.plan is plan or c.plan.config == plan.config)
+    )
 
 
 def _found(comparison: Comparison, label: str) -> bool:
@@ -121,7 +166,9 @@ def _found(comparison: Comparison, label: str) -> bool:
 
 def _search(task: Preliminary, on_event: OnEvent) -> RateSearch | None:
     try:
-        return search_rate(task.config, task.folder, TokenStore(task.store), trials=task.trials, on_event=on_event)
+        return search_rate(
+            task.config, task.folder, TokenStore(task.store), trials=task.trials, on_event=on_event
+        )
     except InklingsError as error:
         return RateSearch(trials=[], factor=1.0, message=str(error))
 

@@ -1,7 +1,11 @@
-"""`compare`: train every arm with every seed under one budget, score all on held-out text, and say which is better.
+"""`compare`.
 
-A comparison is a folder. The same call goes on where it stopped: a run that is complete is not trained again, and one
-that is scored is not scored again. More arms or more seeds may be added to it.
+Train every arm with every seed under one budget, score all on held-out text, and say which is
+better.
+
+A comparison is a folder. The same call goes on where it stopped: a run that is complete is not
+trained again, and one that is scored is not scored again. More arms or more seeds may be added to
+it.
 """
 
 from __future__ import annotations
@@ -21,7 +25,16 @@ from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.lab.comparison.arms import ResolvedArm, Terms, folder_name, settle, unique_labels
 from inklings.lab.comparison.before_runs import audited, probed, searched, with_rate
 from inklings.lab.comparison.result import Comparison, Plan, Point, RunResult
-from inklings.lab.comparison.resume import Split, apart, begin, finished, measurable, plan_before, save, with_results
+from inklings.lab.comparison.resume import (
+    Split,
+    apart,
+    begin,
+    finished,
+    measurable,
+    plan_before,
+    save,
+    with_results,
+)
 from inklings.lab.comparison.run_samples import ground_of, read_measured
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
 from inklings.lab.comparison.settings import ComparisonSettings
@@ -62,35 +75,44 @@ def compare(
     command: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Comparison:
-    """Compare arms; the results are in `out/comparison.json` and, as they come, in the folders beside it.
+    """Compare arms.
+
+    The results are in `out/comparison.json` and, as they come, in the folders beside it.
 
     Args:
-        arms: at least two contestants; existing runs are scored as they are. One that is named again is trained again with
-            other first weights and everything else alike: what separates the copies is chance.
+        arms: at least two contestants; existing runs are scored as they are. One that is named
+            again is trained again with other first weights and everything else alike: what
+            separates the copies is chance.
         out: a new folder, or one with this comparison begun.
-        seeds: each arm is trained with each of them; arms that count are deterministic and run once.
+        seeds: each arm is trained with each of them; arms that count are deterministic and run
+            once.
         data: the text; None takes that of the first arm that has one.
         budget: for every trained arm; None takes that of the first trained arm.
         method: how the arms are made comparable; None takes them as they are.
-        workers: how many runs at a time, each in its own process and on one thread; None takes one a core (one on a GPU).
-        cluster: address of a Ray cluster that does the runs instead, `auto` for the one that this machine is part of; its machines
-            must see `out` and the prepared text at the same paths.
+        workers: how many runs at a time, each in its own process and on one thread; None takes one
+            a core (one on a GPU).
+        cluster: address of a Ray cluster that does the runs instead, `auto` for the one that this
+            machine is part of; its machines must see `out` and the prepared text at the same paths.
         command: the command line that repeats this, for the report.
         on_event: called with every event of every run, which carries `run`, `arm` and `seed`.
 
     Returns:
-        The comparison; `status` is "interrupted" if Ctrl-C or SIGTERM came (the same call goes on), and runs that
+        The comparison; `status` is "interrupted" if Ctrl-C or SIGTERM came (the same call goes on),
+        and runs that
         failed are among the results with their message.
 
     Raises:
-        InputError: an arm, the budget or the text cannot be used, or `out` holds something else. Nothing was trained.
+        InputError: an arm, the budget or the text cannot be used, or `out` holds something else.
+            Nothing was trained.
         MissingExtraError: Ray is not installed, for a cluster.
     """
     report = on_event or (lambda event: None)
     method = method or ComparisonSettings()
     own_text = data is None and all(arm.config is None for arm in arms)
     data = data or _first_data(arms)
-    budget = budget or next((arm.config.training.budget for arm in arms if arm.config is not None), None)
+    budget = budget or next(
+        (arm.config.training.budget for arm in arms if arm.config is not None), None
+    )
     if budget is not None:
         parse_budget(budget)
     check_request(arms, seeds, workers)
@@ -98,14 +120,29 @@ def compare(
     split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
     before = plan_before(out)
     parameters = _first_size(arms, store) if method.parameters == "auto" else method.parameters
-    terms = Terms(data=data, budget=budget, store=store, points=method.points, parameters=parameters, before=before)
+    terms = Terms(
+        data=data,
+        budget=budget,
+        store=store,
+        points=method.points,
+        parameters=parameters,
+        before=before,
+    )
     floor = _floor(arms) if method.floor else []
     arms = [*arms, *floor]
     labels = unique_labels(arms)
-    contestants = [settle(arm, labels[i], _copies(arms, i), terms, report) for i, arm in enumerate(arms)]
-    contestants[len(arms) - len(floor) :] = [replace(c, floor=True) for c in contestants[len(arms) - len(floor) :]]
-    contestants += [settled for c in contestants for settled in _smaller(c, method.sizes, terms, report)]
-    drawn = plan_samples(method.samples, contestants, store, split, before.samples if before else None)
+    contestants = [
+        settle(arm, labels[i], _copies(arms, i), terms, report) for i, arm in enumerate(arms)
+    ]
+    contestants[len(arms) - len(floor) :] = [
+        replace(c, floor=True) for c in contestants[len(arms) - len(floor) :]
+    ]
+    contestants += [
+        settled for c in contestants for settled in _smaller(c, method.sizes, terms, report)
+    ]
+    drawn = plan_samples(
+        method.samples, contestants, store, split, before.samples if before else None
+    )
     plan = Plan(
         arms=[c.plan for c in contestants if c.smaller_of is None],
         seeds=sorted(seeds),
@@ -119,7 +156,11 @@ def compare(
         samples=drawn,
     )
     comparison = begin(out, plan, contestants, store, split, command)
-    calibration = None if drawn is None else calibrated(out, _named(ground_of(store.path, split, drawn), store), report)
+    calibration = (
+        None
+        if drawn is None
+        else calibrated(out, _named(ground_of(store.path, split, drawn), store), report)
+    )
     comparison = audited(comparison, contestants, report)
     save(out, comparison)
 
@@ -136,7 +177,15 @@ def compare(
         if _ready(comparison, contestants):
             waiting = [job for job in jobs if (job.arm, job.seed) not in results]
             if len(waiting) < len(jobs):
-                report({"event": "note", "text": f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and are used again."})
+                report(
+                    {
+                        "event": "note",
+                        "text": (
+                            f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and"
+                            " are used again."
+                        ),
+                    }
+                )
             comparison = with_results(comparison, jobs, results)
             save(out, comparison)
             for job, result in do_all(waiting, RUNS):
@@ -144,12 +193,23 @@ def compare(
                 comparison = with_results(comparison, jobs, results)
                 save(out, comparison)
                 text = f"{job.name} {result.status}: {result.message}" if result.message else None
-                report({"event": "note", "text": text} if text else {"event": "result", "run": job.name, "loss": result.loss})
+                report(
+                    {"event": "note", "text": text}
+                    if text
+                    else {"event": "result", "run": job.name, "loss": result.loss}
+                )
     complete = len(results) == len(jobs)
-    comparison = judged(out, replace(apart(comparison), status="complete" if complete else "interrupted"), calibration)
+    comparison = judged(
+        out,
+        replace(apart(comparison), status="complete" if complete else "interrupted"),
+        calibration,
+    )
     save(out, comparison)
     if not complete:
-        text = f"Interrupted with {len(results)} of {len(jobs)} runs done; all is saved. The same command goes on where it stopped."
+        text = (
+            f"Interrupted with {len(results)} of {len(jobs)} runs done; all is saved. The same"
+            " command goes on where it stopped."
+        )
         report({"event": "note", "text": text})
     return comparison
 
@@ -161,7 +221,9 @@ def _first_data(arms: Sequence[Arm]) -> DataConfig:
     for arm in arms:
         if arm.run is not None:
             return RunDirectory.open(arm.run).config.data
-    raise ConfigError("no arms were given. Name at least two, for example: inklings compare gpt mlp.")
+    raise ConfigError(
+        "no arms were given. Name at least two, for example: inklings compare gpt mlp."
+    )
 
 
 def _own_text(arms: Sequence[Arm], report: OnEvent) -> TokenStore:
@@ -174,76 +236,119 @@ def check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None
     """What can be refused before any work.
 
     Raises:
-        ConfigError: there are too few arms, one is named twice that cannot be, or a number is out of range.
+        ConfigError: there are too few arms, one is named twice that cannot be, or a number is out
+            of range.
     """
     if len(arms) < 2:
         raise ConfigError(f"{len(arms)} arm was given; a comparison needs at least two.")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ConfigError(f"the seeds are {list(seeds)}; they must be different whole numbers from 0 on, at least one.")
+        raise ConfigError(
+            f"the seeds are {list(seeds)}; they must be different whole numbers from 0 on, at least"
+            " one."
+        )
     if max(seeds) >= COPY_SEEDS:
-        raise ConfigError(f"the seed {max(seeds)} is too large; a comparison takes seeds below {COPY_SEEDS:,}.")
+        raise ConfigError(
+            f"the seed {max(seeds)} is too large; a comparison takes seeds below {COPY_SEEDS:,}."
+        )
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1.")
     for i, arm in enumerate(arms):
         if not _copies(arms, i):
             continue
         if arm.run is not None:
-            raise ConfigError(f"{arm.label} is named twice, and a run that exists is what it is. Leave one out.")
+            raise ConfigError(
+                f"{arm.label} is named twice, and a run that exists is what it is. Leave one out."
+            )
         assert arm.config is not None
         if load_class(arm.config.architecture).traits.objective == "counting":
-            raise ConfigError(f"{arm.label} is named twice, and counting gives the same result each time. Leave one out.")
+            raise ConfigError(
+                f"{arm.label} is named twice, and counting gives the same result each time. Leave"
+                " one out."
+            )
 
 
 def _copies(arms: Sequence[Arm], place: int) -> int:
     """How many arms before this one are the same."""
     arm = arms[place]
     return sum(
-        arm.config == other.config and (arm.run and arm.run.resolve()) == (other.run and other.run.resolve()) for other in arms[:place]
+        arm.config == other.config
+        and (arm.run and arm.run.resolve()) == (other.run and other.run.resolve())
+        for other in arms[:place]
     )
 
 
 def _floor(arms: Sequence[Arm]) -> list[Arm]:
     """The n-grams to put beside the arms, where none of them counts."""
     configs = [arm.config for arm in arms if arm.config is not None]
-    if not configs or any(load_class(config.architecture).traits.objective == "counting" for config in configs):
+    if not configs or any(
+        load_class(config.architecture).traits.objective == "counting" for config in configs
+    ):
         return []
     return [Arm(label=FLOOR, config=replace(configs[0], architecture=FLOOR, model={}))]
 
 
 def _named(ground: ReferenceSet, store: TokenStore) -> ReferenceSet:
-    """The ground under the name by which the text was asked for: the store may be that of another file with the same bytes."""
+    """The ground under the name by which the text was asked for.
+
+    The store may be that of another file with the same bytes.
+    """
     return replace(ground, setting=replace(ground.setting, source=store.manifest["source"]["name"]))
 
 
 def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
     """The parameters of the first trained arm."""
     for arm in arms:
-        if arm.config is not None and load_class(arm.config.architecture).traits.objective != "counting":
+        if (
+            arm.config is not None
+            and load_class(arm.config.architecture).traits.objective != "counting"
+        ):
             return non_embedding_count(fresh_model(arm.config, store))
     return None
 
 
-def _smaller(contestant: ResolvedArm, sizes: int, terms: Terms, report: OnEvent) -> list[ResolvedArm]:
+def _smaller(
+    contestant: ResolvedArm, sizes: int, terms: Terms, report: OnEvent
+) -> list[ResolvedArm]:
     """A contestant at half its size, half of that, and so on."""
-    if contestant.config is None or contestant.kind != "trained" or contestant.likelihood_free or contestant.plan.copy:
+    if (
+        contestant.config is None
+        or contestant.kind != "trained"
+        or contestant.likelihood_free
+        or contestant.plan.copy
+    ):
         return []
     largest = non_embedding_count(fresh_model(contestant.config, terms.store))
     found = []
     for halvings in range(1, sizes):
         size = round(largest / 2**halvings)
         label = f"{contestant.plan.label} at {size:,} parameters"
-        settled = settle(Arm(label=label, config=contestant.config), label, 0, replace(terms, parameters=size, smaller=True), report)
+        settled = settle(
+            Arm(label=label, config=contestant.config),
+            label,
+            0,
+            replace(terms, parameters=size, smaller=True),
+            report,
+        )
         found.append(replace(settled, smaller_of=contestant.plan.label))
     return found
 
 
 def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
-    """Whether the searches are over, so that every arm has the learning rate that it is trained with."""
-    waiting = {c.plan.label for c in contestants if c.kind == "trained" and not c.likelihood_free and comparison.plan.rates}
+    """Whether the searches are over.
+
+    So that every arm has the learning rate that it is trained with.
+    """
+    waiting = {
+        c.plan.label
+        for c in contestants
+        if c.kind == "trained" and not c.likelihood_free and comparison.plan.rates
+    }
     return all(arm.search is not None for arm in comparison.arms if arm.label in waiting)
 
 
-def _jobs(out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, store: TokenStore) -> list[ArmRun]:
+def _jobs(
+    out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, store: TokenStore
+) -> list[ArmRun]:
     """Every (arm, seed), seed by seed, so that a comparison that is stopped early has all arms."""
     searches = {arm.label: arm.search for arm in comparison.arms}
     jobs = []
@@ -257,18 +362,41 @@ def _jobs(out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison,
             beside = contestant.floor or contestant.smaller_of is not None
             init = seed + COPY_SEEDS * plan.copy if plan.copy else None
 
-            def of_seed(config: RunConfig, label: str = plan.label, seed: int = seed, init: int | None = init) -> RunConfig:
+            def of_seed(
+                config: RunConfig,
+                label: str = plan.label,
+                seed: int = seed,
+                init: int | None = init,
+            ) -> RunConfig:
                 config = with_rate(config, searches[label])
-                return replace(config, training=replace(config.training, seed=seed, init_seed=init or config.training.init_seed))
+                return replace(
+                    config,
+                    training=replace(
+                        config.training, seed=seed, init_seed=init or config.training.init_seed
+                    ),
+                )
 
             place = f"{folder}/seed-{seed}" if own is not None else f"{folder}/as-it-is"
             job = ArmRun(
-                arm=plan.label, seed=own, config=contestant.config and of_seed(contestant.config), out=out,
-                run=contestant.run or out / "runs" / place, results=f"results/{place}", store=contestant.store.path,
-                split=comparison.split, first=i == 0 and contestant.smaller_of is None,
-                samples=comparison.plan.samples if measurable(contestant, store) and not beside else None,
-                steps=plan.steps or 0, branches=[replace(branch, config=of_seed(branch.config)) for branch in contestant.branches],
-            )  # fmt: skip
+                arm=plan.label,
+                seed=own,
+                config=contestant.config and of_seed(contestant.config),
+                out=out,
+                run=contestant.run or out / "runs" / place,
+                results=f"results/{place}",
+                store=contestant.store.path,
+                split=comparison.split,
+                first=i == 0 and contestant.smaller_of is None,
+                samples=(
+                    comparison.plan.samples
+                    if measurable(contestant, store) and not beside
+                    else None
+                ),
+                steps=plan.steps or 0,
+                branches=[
+                    replace(branch, config=of_seed(branch.config)) for branch in contestant.branches
+                ],
+            )
             jobs.append(job)
     return jobs
 
@@ -279,18 +407,30 @@ def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -
     def units(run: RunResult) -> ResamplingUnits:
         assert run.results is not None
         likelihood = load_likelihood(out / run.results)
-        return ResamplingUnits("documents" if likelihood.blocks is None else "blocks", likelihood.units)
+        return ResamplingUnits(
+            "documents" if likelihood.blocks is None else "blocks", likelihood.units
+        )
 
     differences = find_differences(comparison.arms, unit=comparison.unit, units_of=units)
     budgets = equal_budgets(comparison.arms, unit=comparison.unit, units_of=units)
-    verdict = say(comparison.arms, differences, unit=comparison.unit, plan=comparison.plan, budgets=budgets)
-    comparison = replace(comparison, differences=differences, budgets=budgets, verdict=verdict, scaling=_scaling(comparison))
+    verdict = say(
+        comparison.arms, differences, unit=comparison.unit, plan=comparison.plan, budgets=budgets
+    )
+    comparison = replace(
+        comparison,
+        differences=differences,
+        budgets=budgets,
+        verdict=verdict,
+        scaling=_scaling(comparison),
+    )
     if calibration is None:
         return comparison
     measured = read_measured(out, comparison)
     of_samples = find_sample_differences(comparison.arms, measured)
     return replace(
-        comparison, sample_differences=of_samples, sample_verdict=say_samples(comparison.arms, of_samples, calibration, measured)
+        comparison,
+        sample_differences=of_samples,
+        sample_verdict=say_samples(comparison.arms, of_samples, calibration, measured),
     )
 
 
@@ -298,13 +438,19 @@ def _scaling(comparison: Comparison) -> Scaling | None:
     """What the sizes of the arms tell, where there are several."""
     runs = [
         SizedRun(
-            arm=arm.smaller_of or arm.label, size=run.non_embedding, seed=run.seed,
-            points=[(float(point.flops), value) for point in run.points if (value := _value(point, comparison.unit)) is not None],
+            arm=arm.smaller_of or arm.label,
+            size=run.non_embedding,
+            seed=run.seed,
+            points=[
+                (float(point.flops), value)
+                for point in run.points
+                if (value := _value(point, comparison.unit)) is not None
+            ],
         )
         for arm in [*comparison.arms, *comparison.smaller]
         for run in arm.done
         if run.points and run.non_embedding and run.seed is not None and not arm.dishonest
-    ]  # fmt: skip
+    ]
     return scale(runs) if comparison.smaller and runs else None
 
 
@@ -317,7 +463,12 @@ def _workers(asked: int | None, tasks: Sequence[Any]) -> int:
     """How many tasks at a time."""
     if asked is not None:
         return max(1, min(asked, len(tasks)))
-    if any(task.config is not None and choose_runtime(task.config.training).device != "cpu" for task in tasks):
+    if any(
+        task.config is not None and choose_runtime(task.config.training).device != "cpu"
+        for task in tasks
+    ):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min(cores, len(tasks)))

@@ -1,8 +1,10 @@
-"""The search for an arm's learning rate: a few factors on the rates of its settings, each tried at the whole budget.
+"""The search for an arm's learning rate.
 
-Every architecture, and every size of one, has a best learning rate of its own; a comparison at one rate for all would
-compare how well that rate suits them. Factors are powers of two around the settings' own rates. What is clearly behind
-is given up on the way.
+A few factors on the rates of its settings, each tried at the whole budget.
+
+Every architecture, and every size of one, has a best learning rate of its own; a comparison at one
+rate for all would compare how well that rate suits them. Factors are powers of two around the
+settings' own rates. What is clearly behind is given up on the way.
 """
 
 from __future__ import annotations
@@ -28,33 +30,40 @@ FILE_NAME = "search.json"
 FORMAT = 1
 
 SEARCH_SEED = 271_828_182
-"""Of all trials: far from the small numbers that ranked runs have, so that the choice of a rate favours none of them."""
+"""Of all trials: far from the small numbers that ranked runs have, so that the choice of a rate
+favours none of them.
+"""
 FURTHER = 2
 """How many more factors are tried at most, one after another, while the best is the outermost."""
 PROTECTED = 0.5
-"""Share of the evaluations before which no trial is given up: the best rate is rarely the one that leads early."""
+"""Share of the evaluations before which no trial is given up: the best rate is rarely the one that
+leads early.
+"""
 FINISHED_FIRST = 2
 """So many trials are finished before one is given up."""
 
 
-def search_rate(config: RunConfig, folder: Path, store: TokenStore, *, trials: int, on_event: OnEvent) -> RateSearch | None:
-    """Find the factor on the learning rates with which the settings reach the lowest validation loss at their budget.
+def search_rate(
+    config: RunConfig, folder: Path, store: TokenStore, *, trials: int, on_event: OnEvent
+) -> RateSearch | None:
+    """Find the factor on the learning rates with which a run reaches its lowest validation loss.
 
-    The factors are 1, 1/2, 2, 1/4, 4 and so on, as many as asked; where the best of them is the outermost on its side,
-    one more outside is tried, and another if that wins. All have one seed. A trial is given up in its second half when,
-    at the same evaluation, it is behind every trial that was finished before.
+    The factors are 1, 1/2, 2, 1/4, 4 and so on, as many as asked; where the best of them is the
+    outermost on its side, one more outside is tried, and another if that wins. All have one seed. A
+    trial is given up in its second half when, at the same evaluation, it is behind every trial that
+    was finished before.
 
-    What was done is in `folder/search.json`, and an unfinished trial is a run beside it: the same call goes on from
-    there, to the same result bit for bit. Runs of trials that ended are removed.
+    What was done is in `folder/search.json`, and an unfinished trial is a run beside it: the same
+    call goes on from there, to the same result bit for bit. Runs of trials that ended are removed.
 
     Args:
-        config: settings with nothing left to be measured (precision, compilation, threads), as a comparison settles
-            them; their seed, samples and patience are not looked at.
+        config: settings with nothing left to be measured (precision, compilation, threads), as a
+            comparison settles them; their seed, samples and patience are not looked at.
         folder: where the search is kept.
         store: the text.
         trials: how many factors.
-        on_event: called with every event of every trial's run, which carries `factor`; and with one event `rate` at the
-            end of each trial, which carries its fields.
+        on_event: called with every event of every trial's run, which carries `factor`; and with one
+            event `rate` at the end of each trial, which carries its fields.
 
     Returns:
         What was found; None if Ctrl-C or SIGTERM came.
@@ -80,8 +89,9 @@ def search_rate(config: RunConfig, folder: Path, store: TokenStore, *, trials: i
     if best is None:
         tried = ", ".join(_say(trial.factor) for trial in search.done)
         raise DivergedError(
-            f"no learning rate that was tried stayed finite ({tried} times the settings' own). The last one: {search.done[-1].message} "
-            "Try settings with a much lower rate, or see what `inklings audit` says of the arm."
+            f"no learning rate that was tried stayed finite ({tried} times the settings' own). The"
+            f" last one: {search.done[-1].message} Try settings with a much lower rate, or see what"
+            " `inklings audit` says of the arm."
         )
     return RateSearch(trials=search.done, factor=best.factor)
 
@@ -95,21 +105,32 @@ def next_factor(done: list[RateTrial], trials: int) -> float | None:
     if best is None or best.factor == 1.0 or len(done) >= trials + FURTHER:
         return None
     above = best.factor > 1.0
-    outermost = max(trial.factor for trial in done) if above else min(trial.factor for trial in done)
+    outermost = (
+        max(trial.factor for trial in done) if above else min(trial.factor for trial in done)
+    )
     return (best.factor * 2.0 if above else best.factor / 2.0) if best.factor == outermost else None
 
 
 def _best(done: list[RateTrial]) -> RateTrial | None:
-    """Of the lowest loss at the end; of equal ones, the one tried first, which is nearer to the settings' own rates."""
-    return min((trial for trial in done if trial.loss is not None), key=lambda trial: trial.losses[-1], default=None)
+    """Of the lowest loss at the end.
+
+    Of equal ones, the one tried first, which is nearer to the settings' own rates.
+    """
+    return min(
+        (trial for trial in done if trial.loss is not None),
+        key=lambda trial: trial.losses[-1],
+        default=None,
+    )
 
 
 def is_behind(losses: list[float], done: list[RateTrial], evaluations: int) -> bool:
-    """Whether a trial is given up: its lowest loss so far is above that of every finished trial at the same evaluation.
+    """Whether a trial is given up.
 
-    To be behind the median of the finished trials would do for many of them; with two or three, rates that win in the
-    end would be given up. It depends on what is written down alone, so that a search decides the same whether it was
-    stopped or not.
+    Its lowest loss so far is above that of every finished trial at the same evaluation.
+
+    To be behind the median of the finished trials would do for many of them; with two or three,
+    rates that win in the end would be given up. It depends on what is written down alone, so that a
+    search decides the same whether it was stopped or not.
 
     Args:
         losses: of the trial, at its evaluations so far.
@@ -145,9 +166,15 @@ class _Search:
         Raises:
             RunError: the folder holds another one.
         """
-        training = replace(config.training, seed=SEARCH_SEED, samples=0, keep_checkpoints=1, patience=0)
+        training = replace(
+            config.training, seed=SEARCH_SEED, samples=0, keep_checkpoints=1, patience=0
+        )
         config = replace(config, training=training)
-        identity = {"settings": json.loads(json.dumps(to_mapping(config))), "data": data_hash(store), "asked": trials}
+        identity = {
+            "settings": json.loads(json.dumps(to_mapping(config))),
+            "data": data_hash(store),
+            "asked": trials,
+        }
         if not (folder / FILE_NAME).is_file():
             return cls(folder, store, config, identity, [])
         found = read_json(folder / FILE_NAME, format_version=FORMAT)
@@ -155,13 +182,20 @@ class _Search:
         if different:
             what = {"settings": "the settings", "data": "the text", "asked": "the number of trials"}
             raise RunError(
-                f"{folder} holds another search, which differs in {', '.join(what[name] for name in different)}. Move it away, or choose "
-                "another folder."
+                f"{folder} holds another search, which differs in"
+                f" {', '.join(what[name] for name in different)}. Move it away, or choose another"
+                " folder."
             )
         try:
-            done = [from_mapping(RateTrial, trial, where=str(folder / FILE_NAME)) for trial in found["trials"]]
+            done = [
+                from_mapping(RateTrial, trial, where=str(folder / FILE_NAME))
+                for trial in found["trials"]
+            ]
         except (ConfigError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{folder / FILE_NAME} is damaged: {error}. Delete it; the same command makes it anew.") from None
+            raise RunError(
+                f"{folder / FILE_NAME} is damaged: {error}. Delete it; the same command makes it"
+                " anew."
+            ) from None
         return cls(folder, store, config, identity, done)
 
     def attempt(self, factor: float, on_event: OnEvent) -> RateTrial | None:
@@ -174,18 +208,34 @@ class _Search:
 
         training = self.config.training
         training = replace(
-            training, learning_rate=training.learning_rate * factor, matrix_learning_rate=training.matrix_learning_rate * factor
+            training,
+            learning_rate=training.learning_rate * factor,
+            matrix_learning_rate=training.matrix_learning_rate * factor,
         )
         config = replace(self.config, training=training)
         made = attempt_trial(
-            config, self._run(factor), self.store, judge=judge, on_event=lambda event: on_event({**event, "factor": factor})
+            config,
+            self._run(factor),
+            self.store,
+            judge=judge,
+            on_event=lambda event: on_event({**event, "factor": factor}),
         )
-        return None if made is None else RateTrial(factor=factor, status=made.status, losses=made.losses, message=made.message)
+        return (
+            None
+            if made is None
+            else RateTrial(
+                factor=factor, status=made.status, losses=made.losses, message=made.message
+            )
+        )
 
     def keep(self, trial: RateTrial) -> None:
         """Write down a trial that ended; its run has served."""
         self.done.append(trial)
-        content = {"format_version": FORMAT, **self.identity, "trials": [asdict(done) for done in self.done]}
+        content = {
+            "format_version": FORMAT,
+            **self.identity,
+            "trials": [asdict(done) for done in self.done],
+        }
         write_json(self.folder / FILE_NAME, content)
         shutil.rmtree(self._run(trial.factor), ignore_errors=True)
 

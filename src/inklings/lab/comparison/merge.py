@@ -1,4 +1,4 @@
-"""Parts of one comparison, made on several machines or at several times, brought together in one folder."""
+"""Merging parts of one comparison, made on several machines or at several times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from pathlib import Path
 from inklings.durable import new_directory
 from inklings.errors import ConfigError, RunError
 from inklings.lab.comparison.compare import judged
-from inklings.lab.comparison.result import CALIBRATION, FILE_NAME, ArmResult, Comparison, RunResult, read_comparison
+from inklings.lab.comparison.result import (
+    CALIBRATION,
+    FILE_NAME,
+    ArmResult,
+    Comparison,
+    RunResult,
+    read_comparison,
+)
 from inklings.lab.comparison.resume import apart, save
 from inklings.lab.comparison.sample_settings import read_calibration
 
@@ -20,33 +27,41 @@ MACHINE = ("machine", "processor", "cores", "devices")
 
 
 def merge(parts: Sequence[Path], out: Path) -> Comparison:
-    """Bring together what several folders hold of one comparison: their arms and their seeds; the parts stay as they are.
+    """Bring together what several folders hold of one comparison.
 
-    Runs that several of them have are taken from the first. Runs that are somewhere else, because they were there before the
-    comparison, are named and not copied.
+    Their arms and their seeds; the parts stay as they are.
+
+    Runs that several of them have are taken from the first. Runs that are somewhere else, because
+    they were there before the comparison, are named and not copied.
 
     Args:
         parts: folders of comparisons of one plan; arms and seeds may differ.
         out: a new folder, or one of such a comparison, to which the others are added.
 
     Returns:
-        The whole; `status` is "interrupted" if an arm lacks a seed that another has: the compare command adds it.
+        The whole; `status` is "interrupted" if an arm lacks a seed that another has: the compare
+        command adds it.
 
     Raises:
         RunError: a folder holds no comparison, or they differ in more than arms and seeds.
         ConfigError: fewer than two folders, `out` among them if it is one.
     """
-    folders = [*([out] if (out / FILE_NAME).is_file() else []), *(part for part in parts if part.resolve() != out.resolve())]
+    folders = [
+        *([out] if (out / FILE_NAME).is_file() else []),
+        *(part for part in parts if part.resolve() != out.resolve()),
+    ]
     if len(folders) < 2:
-        raise ConfigError(f"{len(folders)} comparison was given; give at least two folders to bring together.")
+        raise ConfigError(
+            f"{len(folders)} comparison was given; give at least two folders to bring together."
+        )
     if out not in folders and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
     found = [read_comparison(folder) for folder in folders]
     for folder, other in zip(folders[1:], found[1:], strict=True):
         if differing := differences_of(found[0], other):
             raise RunError(
-                f"{folder} and {folders[0]} are not parts of one comparison: they differ in {'; '.join(differing)}. "
-                "Only arms and seeds may differ."
+                f"{folder} and {folders[0]} are not parts of one comparison: they differ in"
+                f" {'; '.join(differing)}. Only arms and seeds may differ."
             )
     whole = found[0]
     for folder, other in zip(folders[1:], found[1:], strict=True):
@@ -62,7 +77,11 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     if source is not None and source != out:
         shutil.copyfile(source / CALIBRATION, out / CALIBRATION)
     calibration = None if whole.plan.samples is None or source is None else read_calibration(out)
-    whole = judged(out, replace(whole, status="complete" if _is_complete(whole) else "interrupted"), calibration)
+    whole = judged(
+        out,
+        replace(whole, status="complete" if _is_complete(whole) else "interrupted"),
+        calibration,
+    )
     save(out, whole)
     return whole
 
@@ -71,23 +90,33 @@ def differences_of(first: Comparison, other: Comparison) -> list[str]:
     """In what two comparisons differ beside arms and seeds, in words."""
     found = []
     for name, words in (
-        ("data", "the settings of the text"), ("budget", "the budget"), ("points", "the points of the budget"),
-        ("parameters", "the parameters that arms are brought to"), ("rates", "the learning rates tried"),
-        ("sizes", "the sizes of each arm"), ("samples", "the samples"),
-    ):  # fmt: skip
+        ("data", "the settings of the text"),
+        ("budget", "the budget"),
+        ("points", "the points of the budget"),
+        ("parameters", "the parameters that arms are brought to"),
+        ("rates", "the learning rates tried"),
+        ("sizes", "the sizes of each arm"),
+        ("samples", "the samples"),
+    ):
         one, two = getattr(first.plan, name), getattr(other.plan, name)
         if one != two:
             found.append(words if name in ("data", "samples") else f"{words} ({one} and {two})")
     if first.text.get("hash") != other.text.get("hash"):
         found.append("the text itself")
     if (first.split, first.unit) != (other.split, other.unit):
-        found.append(f"what they rank by ({first.unit} on {first.split}, {other.unit} on {other.split})")
+        found.append(
+            f"what they rank by ({first.unit} on {first.split}, {other.unit} on {other.split})"
+        )
     plans = {plan.label: plan for plan in first.plan.arms}
     arms = {arm.label: arm for arm in first.arms}
     for plan, arm in zip(other.plan.arms, other.arms, strict=True):
         if plan.label in plans and plans[plan.label] != plan:
             found.append(f"the settings of {plan.label}")
-        elif plan.label in arms and _factor(arms[plan.label]) != _factor(arm) and None not in (_factor(arms[plan.label]), _factor(arm)):
+        elif (
+            plan.label in arms
+            and _factor(arms[plan.label]) != _factor(arm)
+            and None not in (_factor(arms[plan.label]), _factor(arm))
+        ):
             found.append(f"the learning rate that was found for {plan.label}")
     return found
 
@@ -100,24 +129,40 @@ def _joined(first: Comparison, other: Comparison) -> Comparison:
     """The comparison with the arms, seeds and runs of another one."""
     plan = replace(
         first.plan,
-        arms=[*first.plan.arms, *(arm for arm in other.plan.arms if arm.label not in {a.label for a in first.plan.arms})],
+        arms=[
+            *first.plan.arms,
+            *(
+                arm
+                for arm in other.plan.arms
+                if arm.label not in {a.label for a in first.plan.arms}
+            ),
+        ],
         seeds=sorted({*first.plan.seeds, *other.plan.seeds}),
     )
     theirs = {arm.label: arm for arm in [*other.arms, *other.smaller]}
     ours = [*first.arms, *first.smaller]
     arms = [_with_runs_of(arm, theirs[arm.label]) if arm.label in theirs else arm for arm in ours]
     arms += [arm for arm in theirs.values() if arm.label not in {arm.label for arm in ours}]
-    machines = [json.dumps({name: side.environment.get(name) for name in MACHINE}) for side in (first, other)]
+    machines = [
+        json.dumps({name: side.environment.get(name) for name in MACHINE})
+        for side in (first, other)
+    ]
     if len(set(machines)) > 1:
         words = "its runs were made on several machines: their times are not comparable"
-        arms = [replace(arm, notes=[*arm.notes, *([] if words in arm.notes else [words])]) for arm in arms]
+        arms = [
+            replace(arm, notes=[*arm.notes, *([] if words in arm.notes else [words])])
+            for arm in arms
+        ]
     return apart(replace(first, plan=plan, arms=arms, smaller=[]))
 
 
 def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
     """The arm with the runs that another part has and it lacks, or has as failed."""
     if arm.kind != "trained":  # one run stands for every seed: the first seed's
-        both = [run for run in (*arm.runs, *other.runs) if run.status != "failed"] or [*arm.runs, *other.runs]
+        both = [run for run in (*arm.runs, *other.runs) if run.status != "failed"] or [
+            *arm.runs,
+            *other.runs,
+        ]
         return replace(arm, runs=sorted(both, key=lambda run: run.seed or 0)[:1])
     kept = {run.seed: run for run in other.runs}
     for run in arm.runs:
@@ -133,9 +178,17 @@ def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
 
 
 def _copy(run: RunResult, folder: Path, out: Path) -> None:
-    """Bring a run, its points and its results over, unless they are there; each whole or not at all."""
+    """Bring a run, its points and its results over, unless they are there.
+
+    Each whole or not at all.
+    """
     for place in (run.run, *(point.run for point in run.points), run.results):
-        if place is None or Path(place).is_absolute() or (out / place).exists() or not (folder / place).is_dir():
+        if (
+            place is None
+            or Path(place).is_absolute()
+            or (out / place).exists()
+            or not (folder / place).is_dir()
+        ):
             continue
         with new_directory(out / place) as temporary:
             shutil.copytree(folder / place, temporary, dirs_exist_ok=True)
@@ -143,4 +196,7 @@ def _copy(run: RunResult, folder: Path, out: Path) -> None:
 
 def _is_complete(whole: Comparison) -> bool:
     seeds = len(whole.plan.seeds)
-    return all(len(arm.runs) == (seeds if arm.kind == "trained" else 1) for arm in [*whole.arms, *whole.smaller])
+    return all(
+        len(arm.runs) == (seeds if arm.kind == "trained" else 1)
+        for arm in [*whole.arms, *whole.smaller]
+    )

@@ -13,7 +13,9 @@ class RateTrial:
     factor: float
     """On all learning rates that the arm has."""
     status: Literal["done", "pruned", "failed"]
-    """`pruned`: given up early, because others did better at the same moment. `failed`: it diverged, or could not be trained."""
+    """`pruned`: given up early, because others did better at the same moment. `failed`: it
+    diverged, or could not be trained.
+    """
     losses: list[float]
     """Validation loss at each evaluation, evenly spread over the budget; nats per token."""
     message: str | None = None

@@ -1,7 +1,7 @@
 """What a report shows of a run beside its figures: `results/ARM/seed-N/record.json`.
 
-It is copied from the run when that is scored, so that a report needs neither weights nor torch, and an existing run
-that lies elsewhere may move on.
+It is copied from the run when that is scored, so that a report needs neither weights nor torch, and
+an existing run that lies elsewhere may move on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class ReportRecord:
     curve: dict[str, Any]
     """See `curves.learning_curve`."""
     loss_by_position: list[list[float]]
-    """[first, last, loss, targets]: nats per token at these places of a document. Empty without a likelihood."""
+    """[first, last, loss, targets]: nats per token at these places of a document. Empty without a
+    likelihood.
+    """
     settings: dict[str, Any]
     """The run's configuration with nothing left open."""
     samples: list[str]
@@ -57,4 +59,6 @@ def read_record(folder: Path) -> ReportRecord:
     try:
         return from_mapping(ReportRecord, value, where=str(folder / FILE_NAME))
     except ConfigError as error:
-        raise RunError(f"{error} The file is damaged; the same compare command makes it anew.") from None
+        raise RunError(
+            f"{error} The file is damaged; the same compare command makes it anew."
+        ) from None

@@ -1,14 +1,17 @@
-"""What a comparison is on disk: `comparison.json`, the plan and all figures, readable by people and other programs.
+"""What a comparison is on disk.
 
-OUT/ comparison.json              the plan, the data, every run's figures, the differences, the verdict
-     calibration.json             where samples are compared: what real text and samplers of known worth measure
-     search/ARM/                  the search for an arm's learning rate
-     runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets, that of the whole budget
-     imports/                     runs made of models from elsewhere
+`comparison.json`, the plan and all figures, readable by people and other programs.
+
+OUT/ comparison.json              the plan, the data, every run's figures, the differences, the
+verdict
+     calibration.json             where samples are compared: what real text and samplers of known
+     worth measure search/ARM/                  the search for an arm's learning rate
+     runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets,
+     that of the whole budget imports/                     runs made of models from elsewhere
      trunks/ARM/seed-N/           what the runs of one arm and seed have in common
-     points/ARM/seed-N/share-S/   the run of the share S of the budget
-     results/ARM/seed-N/          what scoring that run gave: figures, those of every document, curve, samples
-     report.html, figures/        what `write_report` makes of the rest
+     points/ARM/seed-N/share-S/   the run of the share S of the budget results/ARM/seed-N/
+     what scoring that run gave: figures, those of every document, curve, samples report.html,
+     figures/        what `write_report` makes of the rest
 """
 
 from __future__ import annotations
@@ -30,7 +33,18 @@ from inklings.lab.scaling.scaling import Scaling
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
 CALIBRATION = "calibration.json"
-CONTENT = {FILE_NAME, CALIBRATION, "runs", "trunks", "points", "search", "imports", "results", "figures", "report.html"}
+CONTENT = {
+    FILE_NAME,
+    CALIBRATION,
+    "runs",
+    "trunks",
+    "points",
+    "search",
+    "imports",
+    "results",
+    "figures",
+    "report.html",
+}
 """What a comparison's folder holds."""
 
 
@@ -70,7 +84,9 @@ class Plan:
     budget: str | None
     """What each trained arm gets; None if nothing is trained."""
     points: int = 1
-    """At how many moments of its budget a trained arm is decayed and scored: the last at its end, each other at half of the next."""
+    """At how many moments of its budget a trained arm is decayed and scored: the last at its end,
+    each other at half of the next.
+    """
     parameters: int | None = None
     """To what size arms were brought; None where they have the sizes that they were given."""
     rates: int = 0
@@ -78,14 +94,19 @@ class Plan:
     probes: bool = False
     """Whether small tasks tell what each architecture is able to do."""
     sizes: int = 1
-    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The smaller ones are not ranked."""
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
+    smaller ones are not ranked.
+    """
     samples: SamplePlan | None = None
     """None if no samples are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFigures:
-    """What the samples of a run measure, drawn at temperature 1; with intervals and other temperatures in its `samples.json`."""
+    """What the samples of a run measure, drawn at temperature 1.
+
+    With intervals and other temperatures in its `samples.json`.
+    """
 
     values: dict[str, float]
     """By the names of `sample_measures.METRICS`."""
@@ -95,7 +116,10 @@ class SampleFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A moment of a run at which its learning rate has decayed: only then its weights are worth what its training cost."""
+    """A moment of a run at which its learning rate has decayed.
+
+    Only then its weights are worth what its training cost.
+    """
 
     share: float
     """Of the budget."""
@@ -137,15 +161,20 @@ class RunResult:
     flops: int | None = None
     """Of training, forward and backward, computed from the sizes."""
     non_embedding: int | None = None
-    """Parameters that are neither the embedding of the tokens nor the head that maps back to them."""
+    """Parameters that are neither the embedding of the tokens nor the head that maps back to them.
+    """
     points: list[Point] = field(default_factory=list)
-    """Where it was scored, in the order of their budgets; the last are the run's own figures. Empty where there is one budget."""
+    """Where it was scored, in the order of their budgets; the last are the run's own figures. Empty
+    where there is one budget.
+    """
     targets: int | None = None
     """Held-out targets scored."""
     loss: float | None = None
     """Nats per token."""
     loss_interval: tuple[float, float] | None = None
-    """95% interval of `loss`, from resampling its text: how sure this run's figure is, not the architecture's."""
+    """95% interval of `loss`, from resampling its text: how sure this run's figure is, not the
+    architecture's.
+    """
     bits_per_byte: float | None = None
     accuracy: float | None = None
     top5_accuracy: float | None = None
@@ -155,8 +184,10 @@ class RunResult:
     audit: list[Finding] = field(default_factory=list)
     """Of an arm's first run: what of the audit needs trained weights."""
     results: str | None = None
-    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, of the scored `likelihood.json` and
-    `units.safetensors`, and of those whose samples were compared `samples.json`."""
+    """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, of the scored
+    `likelihood.json` and `units.safetensors`, and of those whose samples were compared
+    `samples.json`.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +220,16 @@ class ArmResult:
     label: str
     architecture: str
     kind: Literal["trained", "counted", "as it is"]
-    """`counted` arms are deterministic: one run stands for every seed. `as it is` had a budget of its own."""
+    """`counted` arms are deterministic: one run stands for every seed. `as it is` had a budget of
+    its own.
+    """
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
     floor: bool = False
-    """Whether the comparison itself put it beside the others: what counting gets is shown, not ranked."""
+    """Whether the comparison itself put it beside the others: what counting gets is shown, not
+    ranked.
+    """
     smaller_of: str | None = None
     """The arm of which this is a smaller size; None for the contestants themselves."""
     sizing: Sizing | None = None
@@ -223,7 +258,7 @@ class ArmResult:
 
     @property
     def findings(self) -> list[Finding]:
-        """The audit, in which what trained weights showed takes the place of what random ones did, unless these failed."""
+        """The audit, where trained weights replace random ones unless these failed."""
         found = {finding.check: finding for finding in self.audit}
         for run in self.runs:
             for finding in run.audit:
@@ -234,7 +269,10 @@ class ArmResult:
 
     @property
     def dishonest(self) -> list[Finding]:
-        """Failed checks for which the arm is shown but not ranked: its loss does not mean what the others' does."""
+        """Failed checks for which the arm is shown but not ranked.
+
+        Its loss does not mean what the others' does.
+        """
         return dishonest(self.findings)
 
     @property
@@ -245,7 +283,10 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What separates two arms, in the comparison's unit or in nats of reverse likelihood; `better` has the lower mean."""
+    """What separates two arms, in the comparison's unit or in nats of reverse likelihood.
+
+    `better` has the lower mean.
+    """
 
     better: str
     worse: str
@@ -255,23 +296,30 @@ class Difference:
     high: float | None
     """95% interval of `mean`; None where there is too little text for one."""
     p: float | None
-    """Two-sided p over the seeds, corrected by Holm for all pairs; None where text was resampled."""
+    """Two-sided p over the seeds, corrected by Holm for all pairs; None where text was resampled.
+    """
     evidence: Literal["seeds", "documents", "blocks", "samples"]
     count: int
-    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few, or samples of a run."""
+    """Paired seeds, or resampled documents, or blocks of 2 KiB where documents are few, or samples
+    of a run.
+    """
     finding: Literal["better", "better on this text", "no claim"]
     relative: float | None = None
     """`mean` as a share of the worse arm's own mean."""
     bits_per_byte: float | None = None
     """`mean` in bits per byte; None where it is not known of all runs."""
     flips: float | None = None
-    """Two-sided p of the sign-flip test, not corrected, which a claim needs too; None where seeds are too few for one."""
+    """Two-sided p of the sign-flip test, not corrected, which a claim needs too; None where seeds
+    are too few for one.
+    """
     any_text: float | None = None
-    """`p` where besides the seeds the held-out text is taken as a sample of all text of its kind, which a claim needs too:
-    corrected as `p`. None where text was resampled, and of samples."""
+    """`p` where besides the seeds the held-out text is taken as a sample of all text of its kind,
+    which a claim needs too: corrected as `p`. None where text was resampled, and of samples.
+    """
     detectable: float | None = None
-    """The smallest true difference that so many seeds, with the spread that these and the text have, find in 4 of 5 comparisons;
-    None where text was resampled."""
+    """The smallest true difference that so many seeds, with the spread that these and the text
+    have, find in 4 of 5 comparisons; None where text was resampled.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,19 +328,26 @@ class ArmAt:
 
     label: str
     values: dict[str, float]
-    """Seed (as text, for JSON) -> ranking figure, between two decayed points interpolated over the logarithm of the budget."""
+    """Seed (as text, for JSON) -> ranking figure, between two decayed points interpolated over the
+    logarithm of the budget.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class EqualBudget:
-    """The trained arms at an equal amount of one thing: the largest that all of them reached, or that most have a figure at."""
+    """The trained arms at an equal amount of one thing.
+
+    The largest that all of them reached, or that most have a figure at.
+    """
 
     axis: Literal["tokens", "flops", "seconds"]
     amount: float
     arms: list[ArmAt]
     """The best first."""
     absent: list[str]
-    """Arms whose smallest point has cost more than `amount` already, or, where that holds for most, whose training cost less."""
+    """Arms whose smallest point has cost more than `amount` already, or, where that holds for most,
+    whose training cost less.
+    """
     differences: list[Difference]
 
 
@@ -340,7 +395,12 @@ class Comparison:
     @property
     def failed(self) -> list[tuple[str, RunResult]]:
         """Arm and run of everything that failed."""
-        return [(arm.label, run) for arm in [*self.arms, *self.smaller] for run in arm.runs if run.status == "failed"]
+        return [
+            (arm.label, run)
+            for arm in [*self.arms, *self.smaller]
+            for run in arm.runs
+            if run.status == "failed"
+        ]
 
 
 def run_value(run: RunResult, unit: str) -> float:
@@ -356,13 +416,20 @@ def mean_value(arm: ArmResult, unit: str) -> float:
 
 
 def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
-    """The arms that may be ranked, the best first; ties by name, so that the order is always the same."""
-    return sorted((arm for arm in arms if arm.ranked), key=lambda arm: (mean_value(arm, unit), arm.label))
+    """The arms that may be ranked, the best first.
+
+    Ties by name, so that the order is always the same.
+    """
+    return sorted(
+        (arm for arm in arms if arm.ranked), key=lambda arm: (mean_value(arm, unit), arm.label)
+    )
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
     """Write `comparison.json`, atomically."""
-    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(comparison)})
+    write_json(
+        out / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(comparison)}
+    )
 
 
 def read_comparison(out: Path) -> Comparison:
@@ -372,7 +439,11 @@ def read_comparison(out: Path) -> Comparison:
         RunError: there is none, it is damaged, or it is from a newer format.
     """
     if not (out / FILE_NAME).is_file():
-        siblings = [path.name for path in out.parent.glob("*") if (path / FILE_NAME).is_file()] if out.parent.is_dir() else []
+        siblings = (
+            [path.name for path in out.parent.glob("*") if (path / FILE_NAME).is_file()]
+            if out.parent.is_dir()
+            else []
+        )
         raise RunError(
             f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
             f"`inklings compare ARM ARM ... --out {out}` makes one."
@@ -383,5 +454,6 @@ def read_comparison(out: Path) -> Comparison:
         return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
     except ConfigError as error:
         raise RunError(
-            f"{error} The file is damaged or was edited. Delete it: the same compare command makes it again from the runs."
+            f"{error} The file is damaged or was edited. Delete it: the same compare command makes"
+            " it again from the runs."
         ) from None

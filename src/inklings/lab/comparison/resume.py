@@ -1,4 +1,7 @@
-"""What an earlier call left in a comparison's folder, and whether the present one goes on with it."""
+"""What an earlier call left in a comparison's folder.
+
+And whether the present one goes on with it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ Results = dict[tuple[str, int | None], RunResult]
 
 
 def save(out: Path, comparison: Comparison) -> None:
-    """Write the comparison, the contestants apart from their smaller sizes, which are worked on together."""
+    """Write the comparison, the contestants apart from their smaller sizes.
+
+    Which are worked on together.
+    """
     write_comparison(out, apart(comparison))
 
 
@@ -48,13 +54,24 @@ def apart(comparison: Comparison) -> Comparison:
     )
 
 
-def begin(out: Path, plan: Plan, contestants: Sequence[ResolvedArm], store: TokenStore, split: Split, command: str | None) -> Comparison:
+def begin(
+    out: Path,
+    plan: Plan,
+    contestants: Sequence[ResolvedArm],
+    store: TokenStore,
+    split: Split,
+    command: str | None,
+) -> Comparison:
     """A new comparison, or the one in `out` with what was added to the plan.
 
     Raises:
         RunError: `out` holds another comparison, or something else.
     """
-    foreign = out.is_dir() and not (out / FILE_NAME).is_file() and any(path.name not in CONTENT for path in out.iterdir())
+    foreign = (
+        out.is_dir()
+        and not (out / FILE_NAME).is_file()
+        and any(path.name not in CONTENT for path in out.iterdir())
+    )
     if out.is_file() or foreign:
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
     equal = len({c.store.tokenizer.hash for c in contestants}) == 1
@@ -76,9 +93,11 @@ def begin(out: Path, plan: Plan, contestants: Sequence[ResolvedArm], store: Toke
                 floor=c.floor,
                 smaller_of=c.smaller_of,
                 sizing=c.sizing,
-                notes=c.notes
-                if plan.samples is None or measurable(c, store)
-                else [*c.notes, "its samples, of other tokens, are not measured"],
+                notes=(
+                    c.notes
+                    if plan.samples is None or measurable(c, store)
+                    else [*c.notes, "its samples, of other tokens, are not measured"]
+                ),
             )
             for c in contestants
         ],
@@ -86,28 +105,45 @@ def begin(out: Path, plan: Plan, contestants: Sequence[ResolvedArm], store: Toke
     if not (out / FILE_NAME).is_file():
         return made
     before = read_comparison(out)
-    differing = [*conflicts(before.plan, plan), *(["the text itself"] if before.text.get("hash") != made.text["hash"] else [])]
+    differing = [
+        *conflicts(before.plan, plan),
+        *(["the text itself"] if before.text.get("hash") != made.text["hash"] else []),
+    ]
     if differing:
         raise RunError(
-            f"{out} holds another comparison, which differs in {'; '.join(differing)}. Choose another --out, or move that one away."
+            f"{out} holds another comparison, which differs in {'; '.join(differing)}. Choose"
+            " another --out, or move that one away."
         )
     seeds = sorted({*before.plan.seeds, *plan.seeds})
     arms = [
-        replace(arm, runs=old.runs, audit=old.audit, search=old.search, probes=old.probes) if (old := _arm(before, arm.label)) else arm
+        (
+            replace(arm, runs=old.runs, audit=old.audit, search=old.search, probes=old.probes)
+            if (old := _arm(before, arm.label))
+            else arm
+        )
         for arm in made.arms
     ]
     return replace(made, created=before.created, plan=replace(plan, seeds=seeds), arms=arms)
 
 
 def conflicts(before: Plan, now: Plan) -> list[str]:
-    """What of an earlier plan the new one lacks or changes, in words; more arms and more seeds are no conflict."""
+    """What of an earlier plan the new one lacks or changes, in words.
+
+    More arms and more seeds are no conflict.
+    """
     before = _completed(before)
     data = json.loads(json.dumps(now.data))  # tuples as lists, as they are read back
-    found = [f"data.{name} ({before.data.get(name)!r}, now {value!r})" for name, value in data.items() if before.data.get(name) != value]
+    found = [
+        f"data.{name} ({before.data.get(name)!r}, now {value!r})"
+        for name, value in data.items()
+        if before.data.get(name) != value
+    ]
     if before.budget != now.budget and before.budget is not None and now.budget is not None:
         found.append(f"the budget ({before.budget}, now {now.budget})")
     if before.samples is not None and before.samples != now.samples:
-        found.append(f"the samples ({_say_samples(before.samples)}, now {_say_samples(now.samples)})")
+        found.append(
+            f"the samples ({_say_samples(before.samples)}, now {_say_samples(now.samples)})"
+        )
     for what, old, new in (
         ("points of the budget", before.points, now.points),
         ("learning rates tried", before.rates, now.rates),
@@ -126,25 +162,42 @@ def conflicts(before: Plan, now: Plan) -> list[str]:
 
 
 def _completed(plan: Plan) -> Plan:
-    """A plan with the settings that did not exist when it was written, at their defaults: they change nothing."""
-    defaults = {"data": to_mapping(DataConfig()), "training": json.loads(json.dumps(to_mapping(TrainingConfig())))}
+    """A plan with the settings that did not exist when it was written, at their defaults.
+
+    They change nothing.
+    """
+    defaults = {
+        "data": to_mapping(DataConfig()),
+        "training": json.loads(json.dumps(to_mapping(TrainingConfig()))),
+    }
     del defaults["training"]["seed"]  # the comparison's own
 
     def completed(config: dict[str, Any]) -> dict[str, Any]:
-        return {**config, **{section: {**values, **config[section]} for section, values in defaults.items()}}
+        return {
+            **config,
+            **{section: {**values, **config[section]} for section, values in defaults.items()},
+        }
 
-    arms = [arm if arm.config is None else replace(arm, config=completed(arm.config)) for arm in plan.arms]
+    arms = [
+        arm if arm.config is None else replace(arm, config=completed(arm.config))
+        for arm in plan.arms
+    ]
     return replace(plan, data={**defaults["data"], **plan.data}, arms=arms)
 
 
 def _say_samples(plan: SamplePlan | None) -> str:
     if plan is None:
         return "none"
-    return f"{plan.samples:,} {'documents' if plan.windows is None else f'windows of {plan.windows} tokens'}"
+    return (
+        f"{plan.samples:,}"
+        f" {'documents' if plan.windows is None else f'windows of {plan.windows} tokens'}"
+    )
 
 
 def _arm(comparison: Comparison, label: str) -> ArmResult | None:
-    return next((arm for arm in [*comparison.arms, *comparison.smaller] if arm.label == label), None)
+    return next(
+        (arm for arm in [*comparison.arms, *comparison.smaller] if arm.label == label), None
+    )
 
 
 def plan_before(out: Path) -> Plan | None:
@@ -164,11 +217,20 @@ def measurable(contestant: ResolvedArm, store: TokenStore) -> bool:
 
 def finished(comparison: Comparison, jobs: Sequence[ArmRun]) -> Results:
     """The results of an earlier call that still hold: scored, with the weights that are there."""
-    before = {(arm.label, run.seed): run for arm in comparison.arms for run in arm.runs if run.status != "failed"}
+    before = {
+        (arm.label, run.seed): run
+        for arm in comparison.arms
+        for run in arm.runs
+        if run.status != "failed"
+    }
     found = {}
     for job in jobs:
         result = before.get((job.arm, job.seed))
-        if result is None or result.weights is None or (job.samples is not None and result.samples is None):
+        if (
+            result is None
+            or result.weights is None
+            or (job.samples is not None and result.samples is None)
+        ):
             continue
         if result.weights == weights_hash(job.run):
             found[job.arm, job.seed] = result
@@ -177,11 +239,23 @@ def finished(comparison: Comparison, jobs: Sequence[ArmRun]) -> Results:
 
 def with_results(comparison: Comparison, jobs: Sequence[ArmRun], results: Results) -> Comparison:
     """The comparison with what is known so far, in the order of the seeds."""
-    keys = {arm.label: sorted((job.seed for job in jobs if job.arm == arm.label), key=lambda seed: seed or 0) for arm in comparison.arms}
+    keys = {
+        arm.label: sorted(
+            (job.seed for job in jobs if job.arm == arm.label), key=lambda seed: seed or 0
+        )
+        for arm in comparison.arms
+    }
     return replace(
         comparison,
         arms=[
-            replace(arm, runs=[results[arm.label, seed] for seed in keys[arm.label] if (arm.label, seed) in results])
+            replace(
+                arm,
+                runs=[
+                    results[arm.label, seed]
+                    for seed in keys[arm.label]
+                    if (arm.label, seed) in results
+                ],
+            )
             for arm in comparison.arms
         ],
     )

@@ -1,4 +1,7 @@
-"""What the samples of one run of a comparison measure: drawn in the run's own process, kept as `results/ARM/seed-N/samples.json`."""
+"""What the samples of one run of a comparison measure.
+
+Drawn in the run's own process, kept as `results/ARM/seed-N/samples.json`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class RunSamples:
     judged: Measures
     """At temperature 1: what the run is judged by."""
     at: dict[float, Measures] = field(default_factory=dict)
-    """At all temperatures that were looked at, 1 among them; empty for a generator without likelihood, and but for the first run."""
+    """At all temperatures that were looked at, 1 among them; empty for a generator without
+    likelihood, and but for the first run.
+    """
 
 
 Measured = Mapping[tuple[str, int | None], RunSamples]
@@ -39,7 +44,10 @@ Measured = Mapping[tuple[str, int | None], RunSamples]
 
 @functools.lru_cache(maxsize=1)
 def ground_of(store: Path, split: Literal["test", "validation"], plan: SamplePlan) -> ReferenceSet:
-    """What all samples of a comparison are compared with; a process that does several runs lays it once."""
+    """What all samples of a comparison are compared with.
+
+    A process that does several runs lays it once.
+    """
     return make_reference_set(TokenStore(store), split, samples=plan.samples, windows=plan.windows)
 
 
@@ -49,7 +57,8 @@ def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: 
     Args:
         model: the run's.
         ground: what it is compared with.
-        seed: of the draws. Runs of different seeds have different draws, so that the spread over seeds holds theirs too.
+        seed: of the draws. Runs of different seeds have different draws, so that the spread over
+            seeds holds theirs too.
         sweep: whether a model that has a likelihood is measured at other temperatures too.
 
     Raises:
@@ -59,27 +68,43 @@ def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: 
 
     def at(temperature: float) -> Measures:
         made = draw(
-            model, ground.tokenizer, setting.samples, max_length=setting.max_length, windows=setting.windows, temperature=temperature,
+            model,
+            ground.tokenizer,
+            setting.samples,
+            max_length=setting.max_length,
+            windows=setting.windows,
+            temperature=temperature,
             seed=seed,
-        )  # fmt: skip
+        )
         return measure(made, ground)
 
     judged = at(1.0)
     if not sweep or not isinstance(model, SequenceModel):
         return RunSamples(judged)
-    return RunSamples(judged, {value: judged if value == 1 else at(value) for value in TEMPERATURES})
+    return RunSamples(
+        judged, {value: judged if value == 1 else at(value) for value in TEMPERATURES}
+    )
 
 
 def figures_of(measured: RunSamples) -> SampleFigures:
     """The figures without their intervals; what is not known is left out."""
-    values = {name: value.estimate for name, value in measured.judged.values.items() if math.isfinite(value.estimate)}
+    values = {
+        name: value.estimate
+        for name, value in measured.judged.values.items()
+        if math.isfinite(value.estimate)
+    }
     return SampleFigures(values=values, alarm=measured.judged.alarm)
 
 
 def write_run_samples(folder: Path, measured: RunSamples) -> None:
     """Write `samples.json` into a folder, which is made where it is absent."""
-    at = [{"temperature": value, **measures.to_mapping()} for value, measures in measured.at.items()]
-    write_json(folder / FILE_NAME, {"format_version": FORMAT_VERSION, "judged": measured.judged.to_mapping(), "at": at})
+    at = [
+        {"temperature": value, **measures.to_mapping()} for value, measures in measured.at.items()
+    ]
+    write_json(
+        folder / FILE_NAME,
+        {"format_version": FORMAT_VERSION, "judged": measured.judged.to_mapping(), "at": at},
+    )
 
 
 def read_run_samples(folder: Path) -> RunSamples:
@@ -93,7 +118,10 @@ def read_run_samples(folder: Path) -> RunSamples:
         at = {part["temperature"]: Measures.from_mapping(part) for part in value["at"]}
         return RunSamples(Measures.from_mapping(value["judged"]), at)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{folder / FILE_NAME} is damaged ({error}). Delete comparison.json: the same command makes both anew.") from None
+        raise RunError(
+            f"{folder / FILE_NAME} is damaged ({error}). Delete comparison.json: the same command"
+            " makes both anew."
+        ) from None
 
 
 def read_measured(out: Path, comparison: Comparison) -> Measured:

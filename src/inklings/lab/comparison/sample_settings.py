@@ -1,4 +1,7 @@
-"""How the samples of a comparison are drawn, and the one scale they are read on: settled before any run, the same for all."""
+"""How the samples of a comparison are drawn, and the one scale they are read on.
+
+Settled before any run, the same for all.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,17 @@ def plan_samples(
     """How many samples every run writes, and in which form; None if none.
 
     Args:
-        asked: how many were asked for. None goes on with what an earlier call settled, and else takes as many as there are
-            held-out documents, at most `ground.SAMPLES`, where an arm has no likelihood.
+        asked: how many were asked for. None goes on with what an earlier call settled, and else
+            takes as many as there are held-out documents, at most `ground.SAMPLES`, where an arm
+            has no likelihood.
         contestants: where one writes windows, all do, of its length.
         store: the text.
         split: what samples are compared with.
         before: what was settled when the comparison was begun.
 
     Raises:
-        ConfigError: some arms without likelihood write documents and others windows, or windows of different lengths.
+        ConfigError: some arms without likelihood write documents and others windows, or windows of
+            different lengths.
         SourceError: the text has too few documents.
     """
     free = [contestant for contestant in contestants if contestant.likelihood_free]
@@ -44,8 +49,15 @@ def plan_samples(
         return None
     forms = {contestant.windows for contestant in free}
     if len(forms) > 1:
-        said = [f"{c.plan.label} writes {'documents' if c.windows is None else f'windows of {c.windows} tokens'}" for c in free]
-        raise ConfigError(f"{'; '.join(said)}: samples are compared in one form only. Give all the same reads and context_length.")
+        said = [
+            f"{c.plan.label} writes"
+            f" {'documents' if c.windows is None else f'windows of {c.windows} tokens'}"
+            for c in free
+        ]
+        raise ConfigError(
+            f"{'; '.join(said)}: samples are compared in one form only. Give all the same reads and"
+            " context_length."
+        )
     windows = next(iter(forms)) if forms else None if before is None else before.windows
     if asked is None and before is not None:
         return SamplePlan(samples=before.samples, windows=windows)
@@ -55,7 +67,9 @@ def plan_samples(
 
 
 def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibration:
-    """The scale that is kept in a comparison's folder; one that is not there yet is measured and kept.
+    """The scale that is kept in a comparison's folder.
+
+    One that is not there yet is measured and kept.
 
     Raises:
         RunError: the one that is there is damaged.
@@ -64,7 +78,15 @@ def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibratio
         on_event({"event": "note", "text": f"samples: {note}"})
     if (out / CALIBRATION).is_file() and (kept := read_calibration(out)).setting == ground.setting:
         return kept
-    on_event({"event": "note", "text": f"measuring real text and samplers of known worth, {ground.setting.samples:,} samples of each"})
+    on_event(
+        {
+            "event": "note",
+            "text": (
+                f"measuring real text and samplers of known worth, {ground.setting.samples:,}"
+                " samples of each"
+            ),
+        }
+    )
     calibration = calibrate(ground)
     write_json(out / CALIBRATION, {"format_version": FORMAT_VERSION, **calibration.to_mapping()})
     return calibration
@@ -80,4 +102,7 @@ def read_calibration(out: Path) -> Calibration:
     try:
         return Calibration.from_mapping(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{out / CALIBRATION} is damaged ({error}). Delete it; the same compare command makes it anew.") from None
+        raise RunError(
+            f"{out / CALIBRATION} is damaged ({error}). Delete it; the same compare command makes"
+            " it anew."
+        ) from None

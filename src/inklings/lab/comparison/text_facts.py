@@ -1,4 +1,7 @@
-"""What a report says about the text: where it is from, how it is cut, and what of it was held out."""
+"""What a report says about the text.
+
+Where it is from, how it is cut, and what of it was held out.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,22 @@ from inklings.text.store import TokenStore
 def describe_text(store: TokenStore) -> dict[str, Any]:
     """What a report says about the text."""
     manifest = store.manifest
-    source, tokenizer, overlap = manifest["source"], manifest["tokenizer"], manifest["split"]["overlap"]
+    source, tokenizer, overlap = (
+        manifest["source"],
+        manifest["tokenizer"],
+        manifest["split"]["overlap"],
+    )
     how = {
         "documents": f"by document, shuffled with seed {manifest['split']['seed']}",
         "parts": "each document cut into contiguous parts",
         "fixed": "as the source has them",
         "hash": "by the hash of each document",
     }
-    loses = "" if tokenizer["lossless"] else "; it loses what it does not know: no bits per byte for such a split"
+    loses = (
+        ""
+        if tokenizer["lossless"]
+        else "; it loses what it does not know: no bits per byte for such a split"
+    )
     dropped = "; ".join((*left_out_texts(manifest), *dropped_documents(manifest)))
     shares = ", ".join(f"{share:.1%} of {name}" for name, share in (overlap or {}).items())
     return {
@@ -30,14 +41,26 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
         "layout": source["layout"],
         "hash": data_hash(store),
         "splits": {
-            name: {"documents": part["documents"], "tokens": part["tokens"], "bytes": store.n_bytes(name)}
+            name: {
+                "documents": part["documents"],
+                "tokens": part["tokens"],
+                "bytes": store.n_bytes(name),
+            }
             for name, part in manifest["splits"].items()
         },
         "facts": {
-            "Layout": "a document is a line" if source["layout"] == "lines" else "a document is a file or record",
+            "Layout": (
+                "a document is a line"
+                if source["layout"] == "lines"
+                else "a document is a file or record"
+            ),
             "Tokenizer": f"{tokenizer['kind']}, {tokenizer['vocab_size']:,} tokens{loses}",
             "Splits": how[manifest["split"]["method"]],
-            "Overlap": f"{shares} also stands in train" if shares else "not measured: parts of one document",
+            "Overlap": (
+                f"{shares} also stands in train"
+                if shares
+                else "not measured: parts of one document"
+            ),
             **({"Left out": dropped} if dropped else {}),
         },
         "sampling": f"temperature {TEMPERATURE}",

@@ -1,7 +1,9 @@
-"""Several tasks at a time, each in a process of its own; their events and results come back to one place.
+"""Several tasks at a time, each in a process of its own.
 
-Processes are spawned, never forked: torch's threads do not survive a fork. Each has its own pipe, so one that dies
-can neither block nor garble the others.
+Their events and results come back to one place.
+
+Processes are spawned, never forked: torch's threads do not survive a fork. Each has its own pipe,
+so one that dies can neither block nor garble the others.
 """
 
 from __future__ import annotations
@@ -19,11 +21,19 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from inklings.runs.interruption import SIGNALS, Interruption, held_signals, is_ignored_hangup, release_signals
+from inklings.runs.interruption import (
+    SIGNALS,
+    Interruption,
+    held_signals,
+    is_ignored_hangup,
+    release_signals,
+)
 from inklings.runs.metrics import Event
 
 STEP_EVENTS = 0.1
-"""Seconds between two step events of a run that a worker sends: a display needs no more, and a fast run makes thousands."""
+"""Seconds between two step events of a run that a worker sends: a display needs no more, and a fast
+run makes thousands.
+"""
 
 OnEvent = Callable[[Event], None]
 
@@ -51,7 +61,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class TaskHandler(Generic[T, R]):
-    """What is done with a kind of task; module-level functions, since another process finds them by name."""
+    """What is done with a kind of task.
+
+    Module-level functions, since another process finds them by name.
+    """
 
     do: Callable[[T, OnEvent], R | None]
     """None: it was interrupted, and the same call goes on."""
@@ -59,11 +72,15 @@ class TaskHandler(Generic[T, R]):
     """The result where its process died; with the reason."""
 
 
-def do_jobs(jobs: Sequence[T], work: TaskHandler[T, R], *, workers: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
-    """Do all jobs and yield each with its result as it ends; after an interruption, the ones that ended until then.
+def do_jobs(
+    jobs: Sequence[T], work: TaskHandler[T, R], *, workers: int, on_event: OnEvent
+) -> Iterator[tuple[T, R]]:
+    """Do all jobs and yield each with its result as it ends.
 
-    Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With one worker all is
-    done in this process.
+    After an interruption, the ones that ended until then.
+
+    Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With
+    one worker all is done in this process.
     """
     if workers == 1:
         yield from _in_turn(jobs, work, on_event)
@@ -76,7 +93,9 @@ def named(job: Task, event: Event) -> dict[str, Any]:
     return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}
 
 
-def _in_turn(jobs: Sequence[T], work: TaskHandler[T, R], on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def _in_turn(
+    jobs: Sequence[T], work: TaskHandler[T, R], on_event: OnEvent
+) -> Iterator[tuple[T, R]]:
     with Interruption() as interruption:
         for job in jobs:
             if interruption.asked:  # it came before this one, perhaps while another ended
@@ -115,7 +134,9 @@ class _Worker(Generic[T]):
         self.process.join()
 
 
-def _side_by_side(jobs: Sequence[T], work: TaskHandler[T, R], count: int, on_event: OnEvent) -> Iterator[tuple[T, R]]:
+def _side_by_side(
+    jobs: Sequence[T], work: TaskHandler[T, R], count: int, on_event: OnEvent
+) -> Iterator[tuple[T, R]]:
     waiting = deque(jobs)
     workers: list[_Worker[T]] = []
     try:
@@ -141,7 +162,14 @@ def _side_by_side(jobs: Sequence[T], work: TaskHandler[T, R], count: int, on_eve
                         workers.remove(worker)
                         worker.end()
                         if not stopping:
-                            yield job, work.failed(job, f"its process died ({_death(worker.process)}); the same command tries it again")
+                            yield (
+                                job,
+                                work.failed(
+                                    job,
+                                    f"its process died ({_death(worker.process)}); the same command"
+                                    " tries it again",
+                                ),
+                            )
                             workers += [_Worker(work.do)] if waiting else []
                         continue
                     if isinstance(message, dict):
@@ -159,7 +187,10 @@ def _side_by_side(jobs: Sequence[T], work: TaskHandler[T, R], count: int, on_eve
 
 
 def _ask_to_stop(processes: Sequence[BaseProcess]) -> None:
-    """SIGTERM, which training answers by saving. On Windows it would kill, but there the console's Ctrl-C reaches all."""
+    """SIGTERM, which training answers by saving.
+
+    On Windows it would kill, but there the console's Ctrl-C reaches all.
+    """
     if sys.platform != "win32":
         for process in processes:
             process.terminate()
@@ -175,7 +206,8 @@ def _death(process: BaseProcess) -> str:
 
 def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:
     """The life of a worker: jobs in, events and results out, until the other end is closed."""
-    # A terminal's Ctrl-C or end reaches all of its processes. Between runs the parent decides; within one, training saves.
+    # A terminal's Ctrl-C or end reaches all of its processes. Between runs the parent decides;
+    # within one, training saves.
     for number in SIGNALS:
         if not is_ignored_hangup(number):
             signal.signal(number, _end if number == signal.SIGTERM else _pass_over)
@@ -213,4 +245,7 @@ class _Sender:
         try:
             self.connection.send(named(self.job, event))
         except ConnectionError:
-            raise SystemExit(1) from None  # the parent is gone; the run goes on from its last checkpoint when asked again
+            raise SystemExit(
+                1
+                # the parent is gone; the run goes on from its last checkpoint when asked again
+            ) from None

@@ -1,4 +1,7 @@
-"""One trial of a search: a run that may be given up at an evaluation, or stopped and gone on with."""
+"""One trial of a search.
+
+A run that may be given up at an evaluation, or stopped and gone on with.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,13 @@ class _GivenUp(Exception):  # not an error: it ends a run from within
     """The judge gave the trial up."""
 
 
-def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent) -> TrialOutcome | None:
+def attempt_trial(
+    config: RunConfig, run: Path, store: TokenStore, *, judge: Judge, on_event: OnEvent
+) -> TrialOutcome | None:
     """Train the run, or go on with it, until its budget is spent, it is given up, or it diverges.
 
-    The judge is told every loss exactly once and in order, those of earlier sessions first, so that it decides as if
-    the run had never stopped; at the last evaluation its answer changes nothing.
+    The judge is told every loss exactly once and in order, those of earlier sessions first, so that
+    it decides as if the run had never stopped; at the last evaluation its answer changes nothing.
 
     Returns:
         None if it was interrupted: all is saved, and the same call goes on.
@@ -78,10 +83,20 @@ def attempt_trial(config: RunConfig, run: Path, store: TokenStore, *, judge: Jud
         try:
             for event in earlier:
                 take(event)
-            result = resume(run, store=store, on_event=told) if begun else train(config, run, store=store, on_event=told)
+            result = (
+                resume(run, store=store, on_event=told)
+                if begun
+                else train(config, run, store=store, on_event=told)
+            )
         except _GivenUp:
             return TrialOutcome(status="pruned", losses=list(losses.values()))
         except DivergedError as error:
             # its first line; the others speak of a folder that does not stay
-            return TrialOutcome(status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0])
-    return None if result.stopped == "interrupted" else TrialOutcome(status="done", losses=list(losses.values()))
+            return TrialOutcome(
+                status="failed", losses=list(losses.values()), message=str(error).partition("\n")[0]
+            )
+    return (
+        None
+        if result.stopped == "interrupted"
+        else TrialOutcome(status="done", losses=list(losses.values()))
+    )

@@ -1,6 +1,9 @@
-"""The tasks of a comparison on a Ray cluster: the same work, on as many machines as it has, with the same losses.
+"""The tasks of a comparison on a Ray cluster.
 
-All machines must see the comparison's folder and the token store at the same paths: what a task makes, it writes there.
+The same work, on as many machines as it has, with the same losses.
+
+All machines must see the comparison's folder and the token store at the same paths: what a task
+makes, it writes there.
 """
 
 from __future__ import annotations
@@ -19,16 +22,21 @@ CALM = {"checkpoint", "step", "sample"}
 """Events that are not sent over the network."""
 
 
-def do_jobs_on_cluster(jobs: Sequence[T], work: TaskHandler[T, R], *, address: str, on_event: OnEvent) -> Iterator[tuple[T, R]]:
-    """Do all jobs, as many at a time as the cluster has processors, and yield each with its result as it ends.
+def do_jobs_on_cluster(
+    jobs: Sequence[T], work: TaskHandler[T, R], *, address: str, on_event: OnEvent
+) -> Iterator[tuple[T, R]]:
+    """Do all jobs.
 
-    Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun again elsewhere, twice
-    at most, and goes on from its last checkpoint.
+    As many at a time as the cluster has processors, and yield each with its result as it ends.
+
+    Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun
+    again elsewhere, twice at most, and goes on from its last checkpoint.
 
     Args:
         jobs: what there is to do.
         work: how; its functions must be importable on the other machines.
-        address: of the cluster: `auto` for the one that this machine is part of, or `ray://HOST:PORT`.
+        address: of the cluster: `auto` for the one that this machine is part of, or
+            `ray://HOST:PORT`.
         on_event: called with the events of each run when it ends, but those of its steps.
 
     Raises:
@@ -48,7 +56,14 @@ def do_jobs_on_cluster(jobs: Sequence[T], work: TaskHandler[T, R], *, address: s
                     events, result = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     if not interruption.asked:
-                        yield job, work.failed(job, f"its process died ({type(error).__name__}); the same command tries it again")
+                        yield (
+                            job,
+                            work.failed(
+                                job,
+                                f"its process died ({type(error).__name__}); the same command tries"
+                                " it again",
+                            ),
+                        )
                     continue
                 for event in events:
                     on_event(named(job, event))
@@ -72,8 +87,8 @@ def _connect(address: str) -> Any:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"there is no Ray cluster at {address!r}: {error} Start one with `ray start --head`, or leave --cluster out for "
-                "processes on this machine."
+                f"there is no Ray cluster at {address!r}: {error} Start one with `ray start"
+                " --head`, or leave --cluster out for processes on this machine."
             ) from None
     return ray
 

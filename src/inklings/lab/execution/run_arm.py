@@ -1,4 +1,7 @@
-"""The work behind one (arm, seed): train the run or go on with it, score it on the held-out split, let it write."""
+"""The work behind one (arm, seed).
+
+Train the run or go on with it, score it on the held-out split, let it write.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,12 @@ from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.lab.comparison.records import ReportRecord, write_record
 from inklings.lab.comparison.result import Point, RunResult, SamplePlan
-from inklings.lab.comparison.run_samples import figures_of, ground_of, measure_run, write_run_samples
+from inklings.lab.comparison.run_samples import (
+    figures_of,
+    ground_of,
+    measure_run,
+    write_run_samples,
+)
 from inklings.lab.execution.processes import OnEvent, TaskHandler
 from inklings.lab.report.learning_curve import learning_curve
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
@@ -59,7 +67,9 @@ class ArmRun:
     """The token store: the comparison's text, in the tokens of this arm."""
     split: Literal["test", "validation"]
     first: bool
-    """Whether it is its arm's first run: that one shows what it writes, at other temperatures too, and is audited."""
+    """Whether it is its arm's first run: that one shows what it writes, at other temperatures too,
+    and is audited.
+    """
     samples: SamplePlan | None = None
     """How many samples of it are measured; None: none are."""
     steps: int = 0
@@ -79,7 +89,11 @@ class ArmRun:
 
     def place(self, branch: Branch) -> Path:
         """The run directory of a branch: of the whole budget, that of the run."""
-        return self.run if branch.share == 1 else self.out / "points" / self._place / f"share-{branch.share:.4g}"
+        return (
+            self.run
+            if branch.share == 1
+            else self.out / "points" / self._place / f"share-{branch.share:.4g}"
+        )
 
     @property
     def _place(self) -> str:
@@ -87,14 +101,18 @@ class ArmRun:
 
 
 def attempt(job: ArmRun, on_event: OnEvent) -> RunResult | None:
-    """Do the job; whatever goes wrong becomes a failed result, so that the other arms go on. None if it was interrupted."""
+    """Do the job; whatever goes wrong becomes a failed result, so that the other arms go on.
+
+    None if it was interrupted.
+    """
     try:
         return _do(job, on_event)
     except DiskError as error:
         return failed(job, str(error.going_on("run the same command again")))
     except InklingsError as error:
         return failed(job, str(error))
-    except Exception as error:  # a fault of an architecture, or of ours: what is known of it is kept beside the results
+    # a fault of an architecture, or of ours: what is known of it is kept beside the results
+    except Exception as error:
         path = job.out / job.results / "failure.txt"
         write_bytes(path, traceback.format_exc().encode())
         return failed(job, f"{type(error).__name__}: {error} (details in {path})")
@@ -108,7 +126,15 @@ def failed(job: ArmRun, message: str) -> RunResult:
 def _do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
     store = TokenStore(job.store)
     if job.config is not None and job.branches:
-        if not train_branches(job.config, job.steps, job.branches, trunk=job.trunk, place=job.place, store=store, on_event=on_event):
+        if not train_branches(
+            job.config,
+            job.steps,
+            job.branches,
+            trunk=job.trunk,
+            place=job.place,
+            store=store,
+            on_event=on_event,
+        ):
             return None
     elif job.config is not None:
         if exists(job.run):
@@ -126,24 +152,42 @@ RUNS = TaskHandler(attempt, failed)
 
 
 def score(job: ArmRun, store: TokenStore) -> RunResult:
-    """Evaluate a run's best weights on the held-out split, keep what a report shows, and return the figures."""
+    """Evaluate a run's best weights on the held-out split, keep what a report shows.
+
+    And return the figures.
+    """
     directory = RunDirectory.open(job.run)
     events = directory.metrics()
-    last = next((event for event in reversed(events) if "tokens" in event), {"step": None, "tokens": None, "seconds": None})
+    last = next(
+        (event for event in reversed(events) if "tokens" in event),
+        {"step": None, "tokens": None, "seconds": None},
+    )
     with threads_of(directory.runtime):
         model = directory.load_model().to(directory.runtime.device)
         found = RunResult(
-            seed=job.seed, status="not ranked", run=_place(job), weights=weights_hash(job.run), parameters=parameter_count(model),
-            steps=last["step"], tokens=last["tokens"], seconds=last["seconds"], results=job.results,
-            flops=model.flops(last["tokens"]) if job.config is not None and last["tokens"] else None,
+            seed=job.seed,
+            status="not ranked",
+            run=_place(job),
+            weights=weights_hash(job.run),
+            parameters=parameter_count(model),
+            steps=last["step"],
+            tokens=last["tokens"],
+            seconds=last["seconds"],
+            results=job.results,
+            flops=(
+                model.flops(last["tokens"]) if job.config is not None and last["tokens"] else None
+            ),
             non_embedding=non_embedding_count(model),
-        )  # fmt: skip
+        )
         positions: list[list[float]] = []
         if isinstance(model, SequenceModel):
             likelihood = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             if not math.isfinite(likelihood.loss):
                 return replace(
-                    found, status="failed", results=None, message="it gave a held-out token no probability: its loss is infinite"
+                    found,
+                    status="failed",
+                    results=None,
+                    message="it gave a held-out token no probability: its loss is infinite",
                 )
             save_likelihood(likelihood, job.out / job.results)
             positions = [[float(value) for value in place] for place in likelihood.loss_by_position]
@@ -165,15 +209,35 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
         if job.samples is not None:
             found = _with_samples(found, model, job, job.samples)
-        proof = _proof(model, store, job) if job.first and isinstance(model, SequenceModel) else None
-        samples = write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"]) if job.first else []
+        proof = (
+            _proof(model, store, job) if job.first and isinstance(model, SequenceModel) else None
+        )
+        samples = (
+            write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"])
+            if job.first
+            else []
+        )
     if job.first:
         # An existing run was not seen before it was trained.
         only = AFTER if job.config is not None else tuple(dict.fromkeys((*BEFORE, *AFTER)))
-        found = replace(found, audit=list(audit(of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only).findings))
-    # What a generator without likelihood is trained and evaluated by is no loss in nats: it has no place among the curves.
+        found = replace(
+            found,
+            audit=list(
+                audit(
+                    of_run(job.arm, directory, store, split=job.split, trust_code=True), only=only
+                ).findings
+            ),
+        )
+    # What a generator without likelihood is trained and evaluated by is no loss in nats: it has no
+    # place among the curves.
     curve = learning_curve(events if isinstance(model, SequenceModel) else [])
-    record = ReportRecord(curve=curve, loss_by_position=positions, settings=to_mapping(directory.config), samples=samples, memory=proof)
+    record = ReportRecord(
+        curve=curve,
+        loss_by_position=positions,
+        settings=to_mapping(directory.config),
+        samples=samples,
+        memory=proof,
+    )
     write_record(job.out / job.results, record)
     return found
 
@@ -184,8 +248,13 @@ def doubt_of_run(run: RunDirectory) -> str | None:
     return read_progress(checkpoint_path(run.path, steps[-1])).doubt if steps else None
 
 
-def _with_samples(found: RunResult, model: Architecture, job: ArmRun, plan: SamplePlan) -> RunResult:
-    """The result with what the samples measure; a likelihood is not lost where these cannot be measured."""
+def _with_samples(
+    found: RunResult, model: Architecture, job: ArmRun, plan: SamplePlan
+) -> RunResult:
+    """The result with what the samples measure.
+
+    A likelihood is not lost where these cannot be measured.
+    """
     ground = ground_of(job.store, job.split, plan)
     try:
         measured = measure_run(model, ground, seed=job.seed or 0, sweep=job.first)
@@ -199,7 +268,11 @@ def _proof(model: SequenceModel, store: TokenStore, job: ArmRun) -> MemoryProof 
     """What the memory is worth, where there is one."""
     if not isinstance(model, Provable):
         return None
-    fit = store.split("validation") if job.split == "test" and store.manifest["splits"]["validation"]["documents"] else None
+    fit = (
+        store.split("validation")
+        if job.split == "test" and store.manifest["splits"]["validation"]["documents"]
+        else None
+    )
     return prove(model, store.split(job.split), fit=fit, targets=PROOF_TARGETS)
 
 
@@ -210,7 +283,15 @@ def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> 
         return [made.text for made in write(model, tokenizer, samples)]
     assert isinstance(model, SequenceModel), "an architecture is one of the two"
     sampling = SamplingConfig(temperature=TEMPERATURE, seed=0)
-    made = generate(model, tokenizer, "", max_new_tokens=length, sampling=sampling, samples=samples, stop_at_boundary=layout == "lines")
+    made = generate(
+        model,
+        tokenizer,
+        "",
+        max_new_tokens=length,
+        sampling=sampling,
+        samples=samples,
+        stop_at_boundary=layout == "lines",
+    )
     return [generation.text for generation in made]
 
 
@@ -220,12 +301,19 @@ def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
     for branch in job.branches:
         place = job.place(branch)
         directory = RunDirectory.open(place)
-        last = next(event for event in reversed(directory.metrics()) if event["event"] == "evaluation")
+        last = next(
+            event for event in reversed(directory.metrics()) if event["event"] == "evaluation"
+        )
         if branch.share == 1:
             assert whole.loss is not None
             assert whole.accuracy is not None
             assert whole.flops is not None
-            loss, bits, accuracy, flops = whole.loss, whole.bits_per_byte, whole.accuracy, whole.flops
+            loss, bits, accuracy, flops = (
+                whole.loss,
+                whole.bits_per_byte,
+                whole.accuracy,
+                whole.flops,
+            )
         else:
             model = directory.load_model().to(directory.runtime.device)
             assert isinstance(model, SequenceModel), "only a run with a likelihood has points"
@@ -233,9 +321,17 @@ def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
             scored = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             loss, bits, accuracy = scored.loss, scored.bits_per_byte, scored.accuracy
         point = Point(
-            share=branch.share, run=_relative(job, place), weights=file_sha256(place / WEIGHTS), steps=last["step"], tokens=last["tokens"],
-            flops=flops, seconds=last["seconds"], loss=loss, bits_per_byte=bits, accuracy=accuracy,
-        )  # fmt: skip
+            share=branch.share,
+            run=_relative(job, place),
+            weights=file_sha256(place / WEIGHTS),
+            steps=last["step"],
+            tokens=last["tokens"],
+            flops=flops,
+            seconds=last["seconds"],
+            loss=loss,
+            bits_per_byte=bits,
+            accuracy=accuracy,
+        )
         found.append(point)
     return found
 
@@ -252,4 +348,6 @@ def _place(job: ArmRun) -> str:
 
 
 def _relative(job: ArmRun, run: Path) -> str:
-    return run.relative_to(job.out).as_posix() if run.is_relative_to(job.out) else str(run.resolve())
+    return (
+        run.relative_to(job.out).as_posix() if run.is_relative_to(job.out) else str(run.resolve())
+    )

@@ -1,4 +1,7 @@
-"""Probes: small tasks that tell what an architecture is able to do, and so help to explain a verdict."""
+"""Probes.
+
+Small tasks that tell what an architecture is able to do, and so help to explain a verdict.
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,27 @@ RUNTIME = Runtime(device="cpu", precision="float32", threads=1)
 """The same everywhere, so that a seed's result is."""
 
 
-def probe(config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None] | None = None) -> list[ProbeResult]:
+def probe(
+    config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None] | None = None
+) -> list[ProbeResult]:
     """Train the arm's architecture on each task from nothing, and score it on fresh rows.
 
-    The model has the arm's fields, its context length among them, and the task's vocabulary; it learns with the arm's
-    optimiser, rates and schedule. Rows have up to 36 tokens, and answers lie up to about 30 tokens back: an architecture that sees
-    less shows chance, or what the nearest answers are worth, and that is the finding. Whoever carries state begins
-    every row with a fresh one. Of a model that wraps another, the wrapped one is probed: a memory that is written by segments
-    finds nothing within a row this short.
+    The model has the arm's fields, its context length among them, and the task's vocabulary; it
+    learns with the arm's optimiser, rates and schedule. Rows have up to 36 tokens, and answers lie
+    up to about 30 tokens back: an architecture that sees less shows chance, or what the nearest
+    answers are worth, and that is the finding. Whoever carries state begins every row with a fresh
+    one. Of a model that wraps another, the wrapped one is probed: a memory that is written by
+    segments finds nothing within a row this short.
 
     Args:
         config: the arm; its text and its budget are not looked at.
         seed: of the weights and of all rows; the result is the same for the same seed.
-        on_event: gets `{"event": "probe", "task": ..., "step": ..., "steps": ..., "loss": ...}` now and then.
+        on_event: gets `{"event": "probe", "task": ..., "step": ..., "steps": ..., "loss": ...}` now
+            and then.
 
     Returns:
-        One result for each task; nothing for an architecture that does not learn a likelihood by gradient.
+        One result for each task; nothing for an architecture that does not learn a likelihood by
+        gradient.
 
     Raises:
         InputError: the architecture or one of its fields cannot be used.
@@ -56,13 +64,20 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None]
             if model is None:
                 return []
             steps = _train(model, task, config, seed, on_event)
-            results.append(ProbeResult(name=task.name, accuracy=score(model, task, seed=seed), chance=task.chance, steps=steps))
+            results.append(
+                ProbeResult(
+                    name=task.name,
+                    accuracy=score(model, task, seed=seed),
+                    chance=task.chance,
+                    steps=steps,
+                )
+            )
         return results
 
 
 @torch.inference_mode()
 def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
-    """The share of decided tokens that the model thinks most likely, on rows that training never draws."""
+    """The share of decided tokens that the model predicts, on rows that training never draws."""
     model.eval()
     batch = as_batch(task.rows(np.random.default_rng((seed, STEPS)), TEST_ROWS))
     guesses = model(batch.tokens).logits.argmax(-1)
@@ -70,28 +85,57 @@ def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
 
 
 def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | None:
-    """The model to be trained, or the one that it wraps; None where there is no likelihood to learn by gradient."""
+    """The model to be trained, or the one that it wraps.
+
+    None where there is no likelihood to learn by gradient.
+    """
     torch.manual_seed(seed)
-    model: Architecture = build(config.architecture, config.model, vocab_size=task.vocab_size, boundary_token=BOUNDARY)
+    model: Architecture = build(
+        config.architecture, config.model, vocab_size=task.vocab_size, boundary_token=BOUNDARY
+    )
     if model.wraps is not None:
         model = getattr(model, model.wraps)
-    learns = isinstance(model, SequenceModel) and model.traits.has_likelihood and model.traits.objective == "likelihood"
+    learns = (
+        isinstance(model, SequenceModel)
+        and model.traits.has_likelihood
+        and model.traits.objective == "likelihood"
+    )
     return model.train() if isinstance(model, SequenceModel) and learns else None
 
 
-def _train(model: SequenceModel, task: ProbeTask, config: RunConfig, seed: int, on_event: Callable[[Event], None] | None) -> int:
+def _train(
+    model: SequenceModel,
+    task: ProbeTask,
+    config: RunConfig,
+    seed: int,
+    on_event: Callable[[Event], None] | None,
+) -> int:
     """All steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
-    objective = LikelihoodObjective(model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME)
+    objective = LikelihoodObjective(
+        model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME
+    )
     for step in range(STEPS):
         seed_step(seed, step, model.device)
         rate = rate_at(
-            step, STEPS, schedule=training.schedule, warmup=training.warmup,
-            decay_from=training.decay_from, final_rate=training.final_rate,
-        )  # fmt: skip
+            step,
+            STEPS,
+            schedule=training.schedule,
+            warmup=training.warmup,
+            decay_from=training.decay_from,
+            final_rate=training.final_rate,
+        )
         made = objective.step(step, rate, measure=False)
         if not made.moved:
             return step
         if on_event is not None and (step + 1) % EVERY == 0:
-            on_event({"event": "probe", "task": task.name, "step": step + 1, "steps": STEPS, "loss": float(made.loss or 0.0)})
+            on_event(
+                {
+                    "event": "probe",
+                    "task": task.name,
+                    "step": step + 1,
+                    "steps": STEPS,
+                    "loss": float(made.loss or 0.0),
+                }
+            )
     return STEPS

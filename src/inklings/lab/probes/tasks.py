@@ -1,8 +1,8 @@
 """Sequences that only one ability can go on with: copying, induction, associative recall.
 
-A row opens with the boundary. Of its targets only those count that the ability decides: all others are chance. A task
-shows every symbol that an answer may be, so the choice of symbols in a row gives nothing away; what is left without
-the ability is to guess among those that are not yet used up.
+A row opens with the boundary. Of its targets only those count that the ability decides: all others
+are chance. A task shows every symbol that an answer may be, so the choice of symbols in a row gives
+nothing away; what is left without the ability is to guess among those that are not yet used up.
 """
 
 from __future__ import annotations
@@ -40,12 +40,18 @@ class ProbeTask(ABC):
 
     @abstractmethod
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """What is trained on when that share of the steps is over: shorter rows first, without which a few hundred steps teach nothing."""
+        """What is trained on when that share of the steps is over.
+
+        Shorter rows first, without which a few hundred steps teach nothing.
+        """
 
 
 @dataclass(frozen=True)
 class TaskRows:
-    """Sequences of one length, and which of their tokens the ability decides (the same ones in every row)."""
+    """Sequences of one length.
+
+    And which of their tokens the ability decides (the same ones in every row).
+    """
 
     tokens: Int64[np.ndarray, "B L"]
     decided: Bool[np.ndarray, " L"]
@@ -55,7 +61,8 @@ class TaskRows:
 class Copying(ProbeTask):
     """A random string, a separator, the string again: every symbol of the second one is decided.
 
-    The string has always the same length: what must be found is what stands so many tokens back, whatever it is.
+    The string has always the same length: what must be found is what stands so many tokens back,
+    whatever it is.
     """
 
     length: int = 16
@@ -79,16 +86,23 @@ class Copying(ProbeTask):
         return TaskRows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """The same rows from the start: this is learned soon, and other lengths would teach other distances."""
+        """The same rows from the start.
+
+        This is learned soon, and other lengths would teach other distances.
+        """
         return self.rows(random, count)
 
 
 @dataclass(frozen=True)
 class Induction(ProbeTask):
-    """... A B ... A -> B: all symbols in random order, then some of its pairs of neighbours again; the second of each is decided.
+    """... A B ...
 
-    Any symbol may be the first or the second of a pair, and its distance is another in every row: what must be found is
-    what stood behind the same symbol. Source: Olsson et al., "In-context Learning and Induction Heads", 2022.
+    A -> B: all symbols in random order, then some of its pairs of neighbours again; the second of
+    each is decided.
+
+    Any symbol may be the first or the second of a pair, and its distance is another in every row:
+    what must be found is what stood behind the same symbol. Source: Olsson et al., "In-context
+    Learning and Induction Heads", 2022.
     """
 
     symbols: int = 16
@@ -102,7 +116,10 @@ class Induction(ProbeTask):
 
     @property
     def chance(self) -> float:  # type: ignore[override]
-        """No symbol is asked for or answered with twice: before the answer to query j, 2 j + 1 of them are out."""
+        """No symbol is asked for or answered with twice.
+
+        Before the answer to query j, 2 j + 1 of them are out.
+        """
         return float(np.mean([1 / (self.symbols - 2 * query - 1) for query in range(self.queries)]))
 
     def rows(self, random: np.random.Generator, count: int) -> TaskRows:
@@ -116,17 +133,23 @@ class Induction(ProbeTask):
     def _rows(self, random: np.random.Generator, count: int, length: int) -> TaskRows:
         queries = min(self.queries, length // 2)
         shown = FIRST + _permutations(random, count, self.symbols)[:, :length]
-        # Pairs that share no symbol: choose among fewer places, then move each up by the pairs before it.
-        places = np.sort(_permutations(random, count, length - queries)[:, :queries], axis=1) + np.arange(queries)
+        # Pairs that share no symbol: choose among fewer places, then move each up by the pairs
+        # before it.
+        places = np.sort(
+            _permutations(random, count, length - queries)[:, :queries], axis=1
+        ) + np.arange(queries)
         places = random.permuted(places, axis=1)
         return _asked(shown, _at(shown, places), _at(shown, places + 1))
 
 
 @dataclass(frozen=True)
 class AssociativeRecall(ProbeTask):
-    """Key, value, key, value, ..., then some of the keys again, each followed by its value, which is decided.
+    """Key, value, key, value, ..., then some of the keys again, each followed by its value.
 
-    Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology", 2023.
+    Which is decided.
+
+    Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology",
+    2023.
     """
 
     pairs: int = 8
@@ -148,10 +171,17 @@ class AssociativeRecall(ProbeTask):
         keys = FIRST + _permutations(random, count, self.pairs)
         values = FIRST + self.pairs + _permutations(random, count, self.pairs)
         asked = _permutations(random, count, self.pairs)[:, : self.queries]
-        return _asked(np.stack([keys, values], axis=2).reshape(count, -1), _at(keys, asked), _at(values, asked))
+        return _asked(
+            np.stack([keys, values], axis=2).reshape(count, -1),
+            _at(keys, asked),
+            _at(values, asked),
+        )
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """Induction over the same symbols first, of which this is a part: from nothing, even transformers take thousands of steps."""
+        """Induction over the same symbols first, of which this is a part.
+
+        From nothing, even transformers take thousands of steps.
+        """
         if share < GROWN:
             return Induction(2 * self.pairs, self.queries).lesson(random, count, share)
         return self.rows(random, count)
@@ -171,17 +201,30 @@ class TaskBatches:
 
     def batch(self, step: int) -> Batch:
         """The lesson of a step, in which only what the ability decides has weight."""
-        return as_batch(self.task.lesson(np.random.default_rng((self.seed, step)), self.batch_size, (step + 1) / self.steps))
+        return as_batch(
+            self.task.lesson(
+                np.random.default_rng((self.seed, step)), self.batch_size, (step + 1) / self.steps
+            )
+        )
 
 
 def as_batch(rows: TaskRows) -> Batch:
     """The rows with their targets, of which those weigh that the ability decides."""
     count, length = rows.tokens.shape
     weights = np.broadcast_to(rows.decided[1:].astype(np.float32), (count, length - 1)).copy()
-    return Batch(torch.from_numpy(rows.tokens[:, :-1]), torch.from_numpy(rows.tokens[:, 1:]), torch.from_numpy(weights), None)
+    return Batch(
+        torch.from_numpy(rows.tokens[:, :-1]),
+        torch.from_numpy(rows.tokens[:, 1:]),
+        torch.from_numpy(weights),
+        None,
+    )
 
 
-def _asked(shown: Int64[np.ndarray, "B N"], questions: Int64[np.ndarray, "B Q"], answers: Int64[np.ndarray, "B Q"]) -> TaskRows:
+def _asked(
+    shown: Int64[np.ndarray, "B N"],
+    questions: Int64[np.ndarray, "B Q"],
+    answers: Int64[np.ndarray, "B Q"],
+) -> TaskRows:
     """What is shown, a separator, and each question with its answer, which is decided."""
     count, queries = questions.shape
     pairs = np.stack([questions, answers], axis=2).reshape(count, -1)

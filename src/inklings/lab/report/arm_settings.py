@@ -1,4 +1,7 @@
-"""The settings of a comparison, as a reader wants them: what all arms share once, and what sets them apart."""
+"""The settings of a comparison, as a reader wants them.
+
+What all arms share once, and what sets them apart.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,21 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings_of(comparison: Comparison, records: Records) -> dict[str, dict[str, Any]]:
-    """The settings of each arm: resolved, as its first run had them, or else as they were asked for."""
+    """The settings of each arm.
+
+    Resolved, as its first run had them, or else as they were asked for.
+    """
     found = {}
     for arm, plan in zip(comparison.arms, comparison.plan.arms, strict=True):
-        record = next((records[arm.label, run.seed] for run in arm.runs if (arm.label, run.seed) in records), None)
+        record = next(
+            (records[arm.label, run.seed] for run in arm.runs if (arm.label, run.seed) in records),
+            None,
+        )
         config = plan.config if record is None else record.settings
         if config is not None:
-            found[arm.label] = {name: value for name, value in flat(config).items() if name != "training.seed"}
+            found[arm.label] = {
+                name: value for name, value in flat(config).items() if name != "training.seed"
+            }
     return found
 
 
@@ -41,12 +52,20 @@ def shared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
 def own_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     """For each arm, the settings that not all share, and those of its model."""
     own = _own_names(settings)
-    return {label: {name: say_value(config[name]) for name in config if name in own} for label, config in settings.items()}
+    return {
+        label: {name: say_value(config[name]) for name in config if name in own}
+        for label, config in settings.items()
+    }
 
 
 def _own_names(settings: Mapping[str, Mapping[str, Any]]) -> set[str]:
     names = {name for config in settings.values() for name in config}
-    return {name for name in names if name.startswith("model.") or len({repr(config.get(name)) for config in settings.values()}) > 1}
+    return {
+        name
+        for name in names
+        if name.startswith("model.")
+        or len({repr(config.get(name)) for config in settings.values()}) > 1
+    }
 
 
 def say_value(value: Any) -> str:

@@ -1,7 +1,10 @@
-"""What the figures of a report have in common, as Vega-Lite charts: named data, one colour per arm, readable by colour-blind eyes.
+"""What the figures of a report have in common, as Vega-Lite charts.
 
-A chart refers to its data by name, so that the page and every variant of a figure share one copy. Colours are not in
-the charts but in the theme (`theme("light")`, `theme("dark")`): the page can change scheme without new charts.
+Named data, one colour per arm, readable by colour-blind eyes.
+
+A chart refers to its data by name, so that the page and every variant of a figure share one copy.
+Colours are not in the charts but in the theme (`theme("light")`, `theme("dark")`): the page can
+change scheme without new charts.
 """
 
 from __future__ import annotations
@@ -12,15 +15,35 @@ from typing import Any, Literal
 
 import altair as alt
 
-# Okabe and Ito's palette (jfly.uni-koeln.de/color), its yellow and black replaced by tones that hold on white and
-# on near-black; the dark scheme has the same hues, lighter.
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), its yellow and black replaced by tones that
+# hold on white and on near-black; the dark scheme has the same hues, lighter.
 COLORS = {
-    "light": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#dba000", "#56b4e9", "#5d5d5d", "#8d8300"),
-    "dark": ("#4f9fe6", "#ff8648", "#2cc799", "#e79ac6", "#f4b740", "#9ad6fb", "#c4c4c4", "#d3c84c"),
+    "light": (
+        "#0072b2",
+        "#d55e00",
+        "#009e73",
+        "#cc79a7",
+        "#dba000",
+        "#56b4e9",
+        "#5d5d5d",
+        "#8d8300",
+    ),
+    "dark": (
+        "#4f9fe6",
+        "#ff8648",
+        "#2cc799",
+        "#e79ac6",
+        "#f4b740",
+        "#9ad6fb",
+        "#c4c4c4",
+        "#d3c84c",
+    ),
 }
 DASHES = ([1, 0], [6, 3], [2, 2])
 """Beyond eight arms the colours come again, with another dash."""
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', sans-serif"
+FONT = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', sans-serif"
+)
 
 Rows = list[dict[str, Any]]
 Scheme = Literal["light", "dark"]
@@ -37,7 +60,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report: one chart for each choice of its controls, keyed by the chosen options."""
+    """A figure of the report.
+
+    One chart for each choice of its controls, keyed by the chosen options.
+    """
 
     name: str
     title: str
@@ -47,7 +73,9 @@ class Figure:
     controls: tuple[Control, ...] = ()
     wide: bool = False
     legend: bool = True
-    """Whether its files need a legend: not where an axis names what the colours mean, or there is one arm."""
+    """Whether its files need a legend: not where an axis names what the colours mean, or there is
+    one arm.
+    """
     data: Mapping[str, Rows] = field(default_factory=dict)
 
     @property
@@ -58,7 +86,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axis:
-    """What training costs: how it is named where there is a choice, its column in the rows, and its title."""
+    """What training costs.
+
+    How it is named where there is a choice, its column in the rows, and its title.
+    """
 
     name: str
     column: str
@@ -86,28 +117,50 @@ class Chapter:
 
 def theme(scheme: Scheme) -> dict[str, Any]:
     """Vega-Lite configuration: colours, type and lines of one scheme, on a transparent ground."""
-    ink, faint, grid = ("#3c3a36", "#77736b", "#e8e4db") if scheme == "light" else ("#d8d5cd", "#96928a", "#33363c")
+    ink, faint, grid = (
+        ("#3c3a36", "#77736b", "#e8e4db")
+        if scheme == "light"
+        else ("#d8d5cd", "#96928a", "#33363c")
+    )
     return {
         "background": "transparent",
         "font": FONT,
         "view": {"stroke": None},
         "range": {"category": list(COLORS[scheme])},
         "axis": {
-            "labelColor": faint, "titleColor": faint, "labelFontSize": 11.5, "titleFontSize": 12, "titleFontWeight": 400,
-            "titlePadding": 8, "labelPadding": 6, "gridColor": grid, "domain": False, "ticks": False,
+            "labelColor": faint,
+            "titleColor": faint,
+            "labelFontSize": 11.5,
+            "titleFontSize": 12,
+            "titleFontWeight": 400,
+            "titlePadding": 8,
+            "labelPadding": 6,
+            "gridColor": grid,
+            "domain": False,
+            "ticks": False,
         },
         "axisX": {"grid": False, "domain": True, "domainColor": grid, "labelFlush": True},
         "legend": {
-            "labelColor": ink, "titleColor": faint, "labelFontSize": 12, "symbolStrokeWidth": 2.5, "symbolOpacity": 1, "orient": "top",
+            "labelColor": ink,
+            "titleColor": faint,
+            "labelFontSize": 12,
+            "symbolStrokeWidth": 2.5,
+            "symbolOpacity": 1,
+            "orient": "top",
             "title": None,
         },
         "title": {
-            "color": ink, "fontSize": 15, "fontWeight": 600, "anchor": "start", "offset": 14,
-            "subtitleColor": faint, "subtitleFontSize": 12.5,
+            "color": ink,
+            "fontSize": 15,
+            "fontWeight": 600,
+            "anchor": "start",
+            "offset": 14,
+            "subtitleColor": faint,
+            "subtitleFontSize": 12.5,
         },
         "text": {"color": faint, "font": FONT},
         "style": {"rung": {"color": faint}, "target": {"color": ink}, "level": {"color": faint}},
-    }  # fmt: skip
+    }
 
 
 def arm_color(arms: Sequence[str]) -> Any:
@@ -123,28 +176,46 @@ def arm_dash(arms: Sequence[str]) -> Any:
 
 def focus_opacity(full: float = 1.0) -> Any:
     """Full, unless another arm is in focus (a signal that the page's legend sets)."""
-    return alt.when("focus === null || focus === datum.arm").then(alt.value(full)).otherwise(alt.value(full * 0.12))
+    return (
+        alt.when("focus === null || focus === datum.arm")
+        .then(alt.value(full))
+        .otherwise(alt.value(full * 0.12))
+    )
 
 
 def layered(*layers: Any, height: int | Any) -> Any:
     """A chart of layers as wide as its place."""
     focus = alt.param(name="focus", value=None)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return alt.layer(*layers).add_params(focus).properties(width="container", height=height, autosize=fit)
+    return (
+        alt.layer(*layers)
+        .add_params(focus)
+        .properties(width="container", height=height, autosize=fit)
+    )
 
 
 def cost_axis(axis: Axis, *, log: bool = False) -> Any:
     """A horizontal axis of what training cost, from zero, or in powers of ten."""
     small = "datum.value < 1 ? format(datum.value, '.3~f') : format(datum.value, '~s')"
-    label = f"datum.value === 0 ? '0' : {small}" if axis.name == "time" else "datum.value === 0 ? '0' : format(datum.value, '~s')"
-    scale = alt.Scale(type="log", nice=False, padding=14) if log else alt.Scale(nice=False, domainMin=0)
+    label = (
+        f"datum.value === 0 ? '0' : {small}"
+        if axis.name == "time"
+        else "datum.value === 0 ? '0' : format(datum.value, '~s')"
+    )
+    scale = (
+        alt.Scale(type="log", nice=False, padding=14) if log else alt.Scale(nice=False, domainMin=0)
+    )
     ticks = alt.Axis(labelExpr=label, tickCount=5, labelOverlap="greedy", labelSeparation=10)
     return alt.X(f"{axis.column}:Q", title=axis.title, axis=ticks, scale=scale)
 
 
 def shared_axes(*tables: Rows) -> list[Axis]:
     """The axes that all rows have a figure for."""
-    return [axis for axis in AXES if all(row.get(axis.column) is not None for rows in tables for row in rows)]
+    return [
+        axis
+        for axis in AXES
+        if all(row.get(axis.column) is not None for rows in tables for row in rows)
+    ]
 
 
 def around(values: Sequence[float], pad: float = 0.05) -> tuple[float, float]:

@@ -15,7 +15,10 @@ from inklings.lab.report.chart import Figure, Rows, page_spec, theme
 
 
 def static_files(figure: Figure) -> dict[str, bytes]:
-    """The figure's first chart as `NAME.svg` and `NAME.png`, on white, with title and legend; and its data as `NAME.csv`."""
+    """The figure's first chart as `NAME.svg` and `NAME.png`, on white, with title and legend.
+
+    And its data as `NAME.csv`.
+    """
     spec = page_spec(figure.first)
     spec["datasets"] = dict(figure.data)
     spec["width"] = 760 if figure.wide else 560
@@ -33,7 +36,7 @@ def static_files(figure: Figure) -> dict[str, bytes]:
 
 
 def as_csv(data: Mapping[str, Rows]) -> str:
-    """All rows of a figure as one table, whose first column says of which part of the figure a row is."""
+    """All rows of a figure as one table; its first column names the part of the figure."""
     columns = list(dict.fromkeys(name for rows in data.values() for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, ["part", *columns], lineterminator="\n")
@@ -53,8 +56,9 @@ def _give_legend(spec: dict[str, Any]) -> None:
 def one_clip(svg: str) -> str:
     """The drawing with one clip path instead of one for each curve.
 
-    Vega numbers its clip paths through a process, so that the same chart would differ from call to call; and each one
-    costs a layer of the whole picture when it is turned into pixels, which for 25 curves takes seconds.
+    Vega numbers its clip paths through a process, so that the same chart would differ from call to
+    call; and each one costs a layer of the whole picture when it is turned into pixels, which for
+    25 curves takes seconds.
     """
     paths = re.findall(r'<clipPath id="(clip\d+)">(.*?)</clipPath>', svg)
     rectangles = {rectangle for _, rectangle in paths}
@@ -70,5 +74,7 @@ def one_clip(svg: str) -> str:
     clipped = ' clip-path="url(#clip)"'
     for layer in set(re.findall(r'role-scope (\w+)_pathgroup"', svg)):
         if f'{layer}_marks"{clipped}' in svg:
-            svg = svg.replace(f'{layer}_marks"{clipped}', f'{layer}_marks"').replace(f'{layer}_pathgroup"', f'{layer}_pathgroup"{clipped}')
+            svg = svg.replace(f'{layer}_marks"{clipped}', f'{layer}_marks"').replace(
+                f'{layer}_pathgroup"', f'{layer}_pathgroup"{clipped}'
+            )
     return svg

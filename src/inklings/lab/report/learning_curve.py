@@ -1,4 +1,7 @@
-"""The learning curve of a run, raw and smoothed, as it is drawn: from the events that training wrote."""
+"""The learning curve of a run, raw and smoothed, as it is drawn.
+
+From the events that training wrote.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ WINDOWS = 30
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
     """The mean over each window of that many values, in order; the last window may be shorter.
 
-    The single losses of a run make a band, not a line; their mean over windows (makemore part 5 takes 1000 steps)
-    shows where the run is going.
+    The single losses of a run make a band, not a line; their mean over windows (makemore part 5
+    takes 1000 steps) shows where the run is going.
     """
     starts = np.arange(0, len(values), window)
     counts = np.diff(np.append(starts, len(values)))
-    return np.add.reduceat(values.astype(np.float64), starts) / counts if len(values) else np.zeros(0)
+    return (
+        np.add.reduceat(values.astype(np.float64), starts) / counts if len(values) else np.zeros(0)
+    )
 
 
 def window_ends(values: np.ndarray, window: int) -> np.ndarray:
@@ -31,7 +36,10 @@ def window_ends(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def window_size(values: int) -> int:
-    """Values to a window, for at most `WINDOWS` windows: a number that can be said (1, 2, 5, 10, 20, 50, ...)."""
+    """Values to a window, for at most `WINDOWS` windows.
+
+    A number that can be said (1, 2, 5, 10, 20, 50, ...).
+    """
     size = 1
     for size in (factor * 10**exponent for exponent in range(12) for factor in (1, 2, 5)):
         if size * WINDOWS >= values:
@@ -43,9 +51,12 @@ def learning_curve(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Columns to draw from the events of a run.
 
     Returns:
-        `every`: how many steps a line of the metrics stands for; `window`: how many steps a window does; and three
-        tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw` (the lines, evenly thinned to `RAW_POINTS`),
-        `smoothed` (means over windows) and `validation` (every evaluation, with `accuracy`). A counted model has
+        `every`: how many steps a line of the metrics stands for; `window`: how many steps a window
+        does; and three
+        tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw` (the lines, evenly
+        thinned to `RAW_POINTS`),
+        `smoothed` (means over windows) and `validation` (every evaluation, with `accuracy`). A
+        counted model has
         one evaluation and no steps.
     """
     steps, evaluations = [], []
@@ -54,16 +65,22 @@ def learning_curve(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             steps.append(event)
         elif event["event"] == "evaluation":
             evaluations.append(event)
-    columns = {name: np.array([event[name] for event in steps], dtype=np.float64) for name in ("step", "tokens", "seconds", "loss")}
+    columns = {
+        name: np.array([event[name] for event in steps], dtype=np.float64)
+        for name in ("step", "tokens", "seconds", "loss")
+    }
     every = int(columns["step"][0]) if steps else 1
     window = window_size(len(steps))
-    thin = np.unique(np.linspace(0, len(steps) - 1, min(RAW_POINTS, len(steps))).round().astype(int))
+    thin = np.unique(
+        np.linspace(0, len(steps) - 1, min(RAW_POINTS, len(steps))).round().astype(int)
+    )
     return {
         "every": every,
         "window": window * every,
         "raw": {name: _listed(values[thin]) for name, values in columns.items()},
         "smoothed": {
-            name: _listed(smooth(values, window) if name == "loss" else window_ends(values, window)) for name, values in columns.items()
+            name: _listed(smooth(values, window) if name == "loss" else window_ends(values, window))
+            for name, values in columns.items()
         },
         "validation": {
             name: _listed(np.array([event[name] for event in evaluations], dtype=np.float64))

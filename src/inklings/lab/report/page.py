@@ -1,4 +1,7 @@
-"""The report of a comparison: one HTML file that needs no network, and its figures as PNG, SVG and CSV."""
+"""The report of a comparison.
+
+One HTML file that needs no network, and its figures as PNG, SVG and CSV.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ from inklings.lab.verdict.wording import say_half_width, say_p
 
 @dataclass(frozen=True)
 class Contents:
-    """What the page shows beside the verdict, the ranking and the settings; what there are no data for is None or empty."""
+    """What the page shows beside the verdict, the ranking and the settings.
+
+    What there are no data for is None or empty.
+    """
 
     chapters: list[Chapter]
     budgets: list[BudgetTable]
@@ -52,9 +58,12 @@ class Contents:
 
 
 def write_report(out: Path) -> Path:
-    """Write `OUT/report.html` and `OUT/figures/` from what lies in the folder, and return the report's path.
+    """Write `OUT/report.html` and `OUT/figures/` from what lies in the folder.
 
-    The page carries its script and its data, and asks no host for anything. The same folder gives the same bytes.
+    And return the report's path.
+
+    The page carries its script and its data, and asks no host for anything. The same folder gives
+    the same bytes.
 
     Raises:
         RunError: there is no comparison in `out`, or one of its files is damaged.
@@ -72,11 +81,16 @@ def read_results(out: Path) -> tuple[Comparison, Records]:
     """A comparison's folder: its figures, and the records of its runs. Errors as `write_report`."""
     comparison = read_comparison(out)
     return comparison, {
-        (arm.label, run.seed): read_record(out / run.results) for arm in comparison.arms for run in arm.runs if run.results is not None
+        (arm.label, run.seed): read_record(out / run.results)
+        for arm in comparison.arms
+        for run in arm.runs
+        if run.results is not None
     }
 
 
-def make_contents(comparison: Comparison, records: Records, measured: SampleSection | None = None) -> Contents:
+def make_contents(
+    comparison: Comparison, records: Records, measured: SampleSection | None = None
+) -> Contents:
     """What the data of a comparison allow to show."""
     return Contents(
         chapters=make_chapters(comparison, records),
@@ -90,7 +104,10 @@ def make_contents(comparison: Comparison, records: Records, measured: SampleSect
 
 
 def render(comparison: Comparison, records: Records, contents: Contents) -> str:
-    """The page. Everything that comes from text, labels and messages included, is escaped by the template."""
+    """The page.
+
+    Everything that comes from text, labels and messages included, is escaped by the template.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab.report"),
         autoescape=True,
@@ -112,9 +129,14 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
         say_half_width=say_half_width,
         say_p=say_p,
         has_bits=any(row.bits_per_byte is not None for row in rows),
-        colors={arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)},
+        colors={
+            arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)
+        },
         palette=charts.COLORS,
-        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in figures},
+        specs={
+            figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()}
+            for figure in figures
+        },
         datasets={name: rows for figure in figures for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
         checks=list(dict.fromkeys(finding.check for row in rows for finding in row.arm.findings)),
@@ -127,7 +149,10 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
 
 @functools.cache
 def chart_script() -> Markup:
-    """Vega, Vega-Lite and its embedder as one script (900 KB), carried by vl-convert: nothing is downloaded."""
+    """Vega, Vega-Lite and its embedder as one script (900 KB), carried by vl-convert.
+
+    Nothing is downloaded.
+    """
     version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
     return Markup(bundle.replace("</script", "<\\/script"))
@@ -136,12 +161,18 @@ def chart_script() -> Markup:
 def title(comparison: Comparison) -> str:
     """`unicode-names: 5 generators`."""
     number = len(comparison.arms)
-    return f"{number} generator{'s' if number != 1 else ''} on {comparison.text.get('name', comparison.text.get('source', 'text'))}"
+    return (
+        f"{number} generator{'s' if number != 1 else ''} on"
+        f" {comparison.text.get('name', comparison.text.get('source', 'text'))}"
+    )
 
 
 def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
     """Anchor and name of every section of the page, in its order."""
-    found = [("table", "Ranking"), *((chapter.name, chapter.title) for chapter in contents.chapters)]
+    found = [
+        ("table", "Ranking"),
+        *((chapter.name, chapter.title) for chapter in contents.chapters),
+    ]
     found += [("measured", "Samples measured")] if contents.measured else []
     found += [(contents.search.name, contents.search.title)] if contents.search else []
     found += [("probes", "Probes")] if contents.probes else []
@@ -154,7 +185,14 @@ def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
 def machine(environment: dict[str, Any]) -> dict[str, str]:
     """Versions and hardware as text, memory in GiB; what was not installed is left out."""
     found = {name: say_value(value) for name, value in environment.items() if value is not None}
-    return {**found, **({"memory": f"{environment['memory'] / 2**30:.1f} GiB"} if environment.get("memory") else {})}
+    return {
+        **found,
+        **(
+            {"memory": f"{environment['memory'] / 2**30:.1f} GiB"}
+            if environment.get("memory")
+            else {}
+        ),
+    }
 
 
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
@@ -176,11 +214,21 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     if plan.rates:
         found.append(("Learning rates", f"{plan.rates} tried for each arm"))
     if split:
-        found.append(("Ranked on", f"{comparison.split} split, {split['documents']:,} {unit}, {split['tokens']:,} tokens"))
+        found.append(
+            (
+                "Ranked on",
+                (
+                    f"{comparison.split} split, {split['documents']:,} {unit}, {split['tokens']:,}"
+                    " tokens"
+                ),
+            )
+        )
     environment = comparison.environment
     cores = f", {environment['cores']} cores" if environment.get("cores") else ""
     gpus = [name for name in environment.get("devices", []) if name != "cpu"]
-    found.append(("Machine", ", ".join([f"{environment.get('processor', 'not recorded')}{cores}", *gpus])))
+    found.append(
+        ("Machine", ", ".join([f"{environment.get('processor', 'not recorded')}{cores}", *gpus]))
+    )
     found.append(("Begun", comparison.created.replace("T", " ").replace("+00:00", " UTC")))
     return found
 

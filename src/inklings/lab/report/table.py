@@ -1,4 +1,7 @@
-"""The table of a comparison: one row for each arm, the best first, in figures and in formatted text."""
+"""The table of a comparison.
+
+One row for each arm, the best first, in figures and in formatted text.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from pathlib import Path
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.records import read_record
-from inklings.lab.comparison.result import ArmResult, Comparison, Difference, mean_value, ranked_arms, run_value
+from inklings.lab.comparison.result import (
+    ArmResult,
+    Comparison,
+    Difference,
+    mean_value,
+    ranked_arms,
+    run_value,
+)
 from inklings.models.sizes import TOLERANCE
 
 WORDS = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
@@ -42,26 +52,44 @@ class ArmRow:
 
 
 def rank(comparison: Comparison) -> list[ArmRow]:
-    """Rows sorted by the ranking figure; arms that could not be scored come last, in their given order."""
+    """Rows sorted by the ranking figure.
+
+    Arms that could not be scored come last, in their given order.
+    """
     ranked = ranked_arms(comparison.arms, comparison.unit)
     against = {}
     if ranked:
         best = ranked[0].label
-        against = {(d.worse if d.better == best else d.better): d for d in comparison.differences if best in (d.better, d.worse)}
-    rows = [_row(arm, i + 1, comparison.unit, against.get(arm.label)) for i, arm in enumerate(ranked)]
-    return rows + [_row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.ranked]
+        against = {
+            (d.worse if d.better == best else d.better): d
+            for d in comparison.differences
+            if best in (d.better, d.worse)
+        }
+    rows = [
+        _row(arm, i + 1, comparison.unit, against.get(arm.label)) for i, arm in enumerate(ranked)
+    ]
+    return rows + [
+        _row(arm, None, comparison.unit, None) for arm in comparison.arms if not arm.ranked
+    ]
 
 
 def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | None) -> ArmRow:
     low, high = _interval(arm, unit) if arm.done else (None, None)
     return ArmRow(
-        arm=arm, rank=place, value=mean_value(arm, unit) if arm.done else None, low=low, high=high,
-        parameters=_first([run.parameters for run in arm.runs]), non_embedding=_first([run.non_embedding for run in arm.runs]),
-        tokens=_first([run.tokens for run in arm.runs]), flops=_first([run.flops for run in arm.runs]),
+        arm=arm,
+        rank=place,
+        value=mean_value(arm, unit) if arm.done else None,
+        low=low,
+        high=high,
+        parameters=_first([run.parameters for run in arm.runs]),
+        non_embedding=_first([run.non_embedding for run in arm.runs]),
+        tokens=_first([run.tokens for run in arm.runs]),
+        flops=_first([run.flops for run in arm.runs]),
         seconds=_mean([run.seconds for run in arm.runs]),
-        bits_per_byte=_mean([run.bits_per_byte for run in arm.done]), accuracy=_mean([run.accuracy for run in arm.done]),
+        bits_per_byte=_mean([run.bits_per_byte for run in arm.done]),
+        accuracy=_mean([run.accuracy for run in arm.done]),
         difference=difference,
-    )  # fmt: skip
+    )
 
 
 def _interval(arm: ArmResult, unit: str) -> tuple[float | None, float | None]:
@@ -91,9 +119,19 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     found = rank(comparison)
     sizes, flops = knows_sizes(found), knows_flops(found)
     columns = [
-        "", "arm", *(["loss"] if tokens else []), "bits/byte", "accuracy", "parameters", *(["non-embedding"] if sizes else []), "tokens",
-        *(["FLOPs"] if flops else []), "time", "to the best", "verdict",
-    ]  # fmt: skip
+        "",
+        "arm",
+        *(["loss"] if tokens else []),
+        "bits/byte",
+        "accuracy",
+        "parameters",
+        *(["non-embedding"] if sizes else []),
+        "tokens",
+        *(["FLOPs"] if flops else []),
+        "time",
+        "to the best",
+        "verdict",
+    ]
     rows = [
         [
             str(row.rank or "-"),
@@ -125,12 +163,16 @@ def knows_flops(rows: Sequence[ArmRow]) -> bool:
 
 def sizing_note(arm: ArmResult) -> str | None:
     """By how much an arm misses the size that was asked for; None where it is near enough."""
-    if arm.sizing is None or abs(arm.sizing.reached - arm.sizing.asked) <= TOLERANCE * arm.sizing.asked:
+    if (
+        arm.sizing is None
+        or abs(arm.sizing.reached - arm.sizing.asked) <= TOLERANCE * arm.sizing.asked
+    ):
         return None
     miss = arm.sizing.reached / arm.sizing.asked - 1
     return (
-        f"its nearest size has {arm.sizing.reached:,} parameters without embedding and head, {abs(miss):.1%} "
-        f"{'more' if miss > 0 else 'fewer'} than the {arm.sizing.asked:,} that were asked for"
+        f"its nearest size has {arm.sizing.reached:,} parameters without embedding and head,"
+        f" {abs(miss):.1%} {'more' if miss > 0 else 'fewer'} than the {arm.sizing.asked:,} that"
+        " were asked for"
     )
 
 
@@ -140,14 +182,19 @@ def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tu
     for row in rank(comparison):
         run = next((run for run in row.arm.runs if run.results is not None), None)
         if run is not None and run.results is not None:
-            found += [(row.arm.label, text) for text in read_record(out / run.results).samples[:each]]
+            found += [
+                (row.arm.label, text) for text in read_record(out / run.results).samples[:each]
+            ]
     return found
 
 
 def finding(row: ArmRow) -> str:
     """What is known about an arm against the best one."""
     if row.arm.dishonest:
-        return f"not ranked: its audit fails ({', '.join(finding.check for finding in row.arm.dishonest)})"
+        return (
+            "not ranked: its audit fails"
+            f" ({', '.join(finding.check for finding in row.arm.dishonest)})"
+        )
     if row.arm.floor and row.arm.done:
         return "the floor: what counting gets"
     if row.arm.likelihood_free and row.arm.measured:
@@ -161,7 +208,10 @@ def finding(row: ArmRow) -> str:
 
 
 def beside_the_best(difference: Difference, label: str) -> str:
-    """What a difference says of an arm that has not the best mean: over the runs that can be paired it may be better still."""
+    """What a difference says of an arm that has not the best mean.
+
+    Over the runs that can be paired it may be better still.
+    """
     if difference.better == label and difference.finding != "no claim":
         return "better on the runs that can be paired"
     return WORDS[difference.finding]
@@ -176,12 +226,16 @@ def signed(difference: Difference, label: str) -> str:
     """`+0.021 ± 0.006`: how much an arm lies above the other of the two."""
     sign = 1 if difference.worse == label else -1
     low, high = difference.low, difference.high
-    return f"{sign * difference.mean:+.3f}" + (f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else "")
+    return f"{sign * difference.mean:+.3f}" + (
+        f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else ""
+    )
 
 
 def with_interval(row: ArmRow) -> str:
     """The ranking figure, as `1.712 ± 0.006`."""
-    half = f" ± {(row.high - row.low) / 2:.3f}" if row.low is not None and row.high is not None else ""
+    half = (
+        f" ± {(row.high - row.low) / 2:.3f}" if row.low is not None and row.high is not None else ""
+    )
     return figure(row.value) + half
 
 
@@ -206,7 +260,11 @@ def short_count(value: int | None) -> str:
         return ""
     for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * size:  # 999,936 is 1M, not 1000k
-            return f"{value / size:.3g}{letter}" if value / size < 999.5 else f"{value / size:.0f}{letter}"
+            return (
+                f"{value / size:.3g}{letter}"
+                if value / size < 999.5
+                else f"{value / size:.0f}{letter}"
+            )
     return str(value)
 
 
@@ -217,4 +275,8 @@ def duration(seconds: float | None) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
-    return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s" if seconds < 3600 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
+        if seconds < 3600
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

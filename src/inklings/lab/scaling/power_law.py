@@ -1,4 +1,7 @@
-"""The power law with a floor that losses follow as compute or size grows: L = E + A C^-alpha, fitted to a few points."""
+"""The power law with a floor that losses follow as compute or size grows.
+
+L = E + A C^-alpha, fitted to a few points.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from jaxtyping import Float
 from inklings.errors import ConfigError
 
 HUBER = 0.01
-"""Residual of the logarithm, about a relative one, from which a point counts by its size and no longer by its square."""
+"""Residual of the logarithm, about a relative one, from which a point counts by its size and no
+longer by its square.
+"""
 FEW = 3
 """So few points, or sizes, cannot tell a floor from a small exponent."""
 EXPONENTS = (1e-4, 5.0)
@@ -45,46 +50,75 @@ class PowerLaw:
         return float(self.floor + self.coefficient * compute**-self.exponent)
 
 
-def fit_power_law(compute: Sequence[float], loss: Sequence[float], *, few_sizes: bool = False) -> PowerLaw:
-    """The law that is nearest to the points: Huber's loss of the logarithms' residuals, from several starts.
+def fit_power_law(
+    compute: Sequence[float], loss: Sequence[float], *, few_sizes: bool = False
+) -> PowerLaw:
+    """The law that is nearest to the points.
 
-    With three different amounts of compute or fewer, or with `few_sizes`, E is set to 0 and the note says so. Sources:
-    Kaplan et al. 2020; Hoffmann et al. 2022, appendix D.3 (whose threshold is smaller: they had hundreds of runs, and
-    of a few points so small a one keeps what it happens to pass through).
+    Huber's loss of the logarithms' residuals, from several starts.
+
+    With three different amounts of compute or fewer, or with `few_sizes`, E is set to 0 and the
+    note says so. Sources: Kaplan et al. 2020; Hoffmann et al. 2022, appendix D.3 (whose threshold
+    is smaller: they had hundreds of runs, and of a few points so small a one keeps what it happens
+    to pass through).
 
     Args:
         compute: FLOPs, or parameters: anything that grows.
         loss: as many, in nats per token or bits per byte.
-        few_sizes: whether the points come from too few sizes to tell a floor, however many they are.
+        few_sizes: whether the points come from too few sizes to tell a floor, however many they
+            are.
 
     Raises:
-        ConfigError: the values are not positive and finite, not as many of both, or of one amount of compute only.
+        ConfigError: the values are not positive and finite, not as many of both, or of one amount
+            of compute only.
     """
     c, y = np.asarray(compute, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     if c.shape != y.shape or c.ndim != 1:
-        raise ConfigError(f"{c.size} amounts of compute and {y.size} losses; give one loss for each amount.")
+        raise ConfigError(
+            f"{c.size} amounts of compute and {y.size} losses; give one loss for each amount."
+        )
     if not (np.isfinite(c).all() and np.isfinite(y).all() and (c > 0).all() and (y > 0).all()):
-        raise ConfigError("an amount of compute or a loss is not a positive finite number; no power law goes through such a point.")
+        raise ConfigError(
+            "an amount of compute or a loss is not a positive finite number; no power law goes"
+            " through such a point."
+        )
     amounts = len(np.unique(c))
     if amounts < 2:
-        raise ConfigError(f"all {c.size} points have one amount of compute; a law needs two at least.")
+        raise ConfigError(
+            f"all {c.size} points have one amount of compute; a law needs two at least."
+        )
     with_floor = amounts > FEW and not few_sizes
     center, parameters = search(c, y, with_floor=with_floor)
     floor, height, exponent = parameters.tolist()
     notes = []
     if not with_floor:
         what = "these sizes are" if few_sizes else f"{amounts} points are"
-        notes.append(f"{what} too few to tell a floor: E is set to 0, so the law lets the loss fall for ever")
+        notes.append(
+            f"{what} too few to tell a floor: E is set to 0, so the law lets the loss fall for ever"
+        )
     if not EXPONENTS[0] * 1.01 < exponent < EXPONENTS[1] * 0.99:
         notes.append("the points do not tell the exponent")
     coefficient = float(np.exp(height + exponent * center))
-    return PowerLaw(floor=floor, coefficient=coefficient, exponent=exponent, points=c.size, note="; ".join(notes) or None)
+    return PowerLaw(
+        floor=floor,
+        coefficient=coefficient,
+        exponent=exponent,
+        points=c.size,
+        note="; ".join(notes) or None,
+    )
 
 
 def search(
-    compute: Float[np.ndarray, " n"], loss: Float[np.ndarray, " n"], *, with_floor: bool, near: Parameters | None = None
+    compute: Float[np.ndarray, " n"],
+    loss: Float[np.ndarray, " n"],
+    *,
+    with_floor: bool,
+    near: Parameters | None = None,
 ) -> tuple[float, Parameters]:
-    """The mean logarithm of the compute, and the parameters of the best fit; from `near` only, if that is given."""
+    """The mean logarithm of the compute, and the parameters of the best fit.
+
+    From `near` only, if that is given.
+    """
     from scipy.optimize import least_squares  # takes half a second to import
 
     center = float(np.log(compute).mean())
@@ -106,18 +140,26 @@ def search(
         return columns[free].T
 
     low, high = np.array([0.0, -np.inf, EXPONENTS[0]]), np.array([lowest, np.inf, EXPONENTS[1]])
-    starts = [_line(x, loss, share * lowest) for share in (FLOORS if with_floor else FLOORS[:1])] if near is None else [near]
+    starts = (
+        [_line(x, loss, share * lowest) for share in (FLOORS if with_floor else FLOORS[:1])]
+        if near is None
+        else [near]
+    )
     margin = np.array([1e-9 * lowest, 0.0, 1e-9])  # a search may not begin on a bound
     inside = [np.clip(start, low + margin, high - margin) for start in starts]
     bounds = (low[free], high[free])
     found = [
-        least_squares(residuals, start[free], jac=slopes, bounds=bounds, loss="huber", f_scale=HUBER)
+        least_squares(
+            residuals, start[free], jac=slopes, bounds=bounds, loss="huber", f_scale=HUBER
+        )
         for start in inside
-    ]  # fmt: skip
+    ]
     return center, whole(min(found, key=lambda fit: float(fit.cost)).x)
 
 
-def losses_at(center: float, parameters: Parameters, compute: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+def losses_at(
+    center: float, parameters: Parameters, compute: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
     """What the law of `search` gives at amounts of compute."""
     floor, height, exponent = parameters
     losses: Float[np.ndarray, " m"] = floor + np.exp(height - exponent * (np.log(compute) - center))

@@ -1,6 +1,9 @@
-"""Several sizes of each arm: the law that its losses follow, the size that is best for its compute, and a guess beyond.
+"""Several sizes of each arm.
 
-What a law says of more compute than was spent is an extrapolation, and every sentence of it begins by saying so.
+The law that its losses follow, the size that is best for its compute, and a guess beyond.
+
+What a law says of more compute than was spent is an extrapolation, and every sentence of it begins
+by saying so.
 """
 
 from __future__ import annotations
@@ -70,11 +73,15 @@ class ArmScaling:
     law: PowerLaw | None
     """Of the frontier's loss against FLOPs; None where the frontier has one point."""
     size_law: PowerLaw | None
-    """Of the loss at each size's largest budget against its parameters; None where there is one size."""
+    """Of the loss at each size's largest budget against its parameters; None where there is one
+    size.
+    """
     line: list[LinePoint]
     """`law`, from the frontier's first point to the furthest extrapolation."""
     miss: float | None
-    """Measured over predicted loss, less 1, at the frontier's last point, by the law of the others; None where these are too few."""
+    """Measured over predicted loss, less 1, at the frontier's last point, by the law of the others;
+    None where these are too few.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +93,9 @@ class Forecast:
     low: float | None
     high: float | None
     probability: float | None
-    """Share of the resamples in which it is the best of the arms; None where an arm has a size with one seed."""
+    """Share of the resamples in which it is the best of the arms; None where an arm has a size with
+    one seed.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +132,10 @@ class _Size:
 
 
 def frontier(points: Iterable[tuple[int, float, float]]) -> list[Optimum]:
-    """The lower envelope of (size, FLOPs, loss): what reached its loss for the least compute, by compute."""
+    """The lower envelope of (size, FLOPs, loss).
+
+    What reached its loss for the least compute, by compute.
+    """
     found: list[Optimum] = []
     for flops, loss, size in sorted((flops, loss, size) for size, flops, loss in points):
         if not found or loss < found[-1].loss:
@@ -134,10 +146,11 @@ def frontier(points: Iterable[tuple[int, float, float]]) -> list[Optimum]:
 def scale(runs: Sequence[SizedRun], *, seed: int = 0) -> Scaling:
     """Fit every arm, and say which would lead with more compute, and how sure that is.
 
-    A law is fitted to the frontier of an arm's means over seeds. Its intervals come from resampling the runs of each
-    size, a run with all its points. Deviations are widened: by sqrt(n / (n - 1)), as the mean of n runs is their own, and by
-    Student's factor, as so few tell their spread. That is how far other seeds would have moved the law. It is not whether the
-    law holds out there: for that there is only `miss`. A lead is claimed if it has a probability of `SURE` and is greater
+    A law is fitted to the frontier of an arm's means over seeds. Its intervals come from resampling
+    the runs of each size, a run with all its points. Deviations are widened: by sqrt(n / (n - 1)),
+    as the mean of n runs is their own, and by Student's factor, as so few tell their spread. That
+    is how far other seeds would have moved the law. It is not whether the law holds out there: for
+    that there is only `miss`. A lead is claimed if it has a probability of `SURE` and is greater
     than what either law missed of its own last point.
 
     Args:
@@ -145,31 +158,55 @@ def scale(runs: Sequence[SizedRun], *, seed: int = 0) -> Scaling:
         seed: of the resampling.
 
     Raises:
-        ConfigError: a run has no points, a value is not a positive finite number, or the runs of a size have no compute in common.
+        ConfigError: a run has no points, a value is not a positive finite number, or the runs of a
+            size have no compute in common.
     """
     by_arm: dict[str, list[SizedRun]] = defaultdict(list)
     for run in runs:
         _check(run)
         by_arm[run.arm].append(run)
     sizes = {arm: _sizes(of_arm) for arm, of_arm in by_arm.items()}
-    fronts = {arm: _front(of_arm, [size.logs.mean(axis=0) for size in of_arm]) for arm, of_arm in sizes.items()}
-    largest = {arm: max(float(size.flops.max()) for size in of_arm) for arm, of_arm in sizes.items()}
+    fronts = {
+        arm: _front(of_arm, [size.logs.mean(axis=0) for size in of_arm])
+        for arm, of_arm in sizes.items()
+    }
+    largest = {
+        arm: max(float(size.flops.max()) for size in of_arm) for arm, of_arm in sizes.items()
+    }
     common = min((largest[arm] for arm, front in fronts.items() if len(front) > 1), default=None)
     arms, drawn = [], {}
     for number, (arm, of_arm) in enumerate(sizes.items()):
         grid = np.geomspace(fronts[arm][0].flops, max(FACTORS) * (common or 1.0), GRID)
         beyond = np.array([factor * (common or 1.0) for factor in FACTORS])
-        fitted, drawn[arm] = _fit(arm, by_arm[arm], of_arm, fronts[arm], grid, beyond, np.random.default_rng((seed, number)))
+        fitted, drawn[arm] = _fit(
+            arm,
+            by_arm[arm],
+            of_arm,
+            fronts[arm],
+            grid,
+            beyond,
+            np.random.default_rng((seed, number)),
+        )
         arms.append(fitted)
-    extrapolations = [] if common is None else [_extrapolate(arms, drawn, place, factor * common) for place, factor in enumerate(FACTORS)]
-    return Scaling(arms=arms, common_flops=common, extrapolations=extrapolations, notes=_notes(arms, sizes))
+    extrapolations = (
+        []
+        if common is None
+        else [
+            _extrapolate(arms, drawn, place, factor * common)
+            for place, factor in enumerate(FACTORS)
+        ]
+    )
+    return Scaling(
+        arms=arms, common_flops=common, extrapolations=extrapolations, notes=_notes(arms, sizes)
+    )
 
 
 def _check(run: SizedRun) -> None:
     values = np.array(run.points, dtype=np.float64)
     if not values.size or not (np.isfinite(values).all() and (values > 0).all()):
         raise ConfigError(
-            f"{run.arm} with {run.size:,} parameters, seed {run.seed}: every run needs points of positive finite FLOPs and loss."
+            f"{run.arm} with {run.size:,} parameters, seed {run.seed}: every run needs points of"
+            " positive finite FLOPs and loss."
         )
 
 
@@ -183,9 +220,16 @@ def _sizes(runs: Sequence[SizedRun]) -> list[_Size]:
         shared = sorted(set(of_size[0]).intersection(*of_size[1:]))
         if not shared:
             raise ConfigError(
-                f"{runs[0].arm}: the runs with {size:,} parameters have no amount of compute in common, so they have no mean."
+                f"{runs[0].arm}: the runs with {size:,} parameters have no amount of compute in"
+                " common, so they have no mean."
             )
-        sizes.append(_Size(size, np.array(shared), np.log([[points[flops] for flops in shared] for points in of_size])))
+        sizes.append(
+            _Size(
+                size,
+                np.array(shared),
+                np.log([[points[flops] for flops in shared] for points in of_size]),
+            )
+        )
     return sizes
 
 
@@ -195,7 +239,7 @@ def _front(sizes: Sequence[_Size], logs: Sequence[Float[np.ndarray, " _"]]) -> l
         (size.size, float(flops), float(np.exp(log)))
         for size, values in zip(sizes, logs, strict=True)
         for flops, log in zip(size.flops, values, strict=True)
-    )  # fmt: skip
+    )
 
 
 def _widening(sizes: Sequence[_Size]) -> list[float]:
@@ -207,12 +251,16 @@ def _widening(sizes: Sequence[_Size]) -> list[float]:
     return [student * (len(size.logs) / (len(size.logs) - 1)) ** 0.5 for size in sizes]
 
 
-def _resampled(sizes: Sequence[_Size], widening: Sequence[float], random: np.random.Generator) -> list[Float[np.ndarray, " _"]]:
+def _resampled(
+    sizes: Sequence[_Size], widening: Sequence[float], random: np.random.Generator
+) -> list[Float[np.ndarray, " _"]]:
     """Means over as many runs of each size, drawn with replacement."""
     means = []
     for size, wide in zip(sizes, widening, strict=True):
         count, mean = len(size.logs), size.logs.mean(axis=0)
-        means.append(mean + wide * (size.logs[random.integers(count, size=count)].mean(axis=0) - mean))
+        means.append(
+            mean + wide * (size.logs[random.integers(count, size=count)].mean(axis=0) - mean)
+        )
     return means
 
 
@@ -225,11 +273,19 @@ def _fit(
     beyond: Float[np.ndarray, " F"],
     random: np.random.Generator,
 ) -> tuple[ArmScaling, Float[np.ndarray, "F R"] | None]:
-    """An arm's laws, and what those of its resamples give at the compute of the forecasts; None where nothing can be resampled."""
+    """An arm's laws, and what those of its resamples give at the compute of the forecasts.
+
+    None where nothing can be resampled.
+    """
     lasts = [(float(size.size), float(np.exp(size.logs[:, -1].mean()))) for size in sizes]
     size_law = fit_power_law(*zip(*lasts, strict=True)) if len(lasts) > 1 else None
     if len(front) < 2:
-        return ArmScaling(arm=arm, runs=runs, frontier=front, law=None, size_law=size_law, line=[], miss=None), None
+        return (
+            ArmScaling(
+                arm=arm, runs=runs, frontier=front, law=None, size_law=size_law, line=[], miss=None
+            ),
+            None,
+        )
     few = len(sizes) <= FEW
     with_floor = len(front) > FEW and not few
     law = _law(front, few)
@@ -241,17 +297,35 @@ def _fit(
         wide = _widening(sizes)
         fronts = (_front(sizes, _resampled(sizes, wide, random)) for _ in range(RESAMPLES))
         laws = [search(*_axes(redrawn), with_floor=with_floor, near=start) for redrawn in fronts]
-        at_grid = np.stack([losses_at(center, parameters, grid) for center, parameters in laws], axis=1)
-        drawn = np.stack([losses_at(center, parameters, beyond) for center, parameters in laws], axis=1)
+        at_grid = np.stack(
+            [losses_at(center, parameters, grid) for center, parameters in laws], axis=1
+        )
+        drawn = np.stack(
+            [losses_at(center, parameters, beyond) for center, parameters in laws], axis=1
+        )
         ends = [_interval(row) for row in at_grid]
         law = replace(
             law,
-            floor_interval=_interval(np.array([parameters[0] for _, parameters in laws])) if with_floor else None,
+            floor_interval=(
+                _interval(np.array([parameters[0] for _, parameters in laws]))
+                if with_floor
+                else None
+            ),
             exponent_interval=_interval(np.array([parameters[2] for _, parameters in laws])),
         )
-    line = [LinePoint(flops=float(x), loss=y, low=low, high=high) for x, y, (low, high) in zip(grid, values, ends, strict=True)]
-    miss = front[-1].loss / _law(front[:-1], few).at(front[-1].flops) - 1 if len(front) > 3 else None
-    return ArmScaling(arm=arm, runs=runs, frontier=front, law=law, size_law=size_law, line=line, miss=miss), drawn
+    line = [
+        LinePoint(flops=float(x), loss=y, low=low, high=high)
+        for x, y, (low, high) in zip(grid, values, ends, strict=True)
+    ]
+    miss = (
+        front[-1].loss / _law(front[:-1], few).at(front[-1].flops) - 1 if len(front) > 3 else None
+    )
+    return (
+        ArmScaling(
+            arm=arm, runs=runs, frontier=front, law=law, size_law=size_law, line=line, miss=miss
+        ),
+        drawn,
+    )
 
 
 def _axes(front: Sequence[Optimum]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -259,7 +333,9 @@ def _axes(front: Sequence[Optimum]) -> tuple[Float[np.ndarray, " n"], Float[np.n
 
 
 def _law(front: Sequence[Optimum], few_sizes: bool) -> PowerLaw:
-    return fit_power_law([point.flops for point in front], [point.loss for point in front], few_sizes=few_sizes)
+    return fit_power_law(
+        [point.flops for point in front], [point.loss for point in front], few_sizes=few_sizes
+    )
 
 
 def _interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
@@ -268,7 +344,10 @@ def _interval(values: Float[np.ndarray, " R"]) -> tuple[float, float]:
 
 
 def _extrapolate(
-    arms: Sequence[ArmScaling], drawn: Mapping[str, Float[np.ndarray, "F R"] | None], place: int, flops: float
+    arms: Sequence[ArmScaling],
+    drawn: Mapping[str, Float[np.ndarray, "F R"] | None],
+    place: int,
+    flops: float,
 ) -> Extrapolation:
     """All arms that have a law, at one amount of compute."""
     laws = {arm.arm: arm.law for arm in arms if arm.law is not None}
@@ -280,14 +359,18 @@ def _extrapolate(
     forecasts = []
     for arm, law in laws.items():
         low, high = _interval(values[arm]) if arm in values else (None, None)
-        forecasts.append(Forecast(arm=arm, loss=law.at(flops), low=low, high=high, probability=shares.get(arm)))
+        forecasts.append(
+            Forecast(arm=arm, loss=law.at(flops), low=low, high=high, probability=shares.get(arm))
+        )
     forecasts.sort(key=lambda forecast: (forecast.loss, forecast.arm))
     misses = {arm.arm: arm.miss for arm in arms}
     sentence = _sentence(FACTORS[place], flops, forecasts, misses)
     return Extrapolation(factor=FACTORS[place], flops=flops, forecasts=forecasts, sentence=sentence)
 
 
-def _sentence(factor: int, flops: float, forecasts: Sequence[Forecast], misses: Mapping[str, float | None]) -> str:
+def _sentence(
+    factor: int, flops: float, forecasts: Sequence[Forecast], misses: Mapping[str, float | None]
+) -> str:
     """What is claimed, or why nothing is."""
     opening = f"{MARK}: at {factor} times the compute ({flops:.2g} FLOPs)"
     first = forecasts[0]
@@ -297,16 +380,28 @@ def _sentence(factor: int, flops: float, forecasts: Sequence[Forecast], misses: 
     lead = f"{first.arm} with {_figure(first)} before {second.arm} with {_figure(second)}"
     likeliest = max(forecasts, key=lambda forecast: forecast.probability or 0.0)
     if likeliest.probability is None:
-        return f"{opening} the fitted laws put {lead}; an arm with one seed a size does not tell how sure that is: no claim."
-    claim = f"{opening} {likeliest.arm} would lead with probability {_share(likeliest.probability)} ({lead})"
+        return (
+            f"{opening} the fitted laws put {lead}; an arm with one seed a size does not tell how"
+            " sure that is: no claim."
+        )
+    claim = (
+        f"{opening} {likeliest.arm} would lead with probability {_share(likeliest.probability)}"
+        f" ({lead})"
+    )
     if likeliest.probability < SURE:
         return f"{claim}: no claim."
     for arm in (first.arm, second.arm):
         miss = misses[arm]
         if miss is None:
-            return f"{claim}, but {arm} has too few points to try its law on one that was measured: no claim."
+            return (
+                f"{claim}, but {arm} has too few points to try its law on one that was measured: no"
+                " claim."
+            )
         if abs(miss) * first.loss > second.loss - first.loss:
-            return f"{claim}, but the law of {arm} misses its own last point by {abs(miss):.1%}, more than the lead: no claim."
+            return (
+                f"{claim}, but the law of {arm} misses its own last point by {abs(miss):.1%}, more"
+                " than the lead: no claim."
+            )
     return f"{claim}."
 
 
@@ -317,7 +412,9 @@ def _figure(forecast: Forecast) -> str:
 
 
 def _share(probability: float) -> str:
-    return f"{probability:.2f}" if probability < 0.995 else "above 0.99"  # of so few resamples, none is certain
+    return (
+        f"{probability:.2f}" if probability < 0.995 else "above 0.99"
+    )  # of so few resamples, none is certain
 
 
 def _notes(arms: Sequence[ArmScaling], sizes: Mapping[str, Sequence[_Size]]) -> list[str]:
@@ -325,10 +422,15 @@ def _notes(arms: Sequence[ArmScaling], sizes: Mapping[str, Sequence[_Size]]) -> 
     notes = []
     for arm in arms:
         if arm.law is None:
-            notes.append(f"{arm.arm}: one point of the frontier makes no law. More sizes or more points do.")
+            notes.append(
+                f"{arm.arm}: one point of the frontier makes no law. More sizes or more points do."
+            )
         elif arm.law.note is not None:
             notes.append(f"{arm.arm}: {arm.law.note}.")
         single = [f"{size.size:,}" for size in sizes[arm.arm] if len(size.logs) == 1]
         if single:
-            notes.append(f"{arm.arm}: one seed with {', '.join(single)} parameters, so its law has no interval.")
+            notes.append(
+                f"{arm.arm}: one seed with {', '.join(single)} parameters, so its law has no"
+                " interval."
+            )
     return notes

@@ -1,4 +1,7 @@
-"""Optuna, loaded when it is first needed: an extra, and half a second that the other verbs do not spend."""
+"""Optuna, loaded when it is first needed.
+
+An extra, and half a second that the other verbs do not spend.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The space of a sweep: `FIELD=LOW..HIGH[:log|:STEP]` for numbers, `FIELD=a|b|c` for choices.
 
-A FIELD is one of the architecture's (`model.n_layer`, or `n_layer`) or of training (`training.batch_size`); `lr` is
-short for `training.learning_rate`. Every point is checked against the field's type before anything is trained.
+A FIELD is one of the architecture's (`model.n_layer`, or `n_layer`) or of training
+(`training.batch_size`); `lr` is short for `training.learning_rate`. Every point is checked against
+the field's type before anything is trained.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ DECADE = 10.0
 """The default space reaches so many times below and above the settings' own learning rates."""
 
 _SHORT = {"lr": "training.learning_rate", "training.lr": "training.learning_rate"}
-_NOT_SEARCHED = ("budget", "seed", "evaluations", "patience", "samples", "keep_checkpoints", "device", "threads", "compile")
+_NOT_SEARCHED = (
+    "budget",
+    "seed",
+    "evaluations",
+    "patience",
+    "samples",
+    "keep_checkpoints",
+    "device",
+    "threads",
+    "compile",
+)
 """What equal trials must share, and what says nothing of the generator."""
 
 
@@ -57,10 +68,13 @@ def say(choice: Any) -> str:
 
 
 def parse_space(texts: Sequence[str], config: RunConfig) -> list[Dimension]:
-    """Read a space for the settings' architecture; without any text, both learning rates, a decade each way.
+    """Read a space for the settings' architecture.
+
+    Without any text, both learning rates, a decade each way.
 
     Raises:
-        ConfigError: a text is not of the grammar, names no field or one twice, or has values that the field cannot take.
+        ConfigError: a text is not of the grammar, names no field or one twice, or has values that
+            the field cannot take.
     """
     if not texts:
         return default_space(config)
@@ -74,7 +88,7 @@ def parse_space(texts: Sequence[str], config: RunConfig) -> list[Dimension]:
 
 
 def default_space(config: RunConfig) -> list[Dimension]:
-    """The learning rates that the optimiser looks at, on a logarithmic scale, a decade below and above their settings.
+    """The optimiser's learning rates on a log scale, a decade below and above their settings.
 
     Raises:
         ConfigError: the architecture does not learn by gradient from one loss.
@@ -82,19 +96,33 @@ def default_space(config: RunConfig) -> list[Dimension]:
     training = config.training
     if load_class(config.architecture).traits.objective != "likelihood":
         raise ConfigError(
-            f"{config.architecture} has no learning rate among the settings of training, which a sweep would search by default. "
-            f"Say what to search: --space {GRAMMAR}."
+            f"{config.architecture} has no learning rate among the settings of training, which a"
+            f" sweep would search by default. Say what to search: --space {GRAMMAR}."
         )
-    names = ("learning_rate", "matrix_learning_rate") if training.optimizer == "muon" else ("learning_rate",)
+    names = (
+        ("learning_rate", "matrix_learning_rate")
+        if training.optimizer == "muon"
+        else ("learning_rate",)
+    )
     return [
-        Dimension(field=f"training.{name}", kind="float", low=_round(rate / DECADE), high=_round(rate * DECADE), log=True)
+        Dimension(
+            field=f"training.{name}",
+            kind="float",
+            low=_round(rate / DECADE),
+            high=_round(rate * DECADE),
+            log=True,
+        )
         for name in names
         for rate in [getattr(training, name)]
     ]
 
 
-def apply(config: RunConfig, values: dict[str, Any], *, rates: frozenset[str] = frozenset()) -> RunConfig:
-    """The settings with the values of a point; one peak rate moves both, unless `rates` says that the other one was given.
+def apply(
+    config: RunConfig, values: dict[str, Any], *, rates: frozenset[str] = frozenset()
+) -> RunConfig:
+    """The settings with the values of a point.
+
+    One peak rate moves both, unless `rates` says that the other one was given.
 
     Raises:
         ConfigError: they contradict each other.
@@ -104,14 +132,22 @@ def apply(config: RunConfig, values: dict[str, Any], *, rates: frozenset[str] = 
     for field, value in values.items():
         section, _, name = field.partition(".")
         (model if section == "model" else training)[name] = value
-    return replace(config, model=model, training=with_training(config.training, training, below=rates))
+    return replace(
+        config, model=model, training=with_training(config.training, training, below=rates)
+    )
 
 
 def moves_with(space: Sequence[Dimension], config: RunConfig, rates: frozenset[str]) -> str | None:
-    """The peak rate that is not searched and yet differs between points, because the other one moves it; None without one."""
+    """The peak rate that is not searched and yet differs between points.
+
+    Because the other one moves it; None without one.
+    """
     searched = {dimension.field.removeprefix("training.") for dimension in space} & set(PEAK_RATES)
     optimizers = [d.choices for d in space if d.field == "training.optimizer"]
-    if len(searched) != 1 or "muon" not in (config.training.optimizer, *(name for some in optimizers for name in some)):
+    if len(searched) != 1 or "muon" not in (
+        config.training.optimizer,
+        *(name for some in optimizers for name in some),
+    ):
         return None
     other = next(name for name in PEAK_RATES if name not in searched)
     return None if rates == {other} else f"training.{other}"
@@ -129,7 +165,11 @@ def _fields(config: RunConfig) -> dict[str, Any]:
     hints = typing.get_type_hints(TrainingConfig)
     return {
         **found,
-        **{f"training.{f.name}": hints[f.name] for f in dataclasses.fields(TrainingConfig) if f.name not in _NOT_SEARCHED},
+        **{
+            f"training.{f.name}": hints[f.name]
+            for f in dataclasses.fields(TrainingConfig)
+            if f.name not in _NOT_SEARCHED
+        },
     }
 
 
@@ -145,7 +185,10 @@ def _dimension(text: str, hints: dict[str, Any], architecture: str) -> Dimension
         return _range(field, hint, low, rest, where)
     choices = tuple(parse_value(hints[field], choice, where=where) for choice in values.split("|"))
     if len(choices) < 2:
-        raise ConfigError(f"{where}: one value is no choice. Fix it with --{field.replace('_', '-')} {values}, or write {GRAMMAR}.")
+        raise ConfigError(
+            f"{where}: one value is no choice. Fix it with --{field.replace('_', '-')} {values}, or"
+            f" write {GRAMMAR}."
+        )
     if len({say(choice) for choice in choices}) < len(choices):
         raise ConfigError(f"{where}: a choice is written twice.")
     return Dimension(field=field, kind="choice", choices=choices)
@@ -158,11 +201,15 @@ def _field(name: str, hints: dict[str, Any], architecture: str) -> str:
     section, _, inner = full.partition(".")
     if section == "training" and inner in _NOT_SEARCHED:
         raise ConfigError(
-            f"training.{inner} is not searched: it is the same for all trials. Set it with --training.{inner.replace('_', '-')}."
+            f"training.{inner} is not searched: it is the same for all trials. Set it with"
+            f" --training.{inner.replace('_', '-')}."
         )
     inside = [field.partition(".")[2] for field in hints if field.startswith(f"{section}.")]
     if not inside:
-        raise ConfigError(f"--space {name!r} is no field: it begins with model. or training.{nearest(name, hints)}")
+        raise ConfigError(
+            f"--space {name!r} is no field: it begins with model. or"
+            f" training.{nearest(name, hints)}"
+        )
     elsewhere = next((field for field in hints if field.partition(".")[2] == inner), None)
     also = f" (Did you mean {elsewhere!r}?)" if elsewhere else ""
     kind = f"field of {architecture}" if section == "model" else "training setting"
@@ -179,27 +226,44 @@ def _plain(hint: Any) -> Any:
 
 def _range(field: str, hint: Any, low_text: str, rest: str, where: str) -> Dimension:
     if hint not in (int, float):
-        allowed = " Allowed: " + ", ".join(map(str, typing.get_args(hint))) + "." if typing.get_origin(hint) is Literal else ""
-        raise ConfigError(f"{where}: {field} is no number, so it has no range. List its values: {field}=a|b|c.{allowed}")
+        allowed = (
+            " Allowed: " + ", ".join(map(str, typing.get_args(hint))) + "."
+            if typing.get_origin(hint) is Literal
+            else ""
+        )
+        raise ConfigError(
+            f"{where}: {field} is no number, so it has no range. List its values:"
+            f" {field}=a|b|c.{allowed}"
+        )
     high_text, colon, scale = rest.partition(":")
     low, high = (parse_value(hint, text.strip(), where=where) for text in (low_text, high_text))
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ConfigError(f"{where}: the range from {low:g} to {high:g} is empty. The first number must be the smaller one.")
+        raise ConfigError(
+            f"{where}: the range from {low:g} to {high:g} is empty. The first number must be the"
+            " smaller one."
+        )
     kind: Literal["int", "float"] = "int" if hint is int else "float"
     if not colon:
         return Dimension(field=field, kind=kind, low=low, high=high)
     if scale == "log":
         if low <= 0:
-            raise ConfigError(f"{where}: a logarithmic range must begin above 0, and this one begins at {low:g}.")
+            raise ConfigError(
+                f"{where}: a logarithmic range must begin above 0, and this one begins at {low:g}."
+            )
         return Dimension(field=field, kind=kind, low=low, high=high, log=True)
     try:
         step = hint(scale)
     except ValueError:
         whole = " whole" if hint is int else ""
-        raise ConfigError(f"{where}: {scale!r} is neither log nor a step, which must be a{whole} number.") from None
-    steps = (high - low) / step if step > 0 else math.nan
-    if not (math.isfinite(steps) and steps > 0.5 and abs(steps - round(steps)) < 1e-9 * max(1.0, steps)):
         raise ConfigError(
-            f"{where}: a step of {step:g} does not lead from {low:g} to {high:g}. It must be positive and divide {high - low:g}."
+            f"{where}: {scale!r} is neither log nor a step, which must be a{whole} number."
+        ) from None
+    steps = (high - low) / step if step > 0 else math.nan
+    if not (
+        math.isfinite(steps) and steps > 0.5 and abs(steps - round(steps)) < 1e-9 * max(1.0, steps)
+    ):
+        raise ConfigError(
+            f"{where}: a step of {step:g} does not lead from {low:g} to {high:g}. It must be"
+            f" positive and divide {high - low:g}."
         )
     return Dimension(field=field, kind=kind, low=low, high=high, step=step)

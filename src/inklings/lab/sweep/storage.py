@@ -1,4 +1,7 @@
-"""Where the trials of a sweep are kept: a journal in its folder, or a PostgreSQL database that many machines share."""
+"""Where the trials of a sweep are kept.
+
+A journal in its folder, or a PostgreSQL database that many machines share.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ PROTECTED = 0.4
 """Share of the evaluations before which no trial is given up."""
 
 MESSAGE = "message"
-"""The attribute of a trial that failed on its own account: one without it was lost with its machine."""
+"""The attribute of a trial that failed on its own account: one without it was lost with its
+machine.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,9 @@ class StudyLocation:
     trials: int
     """How many are to be finished in all."""
     rates: frozenset[str] = frozenset()
-    """The peak rates that somebody gave beside the space: such a one stays where the space has the other alone."""
+    """The peak rates that somebody gave beside the space: such a one stays where the space has the
+    other alone.
+    """
 
     @property
     def shared(self) -> bool:
@@ -76,14 +83,17 @@ def check_storage(address: str) -> None:
     """Raise a `ConfigError` if trials cannot be kept there."""
     if not address.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
         raise ConfigError(
-            f"--storage {address.partition(':')[0]!r} is not supported. Allowed: postgresql://USER:PASSWORD@HOST:PORT/DATABASE; without "
-            "--storage the trials are kept in the folder of the sweep."
+            f"--storage {address.partition(':')[0]!r} is not supported. Allowed:"
+            " postgresql://USER:PASSWORD@HOST:PORT/DATABASE; without --storage the trials are kept"
+            " in the folder of the sweep."
         )
 
 
 @contextlib.contextmanager
 def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
-    """Optuna's storage, and the study in it, which is made where it is absent; connections are closed in the end.
+    """Optuna's storage, and the study in it, which is made where it is absent.
+
+    Connections are closed in the end.
 
     Raises:
         MissingExtraError: Optuna, or what it needs for PostgreSQL, is not installed.
@@ -94,7 +104,9 @@ def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
     if place.storage is None:
         path = place.out / JOURNAL
         with disk_errors(path):
-            backend = optuna.storages.journal.JournalFileBackend(str(path), lock_obj=_JournalLock(path))
+            backend = optuna.storages.journal.JournalFileBackend(
+                str(path), lock_obj=_JournalLock(path)
+            )
         storage = optuna.storages.JournalStorage(backend)
         yield storage, _study(place, storage)
         return
@@ -112,34 +124,57 @@ def _database(address: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.storages.RDBStorage(
-                "postgresql+psycopg://" + address.partition("://")[2], engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=HEARTBEAT, grace_period=GRACE, heartbeat_stale_trial_callback=begin_anew,
-            )  # fmt: skip
+                "postgresql+psycopg://" + address.partition("://")[2],
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT,
+                grace_period=GRACE,
+                heartbeat_stale_trial_callback=begin_anew,
+            )
     except ImportError:
         raise MissingExtraError("a sweep in PostgreSQL", "sweep") from None
-    except Exception as error:  # of the driver, of SQLAlchemy, of Optuna: none of them is a fault of ours
+    except (
+        Exception
+    ) as error:  # of the driver, of SQLAlchemy, of Optuna: none of them is a fault of ours
         reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
-    raise ConfigError(f"the storage {hidden_password(address)} cannot be used: {reason} Check host, database, user and password.")
+    raise ConfigError(
+        f"the storage {hidden_password(address)} cannot be used: {reason} Check host, database,"
+        " user and password."
+    )
 
 
 def _study(place: StudyLocation, storage: Any) -> Any:
     optuna = library("a sweep")
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=FINISHED_FIRST, n_warmup_steps=round(place.evaluations * PROTECTED))
+    pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=FINISHED_FIRST, n_warmup_steps=round(place.evaluations * PROTECTED)
+    )
     return optuna.create_study(
-        study_name=place.study, storage=storage, sampler=_sampler(place, 0), pruner=pruner, direction="minimize", load_if_exists=True
+        study_name=place.study,
+        storage=storage,
+        sampler=_sampler(place, 0),
+        pruner=pruner,
+        direction="minimize",
+        load_if_exists=True,
     )
 
 
 def _sampler(place: StudyLocation, *numbers: int) -> Any:
-    """A sampler with a generator of its own for the numbers: what it draws depends on them and on what is known."""
+    """A sampler with a generator of its own for the numbers.
+
+    What it draws depends on them and on what is known.
+    """
     (seed,) = np.random.SeedSequence([place.seed, *numbers]).generate_state(1)
     return library("a sweep").samplers.TPESampler(seed=int(seed), n_startup_trials=STARTUP)
 
 
-def draw(study: Any, trial_id: int, number: int, place: StudyLocation) -> tuple[Any, dict[str, Any]]:
-    """Optuna's trial, and its point: values of the fields, drawn or, where it has them already, as they were.
+def draw(
+    study: Any, trial_id: int, number: int, place: StudyLocation
+) -> tuple[Any, dict[str, Any]]:
+    """Optuna's trial, and its point.
 
-    Every field is drawn with a generator of its own, so that a trial that was killed among its fields has the same point.
+    Values of the fields, drawn or, where it has them already, as they were.
+
+    Every field is drawn with a generator of its own, so that a trial that was killed among its
+    fields has the same point.
     """
     study.sampler = _sampler(place, number)
     trial = library("a sweep").trial.Trial(study, trial_id)
@@ -150,16 +185,32 @@ def draw(study: Any, trial_id: int, number: int, place: StudyLocation) -> tuple[
             trial.suggest_categorical(dimension.field, list(range(len(dimension.choices))))
         elif dimension.kind == "int":
             step = 1 if dimension.step is None else int(dimension.step)
-            trial.suggest_int(dimension.field, int(dimension.low), int(dimension.high), log=dimension.log, step=step)
+            trial.suggest_int(
+                dimension.field,
+                int(dimension.low),
+                int(dimension.high),
+                log=dimension.log,
+                step=step,
+            )
         else:
-            trial.suggest_float(dimension.field, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+            trial.suggest_float(
+                dimension.field,
+                dimension.low,
+                dimension.high,
+                log=dimension.log,
+                step=dimension.step,
+            )
     return trial, values_of(trial.params, place.space)
 
 
 def values_of(params: dict[str, Any], space: tuple[Dimension, ...]) -> dict[str, Any]:
     """What Optuna keeps of a point, as values of the fields, in the order of the space."""
     return {
-        dimension.field: dimension.choices[params[dimension.field]] if dimension.kind == "choice" else params[dimension.field]
+        dimension.field: (
+            dimension.choices[params[dimension.field]]
+            if dimension.kind == "choice"
+            else params[dimension.field]
+        )
         for dimension in space
         if dimension.field in params
     }
@@ -168,7 +219,11 @@ def values_of(params: dict[str, Any], space: tuple[Dimension, ...]) -> dict[str,
 def begin_anew(study: Any, lost: Any) -> None:
     """Queue the point of a trial whose machine was lost; what of it was not drawn yet will be."""
     trials = library("a sweep").trial
-    study.add_trial(trials.create_trial(state=trials.TrialState.WAITING, params=lost.params, distributions=lost.distributions))
+    study.add_trial(
+        trials.create_trial(
+            state=trials.TrialState.WAITING, params=lost.params, distributions=lost.distributions
+        )
+    )
 
 
 def recover_lost(study: Any) -> None:
@@ -189,7 +244,9 @@ def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            with contextlib.suppress(Exception):  # a server that is away for a while is no reason to end a training
+            with contextlib.suppress(
+                Exception
+            ):  # a server that is away for a while is no reason to end a training
                 storage.record_heartbeat(trial_id)
             if over.wait(HEARTBEAT):
                 break
@@ -205,7 +262,10 @@ def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
 
 
 def mend_journal(out: Path) -> None:
-    """Cut off a last line that was torn when the machine went down; nobody else may have the journal open."""
+    """Cut off a last line that was torn when the machine went down.
+
+    Nobody else may have the journal open.
+    """
     path = out / JOURNAL
     if not path.is_file():
         return
@@ -258,5 +318,6 @@ def storage_errors(place: StudyLocation) -> Iterator[None]:
     except failure:
         where = "the journal" if place.storage is None else hidden_password(place.storage)
         raise InklingsError(
-            f"the storage of the sweep ({where}) no longer answers. What was finished is kept; the same command goes on."
+            f"the storage of the sweep ({where}) no longer answers. What was finished is kept; the"
+            " same command goes on."
         ) from None

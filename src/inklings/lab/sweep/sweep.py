@@ -1,7 +1,11 @@
-"""`sweep`: search the settings of one architecture under one budget, with Optuna, on as many workers as there are.
+"""`sweep`.
 
-A sweep is a folder. The same call goes on where it stopped: a trial that ended is not done again, and one that was
-stopped goes on from its last checkpoint. Many machines may share the trials in one PostgreSQL database.
+Search the settings of one architecture under one budget, with Optuna, on as many workers as there
+are.
+
+A sweep is a folder. The same call goes on where it stopped: a trial that ended is not done again,
+and one that was stopped goes on from its last checkpoint. Many machines may share the trials in one
+PostgreSQL database.
 """
 
 from __future__ import annotations
@@ -39,7 +43,14 @@ from inklings.lab.sweep.storage import (
     storage_errors,
     values_of,
 )
-from inklings.lab.sweep.sweep_results import FILE_NAME, Sweep, SweepTrial, read_sweep, write_best, write_sweep
+from inklings.lab.sweep.sweep_results import (
+    FILE_NAME,
+    Sweep,
+    SweepTrial,
+    read_sweep,
+    write_best,
+    write_sweep,
+)
 from inklings.lab.sweep.trial import PLACE, PREFIX, attempt_point, is_lost, number_of
 from inklings.runs.arms import Arm
 from inklings.runs.interruption import Interruption
@@ -50,7 +61,8 @@ from inklings.training.budgets import parse_budget
 from inklings.training.setup import fresh_model
 
 ATTEMPTS = 2
-"""A trial whose process dies so often is given up: it takes more memory than there is, most likely."""
+"""A trial whose process dies so often is given up: it takes more memory than there is, most likely.
+"""
 IMPORTANCE_FROM = 5
 """With fewer finished trials nothing is said of what matters."""
 
@@ -67,31 +79,38 @@ def sweep(
     command: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Sweep:
-    """Search the settings of an architecture for the lowest validation loss at the end of their budget.
+    """Search an architecture's settings for the lowest validation loss at the end of a budget.
 
-    Points are drawn by Optuna's TPE, a tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS), seeded; what is
-    behind the median of the finished trials at the same evaluation is given up. A trial's losses are a function of its
-    point; which points are drawn depends on what is known at that moment, so with several workers it is not repeatable.
+    Points are drawn by Optuna's TPE, a tree-structured Parzen estimator (Bergstra et al. 2011,
+    NeurIPS), seeded; what is behind the median of the finished trials at the same evaluation is
+    given up. A trial's losses are a function of its point; which points are drawn depends on what
+    is known at that moment, so with several workers it is not repeatable.
 
     Args:
-        config: the settings that all trials begin from; `training.seed` is that of all trials and of the sampler.
+        config: the settings that all trials begin from; `training.seed` is that of all trials and
+            of the sampler.
         space: what is searched, see `lab.space`; nothing takes the learning rates.
         trials: how many are to be finished in all, those of earlier calls included.
         out: a new folder, or one with this sweep begun.
-        storage: a PostgreSQL address whose trials all machines share; None keeps them in the folder.
-        workers: trials at a time, each in its own process and on one thread; None takes one a core (one on a GPU).
-        rates: the peak rates that the settings were given; one that was given alone stays where the space has the other
-            alone, and else the one that is searched moves both in the ratio of the settings.
+        storage: a PostgreSQL address whose trials all machines share; None keeps them in the
+            folder.
+        workers: trials at a time, each in its own process and on one thread; None takes one a core
+            (one on a GPU).
+        rates: the peak rates that the settings were given; one that was given alone stays where the
+            space has the other alone, and else the one that is searched moves both in the ratio of
+            the settings.
         command: the command line that repeats this.
         on_event: called with every event of every trial, which carries `run`.
 
     Returns:
-        What was found; `status` is "unfinished" if Ctrl-C or SIGTERM came, or other machines are still at work. The same
+        What was found; `status` is "unfinished" if Ctrl-C or SIGTERM came, or other machines are
+        still at work. The same
         call goes on.
 
     Raises:
         MissingExtraError: Optuna is not installed.
-        InputError: the space, the budget, the text or the architecture cannot be used, or `out` holds something else.
+        InputError: the space, the budget, the text or the architecture cannot be used, or `out`
+            holds something else.
         DiskError: the folder cannot be written.
     """
     report = on_event or (lambda event: None)
@@ -109,11 +128,18 @@ def sweep(
     identity = _identity(base, store, [str(dimension) for dimension in dimensions], moves)
     made = Sweep(
         architecture=config.architecture,
-        study=f"inklings-{folder_name(config.architecture)}-{sha256(json.dumps(identity, sort_keys=True).encode())[:12]}",
+        study=(
+            f"inklings-{folder_name(config.architecture)}-"
+            + sha256(json.dumps(identity, sort_keys=True).encode())[:12]
+        ),
         space=identity["space"],
         budget=config.training.budget,
         seed=config.training.seed,
-        unit="nats per token" if fresh_model(base, store).traits.has_likelihood else "bits of divergence",
+        unit=(
+            "nats per token"
+            if fresh_model(base, store).traits.has_likelihood
+            else "bits of divergence"
+        ),
         asked=trials,
         status="unfinished",
         command=command,
@@ -123,41 +149,75 @@ def sweep(
     )
     _check_folder(out, made)
     place = StudyLocation(
-        out=out.resolve(), storage=storage, study=made.study, space=tuple(dimensions), seed=config.training.seed,
-        evaluations=config.training.evaluations, trials=trials, rates=rates,
-    )  # fmt: skip
+        out=out.resolve(),
+        storage=storage,
+        study=made.study,
+        space=tuple(dimensions),
+        seed=config.training.seed,
+        evaluations=config.training.evaluations,
+        trials=trials,
+        rates=rates,
+    )
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    with locked(out, doing="searched", advice="choose another --out"), storage_errors(place), _unbroken(place) as (storage, study):
+    with (
+        locked(out, doing="searched", advice="choose another --out"),
+        storage_errors(place),
+        _unbroken(place) as (storage, study),
+    ):
         write_sweep(out, _collected(made, place, study))
         whole = _work(base, place, store, workers, report, storage, study)
         made = _collected(made, place, study)
         best = made.best
         if best is not None:
             _tidy(place, study)
-            write_best(out, _complete(apply(config, _tuples(best.values), rates=rates), store), made)
-        made = replace(made, status="complete" if whole and len(made.trials) >= trials else "unfinished")
+            write_best(
+                out, _complete(apply(config, _tuples(best.values), rates=rates), store), made
+            )
+        made = replace(
+            made, status="complete" if whole and len(made.trials) >= trials else "unfinished"
+        )
         write_sweep(out, made)
     return made
 
 
 def settled(config: RunConfig, store: TokenStore, on_event: OnEvent) -> RunConfig:
-    """The settings as every trial has them: nothing left to be measured, and no files that nobody reads.
+    """The settings as every trial has them.
+
+    Nothing left to be measured, and no files that nobody reads.
 
     Raises:
         InputError: the architecture cannot be built with them.
     """
-    terms = Terms(data=config.data, budget=config.training.budget, store=store, points=1, parameters=None, before=None)
-    settled = settle(Arm(config.architecture, config), config.architecture, 0, terms, on_event).config
+    terms = Terms(
+        data=config.data,
+        budget=config.training.budget,
+        store=store,
+        points=1,
+        parameters=None,
+        before=None,
+    )
+    settled = settle(
+        Arm(config.architecture, config), config.architecture, 0, terms, on_event
+    ).config
     assert settled is not None
-    return replace(settled, training=replace(settled.training, seed=config.training.seed, samples=0, keep_checkpoints=1))
+    return replace(
+        settled,
+        training=replace(
+            settled.training, seed=config.training.seed, samples=0, keep_checkpoints=1
+        ),
+    )
 
 
-def _identity(base: RunConfig, store: TokenStore, space: list[str], moves: str | None) -> dict[str, Any]:
+def _identity(
+    base: RunConfig, store: TokenStore, space: list[str], moves: str | None
+) -> dict[str, Any]:
     settings = to_mapping(base)
     del settings["data"]  # a path may differ between machines, what it holds may not
     found = {"settings": settings, "text": data_hash(store), "space": space}
-    plain: dict[str, Any] = json.loads(json.dumps(found if moves is None else {**found, "moves": moves}))
+    plain: dict[str, Any] = json.loads(
+        json.dumps(found if moves is None else {**found, "moves": moves})
+    )
     return plain
 
 
@@ -165,18 +225,35 @@ def _check_folder(out: Path, made: Sweep) -> None:
     """Raise a `RunError` if the folder holds something else than this sweep."""
     if not (out / FILE_NAME).is_file():
         left = {JOURNAL, "lock", "trials.lock"}  # of a sweep that was killed before it wrote a word
-        if out.is_file() or (out.is_dir() and any(path.name not in left and not path.name.startswith(".") for path in out.iterdir())):
+        if out.is_file() or (
+            out.is_dir()
+            and any(
+                path.name not in left and not path.name.startswith(".") for path in out.iterdir()
+            )
+        ):
             raise RunError(f"{out} exists and is not a sweep. Choose another --out.")
         return
     before = read_sweep(out).identity
     if before != made.identity:
         differing = []
-        named = {"settings": "the settings", "text": "the text", "space": "the space", "moves": "what moves with a rate"}
+        named = {
+            "settings": "the settings",
+            "text": "the text",
+            "space": "the space",
+            "moves": "what moves with a rate",
+        }
         for name, what in named.items():
             if before.get(name) != made.identity.get(name):
-                was = f" ({' '.join(before[name])}, now {' '.join(made.identity[name])})" if name == "space" else ""
+                was = (
+                    f" ({' '.join(before[name])}, now {' '.join(made.identity[name])})"
+                    if name == "space"
+                    else ""
+                )
                 differing.append(what + was)
-        raise RunError(f"{out} holds another sweep, which differs in {'; '.join(differing)}. Choose another --out, or move that one away.")
+        raise RunError(
+            f"{out} holds another sweep, which differs in {'; '.join(differing)}. Choose another"
+            " --out, or move that one away."
+        )
 
 
 @contextlib.contextmanager
@@ -188,7 +265,15 @@ def _unbroken(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
         yield storage, study
 
 
-def _work(base: RunConfig, place: StudyLocation, store: TokenStore, workers: int | None, report: OnEvent, storage: Any, study: Any) -> bool:
+def _work(
+    base: RunConfig,
+    place: StudyLocation,
+    store: TokenStore,
+    workers: int | None,
+    report: OnEvent,
+    storage: Any,
+    study: Any,
+) -> bool:
     """Do trials until enough are finished; False if it was interrupted."""
     died: Counter[int] = Counter()
     while jobs := _jobs(base, place, store, study):
@@ -196,7 +281,12 @@ def _work(base: RunConfig, place: StudyLocation, store: TokenStore, workers: int
         results = 0
         count = min(workers or _cores(base), len(jobs))
         with Interruption() as interruption:
-            for job, result in do_jobs(jobs, TaskHandler(partial(attempt_point, place=place), failed), workers=count, on_event=report):
+            for job, result in do_jobs(
+                jobs,
+                TaskHandler(partial(attempt_point, place=place), failed),
+                workers=count,
+                on_event=report,
+            ):
                 results += 1
                 if result.status == "failed":
                     reasons[number_of(job.run)] = result.message or ""
@@ -206,7 +296,8 @@ def _work(base: RunConfig, place: StudyLocation, store: TokenStore, workers: int
                     report({"event": "note", "text": f"{job.arm}: {result.message}"})
                 _tidy(place, study)
                 if interruption.asked and count == 1:
-                    break  # it came while a trial ended; several workers are asked to stop one by one
+                    # it came while a trial ended; several workers are asked to stop one by one
+                    break
         if results < len(jobs):
             return False
         for number, reason in reasons.items():
@@ -217,7 +308,10 @@ def _work(base: RunConfig, place: StudyLocation, store: TokenStore, workers: int
 
 
 def _jobs(base: RunConfig, place: StudyLocation, store: TokenStore, study: Any) -> list[ArmRun]:
-    """A job for each trial that is to be done here: those begun in this folder first, then those that nobody has begun."""
+    """A job for each trial that is to be done here.
+
+    Those begun in this folder first, then those that nobody has begun.
+    """
     if place.shared:
         recover_lost(study)
     states = library("a sweep").trial.TrialState
@@ -226,30 +320,49 @@ def _jobs(base: RunConfig, place: StudyLocation, store: TokenStore, study: Any) 
         study.enqueue_trial({})
     trials = [trial for trial in study.get_trials(deepcopy=False) if not is_lost(trial)]
     ours = [
-        trial for trial in trials if trial.state == states.RUNNING and (not place.shared or trial.user_attrs.get(PLACE) == str(place.out))
+        trial
+        for trial in trials
+        if trial.state == states.RUNNING
+        and (not place.shared or trial.user_attrs.get(PLACE) == str(place.out))
     ]
     waiting = [trial for trial in trials if trial.state == states.WAITING]
     left = place.trials - (len(trials) - len(waiting) - len(ours))
     return [
         ArmRun(
-            arm=f"trial {trial.number}", seed=None, config=base, out=place.out, run=place.out / "runs" / f"{PREFIX}{trial.number}",
-            results=f"results/{trial.number}", store=store.path, split="validation", first=False,
+            arm=f"trial {trial.number}",
+            seed=None,
+            config=base,
+            out=place.out,
+            run=place.out / "runs" / f"{PREFIX}{trial.number}",
+            results=f"results/{trial.number}",
+            store=store.path,
+            split="validation",
+            first=False,
         )
         for trial in [*ours, *waiting][: max(0, left)]
-    ]  # fmt: skip
+    ]
 
 
 def _give_up(place: StudyLocation, storage: Any, number: int, reason: str) -> None:
     """Record as failed a trial that cannot be brought to an end."""
-    trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(place.study), number)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(
+        storage.get_study_id_from_name(place.study), number
+    )
     if not storage.get_trial(trial_id).state.is_finished():
         storage.set_trial_user_attr(trial_id, MESSAGE, reason)
         storage.set_trial_state_values(trial_id, state=library("a sweep").trial.TrialState.FAIL)
 
 
 def _tidy(place: StudyLocation, study: Any) -> None:
-    """Remove the runs of trials that ended, but for the best: their losses are in the storage, and weights take room."""
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    """Remove the runs of trials that ended, but for the best.
+
+    Their losses are in the storage, and weights take room.
+    """
+    trials = {
+        trial.number: trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished()
+    }
     complete = library("a sweep").trial.TrialState.COMPLETE
     done = [trial for trial in trials.values() if trial.state == complete]
     best = min(done, key=lambda trial: (trial.value, trial.number)).number if done else None
@@ -277,19 +390,30 @@ def _collected(made: Sweep, place: StudyLocation, study: Any) -> Sweep:
     importance: dict[str, float] = {}
     if len([trial for trial in trials if trial.loss is not None]) >= IMPORTANCE_FROM:
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        importance = {name: float(share) for name, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()}
+        importance = {
+            name: float(share)
+            for name, share in optuna.importance.get_param_importances(
+                study, evaluator=evaluator
+            ).items()
+        }
     return replace(made, trials=trials, importance=importance)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Values as the fields have them: JSON knows no tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def _complete(config: RunConfig, store: TokenStore) -> dict[str, Any]:
     """All settings, the fields of the model written out."""
     fields = dataclasses.asdict(fresh_model(config, store).config)
-    model = {name: value for name, value in fields.items() if name not in ("vocab_size", "boundary_token")}
+    model = {
+        name: value
+        for name, value in fields.items()
+        if name not in ("vocab_size", "boundary_token")
+    }
     return to_mapping(replace(config, model=model))
 
 

@@ -14,7 +14,9 @@ from inklings.lab.sweep.sweep_results import Sweep, SweepTrial
 
 FINISHED, GIVEN_UP = "finished", "given up"
 SHOWN = 0.9
-"""Share of the trials that a figure of losses is scaled to: a few that went astray would press all others into a line."""
+"""Share of the trials that a figure of losses is scaled to: a few that went astray would press all
+others into a line.
+"""
 
 
 def sweep_figures(sweep: Sweep, space: list[Dimension]) -> list[Figure]:
@@ -23,7 +25,12 @@ def sweep_figures(sweep: Sweep, space: list[Dimension]) -> list[Figure]:
         return []
     importance = [_importance(sweep)] if sweep.importance else []
     parallel = [_parallel(sweep, space)] if len(sweep.ranked) > 1 else []
-    return [_history(sweep), *importance, *parallel, *(_slice(sweep, dimension) for dimension in space)]
+    return [
+        _history(sweep),
+        *importance,
+        *parallel,
+        *(_slice(sweep, dimension) for dimension in space),
+    ]
 
 
 def _seen(sweep: Sweep) -> list[SweepTrial]:
@@ -36,7 +43,10 @@ def _row(trial: SweepTrial) -> dict[str, Any]:
         "trial": trial.number,
         "loss": trial.losses[-1],
         "state": FINISHED if trial.status == "done" else GIVEN_UP,
-        **{name.replace(".", "_"): say_value(value) if isinstance(value, list | bool) else value for name, value in trial.values.items()},
+        **{
+            name.replace(".", "_"): say_value(value) if isinstance(value, list | bool) else value
+            for name, value in trial.values.items()
+        },
     }
 
 
@@ -48,7 +58,12 @@ def _domain(sweep: Sweep) -> tuple[float, float]:
 
 
 def _loss(sweep: Sweep) -> Any:
-    return alt.Y("loss:Q", title=None, scale=alt.Scale(domain=list(_domain(sweep)), nice=False), axis=alt.Axis(tickCount=6, format=".3~f"))
+    return alt.Y(
+        "loss:Q",
+        title=None,
+        scale=alt.Scale(domain=list(_domain(sweep)), nice=False),
+        axis=alt.Axis(tickCount=6, format=".3~f"),
+    )
 
 
 def _state() -> Any:
@@ -72,35 +87,70 @@ def _history(sweep: Sweep) -> Figure:
     best.append({**best[-1], "trial": sweep.trials[-1].number})
     around = alt.Scale(domain=[-0.5, sweep.trials[-1].number + 0.5], nice=False)
     x = alt.X("trial:Q", title="trial", scale=around, axis=alt.Axis(tickMinStep=1, format="d"))
-    line = alt.Chart(alt.NamedData(name="best")).mark_line(interpolate="step-after", strokeWidth=1.8).encode(
-        x=x, y=_loss(sweep), color=_state()
-    )  # fmt: skip
-    dots = alt.Chart(alt.NamedData(name="trials")).mark_circle(size=46, opacity=0.8, clip=True).encode(
-        x=x, y=_loss(sweep), color=_state(), tooltip=_tooltip(list(sweep.trials[0].values)),
-    )  # fmt: skip
+    line = (
+        alt.Chart(alt.NamedData(name="best"))
+        .mark_line(interpolate="step-after", strokeWidth=1.8)
+        .encode(x=x, y=_loss(sweep), color=_state())
+    )
+    dots = (
+        alt.Chart(alt.NamedData(name="trials"))
+        .mark_circle(size=46, opacity=0.8, clip=True)
+        .encode(
+            x=x,
+            y=_loss(sweep),
+            color=_state(),
+            tooltip=_tooltip(list(sweep.trials[0].values)),
+        )
+    )
     hidden = sum(row["loss"] > _domain(sweep)[1] for row in rows)
-    beyond = f" {hidden} trial{'s' if hidden > 1 else ''} with a higher loss lie outside." if hidden else ""
+    beyond = (
+        f" {hidden} trial{'s' if hidden > 1 else ''} with a higher loss lie outside."
+        if hidden
+        else ""
+    )
     return Figure(
-        "history", "History", sweep.unit,
-        f"Validation loss of each trial, at the end of the budget or where it was given up; the line is the best so far.{beyond}",
-        {"": layered(line, dots, height=280)}, wide=True, legend=False, data={"trials": rows, "best": best},
-    )  # fmt: skip
+        "history",
+        "History",
+        sweep.unit,
+        "Validation loss of each trial, at the end of the budget or where it was given up; the"
+        f" line is the best so far.{beyond}",
+        {"": layered(line, dots, height=280)},
+        wide=True,
+        legend=False,
+        data={"trials": rows, "best": best},
+    )
 
 
 def _importance(sweep: Sweep) -> Figure:
-    rows: Rows = [{"field": name, "importance": round(share, 4), "state": FINISHED} for name, share in sweep.importance.items()]
+    rows: Rows = [
+        {"field": name, "importance": round(share, 4), "state": FINISHED}
+        for name, share in sweep.importance.items()
+    ]
     axis = alt.Axis(labelFontSize=13, labelPadding=10, labelLimit=220)
     base = alt.Chart(alt.NamedData(name="importance")).encode(
         y=alt.Y("field:N", sort=[row["field"] for row in rows], title=None, axis=axis),
-        x=alt.X("importance:Q", title="share", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", grid=True, tickCount=5)),
+        x=alt.X(
+            "importance:Q",
+            title="share",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", grid=True, tickCount=5),
+        ),
         tooltip=["field:N", alt.Tooltip("importance:Q", format=".1%")],
-    )  # fmt: skip
-    bars = base.mark_bar(height=16, cornerRadiusEnd=3).encode(color=alt.Color("state:N", legend=None))
+    )
+    bars = base.mark_bar(height=16, cornerRadiusEnd=3).encode(
+        color=alt.Color("state:N", legend=None)
+    )
     return Figure(
-        "importance", "What matters", sweep.evaluator,
-        f"Which fields decide whether a trial is among the best, by Optuna's {sweep.evaluator}. Of few trials this is a hint only.",
-        {"": layered(bars, height=alt.Step(34))}, wide=True, legend=False, data={"importance": rows},
-    )  # fmt: skip
+        "importance",
+        "What matters",
+        sweep.evaluator,
+        f"Which fields decide whether a trial is among the best, by Optuna's {sweep.evaluator}. Of"
+        " few trials this is a hint only.",
+        {"": layered(bars, height=alt.Step(34))},
+        wide=True,
+        legend=False,
+        data={"importance": rows},
+    )
 
 
 def _parallel(sweep: Sweep, space: list[Dimension]) -> Figure:
@@ -113,37 +163,84 @@ def _parallel(sweep: Sweep, space: list[Dimension]) -> Figure:
         shared = {"trial": trial.number, "loss": trial.losses[-1]}
         for dimension in space:
             value = trial.values[dimension.field]
-            rows.append({**shared, "axis": dimension.field, "place": round(_place(dimension, value), 4), "value": _short(value)})
+            rows.append(
+                {
+                    **shared,
+                    "axis": dimension.field,
+                    "place": round(_place(dimension, value), 4),
+                    "value": _short(value),
+                }
+            )
         place = round((trial.losses[-1] - min(losses)) / span, 4)
-        rows.append({**shared, "axis": sweep.unit, "place": place, "value": _short(trial.losses[-1])})
+        rows.append(
+            {**shared, "axis": sweep.unit, "place": place, "value": _short(trial.losses[-1])}
+        )
     ends: Rows = [
-        {"axis": dimension.field, "place": float(place), "value": _end(dimension, place)} for dimension in space for place in (0, 1)
-    ] + [{"axis": sweep.unit, "place": float(place), "value": _short(value)} for place, value in enumerate((min(losses), max(losses)))]
-    x = alt.X("axis:N", sort=order, title=None, axis=alt.Axis(grid=True, labelAngle=0, labelPadding=22, labelLimit=170))
+        {"axis": dimension.field, "place": float(place), "value": _end(dimension, place)}
+        for dimension in space
+        for place in (0, 1)
+    ] + [
+        {"axis": sweep.unit, "place": float(place), "value": _short(value)}
+        for place, value in enumerate((min(losses), max(losses)))
+    ]
+    x = alt.X(
+        "axis:N",
+        sort=order,
+        title=None,
+        axis=alt.Axis(grid=True, labelAngle=0, labelPadding=22, labelLimit=170),
+    )
     y = alt.Y("place:Q", scale=alt.Scale(domain=[0, 1], padding=14), axis=None)
-    color = alt.Color("loss:Q", scale=alt.Scale(scheme="viridis", domain=[min(losses), max(losses)]), legend=alt.Legend(format=".3~f"))
-    lines = alt.Chart(alt.NamedData(name="parallel")).mark_line(strokeWidth=1.8, opacity=0.75).encode(
-        x=x, y=y, detail="trial:N", color=color,
-        tooltip=["trial:Q", alt.Tooltip("loss:Q", format=".4f"), "axis:N", "value:N"],
-    )  # fmt: skip
-    dots = alt.Chart(alt.NamedData(name="parallel")).mark_circle(size=34).encode(
-        x=x, y=y, color=color, tooltip=["trial:Q", alt.Tooltip("loss:Q", format=".4f"), "axis:N", "value:N"]
-    )  # fmt: skip
-    labels = alt.Chart(alt.NamedData(name="parallel_ends")).mark_text(
-        dy=alt.expr("datum.place > 0 ? -12 : 14"), fontSize=11
-    ).encode(x=x, y=y, text="value:N")  # fmt: skip
+    color = alt.Color(
+        "loss:Q",
+        scale=alt.Scale(scheme="viridis", domain=[min(losses), max(losses)]),
+        legend=alt.Legend(format=".3~f"),
+    )
+    lines = (
+        alt.Chart(alt.NamedData(name="parallel"))
+        .mark_line(strokeWidth=1.8, opacity=0.75)
+        .encode(
+            x=x,
+            y=y,
+            detail="trial:N",
+            color=color,
+            tooltip=["trial:Q", alt.Tooltip("loss:Q", format=".4f"), "axis:N", "value:N"],
+        )
+    )
+    dots = (
+        alt.Chart(alt.NamedData(name="parallel"))
+        .mark_circle(size=34)
+        .encode(
+            x=x,
+            y=y,
+            color=color,
+            tooltip=["trial:Q", alt.Tooltip("loss:Q", format=".4f"), "axis:N", "value:N"],
+        )
+    )
+    labels = (
+        alt.Chart(alt.NamedData(name="parallel_ends"))
+        .mark_text(dy=alt.expr("datum.place > 0 ? -12 : 14"), fontSize=11)
+        .encode(x=x, y=y, text="value:N")
+    )
     left = len(sweep.ranked) - len(trials)
     return Figure(
-        "parallel", "All at once", "one line is one finished trial",
-        "Each line crosses every axis at its value; the last one is the loss." + (f" The worst {left} are left out." if left else ""),
-        {"": layered(lines, dots, labels, height=320)}, wide=True, legend=False, data={"parallel": rows, "parallel_ends": ends},
-    )  # fmt: skip
+        "parallel",
+        "All at once",
+        "one line is one finished trial",
+        "Each line crosses every axis at its value; the last one is the loss."
+        + (f" The worst {left} are left out." if left else ""),
+        {"": layered(lines, dots, labels, height=320)},
+        wide=True,
+        legend=False,
+        data={"parallel": rows, "parallel_ends": ends},
+    )
 
 
 def _place(dimension: Dimension, value: Any) -> float:
     """Where on its axis a value is, from 0 to 1."""
     if dimension.kind == "choice":
-        plain = [list(choice) if isinstance(choice, tuple) else choice for choice in dimension.choices]
+        plain = [
+            list(choice) if isinstance(choice, tuple) else choice for choice in dimension.choices
+        ]
         return plain.index(value) / (len(plain) - 1)
     low, high = dimension.low, dimension.high
     if dimension.log:
@@ -166,15 +263,35 @@ def _slice(sweep: Sweep, dimension: Dimension) -> Figure:
     name = f"slice_{column}"
     if dimension.kind == "choice":
         x = alt.X(
-            f"{column}:N", title=dimension.field, sort=[say_value(choice) for choice in dimension.choices], axis=alt.Axis(labelAngle=0)
+            f"{column}:N",
+            title=dimension.field,
+            sort=[say_value(choice) for choice in dimension.choices],
+            axis=alt.Axis(labelAngle=0),
         )
     else:
-        scale = alt.Scale(type="log" if dimension.log else "linear", domain=[dimension.low, dimension.high], nice=False, padding=8)
-        x = alt.X(f"{column}:Q", title=dimension.field, scale=scale, axis=alt.Axis(tickCount=6, format="~g"))
-    dots = alt.Chart(alt.NamedData(name=name)).mark_circle(size=46, opacity=0.8, clip=True).encode(
-        x=x, y=_loss(sweep), color=_state(), tooltip=_tooltip(list(sweep.trials[0].values))
-    )  # fmt: skip
+        scale = alt.Scale(
+            type="log" if dimension.log else "linear",
+            domain=[dimension.low, dimension.high],
+            nice=False,
+            padding=8,
+        )
+        x = alt.X(
+            f"{column}:Q",
+            title=dimension.field,
+            scale=scale,
+            axis=alt.Axis(tickCount=6, format="~g"),
+        )
+    dots = (
+        alt.Chart(alt.NamedData(name=name))
+        .mark_circle(size=46, opacity=0.8, clip=True)
+        .encode(x=x, y=_loss(sweep), color=_state(), tooltip=_tooltip(list(sweep.trials[0].values)))
+    )
     return Figure(
-        name, dimension.field, sweep.unit, f"Searched: {dimension}.", {"": layered(dots, height=240)}, legend=False,
+        name,
+        dimension.field,
+        sweep.unit,
+        f"Searched: {dimension}.",
+        {"": layered(dots, height=240)},
+        legend=False,
         data={name: [_row(trial) for trial in _seen(sweep)]},
-    )  # fmt: skip
+    )

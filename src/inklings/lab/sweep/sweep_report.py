@@ -1,4 +1,7 @@
-"""The report of a sweep: a table, one HTML file that needs no network, and its figures as PNG, SVG and CSV."""
+"""The report of a sweep.
+
+A table, one HTML file that needs no network, and its figures as PNG, SVG and CSV.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,38 @@ from inklings.runs.user_code import named_code
 BEST_SHOWN = 10
 """Trials in the table; the figures and `sweep.json` have all."""
 CAUTION = (
-    "The best of many trials looks better than it is: it was chosen for this figure, on the validation split, with one seed. "
-    "A comparison with seeds of its own, on the test split, says what it is worth."
+    "The best of many trials looks better than it is: it was chosen for this figure, on the"
+    " validation split, with one seed. A comparison with seeds of its own, on the test split, says"
+    " what it is worth."
 )
 
 
 def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
-    """Write `OUT/sweep.html` and `OUT/figures/` from `OUT/sweep.json`, and return the report's path.
+    """Write `OUT/sweep.html` and `OUT/figures/` from `OUT/sweep.json`.
+
+    And return the report's path.
 
     Args:
         out: the folder of the sweep.
         trust_code: whether Python code may be executed that the settings of the sweep name.
 
     Raises:
-        RunError: there is no sweep in `out`, it is damaged, or it names code and that is not trusted.
+        RunError: there is no sweep in `out`, it is damaged, or it names code and that is not
+            trusted.
     """
     sweep = read_sweep(out)
     settings = sweep.identity.get("settings")
     if not isinstance(settings, dict):
         raise RunError(f"{out} is damaged: its sweep does not say with which settings it was made.")
-    config = from_mapping(RunConfig, {name: value for name, value in settings.items() if name != "data"}, where=str(out))
+    config = from_mapping(
+        RunConfig,
+        {name: value for name, value in settings.items() if name != "data"},
+        where=str(out),
+    )
     if (named := named_code(config)) and not trust_code:
         raise RunError(
-            f"the settings of the sweep in {out} name Python code ({', '.join(named)}), which its report would execute. "
-            f"If you trust it: `inklings report {out} --trust-code`."
+            f"the settings of the sweep in {out} name Python code ({', '.join(named)}), which its"
+            f" report would execute. If you trust it: `inklings report {out} --trust-code`."
         )
     figures = sweep_figures(sweep, parse_space(sweep.space, config))
     for figure in figures:
@@ -69,8 +80,15 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
         rows=rows,
         figures=figures,
         failures=_failures(sweep),
-        shared=[(name, say_value(value)) for name, value in flat(settings).items() if name not in searched],
-        specs={figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()} for figure in figures},
+        shared=[
+            (name, say_value(value))
+            for name, value in flat(settings).items()
+            if name not in searched
+        ],
+        specs={
+            figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()}
+            for figure in figures
+        },
         datasets={name: rows for figure in figures for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
         script=chart_script(),
@@ -83,7 +101,11 @@ def table(sweep: Sweep) -> tuple[list[str], list[list[str]]]:
     """The best trials: loss, the values of the fields, number."""
     fields = [text.partition("=")[0] for text in sweep.space]
     rows = [
-        [f"{trial.losses[-1]:.4f}", *(_cell(trial.values[name]) for name in fields), str(trial.number)]
+        [
+            f"{trial.losses[-1]:.4f}",
+            *(_cell(trial.values[name]) for name in fields),
+            str(trial.number),
+        ]
         for trial in sweep.ranked[:BEST_SHOWN]
     ]
     return ["loss", *fields, "trial"], rows
@@ -103,13 +125,19 @@ def _cell(value: object) -> str:
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:
-    counts = {status: sum(trial.status == status for trial in sweep.trials) for status in ("done", "pruned", "failed")}
+    counts = {
+        status: sum(trial.status == status for trial in sweep.trials)
+        for status in ("done", "pruned", "failed")
+    }
     environment = sweep.environment
     cores = f", {environment['cores']} cores" if environment.get("cores") else ""
     return [
         ("Text", str(sweep.text["source"])),
         ("Budget", f"{sweep.budget.replace('-', ' ')} for each trial"),
-        ("Trials", f"{counts['done']} finished, {counts['pruned']} given up, {counts['failed']} failed"),
+        (
+            "Trials",
+            f"{counts['done']} finished, {counts['pruned']} given up, {counts['failed']} failed",
+        ),
         ("Chosen on", "validation split, at the end of the budget"),
         ("Seed", str(sweep.seed)),
         ("Machine", f"{environment.get('processor', 'not recorded')}{cores}"),

@@ -23,7 +23,9 @@ class SweepTrial:
 
     number: int
     status: Literal["done", "pruned", "failed"]
-    """`pruned`: given up, because others did better at the same moment. `failed`: it diverged, or its settings do not fit."""
+    """`pruned`: given up, because others did better at the same moment. `failed`: it diverged, or
+    its settings do not fit.
+    """
     values: dict[str, Any]
     """By field."""
     losses: list[float]
@@ -59,14 +61,18 @@ class Sweep:
     trials: list[SweepTrial] = field(default_factory=list)
     """Those that ended, by number."""
     importance: dict[str, float] = field(default_factory=dict)
-    """Share of each field in what makes a trial one of the best; empty where too few were finished."""
+    """Share of each field in what makes a trial one of the best; empty where too few were finished.
+    """
     evaluator: str = "PED-ANOVA"
     """How the importance was found."""
 
     @property
     def ranked(self) -> list[SweepTrial]:
         """Trials that were finished, the best first."""
-        return sorted((trial for trial in self.trials if trial.loss is not None), key=lambda trial: (trial.losses[-1], trial.number))
+        return sorted(
+            (trial for trial in self.trials if trial.loss is not None),
+            key=lambda trial: (trial.losses[-1], trial.number),
+        )
 
     @property
     def best(self) -> SweepTrial | None:
@@ -110,13 +116,21 @@ def write_best(out: Path, config: dict[str, Any], sweep: Sweep) -> None:
     for section in ("model", "data", "training"):
         # TOML has no value for nothing: what is left open is left out
         values = {name: value for name, value in config[section].items() if value is not None}
-        lines += ["", f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+        lines += [
+            "",
+            f"[{section}]",
+            *(f"{name} = {_toml(value)}" for name, value in values.items()),
+        ]
     write_bytes(out / BEST, ("\n".join(lines) + "\n").encode())
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(str(name))} = {_toml(inner)}" for name, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_toml(str(name))} = {_toml(inner)}" for name, inner in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     # of the rest, JSON's way of writing is also TOML's

@@ -1,4 +1,7 @@
-"""What a worker of a sweep does: take a trial, draw its point, train it, and tell the storage how it ended."""
+"""What a worker of a sweep does.
+
+Take a trial, draw its point, train it, and tell the storage how it ended.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ PREFIX = "trial-"
 PLACE = "place"
 """The attribute of a trial that says which folder its run is in."""
 ORPHAN_SECONDS = 30.0
-"""So long a run is waited for whose process outlives the sweep that began it; it ends with its next message."""
+"""So long a run is waited for whose process outlives the sweep that began it; it ends with its next
+message.
+"""
 
 
 def number_of(run: Path) -> int:
@@ -34,17 +39,22 @@ def attempt_point(job: ArmRun, on_event: OnEvent, *, place: StudyLocation) -> Ru
     """Do the trial that the job's run is named after, or go on with it.
 
     Returns:
-        A result: `done` if the storage knows how the trial ended, `not ranked` if the trial is another machine's, `failed`
+        A result: `done` if the storage knows how the trial ended, `not ranked` if the trial is
+        another machine's, `failed`
         if it is still open (the disk is full, say). None if it was interrupted.
     """
     with opened(place) as (storage, study):
         return _attempt(job, on_event, place, storage, study)
 
 
-def _attempt(job: ArmRun, on_event: OnEvent, place: StudyLocation, storage: Any, study: Any) -> RunResult | None:
+def _attempt(
+    job: ArmRun, on_event: OnEvent, place: StudyLocation, storage: Any, study: Any
+) -> RunResult | None:
     assert job.config is not None
     number = number_of(job.run)
-    trial_id = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(place.study), number)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(
+        storage.get_study_id_from_name(place.study), number
+    )
     if not _claimed(storage, trial_id, place):
         return RunResult(seed=None, status="not ranked", run=job.run.name)
     trial, point = draw(study, trial_id, number, place)
@@ -57,10 +67,16 @@ def _attempt(job: ArmRun, on_event: OnEvent, place: StudyLocation, storage: Any,
         return None
     try:
         _tell(study, trial, outcome)
-    except library("a sweep").exceptions.UpdateFinishedTrialError:  # taken for lost, and begun anew elsewhere
+    except library(
+        "a sweep"
+    ).exceptions.UpdateFinishedTrialError:  # taken for lost, and begun anew elsewhere
         return RunResult(seed=None, status="not ranked", run=job.run.name)
     loss = outcome.losses[-1] if outcome.losses else None
-    message = f"given up after {len(outcome.losses)} evaluations" if outcome.status == "pruned" else outcome.message
+    message = (
+        f"given up after {len(outcome.losses)} evaluations"
+        if outcome.status == "pruned"
+        else outcome.message
+    )
     return RunResult(seed=None, status="done", run=job.run.name, loss=loss, message=message)
 
 
@@ -74,9 +90,14 @@ def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
         return False
     if place.shared:
         trials = storage.get_all_trials(storage.get_study_id_from_name(place.study), deepcopy=False)
-        if sum(trial.state != states.WAITING and not is_lost(trial) for trial in trials) >= place.trials:
+        if (
+            sum(trial.state != states.WAITING and not is_lost(trial) for trial in trials)
+            >= place.trials
+        ):
             return False  # another machine was quicker
-        storage.record_heartbeat(trial_id)  # before it is claimed: it shall not be lost with us in between
+        storage.record_heartbeat(
+            trial_id
+        )  # before it is claimed: it shall not be lost with us in between
     if not storage.set_trial_state_values(trial_id, state=states.RUNNING):
         return False
     storage.set_trial_user_attr(trial_id, PLACE, str(place.out))
@@ -85,11 +106,18 @@ def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
 
 def is_lost(trial: Any) -> bool:
     """Whether the trial was lost with its machine, and another one stands for it."""
-    return trial.state == library("a sweep").trial.TrialState.FAIL and MESSAGE not in trial.user_attrs
+    return (
+        trial.state == library("a sweep").trial.TrialState.FAIL and MESSAGE not in trial.user_attrs
+    )
 
 
 def _outcome(
-    job: ArmRun, place: StudyLocation, store: TokenStore, trial: Any, point: dict[str, Any], on_event: OnEvent
+    job: ArmRun,
+    place: StudyLocation,
+    store: TokenStore,
+    trial: Any,
+    point: dict[str, Any],
+    on_event: OnEvent,
 ) -> TrialOutcome | None:
     """Train; what is wrong with the point itself is how it ended, and the others go on."""
     assert job.config is not None

@@ -1,4 +1,7 @@
-"""What a verdict says of equal parameters, tokens, FLOPs and time: a win at one of them need not be a win at another."""
+"""What a verdict says of equal parameters, tokens, FLOPs and time.
+
+A win at one of them need not be a win at another.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,30 @@ def one_size(a: ArmResult, b: ArmResult, plan: Plan) -> bool:
 
 
 def say_sizes(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
-    """Against which arms the best of the trained ones has more or fewer parameters, where it has."""
-    sizes = [(arm.label, size) for arm in ranked if arm.kind == "trained" and (size := size_of(arm)) is not None]
+    """Against which arms the best of the trained ones has more or fewer parameters.
+
+    Where it has.
+    """
+    sizes = [
+        (arm.label, size)
+        for arm in ranked
+        if arm.kind == "trained" and (size := size_of(arm)) is not None
+    ]
     if not sizes or not sizes[0][1]:
         return []
     best, of_best = sizes[0]
-    other = [_say_ratio(of_best / size, label) for label, size in sizes[1:] if size and not _near(of_best, size, plan)]
+    other = [
+        _say_ratio(of_best / size, label)
+        for label, size in sizes[1:]
+        if size and not _near(of_best, size, plan)
+    ]
     if not other:
         return []
     nothing = not any(_near(a, b, plan) for (_, a), (_, b) in combinations(sizes, 2))
-    return [f"{best} has {say_list(other)}: {'nothing here is' if nothing else 'these are not compared'} at equal parameters."]
+    return [
+        f"{best} has {say_list(other)}:"
+        f" {'nothing here is' if nothing else 'these are not compared'} at equal parameters."
+    ]
 
 
 def _say_ratio(ratio: float, label: str) -> str:
@@ -48,7 +65,10 @@ def _say_ratio(ratio: float, label: str) -> str:
 
 
 def _near(a: int, b: int, plan: Plan) -> bool:
-    """Whether two sizes are one: near each other, or both near the number that arms were brought to."""
+    """Whether two sizes are one.
+
+    Near each other, or both near the number that arms were brought to.
+    """
     asked = plan.parameters
     if asked is not None and max(abs(a - asked), abs(b - asked)) <= TOLERANCE * asked:
         return True
@@ -56,7 +76,7 @@ def _near(a: int, b: int, plan: Plan) -> bool:
 
 
 def at_equal(names: Sequence[str]) -> str:
-    """`at equal parameters, tokens and FLOPs`, `in equal time`, `at equal tokens and in equal time`."""
+    """The list in words: `at equal parameters, tokens and FLOPs`, `in equal time`."""
     counted = [name for name in names if name != "time"]
     said = [f"at equal {say_list(counted)}"] if counted else []
     return say_list([*said, *(["in equal time"] if "time" in names else [])])
@@ -75,9 +95,16 @@ class BudgetOutcome:
 
 
 def say_budgets(
-    ranked: Sequence[ArmResult], differences: Sequence[Difference], budgets: Sequence[EqualBudget], *, unit: str, plan: Plan
+    ranked: Sequence[ArmResult],
+    differences: Sequence[Difference],
+    budgets: Sequence[EqualBudget],
+    *,
+    unit: str,
+    plan: Plan,
 ) -> list[str]:
-    """At which equal budgets the best trained arm keeps its lead, and every budget on which another one has it.
+    """At which equal budgets the best trained arm keeps its lead.
+
+    And every budget on which another one has it.
 
     Args:
         ranked: the ranked arms, the best first.
@@ -95,7 +122,11 @@ def say_budgets(
     turned: list[str] = []
     for other in trained[1:]:
         main = of_pairs.get(frozenset((best.label, other.label)))
-        at = {budget.axis: found for budget in budgets if (found := _between(budget, best.label, other.label, main)) is not None}
+        at = {
+            budget.axis: found
+            for budget in budgets
+            if (found := _between(budget, best.label, other.label, main)) is not None
+        }
         claims = {axis: found for axis, found in at.items() if found.finding == "better"}
         outcome = BudgetOutcome(
             won=tuple(axis for axis in claims if claims[axis].better == best.label),
@@ -109,15 +140,26 @@ def say_budgets(
             how = "the order is reversed: " if outcome.won or outcome.claimed else ""
             effect = f"{say_effect(claims[axis], unit)} ({say_evidence(claims[axis])})"
             turned.append(f"{_sentence(axis)} {how}{other.label} beats {best.label} by {effect}.")
-    said = [sentence for outcome, others in outcomes.items() if (sentence := _say_outcome(best.label, say_list(others), outcome))]
-    changed = [sentence for budget in budgets if (sentence := _say_change(budget, best.label, unit))]
+    said = [
+        sentence
+        for outcome, others in outcomes.items()
+        if (sentence := _say_outcome(best.label, say_list(others), outcome))
+    ]
+    changed = [
+        sentence for budget in budgets if (sentence := _say_change(budget, best.label, unit))
+    ]
     return [*said, *turned, *changed, *_say_absent(ranked, budgets)]
 
 
-def _between(budget: EqualBudget, best: str, other: str, main: Difference | None) -> Difference | None:
-    """What a budget says of two arms. Where it rests on the very figures of the main budget, that one's finding counts.
+def _between(
+    budget: EqualBudget, best: str, other: str, main: Difference | None
+) -> Difference | None:
+    """What a budget says of two arms.
 
-    The main family has more pairs in it (counted arms), and one difference must not be claimed here and left open there.
+    Where it rests on the very figures of the main budget, that one's finding counts.
+
+    The main family has more pairs in it (counted arms), and one difference must not be claimed here
+    and left open there.
     """
     found = next((d for d in budget.differences if {d.better, d.worse} == {best, other}), None)
     if found is None or main is None or found.better != main.better or found.count != main.count:
@@ -138,7 +180,11 @@ def _say_outcome(best: str, others: str, outcome: BudgetOutcome) -> str:
     if not missed:
         alike = " alike" if len(outcome.won) > 1 else ""
         return f"{best} beats {others} at equal {say_list(held)}{alike}."
-    only = f": it wins only at equal {'parameters' if same else 'tokens'}" if outcome.won == ("tokens",) else ""
+    only = (
+        f": it wins only at equal {'parameters' if same else 'tokens'}"
+        if outcome.won == ("tokens",)
+        else ""
+    )
     return f"{best} beats {others} {at_equal(held)}, but not {_nor(missed, 'nor')}{only}."
 
 
@@ -148,8 +194,15 @@ def _nor(names: Sequence[str], last: str) -> str:
 
 
 def _say_change(budget: EqualBudget, best: str, unit: str) -> str:
-    """That another arm has the best figure at this budget, and by how much; nothing where that was claimed, and so is said."""
-    if len(budget.arms) < 2 or budget.arms[0].label == best or best not in {arm.label for arm in budget.arms}:
+    """That another arm has the best figure at this budget, and by how much.
+
+    Nothing where that was claimed, and so is said.
+    """
+    if (
+        len(budget.arms) < 2
+        or budget.arms[0].label == best
+        or best not in {arm.label for arm in budget.arms}
+    ):
         return ""
     leader = budget.arms[0].label
     found = next((d for d in budget.differences if {d.better, d.worse} == {best, leader}), None)
@@ -157,7 +210,10 @@ def _say_change(budget: EqualBudget, best: str, unit: str) -> str:
         return f"{_sentence(budget.axis)} {leader} scores best, not {best}; single runs, no claim."
     if found.finding == "better":
         return ""
-    return f"{_sentence(budget.axis)} {leader} scores best, by {say_effect(found, unit)} ({say_evidence(found)}): no claim."
+    return (
+        f"{_sentence(budget.axis)} {leader} scores best, by {say_effect(found, unit)}"
+        f" ({say_evidence(found)}): no claim."
+    )
 
 
 def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> list[str]:
@@ -165,7 +221,11 @@ def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> 
     by_label = {arm.label: arm for arm in ranked}
     said = []
     for budget in budgets:
-        dear = [label for label in budget.absent if span(by_label[label], budget.axis)[0] > budget.amount]
+        dear = [
+            label
+            for label in budget.absent
+            if span(by_label[label], budget.axis)[0] > budget.amount
+        ]
         cheap = [label for label in budget.absent if label not in dear]
         why = [f"{say_list(dear)} had cost more at the first point"] if dear else []
         why += [f"{say_list(cheap)} had cost less at the end"] if cheap else []
@@ -176,4 +236,6 @@ def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> 
 
 def _sentence(axis: Axis) -> str:
     """`At equal FLOPs`."""
-    return {"tokens": "At equal tokens", "flops": "At equal FLOPs", "seconds": "In equal time"}[axis]
+    return {"tokens": "At equal tokens", "flops": "At equal FLOPs", "seconds": "In equal time"}[
+        axis
+    ]

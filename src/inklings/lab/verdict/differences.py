@@ -1,18 +1,21 @@
 """What separates two arms, and whether it may be claimed. "No claim" is the default.
 
-The seed is the unit of evidence: with two seeds or more, differences are tested by a paired t over the seeds that
-both arms have, corrected by Holm for all pairs. From 6 seeds on the sign-flip test must agree, uncorrected. With one,
-documents are resampled: that tells how sure the figures of these very runs are, and nothing about another start of the
-same architecture; it is weaker evidence, and says so.
+The seed is the unit of evidence: with two seeds or more, differences are tested by a paired t over
+the seeds that both arms have, corrected by Holm for all pairs. From 6 seeds on the sign-flip test
+must agree, uncorrected. With one, documents are resampled: that tells how sure the figures of these
+very runs are, and nothing about another start of the same architecture; it is weaker evidence, and
+says so.
 
-All seeds are scored on one held-out text, and more seeds do not make it longer. What its documents happen to do for an
-arm stands in every seed's difference alike, so that a test over seeds takes it for a property of the arm: on this text it
-is one. A claim must therefore hold with that error added too (`any_text`); one that does not is "better on this text".
+All seeds are scored on one held-out text, and more seeds do not make it longer. What its documents
+happen to do for an arm stands in every seed's difference alike, so that a test over seeds takes it
+for a property of the arm: on this text it is one. A claim must therefore hold with that error added
+too (`any_text`); one that does not is "better on this text".
 
-Why both tests: t takes the seeds' differences for normal, the sign flips for symmetric only, so a claim that rests on the
-tails of a normal distribution is not made. Fewer than 6 seeds cannot reach p < 0.05 by signs: 2 / 2^5 is 0.0625. And the
-flips are not corrected for the number of pairs because then hardly any number of seeds could: with 10 pairs, 9 at least.
-Holm's correction of t alone bounds how often anything is claimed wrongly; the flips only take claims away.
+Why both tests: t takes the seeds' differences for normal, the sign flips for symmetric only, so a
+claim that rests on the tails of a normal distribution is not made. Fewer than 6 seeds cannot reach
+p < 0.05 by signs: 2 / 2^5 is 0.0625. And the flips are not corrected for the number of pairs
+because then hardly any number of seeds could: with 10 pairs, 9 at least. Holm's correction of t
+alone bounds how often anything is claimed wrongly; the flips only take claims away.
 """
 
 from __future__ import annotations
@@ -54,21 +57,43 @@ class ResamplingUnits:
 UnitsOf = Callable[[RunResult], ResamplingUnits]
 
 
-def find_differences(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) -> list[Difference]:
-    """Every pair of scored arms, the better ones first. Holm's correction is over all pairs that are tested over seeds."""
+def find_differences(
+    arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf
+) -> list[Difference]:
+    """Every pair of scored arms, the better ones first.
+
+    Holm's correction is over all pairs that are tested over seeds.
+    """
     pairs = combinations(ranked_arms(arms, unit), 2)
-    return corrected([over_seeds(a, b, unit, units_of) or _over_documents(a, b, unit, units_of) for a, b in pairs])
+    return corrected(
+        [
+            over_seeds(a, b, unit, units_of) or _over_documents(a, b, unit, units_of)
+            for a, b in pairs
+        ]
+    )
 
 
 def corrected(found: Sequence[Difference]) -> list[Difference]:
-    """The differences with Holm's correction for all that were tested, what may be claimed, and what could have been."""
+    """The differences with Holm's correction for all that were tested, what may be claimed.
+
+    And what could have been.
+    """
     p_values = holm([difference.p for difference in found if difference.p is not None])
-    any_text = holm([difference.any_text for difference in found if difference.any_text is not None])
+    any_text = holm(
+        [difference.any_text for difference in found if difference.any_text is not None]
+    )
     tests, of_seeds, of_texts = len(p_values), iter(p_values), iter(any_text)
     return [
-        _judged(difference, next(of_seeds), None if difference.any_text is None else next(of_texts), tests)
-        if difference.p is not None
-        else difference
+        (
+            _judged(
+                difference,
+                next(of_seeds),
+                None if difference.any_text is None else next(of_texts),
+                tests,
+            )
+            if difference.p is not None
+            else difference
+        )
         for difference in found
     ]
 
@@ -78,21 +103,32 @@ def _judged(difference: Difference, p: float, any_text: float | None, tests: int
     if p < LEVEL and difference.mean > 0 and (difference.flips is None or difference.flips < LEVEL):
         finding = "better" if any_text is None or any_text < LEVEL else "better on this text"
     assert difference.detectable is not None, "what is tested over seeds has a spread"
-    shown = difference.detectable * detectable(difference.count, tests=tests) / detectable(difference.count)
+    shown = (
+        difference.detectable
+        * detectable(difference.count, tests=tests)
+        / detectable(difference.count)
+    )
     return replace(difference, p=p, any_text=any_text, detectable=shown, finding=finding)
 
 
 def spread_of(difference: Difference) -> float:
-    """The standard deviation of the paired differences that the interval of a tested difference rests on."""
-    assert difference.low is not None and difference.high is not None, "over seeds there is always an interval"
+    """The standard deviation of paired differences that a tested difference's interval rests on."""
+    assert difference.low is not None and difference.high is not None, (
+        "over seeds there is always an interval"
+    )
     # Without correction a mean is significant where its interval ends at zero.
     return (difference.high - difference.low) / 2 / least_significant(difference.count)
 
 
 def paired_runs(
-    a: ArmResult, b: ArmResult, runs_of: Callable[[ArmResult], list[RunResult]] = lambda arm: arm.done
+    a: ArmResult,
+    b: ArmResult,
+    runs_of: Callable[[ArmResult], list[RunResult]] = lambda arm: arm.done,
 ) -> list[tuple[RunResult, RunResult]]:
-    """The runs of two arms that belong together: those of one seed; a counted run stands for every seed."""
+    """The runs of two arms that belong together.
+
+    Those of one seed; a counted run stands for every seed.
+    """
     of_a, of_b = runs_of(a), runs_of(b)
     if a.kind == "counted" and b.kind == "trained":
         return [(of_a[0], run) for run in of_b]
@@ -105,7 +141,10 @@ def paired_runs(
 
 
 def over_seeds(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) -> Difference | None:
-    """The difference as seeds tell it, p not yet corrected; None with fewer than two paired seeds."""
+    """The difference as seeds tell it, p not yet corrected.
+
+    None with fewer than two paired seeds.
+    """
     pairs = paired_runs(a, b)
     if len(pairs) < 2:
         return None
@@ -124,24 +163,34 @@ class TextVariance:
     """What the choice of the held-out documents adds to the variance of two arms' difference."""
 
     of_mean: float
-    """Of the mean over seeds. It holds `of_seed` over the number of seeds, which the spread over seeds holds too: so counted
-    twice, it makes up for what the approximate degrees of freedom give away."""
+    """Of the mean over seeds. It holds `of_seed` over the number of seeds, which the spread over
+    seeds holds too: so counted twice, it makes up for what the approximate degrees of freedom give
+    away.
+    """
     of_seed: float
     """Of one seed's difference, the part that is that seed's own."""
     units: int
     """Documents, or blocks of text."""
 
 
-def text_variance(pairs: Sequence[tuple[RunResult, RunResult]], unit: str, units_of: UnitsOf) -> TextVariance | None:
-    """How the difference of two arms, over paired seeds, depends on which documents were held out; None of a single unit.
+def text_variance(
+    pairs: Sequence[tuple[RunResult, RunResult]], unit: str, units_of: UnitsOf
+) -> TextVariance | None:
+    """How the difference of two arms, over paired seeds, depends on which documents were held out.
 
-    Both figures are ratios of sums over the documents, so variances are those of the linearised ratio. The mean over the
-    seeds varies between documents for what the arms are, and for what the seeds happened to be; the spread between the
-    seeds within each document says how much is the latter.
+    None of a single unit.
+
+    Both figures are ratios of sums over the documents, so variances are those of the linearised
+    ratio. The mean over the seeds varies between documents for what the arms are, and for what the
+    seeds happened to be; the spread between the seeds within each document says how much is the
+    latter.
     """
     sums = [(units_of(of_a).sums, units_of(of_b).sums) for of_a, of_b in pairs]
     first = sums[0][0]
-    n, size, scale = len(first), *((first.targets, 1.0) if unit == "nats per token" else (first.bytes, 1 / math.log(2)))
+    n, size, scale = (
+        len(first),
+        *((first.targets, 1.0) if unit == "nats per token" else (first.bytes, 1 / math.log(2))),
+    )
     if n < 2:
         return None
     gains = np.stack([(of_b.nats - of_a.nats) * scale for of_a, of_b in sums])
@@ -153,9 +202,14 @@ def text_variance(pairs: Sequence[tuple[RunResult, RunResult]], unit: str, units
 
 
 def tested(a: ArmResult, b: ArmResult, values: Sequence[float], test: PairedTest) -> Difference:
-    """What a paired test of seeds found: `values` are how much lower `a` is, seed by seed; nothing is corrected yet."""
+    """What a paired test of seeds found.
+
+    `values` are how much lower `a` is, seed by seed; nothing is corrected yet.
+    """
     flips = sign_flip(values) if len(values) >= FLIPS_FROM else None
-    found = replace(difference_of(a, b, test.interval), p=test.p_value, flips=flips, evidence="seeds")
+    found = replace(
+        difference_of(a, b, test.interval), p=test.p_value, flips=flips, evidence="seeds"
+    )
     return replace(found, detectable=spread_of(found) * detectable(len(values)))
 
 
@@ -167,26 +221,47 @@ def _over_documents(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) ->
     size, scale = (left.targets, 1.0) if unit == "nats per token" else (left.bytes, 1 / np.log(2))
     difference = difference_of(a, b, paired_bootstrap(right.nats * scale, left.nats * scale, size))
     clear = difference.low is not None and difference.low > 0
-    found = replace(difference, evidence=units.kind, finding="better on this text" if clear else "no claim")
+    found = replace(
+        difference, evidence=units.kind, finding="better on this text" if clear else "no claim"
+    )
     return _sized(found, a, [(of_a, of_b)], unit)
 
 
 def difference_of(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
-    """How much lower `a` is than `b`, or, where that is negative, `b` than `a`: a mean over fewer, paired runs may differ in sign."""
+    """How much lower `a` is than `b`, or, where that is negative, `b` than `a`.
+
+    A mean over fewer, paired runs may differ in sign.
+    """
     mean, low, high = interval.estimate, interval.low, interval.high
     if mean < 0:
         a, b, mean, low, high = b, a, -mean, -high, -low
     return Difference(
-        better=a.label, worse=b.label, mean=mean, low=low if interval.known else None, high=high if interval.known else None,
-        p=None, evidence="documents", count=interval.n, finding="no claim",
-    )  # fmt: skip
+        better=a.label,
+        worse=b.label,
+        mean=mean,
+        low=low if interval.known else None,
+        high=high if interval.known else None,
+        p=None,
+        evidence="documents",
+        count=interval.n,
+        finding="no claim",
+    )
 
 
-def _sized(difference: Difference, a: ArmResult, pairs: Sequence[tuple[RunResult, RunResult]], unit: str) -> Difference:
-    """The difference with its size in other measures; the pairs are those of `a`, first, and the other arm."""
+def _sized(
+    difference: Difference, a: ArmResult, pairs: Sequence[tuple[RunResult, RunResult]], unit: str
+) -> Difference:
+    """The difference with its size in other measures.
+
+    The pairs are those of `a`, first, and the other arm.
+    """
     ordered = pairs if difference.better == a.label else [(of_b, of_a) for of_a, of_b in pairs]
     of_worse = sum(run_value(worse, unit) for _, worse in ordered) / len(ordered)
-    bits = [w.bits_per_byte - b.bits_per_byte for b, w in ordered if b.bits_per_byte is not None and w.bits_per_byte is not None]
+    bits = [
+        w.bits_per_byte - b.bits_per_byte
+        for b, w in ordered
+        if b.bits_per_byte is not None and w.bits_per_byte is not None
+    ]
     return replace(
         difference,
         relative=difference.mean / of_worse if of_worse > 0 else None,

@@ -1,6 +1,9 @@
-"""Which arm writes better, and how sure that is: by reverse likelihood, the best single figure, with the seed as the unit.
+"""Which arm writes better, and how sure that is.
 
-One run of each arm carries no claim about architectures, whatever the intervals over its samples say.
+By reverse likelihood, the best single figure, with the seed as the unit.
+
+One run of each arm carries no claim about architectures, whatever the intervals over its samples
+say.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ UNIT = "nats of reverse likelihood"
 def sampled_arms(arms: Sequence[ArmResult]) -> list[ArmResult]:
     """The arms that may be compared by their samples, the best first; ties by name.
 
-    An arm whose loss is no measure of it still writes what it writes; one without likelihood that fails its audit does not count.
+    An arm whose loss is no measure of it still writes what it writes; one without likelihood that
+    fails its audit does not count.
     """
     able = [arm for arm in arms if arm.measured and not (arm.likelihood_free and arm.dishonest)]
     return sorted(able, key=lambda arm: (mean_figure(arm, "reverse"), arm.label))
@@ -42,13 +46,21 @@ def _figure(run: RunResult, metric: str) -> float:
 
 
 def find_sample_differences(arms: Sequence[ArmResult], measured: Measured) -> list[Difference]:
-    """Every pair of measured arms, the better ones first; Holm's correction is over all pairs that are tested over seeds."""
+    """Every pair of measured arms, the better ones first.
+
+    Holm's correction is over all pairs that are tested over seeds.
+    """
     pairs = combinations(sampled_arms(arms), 2)
-    return corrected([_over_seeds(a, b, measured) or _over_samples(a, b, measured) for a, b in pairs])
+    return corrected(
+        [_over_seeds(a, b, measured) or _over_samples(a, b, measured) for a, b in pairs]
+    )
 
 
 def _over_seeds(a: ArmResult, b: ArmResult, measured: Measured) -> Difference | None:
-    """The difference as seeds tell it, p not yet corrected; None with fewer than two paired seeds."""
+    """The difference as seeds tell it, p not yet corrected.
+
+    None with fewer than two paired seeds.
+    """
     pairs = paired_runs(a, b, lambda arm: arm.measured)
     if len(pairs) < 2:
         return None
@@ -61,8 +73,13 @@ def _over_seeds(a: ArmResult, b: ArmResult, measured: Measured) -> Difference | 
 
 
 def _with_draws(test: PairedTest, counted: Interval) -> PairedTest:
-    """The test with the doubt that lies in the draws of a counted arm: one set of them stands in all pairs, so seeds do not show it."""
-    from scipy import stats  # takes half a second, which a comparison without samples should not pay
+    """The test with the doubt that lies in the draws of a counted arm.
+
+    One set of them stands in all pairs, so seeds do not show it.
+    """
+    from scipy import (
+        stats,
+    )  # takes half a second, which a comparison without samples should not pay
 
     interval, degrees = test.interval, test.interval.n - 1
     quantile = float(stats.t.ppf((1 + interval.confidence) / 2, degrees))
@@ -76,11 +93,18 @@ def _with_draws(test: PairedTest, counted: Interval) -> PairedTest:
 
 
 def _over_samples(a: ArmResult, b: ArmResult, measured: Measured) -> Difference:
-    """The difference between one run of each arm, with the doubt of what both happened to draw; never a claim."""
-    of_a, of_b = (paired_runs(a, b, lambda arm: arm.measured) or [(a.measured[0], b.measured[0])])[0]
+    """The difference between one run of each arm, with the doubt of what both happened to draw.
+
+    Never a claim.
+    """
+    of_a, of_b = (paired_runs(a, b, lambda arm: arm.measured) or [(a.measured[0], b.measured[0])])[
+        0
+    ]
     one, other = _reverse(a, of_a, measured), _reverse(b, of_b, measured)
     estimate, reach = other.estimate - one.estimate, math.hypot(_half(one), _half(other))
-    interval = Interval(estimate, estimate - reach, estimate + reach, one.confidence, one.method, one.n)
+    interval = Interval(
+        estimate, estimate - reach, estimate + reach, one.confidence, one.method, one.n
+    )
     return replace(difference_of(a, b, interval), evidence="samples")
 
 
@@ -92,27 +116,53 @@ def _half(interval: Interval) -> float:
     return (interval.high - interval.low) / 2
 
 
-def say_samples(arms: Sequence[ArmResult], differences: Sequence[Difference], calibration: Calibration, measured: Measured) -> Verdict:
-    """The verdict by samples in words: who beats whom, where each arm stands on the ladder, what is gameable, and every alarm."""
+def say_samples(
+    arms: Sequence[ArmResult],
+    differences: Sequence[Difference],
+    calibration: Calibration,
+    measured: Measured,
+) -> Verdict:
+    """The verdict by samples in words.
+
+    Who beats whom, where each arm stands on the ladder, what is gameable, and every alarm.
+    """
     ranked = sampled_arms(arms)
     absent = [arm.label for arm in arms if arm not in ranked]
     about = [_describe(arm, calibration, measured) for arm in ranked]
     about += [warning] if (warning := say_gameable(ranked, calibration)) else []
     about += [f"Not compared by samples: {say_list(absent)}."] if absent else []
     if len(ranked) < 2:
-        headline = f"By samples, {ranked[0].label} has nothing to be compared with." if ranked else "No samples could be compared."
+        headline = (
+            f"By samples, {ranked[0].label} has nothing to be compared with."
+            if ranked
+            else "No samples could be compared."
+        )
         return Verdict(headline=headline, sentences=about)
     best = ranked[0].label
-    against = {other_of(difference, best): difference for difference in differences if best in (difference.better, difference.worse)}
-    beaten = [arm.label for arm in ranked[1:] if against[arm.label].finding == "better" and against[arm.label].better == best]
+    against = {
+        other_of(difference, best): difference
+        for difference in differences
+        if best in (difference.better, difference.worse)
+    }
+    beaten = [
+        arm.label
+        for arm in ranked[1:]
+        if against[arm.label].finding == "better" and against[arm.label].better == best
+    ]
     level = [arm.label for arm in ranked[1:] if arm.label not in beaten]
     single = any(difference.evidence == "samples" for difference in against.values())
     if level and single:
-        headline = f"By samples, no claim: single runs say nothing about architectures. {best} has the best figure here."
+        headline = (
+            f"By samples, no claim: single runs say nothing about architectures. {best} has the"
+            " best figure here."
+        )
     elif level:
         headline = f"By samples, no claim between {say_list([best, *level])}."
     else:
-        headline = f"By samples, {best} beats {beaten[0] if len(beaten) == 1 else f'all {len(beaten)} others'}."
+        headline = (
+            f"By samples, {best} beats"
+            f" {beaten[0] if len(beaten) == 1 else f'all {len(beaten)} others'}."
+        )
     sentences = [_pair(against[label], best) for label in (*beaten, *level)]
     return Verdict(headline=headline, sentences=[*sentences, *about])
 
@@ -121,27 +171,45 @@ def _pair(difference: Difference, best: str) -> str:
     """What separates the best arm from another."""
     how = f"{difference.mean:.3f} ± {say_half_width(difference)} {UNIT}"
     if difference.finding == "better":
-        return f"By samples, {best} beats {other_of(difference, best)} by {how} ({say_evidence(difference)})."
+        return (
+            f"By samples, {best} beats {other_of(difference, best)} by {how}"
+            f" ({say_evidence(difference)})."
+        )
     if difference.evidence == "samples":
         return (
-            f"The samples of this run of {difference.better} are {how} better than those of {difference.worse} "
-            f"({say_evidence(difference)}): no claim, for another seed may change the order."
+            f"The samples of this run of {difference.better} are {how} better than those of"
+            f" {difference.worse} ({say_evidence(difference)}): no claim, for another seed may"
+            " change the order."
         )
-    return f"{best} and {other_of(difference, best)} differ by {how} ({say_evidence(difference)}): no claim."
+    return (
+        f"{best} and {other_of(difference, best)} differ by {how} ({say_evidence(difference)}): no"
+        " claim."
+    )
 
 
 def _describe(arm: ArmResult, calibration: Calibration, measured: Measured) -> str:
-    """An arm's place on the ladder, and its alarms; where seeds have different places, all of them."""
+    """An arm's place on the ladder, and its alarms.
+
+    Where seeds have different places, all of them.
+    """
     places = []
     for metric, title in PLACED.items():
-        found = [calibration.place(measured[arm.label, run.seed].judged.values[metric], metric) for run in arm.measured]
+        found = [
+            calibration.place(measured[arm.label, run.seed].judged.values[metric], metric)
+            for run in arm.measured
+        ]
         places.append(f"{title} {' or '.join(dict.fromkeys(found))}")
     return f"{arm.label}: {'; '.join(places)}; {say_alarm(arm)}."
 
 
 def say_alarm(arm: ArmResult) -> str:
-    """`no collapse alarm`, or in how many runs there is one and why it is there in the first of them."""
-    alarms = [run.samples.alarm for run in arm.measured if run.samples is not None and run.samples.alarm]
+    """`no collapse alarm`.
+
+    Or in how many runs there is one and why it is there in the first of them.
+    """
+    alarms = [
+        run.samples.alarm for run in arm.measured if run.samples is not None and run.samples.alarm
+    ]
     if not alarms:
         return "no collapse alarm"
     of = f" in {len(alarms)} of {len(arm.measured)} runs" if len(arm.measured) > 1 else ""
@@ -149,12 +217,21 @@ def say_alarm(arm: ArmResult) -> str:
 
 
 def say_gameable(ranked: Sequence[ArmResult], calibration: Calibration) -> str:
-    """Which of the metrics that a verdict rests on prove nothing alone here, and what to look at beside them."""
+    """Which of the metrics that a verdict rests on prove nothing alone here.
+
+    And what to look at beside them.
+    """
     games = {PLACED[metric]: calibration.gameable(metric) for metric in PLACED}
     by = list(dict.fromkeys(name for names in games.values() for name in names))
     if not by:
         return ""
-    said = [f"{say_list([title for title, names in games.items() if name in names])} by {name}" for name in by]
+    said = [
+        f"{say_list([title for title, names in games.items() if name in names])} by {name}"
+        for name in by
+    ]
     novel = [f"{arm.label} {mean_figure(arm, 'novel'):.0%}" for arm in ranked]
     real = calibration.floor.values["novel"].estimate
-    return f"Gameable here: {'; '.join(said)}. So look at {METRICS['novel'].title} too: {', '.join([*novel, f'new real text {real:.0%}'])}."
+    return (
+        f"Gameable here: {'; '.join(said)}. So look at {METRICS['novel'].title} too:"
+        f" {', '.join([*novel, f'new real text {real:.0%}'])}."
+    )

@@ -11,20 +11,32 @@ def say_effect(difference: Difference, unit: str) -> str:
     """`0.021 ± 0.006 nats per token (1.2%, 0.030 bits per byte)`; what is not known is left out."""
     sizes = []
     if difference.relative is not None:
-        sizes.append(f"{difference.relative:.1%}" if difference.relative >= 0.001 else f"{difference.relative:.2%}")
+        sizes.append(
+            f"{difference.relative:.1%}"
+            if difference.relative >= 0.001
+            else f"{difference.relative:.2%}"
+        )
     if difference.bits_per_byte is not None and unit != "bits per byte":
         sizes.append(f"{difference.bits_per_byte:.3f} bits per byte")
-    return f"{difference.mean:.3f} ± {say_half_width(difference)} {unit}" + (f" ({', '.join(sizes)})" if sizes else "")
+    return f"{difference.mean:.3f} ± {say_half_width(difference)} {unit}" + (
+        f" ({', '.join(sizes)})" if sizes else ""
+    )
 
 
 def say_evidence(difference: Difference) -> str:
-    """`5 seeds, p = 0.013`, `6 seeds, p = 0.013, sign-flip p = 0.031`, `1,289 documents resampled`, or `3,000 samples of one run each`."""
+    """`5 seeds, p = 0.013`, `6 seeds, p = 0.013, sign-flip p = 0.031`, `1,289 documents resampled`.
+
+    Or `3,000 samples of one run each`.
+    """
     if difference.p is not None:
         flips = "" if difference.flips is None else f", sign-flip p {say_p(difference.flips)}"
         return f"{difference.count} seeds, p {say_p(difference.p)}{flips}"
     if difference.evidence == "samples":
         return f"{difference.count:,} samples of one run each"
-    return f"{difference.count:,} {'documents' if difference.evidence == 'documents' else 'blocks of text'} resampled"
+    return (
+        f"{difference.count:,}"
+        f" {'documents' if difference.evidence == 'documents' else 'blocks of text'} resampled"
+    )
 
 
 def say_half_width(difference: Difference) -> str:

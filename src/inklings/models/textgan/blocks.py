@@ -1,7 +1,10 @@
-"""The block that the text GAN's generator is made of: attention, noise added, attention to the style, feed-forward.
+"""The block that the text GAN's generator is made of.
 
-One block runs over many positions at once or over one position with the keys of those before, to the same numbers.
-Shapes are named N (texts), T (positions), S (places of the style), E (channels), H (heads), D (channels of a head).
+Attention, noise added, attention to the style, feed-forward.
+
+One block runs over many positions at once or over one position with the keys of those before, to
+the same numbers. Shapes are named N (texts), T (positions), S (places of the style), E (channels),
+H (heads), D (channels of a head).
 """
 
 from __future__ import annotations
@@ -30,10 +33,15 @@ def heads(x: Float[Tensor, "N T C"], n_head: int) -> Float[Tensor, "N H T D"]:
 
 
 def sinusoids(length: int, channels: int) -> Float[Tensor, "T E"]:
-    """Positional encodings: sines and cosines of wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5)."""
+    """Positional encodings.
+
+    Sines and cosines of wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
+    """
     places = torch.arange(length).unsqueeze(1)
     rates = torch.exp(torch.arange(0, channels, 2) * (-math.log(10_000) / channels))
-    return torch.stack(((places * rates).sin(), (places * rates).cos()), dim=-1).flatten(1)[:, :channels]
+    return torch.stack(((places * rates).sin(), (places * rates).cos()), dim=-1).flatten(1)[
+        :, :channels
+    ]
 
 
 def feed_forward(n_embd: int, n_hidden: int) -> nn.Sequential:
@@ -42,27 +50,42 @@ def feed_forward(n_embd: int, n_hidden: int) -> nn.Sequential:
 
 
 def block_flops(n_embd: int, n_hidden: int) -> int:
-    """Multiplications and additions of a block's matrices at one position, attention's products and the style left out."""
+    """Multiplications and additions of a block's matrices at one position.
+
+    Attention's products and the style are left out.
+    """
     return 8 * n_embd**2 + 4 * n_embd * n_hidden
 
 
 def noise_scale(n_embd: int) -> nn.Parameter:
-    """How much noise each channel gets, to be learned (StyleGAN's B: Karras et al. 2019, section 2)."""
+    """How much noise each channel gets, to be learned (B of Karras et al. 2019, section 2)."""
     return nn.Parameter(torch.full((n_embd,), 0.1))
 
 
 class Block(nn.Module):
-    """Self-attention and feed-forward, each with a norm and a skip; with `style`, noise and attention to the style between them.
+    """Self-attention and feed-forward, each with a norm and a skip.
 
-    With `scaled`, the scale of that noise is learned for each channel; `twice` makes the block differentiable twice.
+    With `style`, noise and attention to the style between them.
+
+    With `scaled`, the scale of that noise is learned for each channel; `twice` makes the block
+    differentiable twice.
     """
 
     def __init__(
-        self, n_embd: int, n_head: int, n_hidden: int, *, style: bool, norm: NormPlace, scaled: bool = False, twice: bool = False
+        self,
+        n_embd: int,
+        n_head: int,
+        n_hidden: int,
+        *,
+        style: bool,
+        norm: NormPlace,
+        scaled: bool = False,
+        twice: bool = False,
     ) -> None:
         super().__init__()
         self.n_head, self.norm_place = n_head, norm
-        # torch's fast kernels of attention have no second derivative, which the penalty of a critic needs
+        # torch's fast kernels of attention have no second derivative, which the penalty of a critic
+        # needs
         self.attention = plain_attention if twice else softmax_attention
         self.qkv = nn.Linear(n_embd, 3 * n_embd)
         self.mix = nn.Linear(n_embd, n_embd)
@@ -75,7 +98,9 @@ class Block(nn.Module):
             self.style_mix = nn.Linear(n_embd, n_embd)
 
     def style_keys(self, style: Float[Tensor, "N S E"]) -> KeysAndValues:
-        """Keys and values of the style: the same for every position of a text, so they are computed once.
+        """Keys and values of the style.
+
+        The same for every position of a text, so they are computed once.
 
         Those of a head lie side by side, as attention reads them.
         """
@@ -90,7 +115,10 @@ class Block(nn.Module):
         style: KeysAndValues | None = None,
         added: Float[Tensor, "N T E"] | None = None,
     ) -> Float[Tensor, "N T E"]:
-        """The block's output at all T positions; `piece` lays out causal attention, None attends both ways."""
+        """The block's output at all T positions.
+
+        `piece` lays out causal attention, None attends both ways.
+        """
         x = self._branch(x, self.norms[0], lambda y: self._attend(y, piece, cache))
         if style is not None:
             assert added is not None
@@ -102,9 +130,13 @@ class Block(nn.Module):
         out: Tensor = norm(f(x)) if self.norm_place == "after" else f(norm(x))
         return x + out
 
-    def _attend(self, x: Float[Tensor, "N T E"], piece: Positions | None, cache: KeyValueCache | None) -> Float[Tensor, "N T E"]:
+    def _attend(
+        self, x: Float[Tensor, "N T E"], piece: Positions | None, cache: KeyValueCache | None
+    ) -> Float[Tensor, "N T E"]:
         if piece is None:
-            queries, keys, values = (heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
+            queries, keys, values = (
+                heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1)
+            )
             mixed = self.attention(queries, keys, values).transpose(1, 2).flatten(2)
         else:
             queries, keys, values = self.qkv(x).view(*x.shape[:2], 3, self.n_head, -1).unbind(2)
@@ -112,7 +144,9 @@ class Block(nn.Module):
         out: Tensor = self.mix(mixed)
         return out
 
-    def _attend_style(self, x: Float[Tensor, "N T E"], style: KeysAndValues) -> Float[Tensor, "N T E"]:
+    def _attend_style(
+        self, x: Float[Tensor, "N T E"], style: KeysAndValues
+    ) -> Float[Tensor, "N T E"]:
         mixed = softmax_attention(heads(self.query(x), self.n_head), *style)
         out: Tensor = self.style_mix(mixed.transpose(1, 2).flatten(2))
         return out

@@ -1,4 +1,7 @@
-"""What a text GAN may be told: sizes, and the choices in which the seed's generator and its mended form differ."""
+"""What a text GAN may be told.
+
+Sizes, and the choices in which the seed's generator and its mended form differ.
+"""
 
 from __future__ import annotations
 
@@ -58,14 +61,18 @@ PRESETS = {
 class TextGANConfig(ModelConfig):
     """Sizes, and the choices in which the presets differ; a choice of None is the preset's.
 
-    `context_length` is T, the tokens of a text, its end mark included: longer documents are left out of the training.
+    `context_length` is T, the tokens of a text, its end mark included: longer documents are left
+    out of the training.
     """
 
     context_length: int = 32
     preset: Literal["robust", "described"] = "robust"
-    """`described`: the seed's generator to the letter. `robust`: the same with its defects mended."""
+    """`described`: the seed's generator to the letter. `robust`: the same with its defects mended.
+    """
     reads: Reads = "documents"
-    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from anywhere, without one."""
+    """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from
+    anywhere, without one.
+    """
     n_embd: int = 48
     """E: channels of the generator, and of the critic's embedding."""
     n_head: int = 4
@@ -84,20 +91,32 @@ class TextGANConfig(ModelConfig):
     n_critic_hidden: int = 256
     """Channels of the critic's hidden layers."""
     temperature: float = 3.0
-    """Of the relaxation that the gradient of straight-through draws goes through: the lower, the more texts come to repeat."""
+    """Of the relaxation that the gradient of straight-through draws goes through: the lower, the
+    more texts come to repeat.
+    """
     rows: Rows | None = None
-    """What the critic reads: `soft` probabilities (described), or one-hot rows with a `straight_through` gradient (robust)."""
+    """What the critic reads: `soft` probabilities (described), or one-hot rows with a
+    `straight_through` gradient (robust).
+    """
     feedback: Feedback | None = None
-    """What is fed back: the likeliest word (`argmax`, described), the drawn one (`sampled`, robust), or the drawn one with
-    its gradient (`through`), which takes as many passes as there are words."""
+    """What is fed back: the likeliest word (`argmax`, described), the drawn one (`sampled`,
+    robust), or the drawn one with its gradient (`through`), which takes as many passes as there are
+    words.
+    """
     mapping: Mapping | None = None
-    """Of the style: `linear` layers (described), or a `perceptron` with activations and norms (robust)."""
+    """Of the style: `linear` layers (described), or a `perceptron` with activations and norms
+    (robust).
+    """
     attention: Attention | None = None
     """`both_ways` among the words so far (described), or `causal` (robust)."""
     noise: Draws | None = None
-    """Whether the noise of all positions is `redrawn` at each word (described) or drawn `once` (robust)."""
+    """Whether the noise of all positions is `redrawn` at each word (described) or drawn `once`
+    (robust).
+    """
     noise_scale: Scale | None = None
-    """Of the noise that is added: `one` (described), under which the words drown, or `learned` for each channel (robust)."""
+    """Of the noise that is added: `one` (described), under which the words drown, or `learned` for
+    each channel (robust).
+    """
     norm: NormPlace | None = None
     """Where branches are normalised: `after` (described) or `before` (robust)."""
     critic: CriticKind | None = None
@@ -105,7 +124,9 @@ class TextGANConfig(ModelConfig):
     minibatch_std: bool | None = None
     """Whether the critic sees how far the texts of a group lie apart (robust)."""
     mask: bool | None = None
-    """Whether the critic sees nothing after the end mark, of real texts and of made ones alike (robust)."""
+    """Whether the critic sees nothing after the end mark, of real texts and of made ones alike
+    (robust).
+    """
     loss: Loss | None = None
     """`wgan_gp` (both), or `relativistic` with R1 and R2."""
     critic_steps: int | None = None
@@ -117,22 +138,44 @@ class TextGANConfig(ModelConfig):
     critic_rate: float | None = None
     """Peak learning rate of the critic's Adam (described 1e-4, robust 7e-4)."""
     average: float | None = None
-    """Decay of the running average of the generator's weights that is kept and used (described 0: none, robust 0.999)."""
+    """Decay of the running average of the generator's weights that is kept and used (described 0:
+    none, robust 0.999).
+    """
     curriculum: int | None = None
     """Steps over which texts grow from a quarter of T to T (0: none)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "context_length", self.context_length >= 2, "at least 2: a word and the end mark")
-        for name in ("n_embd", "n_head", "n_hidden", "n_mapping", "n_layer", "n_critic_layer", "n_critic_hidden"):
+        require(
+            self, "context_length", self.context_length >= 2, "at least 2: a word and the end mark"
+        )
+        for name in (
+            "n_embd",
+            "n_head",
+            "n_hidden",
+            "n_mapping",
+            "n_layer",
+            "n_critic_layer",
+            "n_critic_hidden",
+        ):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("n_output_layer", "n_critic_output_layer"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
-        require(self, "n_embd", self.n_embd % self.n_head == 0, f"divisible by n_head, which is {self.n_head}")
+        require(
+            self,
+            "n_embd",
+            self.n_embd % self.n_head == 0,
+            f"divisible by n_head, which is {self.n_head}",
+        )
         require(self, "temperature", self.temperature > 0, "more than 0")
         recipe = self.recipe
         through = recipe.feedback == "through"
-        require(self, "feedback", not through or recipe.rows == "straight_through", "another than 'through' where rows are 'soft'")
+        require(
+            self,
+            "feedback",
+            not through or recipe.rows == "straight_through",
+            "another than 'through' where rows are 'soft'",
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -142,4 +185,7 @@ class TextGANConfig(ModelConfig):
             ConfigError: a choice is out of range.
         """
         chosen: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(Recipe)}
-        return replace(PRESETS[self.preset], **{name: value for name, value in chosen.items() if value is not None})
+        return replace(
+            PRESETS[self.preset],
+            **{name: value for name, value in chosen.items() if value is not None},
+        )

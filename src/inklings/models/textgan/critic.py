@@ -18,8 +18,9 @@ GROUP = 8
 def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
     """The representations with one channel more: how far those of a group of texts lie apart.
 
-    Minibatch standard deviation (Karras et al. 2018, section 3): texts that are all alike are seen to be. A batch that
-    is no multiple of `GROUP` is one group; of a batch of one text the spread is nothing.
+    Minibatch standard deviation (Karras et al. 2018, section 3): texts that are all alike are seen
+    to be. A batch that is no multiple of `GROUP` is one group; of a batch of one text the spread is
+    nothing.
     """
     n = x.shape[0]
     groups = x.view(-1, GROUP, x.shape[1]) if n % GROUP == 0 else x.unsqueeze(0)
@@ -29,7 +30,11 @@ def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
 
 
 class TransformerCritic(Critic):
-    """The seed's critic: a linear layer from the vocabulary, positions concatenated, backbone, class token, output blocks, a score."""
+    """The seed's critic.
+
+    A linear layer from the vocabulary, positions concatenated, backbone, class token, output
+    blocks, a score.
+    """
 
     positions: Tensor
 
@@ -53,7 +58,10 @@ class TransformerCritic(Critic):
         self.register_buffer("positions", sinusoids(length, n_embd), persistent=False)
 
         def blocks(count: int) -> nn.ModuleList:
-            return nn.ModuleList(Block(2 * n_embd, n_head, n_hidden, style=False, norm=norm, twice=True) for _ in range(count))
+            return nn.ModuleList(
+                Block(2 * n_embd, n_head, n_hidden, style=False, norm=norm, twice=True)
+                for _ in range(count)
+            )
 
         self.backbone, self.output = blocks(n_block), blocks(n_output_block)
         self.class_token = nn.Parameter(torch.rand(2 * n_embd))
@@ -63,7 +71,9 @@ class TransformerCritic(Critic):
         """Floating-point operations of one text's forward pass."""
         length, channels = self.positions.shape[0], self.class_token.shape[0]
         blocks = len(self.backbone) * length + len(self.output) * (length + 1)
-        attention = 4 * channels * (len(self.backbone) * length**2 + len(self.output) * (length + 1) ** 2)
+        attention = (
+            4 * channels * (len(self.backbone) * length**2 + len(self.output) * (length + 1) ** 2)
+        )
         per_place = block_flops(channels, self.n_hidden)
         assert self.reader is not None
         return 2 * length * self.reader.weight.numel() + blocks * per_place + attention
@@ -83,23 +93,39 @@ class TransformerCritic(Critic):
 
 
 class PerceptronCritic(Critic):
-    """Every position embedded, all of them side by side, and a multilayer perceptron: cheap, and enough for short texts.
+    """Every position embedded, all of them side by side, and a multilayer perceptron.
 
-    A text shorter than `length` is filled up with zeros, which is what follows an end mark under the mask.
+    Cheap, and enough for short texts.
+
+    A text shorter than `length` is filled up with zeros, which is what follows an end mark under
+    the mask.
     """
 
-    def __init__(self, *, vocab_size: int, length: int, n_embd: int, n_hidden: int, n_layer: int, spread: bool) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        length: int,
+        n_embd: int,
+        n_hidden: int,
+        n_layer: int,
+        spread: bool,
+    ) -> None:
         super().__init__(vocab_size, n_embd)
         self.spread = spread
         self.sizes = [length * min(vocab_size, n_embd), *[n_hidden] * n_layer]
-        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(self.sizes))
+        self.layers = nn.ModuleList(
+            nn.Linear(before, after) for before, after in itertools.pairwise(self.sizes)
+        )
         self.score = nn.Linear(n_hidden + spread, 1)
         self.n_place = length
 
     def flops(self) -> int:
         """Floating-point operations of one text's forward pass."""
         embedding = 0 if self.reader is None else 2 * self.n_place * self.reader.weight.numel()
-        return embedding + sum(2 * before * after for before, after in itertools.pairwise(self.sizes))
+        return embedding + sum(
+            2 * before * after for before, after in itertools.pairwise(self.sizes)
+        )
 
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
         """Scores of texts, of which this is what was read."""

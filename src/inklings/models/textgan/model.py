@@ -1,7 +1,11 @@
-"""A text GAN: a recurrent transformer generator that makes each word out of noise, and its critic; as described, or mended.
+"""A text GAN.
 
-The generator's input at a word is noise and what was made before; B blocks add noise and attend to a style that is
-mapped from noise, the same for the whole text; O blocks without noise follow; the last position gives the word.
+A recurrent transformer generator that makes each word out of noise, and its critic; as described,
+or mended.
+
+The generator's input at a word is noise and what was made before; B blocks add noise and attend to
+a style that is mapped from noise, the same for the whole text; O blocks without noise follow; the
+last position gives the word.
 """
 
 from __future__ import annotations
@@ -24,8 +28,8 @@ from inklings.models.textgan.words import WordBlock
 class StyleMap(nn.Module):
     """The mapping network: noise of one number a place, mapped, and broadcast over the channels.
 
-    The seed's layers are linear only, and so no more than one of them (StyleGAN's are not); the perceptron's have
-    activations and norms, and places that can be told apart.
+    The seed's layers are linear only, and so no more than one of them (StyleGAN's are not); the
+    perceptron's have activations and norms, and places that can be told apart.
     """
 
     def __init__(self, length: int, n_embd: int, n_mapping: int, kind: Mapping) -> None:
@@ -36,7 +40,9 @@ class StyleMap(nn.Module):
             if kind == "perceptron":
                 layers += [nn.GELU(), nn.LayerNorm(length)]
         self.layers = nn.Sequential(*layers)
-        self.directions = nn.Parameter(torch.randn(length, n_embd)) if kind == "perceptron" else None
+        self.directions = (
+            nn.Parameter(torch.randn(length, n_embd)) if kind == "perceptron" else None
+        )
         self.n_embd = n_embd
 
     def forward(self, noise: Float[Tensor, "N S"]) -> Float[Tensor, "N S E"]:
@@ -51,10 +57,10 @@ class StyleMap(nn.Module):
 class TextGAN(SampleModel):
     """The generator; see the module and `TextGANConfig`.
 
-    With causal attention and noise that is drawn once, the keys of earlier words are kept, so that a word costs one
-    position; and where no gradient is fed back, training makes the words first and then differentiates one parallel
-    pass over all of them. Any other choice computes the whole prefix anew for each word (`recomputed`), which is the
-    reference for both.
+    With causal attention and noise that is drawn once, the keys of earlier words are kept, so that
+    a word costs one position; and where no gradient is fed back, training makes the words first and
+    then differentiates one parallel pass over all of them. Any other choice computes the whole
+    prefix anew for each word (`recomputed`), which is the reference for both.
     """
 
     Config = TextGANConfig
@@ -68,16 +74,29 @@ class TextGAN(SampleModel):
         n_embd = config.n_embd
         self.style = StyleMap(config.context_length, n_embd, config.n_mapping, recipe.mapping)
         self.embed = nn.Embedding(config.vocab_size, n_embd)
-        # the seed's is a linear layer over one-hot rows: small beside the noise at the start, which keeps texts apart
+        # the seed's is a linear layer over one-hot rows: small beside the noise at the start, which
+        # keeps texts apart
         nn.init.uniform_(self.embed.weight, -(config.vocab_size**-0.5), config.vocab_size**-0.5)
         self.word_scale = noise_scale(n_embd) if recipe.noise_scale == "learned" else None
         self.register_buffer("places", sinusoids(config.context_length, n_embd), persistent=False)
 
         def blocks(count: int, *, style: bool) -> list[Block]:
             learned = style and recipe.noise_scale == "learned"
-            return [Block(n_embd, config.n_head, config.n_hidden, style=style, norm=recipe.norm, scaled=learned) for _ in range(count)]
+            return [
+                Block(
+                    n_embd,
+                    config.n_head,
+                    config.n_hidden,
+                    style=style,
+                    norm=recipe.norm,
+                    scaled=learned,
+                )
+                for _ in range(count)
+            ]
 
-        self.blocks = nn.ModuleList([*blocks(config.n_layer, style=True), *blocks(config.n_output_layer, style=False)])
+        self.blocks = nn.ModuleList(
+            [*blocks(config.n_layer, style=True), *blocks(config.n_output_layer, style=False)]
+        )
         self.norm = nn.LayerNorm(n_embd) if recipe.norm == "before" else nn.Identity()
         self.head = nn.Linear(n_embd, config.vocab_size)
 
@@ -86,14 +105,26 @@ class TextGAN(SampleModel):
         """Whether a word's keys and values stay what they are when the next is made."""
         return self.recipe.attention == "causal" and self.recipe.noise == "once"
 
-    def noise(self, n: int, length: int, *, generator: torch.Generator | None = None, style: torch.Generator | None = None) -> Noise:
-        """The noise of `n` texts: `style` (n, S), `word` (n, T, E), `added` (n, R, B, T, E) for R draws, `gumbel` (n, T, V)."""
+    def noise(
+        self,
+        n: int,
+        length: int,
+        *,
+        generator: torch.Generator | None = None,
+        style: torch.Generator | None = None,
+    ) -> Noise:
+        """The noise of `n` texts.
+
+        `style` (n, S), `word` (n, T, E), `added` (n, R, B, T, E) for R draws, `gumbel` (n, T, V).
+        """
         config, recipe = self.config, self.recipe
         draws = length if recipe.noise == "redrawn" else 1
         drawn = {
             "style": torch.randn(n, config.context_length, generator=style or generator),
             "word": torch.randn(n, length, config.n_embd, generator=generator),
-            "added": torch.randn(n, draws, config.n_layer, length, config.n_embd, generator=generator),
+            "added": torch.randn(
+                n, draws, config.n_layer, length, config.n_embd, generator=generator
+            ),
         }
         if recipe.rows == "straight_through" or recipe.feedback == "sampled":
             drawn["gumbel"] = gumbel_noise(n, length, config.vocab_size, generator=generator)
@@ -121,7 +152,9 @@ class TextGAN(SampleModel):
 
     def _made(self, noise: Noise) -> Drawn:
         tokens, logits = (torch.stack(parts, dim=1) for parts in self._without_gradients(noise))
-        return self._masked(Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits))
+        return self._masked(
+            Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits)
+        )
 
     def recomputed(self, noise: Noise) -> Drawn:
         """The reference: for every word, all positions so far are computed anew."""
@@ -133,12 +166,18 @@ class TextGAN(SampleModel):
         fed = words.new_zeros(n, 0, words.shape[-1])
         parts: list[Drawn] = []
         for t in range(length):
-            inputs = self._shifted(fed, words[:, : t + 1]) if causal else torch.cat((fed, words[:, t : t + 1]), dim=1)
+            inputs = (
+                self._shifted(fed, words[:, : t + 1])
+                if causal
+                else torch.cat((fed, words[:, t : t + 1]), dim=1)
+            )
             added = noise.tensors["added"][:, t if draws > 1 else 0, :, : t + 1]
             piece = place(t + 1, length, device=words.device) if causal else None
             x = inputs + self.places[: t + 1]
             for i, block in enumerate(self.blocks):
-                x = block(x, piece, None, style[i], added[:, i] if i < self.config.n_layer else None)
+                x = block(
+                    x, piece, None, style[i], added[:, i] if i < self.config.n_layer else None
+                )
             part, word = self._word(x[:, -1], noise, t)
             parts.append(part)
             fed = torch.cat((fed, word.unsqueeze(1)), dim=1)
@@ -150,26 +189,48 @@ class TextGAN(SampleModel):
         n, length, _ = words.shape
         style = self._style_keys(noise)
         head_size = self.config.n_embd // self.config.n_head
-        caches: list[KeyValueCache] = empty_caches(len(self.blocks), n, length, self.config.n_head, head_size, like=words)
+        caches: list[KeyValueCache] = empty_caches(
+            len(self.blocks), n, length, self.config.n_head, head_size, like=words
+        )
         before = words.new_zeros(n, self.config.n_embd)
         parts: list[Drawn] = []
         inputs = words + self.places[:length]
         for t in range(length):
-            piece = place(1, length, past=torch.full((n,), t, device=words.device), device=words.device)
+            piece = place(
+                1, length, past=torch.full((n,), t, device=words.device), device=words.device
+            )
             x = (inputs[:, t] + before).unsqueeze(1)
             for i, block in enumerate(self.blocks):
-                x = block(x, piece, caches[i], style[i], noise.tensors["added"][:, 0, i, t : t + 1] if i < self.config.n_layer else None)
+                x = block(
+                    x,
+                    piece,
+                    caches[i],
+                    style[i],
+                    noise.tensors["added"][:, 0, i, t : t + 1] if i < self.config.n_layer else None,
+                )
             part, before = self._word(x[:, 0], noise, t)
             parts.append(part)
         return self._joined(parts)
 
-    def _without_gradients(self, noise: Noise) -> tuple[list[Int[Tensor, " N"]], list[Float[Tensor, "N V"]]]:
+    def _without_gradients(
+        self, noise: Noise
+    ) -> tuple[list[Int[Tensor, " N"]], list[Float[Tensor, "N V"]]]:
         """The same, with fewer operations: the tokens and the logits of each word."""
-        words, gumbel, added = self._words(noise), noise.tensors.get("gumbel"), noise.tensors["added"][:, 0]
+        words, gumbel, added = (
+            self._words(noise),
+            noise.tensors.get("gumbel"),
+            noise.tensors["added"][:, 0],
+        )
         n, length, _ = words.shape
         style = self._style_keys(noise)
         blocks = [
-            WordBlock(block, style[i], added[:, i] if i < self.config.n_layer else None, n=n, length=length)
+            WordBlock(
+                block,
+                style[i],
+                added[:, i] if i < self.config.n_layer else None,
+                n=n,
+                length=length,
+            )
             for i, block in enumerate(self.blocks)
             if isinstance(block, Block)
         ]
@@ -182,22 +243,37 @@ class TextGAN(SampleModel):
                 x = block.step(x, t)
             logits.append(self.head(self.norm(x)))
             tokens.append((logits[-1] if gumbel is None else logits[-1] + gumbel[:, t]).argmax(-1))
-            before = self.embed(logits[-1].argmax(-1) if self.recipe.feedback == "argmax" else tokens[-1])
+            before = self.embed(
+                logits[-1].argmax(-1) if self.recipe.feedback == "argmax" else tokens[-1]
+            )
         return tokens, logits
 
     def _at_once(self, noise: Noise, tokens: Int[Tensor, "N T"], fed: Int[Tensor, "N T"]) -> Drawn:
-        """All words in one causal pass, given what they came out as and what was fed back: differentiable, to the same numbers."""
+        """All words in one causal pass, given what they came out as and what was fed back.
+
+        Differentiable, to the same numbers.
+        """
         words = self._words(noise)
         length = words.shape[1]
         x = self._shifted(self.embed(fed[:, :-1]), words) + self.places[:length]
         piece = place(length, length, device=words.device)
         style = self._style_keys(noise)
         for i, block in enumerate(self.blocks):
-            x = block(x, piece, None, style[i], noise.tensors["added"][:, 0, i] if i < self.config.n_layer else None)
+            x = block(
+                x,
+                piece,
+                None,
+                style[i],
+                noise.tensors["added"][:, 0, i] if i < self.config.n_layer else None,
+            )
         logits = self.head(self.norm(x))
-        return self._masked(Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits))
+        return self._masked(
+            Drawn(tokens, self._rows(logits, noise.tensors.get("gumbel"), tokens), logits)
+        )
 
-    def _word(self, x: Float[Tensor, "N E"], noise: Noise, t: int) -> tuple[Drawn, Float[Tensor, "N E"]]:
+    def _word(
+        self, x: Float[Tensor, "N E"], noise: Noise, t: int
+    ) -> tuple[Drawn, Float[Tensor, "N E"]]:
         """A word from its position, and what of it is fed back."""
         gumbel = noise.tensors.get("gumbel")
         gumbel = None if gumbel is None else gumbel[:, t]
@@ -210,7 +286,12 @@ class TextGAN(SampleModel):
             fed = self.embed(logits.argmax(-1) if self.recipe.feedback == "argmax" else tokens)
         return Drawn(tokens.unsqueeze(1), rows.unsqueeze(1), logits.unsqueeze(1)), fed
 
-    def _rows(self, logits: Float[Tensor, "*shape V"], gumbel: Tensor | None, tokens: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape V"]:
+    def _rows(
+        self,
+        logits: Float[Tensor, "*shape V"],
+        gumbel: Tensor | None,
+        tokens: Int[Tensor, "*shape"],
+    ) -> Float[Tensor, "*shape V"]:
         if self.recipe.rows == "soft":
             return logits.softmax(-1)
         assert gumbel is not None
@@ -223,25 +304,42 @@ class TextGAN(SampleModel):
 
     def _style_keys(self, noise: Noise) -> list[KeysAndValues | None]:
         style = self.style(noise.tensors["style"])
-        return [block.style_keys(style) if i < self.config.n_layer else None for i, block in enumerate(self.blocks)]  # type: ignore[operator]
+        return [
+            block.style_keys(style) if i < self.config.n_layer else None
+            for i, block in enumerate(self.blocks)
+        ]  # type: ignore[operator]
 
-    def _shifted(self, fed: Float[Tensor, "N P E"], words: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
+    def _shifted(
+        self, fed: Float[Tensor, "N P E"], words: Float[Tensor, "N T E"]
+    ) -> Float[Tensor, "N T E"]:
         """At each position its noise and the word before; nothing is before the first."""
         return words + F.pad(fed, (0, 0, 1, 0))
 
     def _joined(self, parts: list[Drawn]) -> Drawn:
-        tokens, rows, logits = (torch.cat(kind, dim=1) for kind in zip(*((p.tokens, p.rows, p.logits) for p in parts), strict=True))
+        tokens, rows, logits = (
+            torch.cat(kind, dim=1)
+            for kind in zip(*((p.tokens, p.rows, p.logits) for p in parts), strict=True)
+        )
         return self._masked(Drawn(tokens, rows, logits))
 
     def _masked(self, drawn: Drawn) -> Drawn:
-        return replace(drawn, rows=drawn.rows * self.alive(drawn.tokens).unsqueeze(-1)) if self.recipe.mask else drawn
+        return (
+            replace(drawn, rows=drawn.rows * self.alive(drawn.tokens).unsqueeze(-1))
+            if self.recipe.mask
+            else drawn
+        )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations to make a text, to make it and differentiate that, and of the critic's forward pass over it."""
+        """Operations to make a text, to make it and differentiate that.
+
+        And of the critic's forward pass over it.
+        """
         config, n_embd, n_blocks = self.config, self.config.n_embd, len(self.blocks)
         places = config.context_length
         style = 4 * places * n_embd**2 * config.n_layer + 2 * config.n_mapping * places**2
-        per_place = n_blocks * block_flops(n_embd, config.n_hidden) + config.n_layer * (4 * n_embd**2 + 4 * n_embd * places)
+        per_place = n_blocks * block_flops(n_embd, config.n_hidden) + config.n_layer * (
+            4 * n_embd**2 + 4 * n_embd * places
+        )
         head = 2 * n_embd * config.vocab_size * length
         pairs = length * (length + 1) // 2
         once = style + head + per_place * length + 4 * n_embd * n_blocks * pairs

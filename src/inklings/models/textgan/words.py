@@ -1,7 +1,10 @@
-"""Making words one at a time, with as few operations as that takes: what `Block` computes for one position, to the same numbers.
+"""Making words one at a time, with as few operations as that takes.
 
-A position is so little work that calling the operations takes longer than carrying them out; so biases that can be added
-once for all positions are, and what can be written in place is. For use without gradients.
+What `Block` computes for one position, to the same numbers.
+
+A position is so little work that calling the operations takes longer than carrying them out; so
+biases that can be added once for all positions are, and what can be written in place is. For use
+without gradients.
 """
 
 from __future__ import annotations
@@ -15,9 +18,20 @@ from inklings.models.textgan.blocks import Block, KeysAndValues
 
 
 class WordBlock:
-    """A block with norms before its branches, over N texts of at most T words; positions come one after the other."""
+    """A block with norms before its branches, over N texts of at most T words.
 
-    def __init__(self, block: Block, style: KeysAndValues | None, added: Float[Tensor, "N T E"] | None, *, n: int, length: int) -> None:
+    Positions come one after the other.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        style: KeysAndValues | None,
+        added: Float[Tensor, "N T E"] | None,
+        *,
+        n: int,
+        length: int,
+    ) -> None:
         channels = block.mix.in_features
         self.n_head, self.shape = block.n_head, (n, channels)
         self.norms = [norm for norm in block.norms if isinstance(norm, nn.LayerNorm)]
@@ -27,7 +41,9 @@ class WordBlock:
         assert isinstance(up, nn.Linear) and isinstance(down, nn.Linear)
         self.up, self.down = up, down
         head_size = channels // block.n_head
-        self.keys, self.values = (block.qkv.weight.new_zeros(n, block.n_head, length, head_size) for _ in range(2))
+        self.keys, self.values = (
+            block.qkv.weight.new_zeros(n, block.n_head, length, head_size) for _ in range(2)
+        )
         self.style = style
         # what is added after attention, at every position
         self.after = block.mix.bias.expand(length, 1, -1)
@@ -39,15 +55,23 @@ class WordBlock:
 
     def step(self, x: Float[Tensor, "N E"], t: int) -> Float[Tensor, "N E"]:
         """The block's output at position `t`."""
-        qkv = F.linear(self._normed(x, 0), self.qkv.weight, self.qkv.bias).view(x.shape[0], 3, self.n_head, -1)
+        qkv = F.linear(self._normed(x, 0), self.qkv.weight, self.qkv.bias).view(
+            x.shape[0], 3, self.n_head, -1
+        )
         self.keys[:, :, t] = qkv[:, 1]
         self.values[:, :, t] = qkv[:, 2]
-        mixed = F.scaled_dot_product_attention(qkv[:, 0].unsqueeze(2), self.keys[:, :, : t + 1], self.values[:, :, : t + 1])
+        mixed = F.scaled_dot_product_attention(
+            qkv[:, 0].unsqueeze(2), self.keys[:, :, : t + 1], self.values[:, :, : t + 1]
+        )
         x = torch.addmm(x, mixed.view(self.shape), self.mix.weight.t()).add_(self.after[t])
         if self.style is not None:
-            query = F.linear(self._normed(x, 2), self.query.weight, self.query.bias).view(x.shape[0], self.n_head, 1, -1)
+            query = F.linear(self._normed(x, 2), self.query.weight, self.query.bias).view(
+                x.shape[0], self.n_head, 1, -1
+            )
             mixed = F.scaled_dot_product_attention(query, *self.style)
-            x = torch.addmm(x, mixed.view(self.shape), self.style_mix.weight.t()).add_(self.style_mix.bias)
+            x = torch.addmm(x, mixed.view(self.shape), self.style_mix.weight.t()).add_(
+                self.style_mix.bias
+            )
         hidden = F.gelu(F.linear(self._normed(x, 1), self.up.weight, self.up.bias))
         return torch.addmm(x, hidden, self.down.weight.t()).add_(self.down.bias)
 

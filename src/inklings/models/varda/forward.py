@@ -1,4 +1,7 @@
-"""One pass of `Varda` over a batch: the backbone, what is found, what is made of it, and what is written."""
+"""One pass of `Varda` over a batch.
+
+The backbone, what is found, what is made of it, and what is written.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,22 @@ class Decisions:
 class Pass:
     """See the module; `run` is called once."""
 
-    def __init__(self, model: Varda, tokens: Tensor, state: State | None, starts: Tensor | None, memory_input: Tensor | None) -> None:
+    def __init__(
+        self,
+        model: Varda,
+        tokens: Tensor,
+        state: State | None,
+        starts: Tensor | None,
+        memory_input: Tensor | None,
+    ) -> None:
         self._model = model
         self._tokens = tokens
         self._numbers = tokens.cpu().numpy()
         self._starts = starts
         self._marks = np.zeros(tokens.shape, np.bool_) if starts is None else starts.cpu().numpy()
-        self._memory_input = None if memory_input is None else F.normalize(memory_input.float(), dim=-1)
+        self._memory_input = (
+            None if memory_input is None else F.normalize(memory_input.float(), dim=-1)
+        )
         given = State(*model.own_state(len(tokens))) if state is None else state
         self._next = given.tensors.get("next")
         self._backbone = None if state is None else _below(BACKBONE, state)
@@ -70,20 +82,30 @@ class Pass:
         length = self._tokens.shape[1]
         if not isinstance(self._model.reader, Concatenation):
             return self._read_then_recall(length)
-        # what a segment wrote is found by the tokens of the next, whose vectors depend on it: piece by piece, then
+        # what a segment wrote is found by the tokens of the next, whose vectors depend on it: piece
+        # by piece, then
         cuts = {0, length}
         for row in range(len(self._tokens)):
             cuts.update(first for first, _ in self._recall.spans(row, self._marks, 0, length))
         if len(cuts) > 2 and self._backbone is None:
             self._backbone = self._model.backbone.initial_state(len(self._tokens))
-        pieces = [self._recall_then_read(first, last) for first, last in itertools.pairwise(sorted(cuts))]
-        return torch.cat([logits for logits, _ in pieces], 1), torch.cat([hidden for _, hidden in pieces], 1)
+        pieces = [
+            self._recall_then_read(first, last) for first, last in itertools.pairwise(sorted(cuts))
+        ]
+        return torch.cat([logits for logits, _ in pieces], 1), torch.cat(
+            [hidden for _, hidden in pieces], 1
+        )
 
     def decisions(self) -> Decisions:
         """All that was decided in the pass."""
-        whole = {field.name: _joined([getattr(part, field.name) for part in self._decisions]) for field in fields(Decisions)}
+        whole = {
+            field.name: _joined([getattr(part, field.name) for part in self._decisions])
+            for field in fields(Decisions)
+        }
         assert whole["keys"] is not None
-        return Decisions(whole["keys"], whole["log_gates"], whole["deletable"], whole["delete_gates"])
+        return Decisions(
+            whole["keys"], whole["log_gates"], whole["deletable"], whole["delete_gates"]
+        )
 
     def queries(self) -> Float32[np.ndarray, "B T D"]:
         """What was searched with."""
@@ -116,7 +138,10 @@ class Pass:
         shares = torch.cat(self._shares, 1).detach().cpu().numpy()
         made = []
         for row in range(len(self._tokens)):
-            columns = {field.name: np.concatenate([getattr(part, field.name)[row] for part in found], -1) for field in fields(Hits)}
+            columns = {
+                field.name: np.concatenate([getattr(part, field.name)[row] for part in found], -1)
+                for field in fields(Hits)
+            }
             width = self._recall.habits.k
             outside = np.broadcast_to(np.arange(shares.shape[-1]) >= width, shares.shape[1:])
             made.append(Recollection(Hits(**columns), shares[row], outside.copy()))
@@ -150,7 +175,9 @@ class Pass:
         assert isinstance(reader, Concatenation)
         with _full_precision(self._tokens):
             vectors = embedding(self._tokens[part])
-            queries = reader.query(vectors) if self._memory_input is None else self._memory_input[part]
+            queries = (
+                reader.query(vectors) if self._memory_input is None else self._memory_input[part]
+            )
             made = _array(torch.nan_to_num(queries))
             with on_cpu():
                 for row in range(len(self._tokens)):
@@ -171,7 +198,9 @@ class Pass:
         """The backbone, with these in place of its tokens' vectors."""
 
         def replaced(module: object, inputs: object, output: Tensor) -> Tensor:
-            assert output.shape == vectors.shape, "the backbone read something else than the new tokens"
+            assert output.shape == vectors.shape, (
+                "the backbone read something else than the new tokens"
+            )
             return vectors.to(output.dtype)
 
         starts = None if self._starts is None else self._starts[:, first:last]
@@ -179,33 +208,45 @@ class Pass:
             starts = self._windows(first, last)
         handle = self._model.embedding.register_forward_hook(replaced)
         try:
-            output: Output = self._model.backbone(self._tokens[:, first:last], self._backbone, starts=starts)
+            output: Output = self._model.backbone(
+                self._tokens[:, first:last], self._backbone, starts=starts
+            )
         finally:
             handle.remove()
         return output
 
     def _windows(self, first: int, last: int) -> Tensor | None:
-        """Where the backbone begins anew, at documents and wherever its context is full: what lies before is the memory's.
+        """Where the backbone begins anew, at documents and wherever its context is full.
 
-        Vectors made of what was found cannot be made again for a second reading; and a row that begins anew never needs one.
+        What lies before is the memory's.
+
+        Vectors made of what was found cannot be made again for a second reading; and a row that
+        begins anew never needs one.
         """
         marks = self._marks[:, first:last].copy()
         for row, begun in zip(self._recall.rows, marks, strict=True):
             position = row.position
             for at in range(len(begun)):
                 position = 0 if begun[at] else position
-                begun[at] |= position > 0 and position % self._model.backbone.config.context_length == 0
+                begun[at] |= (
+                    position > 0 and position % self._model.backbone.config.context_length == 0
+                )
                 position += 1
         return torch.from_numpy(marks).to(self._tokens.device) if marks.any() else None
 
     def _decide(self, output: Output, first: int) -> None:
-        """What the hidden vectors decide; and what the pass before could not know: how surprising its next token was."""
+        """What the hidden vectors decide.
+
+        And what the pass before could not know: how surprising its next token was.
+        """
         self._decisions.append(self._model.decisions(output.hidden))
         if self._next is not None:
             for number, row in enumerate(self._recall.rows):
                 if row.position:
                     last = (row.position - 1) % self._recall.habits.segment
-                    row.pending.priority[last] = -float(self._next[number, self._numbers[number, first]])
+                    row.pending.priority[last] = -float(
+                        self._next[number, self._numbers[number, first]]
+                    )
 
     def _arrays(self, output: Output, first: int, last: int) -> dict[str, np.ndarray]:
         """What is to be remembered of positions first to last, with the batch first."""
@@ -218,17 +259,36 @@ class Pass:
         if self._next is not None:
             log_probabilities = F.log_softmax(output.logits.detach().float(), dim=-1)
             following = self._tokens[:, first + 1 : last, None]
-            arrays["priority"][:, :-1] = -_array(log_probabilities[:, :-1].gather(-1, following).squeeze(-1))
+            arrays["priority"][:, :-1] = -_array(
+                log_probabilities[:, :-1].gather(-1, following).squeeze(-1)
+            )
             self._next = log_probabilities[:, -1].clone()
         if made.deletable is not None and made.delete_gates is not None:
-            arrays["deletable"], arrays["delete_gates"] = _array(torch.nan_to_num(made.deletable)), _array(made.delete_gates)
+            arrays["deletable"], arrays["delete_gates"] = (
+                _array(torch.nan_to_num(made.deletable)),
+                _array(made.delete_gates),
+            )
         return arrays
 
     def _open_and_search(self, row: int, first: int, queries: Float32[np.ndarray, "n D"]) -> None:
-        self._recall.open(row, int(self._numbers[row, first]), bool(self._marks[row, first]), first, deletes=self._deletes())
+        self._recall.open(
+            row,
+            int(self._numbers[row, first]),
+            bool(self._marks[row, first]),
+            first,
+            deletes=self._deletes(),
+        )
         self._recall.search(row, first, queries)
 
-    def _append(self, row: int, arrays: dict[str, np.ndarray], first: int, last: int, offset: int, queries: np.ndarray) -> None:
+    def _append(
+        self,
+        row: int,
+        arrays: dict[str, np.ndarray],
+        first: int,
+        last: int,
+        offset: int,
+        queries: np.ndarray,
+    ) -> None:
         of = slice(first - offset, last - offset)
         columns = {name: array[row, of] for name, array in arrays.items()}
         if "deletable" in columns:
@@ -237,22 +297,39 @@ class Pass:
 
     def _deletes(self) -> tuple[Tensor, Tensor] | None:
         """Where gradients are kept, what deleting rests on, up to now."""
-        if not self._model.config.delete_within or not torch.is_grad_enabled() or not self._decisions:
+        if (
+            not self._model.config.delete_within
+            or not torch.is_grad_enabled()
+            or not self._decisions
+        ):
             return None
         made = self.decisions()
         assert made.deletable is not None and made.delete_gates is not None
         return made.deletable, made.delete_gates
 
-    def _recalled(self, queries: Float[Tensor, "B T D"], made: Float32[np.ndarray, "B T D"], first: int, last: int) -> Recalled:
-        """The hits of positions first to last as tensors, those of the long-term memory after those of the row's own."""
+    def _recalled(
+        self,
+        queries: Float[Tensor, "B T D"],
+        made: Float32[np.ndarray, "B T D"],
+        first: int,
+        last: int,
+    ) -> Recalled:
+        """The hits of some positions as tensors, the long-term memory's after the row's own."""
         with on_cpu():
             found = self._found(made, first, last)
         device = self._tokens.device
         whole = {
-            name: torch.cat([torch.from_numpy(getattr(part, name)[:, at]) for part, _, at in found], 2).to(device)
+            name: (
+                torch.cat(
+                    [torch.from_numpy(getattr(part, name)[:, at]) for part, _, at in found], 2
+                ).to(device)
+            )
             for name in ("distances", "values", "vectors")
         }
-        edges = [torch.from_numpy(part.edges[:, at]).unsqueeze(-1).expand(-1, -1, part.ids.shape[2]) for part, _, at in found]
+        edges = [
+            torch.from_numpy(part.edges[:, at]).unsqueeze(-1).expand(-1, -1, part.ids.shape[2])
+            for part, _, at in found
+        ]
         log_scores = torch.cat([scores for _, scores, _ in found], 2).to(device)
         distances = whole["distances"]
         if self._model.queries_learn and torch.is_grad_enabled():
@@ -260,15 +337,36 @@ class Pass:
             measured = (whole["vectors"] - queries[:, :, None]).square().sum(-1)
             distances = torch.where(torch.isfinite(distances), measured, distances)
         vectors = whole["vectors"] if whole["vectors"].shape[2] else None
-        return Recalled(distances, torch.cat(edges, 2).to(device), log_scores, whole["values"].clamp(min=0), vectors)
+        return Recalled(
+            distances,
+            torch.cat(edges, 2).to(device),
+            log_scores,
+            whole["values"].clamp(min=0),
+            vectors,
+        )
 
-    def _found(self, made: Float32[np.ndarray, "B T D"], first: int, last: int) -> list[tuple[Found, Tensor, slice]]:
-        """For each memory what was found, its log-scores (B, T, k), and where in it the positions are."""
-        log_gates = self.decisions().log_gates if self._decisions and torch.is_grad_enabled() else None
-        found = [(self._recall.found, self._recall.log_scores(first, last, log_gates), slice(first, last))]
+    def _found(
+        self, made: Float32[np.ndarray, "B T D"], first: int, last: int
+    ) -> list[tuple[Found, Tensor, slice]]:
+        """For each memory what was found, its log-scores (B, T, k).
+
+        And where in it the positions are.
+        """
+        log_gates = (
+            self.decisions().log_gates if self._decisions and torch.is_grad_enabled() else None
+        )
+        found = [
+            (
+                self._recall.found,
+                self._recall.log_scores(first, last, log_gates),
+                slice(first, last),
+            )
+        ]
         if self._model.long_term is not None and self._recall.control != "off":
             vectors = self._recall.found.vectors.shape[2] > 0
-            outside = search_outside(self._model.long_term, made, self._recall.habits.k, vectors=vectors)
+            outside = search_outside(
+                self._model.long_term, made, self._recall.habits.k, vectors=vectors
+            )
             with np.errstate(divide="ignore"):
                 found.append((outside, torch.from_numpy(np.log(outside.scores)), slice(None)))
             self._outside.append(outside)
@@ -277,11 +375,17 @@ class Pass:
 
 def _row(state: State, row: int, *, in_place: bool) -> MemoryRow:
     """A row of a state, ready to be read on."""
-    numbers = {name: int(state.tensors[name][row]) for name in ("memory", "version", "position", "document")}
+    numbers = {
+        name: int(state.tensors[name][row])
+        for name in ("memory", "version", "position", "document")
+    }
     stream = state.stores[numbers["memory"]]
     assert isinstance(stream, Stream)
     if stream.version != numbers["version"]:
-        raise RuntimeError("the state has been read on from already: its memory is further on. `State.clone` keeps one.")
+        raise RuntimeError(
+            "the state has been read on from already: its memory is further on. `State.clone` keeps"
+            " one."
+        )
     segment = len(state.tensors[f"{PENDING}tokens"][row])
     pending: dict[str, Any] = {}
     for field in fields(Pending):
@@ -290,17 +394,31 @@ def _row(state: State, row: int, *, in_place: bool) -> MemoryRow:
         pending[field.name] = array if array is None or in_place else array.copy()
     begun = -((numbers["position"] - 1) % segment + 1) if numbers["position"] else 0
     return MemoryRow(
-        stream, numbers["position"], numbers["document"], Pending(**pending), owned=in_place and not stream.shared, begun=begun
+        stream,
+        numbers["position"],
+        numbers["document"],
+        Pending(**pending),
+        owned=in_place and not stream.shared,
+        begun=begun,
     )
 
 
 def _below(prefix: str, state: State) -> State:
-    tensors = {name.removeprefix(prefix): tensor for name, tensor in state.tensors.items() if name.startswith(prefix)}
+    tensors = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.tensors.items()
+        if name.startswith(prefix)
+    }
     return State(tensors, state.stores)
 
 
 def _side_by_side(parts: list[Found]) -> Found:
-    return Found(**{field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=1) for field in fields(Found)})
+    return Found(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=1)
+            for field in fields(Found)
+        }
+    )
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

@@ -1,12 +1,16 @@
-"""A language model with an associative memory: any backbone, and what it has read before, found again by nearness.
+"""A language model with an associative memory.
 
-Vectors are remembered with the token that followed them, and searched with the vector of the present position. Every row
-of a batch has a memory of its own, which a long-term memory that all share may stand beside. The state knows it by a
-number and a version, so that copies of a state are cheap: whoever writes to a memory that another may see, writes to a copy.
+Any backbone, and what it has read before, found again by nearness.
 
-Three readers take what was found: `mixture` of probabilities, a layer of `attention`, or `concat`, ahead of the backbone,
-as in the project that this comes from. What is written is decided by position: `all`, some at `random`, the tokens of most
-`surprisal`, or those that a gate has `learned` to keep.
+Vectors are remembered with the token that followed them, and searched with the vector of the
+present position. Every row of a batch has a memory of its own, which a long-term memory that all
+share may stand beside. The state knows it by a number and a version, so that copies of a state are
+cheap: whoever writes to a memory that another may see, writes to a copy.
+
+Three readers take what was found: `mixture` of probabilities, a layer of `attention`, or `concat`,
+ahead of the backbone, as in the project that this comes from. What is written is decided by
+position: `all`, some at `random`, the tokens of most `surprisal`, or those that a gate has
+`learned` to keep.
 """
 
 from __future__ import annotations
@@ -28,7 +32,15 @@ from inklings.memory.settings import Backend, Eviction, MemoryConfig
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream, on_cpu
 from inklings.models.backbone import make_backbone
-from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Store, Traits, require
+from inklings.models.contract import (
+    ModelConfig,
+    Output,
+    SequenceModel,
+    State,
+    Store,
+    Traits,
+    require,
+)
 from inklings.models.registry import is_file
 from inklings.models.remembering import Recollection, Written
 from inklings.models.varda.forward import BACKBONE, PENDING, Decisions, Pass
@@ -48,7 +60,9 @@ class VardaConfig(ModelConfig):
     beginnings: ClassVar[tuple[str, ...]] = ("sharpness", "share")
 
     backbone: str = "gpt2"
-    """NAME[:field=value,...] or FILE.py:CLASS[:field=value,...]; within an ARM in brackets: backbone=[gpt:n_layer=2]."""
+    """NAME[:field=value,...] or FILE.py:CLASS[:field=value,...]; within an ARM in brackets:
+    backbone=[gpt:n_layer=2].
+    """
     freeze_backbone: bool = False
     """Whether the backbone keeps its weights, and only what reads and writes the memory learns."""
     reader: Literal["mixture", "attention", "concat"] = "mixture"
@@ -56,7 +70,9 @@ class VardaConfig(ModelConfig):
     num_search_results: int = 32
     """Entries that a position may find in a memory."""
     sharpness: float = 15.0
-    """`mixture`, `attention`: at first, by how many nats an entry loses for each unit of squared distance (unit vectors)."""
+    """`mixture`, `attention`: at first, by how many nats an entry loses for each unit of squared
+    distance (unit vectors).
+    """
     share: float = 0.2
     """`mixture`: at first, the memory's part in a prediction."""
     write: Literal["all", "random", "surprisal", "learned"] = "all"
@@ -64,11 +80,14 @@ class VardaConfig(ModelConfig):
     write_budget: float = 0.5
     """The share of positions that is remembered, unless it is `all` of them."""
     segment: int = 64
-    """Positions that are written at once; nothing is found by the segment that it was written in."""
+    """Positions that are written at once; nothing is found by the segment that it was written in.
+    """
     memory_size: int = 10_000
     """Most entries of a row's memory."""
     memory_dim: int | None = None
-    """Size of what is remembered: a linear map of the hidden vector. None: the hidden vector itself."""
+    """Size of what is remembered: a linear map of the hidden vector. None: the hidden vector
+    itself.
+    """
     index_type: Backend = "exact"
     """How a row's memory is searched."""
     num_clusters: int = 1024
@@ -80,32 +99,66 @@ class VardaConfig(ModelConfig):
     decay: float = 1.0
     """What scores are multiplied by whenever a segment is written."""
     delete_within: float = 0.0
-    """L2 distance from a position's deletable vector within which it may delete what it found; 0 turns deleting off."""
+    """L2 distance from a position's deletable vector within which it may delete what it found; 0
+    turns deleting off.
+    """
     clear_at: Literal["document", "epoch"] = "document"
-    """When a row's memory is emptied. Evaluation begins every document with an empty one in any case."""
+    """When a row's memory is emptied. Evaluation begins every document with an empty one in any
+    case.
+    """
     frozen: bool = False
     """Whether rows remember nothing, so that a long-term memory is all there is."""
     gate_weight: float = 1.0
-    """Weight of what keeps the learned gates within their budget: the squared distance of their mean from it."""
+    """Weight of what keeps the learned gates within their budget: the squared distance of their
+    mean from it.
+    """
     memory_seed: int = 0
     """Of random writing and forgetting."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, "reader", self.reader in ("mixture", "attention", "concat"), "mixture, attention or concat")
-        require(self, "write", self.write in ("all", "random", "surprisal", "learned"), "all, random, surprisal or learned")
+        require(
+            self,
+            "reader",
+            self.reader in ("mixture", "attention", "concat"),
+            "mixture, attention or concat",
+        )
+        require(
+            self,
+            "write",
+            self.write in ("all", "random", "surprisal", "learned"),
+            "all, random, surprisal or learned",
+        )
         require(self, "num_search_results", self.num_search_results >= 1, "at least 1")
         require(self, "sharpness", self.sharpness > 0, "above 0")
         require(self, "share", 0 < self.share < 1, "above 0 and below 1")
         require(self, "write_budget", 0 < self.write_budget <= 1, "above 0 and up to 1")
         require(self, "segment", self.segment >= 1, "at least 1")
-        require(self, "memory_size", self.memory_size >= self.segment, f"at least a segment of {self.segment}")
-        require(self, "memory_dim", self.memory_dim is None or self.memory_dim >= 1, "at least 1, or none")
         require(
-            self, "index_type", self.index_type in get_args(Backend) and self.index_type != "pgvector", "exact, flat, ivf, ivfpq or hnsw"
+            self,
+            "memory_size",
+            self.memory_size >= self.segment,
+            f"at least a segment of {self.segment}",
+        )
+        require(
+            self,
+            "memory_dim",
+            self.memory_dim is None or self.memory_dim >= 1,
+            "at least 1, or none",
+        )
+        require(
+            self,
+            "index_type",
+            self.index_type in get_args(Backend) and self.index_type != "pgvector",
+            "exact, flat, ivf, ivfpq or hnsw",
         )
         require(self, "num_clusters", self.num_clusters >= 1, "at least 1")
-        require(self, "eviction", self.eviction in get_args(Eviction), "oldest, least_used or lowest_score")
+        require(
+            self,
+            "eviction",
+            self.eviction in get_args(Eviction),
+            "oldest, least_used or lowest_score",
+        )
         for name in ("forgetfulness_factor", "decay"):
             require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         require(self, "delete_within", self.delete_within >= 0, "0 or more")
@@ -137,7 +190,9 @@ class Varda(SequenceModel):
         self.backbone = make_backbone(config.backbone, config)
         width, vocab_size = self._width(), config.vocab_size
         self.dimension = config.memory_dim or width
-        self.storable = None if config.memory_dim is None else nn.Linear(width, config.memory_dim, bias=False)
+        self.storable = (
+            None if config.memory_dim is None else nn.Linear(width, config.memory_dim, bias=False)
+        )
         self.store_decision = nn.Linear(width, 1) if config.write == "learned" else None
         deletes = config.delete_within > 0
         self.delete_decision = nn.Linear(width, config.num_search_results) if deletes else None
@@ -150,7 +205,9 @@ class Varda(SequenceModel):
         elif config.reader == "attention":
             self.reader = Attention(width, self.dimension, vocab_size, sharpness=config.sharpness)
         else:
-            self.reader = Concatenation(self.embedding.embedding_dim, self.dimension, config.num_search_results)
+            self.reader = Concatenation(
+                self.embedding.embedding_dim, self.dimension, config.num_search_results
+            )
             if is_file(config.backbone):  # ours are tested
                 self._check_embedding()
         if config.freeze_backbone:
@@ -172,28 +229,52 @@ class Varda(SequenceModel):
     ) -> Output:
         """See `SequenceModel`; `memory_input` is searched with in place of the model's own vectors.
 
-        The memories that a state refers to are written to in place only without gradients, and if no other state shares them.
+        The memories that a state refers to are written to in place only without gradients, and if
+        no other state shares them.
         """
         work = Pass(self, tokens, state, starts, memory_input)
         logits, hidden = work.run()
         losses = self._gate_losses(work.decisions()) if self.training else {}
         if self._records is not None:
             self._records.append(work.recollections())
-        return Output(logits=logits, state=None if state is None else work.state(), hidden=hidden, losses=losses)
+        return Output(
+            logits=logits,
+            state=None if state is None else work.state(),
+            hidden=hidden,
+            losses=losses,
+        )
 
     def decisions(self, hidden: Float[Tensor, "B T C"]) -> Decisions:
-        """What the model makes of hidden vectors, for its memory; keys and deletable vectors are of unit size."""
+        """What the model makes of hidden vectors, for its memory.
+
+        Keys and deletable vectors are of unit size.
+        """
         keys = _unit(hidden.float() if self.storable is None else self.storable(hidden.float()))
-        log_gates = None if self.store_decision is None else F.logsigmoid(self.store_decision(hidden.float())).squeeze(-1)
+        log_gates = (
+            None
+            if self.store_decision is None
+            else F.logsigmoid(self.store_decision(hidden.float())).squeeze(-1)
+        )
         if self.deletable is None or self.delete_decision is None:
             return Decisions(keys, log_gates, None, None)
-        return Decisions(keys, log_gates, _unit(self.deletable(hidden.float())), torch.sigmoid(self.delete_decision(hidden.float())))
+        return Decisions(
+            keys,
+            log_gates,
+            _unit(self.deletable(hidden.float())),
+            torch.sigmoid(self.delete_decision(hidden.float())),
+        )
 
     def _gate_losses(self, decisions: Decisions) -> dict[str, Float[Tensor, ""]]:
-        """What keeps the gates of each row within their budgets: of writing `write_budget`, of deleting nothing."""
+        """What keeps the gates of each row within their budgets.
+
+        Of writing `write_budget`, of deleting nothing.
+        """
         losses, weight = {}, self.config.gate_weight
         if weight and decisions.log_gates is not None:
-            losses["write"] = weight * (decisions.log_gates.exp().mean(1) - self.config.write_budget).square().mean()
+            losses["write"] = (
+                weight
+                * (decisions.log_gates.exp().mean(1) - self.config.write_budget).square().mean()
+            )
         if weight and decisions.delete_gates is not None:
             losses["delete"] = weight * decisions.delete_gates.mean((1, 2)).square().mean()
         return losses
@@ -202,15 +283,24 @@ class Varda(SequenceModel):
         """The backbone's, and what `own_state` adds."""
         inner = self.backbone.initial_state(batch_size)
         tensors, stores = self.own_state(batch_size)
-        return State({**{f"{BACKBONE}{name}": tensor for name, tensor in inner.tensors.items()}, **tensors}, {**inner.stores, **stores})
+        return State(
+            {**{f"{BACKBONE}{name}": tensor for name, tensor in inner.tensors.items()}, **tensors},
+            {**inner.stores, **stores},
+        )
 
     def own_state(self, batch_size: int) -> tuple[dict[str, Tensor], dict[int, Store]]:
-        """An empty memory for each row, and room for a segment's worth of what was read and not yet written."""
+        """An empty memory for each row.
+
+        And room for a segment's worth of what was read and not yet written.
+        """
         config, segment, k = self.config, self.config.segment, self.config.num_search_results
         with on_cpu():
             streams = [Stream.new(self.habits.memory) for _ in range(batch_size)]
         with self.device:
-            tensors = {name: torch.zeros(batch_size, dtype=torch.int64) for name in ("version", "position", "document")}
+            tensors = {
+                name: torch.zeros(batch_size, dtype=torch.int64)
+                for name in ("version", "position", "document")
+            }
             tensors["memory"] = torch.tensor([stream.number for stream in streams])
             tensors[f"{PENDING}tokens"] = torch.zeros(batch_size, segment, dtype=torch.int64)
             tensors[f"{PENDING}priority"] = torch.zeros(batch_size, segment)
@@ -228,17 +318,28 @@ class Varda(SequenceModel):
         for row, number in enumerate(state.tensors["memory"].tolist()):
             stream = state.stores[number]
             assert isinstance(stream, Stream)
-            arrays |= {f"store.{row}.{name}": torch.from_numpy(array) for name, array in stream.to_arrays().items()}
+            arrays |= {
+                f"store.{row}.{name}": torch.from_numpy(array)
+                for name, array in stream.to_arrays().items()
+            }
         # the numbers of the memories are those of this process; written down, each row has its own
         return {**state.tensors, "memory": torch.arange(state.batch_size), **arrays}
 
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
         """The state with memories made anew."""
-        plain = {name: tensor.to(self.device) for name, tensor in tensors.items() if not name.startswith("store.")}
+        plain = {
+            name: tensor.to(self.device)
+            for name, tensor in tensors.items()
+            if not name.startswith("store.")
+        }
         streams = []
         for row in range(len(plain["memory"])):
             prefix = f"store.{row}."
-            arrays = {name.removeprefix(prefix): tensor.cpu().numpy() for name, tensor in tensors.items() if name.startswith(prefix)}
+            arrays = {
+                name.removeprefix(prefix): tensor.cpu().numpy()
+                for name, tensor in tensors.items()
+                if name.startswith(prefix)
+            }
             streams.append(Stream.from_arrays(self.habits.memory, arrays))
         plain["memory"] = torch.tensor([stream.number for stream in streams], device=self.device)
         return State(plain, {stream.number: stream for stream in streams})
@@ -252,20 +353,32 @@ class Varda(SequenceModel):
     def long_term(self, memory: Memory | None) -> None:
         if memory is not None and memory.config.dimension != self.dimension:
             raise ConfigError(
-                f"the memory holds vectors of {memory.config.dimension} numbers, the model's have {self.dimension}: it is another's."
+                f"the memory holds vectors of {memory.config.dimension} numbers, the model's have"
+                f" {self.dimension}: it is another's."
             )
         self._outside = _Held(memory)
 
     def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
-        """What it would write of a document; see `Remembering`. Nothing is forgotten on the way, however long it is."""
+        """What it would write of a document; see `Remembering`.
+
+        Nothing is forgotten on the way, however long it is.
+        """
         length = tokens.shape[1]
-        room = dataclasses.replace(self.habits.memory, capacity=length + self.config.segment, backend="exact", eviction="oldest")
+        room = dataclasses.replace(
+            self.habits.memory,
+            capacity=length + self.config.segment,
+            backend="exact",
+            eviction="oldest",
+        )
         kept = self.habits
-        self.habits = dataclasses.replace(kept, memory=room, clear=False, frozen=False, decay=1.0, forget=0.0, delete_within=0.0)
+        self.habits = dataclasses.replace(
+            kept, memory=room, clear=False, frozen=False, decay=1.0, forget=0.0, delete_within=0.0
+        )
         try:
             with self.controlled("off"), self._reading_only():
                 state = self._read(tokens)[0]
-                # one more boundary writes what is pending; the entry that it completes itself is none of the document's
+                # one more boundary writes what is pending; the entry that it completes itself is
+                # none of the document's
                 end = tokens.new_full((1, 1), self.config.boundary_token)
                 state = self(end, state, starts=torch.ones_like(end, dtype=torch.bool)).state
         finally:
@@ -277,7 +390,9 @@ class Varda(SequenceModel):
         order = np.argsort(entries.ids)
         order = order[entries.positions[order] < length]
         vectors = stream.memory.vectors(entries.ids[order])
-        return Written(vectors, entries.values[order], entries.positions[order], entries.scores[order])
+        return Written(
+            vectors, entries.values[order], entries.positions[order], entries.scores[order]
+        )
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T D"]:
         """What it would search with after each token."""
@@ -285,7 +400,10 @@ class Varda(SequenceModel):
             return np.concatenate(self._read(tokens)[1])
 
     def _read(self, tokens: Int[Tensor, "1 T"]) -> tuple[State, list[Float32[np.ndarray, "T D"]]]:
-        """A document from its beginning, in pieces: the state after it, and what was searched with."""
+        """A document from its beginning, in pieces.
+
+        The state after it, and what was searched with.
+        """
         state, queries = self.initial_state(1), []
         for piece in torch.split(tokens, PIECE, dim=1):
             work = Pass(self, piece, state, None, None)
@@ -341,14 +459,30 @@ class Varda(SequenceModel):
         """The backbone's, and those of the attention over the memory."""
         own: list[nn.Parameter] = []
         if isinstance(self.reader, Attention):
-            own = [weight for layer in (self.reader.query, self.reader.key, self.reader.value) for weight in layer.parameters()]
+            own = [
+                weight
+                for layer in (self.reader.query, self.reader.key, self.reader.value)
+                for weight in layer.parameters()
+            ]
         return [*self.backbone.matrices(), *own]
 
     def flops(self, tokens: int) -> int:
-        """The backbone's (a third if it is frozen), what reads and decides, and one comparison with every entry of a full memory."""
-        own = sum(weight.numel() for name, weight in self.named_parameters() if not name.startswith(BACKBONE) and weight.ndim == 2)
-        backbone, searching = self.backbone.flops(tokens), 2 * self.dimension * self.config.memory_size
-        return (backbone // 3 if self.config.freeze_backbone else backbone) + tokens * (6 * own + searching)
+        """The backbone's (a third if it is frozen), what reads and decides.
+
+        And one comparison with every entry of a full memory.
+        """
+        own = sum(
+            weight.numel()
+            for name, weight in self.named_parameters()
+            if not name.startswith(BACKBONE) and weight.ndim == 2
+        )
+        backbone, searching = (
+            self.backbone.flops(tokens),
+            2 * self.dimension * self.config.memory_size,
+        )
+        return (backbone // 3 if self.config.freeze_backbone else backbone) + tokens * (
+            6 * own + searching
+        )
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -360,15 +494,18 @@ class Varda(SequenceModel):
         embedding = self.backbone.input_embedding
         if embedding is None:
             raise ConfigError(
-                f"VardaConfig.reader is 'concat', but {self.config.backbone!r} does not say which layer embeds its tokens. "
-                "Take mixture or attention, or give the class the property input_embedding."
+                f"VardaConfig.reader is 'concat', but {self.config.backbone!r} does not say which"
+                " layer embeds its tokens. Take mixture or attention, or give the class the"
+                " property input_embedding."
             )
         return embedding
 
     @property
     def queries_learn(self) -> bool:
         """Whether what is searched with can be improved by the gradient of what was found."""
-        return self.config.reader != "concat" and (self.storable is not None or not self.config.freeze_backbone)
+        return self.config.reader != "concat" and (
+            self.storable is not None or not self.config.freeze_backbone
+        )
 
     def _width(self) -> int:
         """Size of the hidden vectors that the backbone's head reads."""
@@ -380,10 +517,15 @@ class Varda(SequenceModel):
         return int(width)
 
     def _check_embedding(self) -> None:
-        """Raise a `ConfigError` if the backbone does not read each token once, by its embedding, which `concat` stands in for."""
+        """Raise a `ConfigError` if the backbone does not read each token once, by its embedding.
+
+        Which `concat` stands in for.
+        """
         read: list[int] = []
         backbone, length = self.backbone, self.backbone.config.context_length
-        handle = self.embedding.register_forward_hook(lambda module, inputs, output: read.append(output[..., 0].numel()))
+        handle = self.embedding.register_forward_hook(
+            lambda module, inputs, output: read.append(output[..., 0].numel())
+        )
         try:
             with self._reading_only(), torch.random.fork_rng(devices=[]):
                 tokens = torch.full((1, length), self.config.boundary_token)
@@ -394,23 +536,42 @@ class Varda(SequenceModel):
             handle.remove()
         if read != [length, 1]:
             raise ConfigError(
-                f"VardaConfig.reader is 'concat', but {self.config.backbone!r} does not read each token once by its input_embedding: of "
-                f"{length} tokens, its context, and one more it embedded {read}. Set rereads=True in its Traits if it reads tokens again "
-                "once its context is full; or take mixture or attention."
+                f"VardaConfig.reader is 'concat', but {self.config.backbone!r} does not read each"
+                f" token once by its input_embedding: of {length} tokens, its context, and one more"
+                f" it embedded {read}. Set rereads=True in its Traits if it reads tokens again once"
+                " its context is full; or take mixture or attention."
             )
 
     def _habits(self) -> Habits:
         config = self.config
         memory = MemoryConfig(
-            dimension=self.dimension, capacity=config.memory_size, backend=config.index_type, eviction=config.eviction,
-            clusters=config.num_clusters, seed=config.memory_seed,
-        )  # fmt: skip
+            dimension=self.dimension,
+            capacity=config.memory_size,
+            backend=config.index_type,
+            eviction=config.eviction,
+            clusters=config.num_clusters,
+            seed=config.memory_seed,
+        )
         return Habits(
-            memory=memory, k=config.num_search_results, segment=config.segment,
-            order="all" if config.write == "all" else "random" if config.write == "random" else "priority",
-            budget=config.write_budget, scored=config.write == "learned", clear=config.clear_at == "document", frozen=config.frozen,
-            decay=config.decay, forget=config.forgetfulness_factor, delete_within=config.delete_within, seed=config.memory_seed,
-        )  # fmt: skip
+            memory=memory,
+            k=config.num_search_results,
+            segment=config.segment,
+            order=(
+                "all"
+                if config.write == "all"
+                else "random"
+                if config.write == "random"
+                else "priority"
+            ),
+            budget=config.write_budget,
+            scored=config.write == "learned",
+            clear=config.clear_at == "document",
+            frozen=config.frozen,
+            decay=config.decay,
+            forget=config.forgetfulness_factor,
+            delete_within=config.delete_within,
+            seed=config.memory_seed,
+        )
 
 
 def _unit(vectors: Tensor) -> Tensor:

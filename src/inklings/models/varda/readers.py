@@ -1,7 +1,10 @@
-"""What a prediction takes from the entries that were found: their values as probabilities, attention over them, or their vectors.
+"""What a prediction takes from the entries that were found.
 
-Every reader leaves a position without hits to the backbone, bit for bit. The share of a hit goes to zero as it comes as
-far away as the first that was not taken: so rounding, which may decide who is the last of k, decides nothing.
+Their values as probabilities, attention over them, or their vectors.
+
+Every reader leaves a position without hits to the backbone, bit for bit. The share of a hit goes to
+zero as it comes as far away as the first that was not taken: so rounding, which may decide who is
+the last of k, decides nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 TIE = 1e-3
-"""What is left of the share of hits that are all equally far: were it nothing, there would be nothing to share."""
+"""What is left of the share of hits that are all equally far: were it nothing, there would be
+nothing to share.
+"""
 LEAST = 1e-30
 """Of a share, so that its logarithm is finite."""
 
@@ -40,7 +45,11 @@ class Recalled:
         return torch.isfinite(self.log_scores)
 
     def log_shares(self, sharpness: Float[Tensor, ""]) -> Float[Tensor, "B T k"]:
-        """Unnormalised: the score times how much nearer the hit is than the edge; minus infinity where there is no hit."""
+        """Unnormalised.
+
+        The score times how much nearer the hit is than the edge; minus infinity where there is no
+        hit.
+        """
         near = torch.where(self.there, self.distances, 0.0)
         edged = self.there & torch.isfinite(self.edges)
         gap = torch.where(edged, self.edges - near, 1.0).clamp(min=0.0)
@@ -49,10 +58,12 @@ class Recalled:
 
 
 class Mixture(nn.Module):
-    """Probabilities of the backbone, mixed with those of the values found (Grave et al. 2017; Khandelwal et al. 2020).
+    """The backbone's probabilities mixed with those of the values that were found.
 
-    The memory's part is a sigmoid of a constant, of the nearest distance, and of the hidden vector. Until it is trained it
-    is a neural cache: the constant alone decides.
+    Grave et al. 2017; Khandelwal et al. 2020.
+
+    The memory's part is a sigmoid of a constant, of the nearest distance, and of the hidden vector.
+    Until it is trained it is a neural cache: the constant alone decides.
     """
 
     def __init__(self, width: int, *, sharpness: float, share: float) -> None:
@@ -66,13 +77,21 @@ class Mixture(nn.Module):
     def forward(
         self, logits: Float[Tensor, "B T V"], hidden: Float[Tensor, "B T C"], recalled: Recalled
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T k"]]:
-        """Logits (log-probabilities where there is a hit), and the share of each hit in the prediction."""
+        """Logits (log-probabilities where there is a hit).
+
+        And the share of each hit in the prediction.
+        """
         there = recalled.there.any(-1, keepdim=True)
         shares = _softmax(recalled.log_shares(self.log_sharpness.exp()), there)
         nearest = torch.where(there, recalled.distances.amin(-1, keepdim=True), 0.0)
         open_by = self.bias + self.by_distance * (1 - nearest) + self.by_hidden(hidden.float())
-        # Nothing but the tokens found changes beside the common factor: the rest of the vocabulary is passed over once.
-        lost = torch.where(there, F.logsigmoid(-open_by) - torch.logsumexp(logits.float(), dim=-1, keepdim=True), 0.0)
+        # Nothing but the tokens found changes beside the common factor: the rest of the vocabulary
+        # is passed over once.
+        lost = torch.where(
+            there,
+            F.logsigmoid(-open_by) - torch.logsumexp(logits.float(), dim=-1, keepdim=True),
+            0.0,
+        )
         own = logits.float() + lost
         alike = recalled.values[..., :, None] == recalled.values[..., None, :]
         found = (alike * shares[..., None, :]).sum(-1)
@@ -84,9 +103,12 @@ class Mixture(nn.Module):
 
 
 class Attention(nn.Module):
-    """Gated attention over the keys and values found (Wu et al. 2022), its result read as tokens by a head of its own.
+    """Gated attention over the keys and values found (Wu et al. 2022).
 
-    The backbone's head stays as it is, so any backbone will do. The gate begins closed: the model begins as its backbone.
+    Its result is read as tokens by a head of its own.
+
+    The backbone's head stays as it is, so any backbone will do. The gate begins closed: the model
+    begins as its backbone.
     """
 
     def __init__(self, width: int, dimension: int, vocab_size: int, *, sharpness: float) -> None:
@@ -109,26 +131,41 @@ class Attention(nn.Module):
         assert recalled.vectors is not None
         there = recalled.there.any(-1, keepdim=True)
         hidden = hidden.float()
-        alike = torch.einsum("btd,btkd->btk", self.query(hidden), self.key(recalled.vectors)) / recalled.vectors.shape[-1] ** 0.5
+        alike = (
+            torch.einsum("btd,btkd->btk", self.query(hidden), self.key(recalled.vectors))
+            / recalled.vectors.shape[-1] ** 0.5
+        )
         shares = _softmax(recalled.log_shares(self.log_sharpness.exp()) + alike, there)
-        taken = torch.einsum("btk,btkd->btd", shares, self.value(recalled.vectors) + self.tokens(recalled.values))
+        taken = torch.einsum(
+            "btk,btkd->btd", shares, self.value(recalled.vectors) + self.tokens(recalled.values)
+        )
         open_by = torch.tanh(self.strength) * torch.sigmoid(self.gate(hidden))
         added = open_by * F.linear(taken, self.tokens.weight) * recalled.vectors.shape[-1] ** 0.5
         return torch.where(there, logits.float() + added, logits.float()), shares * open_by.abs()
 
 
 class Concatenation(nn.Module):
-    """The vectors found, put beside the token's own and brought back to its size by a linear layer, ahead of the backbone.
+    """The vectors found, put beside the token's own ahead of the backbone.
 
-    As in the project that this comes from: a search is made with the token's vector, before anything has read the text.
-    The layer begins as the identity on the token's own vector.
+    A linear layer brings them back to the size of one.
+
+    As in the project that this comes from: a search is made with the token's vector, before
+    anything has read the text. The layer begins as the identity on the token's own vector.
     """
 
     def __init__(self, width: int, dimension: int, k: int) -> None:
         super().__init__()
         self.k = k
-        # the places of the nearest have no gradient, so what is searched with cannot learn; it only has to be of the right size
-        self.register_buffer("turn", torch.eye(width, dimension) if width == dimension else torch.randn(width, dimension) / width**0.5)
+        # the places of the nearest have no gradient, so what is searched with cannot learn; it only
+        # has to be of the right size
+        self.register_buffer(
+            "turn",
+            (
+                torch.eye(width, dimension)
+                if width == dimension
+                else torch.randn(width, dimension) / width**0.5
+            ),
+        )
         self.join = nn.Linear(width + k * dimension, width)
         nn.init.zeros_(self.join.bias)
         nn.init.zeros_(self.join.weight)
@@ -141,19 +178,25 @@ class Concatenation(nn.Module):
         assert isinstance(turn, Tensor)
         return F.normalize(vectors @ turn, dim=-1)
 
-    def forward(self, vectors: Float[Tensor, "B T E"], recalled: Recalled) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T k"]]:
+    def forward(
+        self, vectors: Float[Tensor, "B T E"], recalled: Recalled
+    ) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T k"]]:
         """Vectors for the backbone, and the score of each hit, which is what it was weighed by."""
         assert recalled.vectors is not None
         # of a row's own memory and a long-term one, the nearest of both
         taken = recalled.distances.topk(self.k, largest=False).indices
         scores = recalled.log_scores.gather(-1, taken).exp()
-        found = recalled.vectors.gather(2, taken[..., None].expand(*taken.shape, recalled.vectors.shape[-1]))
+        found = recalled.vectors.gather(
+            2, taken[..., None].expand(*taken.shape, recalled.vectors.shape[-1])
+        )
         joined = self.join(torch.cat([vectors, (found * scores[..., None]).flatten(2)], dim=-1))
         shares = torch.zeros_like(recalled.log_scores).scatter(-1, taken, scores)
         return torch.where(recalled.there.any(-1, keepdim=True), joined, vectors), shares
 
 
-def _softmax(log_shares: Float[Tensor, "B T k"], there: Bool[Tensor, "B T 1"]) -> Float[Tensor, "B T k"]:
+def _softmax(
+    log_shares: Float[Tensor, "B T k"], there: Bool[Tensor, "B T 1"]
+) -> Float[Tensor, "B T k"]:
     """Shares that add up to one, or to nothing where there is no hit at all."""
     shares = torch.softmax(torch.where(there, log_shares, 0.0), dim=-1)
     return torch.where(there, shares, 0.0)

@@ -1,10 +1,14 @@
-"""Reading and writing the memories of a batch: every row has one, and may read a long-term memory beside it.
+"""Reading and writing the memories of a batch.
 
-A document is cut into segments of equal length. What is read in a segment is written when the next one opens, at the
-token that completes its last entry: so an entry is older than whoever finds it, in one pass as in many.
+Every row has one, and may read a long-term memory beside it.
 
-What was written within a pass keeps the graph of the decisions that it rests on: the score of an entry that is found is,
-to the gradient, the gate that wrote it, less what would have deleted it. Older entries are numbers.
+A document is cut into segments of equal length. What is read in a segment is written when the next
+one opens, at the token that completes its last entry: so an entry is older than whoever finds it,
+in one pass as in many.
+
+What was written within a pass keeps the graph of the decisions that it rests on: the score of an
+entry that is found is, to the gradient, the gate that wrote it, less what would have deleted it.
+Older entries are numbers.
 """
 
 from __future__ import annotations
@@ -23,13 +27,19 @@ from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
 
-Control = Literal["none", "off", "permuted values", "random retrieval", "another document", "outside the window"]
-"""What is done to the memory to see what it is worth: nothing, all of it gone, or one of the changes that should cost its gain."""
+Control = Literal[
+    "none", "off", "permuted values", "random retrieval", "another document", "outside the window"
+]
+"""What is done to the memory to see what it is worth: nothing, all of it gone, or one of the
+changes that should cost its gain.
+"""
 
 WriteOrder = Literal["all", "random", "priority"]
 
 SOFTNESS = 0.1
-"""Of the delete threshold: over what part of it a distance counts as less and less near, to the gradient."""
+"""Of the delete threshold: over what part of it a distance counts as less and less near, to the
+gradient.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +50,9 @@ class Habits:
     k: int
     segment: int
     order: WriteOrder
-    """Which of a segment's entries are written: all, some at random, or those of the highest priority."""
+    """Which of a segment's entries are written: all, some at random, or those of the highest
+    priority.
+    """
     budget: float
     """The share of a segment's entries that is written."""
     scored: bool
@@ -52,13 +64,18 @@ class Habits:
     decay: float
     forget: float
     delete_within: float
-    """L2 distance from a position's deletable vector within which an entry may be deleted; 0: none is."""
+    """L2 distance from a position's deletable vector within which an entry may be deleted; 0: none
+    is.
+    """
     seed: int
 
 
 @dataclass
 class Pending:
-    """What was read since the last segment was written; the columns of a segment, filled up to the row's place in it."""
+    """What was read since the last segment was written.
+
+    The columns of a segment, filled up to the row's place in it.
+    """
 
     keys: Float32[np.ndarray, "S D"]
     tokens: Int64[np.ndarray, " S"]
@@ -92,7 +109,10 @@ class MemoryRow:
 
 @dataclass(frozen=True)
 class Found:
-    """For each position its hits, the nearest first, as arrays over the rows, the positions and k; see `memory.Hits`."""
+    """For each position its hits, the nearest first, as arrays over the rows, the positions and k.
+
+    See `memory.Hits`.
+    """
 
     ids: Int64[np.ndarray, "B T k"]
     distances: Float32[np.ndarray, "B T k"]
@@ -111,7 +131,10 @@ class Found:
     def nothing(cls, rows: int, length: int, k: int, dimension: int, *, vectors: bool) -> Found:
         """Room for hits, with none in it."""
         shape = (rows, length, k)
-        numbers = {name: np.full(shape, -1, np.int64) for name in ("ids", "values", "positions", "documents", "ages", "uses")}
+        numbers = {
+            name: np.full(shape, -1, np.int64)
+            for name in ("ids", "values", "positions", "documents", "ages", "uses")
+        }
         return cls(
             distances=np.full(shape, np.inf, np.float32),
             edges=np.full((rows, length), np.inf, np.float32),
@@ -133,23 +156,41 @@ class Recall:
         need_vectors: whether the vectors of the hits are wanted.
     """
 
-    def __init__(self, habits: Habits, rows: list[MemoryRow], length: int, *, control: Control, window: int, need_vectors: bool) -> None:
+    def __init__(
+        self,
+        habits: Habits,
+        rows: list[MemoryRow],
+        length: int,
+        *,
+        control: Control,
+        window: int,
+        need_vectors: bool,
+    ) -> None:
         self.habits = habits
         self.rows = rows
         self.control = control
         self.window = window
-        self.found = Found.nothing(len(rows), length, habits.k, habits.memory.dimension, vectors=need_vectors)
+        self.found = Found.nothing(
+            len(rows), length, habits.k, habits.memory.dimension, vectors=need_vectors
+        )
         self._need_vectors = need_vectors
         self._gate_at: list[tuple[int, int, np.ndarray]] = []
         self._fade_at: list[tuple[int, int, np.ndarray, Tensor]] = []
 
     def spans(self, row: int, starts: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
-        """Where positions first to last (not included) of a row must be cut: at documents, and where a segment is written."""
+        """Where positions first to last (not included) of a row must be cut.
+
+        At documents, and where a segment is written.
+        """
         spans, at, position = [], first, self.rows[row].position
         while at < last:
             if starts[row, at]:
                 position = 0
-            room = last - at if self.habits.frozen else self.habits.segment - position % self.habits.segment
+            room = (
+                last - at
+                if self.habits.frozen
+                else self.habits.segment - position % self.habits.segment
+            )
             following = np.flatnonzero(starts[row, at + 1 : last])
             end = min(last, at + room, at + 1 + int(following[0]) if len(following) else last)
             spans.append((at, end))
@@ -157,13 +198,28 @@ class Recall:
             at = end
         return spans
 
-    def open(self, row: int, token: int, start: bool, at: int, *, deletes: tuple[Tensor, Tensor] | None = None) -> None:
-        """Before position `at` of the pass is read: write the segment that its token completes, or begin a document with it."""
+    def open(
+        self,
+        row: int,
+        token: int,
+        start: bool,
+        at: int,
+        *,
+        deletes: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Before position `at` of the pass is read.
+
+        Write the segment that its token completes, or begin a document with it.
+        """
         it, segment = self.rows[row], self.habits.segment
         if start:
             if not self.habits.clear and it.position:
                 self._write(row, (it.position - 1) % segment + 1, token, deletes)
-            elif self.habits.clear and not self.habits.frozen and (it.position or len(it.stream.memory)):
+            elif (
+                self.habits.clear
+                and not self.habits.frozen
+                and (it.position or len(it.stream.memory))
+            ):
                 it.stream, it.owned = Stream.new(self.habits.memory), True
                 it.gate_ids, it.gate_places, it.fades = [], [], {}
             it.document += bool(it.position)
@@ -189,12 +245,23 @@ class Recall:
         if self.control == "outside the window":
             here = it.position + np.arange(len(queries))
             outside = Span(np.full(len(here), it.document), here - self.window + 1, here + 1)
-        hits = memory.search(queries, min(self.habits.k + 1, memory.config.capacity), leaving_out=outside)
+        hits = memory.search(
+            queries, min(self.habits.k + 1, memory.config.capacity), leaving_out=outside
+        )
         part = np.s_[row, first : first + len(queries)]
         place = part[0], part[1], slice(0, min(self.habits.k, hits.ids.shape[1]))
         if hits.ids.shape[1] > self.habits.k:
             self.found.edges[part] = hits.distances[:, self.habits.k]
-        for name in ("ids", "distances", "values", "positions", "documents", "ages", "uses", "scores"):
+        for name in (
+            "ids",
+            "distances",
+            "values",
+            "positions",
+            "documents",
+            "ages",
+            "uses",
+            "scores",
+        ):
             getattr(self.found, name)[place] = getattr(hits, name)[:, : self.habits.k]
         if self.control in ("permuted values", "random retrieval"):
             self._shuffle(it, row, first, queries)
@@ -205,7 +272,10 @@ class Recall:
         self._remember_graph(it, row, first, ids)
 
     def append(self, row: int, read: dict[str, np.ndarray]) -> None:
-        """The next positions of a row have been read: they are pending now. `read` has the columns of `Pending` for them."""
+        """The next positions of a row have been read: they are pending now.
+
+        `read` has the columns of `Pending` for them.
+        """
         it = self.rows[row]
         at, count = it.position % self.habits.segment, len(read["tokens"])
         for name, column in read.items() if not self.habits.frozen else ():
@@ -213,9 +283,12 @@ class Recall:
         it.position += count
 
     def log_scores(self, first: int, last: int, log_gates: Tensor | None) -> Tensor:
-        """Log of the score of every hit, minus infinity where there is none, with the graph of what decided it.
+        """Log of the score of every hit, minus infinity where there is none.
 
-        (B, last - first, k), of positions first to last (not included); `log_gates` (B, T) are those of the pass up to now.
+        With the graph of what decided it.
+
+        (B, last - first, k), of positions first to last (not included); `log_gates` (B, T) are
+        those of the pass up to now.
         """
         with np.errstate(divide="ignore"):
             scores = torch.from_numpy(np.log(self.found.scores[:, first:last]))
@@ -238,7 +311,9 @@ class Recall:
             parts.append(fade - fade.detach())
         return torch.stack(parts).sum(0) if len(parts) > 1 else scores
 
-    def _write(self, row: int, count: int, token: int, deletes: tuple[Tensor, Tensor] | None) -> None:
+    def _write(
+        self, row: int, count: int, token: int, deletes: tuple[Tensor, Tensor] | None
+    ) -> None:
         """Write `count` pending entries, the last one with this token as its value."""
         it, habits = self.rows[row], self.habits
         if habits.frozen:
@@ -271,11 +346,20 @@ class Recall:
         it.gate_places.append(np.where(it.begun + chosen >= 0, it.begun + chosen, -1))
 
     def _delete(self, row: int, count: int, deletes: tuple[Tensor, Tensor] | None) -> None:
-        """Delete entries that positions of the pending segment found, meant, and decided to delete."""
+        """Delete entries that positions of the pending segment found, meant.
+
+        And decided to delete.
+        """
         it, pending, within = self.rows[row], self.rows[row].pending, self.habits.delete_within
         memory = it.stream.memory
-        assert pending.queries is not None and pending.deletable is not None and pending.delete_gates is not None
-        ids = memory.search(pending.queries[:count], min(self.habits.k, memory.config.capacity), count_uses=False).ids
+        assert (
+            pending.queries is not None
+            and pending.deletable is not None
+            and pending.delete_gates is not None
+        )
+        ids = memory.search(
+            pending.queries[:count], min(self.habits.k, memory.config.capacity), count_uses=False
+        ).ids
         there = ids >= 0
         vectors = np.zeros((*ids.shape, memory.config.dimension), np.float32)
         vectors[there] = memory.vectors(ids[there])
@@ -287,7 +371,9 @@ class Recall:
             return
         known = np.flatnonzero(np.arange(it.begun, it.begun + count) >= 0)
         meant, gate = (tensor[row, it.begun + torch.from_numpy(known)] for tensor in deletes)
-        distance = torch.linalg.vector_norm(torch.from_numpy(vectors[known]) - meant[:, None], dim=-1)
+        distance = torch.linalg.vector_norm(
+            torch.from_numpy(vectors[known]) - meant[:, None], dim=-1
+        )
         soft = gate[:, : ids.shape[1]] * torch.sigmoid((within - distance) / (SOFTNESS * within))
         left = torch.log1p(-soft.clamp(max=0.999))
         # only what may be found again can carry a gradient
@@ -295,7 +381,9 @@ class Recall:
             entry = int(ids[known][place])
             it.fades[entry] = it.fades.get(entry, left.new_zeros(())) + left[place]
 
-    def _remember_graph(self, it: MemoryRow, row: int, first: int, ids: Int64[np.ndarray, "n k"]) -> None:
+    def _remember_graph(
+        self, it: MemoryRow, row: int, first: int, ids: Int64[np.ndarray, "n k"]
+    ) -> None:
         """Note which hits rest on decisions of this pass."""
         if self.habits.scored and it.gate_ids and self.control != "another document":
             known, places = np.concatenate(it.gate_ids), np.concatenate(it.gate_places)
@@ -306,7 +394,9 @@ class Recall:
             of = np.array([[order.get(entry, -1) for entry in line] for line in ids.tolist()])
             self._fade_at.append((row, first, of, torch.stack(list(it.fades.values()))))
 
-    def _shuffle(self, it: MemoryRow, row: int, first: int, queries: Float32[np.ndarray, "n D"]) -> None:
+    def _shuffle(
+        self, it: MemoryRow, row: int, first: int, queries: Float32[np.ndarray, "n D"]
+    ) -> None:
         """Give the hits the values of other entries, or put other entries in their place."""
         memory, part = it.stream.memory, np.s_[row, first : first + len(queries)]
         everything = memory.entries()
@@ -314,8 +404,14 @@ class Recall:
         there = self.found.ids[part] >= 0
         if self.control == "permuted values":
             order = np.argsort(everything.ids)
-            at = order[np.searchsorted(everything.ids, self.found.ids[part], sorter=order).clip(max=len(order) - 1)]
-            self.found.values[part] = np.where(there, everything.values[rng.permutation(len(order))][at], -1)
+            at = order[
+                np.searchsorted(everything.ids, self.found.ids[part], sorter=order).clip(
+                    max=len(order) - 1
+                )
+            ]
+            self.found.values[part] = np.where(
+                there, everything.values[rng.permutation(len(order))][at], -1
+            )
             return
         chosen = rng.integers(len(everything.ids), size=there.shape)
         vectors = memory.vectors(everything.ids[chosen].reshape(-1)).reshape(*chosen.shape, -1)
@@ -327,16 +423,22 @@ class Recall:
         self.found.edges[part] = np.inf
 
 
-def search_outside(memory: Memory, queries: Float32[np.ndarray, "B T D"], k: int, *, vectors: bool) -> Found:
+def search_outside(
+    memory: Memory, queries: Float32[np.ndarray, "B T D"], k: int, *, vectors: bool
+) -> Found:
     """What a long-term memory has for every position."""
     rows, length, dimension = queries.shape
     found = Found.nothing(rows, length, k, dimension, vectors=vectors)
     if not len(memory):
         return found
-    hits = memory.search(queries.reshape(-1, dimension), min(k + 1, memory.config.capacity), count_uses=False)
+    hits = memory.search(
+        queries.reshape(-1, dimension), min(k + 1, memory.config.capacity), count_uses=False
+    )
     taken = min(k, hits.ids.shape[1])
     for name in ("ids", "distances", "values", "positions", "documents", "ages", "uses", "scores"):
-        getattr(found, name)[:, :, :taken] = getattr(hits, name)[:, :taken].reshape(rows, length, taken)
+        getattr(found, name)[:, :, :taken] = getattr(hits, name)[:, :taken].reshape(
+            rows, length, taken
+        )
     if hits.ids.shape[1] > k:
         found.edges[:] = hits.distances[:, k].reshape(rows, length)
     if vectors:

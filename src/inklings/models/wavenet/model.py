@@ -1,8 +1,11 @@
-"""The dilated causal convolutions of WaveNet, for text: gated layers with residual and skip connections.
+"""The dilated causal convolutions of WaveNet, for text.
 
-Layer l of a cycle looks back 2**l positions, so what a prediction sees doubles with every layer. Streamed, each layer
-keeps its last inputs in a queue, and one more token costs one vector per layer (fast-wavenet), where computing the field
-anew would cost all of it. Source: van den Oord et al., "WaveNet: a generative model for raw audio", 2016 (arXiv:1609.03499).
+Gated layers with residual and skip connections.
+
+Layer l of a cycle looks back 2**l positions, so what a prediction sees doubles with every layer.
+Streamed, each layer keeps its last inputs in a queue, and one more token costs one vector per layer
+(fast-wavenet), where computing the field anew would cost all of it. Source: van den Oord et al.,
+"WaveNet: a generative model for raw audio", 2016 (arXiv:1609.03499).
 """
 
 from __future__ import annotations
@@ -22,12 +25,17 @@ from inklings.models.contract import ModelConfig, Output, SequenceModel, State, 
 from inklings.models.wavenet.cpu_step import EPSILON, layers_on_cpu
 
 HEAD_STD = 0.1
-"""Size of the logits at the start: small, so that the loss starts near ln V; not zero, so that the first gradient passes the head."""
+"""Size of the logits at the start: small, so that the loss starts near ln V; not zero, so that the
+first gradient passes the head.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveNetConfig(ModelConfig):
-    """Sizes of a `WaveNet`; what a prediction sees follows from layers, cycles and kernel: `context_length` limits nothing."""
+    """Sizes of a `WaveNet`.
+
+    What a prediction sees follows from layers, cycles and kernel: `context_length` limits nothing.
+    """
 
     sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_skip")
 
@@ -53,13 +61,20 @@ class WaveNetConfig(ModelConfig):
         for name in ("n_layer", "cycles", "n_embd", "n_skip"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         require(self, "kernel_size", self.kernel_size >= 2, "at least 2")
-        require(self, "n_layer", self.n_layer <= 20, "at most 20 (dilations double with every layer); for more layers raise cycles")
+        require(
+            self,
+            "n_layer",
+            self.n_layer <= 20,
+            "at most 20 (dilations double with every layer); for more layers raise cycles",
+        )
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
     @property
     def queues(self) -> Queues:
         """The dilations of all layers, in order."""
-        return Queues(self.kernel_size, tuple(2**layer for layer in range(self.n_layer)) * self.cycles)
+        return Queues(
+            self.kernel_size, tuple(2**layer for layer in range(self.n_layer)) * self.cycles
+        )
 
     @property
     def receptive_field(self) -> int:
@@ -68,12 +83,18 @@ class WaveNetConfig(ModelConfig):
 
 
 def normed(x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-    """Layer normalisation without weights: one kernel, so that it costs little where one token is read at a time."""
+    """Layer normalisation without weights.
+
+    One kernel, so that it costs little where one token is read at a time.
+    """
     return torch.layer_norm(x, x.shape[-1:], eps=EPSILON)
 
 
 class GatedLayer(nn.Module):
-    """One dilated convolution, half of it a gate for the other half; what it gives goes to the skips and to the next layer."""
+    """One dilated convolution, half of it a gate for the other half.
+
+    What it gives goes to the skips and to the next layer.
+    """
 
     def __init__(self, config: WaveNetConfig, *, leads_on: bool) -> None:
         super().__init__()
@@ -85,11 +106,17 @@ class GatedLayer(nn.Module):
         nn.init.normal_(self.convolution.weight, std=(config.kernel_size * size) ** -0.5)
         nn.init.zeros_(self.convolution.bias)
         if self.project is not None:
-            # An added branch starts at zero: at first the stack is the identity. One that replaces must let its input through.
+            # An added branch starts at zero: at first the stack is the identity. One that replaces
+            # must let its input through.
             nn.init.normal_(self.project.weight, std=0.0 if config.residual else 2 * size**-0.5)
 
-    def forward(self, x: Float[Tensor, "*N C"], taps: Float[Tensor, "*N F"]) -> tuple[Float[Tensor, "*N C"], Float[Tensor, "*N C"]]:
-        """What the next layer reads, and the gated output, twice that of equation (2): sigmoid(2 g) is (1 + tanh g) / 2."""
+    def forward(
+        self, x: Float[Tensor, "*N C"], taps: Float[Tensor, "*N F"]
+    ) -> tuple[Float[Tensor, "*N C"], Float[Tensor, "*N C"]]:
+        """What the next layer reads, and the gated output, twice that of equation (2).
+
+        Sigmoid(2 g) is (1 + tanh g) / 2.
+        """
         value, gate = torch.tanh(self.convolution(taps)).chunk(2, dim=-1)
         gated = self.dropout(torch.addcmul(value, value, gate))
         if self.project is None:
@@ -108,59 +135,111 @@ class WaveNetStack(nn.Module):
         self.queues = config.queues
         n_layer = len(self.queues.dilations)
         # Where only the skips are read, nobody reads what the last layer would pass on.
-        self.layers = nn.ModuleList(GatedLayer(config, leads_on=not config.skip or i < n_layer - 1) for i in range(n_layer))
-        self.skip = nn.Linear(n_layer * config.n_embd, config.n_skip, bias=False) if config.skip else None
-        self.mix = nn.Linear(config.n_skip if config.skip else config.n_embd, config.n_skip, bias=False)
+        self.layers = nn.ModuleList(
+            GatedLayer(config, leads_on=not config.skip or i < n_layer - 1) for i in range(n_layer)
+        )
+        self.skip = (
+            nn.Linear(n_layer * config.n_embd, config.n_skip, bias=False) if config.skip else None
+        )
+        self.mix = nn.Linear(
+            config.n_skip if config.skip else config.n_embd, config.n_skip, bias=False
+        )
         for linear in (self.skip, self.mix):
             if linear is not None:
                 nn.init.normal_(linear.weight, std=(2 / linear.in_features) ** 0.5)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], carried: Mapping[str, Tensor] | None, starts: Bool[Tensor, "B T"] | None
+        self,
+        x: Float[Tensor, "B T C"],
+        carried: Mapping[str, Tensor] | None,
+        starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T S"], dict[str, Tensor] | None]:
-        """Hidden vectors of unit size, and what is carried on; None is carried from a fresh pass."""
+        """Hidden vectors of unit size, and what is carried on.
+
+        None is carried from a fresh pass.
+        """
         if carried is None:
-            before = None if starts is None else tokens_before(starts.new_zeros(starts.shape[0], dtype=torch.int64), starts, x.shape[1])
+            before = (
+                None
+                if starts is None
+                else tokens_before(
+                    starts.new_zeros(starts.shape[0], dtype=torch.int64), starts, x.shape[1]
+                )
+            )
             return self._piece(x, None, before)[0], None
         before = tokens_before(carried["position"], starts, x.shape[1])
         after = before[:, -1] + 1
         if x.shape[1] == 1 and not torch.is_grad_enabled():
             rings = carried["rings"]
-            return self._one_token(x[:, 0], rings, before[:, 0])[:, None], {"position": after, "rings": rings}
-        hidden, inputs = self._piece(x, self.queues.in_order(carried["rings"], carried["position"]), before)
-        return hidden, {"position": after, "rings": self.queues.after(carried["rings"], inputs, after)}
+            return self._one_token(x[:, 0], rings, before[:, 0])[:, None], {
+                "position": after,
+                "rings": rings,
+            }
+        hidden, inputs = self._piece(
+            x, self.queues.in_order(carried["rings"], carried["position"]), before
+        )
+        return hidden, {
+            "position": after,
+            "rings": self.queues.after(carried["rings"], inputs, after),
+        }
 
     def _piece(
-        self, x: Float[Tensor, "B T C"], past: list[Tensor] | None, before: Int[Tensor, "B T"] | None
+        self,
+        x: Float[Tensor, "B T C"],
+        past: list[Tensor] | None,
+        before: Int[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T S"], list[Tensor]]:
-        """All positions at once; also what each layer read. `past` holds, for each layer, what it read before."""
+        """All positions at once; also what each layer read.
+
+        `past` holds, for each layer, what it read before.
+        """
         absent = x.new_zeros(x.shape[-1])
         inputs, gated = [], []
         for index, layer in enumerate(self.layers):
             inputs.append(normed(x))
-            seen = inputs[-1] if past is None else torch.cat([past[index].to(inputs[-1].dtype), inputs[-1]], dim=1)
+            seen = (
+                inputs[-1]
+                if past is None
+                else torch.cat([past[index].to(inputs[-1].dtype), inputs[-1]], dim=1)
+            )
             dilation = self.queues.dilations[index]
-            taps = causal_taps(seen, before, length=x.shape[1], taps=self.queues.taps, dilation=dilation, absent=absent)
+            taps = causal_taps(
+                seen,
+                before,
+                length=x.shape[1],
+                taps=self.queues.taps,
+                dilation=dilation,
+                absent=absent,
+            )
             x, out = layer(x, taps)
             gated.append(out)
         return self._combine(x, torch.cat(gated, dim=-1)), inputs
 
-    def _one_token(self, x: Float[Tensor, "B C"], rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]) -> Float[Tensor, "B S"]:
+    def _one_token(
+        self, x: Float[Tensor, "B C"], rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B S"]:
         """One more token in every row; the rings are written in place."""
         plain = layers_on_cpu(self.layers, self.skip, self.queues, rings, adds=self.adds)
         if plain is not None:
             return self._top(plain.read(x, rings, position))
         step = read_one_token(self.queues, rings, position)
         gated = []
-        for layer, taps, newest in zip(self.layers, step.taps.flatten(2).unbind(), step.taps[:, :, -1].unbind(), strict=True):
+        for layer, taps, newest in zip(
+            self.layers, step.taps.flatten(2).unbind(), step.taps[:, :, -1].unbind(), strict=True
+        ):
             newest.copy_(normed(x))
             x, out = layer(x, taps)
             gated.append(out)
         step.write()
         return self._combine(x, torch.cat(gated, dim=-1))
 
-    def _combine(self, x: Float[Tensor, "*N C"], gated: Float[Tensor, "*N NC"]) -> Float[Tensor, "*N S"]:
-        """The sum of the skip connections, one matrix for all of them, or the last layer; then once more through a matrix."""
+    def _combine(
+        self, x: Float[Tensor, "*N C"], gated: Float[Tensor, "*N NC"]
+    ) -> Float[Tensor, "*N S"]:
+        """The sum of the skip connections, one matrix for all of them, or the last layer.
+
+        Then once more through a matrix.
+        """
         return self._top(x if self.skip is None else self.skip(gated))
 
     def _top(self, summed: Float[Tensor, "*N S"]) -> Float[Tensor, "*N S2"]:
@@ -171,7 +250,10 @@ class WaveNetStack(nn.Module):
         """Nothing read yet, and empty queues; `position` counts the tokens of the document."""
         like = self.mix.weight.detach()
         position = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
-        return {"position": position, "rings": like.new_zeros(batch_size, self.queues.places, self.n_embd)}
+        return {
+            "position": position,
+            "rings": like.new_zeros(batch_size, self.queues.places, self.n_embd),
+        }
 
     def flops(self, tokens: int) -> int:
         """Two per weight and token forward, four backward."""
@@ -195,11 +277,21 @@ class WaveNet(SequenceModel):
         made = {"project": not config.skip or len(config.queues.dilations) > 1, "skip": config.skip}
         self.traits = Traits(branches=tuple(name for name, there in made.items() if there))
 
-    def forward(self, tokens: Int[Tensor, "B T"], state: State | None = None, *, starts: Bool[Tensor, "B T"] | None = None) -> Output:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        state: State | None = None,
+        *,
+        starts: Bool[Tensor, "B T"] | None = None,
+    ) -> Output:
         """See `SequenceModel`."""
         x = self.dropout(normed(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
-        return Output(logits=self.head(hidden), state=None if carried is None else State(carried), hidden=hidden)
+        return Output(
+            logits=self.head(hidden),
+            state=None if carried is None else State(carried),
+            hidden=hidden,
+        )
 
     def initial_state(self, batch_size: int) -> State:
         """What the layers carry."""

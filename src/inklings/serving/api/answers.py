@@ -7,12 +7,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 FinishReason = Literal["stop", "length"]
-FINISH = "`stop`: the model ended the document or a stop string came; `length`: all tokens asked for were drawn."
+FINISH = (
+    "`stop`: the model ended the document or a stop string came; `length`: all tokens asked for"
+    " were drawn."
+)
 LOWEST = "A probability of zero is -9999."
 
 
 class Usage(BaseModel):
-    """How many tokens there were: the boundary that ends a text is one, that before a prompt is not."""
+    """How many tokens there were.
+
+    The boundary that ends a text is one, that before a prompt is not.
+    """
 
     prompt_tokens: int
     completion_tokens: int = 0
@@ -42,8 +48,17 @@ class EntryOut(BaseModel):
     weight: Annotated[float, Field(description="Its share of the prediction, 0 to 1.")]
     distance: Annotated[float | None, Field(description="Squared L2 from what was searched with.")]
     age: Annotated[int, Field(description="Steps of the memory's clock since it was written.")]
-    document: Annotated[str | None, Field(description="Its document in the long-term memory; null for the text that is being read.")]
-    position: Annotated[int, Field(description="Of the value in that document; the boundary that opens it is 0.")]
+    document: Annotated[
+        str | None,
+        Field(
+            description=(
+                "Its document in the long-term memory; null for the text that is being read."
+            )
+        ),
+    ]
+    position: Annotated[
+        int, Field(description="Of the value in that document; the boundary that opens it is 0.")
+    ]
     before: str
     after: str
 
@@ -54,15 +69,23 @@ class CompletionLogprobs(BaseModel):
     tokens: Annotated[
         list[str],
         Field(
-            description="All that were drawn, those of a stop string and the `<|endoftext|>` that ends "
-            "a text too; bytes that are no whole character read `bytes:\\xe4`."
+            description=(
+                "All that were drawn, those of a stop string and the `<|endoftext|>` that ends "
+                "a text too; bytes that are no whole character read `bytes:\\xe4`."
+            )
         ),
     ]
     token_logprobs: Annotated[
-        list[float | None], Field(description=f"Natural logarithms; null for the first of an echoed prompt. {LOWEST}")
+        list[float | None],
+        Field(description=f"Natural logarithms; null for the first of an echoed prompt. {LOWEST}"),
     ]
-    top_logprobs: Annotated[list[dict[str, float] | None] | None, Field(description="The likeliest in their places, and the token itself.")]
-    text_offset: Annotated[list[int], Field(description="Where in the choice's text each begins, in characters.")]
+    top_logprobs: Annotated[
+        list[dict[str, float] | None] | None,
+        Field(description="The likeliest in their places, and the token itself."),
+    ]
+    text_offset: Annotated[
+        list[int], Field(description="Where in the choice's text each begins, in characters.")
+    ]
 
 
 class CompletionChoice(BaseModel):
@@ -73,7 +96,10 @@ class CompletionChoice(BaseModel):
     logprobs: CompletionLogprobs | None
     finish_reason: Annotated[FinishReason | None, Field(description=FINISH)]
     entries: Annotated[
-        list[list[EntryOut]] | None, Field(description="Where asked for: of each token in logprobs, what it took of the memory.")
+        list[list[EntryOut]] | None,
+        Field(
+            description="Where asked for: of each token in logprobs, what it took of the memory."
+        ),
     ] = None
 
 
@@ -100,7 +126,9 @@ class ChatLogprob(TopLogprob):
     """A token that came."""
 
     top_logprobs: list[TopLogprob]
-    entries: Annotated[list[EntryOut] | None, Field(description="Where asked for: what it took of the memory.")] = None
+    entries: Annotated[
+        list[EntryOut] | None, Field(description="Where asked for: what it took of the memory.")
+    ] = None
 
 
 class ChatLogprobs(BaseModel):
@@ -125,7 +153,10 @@ class ChatChoice(BaseModel):
     message: ChatMessage
     logprobs: ChatLogprobs | None
     finish_reason: Annotated[FinishReason, Field(description=FINISH)]
-    entries: Annotated[list[list[EntryOut]] | None, Field(description="Where asked for: of each token, what it took of the memory.")] = None
+    entries: Annotated[
+        list[list[EntryOut]] | None,
+        Field(description="Where asked for: of each token, what it took of the memory."),
+    ] = None
 
 
 class Chat(BaseModel):
@@ -199,9 +230,14 @@ class ScoredToken(BaseModel):
     token: Annotated[int, Field(description="Its number in the vocabulary.")]
     text: str
     offset: Annotated[int, Field(description="Where in the text it begins, in characters.")]
-    logprob: Annotated[float, Field(description=f"Natural logarithm of its probability, given all before it. {LOWEST}")]
+    logprob: Annotated[
+        float,
+        Field(description=f"Natural logarithm of its probability, given all before it. {LOWEST}"),
+    ]
     alternatives: list[Alternative]
-    entries: Annotated[list[EntryOut] | None, Field(description="Where asked for: what it took of the memory.")] = None
+    entries: Annotated[
+        list[EntryOut] | None, Field(description="Where asked for: what it took of the memory.")
+    ] = None
 
 
 class Score(BaseModel):
@@ -209,10 +245,22 @@ class Score(BaseModel):
 
     index: int
     tokens: list[ScoredToken]
-    nats: Annotated[float | None, Field(description="Sum over the tokens; the end of the document is not among them. Null: impossible.")]
+    nats: Annotated[
+        float | None,
+        Field(
+            description=(
+                "Sum over the tokens; the end of the document is not among them. Null: impossible."
+            )
+        ),
+    ]
     bytes: int
     bits_per_byte: Annotated[
-        float | None, Field(description="Null for an empty text, an impossible one, and a tokenizer that loses bytes.")
+        float | None,
+        Field(
+            description=(
+                "Null for an empty text, an impossible one, and a tokenizer that loses bytes."
+            )
+        ),
     ]
 
 
@@ -243,10 +291,21 @@ class MemoryFacts(BaseModel):
     capacity: int
     dimension: int
     backend: str
-    ready: Annotated[bool, Field(description="Whether the backend answers by its own means yet; until then it searches everything.")]
+    ready: Annotated[
+        bool,
+        Field(
+            description=(
+                "Whether the backend answers by its own means yet; until then it searches"
+                " everything."
+            )
+        ),
+    ]
     eviction: str
     clock: int
-    recall: Annotated[float | None, Field(description="Share of the truly nearest that a search finds; null when empty.")]
+    recall: Annotated[
+        float | None,
+        Field(description="Share of the truly nearest that a search finds; null when empty."),
+    ]
     recall_at: int
     bytes: Annotated[int, Field(description="On disk.")]
     documents: list[MemoryDocument]

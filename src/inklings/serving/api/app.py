@@ -28,15 +28,19 @@ from inklings.serving.process.process_pool import Served
 from inklings.serving.settings import ServeConfig
 
 ABOUT = """\
-Text generators, served to clients of OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions` and `/v1/embeddings` take
-what they take there, as far as the models can do it, and say why where they cannot. Fields that are not described here are refused.
-Beyond it there are scores of texts, long-term memories, the page at `/`, health and measures.
+Text generators, served to clients of OpenAI's API: `/v1/models`, `/v1/completions`,
+`/v1/chat/completions` and `/v1/embeddings` take what they take there, as far as the models can do
+it, and say why where they cannot. Fields that are not described here are refused. Beyond it there
+are scores of texts, long-term memories, the page at `/`, health and measures.
 
-Errors have OpenAI's form. Prompts begin with the token that separates documents, whether they are given as text or as tokens.
+Errors have OpenAI's form. Prompts begin with the token that separates documents,
+whether they are given as text or as tokens.
 """
 
 
-def make_app(models: Sequence[Served], config: ServeConfig, *, template: ChatTemplate | None = None) -> FastAPI:
+def make_app(
+    models: Sequence[Served], config: ServeConfig, *, template: ChatTemplate | None = None
+) -> FastAPI:
     """The application that serves some models.
 
     Args:
@@ -45,7 +49,12 @@ def make_app(models: Sequence[Served], config: ServeConfig, *, template: ChatTem
         template: how conversations become texts; None takes a plain one.
     """
     measures = ServerMetrics(models)
-    serving = Serving({served.card.name: served for served in models}, config, template or ChatTemplate(), measures)
+    serving = Serving(
+        {served.card.name: served for served in models},
+        config,
+        template or ChatTemplate(),
+        measures,
+    )
     # no pages of documentation: they would load their scripts from another host
     app = FastAPI(
         title="Inklings",
@@ -83,9 +92,16 @@ def model_routes(serving: Serving) -> APIRouter:
 
     @router.get("/v1/models", response_model=ModelList, responses=GUARDED, summary="All models")
     async def models() -> Response:
-        return json_response({"object": "list", "data": [_card(served) for served in serving.models.values()]})
+        return json_response(
+            {"object": "list", "data": [_card(served) for served in serving.models.values()]}
+        )
 
-    @router.get("/v1/models/{model}", response_model=ModelCard, responses={**GUARDED, **errors(404)}, summary="One model")
+    @router.get(
+        "/v1/models/{model}",
+        response_model=ModelCard,
+        responses={**GUARDED, **errors(404)},
+        summary="One model",
+    )
     async def model(model: Annotated[str, Path(description="Its name.")]) -> Response:
         return json_response(_card(serving.model(model)))
 
@@ -97,7 +113,12 @@ def watch_routes(serving: Serving) -> APIRouter:
     router = APIRouter(tags=["watching"])
     failing: Responses = {503: {"description": "A model cannot be asked; the message says which."}}
 
-    @router.get("/health", response_model=Health, responses={**errors(421), **failing}, summary="Whether all models can be asked")
+    @router.get(
+        "/health",
+        response_model=Health,
+        responses={**errors(421), **failing},
+        summary="Whether all models can be asked",
+    )
     async def health() -> Response:
         loads = {name: served.load for name, served in serving.models.items()}
         models = {
@@ -111,13 +132,25 @@ def watch_routes(serving: Serving) -> APIRouter:
         }
         failed = [name for name, load in loads.items() if not load.workers_alive]
         if failed:
-            error = ApiError(503, f"no engine process is alive for {', '.join(failed)}.", type="server_error", code="worker_lost")
+            error = ApiError(
+                503,
+                f"no engine process is alive for {', '.join(failed)}.",
+                type="server_error",
+                code="worker_lost",
+            )
             return json_response({**error.body, "status": "failing", "models": models}, 503)
         return json_response({"status": "ok", "models": models})
 
-    measured: Responses = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "As text."}}
+    measured: Responses = {
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "As text."}
+    }
 
-    @router.get("/metrics", responses={**GUARDED, **measured}, response_class=Response, summary="Measures for Prometheus")
+    @router.get(
+        "/metrics",
+        responses={**GUARDED, **measured},
+        response_class=Response,
+        summary="Measures for Prometheus",
+    )
     async def metrics() -> Response:
         return serving.measures.response()
 
@@ -125,11 +158,19 @@ def watch_routes(serving: Serving) -> APIRouter:
 
 
 def _card(served: Served) -> dict[str, Any]:
-    return {"id": served.card.name, "object": "model", "created": served.card.created, "owned_by": "inklings"}
+    return {
+        "id": served.card.name,
+        "object": "model",
+        "created": served.card.created,
+        "owned_by": "inklings",
+    }
 
 
 def _describe(app: FastAPI, config: ServeConfig) -> None:
-    """Make the description say what this server does: no 422, which it never answers, and the key where it wants one."""
+    """Make the description say what this server does.
+
+    No 422, which it never answers, and the key where it wants one.
+    """
     description: dict[str, Any] = {}
 
     def describe() -> dict[str, Any]:
@@ -141,7 +182,9 @@ def _describe(app: FastAPI, config: ServeConfig) -> None:
             for name in ("HTTPValidationError", "ValidationError"):
                 made["components"]["schemas"].pop(name, None)
             if config.key is not None:
-                made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+                made["components"]["securitySchemes"] = {
+                    "key": {"type": "http", "scheme": "bearer"}
+                }
                 made["security"] = [{"key": []}]
                 for path in ("/health", "/"):
                     for operation in made["paths"].get(path, {}).values():

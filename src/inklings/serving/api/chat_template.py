@@ -1,4 +1,7 @@
-"""How a conversation becomes one text for a model that only goes on from texts: a template, stated where it is used."""
+"""How a conversation becomes one text for a model that only goes on from texts.
+
+A template, stated where it is used.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,28 @@ HELLO = {"role": "user", "content": "Hello"}
 PLAIN = """\
 {%- set stop = ["\\nUser:", "\\nSystem:"] -%}
 {%- for message in messages -%}
-{{ {"system": "System", "user": "User", "assistant": "Assistant"}[message.role] }}: {{ message.content }}
+{%- set name = {"system": "System", "user": "User", "assistant": "Assistant"}[message.role] -%}
+{{ name }}: {{ message.content }}
 {% endfor -%}
 Assistant:"""
-"""`User: ...`, a line each, and `Assistant:` at the end; the answer ends where the model would speak for somebody else."""
+"""`User: ...`, a line each, and `Assistant:` at the end; the answer ends where the model would
+speak for somebody else.
+"""
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A Jinja template that gets `messages` (each with `role`, `content` and perhaps `name`) and writes the prompt.
+    """A Jinja template that writes the prompt from `messages`.
 
-    It may set `stop`, a list of strings that end the answer. It runs in Jinja's sandbox, so it reads nothing but the messages. The
-    templates of Hugging Face's tokenizers work: `add_generation_prompt` is true, and the names of special tokens are empty.
+    Each has `role`, `content` and perhaps `name`.
+
+    It may set `stop`, a list of strings that end the answer. It runs in Jinja's sandbox, so it
+    reads nothing but the messages. The templates of Hugging Face's tokenizers work:
+    `add_generation_prompt` is true, and the names of special tokens are empty.
 
     Raises:
-        ConfigError: it is not Jinja, fails at a plain conversation, or its `stop` is no list of strings.
+        ConfigError: it is not Jinja, fails at a plain conversation, or its `stop` is no list of
+            strings.
     """
 
     source: str = PLAIN
@@ -44,12 +54,23 @@ class ChatTemplate:
         try:
             self.render([HELLO])
             stop = self.stop
-        except (jinja2.TemplateError, InputError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (
+            jinja2.TemplateError,
+            InputError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+        ) as error:
             raise ConfigError(
-                f"the chat template cannot be used: {error}. It is a Jinja template that gets `messages`, each with role and content."
+                f"the chat template cannot be used: {error}. It is a Jinja template that gets"
+                " `messages`, each with role and content."
             ) from None
         if not all(isinstance(text, str) and text for text in stop):
-            raise ConfigError("the chat template sets `stop` to something else than a list of strings that are not empty.")
+            raise ConfigError(
+                "the chat template sets `stop` to something else than a list of strings that are"
+                " not empty."
+            )
 
     @classmethod
     def load(cls, path: Path) -> ChatTemplate:
@@ -68,7 +89,9 @@ class ChatTemplate:
         """Strings that end an answer."""
         found = getattr(self._template.make_module({"messages": [HELLO], **_GIVEN}), "stop", ())
         if isinstance(found, str) or not isinstance(found, Sequence):
-            raise ConfigError("the chat template sets `stop` to something else than a list of strings.")
+            raise ConfigError(
+                "the chat template sets `stop` to something else than a list of strings."
+            )
         return tuple(found)
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -79,10 +102,15 @@ class ChatTemplate:
         """
         pieces, length = [], 0
         try:
-            for piece in self._template.generate(messages=[dict(message) for message in messages], **_GIVEN):
+            for piece in self._template.generate(
+                messages=[dict(message) for message in messages], **_GIVEN
+            ):
                 length += len(piece)
                 if length > LONGEST:
-                    raise InputError(f"the chat template makes more than {LONGEST:,} characters of this conversation. Send a shorter one.")
+                    raise InputError(
+                        f"the chat template makes more than {LONGEST:,} characters of this"
+                        " conversation. Send a shorter one."
+                    )
                 pieces.append(piece)
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             if isinstance(error, InputError):
@@ -92,7 +120,9 @@ class ChatTemplate:
 
     @functools.cached_property
     def _template(self) -> jinja2.Template:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
         return environment.from_string(self.source)
 
 
@@ -100,5 +130,10 @@ def _refuse(message: str) -> NoReturn:
     raise InputError(message)
 
 
-_GIVEN: dict[str, Any] = {"add_generation_prompt": True, "bos_token": "", "eos_token": "", "raise_exception": _refuse}
+_GIVEN: dict[str, Any] = {
+    "add_generation_prompt": True,
+    "bos_token": "",
+    "eos_token": "",
+    "raise_exception": _refuse,
+}
 """What templates of other tools ask for beside the messages."""

@@ -1,4 +1,7 @@
-"""What a browser is told of who may ask (CORS): no page of another site, unless the server was started with its origin."""
+"""What a browser is told of who may ask (CORS).
+
+No page of another site, unless the server was started with its origin.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +41,32 @@ class CrossOrigin:
         }
 
     def preflight(self, method: str, asked: Headers) -> Response | None:
-        """The answer to a browser that asks for leave, which it does without a key; None if this is no such question.
+        """The answer to a browser that asks for leave, which it does without a key.
+
+        None if this is no such question.
 
         Raises:
             ApiError: the origin has no leave.
         """
         origin = asked.get("origin")
-        if not self._allowed or method != "OPTIONS" or origin is None or "access-control-request-method" not in asked:
+        if (
+            not self._allowed
+            or method != "OPTIONS"
+            or origin is None
+            or "access-control-request-method" not in asked
+        ):
             return None
         if not self._allows(origin):
             raise ApiError(
                 403,
-                f"pages of {origin[:100]!a} may not ask this server; --allow-origin with that origin would let them.",
+                f"pages of {origin[:100]!a} may not ask this server; --allow-origin with that"
+                " origin would let them.",
                 code="origin_not_allowed",
             )
-        headers = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(REMEMBERED)}
+        headers = {
+            "Access-Control-Allow-Methods": METHODS,
+            "Access-Control-Max-Age": str(REMEMBERED),
+        }
         wanted = asked.get("access-control-request-headers")
         if wanted is not None:
             headers["Access-Control-Allow-Headers"] = wanted

@@ -36,12 +36,20 @@ ASKING = {**GUARDED, **errors(400, 404, 408, 413, 415, 429, 500, 503, 504)}
 """Of routes that ask a model."""
 EVENT = {
     "type": "object",
-    "properties": {"data": {"type": "string", "description": "A part of the answer in JSON, an `error`, or `[DONE]`."}},
+    "properties": {
+        "data": {
+            "type": "string",
+            "description": "A part of the answer in JSON, an `error`, or `[DONE]`.",
+        }
+    },
     "required": ["data"],
 }
 STREAMED: Responses = {
     200: {
-        "description": "The whole answer; or, if `stream` is true, server-sent events: `data:` and JSON each, the last `data: [DONE]`.",
+        "description": (
+            "The whole answer; or, if `stream` is true, server-sent events: `data:` and JSON each,"
+            " the last `data: [DONE]`."
+        ),
         "content": {"text/event-stream": {"itemSchema": EVENT}},
     }
 }

@@ -1,4 +1,7 @@
-"""Every error of the API in one form, OpenAI's: `{"error": {"message", "type", "param", "code"}}`, and the status that belongs to it."""
+"""Every error of the API in one form, OpenAI's.
+
+`{"error": {"message", "type", "param", "code"}}`, and the status that belongs to it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class ErrorDetail(BaseModel):
     message: str = Field(description="What was given, what is allowed, what to try.")
     type: str = Field(description="The kind of error.", examples=["invalid_request_error"])
     param: str | None = Field(description="The field of the request that it is about.")
-    code: str | None = Field(description="A name for programs.", examples=["context_length_exceeded"])
+    code: str | None = Field(
+        description="A name for programs.", examples=["context_length_exceeded"]
+    )
 
 
 class ErrorBody(BaseModel):
@@ -59,7 +64,14 @@ class ApiError(HTTPException):
     @property
     def body(self) -> dict[str, Any]:
         """What the client is sent."""
-        return {"error": {"message": str(self.detail), "type": self.type, "param": self.param, "code": self.code}}
+        return {
+            "error": {
+                "message": str(self.detail),
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
     def response(self) -> Response:
         """The whole answer."""
@@ -75,7 +87,8 @@ def too_late(seconds: float) -> ApiError:
     """The request took longer than the server allows: status 504."""
     return ApiError(
         504,
-        f"the answer was not done within {seconds:g} seconds, the most that this server spends on one. Ask for fewer tokens or texts.",
+        f"the answer was not done within {seconds:g} seconds, the most that this server spends on"
+        " one. Ask for fewer tokens or texts.",
         type="timeout_error",
         code="deadline_exceeded",
     )
@@ -83,16 +96,23 @@ def too_late(seconds: float) -> ApiError:
 
 def encode(value: Any) -> bytes:
     """Compact JSON in UTF-8; NaN and infinity are refused, since JSON has none."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        "utf-8", "replace"
+    )
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """An answer in JSON."""
     return Response(encode(value), status, dict(headers or {}), media_type="application/json")
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """The answer that belongs to an error; what nobody foresaw becomes a 500 that tells nothing of the inside."""
+    """The answer that belongs to an error.
+
+    What nobody foresaw becomes a 500 that tells nothing of the inside.
+    """
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):
@@ -101,7 +121,9 @@ def as_api_error(error: Exception) -> ApiError:
         return _of_http(error)
     if isinstance(error, OverloadedError):
         retry = {"Retry-After": str(RETRY_AFTER)}
-        return ApiError(429, str(error), type="rate_limit_error", code="rate_limit_exceeded", headers=retry)
+        return ApiError(
+            429, str(error), type="rate_limit_error", code="rate_limit_exceeded", headers=retry
+        )
     if isinstance(error, WorkerLostError):
         return ApiError(503, str(error), type="server_error", code="worker_lost")
     if isinstance(error, StoppingError):
@@ -116,7 +138,11 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(507, str(error), type="server_error", code="disk")
     if isinstance(error, InklingsError):
         return ApiError(500, str(error), type="server_error", code="model_failed")
-    return ApiError(500, "the server failed at this request, and its log says why. Other requests are served.", type="server_error")
+    return ApiError(
+        500,
+        "the server failed at this request, and its log says why. Other requests are served.",
+        type="server_error",
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -135,40 +161,74 @@ def _of_http(error: StarletteHTTPException) -> ApiError:
         if error.detail != "Not Found":
             return ApiError(404, str(error.detail), code="not_found", headers=error.headers)
         return ApiError(
-            404, "there is nothing at this address; /openapi.json says what there is.", code="unknown_url", headers=error.headers
+            404,
+            "there is nothing at this address; /openapi.json says what there is.",
+            code="unknown_url",
+            headers=error.headers,
         )
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another one")
         if allowed == "GET":
             allowed = "GET, HEAD"
         message = f"this address does not take that method; it takes {allowed}."
-        return ApiError(405, message, code="method_not_allowed", headers={**(error.headers or {}), "Allow": allowed})
+        return ApiError(
+            405,
+            message,
+            code="method_not_allowed",
+            headers={**(error.headers or {}), "Allow": allowed},
+        )
     return ApiError(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _of_validation(found: Sequence[Any]) -> ApiError:
-    """One message for the first field that is wrong: all that was expected there, and what was given."""
+    """One message for the first field that is wrong.
+
+    All that was expected there, and what was given.
+    """
     placed = [(_place(error["loc"]), error) for error in found]
     first = placed[0][0][:1]
     mine = [(place, error) for place, error in placed if place[:1] == first]
-    # where several forms are allowed, it is about the one that was followed furthest; what something is decides about the rest of it
+    # where several forms are allowed, it is about the one that was followed furthest; what
+    # something is decides about the rest of it
     depth = max(len(place) for place, _ in mine)
-    mine = sorted(((p, e) for p, e in mine if len(p) == depth), key=lambda pair: pair[1]["type"] != "literal_error")
+    mine = sorted(
+        ((p, e) for p, e in mine if len(p) == depth),
+        key=lambda pair: pair[1]["type"] != "literal_error",
+    )
     place, error = mine[0]
     name = ".".join(place)
     if error["type"] == "extra_forbidden":
-        return refused(f"Unrecognized request argument supplied: {name}", name, code="unknown_parameter")
+        return refused(
+            f"Unrecognized request argument supplied: {name}", name, code="unknown_parameter"
+        )
     if error["type"] == "missing":
-        wanted = f"{name!r} is missing; the request needs it." if name else "the body is missing; it must be a JSON object."
+        wanted = (
+            f"{name!r} is missing; the request needs it."
+            if name
+            else "the body is missing; it must be a JSON object."
+        )
         return refused(wanted, name or None, code="missing_parameter")
     expected = "; or: ".join(dict.fromkeys(_said(error) for other, error in mine if other == place))
-    return refused(f"{name or 'the body'}{_shown(error.get('input'))}: {expected}.", name or None, code="invalid_value")
+    return refused(
+        f"{name or 'the body'}{_shown(error.get('input'))}: {expected}.",
+        name or None,
+        code="invalid_value",
+    )
 
 
 def _place(location: Sequence[int | str]) -> list[str]:
     """Where in the body; the names that pydantic gives the forms of a union are not part of it."""
-    inside = location[1:] if location and location[0] in ("body", "path", "query", "header") else location
-    return [str(part) for part in inside if isinstance(part, int) or (part.isidentifier() and part not in ("str", "int", "float", "bool"))]
+    inside = (
+        location[1:]
+        if location and location[0] in ("body", "path", "query", "header")
+        else location
+    )
+    return [
+        str(part)
+        for part in inside
+        if isinstance(part, int)
+        or (part.isidentifier() and part not in ("str", "int", "float", "bool"))
+    ]
 
 
 def _said(error: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""What stands before every route: who may ask, from where, with how much; and the headers that keep a browser from asking anybody else.
+"""What stands before every route.
+
+Who may ask, from where, with how much; and the headers that keep a browser from asking anybody
+else.
 
 Plain ASGI, so that streams pass through untouched.
 """
@@ -38,7 +41,9 @@ HEADERS = {
 """Of every answer that does not set them itself."""
 OPEN = ("/", "/health")
 OPEN_BELOW = "/page/"
-"""What needs no key: the page itself holds nothing of the models, and whoever watches a server needs no more than its health."""
+"""What needs no key: the page itself holds nothing of the models, and whoever watches a server
+needs no more than its health.
+"""
 WITH_BODY = ("POST", "PUT", "PATCH")
 
 
@@ -78,7 +83,10 @@ class Guard:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """What nobody foresaw is an answer too; the log gets its kind and place, and nothing of the request."""
+        """What nobody foresaw is an answer too.
+
+        The log gets its kind and place, and nothing of the request.
+        """
         begun = False
         # what answers GET answers HEAD: the server leaves the body out
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -92,7 +100,9 @@ class Guard:
             await self._app(asked, receive, sending)
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
-            LOG.error("%s at %s:%d", type(error).__name__, frames[-1].filename, frames[-1].lineno or 0)
+            LOG.error(
+                "%s at %s:%d", type(error).__name__, frames[-1].filename, frames[-1].lineno or 0
+            )
             if begun:
                 raise
             await as_api_error(error).response()(scope, receive, send)
@@ -101,15 +111,19 @@ class Guard:
                 scope["route"] = asked["route"]  # for whoever counts
 
     def _check_host(self, headers: Headers) -> None:
-        """A name that another site's owner has pointed at this machine must not open it to that site's pages (DNS rebinding)."""
+        """Refuse names that another site's owner has pointed at this machine (DNS rebinding).
+
+        Its pages must not read this server.
+        """
         if self._key is not None or not self._config.only_this_machine:
             return
         host = headers.get("host", "")
         if not _is_this_machine(host):
             raise ApiError(
                 421,
-                f"this server answers this machine alone, and was asked as {host[:80]!a}. Use http://127.0.0.1 or http://localhost; "
-                "to serve other machines start it with --host and an API key.",
+                f"this server answers this machine alone, and was asked as {host[:80]!a}. Use"
+                " http://127.0.0.1 or http://localhost; to serve other machines start it with"
+                " --host and an API key.",
                 code="wrong_host",
             )
 
@@ -117,7 +131,9 @@ class Guard:
         if self._key is None or path in OPEN or path.startswith(OPEN_BELOW):
             return
         scheme, _, shown = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode("latin-1", "replace"), self._key):
+        if scheme.lower() == "bearer" and hmac.compare_digest(
+            shown.strip().encode("latin-1", "replace"), self._key
+        ):
             return
         wanted = "the API key is wrong" if shown else "this server asks for an API key"
         raise ApiError(
@@ -177,7 +193,9 @@ def _is_this_machine(host: str) -> bool:
     if name.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name).is_loopback
+        return ipaddress.ip_address(
+            name[1:-1] if name.startswith("[") and name.endswith("]") else name
+        ).is_loopback
     except ValueError:
         return False
 

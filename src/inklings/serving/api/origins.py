@@ -21,14 +21,21 @@ def check_origins(origins: Sequence[str]) -> None:
         ConfigError: one is none, or `*` is given beside others.
     """
     if ANY in origins and len(origins) > 1:
-        raise ConfigError("--allow-origin * lets pages of all sites ask; leave the other origins out, or the *.")
+        raise ConfigError(
+            "--allow-origin * lets pages of all sites ask; leave the other origins out, or the *."
+        )
     for given in origins:
         meant = _written(given)
         if given != ANY and given != meant:
-            advice = "such as https://example.org or http://localhost:3000" if meant is None else f"here {meant}"
+            advice = (
+                "such as https://example.org or http://localhost:3000"
+                if meant is None
+                else f"here {meant}"
+            )
             raise ConfigError(
-                f"--allow-origin takes the origin of a page as browsers write it, and {given[:100]!r} is none: "
-                f"scheme, host and an unusual port, without a path; {advice}."
+                "--allow-origin takes the origin of a page as browsers write it, and"
+                f" {given[:100]!r} is none: scheme, host and an unusual port, without a path;"
+                f" {advice}."
             )
 
 
@@ -43,4 +50,6 @@ def _written(given: str) -> str | None:
     if not parts.scheme or not host or not HOST.fullmatch(host):
         return None
     host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + ("" if port in (None, USUAL_PORTS.get(parts.scheme)) else f":{port}")
+    return f"{parts.scheme}://{host}" + (
+        "" if port in (None, USUAL_PORTS.get(parts.scheme)) else f":{port}"
+    )

@@ -1,4 +1,7 @@
-"""What the server measures of itself, in the form that Prometheus reads, with a registry of each app's own."""
+"""What the server measures of itself, in the form that Prometheus reads.
+
+With a registry of each app's own.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,24 @@ class ServerMetrics:
     def __init__(self, models: Sequence[Served]) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "inklings_requests", "Requests by route, method and status.", ("route", "method", "status"), registry=self.registry
+            "inklings_requests",
+            "Requests by route, method and status.",
+            ("route", "method", "status"),
+            registry=self.registry,
         )
         self._first = Histogram(
-            "inklings_first_token_seconds", "From a request to its first token.", ("model",), buckets=FIRST, registry=self.registry
+            "inklings_first_token_seconds",
+            "From a request to its first token.",
+            ("model",),
+            buckets=FIRST,
+            registry=self.registry,
         )
         self._each = Histogram(
-            "inklings_token_seconds", "For each token after the first, a text at a time.", ("model",), buckets=EACH, registry=self.registry
+            "inklings_token_seconds",
+            "For each token after the first, a text at a time.",
+            ("model",),
+            buckets=EACH,
+            registry=self.registry,
         )
         self.registry.register(_Loads(models))
 
@@ -110,7 +124,11 @@ class Counted:
         finally:
             # the path as it was declared: what clients make up must not become names of measures
             route = getattr(scope.get("route"), "path", "")
-            method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+            method = (
+                scope["method"]
+                if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS")
+                else "other"
+            )
             self._measures.count(route, method, status)
 
 

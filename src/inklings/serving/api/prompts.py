@@ -1,4 +1,7 @@
-"""From a request to the jobs of a model: which model, which tokens, within which limits; and from their answers back to one stream."""
+"""From a request to the jobs of a model.
+
+Which model, which tokens, within which limits; and from their answers back to one stream.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,15 @@ from inklings.serving.process.response_stream import Ticket, joined
 from inklings.serving.settings import ServeConfig
 
 Unlike = Mapping[str, tuple[tuple[Any, ...], str]]
-"""Names of fields that ask for what is not here, the values of each that ask for nothing, beside empty ones, and why."""
+"""Names of fields that ask for what is not here, the values of each that ask for nothing, beside
+empty ones, and why.
+"""
 MOST_TEXTS = 2_048
 """That one request may have read, as at OpenAI; how many it may have written is a setting."""
 QUICKLY = 10_000
-"""Characters that are encoded at once; more are encoded beside, so that other requests are served meanwhile."""
+"""Characters that are encoded at once; more are encoded beside, so that other requests are served
+meanwhile.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,10 @@ class Serving:
         """
         if name not in self.models:
             others = ", ".join(self.models)
-            message = f"the model {name[:100]!r} does not exist.{nearest(name[:100], self.models)} Served here: {others}."
+            message = (
+                f"the model {name[:100]!r} does not exist.{nearest(name[:100], self.models)} Served"
+                f" here: {others}."
+            )
             raise ApiError(404, message, param="model", code="model_not_found")
         return self.models[name]
 
@@ -78,7 +88,9 @@ class Prompt:
         return len(self.tokens) - 1
 
 
-async def read_prompts(served: Served, given: Texts, config: ServeConfig, param: str, *, most: int) -> list[Prompt]:
+async def read_prompts(
+    served: Served, given: Texts, config: ServeConfig, param: str, *, most: int
+) -> list[Prompt]:
     """The prompts that a field of a request gives, as texts or as tokens.
 
     Args:
@@ -89,13 +101,15 @@ async def read_prompts(served: Served, given: Texts, config: ServeConfig, param:
         most: how many it may be.
 
     Raises:
-        ApiError: there are too many, one is too long, holds what the vocabulary lacks, or a token does not exist.
+        ApiError: there are too many, one is too long, holds what the vocabulary lacks, or a token
+            does not exist.
     """
     alone = isinstance(given, str) or isinstance(given[0], int)
     several: Sequence[Any] = [given] if alone else given
     if len(several) > most:
         raise refused(
-            f"{len(several):,} texts are given; this server takes {most:,} in one request. Send them in parts.",
+            f"{len(several):,} texts are given; this server takes {most:,} in one request. Send"
+            " them in parts.",
             param,
         )
     if sum(map(len, several)) > QUICKLY:
@@ -103,7 +117,9 @@ async def read_prompts(served: Served, given: Texts, config: ServeConfig, param:
     return _encode(served, several, config, param)
 
 
-def _encode(served: Served, several: Sequence[str | Sequence[int]], config: ServeConfig, param: str) -> list[Prompt]:
+def _encode(
+    served: Served, several: Sequence[str | Sequence[int]], config: ServeConfig, param: str
+) -> list[Prompt]:
     tokenizer = served.tokenizer
     found = []
     for given in several:
@@ -114,7 +130,8 @@ def _encode(served: Served, several: Sequence[str | Sequence[int]], config: Serv
             raise refused(str(error), param) from None
         if len(tokens) > config.max_prompt_tokens:
             raise refused(
-                f"{param} has {len(tokens):,} tokens; this server reads {config.max_prompt_tokens:,} at most. Shorten it.",
+                f"{param} has {len(tokens):,} tokens; this server reads"
+                f" {config.max_prompt_tokens:,} at most. Shorten it.",
                 param,
                 code="context_length_exceeded",
             )
@@ -123,7 +140,9 @@ def _encode(served: Served, several: Sequence[str | Sequence[int]], config: Serv
 
 
 def check_inside(served: Served, body: InsideBody) -> None:
-    """Refuse branches and entries that the model does not have, and any of either from a model that makes texts out of noise.
+    """Refuse branches and entries that the model does not have.
+
+    And any of either from a model that makes texts out of noise.
 
     Raises:
         ApiError: they are not there.
@@ -132,17 +151,24 @@ def check_inside(served: Served, body: InsideBody) -> None:
     for name, _ in body.factors:
         if name not in card.branches:
             raise refused(
-                unknown_name("branch", name[:100], card.branches)
-                if card.branches
-                else f"{card.name} has no branches that could be scaled.",
+                (
+                    unknown_name("branch", name[:100], card.branches)
+                    if card.branches
+                    else f"{card.name} has no branches that could be scaled."
+                ),
                 "branches",
             )
     if body.entries and not card.remembers:
-        raise refused(f"{card.name} reads no memory, so there are no entries to show; leave `entries` out.", "entries")
+        raise refused(
+            f"{card.name} reads no memory, so there are no entries to show; leave `entries` out.",
+            "entries",
+        )
 
 
 def check_unused(given: Body, unlike: Unlike, before: str = "") -> None:
-    """Refuse fields that ask for what is not here. Clients send them empty, too: that is nothing to refuse.
+    """Refuse fields that ask for what is not here.
+
+    Clients send them empty, too: that is nothing to refuse.
 
     Args:
         given: what has the fields.
@@ -165,8 +191,8 @@ def check_predicts(served: Served, what: str) -> None:
     """
     if not served.card.predicts:
         raise refused(
-            f"{served.card.name} makes whole texts out of noise: it gives no next token a probability, and cannot do {what}. "
-            "Ask /v1/completions without a prompt.",
+            f"{served.card.name} makes whole texts out of noise: it gives no next token a"
+            f" probability, and cannot do {what}. Ask /v1/completions without a prompt.",
             "model",
         )
 
@@ -179,7 +205,9 @@ def client_of(request: Request) -> str:
 async def progress_of(
     serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False
 ) -> AsyncGenerator[tuple[int, Delta]]:
-    """Have jobs done, and yield what each brings, with its number in `jobs`; the order within a job is kept.
+    """Have jobs done, and yield what each brings, with its number in `jobs`.
+
+    The order within a job is kept.
 
     A job that is waited for by nobody gathers what comes. All are cancelled if this is left early.
 
@@ -210,7 +238,9 @@ async def progress_of(
                 yield number, progress
 
 
-async def whole_of(serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False) -> list[Delta]:
+async def whole_of(
+    serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False
+) -> list[Delta]:
     """Have jobs done, and wait for all of each. Arguments and errors as `progress_of`."""
     parts: list[list[Delta]] = [[] for _ in jobs]
     async with contextlib.aclosing(progress_of(serving, served, jobs, admitted=admitted)) as found:
@@ -219,7 +249,9 @@ async def whole_of(serving: Serving, served: Served, jobs: Sequence[GenerationRe
     return [joined(part) for part in parts]
 
 
-async def read_of(serving: Serving, served: Served, jobs: Sequence[GenerationRequest]) -> list[Delta]:
+async def read_of(
+    serving: Serving, served: Served, jobs: Sequence[GenerationRequest]
+) -> list[Delta]:
     """As `whole_of`, of any number of jobs that draw nothing: no more at a time than have rows."""
     found: list[Delta] = []
     for begin in range(0, len(jobs), served.rows):
@@ -229,7 +261,10 @@ async def read_of(serving: Serving, served: Served, jobs: Sequence[GenerationReq
 
 
 async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Delta]]:
-    """What any of the tickets brings, as it comes; a ticket is looked at again only after what it brought was dealt with."""
+    """What any of the tickets brings, as it comes.
+
+    A ticket is looked at again only after what it brought was dealt with.
+    """
     if len(tickets) == 1:
         async for progress in tickets[0]:
             yield 0, progress

@@ -1,4 +1,7 @@
-"""What clients send: the bodies of requests, in OpenAI's shapes and with our additions, checked field by field."""
+"""What clients send.
+
+The bodies of requests, in OpenAI's shapes and with our additions, checked field by field.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ Factors = dict[str, Annotated[float, Field(ge=0, le=100)]]
 EMPTY: tuple[Any, ...] = (None, [], {}, "")
 """Values that ask for nothing."""
 Unused = Annotated[Any, Field(description="Refused unless empty.", examples=[None])]
-"""A field of OpenAI's that asks for what is not here; clients send all fields of a schema, empty."""
+"""A field of OpenAI's that asks for what is not here; clients send all fields of a schema, empty.
+"""
 Ignored = Annotated[Any, Field(description="Taken and ignored.", examples=[None])]
 
 
@@ -54,7 +58,9 @@ class Body(BaseModel):
 class ModelBody(Body):
     """A request to a model."""
 
-    model: Annotated[str, Field(max_length=512, description="One of those that `/v1/models` lists.")]
+    model: Annotated[
+        str, Field(max_length=512, description="One of those that `/v1/models` lists.")
+    ]
     user: Annotated[str | None, Field(description="Taken and ignored.")] = None
 
 
@@ -63,13 +69,23 @@ class InsideBody(ModelBody):
 
     entries: Annotated[
         int | None,
-        Field(ge=0, le=MOST_ENTRIES, description="Of a model with a memory: so many of the entries that each token took something of."),
+        Field(
+            ge=0,
+            le=MOST_ENTRIES,
+            description=(
+                "Of a model with a memory: so many of the entries that each token took"
+                " something of."
+            ),
+        ),
     ] = None
     branches: Annotated[
         Factors | None,
         Field(
             max_length=64,
-            description="Factors that the outputs of named branches are multiplied by: 0 knocks a branch out.",
+            description=(
+                "Factors that the outputs of named branches are multiplied by: 0 knocks a branch"
+                " out."
+            ),
             examples=[{}],
         ),
     ] = None
@@ -83,14 +99,20 @@ class InsideBody(ModelBody):
 class StreamOptions(Body):
     """How a stream is made."""
 
-    include_usage: Annotated[bool | None, Field(description="Whether a last event tells how many tokens there were.")] = None
-    include_obfuscation: Annotated[bool | None, Field(description="Taken and ignored: events are never padded.")] = None
+    include_usage: Annotated[
+        bool | None, Field(description="Whether a last event tells how many tokens there were.")
+    ] = None
+    include_obfuscation: Annotated[
+        bool | None, Field(description="Taken and ignored: events are never padded.")
+    ] = None
 
 
 class HintedBody(InsideBody):
     """What OpenAI's clients say beside what they want; none of it changes an answer here."""
 
-    metadata: Annotated[dict[str, Any] | None, Field(description="Taken and ignored.", examples=[None])] = None
+    metadata: Annotated[
+        dict[str, Any] | None, Field(description="Taken and ignored.", examples=[None])
+    ] = None
     store: Annotated[bool | None, Field(description="Taken and ignored: nothing is stored.")] = None
     service_tier: Annotated[str | None, Field(description="Taken and ignored.")] = None
     safety_identifier: Annotated[str | None, Field(description="Taken and ignored.")] = None
@@ -102,44 +124,74 @@ class HintedBody(InsideBody):
 class DrawingBody(HintedBody):
     """How tokens are drawn."""
 
-    temperature: Annotated[float | None, Field(ge=0, le=1000, description="0 takes the likeliest token. 1 if left out.")] = None
+    temperature: Annotated[
+        float | None,
+        Field(ge=0, le=1000, description="0 takes the likeliest token. 1 if left out."),
+    ] = None
     top_p: Annotated[
-        float | None, Field(gt=0, le=1, description="Only the fewest likeliest tokens that together have this probability.")
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Only the fewest likeliest tokens that together have this probability.",
+        ),
     ] = None
     top_k: Annotated[
         int | None,
         Field(ge=-1, lt=2**31, description="Only so many of the likeliest tokens; 0 and -1: all."),
         AfterValidator(_all_unless_positive),
     ] = None
-    min_p: Annotated[float | None, Field(ge=0, le=1, description="Only tokens at least this share as likely as the likeliest.")] = None
-    repetition_penalty: Annotated[float | None, Field(ge=0.01, le=100, description="Above 1, tokens that occurred become less likely.")] = (
-        None
-    )
-    presence_penalty: Annotated[float | None, Field(ge=-2, le=2, description="Taken off the logits of tokens that were drawn already.")] = (
-        None
-    )
-    frequency_penalty: Annotated[float | None, Field(ge=-2, le=2, description="The same for each time that they were drawn.")] = None
+    min_p: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, description="Only tokens at least this share as likely as the likeliest."
+        ),
+    ] = None
+    repetition_penalty: Annotated[
+        float | None,
+        Field(ge=0.01, le=100, description="Above 1, tokens that occurred become less likely."),
+    ] = None
+    presence_penalty: Annotated[
+        float | None,
+        Field(ge=-2, le=2, description="Taken off the logits of tokens that were drawn already."),
+    ] = None
+    frequency_penalty: Annotated[
+        float | None, Field(ge=-2, le=2, description="The same for each time that they were drawn.")
+    ] = None
     seed: Annotated[
         int | None,
         Field(
             ge=-(2**63),
             lt=2**63,
-            description="The same seed gives the same text, and text i of n does not depend on n. Random if left out.",
+            description=(
+                "The same seed gives the same text, and text i of n does not depend on n. Random if"
+                " left out."
+            ),
         ),
     ] = None
     n: Annotated[int | None, Field(ge=1, lt=2**31, description="Texts for each prompt.")] = None
     stop: Annotated[
         Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None,
-        Field(description=f"Up to {MOST_STOPS} strings; a text ends before the first that comes. Empty ones are none."),
+        Field(
+            description=(
+                f"Up to {MOST_STOPS} strings; a text ends before the first that comes. Empty ones"
+                " are none."
+            )
+        ),
         AfterValidator(_without_empty),
     ] = None
-    stream: Annotated[bool | None, Field(description="Whether the answer comes as server-sent events while it is written.")] = None
+    stream: Annotated[
+        bool | None,
+        Field(description="Whether the answer comes as server-sent events while it is written."),
+    ] = None
     stream_options: StreamOptions | None = None
     ignore_eos: Annotated[
         bool | None,
         Field(description="Whether the text goes on with a new document where one ends."),
     ] = None
-    logit_bias: Annotated[dict[str, float] | None, Field(description="Refused unless empty.", examples=[None])] = None
+    logit_bias: Annotated[
+        dict[str, float] | None, Field(description="Refused unless empty.", examples=[None])
+    ] = None
 
 
 class CompletionBody(DrawingBody):
@@ -147,18 +199,47 @@ class CompletionBody(DrawingBody):
 
     prompt: Annotated[
         Texts | None,
-        Field(description="A text, the numbers of its tokens, or several of either; each begins a document.", examples=["The "]),
+        Field(
+            description=(
+                "A text, the numbers of its tokens, or several of either; each begins a document."
+            ),
+            examples=["The "],
+        ),
     ] = None
-    max_tokens: Annotated[int | None, Field(ge=0, lt=2**31, description="Tokens that are drawn at most; 16 if left out.")] = None
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=0, lt=2**31, description="Tokens that are drawn at most; 16 if left out."),
+    ] = None
     logprobs: Annotated[
-        int | None, Field(ge=0, le=MOST_ALTERNATIVES, description="With each token its log-probability and so many of the likeliest.")
+        int | None,
+        Field(
+            ge=0,
+            le=MOST_ALTERNATIVES,
+            description="With each token its log-probability and so many of the likeliest.",
+        ),
     ] = None
-    echo: Annotated[bool | None, Field(description="Whether the prompt stands before the text.")] = None
-    best_of: Annotated[int | None, Field(ge=1, lt=2**31, description="Must equal n: none of the texts is thrown away.")] = None
-    suffix: Annotated[str | None, Field(description="Refused unless empty: these models read from left to right.", examples=[None])] = None
+    echo: Annotated[
+        bool | None, Field(description="Whether the prompt stands before the text.")
+    ] = None
+    best_of: Annotated[
+        int | None,
+        Field(ge=1, lt=2**31, description="Must equal n: none of the texts is thrown away."),
+    ] = None
+    suffix: Annotated[
+        str | None,
+        Field(
+            description="Refused unless empty: these models read from left to right.",
+            examples=[None],
+        ),
+    ] = None
     style_seed: Annotated[
         WholeNumber | None,
-        Field(description="Of a generator that makes texts out of noise: fixes what is global to a text, so that all n share it."),
+        Field(
+            description=(
+                "Of a generator that makes texts out of noise: fixes what is global to a text, so"
+                " that all n share it."
+            )
+        ),
     ] = None
 
 
@@ -173,12 +254,20 @@ class TextPart(Body):
 class Message(Body):
     """One message of a conversation."""
 
-    role: Annotated[Literal["system", "developer", "user", "assistant"], Field(description="`developer` is read as `system`.")]
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant"],
+        Field(description="`developer` is read as `system`."),
+    ]
     content: Annotated[
         str | Annotated[list[TextPart], Field(max_length=MOST_MESSAGES)] | None,
-        Field(description="Text; nothing else is read. Only what the assistant said may have none."),
+        Field(
+            description="Text; nothing else is read. Only what the assistant said may have none."
+        ),
     ] = None
-    name: Annotated[str | None, Field(max_length=64, description="Given to the chat template, which may ignore it.")] = None
+    name: Annotated[
+        str | None,
+        Field(max_length=64, description="Given to the chat template, which may ignore it."),
+    ] = None
     refusal: Unused = None
     annotations: Unused = None
     audio: Unused = None
@@ -190,30 +279,64 @@ class Message(Body):
 class ChatBody(DrawingBody):
     """A conversation to go on from."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES, examples=[[{"role": "user", "content": "A"}]])]
-    max_tokens: Annotated[int | None, Field(ge=0, lt=2**31, description="As max_completion_tokens, its older name.")] = None
+    messages: Annotated[
+        list[Message],
+        Field(
+            min_length=1, max_length=MOST_MESSAGES, examples=[[{"role": "user", "content": "A"}]]
+        ),
+    ]
+    max_tokens: Annotated[
+        int | None, Field(ge=0, lt=2**31, description="As max_completion_tokens, its older name.")
+    ] = None
     max_completion_tokens: Annotated[
-        int | None, Field(ge=0, lt=2**31, description="Tokens that are drawn at most; as many as the server allows if left out.")
+        int | None,
+        Field(
+            ge=0,
+            lt=2**31,
+            description="Tokens that are drawn at most; as many as the server allows if left out.",
+        ),
     ] = None
-    logprobs: Annotated[bool | None, Field(description="With each token its log-probability.")] = None
+    logprobs: Annotated[bool | None, Field(description="With each token its log-probability.")] = (
+        None
+    )
     top_logprobs: Annotated[
-        int | None, Field(ge=0, le=MOST_ALTERNATIVES, description="And so many of the likeliest tokens; needs logprobs.")
+        int | None,
+        Field(
+            ge=0,
+            le=MOST_ALTERNATIVES,
+            description="And so many of the likeliest tokens; needs logprobs.",
+        ),
     ] = None
-    response_format: Annotated[Any, Field(description="Refused unless its type is `text`.", examples=[None])] = None
+    response_format: Annotated[
+        Any, Field(description="Refused unless its type is `text`.", examples=[None])
+    ] = None
     tools: Unused = None
-    tool_choice: Annotated[Any, Field(description='Refused unless "none" or "auto".', examples=[None])] = None
-    parallel_tool_calls: Annotated[bool | None, Field(description="Taken and ignored: there are no tools.")] = None
+    tool_choice: Annotated[
+        Any, Field(description='Refused unless "none" or "auto".', examples=[None])
+    ] = None
+    parallel_tool_calls: Annotated[
+        bool | None, Field(description="Taken and ignored: there are no tools.")
+    ] = None
     functions: Unused = None
-    function_call: Annotated[Any, Field(description='Refused unless "none" or "auto".', examples=[None])] = None
-    modalities: Annotated[Any, Field(description='Refused unless ["text"].', examples=[None])] = None
+    function_call: Annotated[
+        Any, Field(description='Refused unless "none" or "auto".', examples=[None])
+    ] = None
+    modalities: Annotated[Any, Field(description='Refused unless ["text"].', examples=[None])] = (
+        None
+    )
     audio: Unused = None
     moderation: Unused = None
     web_search_options: Unused = None
     prediction: Annotated[
         Any,
-        Field(description="Taken and ignored: a guess at the answer changes nothing in it.", examples=[None]),
+        Field(
+            description="Taken and ignored: a guess at the answer changes nothing in it.",
+            examples=[None],
+        ),
     ] = None
-    reasoning_effort: Annotated[str | None, Field(description="Taken and ignored: nothing is thought beforehand.")] = None
+    reasoning_effort: Annotated[
+        str | None, Field(description="Taken and ignored: nothing is thought beforehand.")
+    ] = None
     verbosity: Annotated[str | None, Field(description="Taken and ignored.")] = None
 
 
@@ -245,7 +368,9 @@ class TokenizeBody(TokenBody):
         bool | None,
         Field(description="Taken and ignored: none are added, the server puts the boundary first."),
     ] = None
-    return_token_strs: Annotated[bool | None, Field(description="Whether the texts of the tokens are wanted too.")] = None
+    return_token_strs: Annotated[
+        bool | None, Field(description="Whether the texts of the tokens are wanted too.")
+    ] = None
 
 
 class DetokenizeBody(TokenBody):
@@ -257,28 +382,50 @@ class DetokenizeBody(TokenBody):
 class EmbeddingBody(ModelBody):
     """Texts whose hidden vectors are wanted."""
 
-    input: Annotated[Texts, Field(description="A text, the numbers of its tokens, or several of either.", examples=["A"])]
+    input: Annotated[
+        Texts,
+        Field(
+            description="A text, the numbers of its tokens, or several of either.", examples=["A"]
+        ),
+    ]
     encoding_format: Annotated[
-        Literal["float", "base64"] | None, Field(description="Numbers, or float32 in little-endian order as base64. Numbers if left out.")
+        Literal["float", "base64"] | None,
+        Field(
+            description="Numbers, or float32 in little-endian order as base64. Numbers if left out."
+        ),
     ] = None
-    dimensions: Annotated[WholeNumber | None, Field(description="Refused unless it is the model's own.", examples=[None])] = None
+    dimensions: Annotated[
+        WholeNumber | None,
+        Field(description="Refused unless it is the model's own.", examples=[None]),
+    ] = None
 
 
 class ScoreBody(InsideBody):
     """Texts whose tokens' probabilities are wanted."""
 
     input: Annotated[
-        str | Annotated[list[str], Field(min_length=1)], Field(description="A text or several; each begins a document.", examples=["A"])
+        str | Annotated[list[str], Field(min_length=1)],
+        Field(description="A text or several; each begins a document.", examples=["A"]),
     ]
     alternatives: Annotated[
-        int | None, Field(ge=0, le=MOST_ALTERNATIVES, description="With each token so many of the likeliest in its place.")
+        int | None,
+        Field(
+            ge=0,
+            le=MOST_ALTERNATIVES,
+            description="With each token so many of the likeliest in its place.",
+        ),
     ] = None
 
 
 class SearchBody(Body):
     """A search in a long-term memory."""
 
-    text: Annotated[str, Field(min_length=1, description="What stands before the place that is sought.", examples=["A"])]
+    text: Annotated[
+        str,
+        Field(
+            min_length=1, description="What stands before the place that is sought.", examples=["A"]
+        ),
+    ]
     k: Annotated[
         int | None,
         Field(ge=1, le=1000, description="How many entries, the nearest first; 5 if left out."),
@@ -291,7 +438,11 @@ class DocumentBody(Body):
     name: Annotated[
         str,
         Field(
-            min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", description="For people; it names no file.", examples=["notes"]
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="For people; it names no file.",
+            examples=["notes"],
         ),
     ]
     text: Annotated[str, Field(min_length=1, examples=["A"])]
@@ -302,5 +453,10 @@ class RemovalBody(Body):
 
     ids: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**63)]],
-        Field(min_length=1, max_length=100_000, description="As `search` and `info` show them.", examples=[[0]]),
+        Field(
+            min_length=1,
+            max_length=100_000,
+            description="As `search` and `info` show them.",
+            examples=[[0]],
+        ),
     ]

@@ -44,23 +44,37 @@ class ResponseBody(HintedBody):
         str | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_MESSAGES)],
         Field(description="What the user says, or a conversation.", examples=["A"]),
     ]
-    instructions: Annotated[str | None, Field(description="A system message that stands before the input.")] = None
+    instructions: Annotated[
+        str | None, Field(description="A system message that stands before the input.")
+    ] = None
     max_output_tokens: Annotated[
         int | None,
         Field(ge=1, lt=2**31, description="As many as the server allows if left out."),
     ] = None
-    temperature: Annotated[float | None, Field(ge=0, le=1000, description="As for chats. 1 if left out.")] = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=1000, description="As for chats. 1 if left out.")
+    ] = None
     top_p: Annotated[float | None, Field(gt=0, le=1, description="As for chats.")] = None
     seed: Annotated[
         int | None,
         Field(ge=-(2**63), lt=2**63, description="The same seed gives the same text."),
     ] = None
-    stream: Annotated[bool | None, Field(description="Whether the answer comes as events while it is written.")] = None
+    stream: Annotated[
+        bool | None, Field(description="Whether the answer comes as events while it is written.")
+    ] = None
     stream_options: StreamOptions | None = None
-    text: Annotated[Any, Field(description="Refused unless its format is `text`.", examples=[None])] = None
-    tool_choice: Annotated[Any, Field(description='Refused unless "none" or "auto".', examples=[None])] = None
-    truncation: Annotated[Any, Field(description='Refused unless "disabled".', examples=[None])] = None
-    background: Annotated[bool | None, Field(description="Refused if true.", examples=[None])] = None
+    text: Annotated[
+        Any, Field(description="Refused unless its format is `text`.", examples=[None])
+    ] = None
+    tool_choice: Annotated[
+        Any, Field(description='Refused unless "none" or "auto".', examples=[None])
+    ] = None
+    truncation: Annotated[Any, Field(description='Refused unless "disabled".', examples=[None])] = (
+        None
+    )
+    background: Annotated[bool | None, Field(description="Refused if true.", examples=[None])] = (
+        None
+    )
     tools: Unused = None
     parallel_tool_calls: Ignored = None
     max_tool_calls: Ignored = None

@@ -1,4 +1,7 @@
-"""What completions and chats have in common: their settings as jobs, their limits, and how their texts end."""
+"""What completions and chats have in common.
+
+Their settings as jobs, their limits, and how their texts end.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,13 @@ def check_drawing(
     """
     config = serving.config
     samples = body.n or 1
-    each = f"n is {samples:,}" if prompts == 1 else f"n is {samples:,} for each of {prompts:,} prompts"
+    each = (
+        f"n is {samples:,}" if prompts == 1 else f"n is {samples:,} for each of {prompts:,} prompts"
+    )
     if samples * prompts > config.max_samples:
-        raise refused(f"{each}; this server writes {config.max_samples:,} texts at most for one request.", "n")
+        raise refused(
+            f"{each}; this server writes {config.max_samples:,} texts at most for one request.", "n"
+        )
     # a text out of noise takes no place of its own
     if served.card.predicts and samples * prompts > served.places:
         raise refused(
@@ -64,13 +71,21 @@ def check_drawing(
             "n",
         )
     if tokens > config.max_new_tokens:
-        raise refused(f"{tokens_field} is {tokens:,}; this server draws {config.max_new_tokens:,} at most.", tokens_field)
+        raise refused(
+            f"{tokens_field} is {tokens:,}; this server draws {config.max_new_tokens:,} at most.",
+            tokens_field,
+        )
     if body.stream_options is not None and body.stream_options.include_usage and not body.stream:
         raise refused(
-            "stream_options says how a stream is made, and stream is not true; set it, or leave stream_options out.", "stream_options"
+            "stream_options says how a stream is made, and stream is not true; set it, or leave"
+            " stream_options out.",
+            "stream_options",
         )
     if body.logit_bias:
-        raise refused("logit_bias is not supported: no logit is changed by hand here. Leave it out.", "logit_bias")
+        raise refused(
+            "logit_bias is not supported: no logit is changed by hand here. Leave it out.",
+            "logit_bias",
+        )
 
 
 def jobs_of(
@@ -120,7 +135,11 @@ def jobs_of(
 
 def frame_of(served: Served, prefix: str) -> dict[str, Any]:
     """What an answer and all events of a stream begin with; `prefix` is that of its id."""
-    return {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.card.name}
+    return {
+        "id": f"{prefix}-{secrets.token_hex(12)}",
+        "created": int(time.time()),
+        "model": served.card.name,
+    }
 
 
 def usage(prompts: Sequence[Prompt], drawn: int) -> dict[str, int]:

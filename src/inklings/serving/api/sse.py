@@ -1,4 +1,7 @@
-"""Answers that end when their client leaves or their time is up: whole ones, and streams of server-sent events."""
+"""Answers that end when their client leaves or their time is up.
+
+Whole ones, and streams of server-sent events.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,20 @@ from inklings.serving.api.errors import CLIENT_LEFT, ApiError, as_api_error, enc
 T = TypeVar("T")
 
 MARGIN = 5.0
-"""Seconds that a request may take beyond its jobs, which end by themselves when their time is up."""
+"""Seconds that a request may take beyond its jobs, which end by themselves when their time is up.
+"""
 DONE = b"data: [DONE]\n\n"
-HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 async def in_time(request: Request, work: Coroutine[Any, Any, T], *, seconds: float) -> T:
-    """What `work` gives, unless the client leaves meanwhile or the time is up; then it is cancelled.
+    """What `work` gives, unless the client leaves meanwhile or the time is up.
+
+    Then it is cancelled.
 
     Raises:
         ApiError: the client has left, or the time is up.
@@ -44,7 +54,8 @@ def named_event(name: str, value: Any) -> bytes:
 async def stream(request: Request, events: AsyncGenerator[bytes], *, seconds: float) -> Response:
     """The answer that sends events as they come.
 
-    It waits for the first, so that what goes wrong until then is an answer with its own status; later it is an event.
+    It waits for the first, so that what goes wrong until then is an answer with its own status;
+    later it is an event.
     """
     first = await in_time(request, anext(events), seconds=seconds)
     return _EventStream(first, events, seconds)
@@ -69,7 +80,13 @@ class _EventStream(Response):
                 async for found in events:
                     await send({"type": "http.response.body", "body": found, "more_body": True})
             except Exception as error:
-                await send({"type": "http.response.body", "body": event(as_api_error(error).body), "more_body": True})
+                await send(
+                    {
+                        "type": "http.response.body",
+                        "body": event(as_api_error(error).body),
+                        "more_body": True,
+                    }
+                )
                 unforeseen = None if isinstance(error, ApiError | InklingsError) else error
             await send({"type": "http.response.body", "body": DONE})
             if unforeseen is not None:
@@ -79,7 +96,9 @@ class _EventStream(Response):
 async def _while_there(receive: Receive, work: Coroutine[Any, Any, T], seconds: float) -> T:
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
     try:
-        done, _ = await asyncio.wait({working, leaving}, timeout=seconds + MARGIN, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            {working, leaving}, timeout=seconds + MARGIN, return_when=asyncio.FIRST_COMPLETED
+        )
         if working in done:
             return working.result()
         if leaving in done:

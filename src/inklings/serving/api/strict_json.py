@@ -1,4 +1,7 @@
-"""Request bodies are read strictly: what JSON leaves open, or what no text can hold, is refused with the reason."""
+"""Request bodies are read strictly.
+
+What JSON leaves open, or what no text can hold, is refused with the reason.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +43,23 @@ class _StrictRequest(Request):
 
 
 def _check_content_type(headers: Headers) -> None:
-    """Bodies are JSON in UTF-8. A page of another site can send other types without asking the browser first."""
+    """Bodies are JSON in UTF-8.
+
+    A page of another site can send other types without asking the browser first.
+    """
     given = headers.get("content-type", "")
     parsed = Message()
     parsed["content-type"] = given
     charset = str(parsed.get_param("charset", "utf-8")).lower()
-    if not given or parsed.get_content_type() != "application/json" or charset not in ("utf-8", "utf8"):
+    if (
+        not given
+        or parsed.get_content_type() != "application/json"
+        or charset not in ("utf-8", "utf8")
+    ):
         raise ApiError(
             415,
-            f"the body's Content-Type is {given[:80]!a}; send JSON in UTF-8 with the header `Content-Type: application/json`.",
+            f"the body's Content-Type is {given[:80]!a}; send JSON in UTF-8 with the header"
+            " `Content-Type: application/json`.",
             code="unsupported_media_type",
         )
 
@@ -57,7 +68,8 @@ def parse_json(data: bytes) -> Any:
     """The value of a JSON document in UTF-8.
 
     Raises:
-        ApiError: it is no JSON or no UTF-8, nests too deeply, gives a name twice, or holds a number or a string that cannot be.
+        ApiError: it is no JSON or no UTF-8, nests too deeply, gives a name twice, or holds a number
+            or a string that cannot be.
     """
     try:
         value = json.loads(
@@ -78,7 +90,10 @@ def parse_json(data: bytes) -> Any:
 
 
 def _invalid(why: str) -> ApiError:
-    return refused(f"the body cannot be read as JSON: {why}. Send one JSON object, in UTF-8.", code="invalid_json")
+    return refused(
+        f"the body cannot be read as JSON: {why}. Send one JSON object, in UTF-8.",
+        code="invalid_json",
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,7 +124,10 @@ def _finite_number(text: str) -> float:
 
 
 def _check_strings(value: Any) -> None:
-    """Refuse strings that hold half of a character, which no encoding can store; without recursion."""
+    """Refuse strings that hold half of a character, which no encoding can store.
+
+    Without recursion.
+    """
     rest = [value]
     while rest:
         found = rest.pop()
@@ -121,4 +139,6 @@ def _check_strings(value: Any) -> None:
             try:
                 found.encode("utf-8")
             except UnicodeEncodeError as error:
-                raise _invalid(f"a string holds {found[error.start]!a}, half of a character") from None
+                raise _invalid(
+                    f"a string holds {found[error.start]!a}, half of a character"
+                ) from None

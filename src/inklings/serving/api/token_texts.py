@@ -21,7 +21,10 @@ class TokenTexts:
         self._texts: dict[int, str] = {}
 
     def __call__(self, token: int) -> str:
-        """The text of a token; of bytes that are no whole character, `bytes:` and their values, as OpenAI writes them."""
+        """The text of a token.
+
+        Of bytes that are no whole character, `bytes:` and their values, as OpenAI writes them.
+        """
         found = self._texts.get(token)
         if found is None:
             found = self._texts[token] = self._make(token)
@@ -42,7 +45,10 @@ class TokenTexts:
 
 
 class Offsets:
-    """Where in a text each of its tokens begins, in characters; a token within a character begins where that does."""
+    """Where in a text each of its tokens begins, in characters.
+
+    A token within a character begins where that does.
+    """
 
     def __init__(self, tokenizer: Tokenizer, previous: int) -> None:
         """`previous` is the token before the first."""
@@ -55,7 +61,9 @@ class Offsets:
         """Where the next token begins, which was drawn or stood in the prompt."""
         boundary, previous, self._previous = self._tokenizer.boundary, self._previous, token
         # a boundary that does not end a text shows as a newline in it; in a prompt it vanishes
-        data = b"\n" if drawn and token == boundary else self._tokenizer.bytes_after(previous, token)
+        data = (
+            b"\n" if drawn and token == boundary else self._tokenizer.bytes_after(previous, token)
+        )
         begins = self._length
         begun = self._decoder.getstate()[0]
         shown = self._decoder.decode(data[:1])
@@ -76,4 +84,7 @@ def entries_of(token: Token) -> list[dict[str, object]]:
 
 
 def _entry(entry: Entry) -> dict[str, object]:
-    return {**dataclasses.asdict(entry), "distance": entry.distance if math.isfinite(entry.distance) else None}
+    return {
+        **dataclasses.asdict(entry),
+        "distance": entry.distance if math.isfinite(entry.distance) else None,
+    }

@@ -1,7 +1,8 @@
 """The page and what it shows of the runs behind the models: `/`, `/page/...` and `/v1/runs`.
 
-The page's files are read once, from the package; a request chooses among them by name, and no part of one ever becomes a
-path of the file system. The same holds for the report of a comparison, whose place is found when the server starts.
+The page's files are read once, from the package; a request chooses among them by name, and no part
+of one ever becomes a path of the file system. The same holds for the report of a comparison, whose
+place is found when the server starts.
 """
 
 from __future__ import annotations
@@ -23,12 +24,21 @@ from inklings.generation.engine.request import Card
 from inklings.runs.directory import RunDirectory
 from inklings.serving.api.descriptions import GUARDED, errors
 from inklings.serving.api.errors import ApiError
-from inklings.serving.page.run_facts import ComparedWith, RunFacts, RunLocation, compared_with, run_facts
+from inklings.serving.page.run_facts import (
+    ComparedWith,
+    RunFacts,
+    RunLocation,
+    compared_with,
+    run_facts,
+)
 
 REPORT_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox allow-scripts"
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
+    " img-src 'self' data:; sandbox allow-scripts"
 )
-"""A report is one file with its scripts inside; it is shut off from everything else on this server, the page's key included."""
+"""A report is one file with its scripts inside; it is shut off from everything else on this server,
+the page's key included.
+"""
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -62,12 +72,20 @@ class CardBody(BaseModel):
     parameters: int
     vocab_size: int
     context_length: int
-    receptive_field: int | None = Field(description="How many tokens back can matter; null without a limit.")
-    predicts: bool = Field(description="Whether it goes on from a prompt; otherwise it makes whole texts out of noise.")
+    receptive_field: int | None = Field(
+        description="How many tokens back can matter; null without a limit."
+    )
+    predicts: bool = Field(
+        description="Whether it goes on from a prompt; otherwise it makes whole texts out of noise."
+    )
     hidden_size: int
     branches: list[str] = Field(description="Parts that a request can weaken or knock out.")
-    memory: int | None = Field(description="Entries of its long-term memory when the server started; null without one.")
-    remembers: bool = Field(description="Whether its predictions read a memory, so that entries can be asked for.")
+    memory: int | None = Field(
+        description="Entries of its long-term memory when the server started; null without one."
+    )
+    remembers: bool = Field(
+        description="Whether its predictions read a memory, so that entries can be asked for."
+    )
     precision: str
     threads: int | None
     created: int = Field(description="Seconds since 1970.")
@@ -80,7 +98,9 @@ class RunBody(BaseModel):
     object: Literal["run"] = "run"
     card: CardBody
     facts: RunFacts
-    compared: ComparedWith | None = Field(description="The comparison that the run is a part of; null where there is none.")
+    compared: ComparedWith | None = Field(
+        description="The comparison that the run is a part of; null where there is none."
+    )
     audit_command: str = Field(description="The command that audits the run.")
 
 
@@ -108,7 +128,9 @@ def page_files() -> Mapping[str, PageFile]:
         if not entry.is_file():
             continue
         content = entry.read_bytes()
-        found[entry.name] = PageFile(content, _media_type(entry.name), f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        found[entry.name] = PageFile(
+            content, _media_type(entry.name), f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        )
     return found
 
 
@@ -121,16 +143,29 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
     router = APIRouter()
     for name, file in page_files().items():
         path = "/" if name == "index.html" else f"/page/{name}"
-        router.add_api_route(path, _file_route(file), methods=["GET", "HEAD"], include_in_schema=False, response_class=Response)
+        router.add_api_route(
+            path,
+            _file_route(file),
+            methods=["GET", "HEAD"],
+            include_in_schema=False,
+            response_class=Response,
+        )
     shown = {model.card.name: (model, RunLocation.of(model.run.path)) for model in models}
 
     def find(model: str) -> tuple[Shown, RunLocation]:
         if model not in shown:
-            raise ApiError(404, f"there is no model {model!r} here; there are: {', '.join(shown)}.", param="model", code="model_not_found")
+            raise ApiError(
+                404,
+                f"there is no model {model!r} here; there are: {', '.join(shown)}.",
+                param="model",
+                code="model_not_found",
+            )
         return shown[model]
 
     # these read files, so they are plain functions: the server gives each a thread of its own
-    @router.get("/v1/runs", tags=["runs"], responses=GUARDED, summary="All served models with what they are")
+    @router.get(
+        "/v1/runs", tags=["runs"], responses=GUARDED, summary="All served models with what they are"
+    )
     def list_runs() -> RunList:
         return RunList(data=[_card(model.card) for model, _ in shown.values()])
 
@@ -155,12 +190,23 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
         tags=["runs"],
         summary="The report of the comparison that a run is a part of",
         response_class=Response,
-        responses={**GUARDED, **errors(404), 200: {"description": "The report.", "content": {"text/html": {"schema": {"type": "string"}}}}},
+        responses={
+            **GUARDED,
+            **errors(404),
+            200: {
+                "description": "The report.",
+                "content": {"text/html": {"schema": {"type": "string"}}},
+            },
+        },
     )
     def report(model: str) -> Response:
         _, place = find(model)
         if place.report is None:
-            raise ApiError(404, f"the run of {model!r} is not part of a comparison that has a report; `inklings report DIR` writes one.")
+            raise ApiError(
+                404,
+                f"the run of {model!r} is not part of a comparison that has a report; `inklings"
+                " report DIR` writes one.",
+            )
         return _of_report(place.report)
 
     @router.get("/v1/runs/{model}/figures/{figure}", include_in_schema=False)
@@ -168,7 +214,11 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
         _, place = find(model)
         folder = None if place.report is None else place.report.parent / "figures"
         # looked up among what is there: the name from the request is compared, never opened
-        found = {} if folder is None or not folder.is_dir() else {path.name: path for path in folder.iterdir() if path.is_file()}
+        found = (
+            {}
+            if folder is None or not folder.is_dir()
+            else {path.name: path for path in folder.iterdir() if path.is_file()}
+        )
         if figure not in found:
             raise ApiError(404, f"the report of {model!r} has no figure {figure!r}.")
         return _of_report(found[figure])
@@ -180,7 +230,10 @@ def _file_route(file: PageFile) -> Callable[[Request], Response]:
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
 
     def give(request: Request) -> Response:
-        asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        asked = [
+            tag.strip().removeprefix("W/")
+            for tag in request.headers.get("if-none-match", "").split(",")
+        ]
         if file.etag in asked or "*" in asked:
             return Response(status_code=304, headers=headers)
         return Response(file.content, media_type=file.media_type, headers=headers)
@@ -195,7 +248,11 @@ def _of_report(path: Path) -> Response:
 
 def _said(run: Path) -> str:
     """How a command line names a run; the one that ships with the package has a name of its own."""
-    return "builtin:reference" if run.resolve() == Path(str(importlib.resources.files("inklings"))) / "reference" else shlex.quote(str(run))
+    return (
+        "builtin:reference"
+        if run.resolve() == Path(str(importlib.resources.files("inklings"))) / "reference"
+        else shlex.quote(str(run))
+    )
 
 
 def _media_type(name: str) -> str:

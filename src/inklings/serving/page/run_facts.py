@@ -1,4 +1,7 @@
-"""What a run's folder says about how its model came to be: facts, learning curve, samples, audit and verdict, as they are just now."""
+"""What a run's folder says about how its model came to be.
+
+Facts, learning curve, samples, audit and verdict, as they are just now.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class CurvePoint(BaseModel):
     tokens: int = Field(description="Target tokens trained on so far.")
     seconds: float = Field(description="Of training so far.")
     loss: float
-    bits_per_byte: float | None = Field(None, description="Of an evaluation whose tokenizer keeps every byte.")
+    bits_per_byte: float | None = Field(
+        None, description="Of an evaluation whose tokenizer keeps every byte."
+    )
 
 
 class Sampled(BaseModel):
@@ -60,9 +65,13 @@ class ComparedWith(BaseModel):
     arm: str = Field(description="What the run's arm is called there.")
     arms: list[str]
     status: Literal["complete", "interrupted"]
-    verdicts: list[VerdictInWords] = Field(description="By likelihood, and by samples where they were compared.")
+    verdicts: list[VerdictInWords] = Field(
+        description="By likelihood, and by samples where they were compared."
+    )
     findings: list[CheckFinding] = Field(description="The audit of the run's arm.")
-    report: str | None = Field(description="Path of its report on this server; null where none was written.")
+    report: str | None = Field(
+        description="Path of its report on this server; null where none was written."
+    )
 
 
 class RunFacts(BaseModel):
@@ -76,16 +85,30 @@ class RunFacts(BaseModel):
     step: int = Field(description="Steps made.")
     steps: int = Field(description="Steps that the budget pays for.")
     seconds: float = Field(description="Of training.")
-    unit: str = Field(description="Of the losses: nats per token, or the divergence of samples of a model without likelihood.")
+    unit: str = Field(
+        description=(
+            "Of the losses: nats per token, or the divergence of samples of a model without"
+            " likelihood."
+        )
+    )
     best_loss: float | None = Field(description="The lowest validation loss so far.")
     best_bits_per_byte: float | None = Field(description="That of the same evaluation.")
     training: list[CurvePoint] = Field(
-        description=f"The training loss; thinned to at most {CURVE_POINTS} points, each the mean of those that it stands for."
+        description=(
+            f"The training loss; thinned to at most {CURVE_POINTS} points, each the mean of those"
+            " that it stands for."
+        )
     )
-    validation: list[CurvePoint] = Field(description=f"Every evaluation, at most {CURVE_POINTS} of them.")
-    samples: list[Sampled] = Field(description=f"Of the latest {SAMPLED} evaluations, the latest first.")
+    validation: list[CurvePoint] = Field(
+        description=f"Every evaluation, at most {CURVE_POINTS} of them."
+    )
+    samples: list[Sampled] = Field(
+        description=f"Of the latest {SAMPLED} evaluations, the latest first."
+    )
     scores: dict[str, float] = Field(description="All figures of the best evaluation, by name.")
-    problem: str | None = Field(None, description="Why some of this cannot be told, if the run's folder cannot be read.")
+    problem: str | None = Field(
+        None, description="Why some of this cannot be told, if the run's folder cannot be read."
+    )
 
 
 @dataclass(frozen=True)
@@ -129,24 +152,38 @@ def run_facts(opened: RunDirectory) -> RunFacts:
     timed = [event for event in events if "seconds" in event]
     return RunFacts(
         text=config.data.source,
-        budget=run.record.extensions[-1]["budget"] if run.record.extensions else config.training.budget,
+        budget=(
+            run.record.extensions[-1]["budget"] if run.record.extensions else config.training.budget
+        ),
         state="training" if is_locked(run.path) else "done" if _ended(run, events) else "stopped",
         step=max((event["step"] for event in events if "step" in event), default=0),
         steps=run.record.steps,
         seconds=timed[-1]["seconds"] if timed else 0.0,
-        unit="nats per token" if not evaluations or "perplexity" in evaluations[-1] else "divergence of samples, bits",
+        unit=(
+            "nats per token"
+            if not evaluations or "perplexity" in evaluations[-1]
+            else "divergence of samples, bits"
+        ),
         best_loss=None if best is None else best["loss"],
         best_bits_per_byte=None if best is None else best.get("bits_per_byte"),
         training=_thinned([_point(event) for event in steps]),
         validation=_thinned([_point(event) for event in evaluations]),
-        samples=[Sampled(step=event["step"], texts=event["texts"]) for event in reversed(events) if event["event"] == "sample"][:SAMPLED],
-        scores={name: float(value) for name, value in (best or {}).items() if _is_score(name, value)},
+        samples=[
+            Sampled(step=event["step"], texts=event["texts"])
+            for event in reversed(events)
+            if event["event"] == "sample"
+        ][:SAMPLED],
+        scores={
+            name: float(value) for name, value in (best or {}).items() if _is_score(name, value)
+        },
         problem=problem,
     )
 
 
 def compared_with(place: RunLocation, report: str) -> ComparedWith | None:
-    """What the comparison around a run says; None where there is none, or where it cannot be read or knows nothing of the run.
+    """What the comparison around a run says.
+
+    None where there is none, or where it cannot be read or knows nothing of the run.
 
     Args:
         place: of the run.
@@ -161,13 +198,23 @@ def compared_with(place: RunLocation, report: str) -> ComparedWith | None:
     arm = _arm_of(comparison, place)
     if arm is None:
         return None
-    verdicts = [verdict for verdict in (comparison.verdict, comparison.sample_verdict) if verdict is not None]
+    verdicts = [
+        verdict
+        for verdict in (comparison.verdict, comparison.sample_verdict)
+        if verdict is not None
+    ]
     return ComparedWith(
         arm=arm.label,
         arms=[other.label for other in comparison.arms],
         status=comparison.status,
-        verdicts=[VerdictInWords(headline=verdict.headline, sentences=verdict.sentences) for verdict in verdicts],
-        findings=[CheckFinding(check=found.check, status=found.status, summary=found.summary) for found in arm.findings],
+        verdicts=[
+            VerdictInWords(headline=verdict.headline, sentences=verdict.sentences)
+            for verdict in verdicts
+        ],
+        findings=[
+            CheckFinding(check=found.check, status=found.status, summary=found.summary)
+            for found in arm.findings
+        ],
         report=None if place.report is None else report,
     )
 
@@ -186,24 +233,40 @@ def _ended(run: RunDirectory, events: Sequence[dict[str, Any]]) -> bool:
     """Whether its last session came to its end, and left nothing to do."""
     if not events or events[-1]["event"] != "end":
         return False
-    return run.record.is_complete(TrainerState(step=events[-1]["step"], stopped=events[-1]["stopped"]))
+    return run.record.is_complete(
+        TrainerState(step=events[-1]["step"], stopped=events[-1]["stopped"])
+    )
 
 
 def _point(event: dict[str, Any]) -> CurvePoint:
     return CurvePoint(
-        step=event["step"], tokens=event["tokens"], seconds=event["seconds"], loss=event["loss"], bits_per_byte=event.get("bits_per_byte")
+        step=event["step"],
+        tokens=event["tokens"],
+        seconds=event["seconds"],
+        loss=event["loss"],
+        bits_per_byte=event.get("bits_per_byte"),
     )
 
 
 def _is_score(name: str, value: object) -> bool:
-    return name not in ("step", "tokens", "seconds") and isinstance(value, int | float) and not isinstance(value, bool)
+    return (
+        name not in ("step", "tokens", "seconds")
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+    )
 
 
 def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """At most `CURVE_POINTS` of them: each stands at the end of its share, with the mean loss of it."""
+    """At most `CURVE_POINTS` of them.
+
+    Each stands at the end of its share, with the mean loss of it.
+    """
     if len(points) <= CURVE_POINTS:
         return list(points)
     parts: Iterable[np.ndarray] = np.array_split(np.arange(len(points)), CURVE_POINTS)
     return [
-        points[int(part[-1])].model_copy(update={"loss": float(np.mean([points[int(index)].loss for index in part]))}) for part in parts
+        points[int(part[-1])].model_copy(
+            update={"loss": float(np.mean([points[int(index)].loss for index in part]))}
+        )
+        for part in parts
     ]

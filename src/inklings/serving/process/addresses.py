@@ -18,10 +18,13 @@ def bind(host: str, port: int) -> list[socket.socket]:
         InputError: there is no such host here, or the port is taken or not allowed.
     """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (OSError, UnicodeError) as error:
         raise InputError(
-            f"--host {host} cannot be found. Leave it out to serve this machine alone, or give an address of this machine."
+            f"--host {host} cannot be found. Leave it out to serve this machine alone, or give an"
+            " address of this machine."
         ) from error
     bound: list[socket.socket] = []
     failures: list[OSError] = []
@@ -55,7 +58,9 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
-        made.listen()  # two programs may bind one port as long as neither listens; who connects while models are loaded waits
+        # two programs may bind one port as long as neither listens; who connects while models are
+        # loaded waits
+        made.listen()
     except OSError:
         made.close()
         raise
@@ -65,10 +70,16 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 def _refusal(error: OSError, host: str, port: int) -> str:
     """What a user is told."""
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken by another program. Give another --port, or --port 0 for any that is free."
+        return (
+            f"port {port} of {host} is taken by another program. Give another --port, or --port 0"
+            " for any that is free."
+        )
     if error.errno == errno.EACCES:
         return f"port {port} may not be used by this user. Give a --port of 1024 or more."
-    return f"{host} is no address of this machine ({os.strerror(error.errno or 0)}). Leave --host out to serve this machine alone."
+    return (
+        f"{host} is no address of this machine ({os.strerror(error.errno or 0)}). Leave --host out"
+        " to serve this machine alone."
+    )
 
 
 def url_of(host: str, port: int) -> str:

@@ -1,4 +1,7 @@
-"""What a server cannot do though nothing about the request is wrong; and errors as plain values that travel between processes."""
+"""What a server cannot do though nothing about the request is wrong.
+
+And errors as plain values that travel between processes.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,18 @@ class StoppingError(InklingsError):
 
 
 class EngineError(InklingsError):
-    """Something unexpected went wrong in an engine process; its log tells where, and the process went on."""
+    """Something unexpected went wrong in an engine process.
+
+    Its log tells where, and the process went on.
+    """
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as plain data: its kind, one that every process of ours can import, and its message."""
+    """An error as plain data.
+
+    Its kind, one that every process of ours can import, and its message.
+    """
 
     kind: type[InklingsError]
     message: str

@@ -1,8 +1,11 @@
-"""One connection of HTTP: how much a client may send before anybody looks at it, and how long it may take to send and to read.
+"""One connection of HTTP.
 
-uvicorn hands a request to the application when its head is complete, and the application counts and times the body. What comes
-before and between is bounded here: heads, the extensions of chunks and trailers by their bytes, requests that are sent ahead by
-their number, and all of it by time. A wish to go on in another protocol (`Upgrade: h2c`) is not granted, and costs nothing.
+How much a client may send before anybody looks at it, and how long it may take to send and to read.
+
+uvicorn hands a request to the application when its head is complete, and the application counts and
+times the body. What comes before and between is bounded here: heads, the extensions of chunks and
+trailers by their bytes, requests that are sent ahead by their number, and all of it by time. A wish
+to go on in another protocol (`Upgrade: h2c`) is not granted, and costs nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from inklings.serving.settings import ServeConfig
 MOST_HEAD = 65_536
 """Bytes of a request's first line and headers; as many may come within a body without any of it."""
 MOST_AHEAD = 64
-"""Requests that a client may send on one connection before the first is answered; what is beyond them is not answered."""
+"""Requests that a client may send on one connection before the first is answered; what is beyond
+them is not answered.
+"""
 LOOKS = 4
 """How often a connection is looked at in the time that its client has."""
 LEAST_READ = 16_384
@@ -34,7 +39,10 @@ LAST_WORD = 2.0
 
 
 class HttpConfig(uvicorn.Config):
-    """How uvicorn is set up: with bounded connections, and nothing kept or told that is not ours to keep or tell."""
+    """How uvicorn is set up.
+
+    With bounded connections, and nothing kept or told that is not ours to keep or tell.
+    """
 
     def __init__(self, app: App, config: ServeConfig) -> None:
         super().__init__(
@@ -56,7 +64,11 @@ class HttpConnection(HttpToolsProtocol):
     """One connection, from its first byte to its end."""
 
     def __init__(
-        self, config: HttpConfig, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+        self,
+        config: HttpConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._seconds = config.receive_timeout
@@ -95,7 +107,12 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self._parse(memoryview(data))
         except httptools.HttpParserError:
-            self._refuse(self._refused or ApiError(400, "what was sent is no HTTP request that could be read.", code="invalid_http"))
+            self._refuse(
+                self._refused
+                or ApiError(
+                    400, "what was sent is no HTTP request that could be read.", code="invalid_http"
+                )
+            )
             return
         if self._unread > MOST_HEAD:
             self._refuse(_too_large())
@@ -105,14 +122,19 @@ class HttpConnection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as wish:
-                # the parser takes what follows for another protocol: it is given the head again, without the wish, and then the body
+                # the parser takes what follows for another protocol: it is given the head again,
+                # without the wish, and then the body
                 rest = rest[wish.args[0] :]
                 self.parser.feed_data(self._head_without_upgrade())
             else:
                 return
 
     def _head_without_upgrade(self) -> bytes:
-        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        line = b"%s %s HTTP/%s" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
         fields = [b"%s: %s" % field for field in self.headers if field[0] != b"upgrade"]
         return b"\r\n".join([line, *fields, b"", b""])
 
@@ -125,7 +147,10 @@ class HttpConnection(HttpToolsProtocol):
         """A head is complete: the request begins, or waits for those before it."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD:
+        if (
+            len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            > MOST_HEAD
+        ):
             self._refused = _too_large()
         elif len(self.pipeline) == MOST_AHEAD:
             self._refused = ApiError(400, "too many requests were sent ahead.", code="invalid_http")
@@ -159,9 +184,15 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, error: ApiError) -> None:
-        """Read nothing more; answer with an error, unless an earlier request is being answered: the connection ends after that."""
+        """Read nothing more.
+
+        Answer with an error, unless an earlier request is being answered: the connection ends after
+        that.
+        """
         self._deaf = True
-        if self._answering and (self.pipeline or not self.cycle.more_body or self.cycle.response_started):
+        if self._answering and (
+            self.pipeline or not self.cycle.more_body or self.cycle.response_started
+        ):
             self.cycle.keep_alive = False
             return
         if self._answering:
@@ -169,17 +200,30 @@ class HttpConnection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         body = encode(error.body)
-        fields = {**HEADERS, "Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
-        head = [f"HTTP/1.1 {error.status_code} {REASONS[error.status_code]}", *(f"{name}: {value}" for name, value in fields.items())]
+        fields = {
+            **HEADERS,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        head = [
+            f"HTTP/1.1 {error.status_code} {REASONS[error.status_code]}",
+            *(f"{name}: {value}" for name, value in fields.items()),
+        ]
         self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
-        # closed at once with bytes unread, the connection would be reset, and the answer lost on its way
+        # closed at once with bytes unread, the connection would be reset, and the answer lost on
+        # its way
         self.transport.write_eof()
         self.flow.resume_reading()
         self._since = self.loop.time()
 
     @property
     def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.disconnected
+        return (
+            self.cycle is not None
+            and not self.cycle.response_complete
+            and not self.cycle.disconnected
+        )
 
     def _look(self) -> None:
         """End the connection if its client takes too long."""
@@ -196,11 +240,20 @@ class HttpConnection(HttpToolsProtocol):
         if self._answering or now - self._since < self._seconds:
             return  # the application has its own clocks
         if self._in_head and self._unread and not self._deaf:
-            self._refuse(ApiError(408, f"the request did not arrive within {self._seconds:g} seconds.", code="timeout"))
+            self._refuse(
+                ApiError(
+                    408,
+                    f"the request did not arrive within {self._seconds:g} seconds.",
+                    code="timeout",
+                )
+            )
         else:
             self.transport.close()
 
 
 def _too_large() -> ApiError:
-    message = f"the request's headers are larger than {MOST_HEAD:,} bytes, the most that this server takes."
+    message = (
+        f"the request's headers are larger than {MOST_HEAD:,} bytes, the most that this server"
+        " takes."
+    )
     return ApiError(431, message, code="headers_too_large")

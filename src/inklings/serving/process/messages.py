@@ -1,4 +1,6 @@
-"""What the processes of a server say to each other: commands to an engine process, and what it has to say.
+"""What the processes of a server say to each other.
+
+Commands to an engine process, and what it has to say.
 
 Jobs and what they bring are in `jobs.py`; a `GenerationRequest` is itself a command.
 """

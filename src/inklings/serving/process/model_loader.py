@@ -1,4 +1,7 @@
-"""Opening a run to serve it: its model as it is best read on this machine, its tokenizer and its long-term memory."""
+"""Opening a run to serve it.
+
+Its model as it is best read on this machine, its tokenizer and its long-term memory.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class Spec:
 
 
 class ServedModel:
-    """A model within its engine process, and what can be asked of it besides jobs; processes of one model share only the disk."""
+    """A model within its engine process, and what can be asked of it besides jobs.
+
+    Processes of one model share only the disk.
+    """
 
     def __init__(self, spec: Spec) -> None:
         """Load everything.
@@ -56,7 +62,9 @@ class ServedModel:
         self.tokenizer: Tokenizer = self.run.tokenizer()
         self.model: Architecture = self.run.load_model(trust_code=spec.trust_code)
         self.reading: SequenceModel | None = None
-        """The model as the engine reads it: perhaps a copy with other weights, but with the same long-term memory."""
+        """The model as the engine reads it: perhaps a copy with other weights, but with the same
+        long-term memory.
+        """
         self.runtime = Runtime(device=str(self.model.device))
         self.memory: RunMemory | None = None
         self._manifest: Manifest | None = None
@@ -93,15 +101,23 @@ class ServedModel:
             created=int(self.run.weights_path().stat().st_mtime),
         )
 
-    def make(self, samples: int, seed: int, style_seed: int | None, length: int | None) -> list[Generation]:
+    def make(
+        self, samples: int, seed: int, style_seed: int | None, length: int | None
+    ) -> list[Generation]:
         """Texts out of noise; see `generation.from_noise.write`.
 
         Raises:
-            ConfigError: the length is not one that the model can make, or the model predicts token by token.
+            ConfigError: the length is not one that the model can make, or the model predicts token
+                by token.
         """
         if not isinstance(self.model, SampleModel):
-            raise ConfigError(f"{self.spec.name} predicts token by token and makes no texts out of noise; give it a prompt to go on from.")
-        return write(self.model, self.tokenizer, samples, seed=seed, style_seed=style_seed, length=length)
+            raise ConfigError(
+                f"{self.spec.name} predicts token by token and makes no texts out of noise; give it"
+                " a prompt to go on from."
+            )
+        return write(
+            self.model, self.tokenizer, samples, seed=seed, style_seed=style_seed, length=length
+        )
 
     def memory_info(self) -> MemoryInfo:
         """What its long-term memory is.
@@ -113,11 +129,17 @@ class ServedModel:
         return self._memory().info()
 
     def memory_search(self, text: str, k: int) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text; errors as `RunMemory.search`."""
+        """The k entries nearest to what the model would search with at the end of a text.
+
+        Nearest first; it changes nothing.
+        """
         return self._memory().search(text, k)
 
     def memory_add(self, name: str, text: str) -> Addition:
-        """Add a document and save; the first one makes the memory. Errors as `RunMemory.add`, and of `changing`."""
+        """Add a document and save; the first one makes the memory.
+
+        Errors as `RunMemory.add`, and of `changing`.
+        """
         model = self._changeable()
         with changing(self.run):
             memory = self._memory() if has_memory(self.run) else create_memory(self.run, model)
@@ -160,9 +182,16 @@ class ServedModel:
         return self.memory
 
     def _settle(self, memory: RunMemory) -> None:
-        """After a change: what we have is what is on disk; where saving failed, that is read again when it is needed next."""
+        """After a change.
+
+        What we have is what is on disk; where saving failed, that is read again when it is needed
+        next.
+        """
         saved = self._manifest_on_disk()
-        same = saved is not None and (saved.next_id, saved.count) == (memory.memory.next_id, len(memory))
+        same = saved is not None and (saved.next_id, saved.count) == (
+            memory.memory.next_id,
+            len(memory),
+        )
         self._manifest = saved if same else None
         if same:
             self._use(memory)
@@ -174,8 +203,9 @@ class ServedModel:
         model = predictor(self.model, "a memory")
         if self.spec.workers > 1:
             raise ConfigError(
-                f"{self.spec.name} is served by {self.spec.workers} processes, and the others would not see what one of them changes in "
-                "the memory. Serve it with --workers 1 to change its memory while it is served."
+                f"{self.spec.name} is served by {self.spec.workers} processes, and the others would"
+                " not see what one of them changes in the memory. Serve it with --workers 1 to"
+                " change its memory while it is served."
             )
         return model
 

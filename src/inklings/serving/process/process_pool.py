@@ -1,4 +1,7 @@
-"""A served model as the front sees it: jobs go to its engine processes, what they bring comes back, and one that dies is replaced."""
+"""A served model as the front sees it.
+
+Jobs go to its engine processes, what they bring comes back, and one that dies is replaced.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,16 @@ from inklings.generation.generate import Generation
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Addition, Hit, MemoryInfo
 from inklings.serving.process.failures import OverloadedError, StoppingError, WorkerLostError
-from inklings.serving.process.messages import Answer, Call, CallName, Cancel, EngineReport, Message, Ready, Refused
+from inklings.serving.process.messages import (
+    Answer,
+    Call,
+    CallName,
+    Cancel,
+    EngineReport,
+    Message,
+    Ready,
+    Refused,
+)
 from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.response_stream import Ticket
 from inklings.serving.process.worker_client import PATIENCE, Launch, Link, in_process, in_thread
@@ -74,7 +86,15 @@ class Served:
         taken = [link.taken for link in self._links]
         running = [min(count, self._spec.rows) for count in taken]
         alive = sum(link.alive and link.ready.done() for link in self._links)
-        return Load(sum(running), sum(taken) - sum(running), alive, self._drawn, self._read, self._passes, self._lost)
+        return Load(
+            sum(running),
+            sum(taken) - sum(running),
+            alive,
+            self._drawn,
+            self._read,
+            self._passes,
+            self._lost,
+        )
 
     async def ready(self) -> None:
         """Wait until every process has loaded the model.
@@ -101,7 +121,8 @@ class Served:
 
         Args:
             job: what to do.
-            admitted: whether it is taken even where all places are: another of its request has left one for it.
+            admitted: whether it is taken even where all places are: another of its request has left
+                one for it.
 
         Raises:
             OverloadedError: all places are taken.
@@ -116,28 +137,47 @@ class Served:
         link.send(job)
         return ticket
 
-    async def make(self, samples: int, *, seed: int, style_seed: int | None, length: int | None) -> list[Generation]:
-        """Texts out of noise, where `card.predicts` is False. Errors as `ask` and `generation.from_noise.write`."""
-        made: list[Generation] = await self._call("make", samples=samples, seed=seed, style_seed=style_seed, length=length)
+    async def make(
+        self, samples: int, *, seed: int, style_seed: int | None, length: int | None
+    ) -> list[Generation]:
+        """Texts out of noise, where `card.predicts` is False.
+
+        Errors as `ask` and `generation.from_noise.write`.
+        """
+        made: list[Generation] = await self._call(
+            "make", samples=samples, seed=seed, style_seed=style_seed, length=length
+        )
         return made
 
     async def memory_info(self) -> MemoryInfo:
-        """What the long-term memory is. Errors as `ask` and `RunMemory.info`; a `RunError` if there is none."""
+        """What the long-term memory is.
+
+        Errors as `ask` and `RunMemory.info`; a `RunError` if there is none.
+        """
         info: MemoryInfo = await self._call("memory_info")
         return info
 
     async def memory_search(self, text: str, k: int) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text. Errors as `ask` and `RunMemory.search`."""
+        """The k entries nearest to what the model would search with at the end of a text.
+
+        Nearest first; it changes nothing.
+        """
         hits: list[Hit] = await self._call("memory_search", text=text, k=k)
         return hits
 
     async def memory_add(self, name: str, text: str) -> Addition:
-        """Add a document to the memory and save it; refused with a `ConfigError` beside other processes. Errors as `RunMemory.add`."""
+        """Add a document to the memory and save it.
+
+        Refused with a `ConfigError` beside other processes. Errors as `RunMemory.add`.
+        """
         addition: Addition = await self._call("memory_add", name=name, text=text)
         return addition
 
     async def memory_remove(self, ids: Sequence[int]) -> None:
-        """Forget entries and save; refused with a `ConfigError` beside other processes. Errors as `RunMemory.remove`."""
+        """Forget entries and save; refused with a `ConfigError` beside other processes.
+
+        Errors as `RunMemory.remove`.
+        """
         await self._call("memory_remove", ids=list(ids))
 
     def stop(self) -> None:
@@ -147,7 +187,12 @@ class Served:
         for link in self._links:
             for number in link.tickets:
                 link.send(Cancel(number))
-            link.fail(StoppingError("the server is being stopped; what was not done by then is left. Ask again when it is back."))
+            link.fail(
+                StoppingError(
+                    "the server is being stopped; what was not done by then is left. Ask again when"
+                    " it is back."
+                )
+            )
 
     async def close(self, *, patience: float = PATIENCE) -> None:
         """Stop, and end the processes; those that take longer than so many seconds are killed."""
@@ -163,12 +208,19 @@ class Served:
         """The process with the fewest jobs."""
         name = self._spec.name
         if self._closing:
-            raise StoppingError("the server is being stopped and takes nothing new. Ask again when it is back.")
+            raise StoppingError(
+                "the server is being stopped and takes nothing new. Ask again when it is back."
+            )
         alive = [link for link in self._links if link.alive]
         if not alive:
-            raise WorkerLostError(f"the processes of {name} died too often to be replaced once more; start the server anew.")
+            raise WorkerLostError(
+                f"the processes of {name} died too often to be replaced once more; start the server"
+                " anew."
+            )
         if not admitted and sum(link.taken for link in self._links) >= self.places:
-            raise OverloadedError(f"all {self.places:,} places of {name} are taken. Ask again a little later.")
+            raise OverloadedError(
+                f"all {self.places:,} places of {name} are taken. Ask again a little later."
+            )
         return min(alive, key=lambda link: link.taken)
 
     async def _call(self, call: CallName, /, **arguments: Any) -> Any:
@@ -234,7 +286,10 @@ class Served:
         task.add_done_callback(self._tasks.discard)
 
     async def _replace(self, link: Link) -> None:
-        """Fail what a process that died was at, and start another unless that has happened too often."""
+        """Fail what a process that died was at.
+
+        And start another unless that has happened too often.
+        """
         error = await link.death()
         self._unread -= link.tickets.keys()
         link.fail(error)
@@ -262,8 +317,12 @@ def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
         future.set_result(outcome)
 
 
-async def start(runs: Mapping[str, RunDirectory], config: ServeConfig, *, trust_code: bool = False) -> list[Served]:
-    """Start the engine processes of all runs, under their names, and wait until their models are loaded.
+async def start(
+    runs: Mapping[str, RunDirectory], config: ServeConfig, *, trust_code: bool = False
+) -> list[Served]:
+    """Start the engine processes of all runs, under their names.
+
+    And wait until their models are loaded.
 
     Raises:
         InklingsError: a run cannot be served; then none is.
@@ -272,15 +331,32 @@ async def start(runs: Mapping[str, RunDirectory], config: ServeConfig, *, trust_
 
 
 async def start_in_thread(name: str, run: RunDirectory, config: ServeConfig) -> Served:
-    """Serve a run from one thread of this process, whatever `config.workers` says: for tests and other programs. Errors as `start`."""
+    """Serve a run from one thread of this process, whatever `config.workers` says.
+
+    For tests and other programs. Errors as `start`.
+    """
     return (await _start({name: run}, config, in_thread, workers=1, trust_code=False))[0]
 
 
-async def _start(runs: Mapping[str, RunDirectory], config: ServeConfig, launch: Launch, *, workers: int, trust_code: bool) -> list[Served]:
+async def _start(
+    runs: Mapping[str, RunDirectory],
+    config: ServeConfig,
+    launch: Launch,
+    *,
+    workers: int,
+    trust_code: bool,
+) -> list[Served]:
     models: list[Served] = []
     try:
         for name, run in runs.items():
-            spec = Spec(name=name, run=str(run.path), rows=config.rows, precision=config.precision, workers=workers, trust_code=trust_code)
+            spec = Spec(
+                name=name,
+                run=str(run.path),
+                rows=config.rows,
+                precision=config.precision,
+                workers=workers,
+                trust_code=trust_code,
+            )
             models.append(Served(spec, run, launch, queue=config.queue))
         await asyncio.gather(*(model.ready() for model in models))
     except BaseException:

@@ -12,10 +12,13 @@ from inklings.generation.engine.request import Delta, GenerationRequest
 
 
 class Ticket:
-    """The `Delta` of one job: an asynchronous iterator that ends after the one with `ending` or `error`.
+    """The `Delta` of one job.
 
-    Whatever came since the last look is one `Delta`, so that a slow client falls behind by nothing but time. As a context
-    manager it cancels its job if the block is left before the end. To be used on the event loop that it was made on.
+    An asynchronous iterator that ends after the one with `ending` or `error`.
+
+    Whatever came since the last look is one `Delta`, so that a slow client falls behind by nothing
+    but time. As a context manager it cancels its job if the block is left before the end. To be
+    used on the event loop that it was made on.
     """
 
     def __init__(self, job: GenerationRequest, on_cancel: Callable[[Ticket], None]) -> None:
@@ -47,7 +50,10 @@ class Ticket:
             self._news.set()
 
     def cancel(self) -> None:
-        """Give it up: the engine leaves the job, and the iterator ends after what has come. After the end it does nothing."""
+        """Give it up: the engine leaves the job, and the iterator ends after what has come.
+
+        After the end it does nothing.
+        """
         if not self._over:
             self._over = True
             self._news.set()
@@ -80,7 +86,12 @@ class Ticket:
     async def __aenter__(self) -> Ticket:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.cancel()
 
 

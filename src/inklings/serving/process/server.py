@@ -1,4 +1,7 @@
-"""The server: addresses first, then the models, then requests; a signal ends it when what runs is done."""
+"""The server.
+
+Addresses first, then the models, then requests; a signal ends it when what runs is done.
+"""
 
 from __future__ import annotations
 
@@ -120,9 +123,20 @@ class _Stoppable:
     """One life of a server."""
 
     def __init__(
-        self, runs: Mapping[str, RunDirectory], config: ServeConfig, on_event: OnEvent, template: ChatTemplate | None, trust_code: bool
+        self,
+        runs: Mapping[str, RunDirectory],
+        config: ServeConfig,
+        on_event: OnEvent,
+        template: ChatTemplate | None,
+        trust_code: bool,
     ) -> None:
-        self.runs, self.config, self.on_event, self.template, self.trust_code = runs, config, on_event, template, trust_code
+        self.runs, self.config, self.on_event, self.template, self.trust_code = (
+            runs,
+            config,
+            on_event,
+            template,
+            trust_code,
+        )
         self.models: list[Served] = []
         self.server: _Uvicorn | None = None
         self.loading: asyncio.Task[list[Served]] | None = None
@@ -130,8 +144,15 @@ class _Stoppable:
 
     async def run(self, sockets: list[socket.socket]) -> None:
         with self._signals():
-            self.on_event(Loading(list(self.runs), [name for name, run in self.runs.items() if is_locked(run.path)]))
-            self.loading = asyncio.create_task(start(self.runs, self.config, trust_code=self.trust_code))
+            self.on_event(
+                Loading(
+                    list(self.runs),
+                    [name for name, run in self.runs.items() if is_locked(run.path)],
+                )
+            )
+            self.loading = asyncio.create_task(
+                start(self.runs, self.config, trust_code=self.trust_code)
+            )
             try:
                 self.models = await self.loading
             except asyncio.CancelledError:
@@ -143,12 +164,20 @@ class _Stoppable:
                     await self._listen(sockets)
             finally:
                 # what is still at work has had its time
-                await asyncio.gather(*(model.close(patience=0.0 if self.signals > 1 else LAST_WORD) for model in self.models))
+                await asyncio.gather(
+                    *(
+                        model.close(patience=0.0 if self.signals > 1 else LAST_WORD)
+                        for model in self.models
+                    )
+                )
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         app = make_app(self.models, self.config, template=self.template)
         url = url_of(self.config.host, sockets[0].getsockname()[1])
-        self.server = _Uvicorn(HttpConfig(app, self.config), lambda: self.on_event(Listening(url, [model.card for model in self.models])))
+        self.server = _Uvicorn(
+            HttpConfig(app, self.config),
+            lambda: self.on_event(Listening(url, [model.card for model in self.models])),
+        )
         await self.server.serve(sockets=sockets)
 
     @contextlib.contextmanager
@@ -177,7 +206,12 @@ class _Stoppable:
             self.server.force_exit = True
             self._give_up()
             return
-        self.on_event(Stopping(sum(model.load.running + model.load.waiting for model in self.models), self.config.grace))
+        self.on_event(
+            Stopping(
+                sum(model.load.running + model.load.waiting for model in self.models),
+                self.config.grace,
+            )
+        )
         asyncio.get_running_loop().call_later(self.config.grace, self._give_up)
 
     def _give_up(self) -> None:

@@ -1,4 +1,6 @@
-"""An engine process: commands come through a pipe, one pass of the engine follows another, and what they bring goes back.
+"""An engine process.
+
+Commands come through a pipe, one pass of the engine follows another, and what they bring goes back.
 
 Nothing of a request is ever logged: an error is told by its type and by the place in the code.
 """
@@ -18,7 +20,17 @@ from inklings.errors import ConfigError, InklingsError
 from inklings.generation.engine.request import GenerationRequest
 from inklings.runs.interruption import SIGNALS, release_signals
 from inklings.serving.process.failures import EngineError, Failure
-from inklings.serving.process.messages import Answer, Call, Cancel, Command, EngineReport, Message, Ready, Refused, Stop
+from inklings.serving.process.messages import (
+    Answer,
+    Call,
+    Cancel,
+    Command,
+    EngineReport,
+    Message,
+    Ready,
+    Refused,
+    Stop,
+)
 from inklings.serving.process.model_loader import ServedModel, Spec
 
 log = logging.getLogger("inklings.serving")
@@ -26,7 +38,8 @@ log = logging.getLogger("inklings.serving")
 
 def main(connection: Connection, spec: Spec) -> None:
     """The life of an engine process."""
-    # the front decides when it ends; a terminal's Ctrl-C or end and a service manager's SIGTERM reach every process
+    # the front decides when it ends; a terminal's Ctrl-C or end and a service manager's SIGTERM
+    # reach every process
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     release_signals()
@@ -34,7 +47,10 @@ def main(connection: Connection, spec: Spec) -> None:
 
 
 def work(connection: Connection, spec: Spec) -> None:
-    """Load the model, say so, and do what comes through the pipe until it is told to stop or the other end is gone."""
+    """Load the model, say so.
+
+    And do what comes through the pipe until it is told to stop or the other end is gone.
+    """
     with suppress(EOFError, OSError), connection:  # the front is gone: nobody to tell
         try:
             model = ServedModel(spec)
@@ -87,7 +103,10 @@ class _Loop:
     def _begin(self, job: GenerationRequest) -> None:
         try:
             if self.engine is None:
-                raise ConfigError(f"{self.model.spec.name} makes whole texts out of noise and cannot go on from a prompt.")
+                raise ConfigError(
+                    f"{self.model.spec.name} makes whole texts out of noise and cannot go on from a"
+                    " prompt."
+                )
             self.engine.submit(job)
         except Exception as error:
             self._send(Answer(job.number, failure=_failure(error, "taking a job")))
@@ -127,7 +146,11 @@ class _Loop:
         except Exception as error:
             answer = Answer(call.number, failure=_failure(error, call.name))
         else:
-            answer = Answer(call.number, value, card=self.model.card() if call.name.startswith("memory_") else None)
+            answer = Answer(
+                call.number,
+                value,
+                card=self.model.card() if call.name.startswith("memory_") else None,
+            )
         if self.engine is not None and self.model.memory is not before:
             self.engine.memory = self.model.memory
         self._send(answer)
@@ -137,9 +160,15 @@ class _Loop:
 
 
 def _failure(error: Exception, doing: str) -> Failure:
-    """What the front is told of an error; an unexpected one is logged, its place but none of its values."""
+    """What the front is told of an error.
+
+    An unexpected one is logged, its place but none of its values.
+    """
     if isinstance(error, InklingsError):
         return Failure.of(error)
     where = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s failed: %s at\n%s", doing, type(error).__name__, where)
-    return Failure(EngineError, f"{doing} failed unexpectedly ({type(error).__name__}); the server's log tells where.")
+    return Failure(
+        EngineError,
+        f"{doing} failed unexpectedly ({type(error).__name__}); the server's log tells where.",
+    )

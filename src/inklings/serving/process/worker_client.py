@@ -1,4 +1,7 @@
-"""The front's end of an engine process: it is started, told things without ever being waited for, heard, and ended."""
+"""The front's end of an engine process.
+
+It is started, told things without ever being waited for, heard, and ended.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ class Life(Protocol):
     """Where an engine lives: a process of its own, or a thread of this one."""
 
     def end(self, patience: float) -> str:
-        """Wait until it is over, at most so many seconds, and then kill what can be killed; how it ended. Blocks."""
+        """Wait until it is over, at most so many seconds, and then kill what can be killed.
+
+        How it ended. Blocks.
+        """
         ...
 
 
@@ -67,10 +73,15 @@ class _Thread:
 
 
 def in_process(spec: Spec) -> tuple[Connection, Life]:
-    """Start an engine in a process of its own: spawned, for torch's threads do not survive a fork."""
+    """Start an engine in a process of its own.
+
+    Spawned, for torch's threads do not survive a fork.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=worker.main, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True)
+    process = context.Process(
+        target=worker.main, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True
+    )
     with held_signals():
         process.start()
     theirs.close()  # so that we see it end when it does
@@ -80,15 +91,27 @@ def in_process(spec: Spec) -> tuple[Connection, Life]:
 def in_thread(spec: Spec) -> tuple[Connection, Life]:
     """Start an engine in a thread of this process."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    thread = threading.Thread(target=worker.work, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True)
+    thread = threading.Thread(
+        target=worker.work, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True
+    )
     thread.start()
     return ours, _Thread(thread)
 
 
 class Link:
-    """One engine process, what it is at, and two threads that talk to it, so that the event loop never waits for a pipe."""
+    """One engine process, what it is at.
 
-    def __init__(self, spec: Spec, launch: Launch, *, on_message: Callable[[Link, Message], None], on_lost: Callable[[Link], None]) -> None:
+    And two threads that talk to it, so that the event loop never waits for a pipe.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        launch: Launch,
+        *,
+        on_message: Callable[[Link, Message], None],
+        on_lost: Callable[[Link], None],
+    ) -> None:
         self.name = spec.name
         self.alive = True
         """Whether it can be given anything."""
@@ -102,7 +125,9 @@ class Link:
         self._connection, self._life = launch(spec)
         writer = threading.Thread(target=self._write, name=f"to {spec.name}", daemon=True)
         writer.start()
-        threading.Thread(target=self._read, args=(writer,), name=f"from {spec.name}", daemon=True).start()
+        threading.Thread(
+            target=self._read, args=(writer,), name=f"from {spec.name}", daemon=True
+        ).start()
 
     @property
     def taken(self) -> int:
@@ -126,7 +151,10 @@ class Link:
     async def death(self) -> WorkerLostError:
         """How the process ended, once its pipe is closed."""
         how = await asyncio.to_thread(self._life.end, PATIENCE)
-        return WorkerLostError(f"the process that runs {self.name} has died ({how}); what it was at is lost. Please ask again.")
+        return WorkerLostError(
+            f"the process that runs {self.name} has died ({how}); what it was at is lost. Please"
+            " ask again."
+        )
 
     async def close(self, *, patience: float = PATIENCE) -> None:
         """Tell it to end and wait until it has; after so many seconds it is killed."""
@@ -143,7 +171,8 @@ class Link:
                     message: Message = self._connection.recv()
                     self.loop.call_soon_threadsafe(self._on_message, self, message)
             self.loop.call_soon_threadsafe(self._on_lost, self)
-        # not while the other thread may be about to use the number of the pipe, which would be another file's
+        # not while the other thread may be about to use the number of the pipe, which would be
+        # another file's
         self._commands.put(None)
         writer.join()
         self._connection.close()

@@ -5,11 +5,20 @@ from __future__ import annotations
 import codecs
 
 _CONTAINERS: dict[bytes, tuple[str, str]] = {
-    b"\x1f\x8b": ("compressed with gzip", "Name it with .gz at the end, or pipe it: gzip -dc FILE | inklings prepare -"),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Name it with .zst at the end, or pipe it: zstd -dc FILE | inklings prepare -"),
+    b"\x1f\x8b": (
+        "compressed with gzip",
+        "Name it with .gz at the end, or pipe it: gzip -dc FILE | inklings prepare -",
+    ),
+    b"\x28\xb5\x2f\xfd": (
+        "compressed with zstd",
+        "Name it with .zst at the end, or pipe it: zstd -dc FILE | inklings prepare -",
+    ),
     b"BZh": ("compressed with bzip2", "Unpack it first: bzip2 -dk FILE."),
     b"\xfd7zXZ\x00": ("compressed with xz", "Unpack it first: xz -dk FILE."),
-    b"PK\x03\x04": ("a zip archive, or an office document", "Unpack it, or save the document as text."),
+    b"PK\x03\x04": (
+        "a zip archive, or an office document",
+        "Unpack it, or save the document as text.",
+    ),
     b"PAR1": ("a Parquet file", "Name it with .parquet at the end."),
     b"ARROW1": ("an Arrow file", "Save it as Parquet."),
     b"%PDF-": ("a PDF document", "Make text of it: pdftotext FILE NEW.txt."),
@@ -28,14 +37,21 @@ _UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
 def foreign(block: bytes) -> str | None:
-    """What a file is that begins so, if it is no UTF-8 text: a clause for a message, with what would read it."""
+    """What a file is that begins so, if it is no UTF-8 text.
+
+    A clause for a message, with what would read it.
+    """
     for beginning, (what, advice) in _CONTAINERS.items():
         if block.startswith(beginning):
             return f"is {what}. {advice}"
-    encoding = next((name for mark, name in _MARKS.items() if block.startswith(mark)), None) or _without_mark(block)
+    encoding = next(
+        (name for mark, name in _MARKS.items() if block.startswith(mark)), None
+    ) or _without_mark(block)
     if encoding is None:
         return None
-    return f"is {encoding.upper()}, not UTF-8. Re-encode it: iconv -f {encoding} -t utf-8 FILE > NEW."
+    return (
+        f"is {encoding.upper()}, not UTF-8. Re-encode it: iconv -f {encoding} -t utf-8 FILE > NEW."
+    )
 
 
 def _without_mark(block: bytes) -> str | None:
@@ -43,11 +59,21 @@ def _without_mark(block: bytes) -> str | None:
     if len(start) < 8 or len(start) % 2:
         start = start[: len(start) // 4 * 4]
     shape = bytes(b"0"[0] if byte == 0 else b"x"[0] for byte in start)
-    return next((name for name, pattern in _PATTERNS.items() if len(shape) >= 8 and (pattern * 16)[: len(shape)] == shape), None)
+    return next(
+        (
+            name
+            for name, pattern in _PATTERNS.items()
+            if len(shape) >= 8 and (pattern * 16)[: len(shape)] == shape
+        ),
+        None,
+    )
 
 
 def advice(error: UnicodeDecodeError, *, utf8_before: bool) -> str:
-    """What to try with bytes that are not UTF-8; `utf8_before`: what came before had characters beyond ASCII that are."""
+    """What to try with bytes that are not UTF-8.
+
+    `utf8_before`: what came before had characters beyond ASCII that are.
+    """
     data = error.object[error.start :]
     high = {byte for byte in data if byte >= 0x80}
     drop = "iconv -c -f utf-8 -t utf-8 FILE > NEW leaves out what is broken."
@@ -58,7 +84,9 @@ def advice(error: UnicodeDecodeError, *, utf8_before: bool) -> str:
     if utf8_before:
         return f"What stands before it is UTF-8, so it may be damaged there: {drop}"
     if high & _UNDEFINED:
-        unknown = "It is neither Latin-1 nor Windows-1252 text; find out what it is (`file -i FILE`)"
+        unknown = (
+            "It is neither Latin-1 nor Windows-1252 text; find out what it is (`file -i FILE`)"
+        )
         return f"{unknown}, then: iconv -f ENCODING -t utf-8 FILE > NEW."
     if any(byte < 0xA0 for byte in high):
         return "Re-encode it; if it is Windows-1252: iconv -f windows-1252 -t utf-8 FILE > NEW."

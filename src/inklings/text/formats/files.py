@@ -1,4 +1,8 @@
-"""Text from files: plain, JSONL, CSV or Parquet, compressed or not; read as a stream, in memory that does not grow with them."""
+"""Text from files.
+
+Plain, JSONL, CSV or Parquet, compressed or not; read as a stream, in memory that does not grow with
+them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,14 @@ from inklings.durable import disk_errors
 from inklings.errors import MissingExtraError, SourceError, nearest
 from inklings.text.documents import Text
 from inklings.text.formats.encodings import advice, foreign
-from inklings.text.formats.records import DELIMITERS, Wanted, json_records, no_field, record_texts, table_records
+from inklings.text.formats.records import (
+    DELIMITERS,
+    Wanted,
+    json_records,
+    no_field,
+    record_texts,
+    table_records,
+)
 
 BLOCK = 2**20
 """Bytes read at a time."""
@@ -58,21 +69,27 @@ class TextFile:
 
 
 def text_file(path: Path, where: str | None = None) -> TextFile:
-    """How a file is read, by its suffixes; one without a suffix that we know is taken for plain text."""
+    """How a file is read, by its suffixes.
+
+    One without a suffix that we know is taken for plain text.
+    """
     suffix = path.suffix.lower()
     compression = next((c for c in COMPRESSIONS if c == suffix), "")
     inner = Path(path.stem).suffix.lower() if compression else suffix
     kind = KINDS.get(inner, "text")
     if kind == "parquet" and compression:
-        raise SourceError(f"{path} is a compressed Parquet file. Parquet compresses itself: give the file without {compression}.")
+        raise SourceError(
+            f"{path} is a compressed Parquet file. Parquet compresses itself: give the file without"
+            f" {compression}."
+        )
     return TextFile(path, kind, cast(Compression, compression), where or str(path))
 
 
 def find_files(given: str) -> list[TextFile]:
     """The files that a path, a folder or a pattern names, in the order of their names.
 
-    A folder gives all files in it, at any depth, that have a suffix we know, but for `NAMED_ONLY`; hidden ones are left out.
-    A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
+    A folder gives all files in it, at any depth, that have a suffix we know, but for `NAMED_ONLY`;
+    hidden ones are left out. A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
 
     Raises:
         SourceError: there is no such file, or none that can be read.
@@ -93,40 +110,63 @@ def find_files(given: str) -> list[TextFile]:
             raise SourceError(f"the folder {given} holds no text files. {what}{others}")
         return [text_file(found) for found in files]
     if glob.has_magic(given):
-        matched = [found for name in sorted(glob.glob(str(path), recursive=True)) if (found := Path(name)).is_file()]  # noqa: PTH207 (Path.glob takes no absolute pattern)
+        matched = [
+            found
+            for name in sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # absolute patterns
+            if (found := Path(name)).is_file()
+        ]
         if not matched:
             raise SourceError(f"no file matches the pattern {given}.")
         return [text_file(found) for found in matched]
     if path.exists():
-        raise SourceError(f"{given} is neither a file nor a folder; pipe it into `-` to read it as a stream.")
+        raise SourceError(
+            f"{given} is neither a file nor a folder; pipe it into `-` to read it as a stream."
+        )
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, siblings) if siblings else ""
     raise SourceError(f"there is no file or folder {given}.{hint}")
 
 
 def left_out_of(given: str) -> dict[str, int]:
-    """How many files of a folder `find_files` leaves out, by suffix; nothing where a path is no folder."""
+    """How many files of a folder `find_files` leaves out, by suffix.
+
+    Nothing where a path is no folder.
+    """
     path = Path(given).expanduser()
-    suffixes = Counter(_suffix(found) for found in _shown(path)) if path.is_dir() else Counter[str]()
-    return {suffix: count for suffix, count in sorted(suffixes.items()) if suffix not in _IN_FOLDERS}
+    suffixes = (
+        Counter(_suffix(found) for found in _shown(path)) if path.is_dir() else Counter[str]()
+    )
+    return {
+        suffix: count for suffix, count in sorted(suffixes.items()) if suffix not in _IN_FOLDERS
+    }
 
 
 def list_suffixes(counts: Mapping[str, int]) -> str:
     """Such counts in words."""
-    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items())
+    return ", ".join(
+        f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items()
+    )
 
 
 def _shown(folder: Path) -> list[Path]:
     """All files in a folder, at any depth, in the order of their names, but for hidden ones."""
     inside = [(found.relative_to(folder), found) for found in folder.rglob("*") if found.is_file()]
-    return [f for _, f in sorted((name.as_posix(), f) for name, f in inside if not any(part.startswith(".") for part in name.parts))]
+    return [
+        f
+        for _, f in sorted(
+            (name.as_posix(), f)
+            for name, f in inside
+            if not any(part.startswith(".") for part in name.parts)
+        )
+    ]
 
 
 def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
     """The texts in a file: the file itself, or the field of each of its records.
 
     Raises:
-        SourceError: the file cannot be read, is not UTF-8 text, or a record has no such field; says where.
+        SourceError: the file cannot be read, is not UTF-8 text, or a record has no such field; says
+            where.
         MissingExtraError: it needs pyarrow.
     """
     wanted = Wanted(field) if isinstance(field, str) else field
@@ -137,7 +177,9 @@ def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
     elif file.kind == "parquet":
         yield from _parquet(file, wanted)
     else:
-        yield from table_records(_chunks(file), wanted, file.where, delimiters=DELIMITERS if file.kind == "csv" else "\t")
+        yield from table_records(
+            _chunks(file), wanted, file.where, delimiters=DELIMITERS if file.kind == "csv" else "\t"
+        )
 
 
 def sample(file: TextFile) -> str:
@@ -152,7 +194,9 @@ def content_hash(file: TextFile) -> str:
 
 
 def keep_stream(read: Callable[[int], bytes], folder: Path) -> Path:
-    """Copy a stream that can be read only once, given by its `read`, into a file named by its content, and return that.
+    """Copy a stream that can be read only once into a file named by its content.
+
+    The stream is given by its `read`; the file is returned.
 
     Raises:
         SourceError: the stream has no bytes.
@@ -199,7 +243,12 @@ def _named(file: TextFile) -> Iterator[None]:
         raise SourceError(f"no permission to read {file.where}.") from error
     except OSError as error:
         window = "too much memory" in str(error)  # of a frame that `zstd --long` made
-        hint = f" It was compressed with a long window: zstd -d --long=31 {file.where} -o NEW unpacks it." if window else ""
+        hint = (
+            f" It was compressed with a long window: zstd -d --long=31 {file.where} -o NEW"
+            " unpacks it."
+            if window
+            else ""
+        )
         raise SourceError(f"{file.where} cannot be read: {error}.{hint}") from error
 
 
@@ -215,7 +264,10 @@ def _opened(file: TextFile) -> contextlib.AbstractContextManager[Any]:
     if file.compression == ".zst":
         # Arrow's reader, because that of zstandard takes a file that breaks off for a whole one
         arrow = _arrow(f"{file.where} is compressed with zstd, which")
-        return cast("contextlib.AbstractContextManager[Any]", arrow.input_stream(str(file.path), compression="zstd"))
+        return cast(
+            "contextlib.AbstractContextManager[Any]",
+            arrow.input_stream(str(file.path), compression="zstd"),
+        )
     return gzip.open(file.path, "rb") if file.compression == ".gz" else open(file.path, "rb")
 
 
@@ -238,7 +290,10 @@ def _chunks(file: TextFile) -> Iterator[str]:
         if decoded == 0 and (what := foreign(block)):
             raise SourceError(f"{file.where} {what}")
         if (zero := block.find(b"\0")) >= 0:
-            raise SourceError(f"{file.where} is not text: byte {decoded + zero:,} is zero. Inklings reads UTF-8 text: {KNOWN}.")
+            raise SourceError(
+                f"{file.where} is not text: byte {decoded + zero:,} is zero. Inklings reads UTF-8"
+                f" text: {KNOWN}."
+            )
         try:
             text = held + decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
@@ -246,7 +301,8 @@ def _chunks(file: TextFile) -> Iterator[str]:
             found = error.object[error.start]
             before = beyond_ascii or not error.object[: error.start].isascii()
             raise SourceError(
-                f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded. {advice(error, utf8_before=before)}"
+                f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded."
+                f" {advice(error, utf8_before=before)}"
             ) from error
         beyond_ascii = beyond_ascii or not text.isascii()
         if decoded == 0:
@@ -274,6 +330,8 @@ def _parquet(file: TextFile, wanted: Wanted) -> Iterator[Text]:
             for batch in table.iter_batches(batch_size=64, columns=[wanted.field]):
                 for value in batch.column(0):
                     number += 1
-                    yield from record_texts({wanted.field: value.as_py()}, wanted, f"record {number} of {file.where}")
+                    yield from record_texts(
+                        {wanted.field: value.as_py()}, wanted, f"record {number} of {file.where}"
+                    )
     except pyarrow.ArrowException as error:
         raise SourceError(f"{file.where} is not a whole Parquet file: {error}.") from error

@@ -33,14 +33,20 @@ class Wanted:
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def refuse(self, error: SourceError, why: str) -> None:
-        """Raise the error, or count the record under the reason where bad ones are to be skipped."""
+        """Raise the error.
+
+        Or count the record under the reason where bad ones are to be skipped.
+        """
         if not self.skip_bad:
             raise error
         self.left_out[why] += 1
 
 
 def record_texts(record: Any, wanted: Wanted, where: str) -> Iterator[Text]:
-    """The text of a record, or none where bad records are to be skipped. Errors as `record_text`."""
+    """The text of a record, or none where bad records are to be skipped.
+
+    Errors as `record_text`.
+    """
     try:
         text = record_text(record, wanted.field, where)
     except SourceError as error:
@@ -56,18 +62,25 @@ def record_text(record: Any, field: str, where: str) -> Text:
         SourceError: the field is missing, is not text, or cannot be UTF-8.
     """
     if not isinstance(record, dict):
-        raise SourceError(f"{where} is JSON, but no object: {json.dumps(record)[:60]}. A record is one JSON object. {SKIP}")
+        raise SourceError(
+            f"{where} is JSON, but no object: {json.dumps(record)[:60]}. A record is one JSON"
+            f" object. {SKIP}"
+        )
     if field not in record:
         raise no_field(field, record, where)
     text = record[field]
     if not isinstance(text, str):
-        raise SourceError(f"field {field!r} of {where} is not text: {str(text)[:60]} ({type(text).__name__}). {SKIP}")
+        raise SourceError(
+            f"field {field!r} of {where} is not text: {str(text)[:60]} ({type(text).__name__})."
+            f" {SKIP}"
+        )
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
             raise SourceError(
-                f"field {field!r} of {where} is not valid Unicode: {error.reason} at character {error.start:,}. {SKIP}"
+                f"field {field!r} of {where} is not valid Unicode: {error.reason} at character"
+                f" {error.start:,}. {SKIP}"
             ) from error
     return Text([text.replace("\r\n", "\n")], where)
 
@@ -86,8 +99,8 @@ def json_records(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[
         return
     if line.startswith("{") and (inside := _not_a_record(line, more, wanted.field)) is not None:
         raise SourceError(
-            f"{where} is JSON, but neither an array of records nor one record a line. Make it that: "
-            f"jq -c '.{inside}' FILE > NEW.jsonl (then give NEW.jsonl)."
+            f"{where} is JSON, but neither an array of records nor one record a line. Make it that:"
+            f" jq -c '.{inside}' FILE > NEW.jsonl (then give NEW.jsonl)."
         )
     yield from _lines_of_json(rest, wanted, where)
 
@@ -98,16 +111,25 @@ def _put_back(first: str, chunks: Iterator[str]) -> Iterator[str]:
 
 
 def _not_a_record(line: str, more: str, field: str) -> str | None:
-    """What jq calls the records of a file that begins with this object, if its first line is none of them; None if it is."""
+    """What jq calls the records of a file that begins with this object.
+
+    None if its first line is a record.
+    """
     record = _parsed(line)
     if isinstance(record, dict):
         if more or field in record:
             return None
-        arrays = [name for name, value in record.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        arrays = [
+            name
+            for name, value in record.items()
+            if isinstance(value, list) and value and isinstance(value[0], dict)
+        ]
         return f"[{json.dumps(arrays[0])}][]" if arrays else None
     begun = line if not more else f"{line}\n{more}"
     found = re.search(r'"(\w+)"\s*:\s*\[\s*\{', begun)
-    if found is not None and not re.search(rf'"{re.escape(field)}"\s*:\s*"', begun[: found.start()]):
+    if found is not None and not re.search(
+        rf'"{re.escape(field)}"\s*:\s*"', begun[: found.start()]
+    ):
         return f'["{found[1]}"][]'
     return "" if more and line.rstrip().endswith(("{", "[", ",", ":")) else None
 
@@ -122,7 +144,9 @@ def _parsed(line: str) -> Any:
 
 def _lines_of_json(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
     advice = "A JSONL file has one JSON object a line."
-    for number, line in enumerate(lines(chunks, where, longest=LONGEST_RECORD, advice=advice), start=1):
+    for number, line in enumerate(
+        lines(chunks, where, longest=LONGEST_RECORD, advice=advice), start=1
+    ):
         if not line or line.isspace():
             continue
         place = f"line {number} of {where}"
@@ -144,11 +168,17 @@ class _Held:
         self.at = 0
 
     def more(self) -> bool:
-        """Read as much again as is held, so that a long record is not parsed for each block of it; False at the end."""
+        """Read as much again as is held, so that a long record is not parsed for each block of it.
+
+        False at the end.
+        """
         parts = [self.text[self.at :]]
         least = len(parts[0])
         if least > LONGEST_RECORD:
-            raise SourceError(f"a record of {self.where} has more than {LONGEST_RECORD:,} characters. Is a bracket not closed?")
+            raise SourceError(
+                f"a record of {self.where} has more than {LONGEST_RECORD:,} characters. Is a"
+                " bracket not closed?"
+            )
         read = 0
         while read <= least and (chunk := next(self.chunks, None)) is not None:
             parts.append(chunk)
@@ -174,7 +204,9 @@ class _Held:
                 value, end = _DECODER.raw_decode(self.text, self.at)
             except (ValueError, RecursionError) as error:
                 if not self.more():
-                    raise SourceError(f"{what} is not JSON: {error}. The file begins as an array.") from error
+                    raise SourceError(
+                        f"{what} is not JSON: {error}. The file begins as an array."
+                    ) from error
             else:
                 if end < len(self.text) or not self.more():  # a number may go on in the next block
                     self.at = end
@@ -195,23 +227,38 @@ def _array(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
         if number == 1:
             held.at -= 1
         elif found != ",":
-            raise SourceError(f"after record {number - 1} of {where} stands {found!r}, where an array has ',' or ']'. Is the file whole?")
+            raise SourceError(
+                f"after record {number - 1} of {where} stands {found!r}, where an array has ',' or"
+                " ']'. Is the file whole?"
+            )
         else:
             held.mark()
             held.at -= 1
-        yield from record_texts(held.value(f"record {number} of {where}"), wanted, f"record {number} of {where}")
+        yield from record_texts(
+            held.value(f"record {number} of {where}"), wanted, f"record {number} of {where}"
+        )
         found = held.mark()
     if held.mark():
-        raise SourceError(f"after the array in {where} something else follows. One array, or one object a line, is read.")
+        raise SourceError(
+            f"after the array in {where} something else follows. One array, or one object a line,"
+            " is read."
+        )
 
 
-def table_records(chunks: Iterator[str], wanted: Wanted, where: str, *, delimiters: str = DELIMITERS) -> Iterator[Text]:
-    """The rows of a CSV file, or with one delimiter of that kind of table; its first line names the columns.
+def table_records(
+    chunks: Iterator[str], wanted: Wanted, where: str, *, delimiters: str = DELIMITERS
+) -> Iterator[Text]:
+    """The rows of a CSV file, or with one delimiter of that kind of table.
+
+    Its first line names the columns.
 
     Raises:
-        SourceError: no column has the name that is wanted, or a row does not have the columns of the first.
+        SourceError: no column has the name that is wanted, or a row does not have the columns of
+            the first.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_RECORD))  # the default refuses fields above 128 KiB
+    csv.field_size_limit(
+        max(csv.field_size_limit(), LONGEST_RECORD)
+    )  # the default refuses fields above 128 KiB
     advice = "Is a quotation mark not closed?"
     first = next(chunks, "")
     head = _first_row(first)
@@ -220,7 +267,10 @@ def table_records(chunks: Iterator[str], wanted: Wanted, where: str, *, delimite
     rest = _put_back(first, chunks)
     if first[len(_first_row(first)) : len(_first_row(first)) + 1] == "\r":
         rest = (chunk.replace("\r", "\n") for chunk in rest)
-    by = next((d for d in delimiters if wanted.field in _cells(head, d)), max(delimiters, key=lambda d: len(_cells(head, d))))
+    by = next(
+        (d for d in delimiters if wanted.field in _cells(head, d)),
+        max(delimiters, key=lambda d: len(_cells(head, d))),
+    )
     quoted: Literal[0, 3] = csv.QUOTE_MINIMAL if by != "\t" or _quotes(first) else csv.QUOTE_NONE
     numbered = (line + "\n" for line in lines(rest, where, longest=LONGEST_RECORD, advice=advice))
     if said:
@@ -230,7 +280,9 @@ def table_records(chunks: Iterator[str], wanted: Wanted, where: str, *, delimite
     try:
         header = next(rows, [])
         if wanted.field not in header:
-            raise no_field(wanted.field, header, f"{where} (columns are named by its first line)", no_header=by)
+            raise no_field(
+                wanted.field, header, f"{where} (columns are named by its first line)", no_header=by
+            )
         column = header.index(wanted.field)
         for row in rows:
             place = f"line {rows.line_num + skipped} of {where}"
@@ -245,16 +297,21 @@ def table_records(chunks: Iterator[str], wanted: Wanted, where: str, *, delimite
             else:
                 yield text
     except csv.Error as error:
-        raise SourceError(f"line {rows.line_num + skipped} of {where} is not CSV: {error}. {advice}") from error
+        raise SourceError(
+            f"line {rows.line_num + skipped} of {where} is not CSV: {error}. {advice}"
+        ) from error
 
 
 def _cell(row: list[str], column: int, header: list[str], where: str) -> Text:
     if len(row) <= column:
-        raise SourceError(f"the record that ends in {where} has no column {header[column]!r}: it is too short. {SKIP}")
+        raise SourceError(
+            f"the record that ends in {where} has no column {header[column]!r}: it is too short."
+            f" {SKIP}"
+        )
     if any(row[len(header) :]):
         raise SourceError(
-            f"the record that ends in {where} has {len(row)} columns, the first line names {len(header)}: is a text with "
-            f"the delimiter in it not quoted? {SKIP}"
+            f"the record that ends in {where} has {len(row)} columns, the first line names"
+            f" {len(header)}: is a text with the delimiter in it not quoted? {SKIP}"
         )
     return Text([row[column]], where)
 
@@ -270,7 +327,10 @@ def _cells(head: str, delimiter: str) -> list[str]:
 
 
 def _quotes(text: str) -> bool:
-    """Whether quotation marks enclose fields of tab-separated values; where they do not, a mark is a character like any other."""
+    """Whether quotation marks enclose fields of tab-separated values.
+
+    Where they do not, a mark is a character like any other.
+    """
     try:
         for _ in csv.reader(text.splitlines(keepends=True), delimiter="\t", strict=True):
             pass
@@ -279,11 +339,24 @@ def _quotes(text: str) -> bool:
     return True
 
 
-def no_field(field: str, names: Iterable[str], where: str, *, no_header: str | None = None) -> SourceError:
-    """Nothing of that name is in a record, which has other names; `no_header` is the delimiter of a table whose first line names them."""
+def no_field(
+    field: str, names: Iterable[str], where: str, *, no_header: str | None = None
+) -> SourceError:
+    """Nothing of that name is in a record, which has other names.
+
+    `no_header` is the delimiter of a table whose first line names them.
+    """
     listed = [str(name) for name in names]
     advice = "Name the one that holds the text with --data.field."
     if no_header is not None and listed:
-        example = no_header.join("text" if number == 0 else f"column{number + 1}" for number in range(len(listed)))
-        advice += f" If the first line is a record, put one with names before it: (echo '{example}'; cat FILE) > NEW."
-    return SourceError(f"there is no field {field!r} in {where}.{nearest(field, listed)} It has: {', '.join(listed) or 'none'}. {advice}")
+        example = no_header.join(
+            "text" if number == 0 else f"column{number + 1}" for number in range(len(listed))
+        )
+        advice += (
+            f" If the first line is a record, put one with names before it: (echo '{example}'; cat"
+            " FILE) > NEW."
+        )
+    return SourceError(
+        f"there is no field {field!r} in {where}.{nearest(field, listed)} It has:"
+        f" {', '.join(listed) or 'none'}. {advice}"
+    )

@@ -13,7 +13,9 @@ from inklings.text.documents import Layout
 
 ABOUT: dict[str, str] = {
     "unicode-names": "the names of 12,886 characters of Unicode 3.2, one a line",
-    "python-docs": "the language reference of Python, as its help system carries it; a topic is a document",
+    "python-docs": (
+        "the language reference of Python, as its help system carries it; a topic is a document"
+    ),
 }
 _SPELLED_BY_RULE = ("CJK UNIFIED IDEOGRAPH-", "CJK COMPATIBILITY IDEOGRAPH-", "HANGUL SYLLABLE ")
 
@@ -33,9 +35,12 @@ def builtin(name: str) -> tuple[tuple[str, ...], Layout]:
 
 @functools.cache
 def unicode_names() -> tuple[str, ...]:
-    """The 12,886 names in `unicodedata.ucd_3_2_0`, in the order of their characters; the same in every Python.
+    """The 12,886 names in `unicodedata.ucd_3_2_0`, in the order of their characters.
 
-    Left out are the 82,270 characters whose names only number them or spell their sound by rule: CJK ideographs and Hangul syllables.
+    The same in every Python.
+
+    Left out are the 82,270 characters whose names only number them or spell their sound by rule:
+    CJK ideographs and Hangul syllables.
     """
     names = (unicodedata.ucd_3_2_0.name(chr(point), "") for point in range(sys.maxunicode + 1))
     return tuple(name for name in names if name and not name.startswith(_SPELLED_BY_RULE))
@@ -43,10 +48,11 @@ def unicode_names() -> tuple[str, ...]:
 
 @functools.cache
 def python_docs() -> tuple[str, ...]:
-    """The topics of `pydoc_data.topics`, in the order of their names, without those that others contain.
+    """The topics of `pydoc_data.topics` by name, without those that others contain.
 
-    Many topics are sections of longer ones ("for" of "compound statements"): split by document, they would put held-out
-    text into the training part. A topic is left out if half of its text or more, by paragraphs, occurs in longer topics.
+    Many topics are sections of longer ones ("for" of "compound statements"): split by document,
+    they would put held-out text into the training part. A topic is left out if half of its text or
+    more, by paragraphs, occurs in longer topics.
 
     Raises:
         SourceError: this Python comes without them.
@@ -55,7 +61,8 @@ def python_docs() -> tuple[str, ...]:
         topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
     except ModuleNotFoundError:
         raise SourceError(
-            "this Python was installed without pydoc_data, which holds builtin:python-docs. Try builtin:unicode-names."
+            "this Python was installed without pydoc_data, which holds builtin:python-docs. Try"
+            " builtin:unicode-names."
         ) from None
     seen: set[str] = set()
     kept = []

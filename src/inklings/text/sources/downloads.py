@@ -22,13 +22,15 @@ TIMEOUT = 30.0
 
 
 def download(url: str, path: Path, *, sha256: str | None = None, timeout: float = TIMEOUT) -> Path:
-    """Make sure that `path` holds the file at `url`, and return it; a file that is there and whole is not fetched again.
+    """Make sure that `path` holds the file at `url`, and return it.
+
+    A file that is there and whole is not fetched again.
 
     Args:
         url: http or https.
         path: where it goes; its folder is made.
-        sha256: the hexadecimal hash that the file must have. Without one, the hash of the first download is written
-            to `path` + `.sha256` and holds from then on.
+        sha256: the hexadecimal hash that the file must have. Without one, the hash of the first
+            download is written to `path` + `.sha256` and holds from then on.
         timeout: seconds without an answer after which the download is given up.
 
     A download that breaks off leaves nothing behind and starts from the beginning the next time.
@@ -65,8 +67,9 @@ def _fetch(url: str, path: Path, sha256: str | None, timeout: float) -> str:
             found = digest.hexdigest()
             if sha256 is not None and found != sha256:
                 raise DownloadError(
-                    f"{url} is not the file that Inklings knows: its SHA-256 is {found}, expected was {sha256}. It was changed at its "
-                    f"source, or something on the way (a proxy, a login page) answered instead. Try again later. {by_hand}"
+                    f"{url} is not the file that Inklings knows: its SHA-256 is {found}, expected"
+                    f" was {sha256}. It was changed at its source, or something on the way (a"
+                    f" proxy, a login page) answered instead. Try again later. {by_hand}"
                 )
             temporary.replace(path)
         finally:
@@ -86,9 +89,22 @@ def _blocks(url: str, timeout: float, by_hand: str) -> Iterator[bytes]:
                 yield block
     except urllib.error.HTTPError as error:
         error.close()
-        raise DownloadError(f"{host} answered {error.code} ({error.reason}) for {url}. Try again later. {by_hand}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise DownloadError(
+            f"{host} answered {error.code} ({error.reason}) for {url}. Try again later. {by_hand}"
+        ) from error
+    except (
+        urllib.error.URLError,
+        TimeoutError,
+        ConnectionError,
+        http.client.HTTPException,
+    ) as error:
         reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{url} could not be downloaded: {reason}. Is this machine connected to the network? {by_hand}") from error
+        raise DownloadError(
+            f"{url} could not be downloaded: {reason}. Is this machine connected to the network?"
+            f" {by_hand}"
+        ) from error
     if announced is not None and received != int(announced):
-        raise DownloadError(f"the download of {url} broke off after {received:,} of {int(announced):,} bytes. Run the same command again.")
+        raise DownloadError(
+            f"the download of {url} broke off after {received:,} of {int(announced):,} bytes. Run"
+            " the same command again."
+        )

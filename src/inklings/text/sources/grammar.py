@@ -1,4 +1,7 @@
-"""The grammar of SOURCE: a path, stdin, a builtin, a well-known name, or a data set of the Hugging Face hub."""
+"""The grammar of SOURCE.
+
+A path, stdin, a builtin, a well-known name, or a data set of the Hugging Face hub.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,16 @@ from inklings.durable import sha256
 from inklings.errors import ConfigError, SourceError, nearest
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Layout, Source, Text, TextPiece, documents, guess_layout
-from inklings.text.formats.files import TextFile, content_hash, find_files, keep_stream, left_out_of, read_texts, sample, text_file
+from inklings.text.formats.files import (
+    TextFile,
+    content_hash,
+    find_files,
+    keep_stream,
+    left_out_of,
+    read_texts,
+    sample,
+    text_file,
+)
 from inklings.text.formats.records import Wanted
 from inklings.text.sources import builtin, hub, well_known
 
@@ -34,10 +46,15 @@ _READER = 1
 """Counted up when the same bytes begin to give other documents: it is part of every fingerprint."""
 
 
-def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well_known.HOST) -> Source:
-    """The text that `data.source` names, read with the layout, the separator and the field that `data` gives.
+def open_source(
+    data: DataConfig, *, cache: Path | None = None, host: str = well_known.HOST
+) -> Source:
+    """The text that `data.source` names, read as `data` says.
 
-    Local files are read once, to hash them. A well-known text is downloaded if it is not in the cache, stdin is copied there.
+    By its layout, its separator and its field.
+
+    Local files are read once, to hash them. A well-known text is downloaded if it is not in the
+    cache, stdin is copied there.
 
     Args:
         data: what to read, and how.
@@ -61,7 +78,11 @@ def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well
         return _from_hub(data, given)
     if given in well_known.CORPORA:
         if Path(given).exists():
-            warnings.warn(f"{given!r} is taken for the well-known text; to read the local one, write ./{given}.", stacklevel=2)
+            warnings.warn(
+                f"{given!r} is taken for the well-known text; to read the local one, write"
+                f" ./{given}.",
+                stacklevel=2,
+            )
         return _well_known(data, cache / "downloads" / given, host)
     if given == "-":
         kept = _stdin(cache / "stdin")
@@ -70,62 +91,104 @@ def open_source(data: DataConfig, *, cache: Path | None = None, host: str = well
 
 
 def _check_cutting(data: DataConfig) -> None:
-    """Refuse, with a `ConfigError`, settings that say in two ways, or in none that can be used, what a document is."""
+    """Refuse.
+
+    With a `ConfigError`, settings that say in two ways, or in none that can be used, what a
+    document is.
+    """
     separator, opening = data.document_separator, data.document_opening
     if separator is not None and not separator:
         raise ConfigError("document_separator is empty; give the text between two documents.")
     if opening is not None:
         if separator is not None:
-            raise ConfigError("document_separator and document_opening are both given: a document is what one of them cuts. Give one.")
+            raise ConfigError(
+                "document_separator and document_opening are both given: a document is what one of"
+                " them cuts. Give one."
+            )
         try:
             re.compile(opening)
         except re.error as error:
-            raise ConfigError(f"document_opening {opening!r} is not a regular expression: {error}.") from None
+            raise ConfigError(
+                f"document_opening {opening!r} is not a regular expression: {error}."
+            ) from None
     if data.layout == "lines" and (separator or opening):
-        name, what = ("document_separator", "the separator cuts") if separator else ("document_opening", "an opening line begins")
-        raise ConfigError(f"layout is 'lines' and {name} is given: a document is a line, or what {what}. Give one of them.")
+        name, what = (
+            ("document_separator", "the separator cuts")
+            if separator
+            else ("document_opening", "an opening line begins")
+        )
+        raise ConfigError(
+            f"layout is 'lines' and {name} is given: a document is a line, or what {what}. Give one"
+            " of them."
+        )
 
 
 def _local_files(given: str) -> list[TextFile]:
     """The files that a path names; a name that is nothing at all may be a misspelt source."""
     if not given:
-        raise SourceError("the source is empty. Give a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME.")
+        raise SourceError(
+            "the source is empty. Give a path, `-`, builtin:NAME, a well-known name, or"
+            " hf:OWNER/NAME."
+        )
     try:
         return find_files(given)
     except SourceError as error:
         if glob.has_magic(given) or os.path.lexists(Path(given).expanduser()):
             raise
-        names = [*well_known.CORPORA, *well_known.ALIASES, *(f"builtin:{name}" for name in builtin.ABOUT)]
+        names = [
+            *well_known.CORPORA,
+            *well_known.ALIASES,
+            *(f"builtin:{name}" for name in builtin.ABOUT),
+        ]
         if "://" in given:
-            raise SourceError(f"{given} is an address, not a source. Download it and give the path of the file.") from error
+            raise SourceError(
+                f"{given} is an address, not a source. Download it and give the path of the file."
+            ) from error
         hint = nearest(given, names)
         if not hint and os.sep in given:
             raise
-        raise SourceError(f"{error} Nor is it one of the texts known by name.{hint} They are: {', '.join(names)}.") from error
+        raise SourceError(
+            f"{error} Nor is it one of the texts known by name.{hint} They are: {', '.join(names)}."
+        ) from error
 
 
 @functools.cache
 def _stdin(folder: Path) -> Path:
     """Stdin, copied into a file: once in a process, since it can be read only once."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise SourceError("the source is `-`, but nothing is piped in. Example: cat book.txt | inklings prepare -")
+        raise SourceError(
+            "the source is `-`, but nothing is piped in. Example: cat book.txt | inklings prepare -"
+        )
     return keep_stream(sys.stdin.buffer.read, folder)
 
 
 def _builtin(data: DataConfig) -> Source:
     texts, layout = builtin.builtin(data.source.removeprefix("builtin:"))
     hashes = [sha256(text.encode()) for text in texts]
-    return _local_source(data, data.source, _layout(data, layout), lambda _: (Text([text], data.source) for text in texts), hashes)
+    return _local_source(
+        data,
+        data.source,
+        _layout(data, layout),
+        lambda _: (Text([text], data.source) for text in texts),
+        hashes,
+    )
 
 
 def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
     corpus = well_known.CORPORA[data.source]
-    files = [(text_file(well_known.obtain(file, folder, host=host), where=data.source), file.split) for file in corpus.files]
+    files = [
+        (text_file(well_known.obtain(file, folder, host=host), where=data.source), file.split)
+        for file in corpus.files
+    ]
     source = _local_source(
         data,
         data.source,
         _layout(data, corpus.layout),
-        lambda wanted: (Text(text.chunks, text.where, split) for file, split in files for text in read_texts(file, wanted)),
+        lambda wanted: (
+            Text(text.chunks, text.where, split)
+            for file, split in files
+            for text in read_texts(file, wanted)
+        ),
         [file.converted_sha256 or file.sha256 for file in corpus.files],
         opening=corpus.opening,
     )
@@ -136,20 +199,37 @@ def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
 def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source:
     records = any(file.kind != "text" for file in files)
     if not records and data.field != DataConfig.field:
-        warnings.warn(f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.", stacklevel=2)
+        warnings.warn(
+            f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.",
+            stacklevel=2,
+        )
     if not records and data.skip_bad:
-        warnings.warn(f"skip_bad is ignored: {data.source} is plain text, it has no records.", stacklevel=2)
+        warnings.warn(
+            f"skip_bad is ignored: {data.source} is plain text, it has no records.", stacklevel=2
+        )
     marked_up = any(".md" in file.path.suffixes for file in files)
     samples = [] if records else [sample(file) for file in files[:SAMPLED]]
     layout = _layout(data, "documents" if records or marked_up else guess_layout(samples))
     hashes = [f"{file.kind}{file.compression} {content_hash(file)}" for file in files]
-    source = _local_source(data, address, layout, lambda wanted: (t for file in files for t in read_texts(file, wanted)), hashes)
+    source = _local_source(
+        data,
+        address,
+        layout,
+        lambda wanted: (t for file in files for t in read_texts(file, wanted)),
+        hashes,
+    )
     if next(source.pieces(), None) is None:
         where = files[0].where if len(files) == 1 else data.source
         bad = sum(source.left_out.values()) - source.left_out["empty"]
-        left = f" Left out as bad: {bad:,} records; without --data.skip-bad the first is shown." if bad else ""
+        left = (
+            f" Left out as bad: {bad:,} records; without --data.skip-bad the first is shown."
+            if bad
+            else ""
+        )
         raise SourceError(f"{where} holds no text: it is empty or blank.{left}")
-    return dataclasses.replace(source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source))
+    return dataclasses.replace(
+        source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source)
+    )
 
 
 def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple[str, ...]:
@@ -158,16 +238,21 @@ def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple
     for file, text in zip(files, samples, strict=False):
         name = next((name for name in _BETWEEN_DOCUMENTS if name in text), None)
         if name is not None and data.document_separator is None:
-            found.append(f"{file.where} holds {name!r}, which is read as text: --data.document-separator '{name}' cuts documents there.")
+            found.append(
+                f"{file.where} holds {name!r}, which is read as text: --data.document-separator"
+                f" '{name}' cuts documents there."
+            )
         if text.count("\r") > text.count("\n") and data.document_separator is None:
             found.append(
-                f"{file.where} has carriage returns (\\r) where lines end; they are kept, and are no line ends here. "
-                f"--data.document-separator $'\\r' makes each line a document; tr '\\r' '\\n' < FILE > NEW makes line feeds of them."
+                f"{file.where} has carriage returns (\\r) where lines end; they are kept, and are"
+                " no line ends here. --data.document-separator $'\\r' makes each line a document;"
+                " tr '\\r' '\\n' < FILE > NEW makes line feeds of them."
             )
         if _RECORDS.match(text):
             found.append(
-                f"{file.where} looks like JSON, and is read as plain text, braces and all: under a name that ends in .jsonl or .json "
-                "the text of each record is read (--data.field says which)."
+                f"{file.where} looks like JSON, and is read as plain text, braces and all: under a"
+                " name that ends in .jsonl or .json the text of each record is read (--data.field"
+                " says which)."
             )
     return tuple(dict.fromkeys(found))
 
@@ -189,7 +274,11 @@ def _layout(data: DataConfig, known: Layout) -> Layout:
     """The layout that was asked for, or else the known one."""
     if data.layout != "auto":
         return data.layout
-    return "documents" if data.document_separator is not None or data.document_opening is not None else known
+    return (
+        "documents"
+        if data.document_separator is not None or data.document_opening is not None
+        else known
+    )
 
 
 def _local_source(
@@ -201,7 +290,10 @@ def _local_source(
     *,
     opening: str | None = None,
 ) -> Source:
-    """A source of texts; `hashes` say what is in them, `opening` how its documents are known to begin."""
+    """A source of texts.
+
+    `hashes` say what is in them, `opening` how its documents are known to begin.
+    """
     if layout == "lines" or data.document_separator is not None:
         opening = None
     opening = data.document_opening or opening
@@ -213,10 +305,23 @@ def _local_source(
         wanted = Wanted(data.field, data.skip_bad, left_out)
         return documents(texts(wanted), layout, data.document_separator, opening, left_out=left_out)
 
-    described = {"reader": _READER, "content": hashes, "layout": layout, "separator": data.document_separator, "field": data.field}
+    described = {
+        "reader": _READER,
+        "content": hashes,
+        "layout": layout,
+        "separator": data.document_separator,
+        "field": data.field,
+    }
     if opening is not None:
         described["opening"] = opening
     if data.skip_bad:
         described["skip_bad"] = True
     fingerprint = hashlib.sha256(json.dumps(described).encode()).hexdigest()
-    return Source(name=data.source, address=address, fingerprint=fingerprint, layout=layout, read=read, left_out=left_out)
+    return Source(
+        name=data.source,
+        address=address,
+        fingerprint=fingerprint,
+        layout=layout,
+        read=read,
+        left_out=left_out,
+    )

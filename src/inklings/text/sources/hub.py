@@ -1,4 +1,7 @@
-"""Data sets of the Hugging Face hub, streamed: `hf:OWNER/NAME?split=train&field=text&take=250000`."""
+"""Data sets of the Hugging Face hub, streamed.
+
+`hf:OWNER/NAME?split=train&field=text&take=250000`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class HubAddress:
     name: str
     """OWNER/NAME."""
     split: str = "train"
-    """Which of its own splits is read; it has nothing to do with the splits that Inklings makes of it."""
+    """Which of its own splits is read; it has nothing to do with the splits that Inklings makes of
+    it.
+    """
     field: str = "text"
     take: int | None = None
     """How many records, from the first; None: all."""
@@ -34,11 +39,15 @@ class HubAddress:
 
     def __str__(self) -> str:
         options = {option: getattr(self, option) for option in OPTIONS}
-        return f"hf:{self.name}?" + urlencode({option: value for option, value in options.items() if value is not None})
+        return f"hf:{self.name}?" + urlencode(
+            {option: value for option, value in options.items() if value is not None}
+        )
 
 
 def parse_address(given: str, *, field: str) -> HubAddress:
-    """Read `hf:OWNER/NAME?option=value&...`; `field` is the one to read where the address names none.
+    """Read `hf:OWNER/NAME?option=value&...`.
+
+    `field` is the one to read where the address names none.
 
     Raises:
         SourceError: it has another form, or an unknown option.
@@ -46,7 +55,9 @@ def parse_address(given: str, *, field: str) -> HubAddress:
     name, _, query = given.removeprefix("hf:").partition("?")
     form = "hf:OWNER/NAME?split=train&field=text&take=250000"
     if not all(name.split("/")) or name.count("/") > 1:
-        raise SourceError(f"{given} does not name a data set of the Hugging Face hub. The form is {form}.")
+        raise SourceError(
+            f"{given} does not name a data set of the Hugging Face hub. The form is {form}."
+        )
     options = dict(parse_qsl(query, keep_blank_values=True))
     for option, value in options.items():
         if option not in OPTIONS:
@@ -55,7 +66,9 @@ def parse_address(given: str, *, field: str) -> HubAddress:
             raise SourceError(f"{given}: the option {option} has no value. The form is {form}.")
     taken = options.pop("take", None)
     if taken is not None and not (taken.isascii() and taken.isdigit() and int(taken) > 0):
-        raise SourceError(f"{given}: take is {taken!r}; it must be a number of records, at least 1.")
+        raise SourceError(
+            f"{given}: take is {taken!r}; it must be a number of records, at least 1."
+        )
     return HubAddress(name=name, take=int(taken) if taken else None, **{"field": field, **options})
 
 
@@ -72,19 +85,27 @@ def commit(address: HubAddress) -> str:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"reading {address.name} from the Hugging Face hub", "hub") from error
+        raise MissingExtraError(
+            f"reading {address.name} from the Hugging Face hub", "hub"
+        ) from error
     try:
         revision = huggingface_hub.HfApi().dataset_info(address.name, revision=address.revision).sha
     except huggingface_hub.errors.RepositoryNotFoundError as error:
-        raise SourceError(f"the Hugging Face hub has no public data set {address.name!r}. The form is OWNER/NAME.") from error
-    except Exception as error:  # the library raises those of several HTTP clients, without a common root
+        raise SourceError(
+            f"the Hugging Face hub has no public data set {address.name!r}. The form is OWNER/NAME."
+        ) from error
+    except (
+        Exception
+    ) as error:  # the library raises those of several HTTP clients, without a common root
         raise DownloadError(_unreachable(address, error)) from error
     assert revision is not None
     return str(revision)
 
 
 def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text]:
-    """The records of a data set, one at a time over the network; what becomes of bad ones is for `wanted` to say.
+    """The records of a data set, one at a time over the network.
+
+    What becomes of bad ones is for `wanted` to say.
 
     Raises:
         DownloadError: the data set cannot be read.
@@ -94,7 +115,9 @@ def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text
     try:
         import datasets
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"reading {address.name} from the Hugging Face hub", "hub") from error
+        raise MissingExtraError(
+            f"reading {address.name} from the Hugging Face hub", "hub"
+        ) from error
     wanted = wanted or Wanted(address.field)
     records = _records(datasets.load_dataset, address)
     for number, record in enumerate(itertools.islice(records, address.take), start=1):
@@ -103,11 +126,20 @@ def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text
 
 def _records(load: Any, address: HubAddress) -> Iterator[dict[str, Any]]:
     try:
-        yield from load(address.name, address.config, split=address.split, revision=address.revision, streaming=True)
+        yield from load(
+            address.name,
+            address.config,
+            split=address.split,
+            revision=address.revision,
+            streaming=True,
+        )
     except Exception as error:  # see `commit`
         raise DownloadError(_unreachable(address, error)) from error
 
 
 def _unreachable(address: HubAddress, error: Exception) -> str:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    return f"{address} cannot be read from the Hugging Face hub: {reason}. Check the name, the options, and the connection to the network."
+    return (
+        f"{address} cannot be read from the Hugging Face hub: {reason}. Check the name, the"
+        " options, and the connection to the network."
+    )

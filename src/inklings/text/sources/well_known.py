@@ -1,4 +1,7 @@
-"""Corpora that the field knows by name: fetched from where their authors keep them, checked against pinned hashes."""
+"""Corpora that the field knows by name.
+
+Fetched from where their authors keep them, checked against pinned hashes.
+"""
 
 from __future__ import annotations
 
@@ -38,20 +41,27 @@ class Corpus:
     layout: Layout
     default_split: tuple[float, float, float] | None = None
     opening: str | None = None
-    """The lines that documents begin with, as a regular expression; None where a file is one document."""
+    """The lines that documents begin with, as a regular expression; None where a file is one
+    document.
+    """
 
 
 def fortune_lines(text: str) -> str:
-    """A `%`-separated fortune file with each quotation on one line, without the attribution that begins with `--`."""
+    """Fortunes, each quotation on one line, without the attribution that begins with `--`."""
     quotations = []
     for record in re.split(r"^%\s*$", text, flags=re.MULTILINE):
         first, *others = record.strip().split("\n")
-        attribution = next((place for place, line in enumerate(others) if line.lstrip().startswith("--")), len(others))
+        attribution = next(
+            (place for place, line in enumerate(others) if line.lstrip().startswith("--")),
+            len(others),
+        )
         quotations.append(" ".join(" ".join((first, *others[:attribution])).split()))
     return "".join(f"{quotation}\n" for quotation in quotations if quotation)
 
 
-_WIKITEXT = "pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/word_language_model/data/wikitext-2"
+_WIKITEXT = (
+    "pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/word_language_model/data/wikitext-2"
+)
 
 CORPORA: dict[str, Corpus] = {
     "names": Corpus(
@@ -67,7 +77,10 @@ CORPORA: dict[str, Corpus] = {
         default_split=(0.8, 0.1, 0.1),
     ),
     "tinyshakespeare": Corpus(
-        about="40,000 lines of Shakespeare's plays as one document; the last tenth is the validation part, as in nanoGPT",
+        about=(
+            "40,000 lines of Shakespeare's plays as one document; the last tenth is the validation"
+            " part, as in nanoGPT"
+        ),
         licence="public domain",
         files=(
             RemoteFile(
@@ -79,7 +92,10 @@ CORPORA: dict[str, Corpus] = {
         default_split=(0.9, 0.1, 0.0),
     ),
     "wikitext-2": Corpus(
-        about="2 million words of Wikipedia articles (Merity et al., 2016), rare words replaced by <unk>, in its three files",
+        about=(
+            "2 million words of Wikipedia articles (Merity et al., 2016), rare words replaced by"
+            " <unk>, in its three files"
+        ),
         licence="CC BY-SA",
         files=(
             RemoteFile(
@@ -131,6 +147,8 @@ def obtain(file: RemoteFile, folder: Path, *, host: str = HOST) -> Path:
     if not converted.is_file() or file_sha256(converted) != file.converted_sha256:
         raw = download(f"{host}/{file.path}", folder / f"{name}.raw", sha256=file.sha256)
         data = file.convert(raw.read_text(encoding="utf-8")).encode()
-        assert sha256(data) == file.converted_sha256, f"the conversion of {name} is not what was pinned"
+        assert sha256(data) == file.converted_sha256, (
+            f"the conversion of {name} is not what was pinned"
+        )
         write_bytes(converted, data)
     return converted

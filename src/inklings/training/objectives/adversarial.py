@@ -1,8 +1,10 @@
-"""The adversarial objective: a critic learns to tell real texts from made ones, the generator to be taken for real.
+"""The adversarial objective.
 
-A step is `critic_steps` steps of the critic and one of the generator. The model that the run keeps is the running
-average of the generator's weights; the generator that learns, the critic and both optimisers belong to the objective,
-and to its checkpoints.
+A critic learns to tell real texts from made ones, the generator to be taken for real.
+
+A step is `critic_steps` steps of the critic and one of the generator. The model that the run keeps
+is the running average of the generator's weights; the generator that learns, the critic and both
+optimisers belong to the objective, and to its checkpoints.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from inklings.training.objectives.penalties import between, gradient_penalty, sl
 from inklings.training.optimizers import tensors_below
 
 BETAS = (0.0, 0.9)
-"""Of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the opponent was."""
+"""Of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the opponent
+was.
+"""
 SHORTEST = 4
 """A curriculum begins with texts of 1/SHORTEST of the length."""
 
@@ -56,15 +60,25 @@ class AdversarialObjective(Objective):
             torch.manual_seed(seed)
             self.critic = model.make_critic().to(model.device).train()
         self._adams = {
-            "generator": torch.optim.Adam(self.generator.parameters(), lr=adversary.generator_rate, betas=BETAS, fused=True),
-            "critic": torch.optim.Adam(self.critic.parameters(), lr=adversary.critic_rate, betas=BETAS, fused=True),
+            "generator": torch.optim.Adam(
+                self.generator.parameters(), lr=adversary.generator_rate, betas=BETAS, fused=True
+            ),
+            "critic": torch.optim.Adam(
+                self.critic.parameters(), lr=adversary.critic_rate, betas=BETAS, fused=True
+            ),
         }
         self.peak_rate = adversary.generator_rate
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Both sides' steps; with `measure`, the norms and entropies that a line of the metrics holds."""
+        """Both sides' steps.
+
+        With `measure`, the norms and entropies that a line of the metrics holds.
+        """
         adversary = self._adversary
-        for side, peak in (("generator", adversary.generator_rate), ("critic", adversary.critic_rate)):
+        for side, peak in (
+            ("generator", adversary.generator_rate),
+            ("critic", adversary.critic_rate),
+        ):
             for group in self._adams[side].param_groups:
                 group["lr"] = peak * rate
         length = self._length(step)
@@ -80,13 +94,20 @@ class AdversarialObjective(Objective):
         critic_norm = _norm(self.critic) if measure else None
         self.critic.requires_grad_(False)
         drawn: Drawn = self.generator(self._noise(self._texts.batch_size, length))
-        loss = self.generator_loss(self.critic.read_tokens(tokens, self.generator.alive(tokens)), self.critic.read(drawn.rows))
+        loss = self.generator_loss(
+            self.critic.read_tokens(tokens, self.generator.alive(tokens)),
+            self.critic.read(drawn.rows),
+        )
         moved = self._moved("generator", loss)
         norm = _norm(self.generator) if measure or not moved else None
         if not moved:
             return Step(loss.detach(), norm, moved=False)
         self._average(step)
-        figures = {"generator_loss": loss.detach(), "critic_gap": told.gap.detach(), "penalty": told.penalty.detach()}
+        figures = {
+            "generator_loss": loss.detach(),
+            "critic_gap": told.gap.detach(),
+            "penalty": told.penalty.detach(),
+        }
         if critic_norm is not None:
             figures["critic_gradient_norm"] = critic_norm
             figures["entropy"] = mean_entropy(drawn.logits)
@@ -95,7 +116,8 @@ class AdversarialObjective(Objective):
     def critic_loss(self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]) -> CriticLoss:
         """Of what the critic reads of real and of made texts.
 
-        WGAN-GP: E[D(made)] - E[D(real)] + lambda penalty. Relativistic: softplus(D(made) - D(real)) + gamma (R1 + R2).
+        WGAN-GP: E[D(made)] - E[D(real)] + lambda penalty. Relativistic: softplus(D(made) - D(real))
+        + gamma (R1 + R2).
         """
         gram = self.critic.gram
         if self._adversary.loss == "wgan_gp":
@@ -106,11 +128,22 @@ class AdversarialObjective(Objective):
             return CriticLoss(self._adversary.penalty * penalty - gap, penalty, gap)
         scores, gradient = slopes(self.critic.judge, torch.cat((real, made)))
         difference = scores[: len(real)] - scores[len(real) :]
-        penalty = zero_centred(gradient[: len(real)], gram) + zero_centred(gradient[len(real) :], gram)
-        return CriticLoss(F.softplus(-difference).mean() + self._adversary.penalty * penalty, penalty, difference.mean())
+        penalty = zero_centred(gradient[: len(real)], gram) + zero_centred(
+            gradient[len(real) :], gram
+        )
+        return CriticLoss(
+            F.softplus(-difference).mean() + self._adversary.penalty * penalty,
+            penalty,
+            difference.mean(),
+        )
 
-    def generator_loss(self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]) -> Float[Tensor, ""]:
-        """Of what the critic reads. WGAN: -E[D(made)]. Relativistic: softplus(D(real) - D(made)) (Huang et al. 2024)."""
+    def generator_loss(
+        self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]
+    ) -> Float[Tensor, ""]:
+        """Of what the critic reads. WGAN: -E[D(made)].
+
+        Relativistic: softplus(D(real) - D(made)) (Huang et al. 2024).
+        """
         if self._adversary.loss == "wgan_gp":
             return -self.critic.judge(made).mean()
         return F.softplus(self.critic.judge(real) - self.critic.judge(made)).mean()
@@ -126,21 +159,33 @@ class AdversarialObjective(Objective):
         return self.generator.noise(n, length).to(self._model.device)
 
     def _made_for_critic(self, length: int) -> Iterator[Tensor]:
-        """Of made texts, for each of the critic's turns, the tokens where their one-hot rows are what it reads, else the rows.
+        """Of made texts.
+
+        For each of the critic's turns, the tokens where their one-hot rows are what it reads, else
+        the rows.
 
         The generator stands still meanwhile, so all are made at once.
         """
         noise = self._noise(self._adversary.critic_steps * self._texts.batch_size, length)
         with torch.no_grad():
-            made: Tensor = self.generator.make(noise) if self.generator.hard else self.generator(noise).rows
+            made: Tensor = (
+                self.generator.make(noise) if self.generator.hard else self.generator(noise).rows
+            )
         return iter(torch.split(made, self._texts.batch_size))
 
     def _read(self, made: Tensor) -> Float[Tensor, "B T E"]:
         """What the critic reads of made texts: see `_made_for_critic`."""
-        return self.critic.read_tokens(made, self.generator.alive(made)) if self.generator.hard else self.critic.read(made)
+        return (
+            self.critic.read_tokens(made, self.generator.alive(made))
+            if self.generator.hard
+            else self.critic.read(made)
+        )
 
     def _moved(self, side: str, loss: Tensor) -> bool:
-        """Take one side's step down its loss; False, and nothing is moved, where the loss or the gradient is not finite."""
+        """Take one side's step down its loss.
+
+        False, and nothing is moved, where the loss or the gradient is not finite.
+        """
         adam = self._adams[side]
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -152,7 +197,10 @@ class AdversarialObjective(Objective):
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """Move the kept weights towards those that learn; the first steps count for more, so that the start is forgotten."""
+        """Move the kept weights towards those that learn.
+
+        The first steps count for more, so that the start is forgotten.
+        """
         decay = min(self._adversary.average, (1 + step) / (10 + step))
         kept: list[Tensor] = list(self._model.parameters())
         learned: list[Tensor] = list(self.generator.parameters())
@@ -161,8 +209,15 @@ class AdversarialObjective(Objective):
     def tensors(self) -> dict[str, Tensor]:
         """The generator that learns, the critic, and both optimisers' state."""
         modules = {"generator": self.generator, "critic": self.critic}
-        weights = {f"{side}/{name}": tensor for side, module in modules.items() for name, tensor in module.state_dict().items()}
-        names: dict[str, dict[Tensor, str]] = {side: {p: name for name, p in module.named_parameters()} for side, module in modules.items()}
+        weights = {
+            f"{side}/{name}": tensor
+            for side, module in modules.items()
+            for name, tensor in module.state_dict().items()
+        }
+        names: dict[str, dict[Tensor, str]] = {
+            side: {p: name for name, p in module.named_parameters()}
+            for side, module in modules.items()
+        }
         moments = {
             f"optimizer/{side}/{names[side][parameter]}/{key}": value
             for side, adam in self._adams.items()
@@ -181,9 +236,13 @@ class AdversarialObjective(Objective):
             parameters = dict(module.named_parameters())
             for name, value in tensors_below(f"optimizer/{side}/", tensors).items():
                 of, _, key = name.rpartition("/")
-                self._adams[side].state[parameters[of]][key] = value.to(parameters[of].device).clone()
+                self._adams[side].state[parameters[of]][key] = value.to(
+                    parameters[of].device
+                ).clone()
 
 
 def _norm(module: nn.Module) -> Float[Tensor, ""]:
     """The norm of the gradients that a side's step took."""
-    return torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+    return torch.nn.utils.get_total_norm(
+        [p.grad for p in module.parameters() if p.grad is not None]
+    )

@@ -1,4 +1,7 @@
-"""What a step of training is: by gradient on the log-likelihood, or by counting once. One loop drives them all."""
+"""What a step of training is: by gradient on the log-likelihood, or by counting once.
+
+One loop drives them all.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,8 @@ class Step:
     gradient_norm: Float[Tensor, ""] | None = None
     """Before clipping; None if it was not measured."""
     moved: bool = True
-    """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite."""
+    """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite.
+    """
     figures: dict[str, Tensor] = field(default_factory=dict)
     """What else is worth a place in the metrics, by name: numbers, or one for each position."""
 
@@ -70,11 +74,14 @@ class Objective(ABC):
 class LikelihoodObjective(Objective):
     """Gradient descent on the mean negative log-likelihood of the targets.
 
-    A batch may be computed in equal parts: the sums of their token losses are divided by the weight of the whole
-    batch, so the gradient is that of the batch in one piece, however unequal the weights of the parts are.
+    A batch may be computed in equal parts: the sums of their token losses are divided by the weight
+    of the whole batch, so the gradient is that of the batch in one piece, however unequal the
+    weights of the parts are.
     """
 
-    def __init__(self, model: SequenceModel, batches: Batches, training: TrainingConfig, runtime: Runtime) -> None:
+    def __init__(
+        self, model: SequenceModel, batches: Batches, training: TrainingConfig, runtime: Runtime
+    ) -> None:
         muon_dtype = torch.bfloat16 if runtime.muon_precision == "bfloat16" else torch.float32
         self.optimizers = Optimizers(model, training, muon_dtype=muon_dtype)
         self.peak_rate = training.learning_rate
@@ -92,7 +99,8 @@ class LikelihoodObjective(Objective):
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
         """Forward, backward, clip, update."""
         if self._state is not None and self._epoch is not None and step % self._epoch == 0:
-            # what was carried through an epoch has seen all of the text that the next one reads again
+            # what was carried through an epoch has seen all of the text that the next one reads
+            # again
             self._state = self._model.initial_state(self._training.batch_size)
         loss = self.gradients(self._batches.batch(step))
         clip = self._training.clip
@@ -111,7 +119,10 @@ class LikelihoodObjective(Objective):
         return Step(loss, norm)
 
     def gradients(self, batch: Batch) -> Float[Tensor, ""]:
-        """Add the gradient of the batch's mean loss to the parameters, carry the state on, and return that loss."""
+        """Add the gradient of the batch's mean loss to the parameters, carry the state on.
+
+        And return that loss.
+        """
         total = float(batch.weights.sum())
         assert total > 0, "a batch must have a target that counts"
         rows = self._training.batch_size // self._training.accumulate
@@ -126,9 +137,15 @@ class LikelihoodObjective(Objective):
             self._state = after[0] if len(after) == 1 else State.joined(after)
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def _part(self, batch: Batch, part: slice, total: float, *, whole: bool) -> tuple[Float[Tensor, ""], State | None]:
+    def _part(
+        self, batch: Batch, part: slice, total: float, *, whole: bool
+    ) -> tuple[Float[Tensor, ""], State | None]:
         tokens, targets, weights, starts, context = (
-            None if field is None else (field if whole else field[part]).to(self._device, non_blocking=True)
+            (
+                None
+                if field is None
+                else (field if whole else field[part]).to(self._device, non_blocking=True)
+            )
             for field in (batch.tokens, batch.targets, batch.weights, batch.starts, batch.context)
         )
         assert tokens is not None and targets is not None and weights is not None
@@ -139,7 +156,9 @@ class LikelihoodObjective(Objective):
             state = self._model.state_after(context)
         with autocast(self._runtime):
             output = self._forward(tokens, state, starts=starts)
-        token_losses = F.cross_entropy(output.logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        token_losses = F.cross_entropy(
+            output.logits.flatten(0, 1).float(), targets.flatten(), reduction="none"
+        )
         loss = torch.dot(token_losses, weights.flatten() / total)
         objective = loss
         if output.losses:
@@ -171,7 +190,8 @@ class CountingObjective(Objective):
         count = getattr(model, "count", None)
         if not callable(count):
             raise ArchitectureError(
-                f"{type(model).__name__} declares the objective 'counting', which needs a method count(tokens), and it has none."
+                f"{type(model).__name__} declares the objective 'counting', which needs a method"
+                " count(tokens), and it has none."
             )
         self._count = count
         self._split = split
@@ -190,7 +210,10 @@ class CountingObjective(Objective):
 
 
 def reads_are_free(device: torch.device) -> bool:
-    """Whether a number can be looked at right away: reading one off a GPU makes the host wait for all that it was given."""
+    """Whether a number can be looked at right away.
+
+    Reading one off a GPU makes the host wait for all that it was given.
+    """
     return device.type == "cpu"
 
 
@@ -199,7 +222,9 @@ def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConf
     size, length = training.batch_size, training.sequence_length
     assert length is not None, "the length of a row has been settled"
     if training.order == "positions":
-        return positions(split, batch_size=size, context_length=model.config.context_length, seed=training.seed)
+        return positions(
+            split, batch_size=size, context_length=model.config.context_length, seed=training.seed
+        )
     if training.order == "streams":
         return streams(split, batch_size=size, length=length, seed=training.seed)
     assert training.order == "windows", "the order has been settled"

@@ -10,11 +10,20 @@ from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenSplit
 from inklings.text.whole_texts import TextBatches, text_windows, whole_texts
 from inklings.training.objectives.adversarial import AdversarialObjective
-from inklings.training.objectives.likelihood import CountingObjective, LikelihoodObjective, Objective, make_batches
+from inklings.training.objectives.likelihood import (
+    CountingObjective,
+    LikelihoodObjective,
+    Objective,
+    make_batches,
+)
 
 
-def make_objective(model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime) -> Objective:
-    """The objective that the model's traits name, over a training split, with settings that leave nothing `auto`.
+def make_objective(
+    model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime
+) -> Objective:
+    """The objective that the model's traits name, over a training split.
+
+    With settings that leave nothing `auto`.
 
     Raises:
         ArchitectureError: the model is not of the kind that its objective trains.
@@ -26,12 +35,14 @@ def make_objective(model: Architecture, split: TokenSplit, config: RunConfig, ru
         return AdversarialObjective(model, texts, seed=config.training.weights_seed)
     if kind == "adversarial" or not isinstance(model, SequenceModel):
         raise ArchitectureError(
-            f"{type(model).__name__} declares the objective {kind!r}. A SampleModel learns by 'adversarial', "
-            "a SequenceModel by 'likelihood' or 'counting'."
+            f"{type(model).__name__} declares the objective {kind!r}. A SampleModel learns by"
+            " 'adversarial', a SequenceModel by 'likelihood' or 'counting'."
         )
     if kind == "counting":
         return CountingObjective(model, split)
-    return LikelihoodObjective(model, make_batches(model, split, config.training), config.training, runtime)
+    return LikelihoodObjective(
+        model, make_batches(model, split, config.training), config.training, runtime
+    )
 
 
 def real_texts(model: SampleModel, split: TokenSplit, batch_size: int, seed: int) -> TextBatches:

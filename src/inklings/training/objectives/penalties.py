@@ -1,7 +1,8 @@
 """What keeps a critic's slope in bounds, so that its scores are worth following.
 
-A critic reads rows by a linear map, so lines between rows are lines between what was read, and a slope h in what was read
-has the squared length h gram h^T in the rows (`Critic.gram`): the vocabulary need not be gone through.
+A critic reads rows by a linear map, so lines between rows are lines between what was read, and a
+slope h in what was read has the squared length h gram h^T in the rows (`Critic.gram`): the
+vocabulary need not be gone through.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from torch import Tensor
 Judge = Callable[[Tensor], Tensor]
 
 
-def slopes(judge: Judge, read: Float[Tensor, "N T E"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N T E"]]:
-    """The scores of what was read, and their gradient in it, both differentiable in the critic's weights."""
+def slopes(
+    judge: Judge, read: Float[Tensor, "N T E"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N T E"]]:
+    """The scores of what was read.
+
+    And their gradient in it, both differentiable in the critic's weights.
+    """
     if not read.requires_grad:
         read = read.detach().requires_grad_()
     scores = judge(read)
@@ -30,19 +36,33 @@ def between(real: Float[Tensor, "N T E"], made: Float[Tensor, "N T E"]) -> Float
     return made + share * (real - made)
 
 
-def squared_lengths(gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None) -> Float[Tensor, " N"]:
+def squared_lengths(
+    gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
+) -> Float[Tensor, " N"]:
     """|gradient|^2 of each text, in the rows if `gram` is given."""
     other = gradient if gram is None else gradient @ gram
     return (gradient * other).sum((1, 2))
 
 
-def gradient_penalty(judge: Judge, read: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None) -> Float[Tensor, ""]:
-    """How far the critic's slope is from one: mean of (|gradient| - 1)^2 (Gulrajani et al. 2017, equation 3)."""
-    lengths = (squared_lengths(slopes(judge, read)[1], gram) + 1e-12).sqrt()  # a root has no derivative at zero
+def gradient_penalty(
+    judge: Judge, read: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
+) -> Float[Tensor, ""]:
+    """How far the critic's slope is from one.
+
+    Mean of (|gradient| - 1)^2 (Gulrajani et al. 2017, equation 3).
+    """
+    lengths = (
+        squared_lengths(slopes(judge, read)[1], gram) + 1e-12
+    ).sqrt()  # a root has no derivative at zero
     penalty: Tensor = (lengths - 1).square().mean()
     return penalty
 
 
-def zero_centred(gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None) -> Float[Tensor, ""]:
-    """R1 on real rows, R2 on made ones: half the mean of |gradient|^2 (Mescheder et al. 2018, equation 9)."""
+def zero_centred(
+    gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
+) -> Float[Tensor, ""]:
+    """R1 on real rows, R2 on made ones.
+
+    Half the mean of |gradient|^2 (Mescheder et al. 2018, equation 9).
+    """
     return squared_lengths(gradient, gram).mean() / 2

@@ -14,11 +14,16 @@ DIGITS = 5
 
 
 APART = 1.1
-"""Costs that differ by less than this factor are equal: no arm is chosen for them, and there is no front to draw."""
+"""Costs that differ by less than this factor are equal: no arm is chosen for them, and there is no
+front to draw.
+"""
 
 
 def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
-    """Every decayed point of the arms that may be ranked; and their means over the seeds, costs as geometric means."""
+    """Every decayed point of the arms that may be ranked.
+
+    And their means over the seeds, costs as geometric means.
+    """
     points: Rows = []
     means: Rows = []
     for arm in comparison.arms:
@@ -28,10 +33,15 @@ def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
         for run in arm.done:
             for point in run.points:
                 row = {
-                    "arm": arm.label, "seed": run.seed, "share": point.share, "tokens": point.tokens, "flops": point.flops,
-                    "seconds": _short(point.seconds), "value": round(point_value(point, comparison.unit), DIGITS),
+                    "arm": arm.label,
+                    "seed": run.seed,
+                    "share": point.share,
+                    "tokens": point.tokens,
+                    "flops": point.flops,
+                    "seconds": _short(point.seconds),
+                    "value": round(point_value(point, comparison.unit), DIGITS),
                     "accuracy": round(point.accuracy, DIGITS),
-                }  # fmt: skip
+                }
                 found.setdefault(point.share, []).append(row)
         points += [row for rows in found.values() for row in rows]
         means += [_mean(arm.label, share, rows) for share, rows in sorted(found.items())]
@@ -40,7 +50,12 @@ def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
 
 def _mean(label: str, share: float, rows: Rows) -> dict[str, float | str]:
     costs = {axis.column: _geometric([row[axis.column] for row in rows]) for axis in AXES}
-    return {"arm": label, "share": share, **costs, "value": round(sum(row["value"] for row in rows) / len(rows), DIGITS)}
+    return {
+        "arm": label,
+        "share": share,
+        **costs,
+        "value": round(sum(row["value"] for row in rows) / len(rows), DIGITS),
+    }
 
 
 def point_value(point: Point, unit: str) -> float:
@@ -51,7 +66,10 @@ def point_value(point: Point, unit: str) -> float:
 
 
 def floor_rows(comparison: Comparison, domain: tuple[float, float]) -> Rows:
-    """The ranking figure of counted arms, as far as it lies in a range: what is far off would press the rest together."""
+    """The ranking figure of counted arms, as far as it lies in a range.
+
+    What is far off would press the rest together.
+    """
     rows: Rows = [
         {"arm": arm.label, "value": round(run_value(arm.done[0], comparison.unit), DIGITS)}
         for arm in comparison.arms
@@ -64,7 +82,11 @@ def amount_rows(comparison: Comparison) -> Rows:
     """The equal amounts at which arms are ranked, each in the column of its axis."""
     names = {axis.column: axis.name for axis in AXES}
     return [
-        {"axis": names[budget.axis], "label": say_amount(budget.axis, budget.amount), budget.axis: budget.amount}
+        {
+            "axis": names[budget.axis],
+            "label": say_amount(budget.axis, budget.amount),
+            budget.axis: budget.amount,
+        }
         for budget in comparison.budgets
     ]
 
@@ -77,10 +99,12 @@ def say_amount(axis: str, amount: float) -> str:
 
 
 def pareto_rows(comparison: Comparison) -> tuple[Rows, Rows]:
-    """For each cost, every run (at each of its decayed points) and the means over the seeds; `front` where nothing is better for less.
+    """For each cost, every run (at each of its decayed points) and the means over the seeds.
 
-    Runs that are evaluated as they are were trained elsewhere: of their costs only the size is comparable. What is counted
-    costs next to nothing, and is a level instead.
+    `front` where nothing is better for less.
+
+    Runs that are evaluated as they are were trained elsewhere: of their costs only the size is
+    comparable. What is counted costs next to nothing, and is a level instead.
     """
     dots: Rows = []
     means: Rows = []
@@ -89,10 +113,28 @@ def pareto_rows(comparison: Comparison) -> tuple[Rows, Rows]:
         of_cost: Rows = []
         for arm in comparison.arms:
             for share, found in _costs(arm, cost, comparison.unit).items():
-                of_cost += [{"axis": cost, "arm": arm.label, "seed": seed, "share": share, "cost": c, "value": v} for seed, c, v in found]
+                of_cost += [
+                    {
+                        "axis": cost,
+                        "arm": arm.label,
+                        "seed": seed,
+                        "share": share,
+                        "cost": c,
+                        "value": v,
+                    }
+                    for seed, c, v in found
+                ]
                 value = sum(v for _, _, v in found) / len(found)
                 price = _geometric([c for _, c, _ in found])
-                middles.append({"axis": cost, "arm": arm.label, "share": share, "cost": price, "value": round(value, DIGITS)})
+                middles.append(
+                    {
+                        "axis": cost,
+                        "arm": arm.label,
+                        "share": share,
+                        "cost": price,
+                        "value": round(value, DIGITS),
+                    }
+                )
         best = {(row["arm"], row["share"]) for row in pareto_front(middles)}
         prices = [row["cost"] for row in middles]
         if len({row["arm"] for row in middles}) > 1 and max(prices) > APART * min(prices):
@@ -102,7 +144,10 @@ def pareto_rows(comparison: Comparison) -> tuple[Rows, Rows]:
 
 
 def pareto_front(rows: Rows) -> Rows:
-    """The rows with `cost` and `value` that no other row beats in one without being worse in the other, the cheapest first."""
+    """The rows on the Pareto front of `cost` and `value`, the cheapest first.
+
+    No other row beats them in one without being worse in the other.
+    """
     front: Rows = []
     for row in sorted(rows, key=lambda row: (row["cost"], row["value"])):
         if not front or row["value"] < front[-1]["value"]:
@@ -110,8 +155,13 @@ def pareto_front(rows: Rows) -> Rows:
     return front
 
 
-def _costs(arm: ArmResult, cost: str, unit: str) -> dict[float, list[tuple[int | None, float, float]]]:
-    """Seed, cost and ranking figure of an arm's runs, by share of the budget; without what is not known or costs nothing."""
+def _costs(
+    arm: ArmResult, cost: str, unit: str
+) -> dict[float, list[tuple[int | None, float, float]]]:
+    """Seed, cost and ranking figure of an arm's runs, by share of the budget.
+
+    Without what is not known or costs nothing.
+    """
     found: dict[float, list[tuple[int | None, float, float]]] = {}
     if not arm.ranked or arm.kind == "counted" or (arm.kind == "as it is" and cost != "parameters"):
         return found
@@ -126,7 +176,10 @@ def _prices(run: RunResult, cost: str, unit: str) -> list[tuple[float, int | flo
     if cost == "parameters":
         return [(1.0, size(run), run_value(run, unit))]
     if run.points:
-        return [(p.share, p.flops if cost == "FLOPs" else p.seconds, point_value(p, unit)) for p in run.points]
+        return [
+            (p.share, p.flops if cost == "FLOPs" else p.seconds, point_value(p, unit))
+            for p in run.points
+        ]
     return [(1.0, run.flops if cost == "FLOPs" else run.seconds, run_value(run, unit))]
 
 

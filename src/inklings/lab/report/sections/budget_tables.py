@@ -36,7 +36,11 @@ class BudgetTable:
 def budget_tables(comparison: Comparison) -> list[BudgetTable]:
     """One table for each equal budget of a comparison."""
     return [
-        BudgetTable(f"At {say_amount(budget.axis, budget.amount)}", [_row(arm, budget) for arm in budget.arms], budget.absent)
+        BudgetTable(
+            f"At {say_amount(budget.axis, budget.amount)}",
+            [_row(arm, budget) for arm in budget.arms],
+            budget.absent,
+        )
         for budget in comparison.budgets
     ]
 
@@ -45,11 +49,16 @@ def _row(arm: ArmAt, budget: EqualBudget) -> BudgetRow:
     best = budget.arms[0].label
     values = list(arm.values.values())
     interval = mean_interval(values) if len(values) > 1 else None
-    difference = next((d for d in budget.differences if {d.better, d.worse} == {best, arm.label}), None)
+    difference = next(
+        (d for d in budget.differences if {d.better, d.worse} == {best, arm.label}), None
+    )
     return BudgetRow(
-        arm.label, f"{sum(values) / len(values):.3f}", "" if interval is None else f"{(interval.high - interval.low) / 2:.3f}",
-        "" if difference is None else signed(difference, arm.label), _finding(arm.label, best, difference),
-    )  # fmt: skip
+        arm.label,
+        f"{sum(values) / len(values):.3f}",
+        "" if interval is None else f"{(interval.high - interval.low) / 2:.3f}",
+        "" if difference is None else signed(difference, arm.label),
+        _finding(arm.label, best, difference),
+    )
 
 
 def _finding(label: str, best: str, difference: Difference | None) -> str:

@@ -24,7 +24,8 @@ CURVE = Control("curve", "Curve", ("smoothed", "raw"))
 FORMATS = {"loss": (".2~f", ".4f"), "accuracy": (".0~%", ".1%")}
 """Of the axis, and of what is shown when one points at a mark."""
 MARKED = 12
-"""Up to so many curves, every evaluation has a dot; of more curves, the dots would hide the lines."""
+"""Up to so many curves, every evaluation has a dot; of more curves, the dots would hide the lines.
+"""
 
 
 def against(axes: Sequence[Axis]) -> Control:
@@ -32,88 +33,192 @@ def against(axes: Sequence[Axis]) -> Control:
     return Control("against", "Against", tuple(axis.name for axis in axes))
 
 
-def validation_figures(arms: Sequence[str], rows: Rows, floors: Rows, domain: tuple[float, float]) -> list[Figure]:
-    """Loss and accuracy on the validation split as training goes on; an arm that is counted at once is a level.
+def validation_figures(
+    arms: Sequence[str], rows: Rows, floors: Rows, domain: tuple[float, float]
+) -> list[Figure]:
+    """Loss and accuracy on the validation split as training goes on.
 
-    Rows: `arm, seed, tokens, seconds, loss, accuracy`, with `flops` where they are known; floors: `arm, loss, accuracy`.
-    `domain` is that of the loss.
+    An arm that is counted at once is a level.
+
+    Rows: `arm, seed, tokens, seconds, loss, accuracy`, with `flops` where they are known; floors:
+    `arm, loss, accuracy`. `domain` is that of the loss.
     """
     hits = accuracy_domain(rows)
     within = [row for row in floors if domain[0] <= row["loss"] <= domain[1]]
     above = [row for row in floors if hits[0] <= row["accuracy"] <= hits[1]]
     caption = "The whole validation split, scored as training goes on{}."
     return [
-        _validation(arms, rows, within, "loss", domain, "validation", "Validation loss", "nats per token", caption),
-        _validation(arms, rows, above, "accuracy", hits, "accuracy", "Validation accuracy", "of the next token", caption),
+        _validation(
+            arms,
+            rows,
+            within,
+            "loss",
+            domain,
+            "validation",
+            "Validation loss",
+            "nats per token",
+            caption,
+        ),
+        _validation(
+            arms,
+            rows,
+            above,
+            "accuracy",
+            hits,
+            "accuracy",
+            "Validation accuracy",
+            "of the next token",
+            caption,
+        ),
     ]
 
 
 def _validation(
-    arms: Sequence[str], rows: Rows, floors: Rows, column: str, domain: tuple[float, float], name: str, title: str, unit: str, caption: str
+    arms: Sequence[str],
+    rows: Rows,
+    floors: Rows,
+    column: str,
+    domain: tuple[float, float],
+    name: str,
+    title: str,
+    unit: str,
+    caption: str,
 ) -> Figure:
-    floor = alt.Chart(alt.NamedData(name=f"{name}_floors")).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, clip=True).encode(
-        y=_y(column, domain), color=arm_color(arms), opacity=focus_opacity(),
-        tooltip=["arm:N", alt.Tooltip(f"{column}:Q", format=FORMATS[column][1])],
-    )  # fmt: skip
+    floor = (
+        alt.Chart(alt.NamedData(name=f"{name}_floors"))
+        .mark_rule(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
+        .encode(
+            y=_y(column, domain),
+            color=arm_color(arms),
+            opacity=focus_opacity(),
+            tooltip=["arm:N", alt.Tooltip(f"{column}:Q", format=FORMATS[column][1])],
+        )
+    )
     axes = shared_axes(rows)
     marked = len({(row["arm"], row["seed"]) for row in rows}) <= MARKED
 
     def chart(axis: Axis) -> Any:
         base = alt.Chart(alt.NamedData(name="validation")).encode(
-            x=cost_axis(axis), y=_y(column, domain), color=arm_color(arms), detail="seed:N", opacity=focus_opacity(0.9 if marked else 0.7),
-            tooltip=["arm:N", "seed:N", alt.Tooltip(f"{axis.column}:Q", format=",.0f"), alt.Tooltip("loss:Q", format=".4f"),
-                     alt.Tooltip("accuracy:Q", format=".1%")],
-        )  # fmt: skip
-        lines = base.mark_line(strokeWidth=1.8 if marked else 1.2, clip=True).encode(strokeDash=arm_dash(arms))
-        inside = base.transform_filter(f"datum.{column} >= {domain[0]} && datum.{column} <= {domain[1]}")
-        return layered(*([floor] if floors else []), lines, *([inside.mark_circle(size=26)] if marked else []), height=300)
+            x=cost_axis(axis),
+            y=_y(column, domain),
+            color=arm_color(arms),
+            detail="seed:N",
+            opacity=focus_opacity(0.9 if marked else 0.7),
+            tooltip=[
+                "arm:N",
+                "seed:N",
+                alt.Tooltip(f"{axis.column}:Q", format=",.0f"),
+                alt.Tooltip("loss:Q", format=".4f"),
+                alt.Tooltip("accuracy:Q", format=".1%"),
+            ],
+        )
+        lines = base.mark_line(strokeWidth=1.8 if marked else 1.2, clip=True).encode(
+            strokeDash=arm_dash(arms)
+        )
+        inside = base.transform_filter(
+            f"datum.{column} >= {domain[0]} && datum.{column} <= {domain[1]}"
+        )
+        return layered(
+            *([floor] if floors else []),
+            lines,
+            *([inside.mark_circle(size=26)] if marked else []),
+            height=300,
+        )
 
     return Figure(
-        name, title, unit, caption.format("; dotted: counted in one pass" if floors else ""), {axis.name: chart(axis) for axis in axes},
-        (against(axes),), data={"validation": rows, **({f"{name}_floors": floors} if floors else {})},
-    )  # fmt: skip
+        name,
+        title,
+        unit,
+        caption.format("; dotted: counted in one pass" if floors else ""),
+        {axis.name: chart(axis) for axis in axes},
+        (against(axes),),
+        data={"validation": rows, **({f"{name}_floors": floors} if floors else {})},
+    )
 
 
-def training_figure(arms: Sequence[str], smoothed: Rows, raw: Rows, domain: tuple[float, float], *, window: str, every: str) -> Figure:
-    """Training loss: means over windows of steps, or these over the single steps. Rows as for `validation_figures`, without accuracy."""
+def training_figure(
+    arms: Sequence[str],
+    smoothed: Rows,
+    raw: Rows,
+    domain: tuple[float, float],
+    *,
+    window: str,
+    every: str,
+) -> Figure:
+    """Training loss: means over windows of steps, or these over the single steps.
+
+    Rows as for `validation_figures`, without accuracy.
+    """
     many = len({(row["arm"], row["seed"]) for row in smoothed}) > MARKED
 
     def chart(axis: Axis, curve: str) -> Any:
         def lines(name: str, width: float, opacity: float) -> Any:
-            return alt.Chart(alt.NamedData(name=name)).mark_line(strokeWidth=width, clip=True).encode(
-                x=cost_axis(axis), y=_y("loss", domain), color=arm_color(arms), detail="seed:N", strokeOpacity=focus_opacity(opacity),
-                strokeDash=arm_dash(arms),
-                tooltip=["arm:N", "seed:N", alt.Tooltip(f"{axis.column}:Q", format=",.0f"), alt.Tooltip("loss:Q", format=".4f")],
-            )  # fmt: skip
+            return (
+                alt.Chart(alt.NamedData(name=name))
+                .mark_line(strokeWidth=width, clip=True)
+                .encode(
+                    x=cost_axis(axis),
+                    y=_y("loss", domain),
+                    color=arm_color(arms),
+                    detail="seed:N",
+                    strokeOpacity=focus_opacity(opacity),
+                    strokeDash=arm_dash(arms),
+                    tooltip=[
+                        "arm:N",
+                        "seed:N",
+                        alt.Tooltip(f"{axis.column}:Q", format=",.0f"),
+                        alt.Tooltip("loss:Q", format=".4f"),
+                    ],
+                )
+            )
 
         if curve == "raw":
             return layered(lines("raw", 0.8, 0.55), height=300)
         return layered(lines("smoothed", 1.2 if many else 1.8, 0.7 if many else 0.9), height=300)
 
     axes = shared_axes(smoothed, raw)
-    windows = "too few steps for means over windows" if window == "1" else f"means over windows of {window} steps"
+    windows = (
+        "too few steps for means over windows"
+        if window == "1"
+        else f"means over windows of {window} steps"
+    )
     each = "single steps" if every == "1" else f"the mean of every {every} steps"
     return Figure(
-        "training", "Training loss", "nats per token", f"Smoothed: {windows}. Raw: {each}, of the first seed.",
-        {f"{axis.name} {curve}": chart(axis, curve) for axis in axes for curve in CURVE.options}, (against(axes), CURVE), wide=True,
+        "training",
+        "Training loss",
+        "nats per token",
+        f"Smoothed: {windows}. Raw: {each}, of the first seed.",
+        {f"{axis.name} {curve}": chart(axis, curve) for axis in axes for curve in CURVE.options},
+        (against(axes), CURVE),
+        wide=True,
         data={"smoothed": smoothed, "raw": raw},
-    )  # fmt: skip
+    )
 
 
 def _y(column: str, domain: tuple[float, float]) -> Any:
     scale = alt.Scale(domain=list(domain), nice=False)
-    return alt.Y(f"{column}:Q", title=None, scale=scale, axis=alt.Axis(tickCount=6, format=FORMATS[column][0]))
+    return alt.Y(
+        f"{column}:Q",
+        title=None,
+        scale=scale,
+        axis=alt.Axis(tickCount=6, format=FORMATS[column][0]),
+    )
 
 
 def focus_domain(rows: Rows, floors: Sequence[float] = ()) -> tuple[float, float]:
-    """Where the curves differ: from the lowest loss up to where the worst arm stood a tenth of the way in.
+    """Where the curves differ.
 
-    The first steps fall from ln V within moments; drawn whole they would press all that follows into a line.
+    From the lowest loss up to where the worst arm stood a tenth of the way in.
+
+    The first steps fall from ln V within moments; drawn whole they would press all that follows
+    into a line.
     """
     if not rows:
         return (0.0, 1.0)
     length = max(row["tokens"] for row in rows)
-    settled = [row["loss"] for row in rows if row["tokens"] >= 0.1 * length] or [row["loss"] for row in rows]
+    settled = [row["loss"] for row in rows if row["tokens"] >= 0.1 * length] or [
+        row["loss"] for row in rows
+    ]
     low, high = min(settled), max(settled)
     high = max([high, *(floor for floor in floors if floor < high + 0.5 * (high - low))])
     low = min([low, *floors])
@@ -122,6 +227,9 @@ def focus_domain(rows: Rows, floors: Sequence[float] = ()) -> tuple[float, float
 
 
 def accuracy_domain(rows: Rows) -> tuple[float, float]:
-    """As `focus_domain`, for what rises: from where the worst arm stood a tenth of the way in up to the best."""
+    """As `focus_domain`, for what rises.
+
+    From where the worst arm stood a tenth of the way in up to the best.
+    """
     low, high = focus_domain([{"tokens": row["tokens"], "loss": -row["accuracy"]} for row in rows])
     return (max(0.0, -high), min(1.0, -low))

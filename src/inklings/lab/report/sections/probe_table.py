@@ -1,4 +1,7 @@
-"""The probes of a comparison as a small table: what each architecture is able to do, against guessing."""
+"""The probes of a comparison as a small table.
+
+What each architecture is able to do, against guessing.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,20 @@ def probe_table(comparison: Comparison) -> ProbeTable | None:
             chances.setdefault(probe.name, []).append(probe.chance)
     steps = sorted({probe.steps for arm in probed for probe in arm.probes})
     return ProbeTable(
-        [(name, _range([f"{value:.1%}" for value in sorted(set(values))])) for name, values in chances.items()],
-        [(arm.label, {p.name: ProbeCell(f"{p.accuracy:.1%}", _solved(p.accuracy, p.chance)) for p in arm.probes}) for arm in probed],
+        [
+            (name, _range([f"{value:.1%}" for value in sorted(set(values))]))
+            for name, values in chances.items()
+        ],
+        [
+            (
+                arm.label,
+                {
+                    p.name: ProbeCell(f"{p.accuracy:.1%}", _solved(p.accuracy, p.chance))
+                    for p in arm.probes
+                },
+            )
+            for arm in probed
+        ],
         _range([f"{value:,}" for value in steps]),
     )
 

@@ -1,4 +1,7 @@
-"""A report's section on samples: one table of arms, real text, the ladder and the cheaters, and one chart."""
+"""A report's section on samples.
+
+One table of arms, real text, the ladder and the cheaters, and one chart.
+"""
 
 from __future__ import annotations
 
@@ -76,14 +79,18 @@ def load_section(out: Path, comparison: Comparison) -> SampleSection | None:
     return make_section(comparison, read_calibration(out), read_measured(out, comparison))
 
 
-def make_section(comparison: Comparison, calibration: Calibration, measured: Measured) -> SampleSection:
+def make_section(
+    comparison: Comparison, calibration: Calibration, measured: Measured
+) -> SampleSection:
     """The section, from what was measured."""
     setting = calibration.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
     columns = {metric: _column(metric, calibration) for metric in METRICS}
     return SampleSection(
-        facts=f"{setting.samples:,} samples of every run at temperature 1, against {setting.reference_documents:,} {kind} "
-        f"of the {setting.split} split",
+        facts=(
+            f"{setting.samples:,} samples of every run at temperature 1, against"
+            f" {setting.reference_documents:,} {kind} of the {setting.split} split"
+        ),
         notes=setting.notes,
         main=[columns[metric] for metric in MAIN],
         others=[column for metric, column in columns.items() if metric not in MAIN],
@@ -95,20 +102,37 @@ def make_section(comparison: Comparison, calibration: Calibration, measured: Mea
 def _column(metric: str, calibration: Calibration) -> Column:
     title, _, unit = METRICS[metric].title.partition(", ")
     first, _, last = title.partition(" ")
-    title, unit = (last, first) if first == "share" else (first, last) if last and not unit else (title, unit)
+    title, unit = (
+        (last, first) if first == "share" else (first, last) if last and not unit else (title, unit)
+    )
     return Column(metric, title, METRICS[metric].better, unit, calibration.gameable(metric))
 
 
-def _rows(comparison: Comparison, calibration: Calibration, measured: Measured) -> list[SampleTableRow]:
-    """The arms, the best by reverse likelihood first; then real text, the ladder from its highest rung, and the cheaters."""
+def _rows(
+    comparison: Comparison, calibration: Calibration, measured: Measured
+) -> list[SampleTableRow]:
+    """The arms, the best by reverse likelihood first.
+
+    Then real text, the ladder from its highest rung, and the cheaters.
+    """
     ranked = sampled_arms(comparison.arms)
     arms = [*ranked, *(arm for arm in comparison.arms if arm.measured and arm not in ranked)]
     rows = [
-        SampleTableRow(arm.label, "arm", {metric: _over_runs(arm, metric, measured) for metric in METRICS}, _alarms(arm)) for arm in arms
+        SampleTableRow(
+            arm.label,
+            "arm",
+            {metric: _over_runs(arm, metric, measured) for metric in METRICS},
+            _alarms(arm),
+        )
+        for arm in arms
     ]
     rows.append(_known(REAL, "real", calibration.floor))
-    rows += [_known(name, "ladder", measures) for name, measures in reversed(calibration.ladder.items())]
-    return rows + [_known(name, "cheater", measures) for name, measures in calibration.cheaters.items()]
+    rows += [
+        _known(name, "ladder", measures) for name, measures in reversed(calibration.ladder.items())
+    ]
+    return rows + [
+        _known(name, "cheater", measures) for name, measures in calibration.cheaters.items()
+    ]
 
 
 def _over_runs(arm: ArmResult, metric: str, measured: Measured) -> Cell:
@@ -128,14 +152,22 @@ def _alarms(arm: ArmResult) -> list[str]:
     ]
 
 
-def _known(name: str, kind: Literal["real", "ladder", "cheater"], measures: Measures) -> SampleTableRow:
+def _known(
+    name: str, kind: Literal["real", "ladder", "cheater"], measures: Measures
+) -> SampleTableRow:
     return SampleTableRow(
-        name, kind, {metric: Cell(_say(value.estimate, metric)) for metric, value in measures.values.items()}, measures.alarm
+        name,
+        kind,
+        {metric: Cell(_say(value.estimate, metric)) for metric, value in measures.values.items()},
+        measures.alarm,
     )
 
 
 def _cell(interval: Interval, metric: str) -> Cell:
-    return Cell(_say(interval.estimate, metric), _say((interval.high - interval.low) / 2, metric) if interval.known else "")
+    return Cell(
+        _say(interval.estimate, metric),
+        _say((interval.high - interval.low) / 2, metric) if interval.known else "",
+    )
 
 
 def _say(value: float, metric: str) -> str:
@@ -149,9 +181,18 @@ def _figure(comparison: Comparison, calibration: Calibration, measured: Measured
         for run in arm.measured:
             found = measured[arm.label, run.seed]
             seeds.append({"arm": arm.label, "seed": run.seed, **_place(found.judged)})
-            sweep += [{"arm": arm.label, "temperature": value, **_place(measures)} for value, measures in found.at.items()]
+            sweep += [
+                {"arm": arm.label, "temperature": value, **_place(measures)}
+                for value, measures in found.at.items()
+            ]
     rungs = [{"name": name, **_place(measures)} for name, measures in calibration.ladder.items()]
-    return sample_figure([arm.label for arm in comparison.arms], seeds, sweep, rungs, {"name": REAL, **_place(calibration.floor)})
+    return sample_figure(
+        [arm.label for arm in comparison.arms],
+        seeds,
+        sweep,
+        rungs,
+        {"name": REAL, **_place(calibration.floor)},
+    )
 
 
 def _place(measures: Measures) -> dict[str, float]:
@@ -162,4 +203,8 @@ def _place(measures: Measures) -> dict[str, float]:
 def plain_table(section: SampleSection) -> tuple[list[str], list[list[str]]]:
     """Column names, and the rows of arms and real text, for a terminal."""
     names = ["", *(column.title for column in section.main)]
-    return names, [[row.name, *(row.cells[c.metric].value for c in section.main)] for row in section.rows if row.kind in ("arm", "real")]
+    return names, [
+        [row.name, *(row.cells[c.metric].value for c in section.main)]
+        for row in section.rows
+        if row.kind in ("arm", "real")
+    ]

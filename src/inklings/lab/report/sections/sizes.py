@@ -1,4 +1,7 @@
-"""The figure of the sizes: every run's loss against its compute, the law of the frontier, and how far it is only a guess."""
+"""The figure of the sizes.
+
+Every run's loss against its compute, the law of the frontier, and how far it is only a guess.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ PAD = 0.04
 
 
 def scaling_figure(scaling: Scaling, *, unit: str) -> Figure:
-    """Loss against FLOPs, both on a logarithmic scale: a dot for each run and point, a line for each law.
+    """Loss against FLOPs, both on a logarithmic scale.
 
-    A line is solid up to the last point of its arm's frontier and dashed beyond; its band is the law's 95% interval.
+    A dot for each run and point, a line for each law.
+
+    A line is solid up to the last point of its arm's frontier and dashed beyond; its band is the
+    law's 95% interval.
     """
     arms = [arm.arm for arm in scaling.arms]
     points: Rows = [
@@ -28,51 +34,123 @@ def scaling_figure(scaling: Scaling, *, unit: str) -> Figure:
     ]
     lines = [row for arm in scaling.arms for row in _line_rows(arm)]
     bands = [row for row in lines if row["low"] is not None]
-    marks: Rows = [{"flops": each.flops, "name": f"{each.factor} times the compute"} for each in scaling.extrapolations]
-    drawn = [row["loss"] for row in points] + [row[name] for row in lines for name in ("loss", "low", "high") if row[name] is not None]
+    marks: Rows = [
+        {"flops": each.flops, "name": f"{each.factor} times the compute"}
+        for each in scaling.extrapolations
+    ]
+    drawn = [row["loss"] for row in points] + [
+        row[name] for row in lines for name in ("loss", "low", "high") if row[name] is not None
+    ]
     scale = alt.Scale(type="log", domain=_domain(drawn), nice=False)
     y = alt.Y("loss:Q", title=unit, scale=scale, axis=alt.Axis(tickCount=6, format=".2~f"))
-    x = alt.X("flops:Q", title="training compute, FLOPs", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format=".0e", tickCount=8))
-    figures = [alt.Tooltip("flops:Q", format=".3g", title="FLOPs"), alt.Tooltip("loss:Q", format=".4f", title=unit)]
-    of_law = alt.Chart(alt.NamedData(name="scaling_lines")).encode(x=x, y=y, color=arm_color(arms), tooltip=["arm:N", *figures])
-    dashes = alt.StrokeDash("part:N", scale=alt.Scale(domain=["measured", "extrapolated"], range=[[1, 0], [5, 4]]), legend=None)
+    x = alt.X(
+        "flops:Q",
+        title="training compute, FLOPs",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(format=".0e", tickCount=8),
+    )
+    figures = [
+        alt.Tooltip("flops:Q", format=".3g", title="FLOPs"),
+        alt.Tooltip("loss:Q", format=".4f", title=unit),
+    ]
+    of_law = alt.Chart(alt.NamedData(name="scaling_lines")).encode(
+        x=x, y=y, color=arm_color(arms), tooltip=["arm:N", *figures]
+    )
+    dashes = alt.StrokeDash(
+        "part:N",
+        scale=alt.Scale(domain=["measured", "extrapolated"], range=[[1, 0], [5, 4]]),
+        legend=None,
+    )
     line = of_law.mark_line(strokeWidth=1.8).encode(strokeDash=dashes, opacity=focus_opacity(0.9))
-    band = alt.Chart(alt.NamedData(name="scaling_bands")).mark_area().encode(
-        x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=arm_color(arms), opacity=focus_opacity(0.14)
-    )  # fmt: skip
-    dot = alt.Chart(alt.NamedData(name="scaling_points")).mark_circle(size=36).encode(
-        x=x, y=y, color=arm_color(arms), opacity=focus_opacity(0.6),
-        tooltip=["arm:N", alt.Tooltip("size:Q", format=",", title="parameters"), "seed:N", *figures],
-    )  # fmt: skip
+    band = (
+        alt.Chart(alt.NamedData(name="scaling_bands"))
+        .mark_area()
+        .encode(
+            x=x,
+            y=alt.Y("low:Q", scale=scale),
+            y2="high:Q",
+            color=arm_color(arms),
+            opacity=focus_opacity(0.14),
+        )
+    )
+    dot = (
+        alt.Chart(alt.NamedData(name="scaling_points"))
+        .mark_circle(size=36)
+        .encode(
+            x=x,
+            y=y,
+            color=arm_color(arms),
+            opacity=focus_opacity(0.6),
+            tooltip=[
+                "arm:N",
+                alt.Tooltip("size:Q", format=",", title="parameters"),
+                "seed:N",
+                *figures,
+            ],
+        )
+    )
     base = alt.Chart(alt.NamedData(name="scaling_marks")).encode(x=x)
     mark = base.mark_rule(strokeDash=[2, 3], strokeWidth=1, opacity=0.6, style="rung")
-    name = base.mark_text(style="rung", align="right", dx=-5, y=8, fontSize=11).encode(text="name:N")
+    name = base.mark_text(style="rung", align="right", dx=-5, y=8, fontSize=11).encode(
+        text="name:N"
+    )
     # the first layer gives the legend its symbols, for which a band would be too faint
-    layers = [*([line] if lines else []), *([band] if bands else []), *([mark, name] if marks else []), dot]
+    layers = [
+        *([line] if lines else []),
+        *([band] if bands else []),
+        *([mark, name] if marks else []),
+        dot,
+    ]
     return Figure(
-        "scaling", "What more compute is worth", f"{unit}, lower is better",
-        _caption(bool(lines), bool(bands)), {"": layered(*layers, height=380)}, wide=True,
-        data={"scaling_points": points, "scaling_lines": lines, "scaling_bands": bands, "scaling_marks": marks},
-    )  # fmt: skip
+        "scaling",
+        "What more compute is worth",
+        f"{unit}, lower is better",
+        _caption(bool(lines), bool(bands)),
+        {"": layered(*layers, height=380)},
+        wide=True,
+        data={
+            "scaling_points": points,
+            "scaling_lines": lines,
+            "scaling_bands": bands,
+            "scaling_marks": marks,
+        },
+    )
 
 
 def _caption(lines: bool, bands: bool) -> str:
     text = "Dots are runs at their decayed points, of all sizes and seeds."
     if lines:
-        text += " Lines are the laws of each arm's lower envelope, solid where it was measured, dashed where they are an extrapolation"
-        text += "; bands are 95% over the seeds, and know nothing of whether a law holds so far out." if bands else "."
+        text += (
+            " Lines are the laws of each arm's lower envelope, solid where it was measured, dashed"
+            " where they are an extrapolation"
+        )
+        text += (
+            "; bands are 95% over the seeds, and know nothing of whether a law holds so far out."
+            if bands
+            else "."
+        )
     return text
 
 
 def _line_rows(arm: ArmScaling) -> Rows:
-    """The law's points, in a part that was measured and one that was not; the first of the second is the last of the first."""
+    """The law's points, in a part that was measured and one that was not.
+
+    The first of the second is the last of the first.
+    """
     if not arm.line:
         return []
     end = arm.frontier[-1].flops
     measured = [point for point in arm.line if point.flops <= end]
     parts = {"measured": measured, "extrapolated": [*measured[-1:], *arm.line[len(measured) :]]}
     return [
-        {"arm": arm.arm, "part": part, "flops": point.flops, "loss": point.loss, "low": point.low, "high": point.high}
+        {
+            "arm": arm.arm,
+            "part": part,
+            "flops": point.flops,
+            "loss": point.loss,
+            "low": point.low,
+            "high": point.high,
+        }
         for part, points in parts.items()
         for point in points
     ]

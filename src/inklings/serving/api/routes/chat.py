@@ -1,4 +1,7 @@
-"""`/v1/chat/completions`: a conversation becomes one text by a template, and what the model goes on with is the answer."""
+"""`/v1/chat/completions`.
+
+A conversation becomes one text by a template, and what the model goes on with is the answer.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,14 @@ from inklings.serving.api.prompts import (
     whole_of,
 )
 from inklings.serving.api.requests import ChatBody, Message
-from inklings.serving.api.sampling_parameters import FINISH, check_drawing, frame_of, jobs_of, stops_of, usage
+from inklings.serving.api.sampling_parameters import (
+    FINISH,
+    check_drawing,
+    frame_of,
+    jobs_of,
+    stops_of,
+    usage,
+)
 from inklings.serving.api.sse import event, in_time, stream
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import TokenTexts, entries_of, logprob
@@ -47,7 +57,10 @@ NOT_HERE: Unlike = {
 }
 """Fields of a conversation, beside what they may be: see `check_unused`."""
 NOT_IN_MESSAGES: Unlike = {
-    "refusal": ((), "the models served here refuse nothing, and the chat template knows no refusals"),
+    "refusal": (
+        (),
+        "the models served here refuse nothing, and the chat template knows no refusals",
+    ),
     "annotations": ((), ONLY_TEXT),
     "audio": ((), ONLY_TEXT),
     "tool_calls": ((), NO_TOOLS),
@@ -61,12 +74,17 @@ def chat_routes(serving: Serving) -> APIRouter:
     """The route."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
     about = (
-        "The conversation is put into one text by this template, and the model goes on from it:\n\n"
-        f"```jinja\n{serving.template.source}\n```\n\nStrings that end the answer beside those in `stop`: {list(serving.template.stop)!r}."
+        "The conversation is put into one text by this template, and the model goes on from"
+        f" it:\n\n```jinja\n{serving.template.source}\n```\n\nStrings that end the answer beside"
+        f" those in `stop`: {list(serving.template.stop)!r}."
     )
 
     @router.post(
-        "/v1/chat/completions", response_model=Chat, responses={**ASKING, **STREAMED}, summary="Answer in a conversation", description=about
+        "/v1/chat/completions",
+        response_model=Chat,
+        responses={**ASKING, **STREAMED},
+        summary="Answer in a conversation",
+        description=about,
     )
     async def chat(request: Request, body: ChatBody) -> Response:
         served = serving.model(body.model)
@@ -96,13 +114,22 @@ def chat_routes(serving: Serving) -> APIRouter:
         if body.stream:
             events = _events(serving, served, body, prompts, jobs, texts, frame)
             return await stream(request, events, seconds=serving.config.timeout)
-        found = await in_time(request, whole_of(serving, served, jobs), seconds=serving.config.timeout)
+        found = await in_time(
+            request, whole_of(serving, served, jobs), seconds=serving.config.timeout
+        )
         choices = []
         for index, progress in enumerate(found):
             message = {"role": "assistant", "content": progress.text, "refusal": None}
             choices.append({"index": index, "message": message, **_rest(body, progress, texts)})
         drawn = sum(progress.count for progress in found)
-        return json_response({**frame, "object": "chat.completion", "choices": choices, "usage": usage(prompts, drawn)})
+        return json_response(
+            {
+                **frame,
+                "object": "chat.completion",
+                "choices": choices,
+                "usage": usage(prompts, drawn),
+            }
+        )
 
     return router
 
@@ -111,22 +138,41 @@ def _check(serving: Serving, body: ChatBody) -> int:
     """Refuse what cannot be done; returns how many tokens are drawn at most."""
     check_unused(body, NOT_HERE)
     if body.top_logprobs and not body.logprobs:
-        raise refused("top_logprobs goes with logprobs, which is not true; set it, or leave top_logprobs out.", "top_logprobs")
-    if None not in (body.max_tokens, body.max_completion_tokens) and body.max_tokens != body.max_completion_tokens:
-        raise refused("max_tokens and max_completion_tokens are two names of one limit, and they differ. Give one.", "max_tokens")
+        raise refused(
+            "top_logprobs goes with logprobs, which is not true; set it, or leave top_logprobs"
+            " out.",
+            "top_logprobs",
+        )
+    if (
+        None not in (body.max_tokens, body.max_completion_tokens)
+        and body.max_tokens != body.max_completion_tokens
+    ):
+        raise refused(
+            "max_tokens and max_completion_tokens are two names of one limit, and they differ. Give"
+            " one.",
+            "max_tokens",
+        )
     given = body.max_completion_tokens if body.max_tokens is None else body.max_tokens
     return serving.config.max_new_tokens if given is None else given
 
 
-async def prompts_of(serving: Serving, served: Served, messages: Sequence[Message], param: str) -> list[Prompt]:
-    """The one prompt of a conversation, which stands in a field `param`. Errors as `text_of` and `read_prompts`."""
+async def prompts_of(
+    serving: Serving, served: Served, messages: Sequence[Message], param: str
+) -> list[Prompt]:
+    """The one prompt of a conversation, which stands in a field `param`.
+
+    Errors as `text_of` and `read_prompts`.
+    """
     text = text_of(serving, messages)
     try:
         return await read_prompts(served, text, serving.config, param, most=1)
     except ApiError as error:
         if error.code is not None:
             raise
-        about = "The conversation was written with the chat template that the description of this route states; another can be served."
+        about = (
+            "The conversation was written with the chat template that the description of this route"
+            " states; another can be served."
+        )
         raise refused(f"{error.detail} {about}", param) from None
 
 
@@ -152,7 +198,11 @@ def _plain(message: Message) -> dict[str, str]:
     given = message.content or ""
     content = given if isinstance(given, str) else "".join(part.text for part in given)
     role = "system" if message.role == "developer" else message.role
-    return {"role": role, "content": content, **({} if message.name is None else {"name": message.name})}
+    return {
+        "role": role,
+        "content": content,
+        **({} if message.name is None else {"name": message.name}),
+    }
 
 
 async def _events(
@@ -173,9 +223,19 @@ async def _events(
         drawn += progress.count
         if not (progress.text or progress.tokens or progress.ending):
             continue
-        delta = {"content": progress.text} if number in begun else {"role": "assistant", "content": progress.text}
+        delta = (
+            {"content": progress.text}
+            if number in begun
+            else {"role": "assistant", "content": progress.text}
+        )
         begun.add(number)
-        yield event({**head, "choices": [{"index": number, "delta": delta, **_rest(body, progress, texts)}], **last})
+        yield event(
+            {
+                **head,
+                "choices": [{"index": number, "delta": delta, **_rest(body, progress, texts)}],
+                **last,
+            }
+        )
     if counting:
         yield event({**head, "choices": [], "usage": usage(prompts, drawn)})
 
@@ -184,7 +244,12 @@ def _rest(body: ChatBody, progress: Delta, texts: TokenTexts) -> dict[str, Any]:
     """What whole answers and the parts of a stream have in common."""
     shown: dict[str, Any] = {"logprobs": None}
     if body.logprobs:
-        shown["logprobs"] = {"content": [_shown(token, texts, entries=bool(body.entries)) for token in progress.tokens], "refusal": None}
+        shown["logprobs"] = {
+            "content": [
+                _shown(token, texts, entries=bool(body.entries)) for token in progress.tokens
+            ],
+            "refusal": None,
+        }
     elif body.entries:
         shown["entries"] = [entries_of(token) for token in progress.tokens]
     return {**shown, "finish_reason": None if progress.ending is None else FINISH[progress.ending]}

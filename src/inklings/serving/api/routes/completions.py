@@ -12,10 +12,24 @@ from inklings.generation.engine.request import Delta, GenerationRequest, Token
 from inklings.serving.api.answers import Completion
 from inklings.serving.api.descriptions import ASKING, STREAMED
 from inklings.serving.api.errors import json_response, refused
-from inklings.serving.api.prompts import Prompt, Serving, check_inside, progress_of, read_prompts, whole_of
+from inklings.serving.api.prompts import (
+    Prompt,
+    Serving,
+    check_inside,
+    progress_of,
+    read_prompts,
+    whole_of,
+)
 from inklings.serving.api.requests import CompletionBody
 from inklings.serving.api.routes.noise_completions import write_whole
-from inklings.serving.api.sampling_parameters import FINISH, check_drawing, frame_of, jobs_of, stops_of, usage
+from inklings.serving.api.sampling_parameters import (
+    FINISH,
+    check_drawing,
+    frame_of,
+    jobs_of,
+    stops_of,
+    usage,
+)
 from inklings.serving.api.sse import event, in_time, stream
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import Offsets, TokenTexts, entries_of, logprob
@@ -29,7 +43,12 @@ def completion_routes(serving: Serving) -> APIRouter:
     """The route."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
-    @router.post("/v1/completions", response_model=Completion, responses={**ASKING, **STREAMED}, summary="Go on from a text")
+    @router.post(
+        "/v1/completions",
+        response_model=Completion,
+        responses={**ASKING, **STREAMED},
+        summary="Go on from a text",
+    )
     async def complete(request: Request, body: CompletionBody) -> Response:
         served = serving.model(body.model)
         _check(serving, body)
@@ -38,9 +57,13 @@ def completion_routes(serving: Serving) -> APIRouter:
         check_inside(served, body)
         if body.style_seed is not None:
             raise refused(
-                f"{served.card.name} predicts token by token; style_seed is for generators that make texts out of noise.", "style_seed"
+                f"{served.card.name} predicts token by token; style_seed is for generators that"
+                " make texts out of noise.",
+                "style_seed",
             )
-        prompts = await read_prompts(served, body.prompt or "", serving.config, "prompt", most=serving.config.max_samples)
+        prompts = await read_prompts(
+            served, body.prompt or "", serving.config, "prompt", most=serving.config.max_samples
+        )
         tokens = TOKENS if body.max_tokens is None else body.max_tokens
         check_drawing(
             serving,
@@ -65,7 +88,9 @@ def completion_routes(serving: Serving) -> APIRouter:
         if body.stream:
             events = _events(serving, served, body, prompts, jobs, writers, frame)
             return await stream(request, events, seconds=serving.config.timeout)
-        found = await in_time(request, whole_of(serving, served, jobs), seconds=serving.config.timeout)
+        found = await in_time(
+            request, whole_of(serving, served, jobs), seconds=serving.config.timeout
+        )
         choices = [writer.choice(progress) for writer, progress in zip(writers, found, strict=True)]
         drawn = sum(progress.count for progress in found)
         return json_response({**frame, "choices": choices, "usage": usage(prompts, drawn)})
@@ -76,11 +101,15 @@ def completion_routes(serving: Serving) -> APIRouter:
 def _check(serving: Serving, body: CompletionBody) -> None:
     if body.best_of is not None and body.best_of != (body.n or 1):
         raise refused(
-            f"best_of is {body.best_of} and n is {body.n or 1}: texts are not thrown away here. Leave best_of out, or make it n.", "best_of"
+            f"best_of is {body.best_of} and n is {body.n or 1}: texts are not thrown away here."
+            " Leave best_of out, or make it n.",
+            "best_of",
         )
     if body.suffix:
         raise refused(
-            "suffix is not supported: these models read from left to right and cannot aim at a given end. Leave it out.", "suffix"
+            "suffix is not supported: these models read from left to right and cannot aim at a"
+            " given end. Leave it out.",
+            "suffix",
         )
 
 
@@ -120,7 +149,9 @@ class _Writer:
         self._echo = prompt.text if body.echo else ""
         self._echoed = prompt.tokens[1:] if body.echo else ()
         self._texts = texts
-        self._offsets = Offsets(texts.tokenizer, prompt.tokens[0] if body.echo else prompt.tokens[-1])
+        self._offsets = Offsets(
+            texts.tokenizer, prompt.tokens[0] if body.echo else prompt.tokens[-1]
+        )
 
     def choice(self, progress: Delta) -> dict[str, Any]:
         """What a progress adds to the choice."""
@@ -130,24 +161,39 @@ class _Writer:
         shown: list[tuple[int, Token | None]] = []
         offsets: list[int] = []
         if self._echoed:
-            # nothing stands before the first that the client gave, so it is not said to be likely or unlikely
-            rest = progress.prompt[1:] if progress.prompt is not None else (None,) * (len(self._echoed) - 1)
+            # nothing stands before the first that the client gave, so it is not said to be likely
+            # or unlikely
+            rest = (
+                progress.prompt[1:]
+                if progress.prompt is not None
+                else (None,) * (len(self._echoed) - 1)
+            )
             shown = list(zip(self._echoed, (None, *rest), strict=True))
             offsets = [self._offsets.next(number, drawn=False) for number in self._echoed]
             self._echoed = ()
         shown += [(token.token, token) for token in progress.tokens]
         offsets += [self._offsets.next(token.token, drawn=True) for token in progress.tokens]
         if self._logprobs is not None:
-            choice["logprobs"] = self._table(shown, offsets) if shown or progress.ending is not None else None
+            choice["logprobs"] = (
+                self._table(shown, offsets) if shown or progress.ending is not None else None
+            )
         if self._entries:
             choice["entries"] = [[] if token is None else entries_of(token) for _, token in shown]
         return choice
 
-    def _table(self, shown: Sequence[tuple[int, Token | None]], offsets: list[int]) -> dict[str, Any]:
+    def _table(
+        self, shown: Sequence[tuple[int, Token | None]], offsets: list[int]
+    ) -> dict[str, Any]:
         return {
             "tokens": [self._texts(number) for number, _ in shown],
-            "token_logprobs": [None if token is None else logprob(token.logprob) for _, token in shown],
-            "top_logprobs": [None if token is None else self._likeliest(token) for _, token in shown] if self._logprobs else None,
+            "token_logprobs": [
+                None if token is None else logprob(token.logprob) for _, token in shown
+            ],
+            "top_logprobs": (
+                [None if token is None else self._likeliest(token) for _, token in shown]
+                if self._logprobs
+                else None
+            ),
             "text_offset": offsets,
         }
 

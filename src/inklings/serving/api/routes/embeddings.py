@@ -32,28 +32,52 @@ def embedding_routes(serving: Serving) -> APIRouter:
     """The route."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
-    @router.post("/v1/embeddings", response_model=EmbeddingList, responses=ASKING, summary="The mean of a text's hidden vectors")
+    @router.post(
+        "/v1/embeddings",
+        response_model=EmbeddingList,
+        responses=ASKING,
+        summary="The mean of a text's hidden vectors",
+    )
     async def embed(request: Request, body: EmbeddingBody) -> Response:
         served = serving.model(body.model)
         check_predicts(served, "an embedding")
         card = served.card
         if not card.hidden_size:
-            raise refused(f"{card.name} ({card.architecture}) has no hidden vectors, so there is nothing to embed a text in.", "model")
+            raise refused(
+                f"{card.name} ({card.architecture}) has no hidden vectors, so there is nothing to"
+                " embed a text in.",
+                "model",
+            )
         if body.dimensions not in (None, card.hidden_size):
             raise refused(
-                f"dimensions is {body.dimensions}; the vectors of {card.name} have {card.hidden_size}, and are not cut.", "dimensions"
+                f"dimensions is {body.dimensions}; the vectors of {card.name} have"
+                f" {card.hidden_size}, and are not cut.",
+                "dimensions",
             )
         prompts = await read_prompts(served, body.input, serving.config, "input", most=MOST_TEXTS)
         seconds = serving.config.timeout
         jobs = [
-            GenerationRequest(number=0, client=client_of(request), prompt=prompt.tokens, embed=True, seconds=seconds) for prompt in prompts
+            GenerationRequest(
+                number=0,
+                client=client_of(request),
+                prompt=prompt.tokens,
+                embed=True,
+                seconds=seconds,
+            )
+            for prompt in prompts
         ]
         found = await in_time(request, read_of(serving, served, jobs), seconds=seconds)
         data = [
-            {"object": "embedding", "index": index, "embedding": _written(progress.embedding or (), body.encoding_format)}
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _written(progress.embedding or (), body.encoding_format),
+            }
             for index, progress in enumerate(found)
         ]
-        return json_response({"object": "list", "data": data, "model": card.name, "usage": usage(prompts, 0)})
+        return json_response(
+            {"object": "list", "data": data, "model": card.name, "usage": usage(prompts, 0)}
+        )
 
     return router
 
@@ -62,4 +86,6 @@ def _written(vector: tuple[float, ...], encoding: str | None) -> Any:
     numbers = np.array(vector, dtype="<f4")
     if not np.isfinite(numbers).all():
         raise DivergedError("the hidden vectors of this text are not finite numbers.")
-    return base64.b64encode(numbers.tobytes()).decode() if encoding == "base64" else numbers.tolist()
+    return (
+        base64.b64encode(numbers.tobytes()).decode() if encoding == "base64" else numbers.tolist()
+    )

@@ -49,7 +49,13 @@ def memory_routes(serving: Serving) -> APIRouter:
         found = await done(request, served, served.memory_info())
         memory = found.memory
         documents = [
-            {"name": d.name, "tokens": d.tokens, "entries": d.entries, "first_id": d.first_id, "last_id": d.last_id}
+            {
+                "name": d.name,
+                "tokens": d.tokens,
+                "entries": d.entries,
+                "first_id": d.first_id,
+                "last_id": d.last_id,
+            }
             for d in found.documents
         ]
         return json_response(
@@ -69,16 +75,36 @@ def memory_routes(serving: Serving) -> APIRouter:
             }
         )
 
-    @router.post("/search", response_model=MemoryHits, responses=asking, summary="Find the entries nearest to the end of a text")
+    @router.post(
+        "/search",
+        response_model=MemoryHits,
+        responses=asking,
+        summary="Find the entries nearest to the end of a text",
+    )
     async def search(request: Request, model: Name, body: SearchBody) -> Response:
         served = _remembering(serving, model)
         count = _check_filled(served)
-        await read_prompts(served, body.text, serving.config, "text", most=1)  # refused here where it is too long to be read
-        hits = await done(request, served, served.memory_search(body.text, min(body.k or HITS, count)))
-        found = [{**dataclasses.asdict(hit), "distance": hit.distance if math.isfinite(hit.distance) else None} for hit in hits]
+        await read_prompts(
+            served, body.text, serving.config, "text", most=1
+        )  # refused here where it is too long to be read
+        hits = await done(
+            request, served, served.memory_search(body.text, min(body.k or HITS, count))
+        )
+        found = [
+            {
+                **dataclasses.asdict(hit),
+                "distance": hit.distance if math.isfinite(hit.distance) else None,
+            }
+            for hit in hits
+        ]
         return json_response({"model": served.card.name, "hits": found})
 
-    @router.post("/documents", response_model=MemoryAddition, responses=changing, summary="Have the model write of a document")
+    @router.post(
+        "/documents",
+        response_model=MemoryAddition,
+        responses=changing,
+        summary="Have the model write of a document",
+    )
     async def add(request: Request, model: Name, body: DocumentBody) -> Response:
         served = _remembering(serving, model)
         await read_prompts(served, body.text, serving.config, "text", most=1)
@@ -94,7 +120,12 @@ def memory_routes(serving: Serving) -> APIRouter:
             }
         )
 
-    @router.post("/remove", response_model=MemoryRemoval, responses=changing, summary="Forget entries for good")
+    @router.post(
+        "/remove",
+        response_model=MemoryRemoval,
+        responses=changing,
+        summary="Forget entries for good",
+    )
     async def remove(request: Request, model: Name, body: RemovalBody) -> Response:
         served = _remembering(serving, model)
         _check_filled(served)
@@ -107,7 +138,9 @@ def memory_routes(serving: Serving) -> APIRouter:
 def _remembering(serving: Serving, name: str) -> Served:
     served = serving.model(name)
     if not served.card.remembers:
-        raise refused(f"{served.card.name} is a {served.card.architecture}, which reads no memory.", "model")
+        raise refused(
+            f"{served.card.name} is a {served.card.architecture}, which reads no memory.", "model"
+        )
     return served
 
 
@@ -116,7 +149,8 @@ def _check_filled(served: Served) -> int:
     count = served.card.memory
     if not count:
         raise refused(
-            f"the long-term memory of {served.card.name} is empty. POST /v1/memory/{served.card.name}/documents adds to it.",
+            f"the long-term memory of {served.card.name} is empty. POST"
+            f" /v1/memory/{served.card.name}/documents adds to it.",
             "model",
             "empty_memory",
         )

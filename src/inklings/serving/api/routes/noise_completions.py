@@ -1,4 +1,7 @@
-"""`/v1/completions` of a generator that makes whole texts out of noise: what a next token would need is refused by name."""
+"""`/v1/completions` of a generator that makes whole texts out of noise.
+
+What a next token would need is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,14 @@ UNLIKE: dict[str, tuple[Any, ...]] = {
     "entries": (None, 0),
     "branches": (None, {}),
 }
-"""Fields that say how a next token is drawn, or what is made of it, and their values that say nothing."""
+"""Fields that say how a next token is drawn, or what is made of it, and their values that say
+nothing.
+"""
 
 
-async def write_whole(request: Request, serving: Serving, served: Served, body: CompletionBody) -> Response:
+async def write_whole(
+    request: Request, serving: Serving, served: Served, body: CompletionBody
+) -> Response:
     """The answer: n texts, each a function of the seeds and its number alone.
 
     Raises:
@@ -41,30 +48,44 @@ async def write_whole(request: Request, serving: Serving, served: Served, body: 
     name = served.card.name
     if body.prompt not in (None, "", [""], [[]]):
         raise refused(
-            f"{name} makes whole texts out of noise and cannot go on from a prompt. Leave prompt out; seed and style_seed choose the text.",
+            f"{name} makes whole texts out of noise and cannot go on from a prompt. Leave prompt"
+            " out; seed and style_seed choose the text.",
             "prompt",
         )
     given = [field for field, plain in UNLIKE.items() if getattr(body, field) not in plain]
     if given:
         raise refused(
-            f"{', '.join(given)}: {name} makes whole texts out of noise; a token is not drawn from probabilities that could be changed. "
-            "Leave that out.",
+            f"{', '.join(given)}: {name} makes whole texts out of noise; a token is not drawn from"
+            " probabilities that could be changed. Leave that out.",
             given[0],
         )
-    check_drawing(serving, served, body, prompts=1, tokens=body.max_tokens or 0, tokens_field="max_tokens")
+    check_drawing(
+        serving, served, body, prompts=1, tokens=body.max_tokens or 0, tokens_field="max_tokens"
+    )
     if body.max_tokens == 0:
-        raise refused("max_tokens is 0, and a text that is made whole has at least one. Leave it out to have all of it.", "max_tokens")
+        raise refused(
+            "max_tokens is 0, and a text that is made whole has at least one. Leave it out to have"
+            " all of it.",
+            "max_tokens",
+        )
     if body.stream:
         return await stream(request, _events(serving, served, body), seconds=serving.config.timeout)
-    return json_response(await in_time(request, _make(serving, served, body), seconds=serving.config.timeout))
+    return json_response(
+        await in_time(request, _make(serving, served, body), seconds=serving.config.timeout)
+    )
 
 
 async def _make(serving: Serving, served: Served, body: CompletionBody) -> dict[str, Any]:
     # the length is a limit, as everywhere: one above what the model makes asks for all of it
     length = None if body.max_tokens is None else min(body.max_tokens, served.card.context_length)
-    made = await served.make(body.n or 1, seed=seed_of(body), style_seed=body.style_seed, length=length)
+    made = await served.make(
+        body.n or 1, seed=seed_of(body), style_seed=body.style_seed, length=length
+    )
     drawn = sum(len(text.tokens) + (text.finished == "boundary") for text in made)
-    choices = [{"index": i, "text": text.text, "logprobs": None, "finish_reason": FINISH[text.finished]} for i, text in enumerate(made)]
+    choices = [
+        {"index": i, "text": text.text, "logprobs": None, "finish_reason": FINISH[text.finished]}
+        for i, text in enumerate(made)
+    ]
     return {
         **frame_of(served, "cmpl"),
         "object": "text_completion",

@@ -75,7 +75,9 @@ def response_routes(serving: Serving) -> APIRouter:
         prompts = await prompts_of(serving, served, chat.messages, "input")
         most = body.max_output_tokens
         tokens = serving.config.max_new_tokens if most is None else most
-        check_drawing(serving, served, chat, prompts=1, tokens=tokens, tokens_field="max_output_tokens")
+        check_drawing(
+            serving, served, chat, prompts=1, tokens=tokens, tokens_field="max_output_tokens"
+        )
         stop = serving.template.stop
         jobs = jobs_of(request, serving, chat, prompts, tokens=tokens, stop=stop, alternatives=None)
         written = _Written(served, body, prompts)
@@ -94,7 +96,9 @@ def _check(body: ResponseBody) -> None:
     check_unused(body, NOT_HERE)
     asked = body.text if isinstance(body.text, dict) else {"format": body.text}
     if asked.get("format") not in (None, {}, PLAIN_TEXT["format"]):
-        raise refused("text is not supported: no form of it is enforced here. Leave it out.", "text")
+        raise refused(
+            "text is not supported: no form of it is enforced here. Leave it out.", "text"
+        )
     for number, item in enumerate(body.input if isinstance(body.input, list) else []):
         for place, part in enumerate(item.content if isinstance(item.content, list) else []):
             before = f"input.{number}.content.{place}."
@@ -104,7 +108,9 @@ def _check(body: ResponseBody) -> None:
 def _as_chat(body: ResponseBody) -> ChatBody:
     """The chat that asks for the same."""
     said = body.input
-    messages = [Message(role="user", content=said)] if isinstance(said, str) else list(map(_message, said))
+    messages = (
+        [Message(role="user", content=said)] if isinstance(said, str) else list(map(_message, said))
+    )
     if body.instructions:
         messages.insert(0, Message(role="system", content=body.instructions))
     return ChatBody(
@@ -190,7 +196,9 @@ class _Written:
         }
 
 
-async def _events(serving: Serving, served: Served, jobs: Sequence[GenerationRequest], written: _Written) -> AsyncGenerator[bytes]:
+async def _events(
+    serving: Serving, served: Served, jobs: Sequence[GenerationRequest], written: _Written
+) -> AsyncGenerator[bytes]:
     number = -1
 
     def told(kind: str, **values: Any) -> bytes:

@@ -34,7 +34,12 @@ def score_routes(serving: Serving) -> APIRouter:
     """The route."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
-    @router.post("/v1/score", response_model=ScoreList, responses=ASKING, summary="Find where a model is surprised by a text")
+    @router.post(
+        "/v1/score",
+        response_model=ScoreList,
+        responses=ASKING,
+        summary="Find where a model is surprised by a text",
+    )
     async def score(request: Request, body: ScoreBody) -> Response:
         served = serving.model(body.model)
         check_predicts(served, "a score")
@@ -53,13 +58,25 @@ def score_routes(serving: Serving) -> APIRouter:
             )
             for prompt in prompts
         ]
-        found = await in_time(request, read_of(serving, served, jobs), seconds=serving.config.timeout)
+        found = await in_time(
+            request, read_of(serving, served, jobs), seconds=serving.config.timeout
+        )
         texts = TokenTexts(served.tokenizer)
         scores = [
-            {"index": index, **_score(prompt, progress.prompt or (), texts, entries=bool(body.entries))}
+            {
+                "index": index,
+                **_score(prompt, progress.prompt or (), texts, entries=bool(body.entries)),
+            }
             for index, (prompt, progress) in enumerate(zip(prompts, found, strict=True))
         ]
-        return json_response({"object": "list", "model": served.card.name, "data": scores, "usage": usage(prompts, 0)})
+        return json_response(
+            {
+                "object": "list",
+                "model": served.card.name,
+                "data": scores,
+                "usage": usage(prompts, 0),
+            }
+        )
 
     return router
 
@@ -70,12 +87,15 @@ def _check_size(serving: Serving, prompts: Sequence[Prompt]) -> None:
     total = sum(prompt.count for prompt in prompts)
     if total > most:
         raise refused(
-            f"the texts have {total:,} tokens together; this server scores {most:,} in one request. Send them in parts.",
+            f"the texts have {total:,} tokens together; this server scores {most:,} in one request."
+            " Send them in parts.",
             "input",
         )
 
 
-def _score(prompt: Prompt, tokens: tuple[Token, ...], texts: TokenTexts, *, entries: bool) -> dict[str, Any]:
+def _score(
+    prompt: Prompt, tokens: tuple[Token, ...], texts: TokenTexts, *, entries: bool
+) -> dict[str, Any]:
     offsets = Offsets(texts.tokenizer, prompt.tokens[0])
     size = len(prompt.text.encode())
     nats = -sum(token.logprob for token in tokens)
@@ -87,12 +107,17 @@ def _score(prompt: Prompt, tokens: tuple[Token, ...], texts: TokenTexts, *, entr
                 "text": texts(token.token),
                 "offset": offsets.next(token.token, drawn=False),
                 "logprob": logprob(token.logprob),
-                "alternatives": [{"text": texts(number), "logprob": logprob(value)} for number, value in token.alternatives],
+                "alternatives": [
+                    {"text": texts(number), "logprob": logprob(value)}
+                    for number, value in token.alternatives
+                ],
                 **({"entries": entries_of(token)} if entries else {}),
             }
             for token in tokens
         ],
         "nats": nats if possible else None,
         "bytes": size,
-        "bits_per_byte": nats / math.log(2) / size if possible and size and texts.tokenizer.lossless else None,
+        "bits_per_byte": (
+            nats / math.log(2) / size if possible and size and texts.tokenizer.lossless else None
+        ),
     }

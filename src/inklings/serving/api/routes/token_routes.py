@@ -1,4 +1,7 @@
-"""`/tokenize`, `/detokenize` and `/tokenizer_info`, as vLLM names and shapes them and lm-evaluation-harness asks for them."""
+"""`/tokenize`, `/detokenize` and `/tokenizer_info`.
+
+As vLLM names and shapes them and lm-evaluation-harness asks for them.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,9 @@ def token_routes(serving: Serving) -> APIRouter:
         summary="What the tokenizer is",
     )
     async def info(
-        model: Annotated[str | None, Query(description="Its name, where several are served.")] = None,
+        model: Annotated[
+            str | None, Query(description="Its name, where several are served.")
+        ] = None,
     ) -> Response:
         served = serving.model_or_only(model)
         tokenizer = served.tokenizer
@@ -87,7 +92,11 @@ def token_routes(serving: Serving) -> APIRouter:
                 "bos_token": BOUNDARY,
                 "eos_token": BOUNDARY,
                 "pad_token": None,
-                "unk_token": None if tokenizer.unknown_token is None else tokenizer.token_name(tokenizer.unknown_token),
+                "unk_token": (
+                    None
+                    if tokenizer.unknown_token is None
+                    else tokenizer.token_name(tokenizer.unknown_token)
+                ),
                 "model_max_length": config.max_prompt_tokens,
                 "chat_template": serving.template.source,
             }
@@ -99,8 +108,8 @@ def token_routes(serving: Serving) -> APIRouter:
 async def _tokens_of(tokenizer: Tokenizer, text: str, param: str) -> list[int]:
     """The tokens of a text of any length.
 
-    The name of the boundary, alone, is the boundary: so clients ask for its number. In a longer text
-    it is text like any other, as in every prompt.
+    The name of the boundary, alone, is the boundary: so clients ask for its number. In a longer
+    text it is text like any other, as in every prompt.
     """
     if text == BOUNDARY:
         return [tokenizer.boundary]
