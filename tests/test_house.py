@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,11 @@ ORDER = [
     "layers",
     "memory",
     "models",
+    "runs",
     "generation",
     "evaluation",
     "training",
-    "audit",
+    "auditing",
     "lab",
     "interop",
     "serving",
@@ -37,30 +39,81 @@ ORDER = [
 ]
 """A package may import those before it, never those after it."""
 
+PARTS = {"Attention", "Block", "FeedForward"}
+"""Parts of an architecture, which every architecture's file may call as the field does."""
+ONCE_IN_EACH_FOLDER = {"config", "model", "settings", "result", "trial"}
+"""Names of modules that may stand once in each folder of a room."""
+
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "templates" not in path.parts)
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """The top-level parts of the package that a file imports, wherever in the file it does."""
-    rooms = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module]
+def name_of(path: Path) -> str:
+    """The dotted name of a module, without that of the package."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+NAMES = {name_of(path) for path in MODULES}
+
+
+def imported_modules(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """The modules of the package that a file imports, wherever in the file it does.
+
+    With `at_run_time` those that are only imported inside functions, or for types, are left out.
+    """
+    nodes: list[ast.AST] = list(ast.walk(TREES[path]))
+    if at_run_time:
+        nodes = list(TREES[path].body)
+    modules = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("inklings"):
+            home = (node.module or "").removeprefix("inklings").removeprefix(".")
+            for alias in node.names:
+                inner = f"{home}.{alias.name}" if home else alias.name
+                modules.add(inner if inner in NAMES else home)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        rooms |= {name.split(".")[1] for name in names if name.startswith("inklings.")}
-    return rooms
+            modules |= {
+                alias.name.removeprefix("inklings.")
+                for alias in node.names
+                if alias.name.startswith("inklings.")
+            }
+    return modules - {""}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if room in ("__init__", "__main__"):
-        return
-    later = ORDER[ORDER.index(room) + 1 :]
-    assert not imported_rooms(path) & set(later), f"{path} imports a room that is built on it"
+def room_of(module: str) -> str:
+    """The part of the package that a module stands in."""
+    return module.split(".")[0]
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in MODULES
+        if (room := room_of(name_of(path))) not in ("__init__", "__main__", "")
+        for module in imported_modules(path)
+        if room_of(module) in ORDER[ORDER.index(room) + 1 :]
+    ]
+    assert not wrong, "a room may import those before it in ORDER, never those after it"
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    arrows = {name_of(path): imported_modules(path, at_run_time=True) for path in MODULES}
+    state: dict[str, str] = {}
+    circles = []
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        state[module] = "open"
+        for other in sorted(arrows.get(module, set())):
+            if state.get(other) == "open":
+                circles.append(" -> ".join([*way[way.index(other) :], other]))
+            elif other not in state:
+                visit(other, (*way, other))
+        state[module] = "closed"
+
+    for module in sorted(arrows):
+        if module not in state:
+            visit(module, (module,))
+    assert not circles
 
 
 def test_every_room_has_its_place_in_the_order() -> None:
@@ -68,32 +121,70 @@ def test_every_room_has_its_place_in_the_order() -> None:
     assert rooms - {"__init__", "__main__"} <= set(ORDER)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_holds_one_concept(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
-    assert not path.name.startswith(("util", "helper", "misc"))
+def test_no_room_bears_the_name_of_a_public_function() -> None:
+    rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in MODULES}
+    assert not (rooms - {"__init__", "__main__"}) & {*inklings.__all__, "audit", "judge"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_command_line_knows_the_terminal(path: Path) -> None:
-    if path.relative_to(ROOT).parts[0] == "cli":
-        return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-        )
+def test_a_folder_can_be_read_as_a_list() -> None:
+    folders = Counter(path.parent for path in MODULES)
+    full = {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > 20}
+    assert set(full) <= {"cli"}, "a folder of more than twenty files is two folders"
+
+
+def test_a_file_holds_one_concept() -> None:
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > 420}
+    assert not [path for path in MODULES if path.name.startswith(("util", "helper", "misc"))]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """But the parts of an architecture, which the field calls alike, and the flags of verbs."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        if room_of(name_of(path)) == "cli":
+            continue
+        for node in TREES[path].body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name_of(path))
+    twice = {
+        name: places
+        for name, places in homes.items()
+        if sum(room_of(place) != "models" for place in places) + (name not in PARTS) > 1
+        and len(places) > 1
     }
-    assert not imported & {"tyro", "rich"}
-    assert not any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-        for node in ast.walk(tree)
-    )
+    assert not twice
+
+
+def test_no_two_modules_of_a_room_share_a_name() -> None:
+    names: dict[tuple[str, str], list[str]] = {}
+    for path in MODULES:
+        if path.name != "__init__.py" and path.stem not in ONCE_IN_EACH_FOLDER:
+            names.setdefault((room_of(name_of(path)), path.stem), []).append(name_of(path))
+    assert not [places for places in names.values() if len(places) > 1]
+
+
+def test_only_the_command_line_knows_the_terminal() -> None:
+    for path in MODULES:
+        if room_of(name_of(path)) == "cli":
+            continue
+        imported = {
+            name.split(".")[0]
+            for node in ast.walk(TREES[path])
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+        }
+        assert not imported & {"tyro", "rich"}, path
+        assert not any(
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "print"
+            for node in ast.walk(TREES[path])
+        ), path
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -104,6 +195,14 @@ def loaded_by(statement: str) -> set[str]:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         ).stderr.split()
     )
+
+
+def test_the_version_stands_in_one_place() -> None:
+    repository = Path(__file__).parents[1]
+    for name in ("pyproject.toml", "CITATION.cff"):
+        assert inklings.__version__ not in (repository / name).read_text(encoding="utf-8"), (
+            f"{name} says the version once more"
+        )
 
 
 def test_importing_the_package_loads_nothing_slow() -> None:
@@ -120,14 +219,6 @@ def test_importing_the_package_loads_nothing_slow() -> None:
 def test_help_and_lists_load_no_torch() -> None:
     for line in (["--help"], ["models"], ["corpora"], ["nonsense"]):
         assert "torch" not in loaded_by(f"from inklings.cli.main import main\nmain({line!r})"), line
-
-
-def test_the_version_stands_in_one_place() -> None:
-    repository = Path(__file__).parents[1]
-    for name in ("pyproject.toml", "CITATION.cff"):
-        assert inklings.__version__ not in (repository / name).read_text(encoding="utf-8"), (
-            f"{name} says the version once more"
-        )
 
 
 def test_public_names_are_all_there() -> None:

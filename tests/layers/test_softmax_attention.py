@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from inklings.layers import softmax_attention as module
-from inklings.layers.dropout import kept_scale
+from inklings.layers.cpu import attention_kernel as module
+from inklings.layers.cpu.dropout_masks import kept_scale
 from inklings.layers.softmax_attention import plain_attention, softmax_attention
 
 
@@ -45,7 +45,7 @@ def test_value_and_gradients_are_those_of_the_definition(
     gradient = torch.randn(2, 3, length, 4, generator=torch.Generator().manual_seed(seed + 1))
     usual, module.RUN = module.RUN, run
     try:
-        out = module._Attention.apply(*inputs, mask, causal, 0.0)
+        out = module.AttentionOnCPU.apply(*inputs, mask, causal, 0.0)
         found = torch.autograd.grad(out, inputs, gradient)
     finally:
         module.RUN = usual

@@ -3,9 +3,9 @@
 In one parallel pass, or streamed from a cache.
 
 A query may look back over as many tokens as its document has before it, and over `window` tokens at
-most, itself included. How a piece of new tokens lies in its rows (`Positions`) is worked out once
-per forward and serves every layer; each layer keeps its keys and values in a ring of `window`
-places (`KeyValueCache`), so the work per token is constant.
+most, itself included. How a piece of new tokens lies in its rows (`Positions`) is worked out once a
+forward and serves every layer; each layer keeps its keys and values in a ring of `window` places
+(`KeyValueCache`), so the work per token is constant.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class _Part(NamedTuple):
     last: bool
 
 
-class _Writer:
+class _SplitWriter:
     """Appends the documents of one split to its file."""
 
     def __init__(self, file: BinaryIO, boundary: int, dtype: np.dtype[Any]) -> None:
@@ -287,7 +287,7 @@ def _encode(
         files = {
             name: stack.enter_context(open(folder / f"{name}.tokens.bin", "wb")) for name in SPLITS
         }
-        writers = {name: _Writer(files[name], tokenizer.boundary, dtype) for name in SPLITS}
+        writers = {name: _SplitWriter(files[name], tokenizer.boundary, dtype) for name in SPLITS}
         for batch, encoded in _encoded(parts, tokenizer):
             for part, tokens in zip(batch, encoded, strict=True):
                 unknown = tokenizer.count_unknown(part.text, tokens)

@@ -17,19 +17,11 @@ from torch.nn import functional as F
 from inklings.auditing.checks.prefixes import parallel_losses
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import FreshModel, logits_of, random_tokens, span
+from inklings.models.branches import modules_of
 from inklings.models.contract import SequenceModel
 
 STEPS = 3
 """A projection that begins at zero lets no gradient through at the first step."""
-
-
-def modules_of(model: nn.Module, branch: str) -> list[nn.Module]:
-    """All modules whose own name is `branch`."""
-    return [
-        module
-        for name, module in model.named_modules()
-        if name.rpartition(".")[2] == branch or name == branch
-    ]
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from inklings.auditing.checks.branches import modules_of
 from inklings.errors import ConfigError, unknown_name
+from inklings.models.branches import modules_of
 from inklings.models.contract import SequenceModel
 
 Factors = tuple[tuple[str, float], ...]

@@ -305,9 +305,9 @@ class TextGAN(SampleModel):
     def _style_keys(self, noise: Noise) -> list[KeysAndValues | None]:
         style = self.style(noise.tensors["style"])
         return [
-            block.style_keys(style) if i < self.config.n_layer else None
+            block.style_keys(style) if i < self.config.n_layer else None  # type: ignore[operator]
             for i, block in enumerate(self.blocks)
-        ]  # type: ignore[operator]
+        ]
 
     def _shifted(
         self, fed: Float[Tensor, "N P E"], words: Float[Tensor, "N T E"]

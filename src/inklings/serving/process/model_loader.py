@@ -12,7 +12,6 @@ from typing import Literal
 
 import torch
 
-from inklings.auditing.checks.branches import modules_of
 from inklings.device import Runtime
 from inklings.errors import ConfigError
 from inklings.generation.decoder import choose_decoder
@@ -22,6 +21,7 @@ from inklings.generation.from_noise import write
 from inklings.generation.generate import Generation
 from inklings.generation.inference import inference
 from inklings.memory.persistence import Manifest, read_manifest
+from inklings.models.branches import modules_of
 from inklings.models.contract import Architecture, SequenceModel, parameter_count, predictor
 from inklings.models.from_noise import SampleModel
 from inklings.models.remembering import Remembering

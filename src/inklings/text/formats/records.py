@@ -158,7 +158,7 @@ def _lines_of_json(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterato
         yield from record_texts(record, wanted, place)
 
 
-class _Held:
+class _Unread:
     """The part of a JSON text that is read and not used yet."""
 
     def __init__(self, chunks: Iterator[str], where: str) -> None:
@@ -218,7 +218,7 @@ _DECODER = json.JSONDecoder()
 
 def _array(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
     """The elements of one JSON array, of which few are in memory at a time."""
-    held = _Held(chunks, where)
+    held = _Unread(chunks, where)
     held.mark()  # the bracket
     number = 0
     found = held.mark()
