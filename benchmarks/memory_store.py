@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from side_by_side import interleaved, ratio
 
-from inklings.memory.exact import Exact
-from inklings.memory.flat import Flat
+from inklings.memory.backends.exact import Exact
+from inklings.memory.backends.flat import Flat
 from inklings.memory.persistence import load, save
 from inklings.memory.store import Memory, MemoryConfig
 from inklings.runs.directory import RunDirectory

@@ -17,14 +17,12 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from inklings.errors import ConfigError
+from inklings.evaluation.power import POWER, detectable, least_significant
 from inklings.evaluation.statistics import (
     FLIPS_DETECT,
     LEVEL,
-    POWER,
     bootstrap_ratio,
-    detectable,
     holm,
-    least_significant,
     mean_interval,
     paired_bootstrap,
     paired_t,

@@ -22,17 +22,16 @@ from inklings.evaluation.samples.calibration import Calibration
 from inklings.evaluation.samples.metrics import METRICS, Measures
 from inklings.evaluation.samples.reference_set import SampleSettings
 from inklings.evaluation.statistics import Interval, paired_t
+from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.rates import RateSearch, RateTrial
 from inklings.lab.comparison.records import ReportRecord, read_record, write_record
 from inklings.lab.comparison.result import (
     CALIBRATION,
     ArmAt,
-    ArmPlan,
     ArmResult,
     Comparison,
     Difference,
     EqualBudget,
-    Plan,
     Point,
     ProbeResult,
     RunResult,

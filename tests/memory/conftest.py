@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inklings.memory import postgres
+from inklings.memory.backends import postgres
 
 from .postgres import Server, private_server
 

@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import inklings.memory.nearest
+import inklings.memory.backends.nearest
 from inklings.errors import InputError, MissingExtraError
-from inklings.memory.exact import Exact
-from inklings.memory.faiss_index import HNSW, IVF, IVFPQ
-from inklings.memory.flat import Flat
-from inklings.memory.nearest import SPARE_BFLOAT16, _candidates, _lowest, nearest, widened
+from inklings.memory.backends.exact import Exact
+from inklings.memory.backends.faiss_index import IVF, IVFPQ
+from inklings.memory.backends.flat import Flat
+from inklings.memory.backends.hnsw import HNSW
+from inklings.memory.backends.nearest import SPARE_BFLOAT16, _candidates, _lowest, nearest, widened
 from inklings.memory.rows import Rows
 from inklings.memory.store import Memory
 
@@ -90,7 +91,7 @@ def test_no_vector_that_was_left_out_lies_below_the_limit(case: str, products: A
 
 @pytest.mark.parametrize("products", ["float32", "bfloat16"])
 def test_ordinary_vectors_are_searched_once(products: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inklings.memory.nearest, "_possible", None)
+    monkeypatch.setattr(inklings.memory.backends.nearest, "_possible", None)
     index = Exact(12, products=products)
     index.add(np.arange(5000), normal(0, 5000, 12))
     found = nearest(torch.from_numpy(normal(1, 20, 12)), index._among(), 5, torch.arange(5000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inklings.memory.exact import Exact
+from inklings.memory.backends.exact import Exact
 from inklings.memory.store import Memory
 
 from .twin import config, facts

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inklings.errors import ConfigError, DiskError, InklingsError, InputError, MissingExtraError
-from inklings.memory import postgres
-from inklings.memory.pgvector import PgVector
+from inklings.memory.backends import postgres
+from inklings.memory.backends.pgvector import PgVector
 
 from .postgres import PASSWORD, Server
 
@@ -287,7 +287,7 @@ def test_threads_lose_nothing(server: Server, table: str) -> None:
 WRITER = """
 import sys
 import numpy as np
-from inklings.memory.pgvector import PgVector
+from inklings.memory.backends.pgvector import PgVector
 
 address, table, writer = sys.argv[1], sys.argv[2], int(sys.argv[3])
 sys.stdin.readline()
@@ -325,7 +325,7 @@ def test_processes_lose_nothing_and_make_the_table_together(server: Server, tabl
 FORKED = """
 import multiprocessing, sys
 import numpy as np
-from inklings.memory.pgvector import PgVector
+from inklings.memory.backends.pgvector import PgVector
 
 def child(numbers):
     index.add(numbers, np.zeros((len(numbers), 2), np.float32))
@@ -667,7 +667,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, m
 
 def test_the_module_loads_neither_library() -> None:
     code = (
-        "import inklings.memory.pgvector, sys; sys.exit(bool({'psycopg', 'pgvector'} &"
+        "import inklings.memory.backends.pgvector, sys; sys.exit(bool({'psycopg', 'pgvector'} &"
         " set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,7 +13,8 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
-from inklings.memory import persistence, postgres
+from inklings.memory import persistence
+from inklings.memory.backends import postgres
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import POSTGRES, create_memory, open_memory
 from inklings.training.train import train

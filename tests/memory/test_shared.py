@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from inklings.errors import InklingsError, InputError
+from inklings.memory.backends.pgvector import PgVector
 from inklings.memory.persistence import load, save
-from inklings.memory.pgvector import PgVector
 from inklings.memory.store import Memory
 
 from .postgres import Server

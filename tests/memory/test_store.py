@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from inklings.errors import ConfigError, InputError
 from inklings.memory.arrays import checked_column, checked_ids, checked_vectors
-from inklings.memory.index import LocalIndex
+from inklings.memory.backends.index import LocalIndex
 from inklings.memory.store import Entries, Memory, MemoryConfig, Span
 
 from .twin import BACKENDS, EXACT, Twin, config, facts, known_of

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from inklings.errors import InputError
-from inklings.memory.index import Index, LocalIndex
+from inklings.memory.backends.index import Index, LocalIndex
 from inklings.memory.store import Entries, Hits, Memory, MemoryConfig, Span
 
 BACKENDS = ["exact", "flat", "ivf", "ivfpq", "hnsw"]

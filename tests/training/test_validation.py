@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.text.store import TokenSplit
-from inklings.training.validation import part_of
+from inklings.training.objectives.validation import part_of
 
 
 def split_of(lengths: list[int]) -> TokenSplit:

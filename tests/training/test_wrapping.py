@@ -15,7 +15,7 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.errors import RunError
-from inklings.memory import faiss_index
+from inklings.memory.backends import faiss_index
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps, read_objective
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore

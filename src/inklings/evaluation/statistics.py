@@ -27,8 +27,6 @@ EXACT_FLIPS = 2**16
 LEVEL = 0.05
 """Largest p at which a difference is claimed, after what correction there is."""
 
-POWER = 0.8
-"""The chance with which a difference of the size that `detectable` states is found."""
 
 FLIPS_FROM = 6
 """The fewest seeds with which the sign-flip test can reach `LEVEL`: with 5 its smallest p is
@@ -366,44 +364,6 @@ def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: i
 def _signs(n: int) -> Float[np.ndarray, "assignments n"]:
     """All assignments of n signs, one of each pair that are each other's opposite."""
     return 1.0 - 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
-
-
-def least_significant(n: int, *, tests: int = 1) -> float:
-    """The mean of n paired differences, in their standard deviations.
-
-    From which on a paired t test claims one.
-
-    Args:
-        n: paired seeds, two or more.
-        tests: how many pairs of arms are tested; p is multiplied by it, which is the most that
-            Holm's correction does.
-    """
-    from scipy import special
-
-    return float(special.stdtrit(n - 1, 1 - LEVEL / (2 * tests))) / math.sqrt(n)
-
-
-@lru_cache(maxsize=256)
-def detectable(n: int, *, tests: int = 1) -> float:
-    """The smallest true difference that n paired seeds find with a chance of `POWER`.
-
-    In standard deviations of the paired differences.
-
-    The noncentral t distribution for a two-sided test at `LEVEL`, divided by the number of tests
-    (the bound of Holm's
-    correction: Cohen 1988, section 2.2, for the power of a t test); where the sign-flip test must
-    agree, and asks for more, what that asks for.
-
-    Args:
-        n: paired seeds, two or more.
-        tests: how many pairs of arms are tested.
-    """
-    from scipy import special
-
-    threshold = special.stdtrit(n - 1, 1 - LEVEL / (2 * tests))
-    # That the other sign is found is left out: at this power its chance is below one in a million.
-    of_t = float(special.nctdtrinc(n - 1, 1 - POWER, threshold)) / math.sqrt(n)
-    return max(of_t, FLIPS_DETECT.get(n, 0.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from inklings.memory.backends.exact import Exact
+from inklings.memory.backends.index import Index
 from inklings.memory.entries import Entries, Span
-from inklings.memory.exact import Exact
-from inklings.memory.index import Index
 from inklings.memory.rows import Rows
 
 Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]

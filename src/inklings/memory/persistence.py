@@ -34,8 +34,8 @@ from inklings.durable import (
     write_json,
 )
 from inklings.errors import InputError, RunError
+from inklings.memory.backends.index import Index, LocalIndex
 from inklings.memory.entries import Entries
-from inklings.memory.index import Index, LocalIndex
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from inklings.memory.exact import Exact
-from inklings.memory.index import Index
+from inklings.memory.backends.exact import Exact
+from inklings.memory.backends.index import Index
 
 CHUNK = 65_536
 """Vectors compared at once."""

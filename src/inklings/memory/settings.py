@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from inklings.config import check
 from inklings.errors import ConfigError, unknown_name
-from inklings.memory.index import Index
+from inklings.memory.backends.index import Index
 
 Backend = Literal["exact", "flat", "ivf", "ivfpq", "hnsw", "pgvector"]
 Eviction = Literal["oldest", "least_used", "lowest_score"]
@@ -80,7 +80,7 @@ def make_index(config: MemoryConfig) -> Index:
     """
     room = config.capacity
     if config.backend == "exact":
-        from inklings.memory.exact import Exact
+        from inklings.memory.backends.exact import Exact
 
         return Exact(config.dimension, capacity=room)
     if config.backend == "pgvector":
@@ -88,8 +88,9 @@ def make_index(config: MemoryConfig) -> Index:
             "MemoryConfig.backend is 'pgvector'; give the memory its index=PgVector(...), which"
             " knows the server and the table."
         )
-    from inklings.memory.faiss_index import HNSW, IVF, IVFPQ
-    from inklings.memory.flat import Flat
+    from inklings.memory.backends.faiss_index import IVF, IVFPQ
+    from inklings.memory.backends.flat import Flat
+    from inklings.memory.backends.hnsw import HNSW
 
     if config.backend == "flat":
         return Flat(config.dimension)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from inklings.errors import InputError
 from inklings.memory.arrays import checked_column, checked_ids, checked_vectors, lengths
+from inklings.memory.backends.index import Index, LocalIndex, SharedIndex, exchange
 from inklings.memory.entries import Entries, Hits, Info, Span
 from inklings.memory.eviction import Order
 from inklings.memory.filters import nearest_in_documents, nearest_outside
-from inklings.memory.index import Index, LocalIndex, SharedIndex, exchange
 from inklings.memory.recall import noisy_keys, recall
 from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig, make_index

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from inklings.errors import ConfigError
+from inklings.memory.backends.index import LocalIndex
 from inklings.memory.entries import Entries
-from inklings.memory.index import LocalIndex
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from inklings.durable import disk_errors, file_sha256, read_json
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
-from inklings.memory.exact import Exact
+from inklings.memory.backends.exact import Exact
 from inklings.memory.persistence import MANIFEST, load, read_manifest
 from inklings.memory.settings import Backend, MemoryConfig
 from inklings.memory.store import Memory
@@ -131,7 +131,7 @@ def create_memory(
     digest = file_sha256(run.weights_path())
     if backend != "pgvector":
         return RunMemory(run.path / FOLDER, Memory(config), reader, run.tokenizer(), digest, None)
-    from inklings.memory.pgvector import PgVector
+    from inklings.memory.backends.pgvector import PgVector
 
     table = table or f"inklings_{uuid.uuid4().hex[:16]}"
     index = PgVector(_connection(connection), dimension=reader.dimension, table=table)
@@ -270,7 +270,7 @@ def _load_from_table(
 
     A command may have died between the two.
     """
-    from inklings.memory.pgvector import PgVector
+    from inklings.memory.backends.pgvector import PgVector
 
     index = PgVector(_connection(connection), dimension=dimension, table=table)
     held = len(index)

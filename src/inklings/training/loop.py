@@ -34,8 +34,8 @@ from inklings.text.store import TokenStore
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
 from inklings.training.objectives.likelihood import Objective, reads_are_free
+from inklings.training.objectives.validation import validation_of
 from inklings.training.schedules import rate_at
-from inklings.training.validation import validation_of
 
 LINES = 2000
 """About how many steps of a run get a line in its metrics; a line holds the mean loss since the one

@@ -23,10 +23,7 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build
 from inklings.runs.directory import RunDirectory
 from inklings.runs.metrics import Event
-from inklings.runs.own_text import known_documents, training_text
-from inklings.text.extension import knows_all
 from inklings.text.store import TokenStore, prepare
-from inklings.text.whole_texts import left_out
 from inklings.training.budgets import parse_budget, steps_within
 from inklings.training.ignored import ignored_settings
 from inklings.training.inheritance import (
@@ -36,7 +33,9 @@ from inklings.training.inheritance import (
     take_weights,
 )
 from inklings.training.objectives.likelihood import Step
-from inklings.training.objectives.make_objective import make_objective, real_texts
+from inklings.training.objectives.make_objective import make_objective
+from inklings.training.settled import Settled
+from inklings.training.text_notes import parent_notes, text_notes
 
 OnEvent = Callable[[Event], None]
 
@@ -46,53 +45,10 @@ PROBE_SECONDS = 3.0
 """At most."""
 SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 """A run with fewer steps that also takes less time is not worth measuring."""
-FEW_TEXTS = 100
-"""Fewer real texts than this are learned by heart."""
-FEW_KNOWN = 0.01
-"""Up to this share of the validation documents may be known to the run that training begins with,
-as repeats within a text are.
-"""
-SHOWN = 20
-"""So many new tokens are named."""
 COMPILE_PAYS = 600.0
 """Seconds of training from which it is worth trying out whether compilation earns its own time
 back.
 """
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Settled:
-    """Text, model and training settings, before anything was measured."""
-
-    given: RunConfig
-    config: RunConfig
-    """With every field of the model, the order and the length of a row."""
-    store: TokenStore
-    model: Architecture
-    """With its initial weights, on the CPU."""
-    new_tokens: int = 0
-    """By how many the vocabulary of the run that it begins with was extended."""
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Target tokens of a step: nominal, alike for all architectures.
-
-        Counting takes the whole split in one.
-        """
-        training = self.config.training
-        assert training.sequence_length is not None
-        if self.model.traits.objective == "counting":
-            return self.store.split("train").n_targets
-        if isinstance(self.model, SampleModel):  # real text that the critic reads
-            return (
-                self.model.adversary.critic_steps * training.batch_size * training.sequence_length
-            )
-        return training.batch_size * training.sequence_length
-
-    @property
-    def plain_runtime(self) -> Runtime:
-        """The device that was asked for, with nothing measured or compiled."""
-        return choose_runtime(replace(self.config.training, precision="float32", compile="off"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -199,7 +155,7 @@ def set_up(
         notes=(
             *ignored_settings(config.training, model),
             *text_notes(settled),
-            *_parent_notes(initial, settled.store),
+            *parent_notes(initial, settled.store),
         ),
         new_tokens=settled.new_tokens,
     )
@@ -289,75 +245,6 @@ def settle_training(model: Architecture, training: TrainingConfig) -> TrainingCo
             )
         length = 1
     return replace(training, order=order, sequence_length=length)
-
-
-def text_notes(settled: Settled) -> list[str]:
-    """What of the text the model cannot be trained on, in sentences.
-
-    Raises:
-        SourceError: it is all of the text.
-    """
-    model = settled.model
-    notes = _vocabulary_notes(settled)
-    if not isinstance(model, SampleModel):
-        return notes
-    split, length = settled.store.split("train"), model.config.context_length
-    texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
-    ending = "" if texts == 1 else "s"
-    few = (
-        f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than"
-        " to repeat what is there."
-    )
-    notes += [few] if texts < FEW_TEXTS else []
-    if model.reads != "documents":
-        return notes
-    longer = left_out(split, length=length)
-    if not longer:
-        return notes
-    return [
-        *notes,
-        (
-            f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have"
-            f" more than {length} tokens with their end mark and are left out: a larger"
-            " model.context_length takes longer ones."
-        ),
-    ]
-
-
-def _parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
-    """A sentence on how much of validation the weights that a run begins with were trained on."""
-    if initial is None or not store.manifest["splits"]["validation"]["documents"]:
-        return []
-    trained = training_text(RunDirectory.open(initial))
-    if trained is None:
-        return []
-    validation = store.split("validation")
-    known = known_documents(trained.split("train"), validation)
-    if known <= FEW_KNOWN * validation.n_documents:
-        return []
-    return [
-        f"{known:,} of {validation.n_documents:,} validation documents are among those that"
-        f" {initial} was trained on: the validation loss is partly a test of memory."
-    ]
-
-
-def _vocabulary_notes(settled: Settled) -> list[str]:
-    """What became of settings of the vocabulary, in sentences."""
-    tokenizer, notes = settled.store.tokenizer, []
-    if settled.given.data.unknown != "auto" and knows_all(tokenizer):
-        notes.append(
-            f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every"
-            " text."
-        )
-    if settled.new_tokens:
-        first = tokenizer.vocab_size - settled.new_tokens
-        names = ", ".join(
-            map(tokenizer.token_name, range(first, min(first + SHOWN, tokenizer.vocab_size)))
-        )
-        more = "" if settled.new_tokens <= SHOWN else " and more"
-        ending = "" if settled.new_tokens == 1 else "s"
-        notes.append(f"{settled.new_tokens:,} token{ending} new to the vocabulary: {names}{more}.")
-    return notes
 
 
 class Probe:

@@ -10,7 +10,8 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
-from inklings.lab.comparison.compare import compare, judged
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.judging import judged
 from inklings.lab.comparison.result import Comparison, read_comparison
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report

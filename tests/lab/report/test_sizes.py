@@ -12,7 +12,8 @@ from inklings.lab.report.chart import Figure, page_spec
 from inklings.lab.report.export import static_files
 from inklings.lab.report.sections.sizes import scaling_figure
 from inklings.lab.scaling import scaling
-from inklings.lab.scaling.scaling import Scaling, SizedRun, scale
+from inklings.lab.scaling.result import Scaling, SizedRun
+from inklings.lab.scaling.scaling import scale
 
 
 def some_scaling(seeds: int = 2, sizes: int = 4) -> Scaling:

@@ -18,7 +18,8 @@ from inklings.config import from_mapping
 from inklings.errors import ConfigError
 from inklings.lab.scaling import scaling
 from inklings.lab.scaling.power_law import PowerLaw, fit_power_law
-from inklings.lab.scaling.scaling import MARK, Scaling, SizedRun, frontier, scale
+from inklings.lab.scaling.result import Scaling, SizedRun
+from inklings.lab.scaling.scaling import MARK, frontier, scale
 
 SIZES = (30_000, 96_000, 307_000, 983_000)
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.statistics import holm, paired_t
-from inklings.lab.comparison.result import ArmResult, EqualBudget, Plan, Point, RunResult
+from inklings.lab.comparison.plan import Plan
+from inklings.lab.comparison.result import ArmResult, EqualBudget, Point, RunResult
 from inklings.lab.verdict.budget_sentences import one_size
 from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.equal_budgets import equal_budgets, span

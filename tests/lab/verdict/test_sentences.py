@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from inklings.evaluation.likelihood.units import UnitSums
-from inklings.evaluation.statistics import detectable, holm, paired_t, shared_error_p
-from inklings.lab.comparison.result import ArmPlan, ArmResult, Difference, Plan, RunResult, Verdict
+from inklings.evaluation.power import detectable
+from inklings.evaluation.statistics import holm, paired_t, shared_error_p
+from inklings.lab.comparison.plan import ArmPlan, Plan
+from inklings.lab.comparison.result import ArmResult, Difference, RunResult, Verdict
 from inklings.lab.report.table import beside_the_best
 from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.sentences import say

@@ -21,11 +21,10 @@ from starlette.testclient import TestClient
 from inklings.auditing.findings import Finding
 from inklings.cli.reference import open_run
 from inklings.generation.engine.request import Card
+from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.result import (
-    ArmPlan,
     ArmResult,
     Comparison,
-    Plan,
     RunResult,
     Verdict,
     write_comparison,

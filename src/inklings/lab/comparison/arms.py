@@ -16,7 +16,8 @@ from typing import Any, Literal
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
 from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
-from inklings.lab.comparison.result import ArmPlan, Plan, Sizing
+from inklings.lab.comparison.plan import ArmPlan, Plan
+from inklings.lab.comparison.result import Sizing
 from inklings.lab.execution.processes import OnEvent
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel

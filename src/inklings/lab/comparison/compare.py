@@ -19,12 +19,12 @@ from typing import Any
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
 from inklings.errors import ConfigError
-from inklings.evaluation.likelihood.evaluate import load_likelihood
-from inklings.evaluation.samples.calibration import Calibration
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.lab.comparison.arms import ResolvedArm, Terms, folder_name, settle, unique_labels
 from inklings.lab.comparison.before_runs import audited, probed, searched, with_rate
-from inklings.lab.comparison.result import Comparison, Plan, Point, RunResult
+from inklings.lab.comparison.judging import judged
+from inklings.lab.comparison.plan import Plan
+from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import (
     Split,
     apart,
@@ -35,17 +35,12 @@ from inklings.lab.comparison.resume import (
     save,
     with_results,
 )
-from inklings.lab.comparison.run_samples import ground_of, read_measured
+from inklings.lab.comparison.run_samples import ground_of
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
-from inklings.lab.scaling.scaling import Scaling, SizedRun, scale
-from inklings.lab.verdict.differences import ResamplingUnits, find_differences
-from inklings.lab.verdict.equal_budgets import equal_budgets
-from inklings.lab.verdict.samples import find_sample_differences, say_samples
-from inklings.lab.verdict.sentences import say
 from inklings.models.registry import load_class
 from inklings.models.sizes import non_embedding_count
 from inklings.runs.arms import Arm
@@ -399,64 +394,6 @@ def _jobs(
             )
             jobs.append(job)
     return jobs
-
-
-def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -> Comparison:
-    """The comparison with the differences and verdicts of what is there."""
-
-    def units(run: RunResult) -> ResamplingUnits:
-        assert run.results is not None
-        likelihood = load_likelihood(out / run.results)
-        return ResamplingUnits(
-            "documents" if likelihood.blocks is None else "blocks", likelihood.units
-        )
-
-    differences = find_differences(comparison.arms, unit=comparison.unit, units_of=units)
-    budgets = equal_budgets(comparison.arms, unit=comparison.unit, units_of=units)
-    verdict = say(
-        comparison.arms, differences, unit=comparison.unit, plan=comparison.plan, budgets=budgets
-    )
-    comparison = replace(
-        comparison,
-        differences=differences,
-        budgets=budgets,
-        verdict=verdict,
-        scaling=_scaling(comparison),
-    )
-    if calibration is None:
-        return comparison
-    measured = read_measured(out, comparison)
-    of_samples = find_sample_differences(comparison.arms, measured)
-    return replace(
-        comparison,
-        sample_differences=of_samples,
-        sample_verdict=say_samples(comparison.arms, of_samples, calibration, measured),
-    )
-
-
-def _scaling(comparison: Comparison) -> Scaling | None:
-    """What the sizes of the arms tell, where there are several."""
-    runs = [
-        SizedRun(
-            arm=arm.smaller_of or arm.label,
-            size=run.non_embedding,
-            seed=run.seed,
-            points=[
-                (float(point.flops), value)
-                for point in run.points
-                if (value := _value(point, comparison.unit)) is not None
-            ],
-        )
-        for arm in [*comparison.arms, *comparison.smaller]
-        for run in arm.done
-        if run.points and run.non_embedding and run.seed is not None and not arm.dishonest
-    ]
-    return scale(runs) if comparison.smaller and runs else None
-
-
-def _value(point: Point, unit: str) -> float | None:
-    """The ranking figure of a point."""
-    return point.loss if unit == "nats per token" else point.bits_per_byte
 
 
 def _workers(asked: int | None, tasks: Sequence[Any]) -> int:

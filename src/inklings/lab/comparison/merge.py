@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inklings.durable import new_directory
 from inklings.errors import ConfigError, RunError
-from inklings.lab.comparison.compare import judged
+from inklings.lab.comparison.judging import judged
 from inklings.lab.comparison.result import (
     CALIBRATION,
     FILE_NAME,

@@ -27,8 +27,9 @@ from inklings.auditing.findings import Finding
 from inklings.config import from_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError, nearest
+from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.rates import RateSearch
-from inklings.lab.scaling.scaling import Scaling
+from inklings.lab.scaling.result import Scaling
 
 FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
@@ -46,59 +47,6 @@ CONTENT = {
     "report.html",
 }
 """What a comparison's folder holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmPlan:
-    """One contestant: a configuration to train, or an existing run that is evaluated as it is."""
-
-    label: str
-    config: dict[str, Any] | None = None
-    """The whole run configuration, seed aside; None for an existing run."""
-    run: str | None = None
-    """Where the existing run is; None for an arm that is trained here."""
-    steps: int | None = None
-    """What the budget pays for; None where nothing is trained."""
-    copy: int = 0
-    """How many arms before it are the same: it differs from them in its first weights alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplePlan:
-    """How the samples of all runs are drawn."""
-
-    samples: int
-    """How many of each run; fewer where the text has fewer documents to compare with."""
-    windows: int | None = None
-    """Tokens of a window, where an arm writes windows instead of documents."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What was asked for: with the same plan, a comparison goes on where it stopped."""
-
-    arms: list[ArmPlan]
-    seeds: list[int]
-    data: dict[str, Any]
-    """The data configuration that all arms share."""
-    budget: str | None
-    """What each trained arm gets; None if nothing is trained."""
-    points: int = 1
-    """At how many moments of its budget a trained arm is decayed and scored: the last at its end,
-    each other at half of the next.
-    """
-    parameters: int | None = None
-    """To what size arms were brought; None where they have the sizes that they were given."""
-    rates: int = 0
-    """How many learning rates are tried for each trained arm; 0 takes them as they are."""
-    probes: bool = False
-    """Whether small tasks tell what each architecture is able to do."""
-    sizes: int = 1
-    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
-    smaller ones are not ranked.
-    """
-    samples: SamplePlan | None = None
-    """None if no samples are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,15 +16,13 @@ from inklings.config import DataConfig, TrainingConfig, to_mapping
 from inklings.device import environment
 from inklings.errors import RunError
 from inklings.lab.comparison.arms import ResolvedArm
+from inklings.lab.comparison.plan import ArmPlan, Plan, SamplePlan
 from inklings.lab.comparison.result import (
     CONTENT,
     FILE_NAME,
-    ArmPlan,
     ArmResult,
     Comparison,
-    Plan,
     RunResult,
-    SamplePlan,
     read_comparison,
     write_comparison,
 )

@@ -18,7 +18,8 @@ from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
 from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.samples.sampling import draw
-from inklings.lab.comparison.result import Comparison, SampleFigures, SamplePlan
+from inklings.lab.comparison.plan import SamplePlan
+from inklings.lab.comparison.result import Comparison, SampleFigures
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.text.store import TokenStore
 

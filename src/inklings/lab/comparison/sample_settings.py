@@ -14,7 +14,8 @@ from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration, calibrate
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
 from inklings.lab.comparison.arms import ResolvedArm
-from inklings.lab.comparison.result import CALIBRATION, SamplePlan
+from inklings.lab.comparison.plan import SamplePlan
+from inklings.lab.comparison.result import CALIBRATION
 from inklings.lab.execution.processes import OnEvent
 from inklings.text.store import TokenStore
 

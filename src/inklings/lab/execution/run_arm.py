@@ -23,8 +23,9 @@ from inklings.evaluation.likelihood.evaluate import evaluate, save_likelihood
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
+from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.records import ReportRecord, write_record
-from inklings.lab.comparison.result import Point, RunResult, SamplePlan
+from inklings.lab.comparison.result import Point, RunResult
 from inklings.lab.comparison.run_samples import (
     figures_of,
     ground_of,

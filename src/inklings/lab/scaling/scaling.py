@@ -17,6 +17,15 @@ from jaxtyping import Float
 
 from inklings.errors import ConfigError
 from inklings.lab.scaling.power_law import FEW, PowerLaw, fit_power_law, losses_at, search
+from inklings.lab.scaling.result import (
+    ArmScaling,
+    Extrapolation,
+    Forecast,
+    LinePoint,
+    Optimum,
+    Scaling,
+    SizedRun,
+)
 
 FACTORS = (10, 100)
 """How many times the largest compute that all arms were given."""
@@ -26,99 +35,6 @@ RESAMPLES = 400
 GRID = 60
 """Points of a fitted line."""
 MARK = "Extrapolated, not measured"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizedRun:
-    """One (arm, size, seed) with the losses at its decayed points."""
-
-    arm: str
-    size: int
-    """Parameters, neither embedding nor head among them."""
-    seed: int
-    points: list[tuple[float, float]]
-    """FLOPs of training up to the point, and the loss there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimum:
-    """A point of the frontier: no size reached a loss as low for less compute."""
-
-    flops: float
-    loss: float
-    """Mean over the seeds (of the logarithm)."""
-    size: int
-    """The one that is best at this compute."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinePoint:
-    """The fitted law at one amount of compute."""
-
-    flops: float
-    loss: float
-    low: float | None
-    high: float | None
-    """95%, from resampling the runs of each size."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmScaling:
-    """What the sizes of one arm tell."""
-
-    arm: str
-    runs: list[SizedRun]
-    frontier: list[Optimum]
-    """By compute."""
-    law: PowerLaw | None
-    """Of the frontier's loss against FLOPs; None where the frontier has one point."""
-    size_law: PowerLaw | None
-    """Of the loss at each size's largest budget against its parameters; None where there is one
-    size.
-    """
-    line: list[LinePoint]
-    """`law`, from the frontier's first point to the furthest extrapolation."""
-    miss: float | None
-    """Measured over predicted loss, less 1, at the frontier's last point, by the law of the others;
-    None where these are too few.
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What an arm's law says of more compute than was spent."""
-
-    arm: str
-    loss: float
-    low: float | None
-    high: float | None
-    probability: float | None
-    """Share of the resamples in which it is the best of the arms; None where an arm has a size with
-    one seed.
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extrapolation:
-    """All arms at a multiple of the largest compute that all of them were given."""
-
-    factor: int
-    flops: float
-    forecasts: list[Forecast]
-    """The best first."""
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """All arms, their laws, and what these say of more compute."""
-
-    arms: list[ArmScaling]
-    common_flops: float | None
-    """The largest compute that all arms were given; None where no arm has a law."""
-    extrapolations: list[Extrapolation]
-    notes: list[str]
-    """What the runs could not tell, in sentences."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from inklings.lab.comparison.result import ArmResult, Difference, EqualBudget, Plan
+from inklings.lab.comparison.plan import Plan
+from inklings.lab.comparison.result import ArmResult, Difference, EqualBudget
 from inklings.lab.verdict.equal_budgets import Axis, span
 from inklings.lab.verdict.wording import say_effect, say_evidence, say_list
 from inklings.models.sizes import TOLERANCE

@@ -29,14 +29,13 @@ from typing import Literal
 import numpy as np
 
 from inklings.evaluation.likelihood.units import UnitSums
+from inklings.evaluation.power import detectable, least_significant
 from inklings.evaluation.statistics import (
     FLIPS_FROM,
     LEVEL,
     Interval,
     PairedTest,
-    detectable,
     holm,
-    least_significant,
     paired_bootstrap,
     paired_t,
     shared_error_p,

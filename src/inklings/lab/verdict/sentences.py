@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inklings.evaluation.statistics import least_significant
+from inklings.evaluation.power import least_significant
+from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.result import (
     ArmResult,
     Difference,
     EqualBudget,
-    Plan,
     Verdict,
     mean_value,
     ranked_arms,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,18 +16,27 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from inklings.memory.entries import Hits
-from inklings.memory.streams import Stream, on_cpu
+from inklings.memory.streams import on_cpu
 from inklings.models.contract import Output, State
 from inklings.models.remembering import Recollection
+from inklings.models.varda.joining import (
+    PENDING,
+    array_of,
+    full_precision,
+    joined,
+    row_of,
+    side_by_side,
+    state_below,
+)
 from inklings.models.varda.readers import Concatenation, Mixture, Recalled
-from inklings.models.varda.recall import Found, MemoryRow, Pending, Recall, search_outside
+from inklings.models.varda.recall import Recall, search_outside
+from inklings.models.varda.rows import Found, Pending
 
 if TYPE_CHECKING:
     from inklings.models.varda.model import Varda
 
 BACKBONE = "backbone."
 """Ahead of the names of the backbone's own state."""
-PENDING = "pending."
 
 
 @dataclass(frozen=True)
@@ -62,11 +71,11 @@ class Pass:
         )
         given = State(*model.own_state(len(tokens))) if state is None else state
         self._next = given.tensors.get("next")
-        self._backbone = None if state is None else _below(BACKBONE, state)
+        self._backbone = None if state is None else state_below(BACKBONE, state)
         in_place = state is None or not torch.is_grad_enabled()
         self._recall = Recall(
             model.habits,
-            [_row(given, row, in_place=in_place) for row in range(len(tokens))],
+            [row_of(given, row, in_place=in_place) for row in range(len(tokens))],
             tokens.shape[1],
             control=model.control,
             window=model.backbone.config.context_length,
@@ -99,7 +108,7 @@ class Pass:
     def decisions(self) -> Decisions:
         """All that was decided in the pass."""
         whole = {
-            field.name: _joined([getattr(part, field.name) for part in self._decisions])
+            field.name: joined([getattr(part, field.name) for part in self._decisions])
             for field in fields(Decisions)
         }
         assert whole["keys"] is not None
@@ -134,7 +143,7 @@ class Pass:
 
     def recollections(self) -> list[Recollection]:
         """Of every row what it found, and what the prediction took of it."""
-        found = [self._recall.found, *([] if not self._outside else [_side_by_side(self._outside)])]
+        found = [self._recall.found, *([] if not self._outside else [side_by_side(self._outside)])]
         shares = torch.cat(self._shares, 1).detach().cpu().numpy()
         made = []
         for row in range(len(self._tokens)):
@@ -151,10 +160,10 @@ class Pass:
         """For readers that come behind the backbone, which reads all positions at once."""
         output = self._model.backbone(self._tokens, self._backbone, starts=self._starts)
         self._backbone = output.state
-        with _full_precision(self._tokens):
+        with full_precision(self._tokens):
             self._decide(output, 0)
             queries = self._decisions[0].keys if self._memory_input is None else self._memory_input
-            made = _array(torch.nan_to_num(queries))
+            made = array_of(torch.nan_to_num(queries))
             arrays = self._arrays(output, 0, length)
             with on_cpu():
                 for row in range(len(self._tokens)):
@@ -173,19 +182,19 @@ class Pass:
         model, part = self._model, np.s_[:, first:last]
         reader, embedding = model.reader, model.embedding
         assert isinstance(reader, Concatenation)
-        with _full_precision(self._tokens):
+        with full_precision(self._tokens):
             vectors = embedding(self._tokens[part])
             queries = (
                 reader.query(vectors) if self._memory_input is None else self._memory_input[part]
             )
-            made = _array(torch.nan_to_num(queries))
+            made = array_of(torch.nan_to_num(queries))
             with on_cpu():
                 for row in range(len(self._tokens)):
                     self._open_and_search(row, first, made[row])
             vectors, shares = reader(vectors, self._recalled(queries, made, first, last))
         output = self._read_vectors(vectors, first, last)
         self._backbone = output.state
-        with _full_precision(self._tokens):
+        with full_precision(self._tokens):
             self._decide(output, first)
             arrays = self._arrays(output, first, last)
             for row in range(len(self._tokens)):
@@ -251,22 +260,22 @@ class Pass:
     def _arrays(self, output: Output, first: int, last: int) -> dict[str, np.ndarray]:
         """What is to be remembered of positions first to last, with the batch first."""
         made = self._decisions[-1]
-        arrays = {"keys": _array(torch.nan_to_num(made.keys))}
+        arrays = {"keys": array_of(torch.nan_to_num(made.keys))}
         arrays["tokens"] = self._numbers[:, first:last]
         arrays["priority"] = np.zeros(arrays["tokens"].shape, np.float32)
         if made.log_gates is not None:
-            arrays["priority"] = _array(torch.nan_to_num(made.log_gates))
+            arrays["priority"] = array_of(torch.nan_to_num(made.log_gates))
         if self._next is not None:
             log_probabilities = F.log_softmax(output.logits.detach().float(), dim=-1)
             following = self._tokens[:, first + 1 : last, None]
-            arrays["priority"][:, :-1] = -_array(
+            arrays["priority"][:, :-1] = -array_of(
                 log_probabilities[:, :-1].gather(-1, following).squeeze(-1)
             )
             self._next = log_probabilities[:, -1].clone()
         if made.deletable is not None and made.delete_gates is not None:
             arrays["deletable"], arrays["delete_gates"] = (
-                _array(torch.nan_to_num(made.deletable)),
-                _array(made.delete_gates),
+                array_of(torch.nan_to_num(made.deletable)),
+                array_of(made.delete_gates),
             )
         return arrays
 
@@ -371,68 +380,3 @@ class Pass:
                 found.append((outside, torch.from_numpy(np.log(outside.scores)), slice(None)))
             self._outside.append(outside)
         return found
-
-
-def _row(state: State, row: int, *, in_place: bool) -> MemoryRow:
-    """A row of a state, ready to be read on."""
-    numbers = {
-        name: int(state.tensors[name][row])
-        for name in ("memory", "version", "position", "document")
-    }
-    stream = state.stores[numbers["memory"]]
-    assert isinstance(stream, Stream)
-    if stream.version != numbers["version"]:
-        raise RuntimeError(
-            "the state has been read on from already: its memory is further on. `State.clone` keeps"
-            " one."
-        )
-    segment = len(state.tensors[f"{PENDING}tokens"][row])
-    pending: dict[str, Any] = {}
-    for field in fields(Pending):
-        tensor = state.tensors.get(f"{PENDING}{field.name}")
-        array = None if tensor is None else tensor[row].cpu().numpy()
-        pending[field.name] = array if array is None or in_place else array.copy()
-    begun = -((numbers["position"] - 1) % segment + 1) if numbers["position"] else 0
-    return MemoryRow(
-        stream,
-        numbers["position"],
-        numbers["document"],
-        Pending(**pending),
-        owned=in_place and not stream.shared,
-        begun=begun,
-    )
-
-
-def _below(prefix: str, state: State) -> State:
-    tensors = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in state.tensors.items()
-        if name.startswith(prefix)
-    }
-    return State(tensors, state.stores)
-
-
-def _side_by_side(parts: list[Found]) -> Found:
-    return Found(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=1)
-            for field in fields(Found)
-        }
-    )
-
-
-def _joined(parts: list[Tensor | None]) -> Tensor | None:
-    whole = [part for part in parts if part is not None]
-    if len(whole) < 2:
-        return whole[0] if whole else None
-    return torch.cat(whole, 1)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().float().cpu().numpy()
-    return array
-
-
-def _full_precision(like: Tensor) -> torch.autocast:
-    """Distances are compared: what decides them is not rounded to half."""
-    return torch.autocast(like.device.type, enabled=False)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
-from inklings.lab.scaling.scaling import ArmScaling, Scaling
+from inklings.lab.scaling.result import ArmScaling, Scaling
 
 PAD = 0.04
 """Room above and below, as a share of the range of the logarithm."""

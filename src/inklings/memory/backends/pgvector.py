@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from inklings.errors import ConfigError, InklingsError, InputError
-from inklings.memory.postgres import Connection, Database, reason
+from inklings.memory.backends.postgres import Connection, Database, reason
 
 LARGEST_DIMENSION = 16_000
 LARGEST_INLINE_DIMENSION = 2_000

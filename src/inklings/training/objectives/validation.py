@@ -15,8 +15,8 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenSplit, TokenStore
-from inklings.training.sample_validation import SampleValidation
-from inklings.training.scores import Scores
+from inklings.training.objectives.sample_validation import SampleValidation
+from inklings.training.objectives.scores import Scores
 
 TRAIN_TARGETS = 20_000
 """At most so many targets of the training split are scored beside the validation split: enough to

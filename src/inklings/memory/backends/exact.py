@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from inklings.memory.nearest import (
+from inklings.memory.backends.nearest import (
     SPARE_BFLOAT16,
     Vectors,
     as_answer,

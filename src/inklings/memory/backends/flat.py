@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from inklings.memory.faiss_library import answer, library
+from inklings.memory.backends.faiss_library import answer, library
 from inklings.memory.rows import Rows
 
 

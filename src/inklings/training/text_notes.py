@@ -1,0 +1,96 @@
+"""Notes on a text and its vocabulary that are told before training begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inklings.models.from_noise import SampleModel
+from inklings.runs.directory import RunDirectory
+from inklings.runs.own_text import known_documents, training_text
+from inklings.text.extension import knows_all
+from inklings.text.store import TokenStore
+from inklings.text.whole_texts import left_out
+from inklings.training.objectives.make_objective import real_texts
+from inklings.training.settled import Settled
+
+FEW_TEXTS = 100
+"""Fewer real texts than this are learned by heart."""
+
+
+FEW_KNOWN = 0.01
+"""Up to this share of the validation documents may be known to the run that training begins with,
+as repeats within a text are.
+"""
+
+
+SHOWN = 20
+"""So many new tokens are named."""
+
+
+def text_notes(settled: Settled) -> list[str]:
+    """What of the text the model cannot be trained on, in sentences.
+
+    Raises:
+        SourceError: it is all of the text.
+    """
+    model = settled.model
+    notes = _vocabulary_notes(settled)
+    if not isinstance(model, SampleModel):
+        return notes
+    split, length = settled.store.split("train"), model.config.context_length
+    texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
+    ending = "" if texts == 1 else "s"
+    few = (
+        f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than"
+        " to repeat what is there."
+    )
+    notes += [few] if texts < FEW_TEXTS else []
+    if model.reads != "documents":
+        return notes
+    longer = left_out(split, length=length)
+    if not longer:
+        return notes
+    return [
+        *notes,
+        (
+            f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have"
+            f" more than {length} tokens with their end mark and are left out: a larger"
+            " model.context_length takes longer ones."
+        ),
+    ]
+
+
+def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
+    """A sentence on how much of validation the weights that a run begins with were trained on."""
+    if initial is None or not store.manifest["splits"]["validation"]["documents"]:
+        return []
+    trained = training_text(RunDirectory.open(initial))
+    if trained is None:
+        return []
+    validation = store.split("validation")
+    known = known_documents(trained.split("train"), validation)
+    if known <= FEW_KNOWN * validation.n_documents:
+        return []
+    return [
+        f"{known:,} of {validation.n_documents:,} validation documents are among those that"
+        f" {initial} was trained on: the validation loss is partly a test of memory."
+    ]
+
+
+def _vocabulary_notes(settled: Settled) -> list[str]:
+    """What became of settings of the vocabulary, in sentences."""
+    tokenizer, notes = settled.store.tokenizer, []
+    if settled.given.data.unknown != "auto" and knows_all(tokenizer):
+        notes.append(
+            f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every"
+            " text."
+        )
+    if settled.new_tokens:
+        first = tokenizer.vocab_size - settled.new_tokens
+        names = ", ".join(
+            map(tokenizer.token_name, range(first, min(first + SHOWN, tokenizer.vocab_size)))
+        )
+        more = "" if settled.new_tokens <= SHOWN else " and more"
+        ending = "" if settled.new_tokens == 1 else "s"
+        notes.append(f"{settled.new_tokens:,} token{ending} new to the vocabulary: {names}{more}.")
+    return notes
