@@ -26,7 +26,7 @@ from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison, Verdict
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report
-from inklings.lab.report.sections.sample_section import load_section, plain_table
+from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
 from inklings.runs.arms import Arm, parse_arm
 

@@ -36,7 +36,7 @@ from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report import chart as charts
 from inklings.lab.report.page import write_report
-from inklings.lab.report.sections.sample_section import load_section
+from inklings.lab.report.sections.samples import load_section
 from inklings.lab.report.table import rank, render_table
 from inklings.lab.verdict.samples import find_sample_differences, say_samples
 from inklings.runs.arms import Arm, parse_arm

@@ -11,7 +11,7 @@ from inklings.auditing.memory.provenance import Provenance
 from inklings.lab.comparison.records import read_record, write_record
 from inklings.lab.comparison.result import read_comparison
 from inklings.lab.report.page import write_report
-from inklings.lab.report.sections.memory_section import memory_sections
+from inklings.lab.report.sections.memory import memory_sections
 
 
 def proof() -> MemoryProof:

@@ -25,10 +25,11 @@ from inklings.lab.comparison.result import Sizing, read_comparison
 from inklings.lab.report import chart as charts
 from inklings.lab.report.export import static_files
 from inklings.lab.report.page import Contents, make_contents, read_results, render, write_report
-from inklings.lab.report.sections.budget_rows import pareto_front, pareto_rows, point_rows
 from inklings.lab.report.sections.budget_tables import budget_tables
-from inklings.lab.report.sections.curve_charts import accuracy_domain, focus_domain
-from inklings.lab.report.sections.sample_section import load_section
+from inklings.lab.report.sections.budgets import point_rows
+from inklings.lab.report.sections.cost import pareto_front, pareto_rows
+from inklings.lab.report.sections.curves import accuracy_domain, focus_domain
+from inklings.lab.report.sections.samples import load_section
 from inklings.lab.report.table import sizing_note
 
 HOSTILE = [

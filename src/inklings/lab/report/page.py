@@ -21,13 +21,14 @@ from inklings.lab.comparison.result import ArmResult, Comparison, read_compariso
 from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
 from inklings.lab.report.arm_settings import own_settings, say_value, settings_of, shared_settings
-from inklings.lab.report.chapters import make_chapters, search_chapter
+from inklings.lab.report.chapters import make_chapters
 from inklings.lab.report.chart import Chapter, Figure
 from inklings.lab.report.export import static_files
+from inklings.lab.report.sections import search
 from inklings.lab.report.sections.budget_tables import BudgetTable, budget_tables
-from inklings.lab.report.sections.memory_section import MemorySection, memory_sections
-from inklings.lab.report.sections.probe_table import ProbeTable, probe_table
-from inklings.lab.report.sections.sample_section import SampleSection, load_section
+from inklings.lab.report.sections.memory import MemorySection, memory_sections
+from inklings.lab.report.sections.probes import ProbeTable, probe_table
+from inklings.lab.report.sections.samples import SampleSection, load_section
 from inklings.lab.verdict.wording import say_half_width, say_p
 
 
@@ -96,7 +97,7 @@ def make_contents(
         chapters=make_chapters(comparison, records),
         budgets=budget_tables(comparison),
         measured=measured,
-        search=search_chapter(comparison),
+        search=search.make_chapter(comparison),
         probes=probe_table(comparison),
         samples=samples(comparison, records),
         memories=memory_sections(comparison, records),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import ArmAt, Comparison, Difference, EqualBudget
-from inklings.lab.report.sections.budget_rows import say_amount
+from inklings.lab.report.sections.budgets import say_amount
 from inklings.lab.report.table import beside_the_best, signed
 
 

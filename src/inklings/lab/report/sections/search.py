@@ -1,7 +1,4 @@
-"""The chart of the search for a learning rate.
-
-Validation loss against the factor that was tried.
-"""
+"""The section of the search for learning rates: validation loss against the factor tried."""
 
 from __future__ import annotations
 
@@ -10,7 +7,60 @@ from typing import Any
 
 import altair as alt
 
-from inklings.lab.report.chart import Figure, Rows, arm_color, arm_dash, focus_opacity, layered
+from inklings.lab.comparison.result import Comparison
+from inklings.lab.report.chart import (
+    Chapter,
+    Figure,
+    Rows,
+    arm_color,
+    arm_dash,
+    around,
+    focus_opacity,
+    layered,
+)
+
+
+def make_chapter(comparison: Comparison) -> Chapter | None:
+    """The searches for a learning rate of all arms.
+
+    None where their rates were taken as they are.
+    """
+    searches = [(arm.label, arm.search) for arm in comparison.arms if arm.search is not None]
+    done = [
+        trial.loss for _, search in searches for trial in search.trials if trial.loss is not None
+    ]
+    if not done:
+        return None
+    domain = around(done, 0.12)
+    trials: Rows = []
+    beyond: dict[float, int] = {}
+    for label, search in searches:
+        for trial in sorted(search.trials, key=lambda trial: trial.factor):
+            last = trial.losses[-1] if trial.losses and trial.status != "failed" else None
+            drawn = last
+            if last is None or last > domain[1]:
+                # one below the other, so that those of several arms do not hide each other
+                drawn = domain[1] - 0.06 * (domain[1] - domain[0]) * (
+                    0.5 + beyond.get(trial.factor, 0)
+                )
+                beyond[trial.factor] = beyond.get(trial.factor, 0) + 1
+            trials.append(
+                {
+                    "arm": label,
+                    "factor": trial.factor,
+                    "status": trial.status,
+                    "loss": last,
+                    "drawn": drawn,
+                    "chosen": trial.factor == search.factor,
+                    "why": trial.message or "",
+                }
+            )
+    figure: Figure = search_figure([arm.label for arm in comparison.arms], trials, domain)
+    lead = (
+        "The learning rate of each arm was searched for at the same budget, with a seed that no"
+        " ranked run has."
+    )
+    return Chapter("search", "A fair chance", lead, (figure,))
 
 
 def search_figure(arms: Sequence[str], trials: Rows, domain: tuple[float, float]) -> Figure:

@@ -1,7 +1,4 @@
-"""The figure of the sizes.
-
-Every run's loss against its compute, the law of the frontier, and how far it is only a guess.
-"""
+"""The section of sizes: loss against compute, its scaling law, and how far that is a guess."""
 
 from __future__ import annotations
 
@@ -10,11 +7,35 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
+from inklings.lab.comparison.records import Records
+from inklings.lab.comparison.result import Comparison
+from inklings.lab.report.chart import (
+    Chapter,
+    Figure,
+    Rows,
+    arm_color,
+    focus_opacity,
+    layered,
+)
 from inklings.lab.scaling.result import ArmScaling, Scaling
 
 PAD = 0.04
 """Room above and below, as a share of the range of the logarithm."""
+
+
+def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
+    """The chapter of sizes, or None where each arm has one."""
+    if comparison.scaling is None:
+        return None
+    said = [
+        extrapolation.sentence for extrapolation in comparison.scaling.extrapolations
+    ] + comparison.scaling.notes
+    return Chapter(
+        "scaling",
+        "Size and compute",
+        " ".join(said),
+        (scaling_figure(comparison.scaling, unit=comparison.unit),),
+    )
 
 
 def scaling_figure(scaling: Scaling, *, unit: str) -> Figure:

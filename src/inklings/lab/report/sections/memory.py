@@ -1,18 +1,17 @@
-"""A report's section on memories.
-
-For each arm that has one the proof of its first run as a sentence, a figure and a table.
-"""
+"""The section of memories: what the proof of each arm that has one says, drawn and in a table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import altair as alt
 
 from inklings.auditing.memory.proof import Change, MemoryProof, Part
 from inklings.auditing.memory.verdict import say_proof
 from inklings.lab.comparison.records import Records
 from inklings.lab.comparison.result import Comparison
-from inklings.lab.report.chart import Figure, Rows
-from inklings.lab.report.sections.memory_chart import memory_figure
+from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
 
 
 @dataclass(frozen=True)
@@ -134,4 +133,57 @@ def _changed(change: Change | None) -> tuple[str, str]:
     return (
         f"{value:+.1f}%",
         "not known" if low is None or high is None else f"{low:+.1f} to {high:+.1f}%",
+    )
+
+
+def memory_figure(name: str, arms: Sequence[str], rows: Rows, caption: str) -> Figure:
+    """What each way of reading the text costs against no memory.
+
+    Rows: `arm, way, value, low, high`, per cent of perplexity.
+    """
+    y = alt.Y(
+        "way:N",
+        sort=[row["way"] for row in rows],
+        title=None,
+        axis=alt.Axis(labelFontSize=13, labelPadding=10, labelLimit=150),
+    )
+    grid = alt.Axis(
+        grid=True,
+        domain=False,
+        tickCount=6,
+        labelExpr="(datum.value > 0 ? '+' : '') + datum.label + '%'",
+    )
+    x = alt.X(
+        "low:Q",
+        scale=alt.Scale(zero=True, nice=True, padding=12),
+        title="change of perplexity",
+        axis=grid,
+    )
+    base = alt.Chart(alt.NamedData(name=name)).encode(
+        y=y, color=arm_color(arms), opacity=focus_opacity()
+    )
+    zero = (
+        alt.Chart(alt.NamedData(name=name))
+        .mark_rule(strokeDash=[2, 3], strokeWidth=1.2)
+        .encode(x=alt.datum(0), color=arm_color(arms))
+    )
+    rule = base.mark_rule(strokeWidth=2, strokeCap="round").encode(x=x, x2="high:Q")
+    dot = base.mark_circle(size=80, opacity=1).encode(
+        x="value:Q",
+        tooltip=[
+            alt.Tooltip("way:N", title="with"),
+            alt.Tooltip("value:Q", format="+.1f", title="per cent"),
+            alt.Tooltip("low:Q", format="+.1f", title="from"),
+            alt.Tooltip("high:Q", format="+.1f", title="to"),
+        ],
+    )
+    return Figure(
+        name,
+        "What the memory is worth, and what else would do",
+        "per cent of perplexity, lower is better",
+        caption,
+        {"": layered(zero, rule, dot, height=30 * len(rows))},
+        wide=True,
+        legend=False,
+        data={name: rows},
     )

@@ -1,4 +1,4 @@
-"""Charts of learning curves: loss and accuracy as training goes on, against what it cost."""
+"""The section of learning curves: loss and accuracy against what training cost by then."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 import altair as alt
 
+from inklings.lab.comparison.records import Records, ReportRecord
+from inklings.lab.comparison.result import ArmResult, Comparison, RunResult
 from inklings.lab.report.chart import (
     Axis,
+    Chapter,
     Control,
     Figure,
     Rows,
@@ -21,11 +24,97 @@ from inklings.lab.report.chart import (
 )
 
 CURVE = Control("curve", "Curve", ("smoothed", "raw"))
+
+
 FORMATS = {"loss": (".2~f", ".4f"), "accuracy": (".0~%", ".1%")}
 """Of the axis, and of what is shown when one points at a mark."""
+
+
 MARKED = 12
 """Up to so many curves, every evaluation has a dot; of more curves, the dots would hide the lines.
 """
+
+
+def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
+    """The chapter of learning curves, or None where no run has one."""
+    arms = [arm.label for arm in comparison.arms]
+    smoothed, raw, validation = (
+        curve_rows(comparison, records, part) for part in ("smoothed", "raw", "validation")
+    )
+    if not validation:
+        return None
+    floors = floor_curve_rows(comparison, records)
+    domain = focus_domain(validation + smoothed, [row["loss"] for row in floors])
+    figures = validation_figures(arms, validation, floors, domain)
+    if smoothed:
+        figures.append(
+            training_figure(
+                arms,
+                smoothed,
+                raw,
+                domain,
+                window=steps_of(records, "window"),
+                every=steps_of(records, "every"),
+            )
+        )
+    return Chapter(
+        "curves",
+        "Learning curves",
+        "How each run came to its figures, against what it cost by then.",
+        tuple(figures),
+    )
+
+
+def recorded_runs(
+    comparison: Comparison, records: Records
+) -> list[tuple[ArmResult, RunResult, ReportRecord]]:
+    """The runs of a comparison that have a record, with their arms."""
+    return [
+        (arm, run, records[arm.label, run.seed])
+        for arm in comparison.arms
+        for run in arm.runs
+        if (arm.label, run.seed) in records
+    ]
+
+
+def curve_rows(comparison: Comparison, records: Records, part: str) -> Rows:
+    """One row for each point of every curve of a part (`smoothed`, `raw`, `validation`).
+
+    Of the raw ones only the first seed, for several would hide each other. FLOPs are those of a
+    token times the tokens; where a run does not say them, rows have none.
+    """
+    rows: Rows = []
+    for arm, run, record in recorded_runs(comparison, records):
+        columns = record.curve[part]
+        if (part == "raw" and run is not arm.runs[0]) or len(columns["loss"]) < 2:
+            continue
+        names = ("tokens", "seconds", "loss", *(["accuracy"] if part == "validation" else []))
+        each = run.flops / run.tokens if run.flops and run.tokens else None
+        for values in zip(*(columns[name] for name in names), strict=True):
+            row = {"arm": arm.label, "seed": run.seed, **dict(zip(names, values, strict=True))}
+            rows.append({**row, "flops": float(f"{row['tokens'] * each:.6g}")} if each else row)
+    return rows
+
+
+def floor_curve_rows(comparison: Comparison, records: Records) -> Rows:
+    """Validation figures of arms that have one evaluation only: what is counted has no curve."""
+    return [
+        {
+            "arm": arm.label,
+            "loss": record.curve["validation"]["loss"][0],
+            "accuracy": record.curve["validation"]["accuracy"][0],
+        }
+        for arm, _, record in recorded_runs(comparison, records)
+        if len(record.curve["validation"]["loss"]) == 1
+    ]
+
+
+def steps_of(records: Records, name: str) -> str:
+    """`50`, or `20 to 50` where runs have different lengths."""
+    sizes = sorted(
+        {record.curve[name] for record in records.values() if record.curve["smoothed"]["loss"]}
+    )
+    return "1" if not sizes else str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
 
 
 def against(axes: Sequence[Axis]) -> Control:

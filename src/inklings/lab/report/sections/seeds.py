@@ -1,4 +1,4 @@
-"""Charts of how well each arm predicts held-out text: over its seeds, and along a document."""
+"""The section of seeds: how well each arm predicts held-out text, seed by seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,55 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from inklings.lab.report.chart import Figure, Rows, arm_color, arm_dash, focus_opacity, layered
+from inklings.lab.comparison.records import Records
+from inklings.lab.comparison.result import Comparison, run_value
+from inklings.lab.report import table as ranking
+from inklings.lab.report.chart import (
+    Chapter,
+    Figure,
+    Rows,
+    arm_color,
+    focus_opacity,
+    layered,
+)
+
+
+def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
+    """The chapter of seeds, or None where no arm is ranked."""
+    rows = [row for row in ranking.rank(comparison) if row.value is not None]
+    if not rows:
+        return None
+    unit = comparison.unit
+    means = [
+        {
+            "arm": row.arm.label,
+            "value": row.value,
+            "low": row.value if row.low is None else row.low,
+            "high": row.value if row.high is None else row.high,
+        }
+        for row in rows
+    ]
+    many = any(len(row.arm.done) > 1 for row in rows)
+    single = any(len(row.arm.done) == 1 for row in rows)
+    seeds: Rows = [
+        {"arm": row.arm.label, "seed": run.seed, "value": run_value(run, unit)}
+        for row in rows
+        for run in row.arm.done
+        if many
+    ]
+    interval = (
+        "the 95% interval of the mean over seeds"
+        if many
+        else "the 95% interval from resampling the text"
+    )
+    interval += " (of a single run: from resampling the text)" if many and single else ""
+    arms = [arm.label for arm in comparison.arms]
+    figure = loss_figure(arms, means, seeds, unit=unit, split=comparison.split, interval=interval)
+    if many:
+        return Chapter(
+            "seeds", "Seeds", "A difference counts only where the seeds agree on it.", (figure,)
+        )
+    return Chapter("seeds", "Single runs", "Another seed may change the order.", (figure,))
 
 
 def loss_figure(
@@ -74,46 +122,4 @@ def loss_figure(
         wide=True,
         legend=False,
         data={"means": means, "seeds": seeds},
-    )
-
-
-def position_figure(
-    arms: Sequence[str], rows: Rows, domain: tuple[float, float], split: str
-) -> Figure:
-    """Loss against the place in the document.
-
-    Rows: `arm, position, first, last, loss`, seeds averaged.
-    """
-    base = alt.Chart(alt.NamedData(name="positions")).encode(
-        x=alt.X(
-            "position:Q",
-            scale=alt.Scale(type="log", base=2, nice=False),
-            title="position in the document, tokens",
-            axis=alt.Axis(format=",.0f", tickCount=8),
-        ),
-        y=alt.Y(
-            "loss:Q",
-            title=None,
-            scale=alt.Scale(domain=list(domain), nice=False),
-            axis=alt.Axis(tickCount=6, format=".2~f"),
-        ),
-        color=arm_color(arms),
-        opacity=focus_opacity(0.9),
-        tooltip=[
-            "arm:N",
-            alt.Tooltip("first:Q", title="from token"),
-            alt.Tooltip("last:Q", title="to token"),
-            alt.Tooltip("loss:Q", format=".4f"),
-        ],
-    )
-    lines = base.mark_line(strokeWidth=1.8, clip=True).encode(strokeDash=arm_dash(arms))
-    return Figure(
-        "positions",
-        "Loss by position",
-        "nats per token",
-        f"The {split} split, seeds averaged. Who uses a long context has a curve that still falls"
-        " at the right.",
-        {"": layered(lines, base.mark_circle(size=22), height=280)},
-        wide=True,
-        data={"positions": rows},
     )

@@ -1,0 +1,244 @@
+"""The section of equal budgets: loss of decayed weights against what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from inklings.lab.comparison.records import Records
+from inklings.lab.comparison.result import Comparison, Point, run_value
+from inklings.lab.report.chart import (
+    AXES,
+    Axis,
+    Chapter,
+    Control,
+    Figure,
+    Rows,
+    arm_color,
+    arm_dash,
+    around,
+    cost_axis,
+    focus_opacity,
+    layered,
+    shared_axes,
+)
+from inklings.lab.report.table import duration, short_count
+
+DIGITS = 5
+"""Of a loss in the page and its tables: what seeds leave of it."""
+
+
+def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
+    """The chapter of budgets, or None where no run was scored at points of its budget."""
+    points, means = point_rows(comparison)
+    if not points:
+        return None
+    low, high = around([row["value"] for row in points], 0.5)
+    figure = points_figure(
+        [arm.label for arm in comparison.arms],
+        points,
+        means,
+        floor_rows(comparison, (low, high)),
+        amount_rows(comparison),
+        unit=comparison.unit,
+        split=comparison.split,
+    )
+    lead = (
+        "Each run was branched off and decayed at several points of its budget; only such points"
+        " are compared. They serve every budget: an arm's figure at an amount lies between its two"
+        " nearest points, over the logarithm of the amount."
+    )
+    return Chapter("budgets", "Equal budgets", lead, (figure,))
+
+
+def points_figure(
+    arms: Sequence[str],
+    points: Rows,
+    means: Rows,
+    floors: Rows,
+    amounts: Rows,
+    *,
+    unit: str,
+    split: str,
+) -> Figure:
+    """Loss of decayed weights against their budget.
+
+    A dot for each seed, a line through the means, the equal amount marked.
+
+    Rows: `arm, seed, share, tokens, flops, seconds, value`; `arm, share, tokens, flops, seconds,
+    value`; `arm, value`; `axis, label` and the axis' own column.
+    """
+    y = alt.Y(
+        "value:Q",
+        title=None,
+        scale=alt.Scale(zero=False, nice=False, padding=12),
+        axis=alt.Axis(tickCount=6, format=".2~f"),
+    )
+    axes = shared_axes(points, means)
+    floor = counted_rule("point_floors", arms, y)
+
+    def chart(axis: Axis) -> Any:
+        x = cost_axis(axis, log=True)
+        level = (
+            alt.Chart(alt.NamedData(name="amounts"))
+            .transform_filter(f"datum.axis === '{axis.name}'")
+            .encode(x=x)
+        )
+        rule = level.mark_rule(style="level", strokeWidth=1.2, strokeDash=[5, 4])
+        name = level.mark_text(
+            style="level", align="right", baseline="top", dx=-6, fontSize=11.5
+        ).encode(y=alt.value(2), text="label:N")
+        tooltip = [
+            "arm:N",
+            alt.Tooltip(f"{axis.column}:Q", format=".3~s"),
+            alt.Tooltip("value:Q", format=".4f", title=unit),
+        ]
+        dots = (
+            alt.Chart(alt.NamedData(name="points"))
+            .mark_circle(size=34)
+            .encode(
+                x=x,
+                y=y,
+                color=arm_color(arms),
+                opacity=focus_opacity(0.6),
+                tooltip=["seed:N", *tooltip],
+            )
+        )
+        lines = (
+            alt.Chart(alt.NamedData(name="point_means"))
+            .mark_line(strokeWidth=1.8)
+            .encode(
+                x=x,
+                y=y,
+                color=arm_color(arms),
+                opacity=focus_opacity(0.9),
+                strokeDash=arm_dash(arms),
+                tooltip=tooltip,
+            )
+        )
+        marked = [rule, name] if any(row["axis"] == axis.name for row in amounts) else []
+        return layered(*([floor] if floors else []), *marked, lines, dots, height=340)
+
+    caption = (
+        f"Each dot is a run whose learning rate has decayed, scored on the {split} split; lines go"
+        " through the means over seeds."
+    )
+    caption += " Dashed: the equal amount at which the arms are ranked below." if amounts else ""
+    caption += " Dotted: counted in one pass." if floors else ""
+    data = {"points": points, "point_means": means, "point_floors": floors, "amounts": amounts}
+    return Figure(
+        "points",
+        "Loss at every budget",
+        f"{unit}, lower is better",
+        caption,
+        {axis.name: chart(axis) for axis in axes},
+        (Control("budget", "Budget", tuple(axis.name for axis in axes)),),
+        wide=True,
+        data={name: rows for name, rows in data.items() if rows},
+    )
+
+
+def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
+    """Every decayed point of the arms that may be ranked.
+
+    And their means over the seeds, costs as geometric means.
+    """
+    points: Rows = []
+    means: Rows = []
+    for arm in comparison.arms:
+        if not arm.ranked:
+            continue
+        found: dict[float, Rows] = {}
+        for run in arm.done:
+            for point in run.points:
+                row = {
+                    "arm": arm.label,
+                    "seed": run.seed,
+                    "share": point.share,
+                    "tokens": point.tokens,
+                    "flops": point.flops,
+                    "seconds": rounded(point.seconds),
+                    "value": round(point_value(point, comparison.unit), DIGITS),
+                    "accuracy": round(point.accuracy, DIGITS),
+                }
+                found.setdefault(point.share, []).append(row)
+        points += [row for rows in found.values() for row in rows]
+        means += [_mean(arm.label, share, rows) for share, rows in sorted(found.items())]
+    return points, means
+
+
+def _mean(label: str, share: float, rows: Rows) -> dict[str, float | str]:
+    costs = {axis.column: geometric_mean([row[axis.column] for row in rows]) for axis in AXES}
+    return {
+        "arm": label,
+        "share": share,
+        **costs,
+        "value": round(sum(row["value"] for row in rows) / len(rows), DIGITS),
+    }
+
+
+def amount_rows(comparison: Comparison) -> Rows:
+    """The equal amounts at which arms are ranked, each in the column of its axis."""
+    names = {axis.column: axis.name for axis in AXES}
+    return [
+        {
+            "axis": names[budget.axis],
+            "label": say_amount(budget.axis, budget.amount),
+            budget.axis: budget.amount,
+        }
+        for budget in comparison.budgets
+    ]
+
+
+def say_amount(axis: str, amount: float) -> str:
+    """`1.84M tokens`, `12.3T FLOPs` or `1 min 12 s of training`."""
+    if axis == "seconds":
+        return f"{duration(amount)} of training"
+    return f"{short_count(round(amount))} {'tokens' if axis == 'tokens' else 'FLOPs'}"
+
+
+def point_value(point: Point, unit: str) -> float:
+    """The ranking figure of a decayed point."""
+    value = point.loss if unit == "nats per token" else point.bits_per_byte
+    assert value is not None, "arms are ranked in bits per byte only where all have them"
+    return value
+
+
+def floor_rows(comparison: Comparison, domain: tuple[float, float]) -> Rows:
+    """The ranking figure of counted arms, as far as it lies in a range.
+
+    What is far off would press the rest together.
+    """
+    rows: Rows = [
+        {"arm": arm.label, "value": round(run_value(arm.done[0], comparison.unit), DIGITS)}
+        for arm in comparison.arms
+        if arm.kind == "counted" and arm.ranked
+    ]
+    return [row for row in rows if domain[0] <= row["value"] <= domain[1]]
+
+
+def counted_rule(name: str, arms: Sequence[str], y: Any) -> Any:
+    """What is counted, as a level."""
+    return (
+        alt.Chart(alt.NamedData(name=name))
+        .mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(
+            y=y,
+            color=arm_color(arms),
+            opacity=focus_opacity(),
+            tooltip=["arm:N", alt.Tooltip("value:Q", format=".4f")],
+        )
+    )
+
+
+def geometric_mean(values: Sequence[int | float]) -> float:
+    """The middle on a logarithmic axis."""
+    return rounded(math.exp(sum(math.log(value) for value in values) / len(values)))
+
+
+def rounded(value: int | float) -> float:
+    """Six digits: enough to draw, and a fraction of a second stays above zero."""
+    return float(f"{value:.6g}")
