@@ -104,7 +104,7 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trap:
     folder.mkdir()
     mark = folder / "mark"
     file = folder / "pwn.py"
-    file.write_text(f"open({str(mark)!r}, 'w').close()\n" + OWN.read_text() + "\nX = Convolution\n")
+    file.write_text(f"{OWN.read_text()}\nopen({str(mark)!r}, 'w').close()\nX = Convolution\n")
     monkeypatch.chdir(folder)  # a relative name finds it too
     return Trap(file, mark)
 
@@ -213,6 +213,11 @@ def write_sweep(folder: Path, changed: dict[str, Any]) -> None:
         "identity": {"settings": {"architecture": "varda", "training": {}, **changed}},
     }
     (folder / "sweep.json").write_text(json.dumps({"format_version": 1, **sweep}))
+
+
+def test_the_trap_works(trap: Trap) -> None:
+    assert load_class(f"{trap.file}:X").__name__ == "Convolution"
+    assert trap.sprung()
 
 
 def test_a_server_runs_nothing_either(foreign: Callable[..., Path], trap: Trap) -> None:
