@@ -140,7 +140,9 @@ def import_file(path: Path) -> Any:
             f"there is no file {path}. `inklings new {path}` writes a template."
         )
     name = f"inklings_user_{path.stem}_{abs(hash(str(path.resolve()))):x}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path.absolute())))
+    spec = importlib.util.spec_from_file_location(
+        name, path, loader=_SourceLoader(name, str(path.absolute()))
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
