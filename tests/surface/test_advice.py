@@ -54,6 +54,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "cli/sample_report.py": ("evaluate",),
     "device.py": TRAINING,
     "evaluation/": ("evaluate",),
+    "generation/engine/": ("serve",),
     "lab/": ("compare",),
     "lab/sweep/": ("sweep",),
     "runs/": TRAINING,
@@ -125,9 +126,9 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
             parts = [
                 part.value if isinstance(part, ast.Constant) else VALUE for part in node.values
             ]
-            yield node.lineno, "".join(map(str, parts))
+            yield node.lineno, " ".join("".join(map(str, parts)).split())
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside:
-            yield node.lineno, node.value
+            yield node.lineno, " ".join(node.value.split())
 
 
 def at_hand(path: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from inklings.lab.report import chart as charts
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section
 from inklings.lab.report.table import rank, render_table
-from inklings.lab.verdict.samples import find_sample_differences, say_samples
+from inklings.lab.verdict.sample_verdict import find_sample_differences, say_samples
 from inklings.runs.arms import Arm, parse_arm
 
 MLP = "mlp:n_embd=4,n_hidden=8,context_length=3"

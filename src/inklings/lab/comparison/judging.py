@@ -13,7 +13,7 @@ from inklings.lab.scaling.result import Scaling, SizedRun
 from inklings.lab.scaling.scaling import scale
 from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.equal_budgets import equal_budgets
-from inklings.lab.verdict.samples import find_sample_differences, say_samples
+from inklings.lab.verdict.sample_verdict import find_sample_differences, say_samples
 from inklings.lab.verdict.sentences import say
 
 

@@ -17,7 +17,7 @@ from inklings.lab.comparison.result import CALIBRATION, ArmResult, Comparison
 from inklings.lab.comparison.run_samples import Measured, read_measured
 from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
-from inklings.lab.verdict.samples import sampled_arms
+from inklings.lab.verdict.sample_verdict import sampled_arms
 
 MAIN = ("reverse", "js3", "js4", "classifier", "self_bleu", "unique", "novel", "judge")
 """The metrics that the table shows at once, the one that decides first."""
