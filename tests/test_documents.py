@@ -96,6 +96,14 @@ def test_links_lead_somewhere_and_fences_are_closed(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("name", ["architecture", "recipes", "release", "tests"])
+def test_files_that_contributors_are_told_of_are_there(name: str) -> None:
+    text = (ROOT / "docs" / "contributing" / f"{name}.md").read_text(encoding="utf-8")
+    homes = (ROOT, ROOT / "src" / "inklings", ROOT / "tests", ROOT / "tests" / "contracts")
+    for path in re.findall(r"`([\w/]+/[\w.]+\.\w+)`", text):
+        assert any((home / path).exists() for home in homes), path
+
+
 def test_json_files_are_json() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "*.json"], cwd=ROOT, capture_output=True, text=True, check=False
