@@ -21,6 +21,7 @@ ROOT = Path(inklings.__file__).parent
 ORDER = [
     "errors",
     "durable",
+    "registry",
     "config",
     "device",
     "text",

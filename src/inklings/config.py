@@ -86,7 +86,7 @@ class TrainingConfig:
     """How a model learns."""
 
     budget: str = "1M-tokens"
-    """How much: `2M-tokens`, `500-steps`, `3-min` or `1e15-flops`."""
+    """How much: a number and a unit, such as `2M-tokens`, `500-steps` or `3-min`."""
     batch_size: int = 32
     """B: rows of one optimiser step, all accumulated parts together."""
     sequence_length: int | None = None

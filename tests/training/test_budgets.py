@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import ConfigError
-from inklings.training.budgets import Budget, parse_budget, steps_within
+from inklings.training.budgets.budget import Budget, parse_budget
+from inklings.training.budgets.unit import UNITS, StepCost
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from inklings.training.budgets import Budget, parse_budget, steps_within
     ],
 )
 def test_forms(text: str, amount: int | Fraction, unit: str) -> None:
-    assert parse_budget(text) == Budget(Fraction(amount), unit)  # type: ignore[arg-type]
+    assert parse_budget(text) == Budget(Fraction(amount), UNITS[unit])
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,8 @@ def test_an_unknown_unit_names_the_nearest() -> None:
 def test_every_whole_number_is_read_exactly(number: int, factor: str, unit: str) -> None:
     powers = {"": 0, "k": 3, "M": 6, "B": 9, "T": 12}
     assert parse_budget(f"{number}{factor}-{unit}") == Budget(
-        Fraction(number * 10 ** powers[factor]), unit
-    )  # type: ignore[arg-type]
+        Fraction(number * 10 ** powers[factor]), UNITS[unit]
+    )
 
 
 @given(
@@ -80,12 +81,9 @@ def test_every_whole_number_is_read_exactly(number: int, factor: str, unit: str)
 def test_the_budget_is_never_exceeded_and_used_up_to_a_step(
     amount: int, unit: str, tokens: int, flops: int, seconds: float
 ) -> None:
-    steps = steps_within(
-        Budget(Fraction(amount), unit),
-        tokens_per_step=tokens,
-        flops_per_step=flops,
-        seconds_per_step=seconds,
-    )  # type: ignore[arg-type]
+    steps = Budget(Fraction(amount), UNITS[unit]).steps(
+        StepCost(tokens, lambda: flops, lambda: seconds)
+    )
     cost = {"tokens": tokens, "steps": 1, "min": Fraction(seconds) / 60, "flops": flops}[unit]
     assert steps >= 1
     assert steps == 1 or steps * cost <= amount
@@ -93,9 +91,4 @@ def test_the_budget_is_never_exceeded_and_used_up_to_a_step(
 
 
 def test_no_steps_at_all_may_be_asked_for() -> None:
-    assert (
-        steps_within(
-            parse_budget("0-steps"), tokens_per_step=10, flops_per_step=10, seconds_per_step=1.0
-        )
-        == 0
-    )
+    assert parse_budget("0-steps").steps(StepCost(10, lambda: 10, lambda: 1.0)) == 0

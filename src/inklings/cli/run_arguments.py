@@ -26,6 +26,7 @@ from inklings.config import (
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
 from inklings.runs.arms import parse_arm, with_file
+from inklings.training.budgets.budget import budget_examples
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _settings_type(
                 shortcut("tokenizer", "byte, char, word:N, bpe:N, or a tokenizer.json."),
                 None,
             ),
-            ("budget", shortcut("budget", "2M-tokens, 500-steps, 3-min or 1e15-flops."), None),
+            ("budget", shortcut("budget", f"One of {', '.join(budget_examples())}."), None),
             *more,
             ("data", DataConfig, dataclasses.field(default=base.data)),
             ("training", TrainingConfig, dataclasses.field(default=base.training)),

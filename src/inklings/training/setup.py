@@ -24,7 +24,8 @@ from inklings.models.registry import build
 from inklings.runs.directory import RunDirectory
 from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore, prepare
-from inklings.training.budgets import parse_budget, steps_within
+from inklings.training.budgets.budget import parse_budget
+from inklings.training.budgets.unit import StepCost
 from inklings.training.ignored import ignored_settings
 from inklings.training.inheritance import (
     check_vocabulary,
@@ -106,18 +107,15 @@ def set_up(
     else:
 
         def steps_at(seconds_per_step: float) -> int:
-            return steps_within(
-                budget,
-                tokens_per_step=tokens,
-                flops_per_step=model.flops(tokens),
-                seconds_per_step=seconds_per_step,
+            return budget.steps(
+                StepCost(tokens, lambda: model.flops(tokens), lambda: seconds_per_step)
             )
 
-        minutes = budget.unit == "min"
+        timed = budget.unit.timed
         settled_runtime = (
             training.threads and training.precision != "auto" and training.compile == "off"
         )
-        if settled_runtime and not minutes and not measure:
+        if settled_runtime and not timed and not measure:
             runtime = choose_runtime(training)
         else:
             probe = Probe(settled)
@@ -133,8 +131,8 @@ def set_up(
             runtime = choose_runtime(
                 training, probe if worth_it else None, seconds=allowance, steps=long
             )
-            if minutes or worth_it:
-                seconds = probe.measure(runtime, seconds=max(1.0, allowance) if minutes else 0.0)
+            if timed or worth_it:
+                seconds = probe.measure(runtime, seconds=max(1.0, allowance) if timed else 0.0)
         steps = steps_at(seconds or 1.0)
     made = replace(
         training,

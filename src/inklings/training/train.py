@@ -23,7 +23,8 @@ from inklings.runs.lock import locked
 from inklings.runs.metrics import Event, MetricsLog, lost_events
 from inklings.runs.own_text import data_hash, own_store
 from inklings.text.store import TokenStore
-from inklings.training.budgets import parse_budget, steps_within
+from inklings.training.budgets.budget import parse_budget
+from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
 from inklings.training.loop import Job, Loop
 from inklings.training.objectives.make_objective import make_objective
@@ -232,19 +233,20 @@ def _extend(
     """The run with the steps that a new total budget pays for."""
     record = directory.record
     tokens = record.tokens_per_step
-    parsed = parse_budget(budget)
-    if parsed.unit == "min" and record.seconds_per_step is None:
-        raise ConfigError(
-            f"how long a step of {directory.path} takes was not measured. Give its budget in"
-            " tokens, steps or flops."
-        )
-    model = directory.build_model(trust_code=trust_code) if parsed.unit == "flops" else None
-    steps = steps_within(
-        parsed,
-        tokens_per_step=tokens,
-        flops_per_step=1 if model is None else model.flops(tokens),
-        seconds_per_step=record.seconds_per_step or 1.0,
-    )
+
+    def seconds() -> float:
+        if record.seconds_per_step is None:
+            others = ", ".join(unit.name for unit in UNITS if not unit.timed)
+            raise ConfigError(
+                f"how long a step of {directory.path} takes was not measured. Give its budget in"
+                f" another unit: {others}."
+            )
+        return record.seconds_per_step
+
+    def flops() -> int:
+        return directory.build_model(trust_code=trust_code).flops(tokens)
+
+    steps = parse_budget(budget).steps(StepCost(tokens, flops, seconds))
     if steps == record.steps and record.extensions and record.extensions[-1]["budget"] == budget:
         return directory  # the same command again, after an interruption
     if steps <= record.steps:

@@ -48,7 +48,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.runs.interruption import Interruption
 from inklings.runs.own_text import own_store
 from inklings.text.store import TokenStore, prepare
-from inklings.training.budgets import parse_budget
+from inklings.training.budgets.budget import parse_budget
 from inklings.training.setup import fresh_model
 
 FLOOR = "ngram"

@@ -57,7 +57,7 @@ from inklings.runs.interruption import Interruption
 from inklings.runs.lock import locked
 from inklings.runs.own_text import data_hash
 from inklings.text.store import TokenStore, prepare
-from inklings.training.budgets import parse_budget
+from inklings.training.budgets.budget import parse_budget
 from inklings.training.setup import fresh_model
 
 ATTEMPTS = 2

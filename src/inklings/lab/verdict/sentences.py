@@ -26,6 +26,7 @@ from inklings.lab.verdict.wording import (
     say_list,
     say_p,
 )
+from inklings.training.budgets.budget import parse_budget
 
 FEW_SEEDS = 3
 """Up to so many seeds, a verdict says how large a difference must be for them to show it at all."""
@@ -270,8 +271,6 @@ def _terms(arms: Sequence[ArmResult], plan: Plan) -> str:
     """
     if plan.budget is None or any(arm.kind != "trained" for arm in arms):
         return ""
-    held = {"tokens": "tokens", "steps": "steps", "min": "time", "flops": "FLOPs"}.get(
-        plan.budget.rpartition("-")[2]
-    )
+    held = parse_budget(plan.budget).unit.held
     same = ["parameters"] if one_size(arms[0], arms[1], plan) else []
     return f" {at_equal([*same, *([held] if held else [])])}" if held or same else ""

@@ -1,0 +1,45 @@
+"""Records found by name, each in a file of its own that is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from inklings.errors import ConfigError, unknown_name
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[Record]):
+    """The records of one kind: adding one is one file and one line in `places`."""
+
+    kind: str
+    """What a record is, in messages: `optimizer`."""
+    places: dict[str, str]
+    """Name -> `module:NAME` of the record. A string, so that listing the names imports nothing."""
+
+    def __getitem__(self, name: str) -> Record:
+        """The record of that name.
+
+        Raises:
+            ConfigError: there is none; names the nearest.
+        """
+        self.check(name)
+        module, _, attribute = self.places[name].partition(":")
+        return cast("Record", getattr(importlib.import_module(module), attribute))
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records, in the order of the registry."""
+        return map(self.__getitem__, self.places)
+
+    def check(self, name: str) -> None:
+        """Refuse a name that is not registered, and import nothing.
+
+        Raises:
+            ConfigError: names the nearest.
+        """
+        if name not in self.places:
+            raise ConfigError(unknown_name(self.kind, name, self.places))
