@@ -91,9 +91,29 @@ def test_the_commands_of_a_document_run(
 def test_links_lead_somewhere_and_fences_are_closed(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text.count("\n```") % 2 == 0 or text.startswith("```"), "an open code fence"
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", text):
         if "://" not in target:
-            assert (document.parent / target).exists(), target
+            page = document.parent / target if target else document
+            assert page.exists(), target
+            assert not heading or heading in headings(page), f"{target}#{heading}"
+
+
+def headings(document: Path) -> set[str]:
+    """The names that links to the headings of a page use."""
+    titles = re.findall(r"^#+ (.*)", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_led_to() -> None:
+    """From README or CONTRIBUTING, over any number of links."""
+    reached, ahead = set(), [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in reached:
+            reached.add(page)
+            links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+            ahead += [(page.parent / link).resolve() for link in links if "://" not in link]
+    assert {d for d in DOCUMENTS if "recipes" not in d.parts} - reached <= {ROOT / "CHANGELOG.md"}
 
 
 @pytest.mark.parametrize("name", ["architecture", "recipes", "release", "tests"])

@@ -26,20 +26,18 @@ SURFACE = ROOT / "tests" / "surface"
 REPORT = Path(inklings.__file__).parent / "lab" / "report"
 GLOSSARY = (ROOT / "docs" / "contributing" / "glossary.md").read_text(encoding="utf-8")
 
-PLAIN = set(
-    """
-    a against all and apart as at before after by first for from full in is last no none of on one
-    or over per cent plausible self than that the them they to up used was well what where which with without
-    added age allow also begin best better body both bytes change changed compared created data
-    details down each error evicted failed follow given has help history host hour id ids index info
-    input item kind last left list longer max message min name new num number object options order other
-    out output owned port position problem ready removed research result results return running
-    scored seconds sets some special state status step steps strs summary template them they text
-    time timeout total trained turn type user value varied version waiting went words worse write
-    """.split()
-)
+PLAIN = """
+a against all and apart as at before after by first for from full in is last no none of on one or
+over per cent plausible self than that the them they to up used was well what where which with
+without added age allow also begin best better body both bytes change changed compared created data
+details down each error evicted failed follow given has help history host hour id ids index info
+input item kind last left list longer max message min name new num number object options order
+other out output owned port position problem ready removed research result results return running
+scored seconds sets some special state status step steps strs summary template them they text time
+timeout total trained turn type user value varied version waiting went words worse write
+"""
 """Words of plain English that mean here what they mean everywhere."""
-THEIRS = set("bos pad unk eos len vocab v1 tokenizer class count health".split())
+THEIRS = {"bos", "pad", "unk", "eos", "len", "vocab", "v1", "tokenizer", "class", "count", "health"}
 """Fields and routes as other servers name them."""
 
 
@@ -52,10 +50,10 @@ KNOWN = words(GLOSSARY)
 
 
 def unknown(text: str) -> set[str]:
-    """The words of `text` that neither the glossary nor plain English has, in singular or plural."""
+    """The words of `text` that neither the glossary nor plain English has."""
     return {
         word
-        for word in words(text) - PLAIN
+        for word in words(text) - words(PLAIN)
         if not {word, f"{word}s", f"{word}es", word.removesuffix("s"), word.removesuffix("es")}
         & KNOWN
     }
@@ -84,8 +82,7 @@ def server_words() -> Iterator[str]:
         for path in files
         for name in re.findall(r"^    (\w+): ", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    for path in described["paths"]:
-        yield path
+    yield from described["paths"]
     for schema in described["components"]["schemas"].values():
         yield from set(schema.get("properties", {})) - openais
 
