@@ -17,9 +17,10 @@ import time
 from functools import cache
 from pathlib import Path
 
+from simulation import Outcomes, Spread, measure, simulate
+
 from inklings.evaluation.likelihood.evaluate import load_likelihood
 from inklings.lab.comparison.result import RunResult, read_comparison
-from inklings.lab.simulation import Outcomes, Spread, measure, simulate
 from inklings.lab.verdict.differences import ResamplingUnits
 
 SPREADS = {

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from inklings.auditing.checks import data
 from inklings.auditing.checks.data import check_coverage, check_overlap
-from inklings.auditing.head import head_of
 from inklings.config import DataConfig
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit, prepare
@@ -47,7 +46,7 @@ def random_documents(n: int, length: int, seed: int = 0) -> Documents:
 @given(TEXTS, st.integers(2, 60))
 def test_the_head_of_a_split_is_its_first_documents(documents: Documents, targets: int) -> None:
     split = split_of(documents)
-    head = head_of(split, targets)
+    head = split.head(targets)
     assert head.n_targets <= max(targets, 0)
     assert 2 * head.n_targets >= min(targets, split.n_targets)
     assert head.tokens.dtype == split.tokens.dtype

@@ -31,7 +31,6 @@ from inklings.auditing.memory.rivals import (
     Tempered,
     fitted_temperature,
     longer_contexts,
-    spread_documents,
     token_nats,
 )
 from inklings.auditing.memory.verdict import say_proof
@@ -267,21 +266,20 @@ def test_what_the_controls_do_not_reach_is_refused() -> None:
 
 def test_documents_are_taken_whole_and_from_everywhere() -> None:
     text = split_of([np.full(9, 1 + at % SYMBOLS) for at in range(200)])
-    part = spread_documents(text, 100)
+    part = text.spread(100)
     assert part.n_documents == 10
     assert part.n_targets == 100
     firsts = [int(part.document(at)[0]) for at in range(10)]
     assert all(
         (part.document(at) == firsts[at]).all() and len(part.document(at)) == 9 for at in range(10)
     )
-    assert spread_documents(text, None) is text
-    assert spread_documents(text, 5000) is text
+    assert text.spread(5000) is text
 
 
 def test_no_gap_between_the_chosen_documents_is_wide() -> None:
     text = split_of([np.array([at // 200 + 1, at % 200 + 1]) for at in range(1000)])
     for count in (7, 20, 90):
-        part = spread_documents(text, 3 * count)
+        part = text.spread(3 * count)
         places = [
             200 * (int(part.document(at)[0]) - 1) + int(part.document(at)[1]) - 1
             for at in range(part.n_documents)
@@ -292,7 +290,7 @@ def test_no_gap_between_the_chosen_documents_is_wide() -> None:
 
 
 def test_a_long_document_is_cut() -> None:
-    part = spread_documents(split_of([np.arange(40) % 9 + 1] * 9), 40)
+    part = split_of([np.arange(40) % 9 + 1] * 9).spread(40)
     assert (part.n_documents, part.n_targets, int(part.tokens[-1])) == (4, 40, 0)
     assert all(part.document(at).tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9] for at in range(4))
     assert part.document_bytes[0] == pytest.approx(10, abs=1)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from inklings.auditing.checks import loss as sanity
 from inklings.auditing.checks.loss import Floors, check_loss, floors
-from inklings.auditing.head import head_of
 from inklings.config import DataConfig
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
@@ -56,11 +55,11 @@ def test_floors_are_those_of_the_head_of_the_split(
 ) -> None:
     monkeypatch.setattr(sanity, "TRAIN_TARGETS", 2000)
     found = floors(store, "test", targets=300)
-    train = head_of(store.split("train"), 2000)
+    train = store.split("train").head(2000)
     assert (found.targets, found.train_tokens) == (14 * 21, len(train.tokens))
     model = NGram(NGramConfig(vocab_size=9, boundary_token=train.boundary, order=2))
     model.count(train.tokens)
-    assert found.bigram == pytest.approx(evaluate(model, head_of(store.split("test"), 300)).loss)
+    assert found.bigram == pytest.approx(evaluate(model, store.split("test").head(300)).loss)
 
 
 def test_one_document_is_cut(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from inklings.evaluation.likelihood.evaluate import (
     save_likelihood,
 )
 from inklings.models.contract import SequenceModel, Traits
-from inklings.text.store import CheckedBlocks, TokenSplit
+from inklings.text.checked_blocks import CheckedBlocks
+from inklings.text.store import TokenSplit
 
 LENGTHS = [0, 1, 5, 40, 3, 0, 17, 60, 2]
 Documents = Callable[..., list[list[int]]]

@@ -35,7 +35,6 @@ from inklings.auditing.checks.rows import check_documents, check_rows
 from inklings.auditing.checks.streaming import check_generation, check_streaming
 from inklings.auditing.checks.targets import check_random_tokens, check_targets
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.auditing.learned_text import check_learned_overlap, learned_part
 from inklings.auditing.probes import scrambled
 from inklings.auditing.subjects import Subject
@@ -319,7 +318,7 @@ def _novelty(subject: Subject) -> Finding:
             samples=samples,
             stop_at_boundary=lines,
         )
-    split = head_of(store.split(subject.split), 4 * samples * length)
+    split = store.split(subject.split).head(4 * samples * length)
     held_out = [split.document(index).tolist() for index in range(split.n_documents)]
     characters = store.tokenizer.kind in ("char", "byte")
     return check_novelty(
@@ -336,9 +335,7 @@ def _loss(subject: Subject) -> Finding:
     model = subject.trained or subject.fresh(0)
     if not model.traits.has_likelihood:
         return Finding(check="loss", status="not applicable", summary="it has no likelihood")
-    loss = evaluate(
-        model, head_of(subject.store.split(subject.split), TARGETS), lossless=False
-    ).loss
+    loss = evaluate(model, subject.store.split(subject.split).head(TARGETS), lossless=False).loss
     counts = model.traits.objective == "counting" and subject.trained is None
     return check_loss(
         loss,

@@ -128,7 +128,7 @@ class GPT2(SequenceModel):
     """See the module."""
 
     Config = GPT2Config
-    traits = Traits(branches=("attention", "feed_forward"), rereads=True, exports=("transformers",))
+    traits = Traits(branches=("attention", "feed_forward"), rereads=True)
     config: GPT2Config
 
     def __init__(self, config: GPT2Config) -> None:

@@ -19,12 +19,12 @@ import json
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Int64, Integer
 
 from inklings import durable
@@ -32,6 +32,7 @@ from inklings.config import DataConfig
 from inklings.errors import RunError, SourceError
 from inklings.text.building import FORMAT_VERSION, OnEvent, build, manifest_hash
 from inklings.text.cache import cache_directory
+from inklings.text.checked_blocks import CheckedBlocks
 from inklings.text.documents import Source, SplitName
 from inklings.text.rules import Rules, notes
 from inklings.text.sources.grammar import open_source
@@ -43,50 +44,16 @@ CHECKED_AT_ONCE = 2**28
 """Token files up to this many bytes are checked as a whole when a store is opened; of larger ones,
 each block when it is first read.
 """
+PARTS = 4
+"""Documents at least that `TokenSplit.spread` takes."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, less their whole part, are spread over 0 to 1 as evenly as can be, however many
+are taken.
+"""
 _ABANDONED = 24 * 3600
 """Seconds after which a half-built store that nobody touches is taken for one whose builder was
 killed.
 """
-
-
-class CheckedBlocks:
-    """Remembers which blocks of a file were compared with their hashes.
-
-    The others are when something in them is read.
-    """
-
-    def __init__(self, path: Path, hashes: list[str], item_size: int) -> None:
-        self.path = path
-        self.hashes = hashes
-        self.per_block = durable.BLOCK // item_size
-        self.checked = np.zeros(len(hashes), dtype=bool)
-
-    def check(self, items: npt.NDArray[np.int64]) -> None:
-        """Check the blocks that hold these items.
-
-        Raises:
-            RunError: a block is not as it was written.
-        """
-        if not self.checked.all():
-            touched = np.unique(items // self.per_block)
-            for block in touched[~self.checked[touched]].tolist():
-                self._check_block(block)
-
-    def check_all(self) -> None:
-        """Check every block. Errors as `check`."""
-        for block in np.flatnonzero(~self.checked).tolist():
-            self._check_block(block)
-
-    def _check_block(self, block: int) -> None:
-        with durable.read_errors(self.path), open(self.path, "rb") as file:
-            file.seek(block * durable.BLOCK)
-            data = file.read(durable.BLOCK)
-        if durable.sha256(data) != self.hashes[block]:
-            raise RunError(
-                f"{self.path} is damaged in block {block} of 4 MiB. Delete {self.path.parent}; the"
-                " next run builds it again."
-            )
-        self.checked[block] = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +106,80 @@ class TokenSplit:
     def document(self, index: int) -> Integer[np.ndarray, " n"]:
         """Tokens of one document, without its boundary."""
         return self.read(int(self.offsets[index]) + 1, int(self.offsets[index + 1]))
+
+    @classmethod
+    def of(cls, documents: Sequence[Integer[np.ndarray, " _"]], boundary: int) -> TokenSplit:
+        """Make a split of documents, given without boundaries.
+
+        Their bytes are not known: each token counts as one, and so does the end.
+        """
+        lengths = np.array([len(document) + 1 for document in documents], dtype=np.int64)
+        offsets = np.append(0, np.cumsum(lengths))
+        tokens = np.full(int(offsets[-1]) + 1, boundary, dtype=np.uint32)
+        for start, document in zip(offsets, documents, strict=False):
+            tokens[start + 1 : start + 1 + len(document)] = document
+        return cls(tokens, offsets, lengths, boundary)
+
+    def head(self, targets: int) -> TokenSplit:
+        """Take the first documents, as long as they hold at most `targets` targets (at least 2).
+
+        Where whole documents would hold less than half of that, the next one is cut.
+
+        Raises:
+            RunError: the file is damaged there.
+        """
+        if self.n_targets <= targets:
+            return self
+        count = int(np.searchsorted(self.offsets, targets, side="right")) - 1
+        end = int(self.offsets[count])
+        if 2 * end < targets:
+            count, end = count + 1, targets
+        return self._part(np.arange(count), np.diff(np.append(self.offsets[:count], end)))
+
+    def sample(self, targets: int, *, seed: int) -> TokenSplit:
+        """Draw documents until they hold `targets` targets, the last one cut short.
+
+        A function of the seed. Errors as `head`.
+        """
+        if self.n_targets <= targets:
+            return self
+        order = np.random.default_rng([seed, self.n_documents]).permutation(self.n_documents)
+        ends = np.cumsum(np.diff(self.offsets)[order])
+        count = int(np.searchsorted(ends, targets)) + 1
+        ends[count - 1] = targets
+        return self._part(order[:count], np.diff(ends[:count], prepend=0))
+
+    def spread(self, targets: int) -> TokenSplit:
+        """Take whole documents, evenly spread over the split, until they hold `targets` targets.
+
+        One that holds more than a fourth of that by itself is cut. Errors as `head`.
+        """
+        if self.n_targets <= targets:
+            return self
+        lengths = np.diff(self.offsets).clip(max=-(-targets // PARTS))
+        order = np.argsort(np.arange(self.n_documents) * GOLDEN % 1, kind="stable")
+        count = int(np.searchsorted(np.cumsum(lengths[order]), targets)) + 1
+        chosen = np.sort(order[:count])
+        return self._part(chosen, lengths[chosen])
+
+    def _part(
+        self, documents: Int64[np.ndarray, " n"], lengths: Int64[np.ndarray, " n"]
+    ) -> TokenSplit:
+        """Take the first tokens of some documents, the boundary before each counted.
+
+        The bytes of a document that was cut are in proportion to what is left of it.
+        """
+        offsets = np.append(0, np.cumsum(lengths))
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[documents] - offsets[:-1], lengths)
+        if self.unchecked is not None:
+            self.unchecked.check(places)
+        share = lengths / np.diff(self.offsets)[documents]
+        return TokenSplit(
+            np.append(self.tokens[places], self.tokens.dtype.type(self.boundary)),
+            offsets,
+            np.round(self.document_bytes[documents] * share).astype(np.int64),
+            self.boundary,
+        )
 
 
 class TokenStore:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt64
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.errors import InputError
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenSplit, TokenStore
@@ -73,7 +72,7 @@ def check_overlap(
             summary="overlap needs a train split and a held-out one, each with text",
         )
     heads = {
-        name: head_of(split, TRAIN_TARGETS if name == "train" else HELD_OUT_TARGETS)
+        name: split.head(TRAIN_TARGETS if name == "train" else HELD_OUT_TARGETS)
         for name, split in splits.items()
     }
     documents = {name: [] if cut else _documents(head) for name, head in heads.items()}
@@ -305,7 +304,7 @@ def check_coverage(
     """
     targets = min(split.n_targets, EPOCH_TARGETS)
     try:
-        stand_in = _stand_in(head_of(split, targets))
+        stand_in = _stand_in(split.head(targets))
         batches = make_batches(stand_in)
         expected = (
             _steps(batches, stand_in)
@@ -313,7 +312,7 @@ def check_coverage(
             else math.ceil(steps * stand_in.n_targets / split.n_targets)
         )
         if expected > EPOCH_STEPS:
-            stand_in = _stand_in(head_of(split, max(2, targets * EPOCH_STEPS // expected)))
+            stand_in = _stand_in(split.head(max(2, targets * EPOCH_STEPS // expected)))
             batches = make_batches(stand_in)
     except InputError as error:
         return Finding(
@@ -361,7 +360,7 @@ def _stand_in(split: TokenSplit) -> TokenSplit:
     if split.boundary < len(tokens):
         tokens[split.boundary] = len(tokens)
     tokens[split.offsets] = split.boundary
-    return TokenSplit(tokens, split.offsets, split.document_bytes, split.boundary)
+    return replace(split, tokens=tokens, unchecked=None)
 
 
 def _steps(batches: Batches, split: TokenSplit) -> int:

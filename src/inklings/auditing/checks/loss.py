@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.documents import SplitName
@@ -42,7 +41,7 @@ class Floors:
 def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -> Floors:
     """Score counted n-grams on the first documents of a split that hold up to `targets` targets.
 
-    A loss on the same documents (`head_of` the split) is best compared with these; that of the
+    A loss on the same documents (the `head` of the split) is best compared with these; that of the
     whole split differs by the luck of the draw.
 
     Raises:
@@ -50,8 +49,8 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
         RunError: the store is damaged.
     """
     train, held_out = (
-        head_of(store.split("train"), TRAIN_TARGETS),
-        head_of(store.split(split_name), targets),
+        store.split("train").head(TRAIN_TARGETS),
+        store.split(split_name).head(targets),
     )
     tokens = train.read(0, len(train.tokens))
     losses = []

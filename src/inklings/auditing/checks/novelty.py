@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.text.store import TokenSplit
 
 TRAIN_TARGETS = 5_000_000
@@ -220,7 +219,7 @@ def novelty(
         RunError: the training split is damaged.
     """
     shortened = _first(held_out, sum(map(len, samples)))
-    head = head_of(train, TRAIN_TARGETS)
+    head = train.head(TRAIN_TARGETS)
     automaton = SuffixAutomaton([*samples, *shortened], train.boundary)
     for start in range(0, len(head.tokens), _STRETCH):
         automaton.read(head.read(start, start + _STRETCH).tolist())

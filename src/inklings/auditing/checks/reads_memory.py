@@ -15,7 +15,7 @@ from inklings.auditing.memory.provenance import (
     random_text,
     touched_backbone,
 )
-from inklings.auditing.memory.rivals import Provable, spread_documents
+from inklings.auditing.memory.rivals import Provable
 from inklings.auditing.memory.verdict import say_proof
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
@@ -40,7 +40,7 @@ def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Findi
         )
     if split is None:
         return _of(provenance(model, random_text(model)))
-    part = spread_documents(split, TARGETS)
+    part = split.spread(TARGETS)
     found = _of(provenance(model, part))
     if found.status != "pass":
         return found

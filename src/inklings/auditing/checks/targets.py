@@ -87,8 +87,7 @@ def check_targets(
 def cycle(vocab_size: int, boundary: int, *, rounds: int) -> TokenSplit:
     """A split of one document in which each token but the boundary is followed by its successor."""
     symbols = np.array([token for token in range(vocab_size) if token != boundary])
-    text = np.concatenate([[boundary], np.tile(symbols, rounds), [boundary]]).astype(np.uint32)
-    return TokenSplit(text, np.array([0, len(text) - 1]), np.array([len(text) - 2]), boundary)
+    return TokenSplit.of([np.tile(symbols, rounds)], boundary)
 
 
 def _loss_of_shift(batches: list[Batch], shift: int, vocab_size: int, boundary: int) -> float:

@@ -51,7 +51,8 @@ def remembered(
         split.document(index).astype(np.uint32).tobytes() in known
         for index in range(split.n_documents)
     )
-    spans, length, many = _spans(_as_split(documents, tokenizer.boundary), split, tokenizer)
+    inner = TokenSplit.of([tokens[1:-1] for tokens in documents], tokenizer.boundary)
+    spans, length, many = _spans(inner, split, tokenizer)
     return Remembered(documents=found, spans=spans, span=length, flatters=found > 0 or many)
 
 
@@ -83,15 +84,3 @@ def _spans(
     facts = held_out.evidence.get("splits", {}).get("held-out", {})
     spans = facts.get("spans_in_train")
     return spans, length, spans is not None and spans * facts["spans"] > MOST * facts["targets"]
-
-
-def _as_split(documents: Sequence[Int64[np.ndarray, " _"]], boundary: int) -> TokenSplit:
-    sizes = [len(tokens) - 1 for tokens in documents]
-    return TokenSplit(
-        tokens=np.concatenate([*(tokens[:-1] for tokens in documents), [boundary]]).astype(
-            np.uint32
-        ),
-        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        document_bytes=np.array(sizes, dtype=np.int64),
-        boundary=boundary,
-    )

@@ -28,7 +28,6 @@ from inklings.auditing.memory.rivals import (
     fitted_temperature,
     longer_contexts,
     rows_for,
-    spread_documents,
     token_nats,
 )
 from inklings.errors import ArchitectureError, ConfigError, SourceError
@@ -229,8 +228,8 @@ def prove(
             " another split."
         )
     split, fit = (
-        spread_documents(split, targets),
-        None if fit is None else spread_documents(fit, FIT_TARGETS),
+        split if targets is None else split.spread(targets),
+        None if fit is None else fit.spread(FIT_TARGETS),
     )
     text = _Text(split)
     done: list[ProofArm] = []
@@ -268,7 +267,7 @@ def prove(
         arms=done,
         seen=seen,
         new=new,
-        provenance=provenance(model, spread_documents(split, TRACED)),
+        provenance=provenance(model, split.spread(TRACED)),
     )
 
 

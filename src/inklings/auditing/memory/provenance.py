@@ -90,14 +90,8 @@ def _own(
 def random_text(model: SequenceModel, *, documents: int = 2, seed: int = 0) -> TokenSplit:
     """Documents of random tokens, long enough that something is found in them."""
     length = min(LONGEST_TEXT, max(span(model), 3 * getattr(model.config, "segment", 0) + 2))
-    boundary = model.config.boundary_token
     drawn = random_tokens(model, documents, length, seed, symbols=8).cpu().numpy()
-    tokens = np.append(
-        np.concatenate([np.append(boundary, row) for row in drawn]), boundary
-    ).astype(np.uint32)
-    return TokenSplit(
-        tokens, np.arange(documents + 1) * (length + 1), np.full(documents, length), boundary
-    )
+    return TokenSplit.of(list(drawn), model.config.boundary_token)
 
 
 def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:

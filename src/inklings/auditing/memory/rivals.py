@@ -30,12 +30,6 @@ ROWS = 64
 """Documents that are read side by side, at most."""
 CACHED = 2**16
 """Positions that a longer context may keep, over all rows: fewer rows where it is very long."""
-PARTS = 4
-"""Documents at least that a part of a split is taken from."""
-GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of it, less their whole part, are spread over 0 to 1 as evenly as can be, however many
-are taken.
-"""
 COLDEST, HOTTEST = 0.5, 2.0
 """Between which a temperature is looked for."""
 TEMPERATURE_STEP = 2e-3
@@ -70,32 +64,6 @@ def token_nats(
         for scored in score(model, split, lanes.select(group), len(group)):
             nats[scored.index] = scored.nats
     return nats
-
-
-def spread_documents(split: TokenSplit, targets: int | None) -> TokenSplit:
-    """Whole documents, evenly spread over a split, until they hold so many targets.
-
-    None: the split as it is.
-
-    A document that holds more than a fourth of that by itself is cut, and a boundary put after the
-    cut.
-    """
-    if targets is None or split.n_targets <= targets:
-        return split
-    lengths = np.diff(split.offsets).clip(max=-(-targets // PARTS))
-    order = np.argsort(np.arange(split.n_documents) * GOLDEN % 1, kind="stable")
-    count = int(np.searchsorted(np.cumsum(lengths[order]), targets)) + 1
-    chosen = np.sort(order[:count])
-    taken = lengths[chosen]
-    pieces = [
-        split.read(int(split.offsets[at]), int(split.offsets[at] + n))
-        for at, n in zip(chosen, taken, strict=True)
-    ]
-    tokens = np.append(np.concatenate(pieces), np.array([split.boundary], dtype=split.tokens.dtype))
-    n_bytes = np.round(
-        split.document_bytes[chosen] * (taken / np.diff(split.offsets)[chosen])
-    ).astype(np.int64)
-    return TokenSplit(tokens, np.append(0, np.cumsum(taken)), n_bytes, split.boundary)
 
 
 class Tempered(SequenceModel):

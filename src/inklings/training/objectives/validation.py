@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
-from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.store import TokenStore
 from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.objectives.scores import Scores
 
@@ -33,8 +31,8 @@ class LikelihoodValidation:
     def __init__(self, model: SequenceModel, store: TokenStore, *, seed: int) -> None:
         self._model, self._tokenizer = model, store.tokenizer
         self._split, self._lossless = store.split("validation"), store.lossless("validation")
-        self._train_part = part_of(
-            store.split("train"), min(TRAIN_TARGETS, self._split.n_targets), seed=seed
+        self._train_part = store.split("train").sample(
+            min(TRAIN_TARGETS, self._split.n_targets), seed=seed
         )
 
     def score(self) -> Scores:
@@ -77,33 +75,3 @@ def validation_of(
         return SampleValidation(model, store, seed=seed)
     assert isinstance(model, SequenceModel), "an architecture is one of the two"
     return LikelihoodValidation(model, store, seed=seed)
-
-
-def part_of(split: TokenSplit, targets: int, *, seed: int) -> TokenSplit:
-    """Documents drawn from a split until they hold `targets` targets, the last one cut short.
-
-    A function of the seed.
-
-    The bytes of a document that was cut are in proportion to what is left of it.
-    """
-    if split.n_targets <= targets:
-        return split
-    lengths = np.diff(split.offsets)
-    order = np.random.default_rng([seed, split.n_documents]).permutation(split.n_documents)
-    taken, left = [], targets
-    for document in order:
-        if left <= 0:
-            break
-        start, kept = int(split.offsets[document]), min(int(lengths[document]), left)
-        tokens = split.read(start, start + kept)
-        taken.append(
-            (tokens, kept, int(split.document_bytes[document]) * kept // int(lengths[document]))
-        )
-        left -= kept
-    boundary = np.array([split.boundary], dtype=split.tokens.dtype)
-    return TokenSplit(
-        tokens=np.concatenate([*(tokens for tokens, _, _ in taken), boundary]),
-        offsets=np.concatenate([[0], np.cumsum([kept for _, kept, _ in taken])]).astype(np.int64),
-        document_bytes=np.array([size for _, _, size in taken], dtype=np.int64),
-        boundary=split.boundary,
-    )

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.text.store import TokenSplit
-from inklings.training.objectives.validation import part_of
 
 
 def split_of(lengths: list[int]) -> TokenSplit:
@@ -29,7 +28,7 @@ def test_a_part_has_the_size_asked_for_and_documents_of_the_whole(
     lengths: list[int], targets: int, seed: int
 ) -> None:
     split = split_of(lengths)
-    part = part_of(split, targets, seed=seed)
+    part = split.sample(targets, seed=seed)
     assert part.n_targets == min(targets, split.n_targets)
     assert np.array_equal(part.tokens[part.offsets], np.zeros(part.n_documents + 1))
     assert part.offsets[-1] == len(part.tokens) - 1
@@ -40,15 +39,15 @@ def test_a_part_has_the_size_asked_for_and_documents_of_the_whole(
             whole = documents[int(document[0])]
             assert np.array_equal(document, whole[: len(document)])
             assert index == len(found) - 1 or len(document) == len(whole)
-    assert np.array_equal(part_of(split, targets, seed=seed).tokens, part.tokens)
+    assert np.array_equal(split.sample(targets, seed=seed).tokens, part.tokens)
 
 
 def test_another_seed_draws_other_documents() -> None:
     split = split_of([5] * 200)
-    drawn = {tuple(part_of(split, 60, seed=seed).tokens.tolist()) for seed in range(5)}
+    drawn = {tuple(split.sample(60, seed=seed).tokens.tolist()) for seed in range(5)}
     assert len(drawn) == 5
 
 
 def test_bytes_of_a_cut_document_are_in_proportion() -> None:
-    part = part_of(split_of([99]), 50, seed=0)
+    part = split_of([99]).sample(50, seed=0)
     assert part.n_bytes == pytest.approx(99, abs=1)
