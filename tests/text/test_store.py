@@ -501,7 +501,7 @@ def test_a_full_disk_is_a_clear_error(
     def full(self: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(building._Writer, "flush", full)
+    monkeypatch.setattr(building._SplitWriter, "flush", full)
     with pytest.raises(DiskError, match="disk is full"):
         prepare(DataConfig(source=str(source), layout="lines"), cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*"))
