@@ -53,8 +53,8 @@ class Compare:
     seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""
     points: int = 4
-    """At how many moments of its budget each run is decayed and scored: at 1/8, 1/4, 1/2 and all of
-    it. They serve every budget: tokens, FLOPs and time.
+    """At how many shares of its budget a copy of each run is decayed and scored: at 1/8, 1/4, 1/2
+    and all of it. So one comparison serves every budget: tokens, FLOPs and time.
     """
     parameters: str | None = None
     """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the
@@ -80,8 +80,7 @@ class Compare:
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
     floor: bool = True
-    """Count n-grams beside the arms where none of them counts; what they get is shown, not ranked.
-    """
+    """Count n-grams as a baseline where no arm counts; what they get is shown, not ranked."""
     cluster: str | None = None
     """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of,
     or ray://HOST:PORT.

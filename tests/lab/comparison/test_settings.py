@@ -180,7 +180,7 @@ def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Pat
     assert found.verdict is not None
     floor = found.arms[2].runs[0].loss
     assert any(
-        f"The floor: ngram, which counts, scores {floor:.3f} nats per token" in sentence
+        f"The baseline: ngram, which counts, scores {floor:.3f} nats per token" in sentence
         for sentence in found.verdict.sentences
     )
     assert write_report(tmp_path / "out").is_file()

@@ -377,7 +377,7 @@ def test_an_arm_that_costs_too_much_for_an_equal_budget_is_named(full: Path) -> 
     first = replace(comparison.budgets[0], absent=["<gpt>"])
     some = replace(comparison, budgets=[first])
     page = Page(render(some, records, make_contents(some, records)))
-    assert "<gpt> is absent: its smallest point has cost more already." in page.text
+    assert "<gpt> is absent: its first decayed checkpoint has cost more already." in page.text
 
 
 prices = st.lists(

@@ -100,7 +100,7 @@ def test_three_amounts_of_compute_cannot_tell_a_floor() -> None:
     found = fit_power_law(compute, [STEEP.at(c) for c in compute])
     assert found.floor == 0
     assert found.note is not None
-    assert "too few to tell a floor" in found.note
+    assert "too few to tell the irreducible loss" in found.note
     exact = fit_power_law(compute, [5 * c**-0.1 for c in compute])
     assert (exact.coefficient, exact.exponent) == pytest.approx((5, 0.1))
 
@@ -243,7 +243,7 @@ def test_three_sizes_say_that_they_cannot_tell_a_floor() -> None:
     assert law is not None
     assert law.floor == 0
     assert law.floor_interval is None
-    assert any("too few to tell a floor" in note for note in found.notes)
+    assert any("too few to tell the irreducible loss" in note for note in found.notes)
 
 
 def test_the_size_law_is_of_the_largest_budgets() -> None:

@@ -180,7 +180,9 @@ def test_two_without_a_common_amount_are_not_compared() -> None:
         ["dear"],
         [],
     )
-    assert "Not compared at equal FLOPs: dear had cost more at the first point." in words(*arms)
+    assert "Not compared at equal FLOPs: dear had cost more at the first checkpoint." in words(
+        *arms
+    )
 
 
 def test_all_seeds_of_an_arm_have_one_speed() -> None:

@@ -196,7 +196,7 @@ def finding(row: ArmRow) -> str:
             f" ({', '.join(finding.check for finding in row.arm.dishonest)})"
         )
     if row.arm.floor and row.arm.done:
-        return "the floor: what counting gets"
+        return "baseline: counted n-grams"
     if row.arm.likelihood_free and row.arm.measured:
         return "no likelihood: compared by its samples alone"
     if row.rank is None:

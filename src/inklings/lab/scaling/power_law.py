@@ -94,7 +94,8 @@ def fit_power_law(
     if not with_floor:
         what = "these sizes are" if few_sizes else f"{amounts} points are"
         notes.append(
-            f"{what} too few to tell a floor: E is set to 0, so the law lets the loss fall for ever"
+            f"{what} too few to tell the irreducible loss: E is set to 0, so the law lets the loss"
+            " fall for ever"
         )
     if not EXPONENTS[0] * 1.01 < exponent < EXPONENTS[1] * 0.99:
         notes.append("the points do not tell the exponent")

@@ -228,7 +228,7 @@ def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> 
             if span(by_label[label], budget.axis)[0] > budget.amount
         ]
         cheap = [label for label in budget.absent if label not in dear]
-        why = [f"{say_list(dear)} had cost more at the first point"] if dear else []
+        why = [f"{say_list(dear)} had cost more at the first checkpoint"] if dear else []
         why += [f"{say_list(cheap)} had cost less at the end"] if cheap else []
         if why:
             said.append(f"Not compared {at_equal([NAMES[budget.axis]])}: {'; '.join(why)}.")

@@ -147,8 +147,8 @@ def _against_floor(best: ArmResult, arms: Sequence[ArmResult], unit: str) -> lis
             side = f"{abs(above):.3f} {'above' if above > 0 else 'below'}"
             end = "; nothing here is better than counting yet" if above > 0 else ""
             said.append(
-                f"The floor: {arm.label}, which counts, scores {mean_value(arm, unit):.3f} {unit};"
-                f" {best.label} lies {side}{end}."
+                f"The baseline: {arm.label}, which counts, scores {mean_value(arm, unit):.3f}"
+                f" {unit}; {best.label} lies {side}{end}."
             )
     return said
 

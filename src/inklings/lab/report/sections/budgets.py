@@ -47,9 +47,10 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
         split=comparison.split,
     )
     lead = (
-        "Each run was branched off and decayed at several points of its budget; only such points"
-        " are compared. They serve every budget: an arm's figure at an amount lies between its two"
-        " nearest points, over the logarithm of the amount."
+        "Each run trains at a constant rate, and copies of it are decayed at several shares of the"
+        " budget. Only such decayed checkpoints are compared. They serve every budget: an arm's"
+        " figure at an amount lies between its two nearest checkpoints, over the logarithm of the"
+        " amount."
     )
     return Chapter("budgets", "Equal budgets", lead, (figure,))
 

@@ -129,7 +129,7 @@ def pareto_figure(
         )
         return layered(*([floor] if floors else []), front, runs, middle, height=320)
 
-    what = "the mean over seeds at a decayed point" if several else "an arm's mean over seeds"
+    what = "the mean over seeds at a decayed checkpoint" if several else "an arm's mean over seeds"
     caption = f"Dots are runs, scored on the {split} split; a ring is {what}."
     caption += " The dashed front joins what no other beats for less; the rest is quiet."
     caption += " Dotted: counted in one pass." if floors else ""

@@ -139,7 +139,7 @@ def scaling_figure(scaling: Scaling, *, unit: str) -> Figure:
 
 
 def _caption(lines: bool, bands: bool) -> str:
-    text = "Dots are runs at their decayed points, of all sizes and seeds."
+    text = "Dots are runs at their decayed checkpoints, of all sizes and seeds."
     if lines:
         text += (
             " Lines are the laws of each arm's lower envelope, solid where it was measured, dashed"
