@@ -14,10 +14,10 @@ from inklings.config import (
     TrainingConfig,
     from_mapping,
     load_run_config,
-    parse_value,
     to_mapping,
 )
 from inklings.errors import ConfigError
+from inklings.fields import parse_value
 
 
 @given(

@@ -23,6 +23,7 @@ ORDER = [
     "durable",
     "registry",
     "config",
+    "fields",
     "device",
     "text",
     "layers",

@@ -283,14 +283,14 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
         ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a
             value out of range.
     """
-    hints = typing.get_type_hints(config_type)
+    hints = typing.get_type_hints(config_type, include_extras=True)
     fields = {f.name: f for f in dataclasses.fields(config_type) if f.init}  # type: ignore[arg-type]  # T is a dataclass
     made: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in fields:
             raise ConfigError(f"{where}: {unknown_name('setting', key, fields)}")
-        made[name] = _convert(hints[name], value, where=f"{where}: {name}")
+        made[name] = convert(hints[name], value, where=f"{where}: {name}")
     missing = [
         name
         for name, f in fields.items()
@@ -303,7 +303,7 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
     return config_type(**made)
 
 
-def _convert(hint: Any, value: Any, *, where: str) -> Any:
+def convert(hint: Any, value: Any, *, where: str) -> Any:
     """`value` as the annotated type, or a `ConfigError` that says what is allowed."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -320,13 +320,13 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
         if value is None and type(None) in arguments:
             return None
         inner = [a for a in arguments if a is not type(None)]
-        return _convert(inner[0], value, where=where) if len(inner) == 1 else value
+        return convert(inner[0], value, where=where) if len(inner) == 1 else value
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
-        return tuple(_convert(a, v, where=where) for a, v in zip(arguments, value, strict=True))
+        return tuple(convert(a, v, where=where) for a, v in zip(arguments, value, strict=True))
     if origin is dict and isinstance(value, Mapping):
         return dict(value)
     if origin is list and isinstance(value, list):
-        return [_convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)]
+        return [convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)]
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if (
@@ -337,35 +337,6 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be {expected}.")
-
-
-def parse_value(hint: Any, text: str, *, where: str) -> Any:
-    """A value given as text, as in `NAME:field=value`, converted to the annotated type.
-
-    Raises:
-        ConfigError: the text is not of that type.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if text.lower() == "none" and type(None) in arguments:
-            return None
-        return parse_value(next(a for a in arguments if a is not type(None)), text, where=where)
-    if hint is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        if hint is kind:
-            try:
-                return kind(text)
-            except ValueError:
-                break
-    if origin is tuple:
-        parts = text.strip("()").split("/")
-        return _convert(
-            hint,
-            [parse_value(a, p, where=where) for a, p in zip(arguments, parts, strict=False)],
-            where=where,
-        )
-    return _convert(hint, text, where=where)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from inklings.errors import ArchitectureError, ConfigError
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
-from inklings.models.backbone import parse_fields, written_out
+from inklings.models.backbone import parse_model_fields, written_out
 from inklings.models.contract import State, model_fields
 from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
@@ -390,4 +390,4 @@ def test_settings_written_out_as_a_name_are_read_back(name: str) -> None:
         field: getattr(config, field) for field in model_fields(type(config)) if field != "backbone"
     }
     architecture, text_of_fields = split_name(written_out(name, fields))
-    assert architecture == name and parse_fields(architecture, text_of_fields) == fields
+    assert architecture == name and parse_model_fields(architecture, text_of_fields) == fields

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from typing import Any
 
-from inklings.config import parse_value
-from inklings.errors import ArchitectureError, ConfigError, unknown_name
-from inklings.models.contract import ModelConfig, SequenceModel, model_fields
-from inklings.models.registry import build, load_class, split_fields, split_name
+from inklings.errors import ArchitectureError, unknown_name
+from inklings.fields import parse_fields
+from inklings.models.contract import ModelConfig, SequenceModel, model_fields, model_hints
+from inklings.models.registry import build, load_class, split_name
 
 
 def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
@@ -37,7 +36,7 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
             f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own."
             " Try gpt2."
         )
-    fields = parse_fields(architecture, given)
+    fields = parse_model_fields(architecture, given)
     if "context_length" in model_fields(kind.Config):
         fields.setdefault("context_length", config.context_length)
     made = build(
@@ -47,21 +46,20 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
     return made
 
 
-def parse_fields(architecture: str, text: str | None) -> dict[str, Any]:
+def parse_model_fields(architecture: str, text: str | None) -> dict[str, Any]:
     """The model fields that `field=value,...` gives.
 
     Raises:
         ArchitectureError: the architecture is unknown or cannot be loaded.
         ConfigError: a part has another form, the field is unknown, or the value is of another type.
     """
-    config_type = load_class(architecture).Config
-    hints, allowed = typing.get_type_hints(config_type), model_fields(config_type)
-    fields: dict[str, Any] = {}
-    for key, value in split_fields(text or "", where=architecture):
-        if key not in allowed:
-            raise ConfigError(unknown_name(f"field of {architecture}", key, allowed))
-        fields[key] = parse_value(hints[key], value, where=f"{architecture}: {key}")
-    return fields
+    hints = model_hints(load_class(architecture).Config)
+    return parse_fields(
+        hints,
+        text or "",
+        where=architecture,
+        unknown=lambda name: unknown_name(f"field of {architecture}", name, hints),
+    )
 
 
 def written_out(architecture: str, fields: Mapping[str, Any]) -> str:

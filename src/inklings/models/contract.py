@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from inklings.errors import ArchitectureError, ConfigError
+from inklings.fields import field_hints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,6 +339,12 @@ def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[
         for f in dataclasses.fields(config_type)
         if f.name not in ("vocab_size", "boundary_token")
     }
+
+
+def model_hints(config_type: type[ModelConfig]) -> dict[str, Any]:
+    """The types of the fields that a user may set."""
+    hints = field_hints(config_type)
+    return {name: hints[name] for name in model_fields(config_type)}
 
 
 def predictor(model: Architecture, what: str) -> SequenceModel:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import itertools
 import sys
 import traceback
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inklings.config import from_mapping
-from inklings.errors import ArchitectureError, ConfigError, unknown_name
+from inklings.errors import ArchitectureError, unknown_name
+from inklings.fields import outside_brackets
 
 if TYPE_CHECKING:
     from inklings.models.contract import Architecture
@@ -75,41 +75,12 @@ def split_name(text: str) -> tuple[str, str | None]:
     What stands in brackets belongs together:
     `varda:backbone=[gpt:n_layer=2,n_embd=64],reader=concat`.
     """
-    colons = _outside_brackets(text, ":")
+    colons = outside_brackets(text, ":")
     if colons:
         head, tail = text[: colons[-1]], text[colons[-1] + 1 :]
-        if not tail or _outside_brackets(tail, "="):
+        if not tail or outside_brackets(tail, "="):
             return head, tail
     return text, None
-
-
-def split_fields(text: str, *, where: str) -> list[tuple[str, str]]:
-    """Keys and values of `field=value,...`; brackets around a value are taken off.
-
-    Raises:
-        ConfigError: a part is not of that form.
-    """
-    cuts = [-1, *_outside_brackets(text, ","), len(text)]
-    pairs = []
-    for part in (
-        (text[first + 1 : last] for first, last in itertools.pairwise(cuts)) if text else []
-    ):
-        key, equals, value = part.strip().partition("=")
-        if value.startswith("[") and value.endswith("]"):
-            value = value[1:-1]
-        if not equals or not key or not value:
-            raise ConfigError(f"{where}: {part!r} is not field=value.")
-        pairs.append((key.replace("-", "_"), value))
-    return pairs
-
-
-def _outside_brackets(text: str, wanted: str) -> list[int]:
-    depth, places = 0, []
-    for place, character in enumerate(text):
-        depth += (character == "[") - (character == "]")
-        if character == wanted and depth == 0:
-            places.append(place)
-    return places
 
 
 def load_class(architecture: str) -> type[Architecture]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ from inklings.config import (
     RunConfig,
     TrainingConfig,
     from_mapping,
-    parse_value,
     rates_in,
     read_toml,
     to_mapping,
     with_training,
 )
-from inklings.errors import ArchitectureError, ConfigError, RunError, unknown_name
-from inklings.models.contract import model_fields
-from inklings.models.registry import available, load_class, split_fields, split_name
+from inklings.errors import ArchitectureError, RunError, unknown_name
+from inklings.fields import field_hints, parse_fields
+from inklings.models.contract import model_hints
+from inklings.models.registry import available, load_class, split_name
 from inklings.runs.directory import CONFIG
 
 GRAMMAR = (
@@ -122,32 +121,25 @@ def _with_fields(
     base: RunConfig, architecture: str, fields: str | None, text: str, rates: frozenset[str]
 ) -> tuple[RunConfig, frozenset[str]]:
     config_type = load_class(architecture).Config
-    hints = typing.get_type_hints(config_type)
-    allowed = model_fields(config_type)
+    own = model_hints(config_type)
+    of_sections = {section: field_hints(kind, f"{section}.") for section, kind in _SECTIONS.items()}
+
+    def unknown(name: str) -> str:
+        section, _, inner = name.partition(".")
+        if inner and section in _SECTIONS:
+            names = [f.name for f in dataclasses.fields(_SECTIONS[section])]
+            return f"{text}: {unknown_name(f'{section} setting', inner, names)}"
+        others = [other for hints in of_sections.values() for other in hints]
+        close = next((other for other in others if other.partition(".")[2] == section), None)
+        hint = unknown_name(f"field of {architecture}", name, own)
+        return f"{text}: {hint}" + (f" (Did you mean {close!r}?)" if close else "")
+
+    hints = {**own, **of_sections["training"], **of_sections["data"]}
     model: dict[str, Any] = dict(base.model) if base.architecture == architecture else {}
     sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-    for key, value in split_fields(fields or "", where=text):
-        section, dot, inner = key.partition(".")
-        if dot and section in _SECTIONS:
-            names = {f.name for f in dataclasses.fields(_SECTIONS[section])}
-            if inner not in names:
-                raise ConfigError(f"{text}: {unknown_name(f'{section} setting', inner, names)}")
-            sections[section][inner] = parse_value(
-                typing.get_type_hints(_SECTIONS[section])[inner], value, where=f"{text}: {key}"
-            )
-        elif section in allowed and not dot:
-            model[section] = parse_value(hints[section], value, where=f"{text}: {key}")
-        else:
-            others = [
-                f"{name}.{f.name}"
-                for name, kind in _SECTIONS.items()
-                for f in dataclasses.fields(kind)
-            ]
-            hint = unknown_name(f"field of {architecture}", key, allowed)
-            close = [other for other in others if other.partition(".")[2] == section]
-            raise ConfigError(
-                f"{text}: {hint}" + (f" (Did you mean {close[0]!r}?)" if close else "")
-            )
+    for name, value in parse_fields(hints, fields or "", where=text, unknown=unknown).items():
+        section, dot, inner = name.partition(".")
+        (sections[section] if dot else model)[inner if dot else name] = value
     config = replace(
         base,
         architecture=architecture,

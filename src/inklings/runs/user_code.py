@@ -21,7 +21,8 @@ from typing import Any
 from inklings.config import RunConfig
 from inklings.durable import file_sha256, sha256, write_bytes
 from inklings.errors import ConfigError, DiskError, RunError
-from inklings.models.registry import is_file, split_fields, split_name
+from inklings.fields import split_fields
+from inklings.models.registry import is_file, split_name
 
 COPY = "architecture.py"
 """Of the first file; those of others, such as a backbone's, are numbered from 2."""

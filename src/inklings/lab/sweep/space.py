@@ -7,7 +7,6 @@ the field's type before anything is trained.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import types
 import typing
@@ -15,9 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from inklings.config import PEAK_RATES, RunConfig, TrainingConfig, parse_value, with_training
+from inklings.config import (
+    PEAK_RATES,
+    RunConfig,
+    TrainingConfig,
+    with_training,
+)
 from inklings.errors import ConfigError, nearest, unknown_name
-from inklings.models.contract import model_fields
+from inklings.fields import field_hints, parse_value
+from inklings.models.contract import model_hints
 from inklings.models.registry import load_class
 
 GRAMMAR = "FIELD=LOW..HIGH, FIELD=LOW..HIGH:log, FIELD=LOW..HIGH:STEP or FIELD=a|b|c"
@@ -159,16 +164,14 @@ def _round(value: float) -> float:
 
 def _fields(config: RunConfig) -> dict[str, Any]:
     """Every field that may be searched, with its type."""
-    config_type = load_class(config.architecture).Config
-    hints = typing.get_type_hints(config_type)
-    found = {f"model.{name}": hints[name] for name in model_fields(config_type)}
-    hints = typing.get_type_hints(TrainingConfig)
+    training = field_hints(TrainingConfig, "training.")
+    model = model_hints(load_class(config.architecture).Config)
     return {
-        **found,
+        **{f"model.{name}": hint for name, hint in model.items()},
         **{
-            f"training.{f.name}": hints[f.name]
-            for f in dataclasses.fields(TrainingConfig)
-            if f.name not in _NOT_SEARCHED
+            name: hint
+            for name, hint in training.items()
+            if name.removeprefix("training.") not in _NOT_SEARCHED
         },
     }
 

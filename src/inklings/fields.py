@@ -1,0 +1,100 @@
+"""Fields of settings as people write them: `field=value,...`, where brackets keep a value whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+
+from inklings.config import convert
+from inklings.errors import ConfigError
+
+
+def parse_value(hint: Any, text: str, *, where: str) -> Any:
+    """A value given as text, as in `NAME:field=value`, converted to the annotated type.
+
+    Raises:
+        ConfigError: the text is not of that type.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        if text.lower() == "none" and type(None) in arguments:
+            return None
+        return parse_value(next(a for a in arguments if a is not type(None)), text, where=where)
+    if hint is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        if hint is kind:
+            try:
+                return kind(text)
+            except ValueError:
+                break
+    if origin is tuple:
+        parts = text.strip("()").split("/")
+        return convert(
+            hint,
+            [parse_value(a, p, where=where) for a, p in zip(arguments, parts, strict=False)],
+            where=where,
+        )
+    return convert(hint, text, where=where)
+
+
+def field_hints(config_type: type[Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a dataclass with their types, in their order."""
+    hints = typing.get_type_hints(config_type, include_extras=True)
+    return {f"{prefix}{f.name}": hints[f.name] for f in dataclasses.fields(config_type)}
+
+
+def parse_fields(
+    hints: Mapping[str, Any], text: str, *, where: str, unknown: Callable[[str], str]
+) -> dict[str, Any]:
+    """The values that `field=value,...` gives.
+
+    Args:
+        hints: the fields that may be given, with their types.
+        text: none at all gives nothing.
+        where: what is read, for messages.
+        unknown: what is said of a name that is no field.
+
+    Raises:
+        ConfigError: a part has another form, the field is unknown, or the value is of another type.
+    """
+    values = {}
+    for name, value in split_fields(text, where=where):
+        if name not in hints:
+            raise ConfigError(unknown(name))
+        values[name] = parse_value(hints[name], value, where=f"{where}: {name}")
+    return values
+
+
+def split_fields(text: str, *, where: str) -> list[tuple[str, str]]:
+    """Names and values of `field=value,...`; brackets around a value are taken off.
+
+    Raises:
+        ConfigError: a part is not of that form.
+    """
+    cuts = [-1, *outside_brackets(text, ","), len(text)]
+    pairs = []
+    for part in (
+        (text[first + 1 : last] for first, last in itertools.pairwise(cuts)) if text else []
+    ):
+        name, equals, value = part.strip().partition("=")
+        if value.startswith("[") and value.endswith("]"):
+            value = value[1:-1]
+        if not equals or not name or not value:
+            raise ConfigError(f"{where}: {part!r} is not field=value.")
+        pairs.append((name.replace("-", "_"), value))
+    return pairs
+
+
+def outside_brackets(text: str, wanted: str) -> list[int]:
+    """Where a character stands that is inside no brackets."""
+    depth, places = 0, []
+    for place, character in enumerate(text):
+        depth += (character == "[") - (character == "]")
+        if character == wanted and depth == 0:
+            places.append(place)
+    return places
