@@ -13,8 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.auditing.checks import data
-from inklings.auditing.checks.data import check_coverage, check_overlap
+from inklings.auditing.checks import coverage, text_overlap
+from inklings.auditing.checks.coverage import check_coverage
+from inklings.auditing.checks.text_overlap import check_overlap
+from inklings.auditing.head import head_of
 from inklings.config import DataConfig
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit, prepare
@@ -180,8 +182,8 @@ def test_a_store_says_how_long_a_span_is_and_how_it_was_split(
 
 
 def test_the_work_is_bounded_and_the_evidence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "TRAIN_TARGETS", 1000)
-    monkeypatch.setattr(data, "HELD_OUT_TARGETS", 300)
+    monkeypatch.setattr(text_overlap, "TRAIN_TARGETS", 1000)
+    monkeypatch.setattr(text_overlap, "HELD_OUT_TARGETS", 300)
     facts = check_overlap(
         {
             "train": split_of(random_documents(99, 20)),
@@ -334,8 +336,8 @@ def test_targets_without_weight_are_not_read() -> None:
 
 
 def test_long_splits_and_short_steps_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "EPOCH_TARGETS", 5000)
-    monkeypatch.setattr(data, "EPOCH_STEPS", 50)
+    monkeypatch.setattr(coverage, "EPOCH_TARGETS", 5000)
+    monkeypatch.setattr(coverage, "EPOCH_STEPS", 50)
     for size, bound in ((32, 5000), (1, 800)):
         finding = check_coverage(
             lambda part, size=size: windows(part, batch_size=size, length=16), SPLIT

@@ -15,12 +15,12 @@ import torch
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.from_noise import (
-    NoiseSubject,
     check_both_learn,
     check_made,
     check_real_texts,
     check_texts_apart,
 )
+from inklings.auditing.subjects import NoiseSubject
 from inklings.config import DataConfig
 from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build

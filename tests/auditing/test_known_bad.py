@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inklings.auditing.audit import Audit, audit, dishonest
-from inklings.auditing.checks.data import check_coverage
+from inklings.auditing.checks.coverage import check_coverage
 from inklings.auditing.checks.targets import check_random_tokens, check_targets
 from inklings.auditing.findings import Finding
 from inklings.auditing.subjects import Subject, of_architecture

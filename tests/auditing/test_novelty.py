@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.auditing.checks import novelty as module
-from inklings.auditing.checks.novelty import SuffixAutomaton, check_novelty, novelty
+from inklings.auditing.checks.novelty import check_novelty, novelty
+from inklings.auditing.suffix_automaton import SuffixAutomaton
 from inklings.text.store import TokenSplit
 
 Texts = list[list[int]]

@@ -28,3 +28,8 @@ class Finding:
     def holds(self) -> bool:
         """Whether nothing is wrong, as far as this check can say."""
         return self.status != "fail"
+
+
+def not_applicable(check: str, why: str) -> Finding:
+    """The outcome of a check that cannot be asked of a subject."""
+    return Finding(check=check, status="not applicable", summary=why)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from inklings.auditing.checks.from_noise import NoiseSubject
-from inklings.auditing.probes import FreshModel
+from inklings.auditing.probes import FreshModel, scrambled
 from inklings.config import RunConfig, TrainingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
@@ -41,6 +41,45 @@ class Subject:
     """The held-out text."""
     run: RunDirectory | None = None
     """The run, whose own text may be another one."""
+
+    @property
+    def text(self) -> TokenStore:
+        """The text, for a check that needs one."""
+        assert self.store is not None, "a check that needs a text is not carried out without"
+        return self.store
+
+    @cached_property
+    def scrambled(self) -> SequenceModel:
+        """The architecture with random weights, made once."""
+        return scrambled(self.fresh)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseSubject:
+    """A generator without likelihood that can be made anew from any seed.
+
+    With what is known of its text.
+    """
+
+    label: str
+    fresh: Callable[[int], SampleModel]
+    trained: SampleModel | None = None
+    """A run's model; None for an architecture."""
+    store: TokenStore | None = None
+    split: SplitName = "validation"
+    run: RunDirectory | None = None
+    """The run, whose own text may be another one."""
+
+    @property
+    def text(self) -> TokenStore:
+        """The text, for a check that needs one."""
+        assert self.store is not None, "a check that needs a text is not carried out without"
+        return self.store
+
+    @cached_property
+    def model(self) -> SampleModel:
+        """The run's model, or else one with random weights."""
+        return self.trained or self.fresh(0)
 
 
 def of_architecture(

@@ -16,10 +16,9 @@ from typing import Literal
 import tyro
 
 from inklings.auditing.audit import Audit, audit, audit_text
-from inklings.auditing.checks.from_noise import NoiseSubject
 from inklings.auditing.findings import Finding
 from inklings.auditing.memory.rivals import Provable
-from inklings.auditing.subjects import Subject, of_architecture, of_run
+from inklings.auditing.subjects import NoiseSubject, Subject, of_architecture, of_run
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.proof import show_proof

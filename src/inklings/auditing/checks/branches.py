@@ -14,9 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inklings.auditing.checks.prefixes import parallel_losses
+from inklings.auditing.check import Check
+from inklings.auditing.checks.prefixes import (
+    CLIFF_ROWS,
+    parallel_losses,
+    text_windows,
+    window_length,
+)
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import FreshModel, logits_of, random_tokens, span
+from inklings.auditing.subjects import Subject
 from inklings.models.branches import modules_of
 from inklings.models.contract import SequenceModel
 
@@ -155,3 +162,24 @@ def check_gradients(fresh: FreshModel, *, seed: int = 0) -> Finding:
         status="pass",
         summary=f"every parameter gets a gradient within {STEPS} steps",
     )
+
+
+def _run(subject: Subject) -> Finding:
+    finding = check_branches(subject.scrambled)
+    if finding.status != "pass" or subject.trained is None or subject.store is None:
+        return finding
+    split = subject.store.split(subject.split)
+    length = window_length(subject.trained)
+    if split.n_targets <= length:
+        return finding
+    return check_branches(
+        subject.trained, text_windows(split, CLIFF_ROWS, length).to(subject.trained.device)
+    )
+
+
+BRANCHES = Check(name="branches", run=_run, before_training=True, after_training=True)
+GRADIENTS: Check[Subject] = Check(
+    name="gradients",
+    run=lambda subject: check_gradients(subject.fresh),
+    before_training=True,
+)

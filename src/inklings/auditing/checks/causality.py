@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from inklings.auditing.check import Check, on_both
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import (
     TOLERANCE,
@@ -26,6 +27,7 @@ from inklings.auditing.probes import (
     span,
     traced,
 )
+from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
 
 FAINT = 1e-6
@@ -216,3 +218,11 @@ def _gradient_ahead(
 
 def _mode(model: nn.Module) -> str:
     return "training" if model.training else "evaluation"
+
+
+CAUSALITY: Check[Subject] = Check(
+    name="causality",
+    run=on_both(check_causality),
+    bars_ranking=True,
+    before_training=True,
+)

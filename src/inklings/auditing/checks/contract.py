@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from inklings.auditing.check import Check, on_both
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import random_tokens, span
+from inklings.auditing.subjects import Subject
 from inklings.models.contract import Output, SequenceModel
 
 
@@ -98,3 +100,11 @@ def _form(state: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     return {
         name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in state.tensors.items()
     }
+
+
+CONTRACT: Check[Subject] = Check(
+    name="contract",
+    run=on_both(check_contract),
+    bars_ranking=True,
+    before_training=True,
+)

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from inklings.auditing.check import Check
 from inklings.auditing.checks.novelty import check_novelty
+from inklings.auditing.checks.text_overlap import check_learned_overlap
 from inklings.auditing.findings import Finding, Status
-from inklings.auditing.learned_text import check_learned_overlap, learned_part
+from inklings.auditing.learned_text import learned_part
+from inklings.auditing.subjects import NoiseSubject
 from inklings.evaluation.samples.collapse import collapse
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw_as_trained, real_as_trained
 from inklings.models.from_noise import Drawn, SampleModel
-from inklings.runs.directory import RunDirectory
-from inklings.text.documents import SplitName
-from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.store import TokenSplit
 from inklings.training.objectives.make_objective import real_texts
 
 TEXTS = 5
@@ -31,75 +31,6 @@ REAL_TOKENS = 200_000
 TOLERANCE = 1e-4
 """Between logits of one text beside others and alone: a batch of another size takes another kernel.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseSubject:
-    """A generator without likelihood that can be made anew from any seed.
-
-    With what is known of its text.
-    """
-
-    label: str
-    fresh: Callable[[int], SampleModel]
-    trained: SampleModel | None = None
-    """A run's model; None for an architecture."""
-    store: TokenStore | None = None
-    split: SplitName = "validation"
-    run: RunDirectory | None = None
-    """The run, whose own text may be another one."""
-
-
-def noise_checks(subject: NoiseSubject) -> dict[str, Callable[[], Finding]]:
-    """The checks by name, in their order.
-
-    Their draws are the same every time, and torch's generator is left as it was.
-    """
-    model = subject.trained or subject.fresh(0)
-    return {
-        "contract": lambda: _seeded(lambda: check_made(model)),
-        "rows": lambda: _seeded(lambda: check_texts_apart(model)),
-        "gradients": lambda: _seeded(lambda: check_both_learn(subject.fresh(0))),
-        "overlap": lambda: _needs(
-            subject, "overlap", lambda store: check_learned_overlap(store, subject.run)
-        ),
-        "coverage": lambda: _needs(
-            subject, "coverage", lambda store: check_real_texts(model, store.split("train"))
-        ),
-        "collapse": lambda: _of_samples(subject, "collapse", _collapse),
-        "novelty": lambda: _of_samples(
-            subject,
-            "novelty",
-            lambda model, store, split: _novelty(
-                model, store, split, learned_part(store, subject.run)
-            ),
-        ),
-    }
-
-
-def _seeded(check: Callable[[], Finding]) -> Finding:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return check()
-
-
-def _needs(subject: NoiseSubject, check: str, of: Callable[[TokenStore], Finding]) -> Finding:
-    if subject.store is None:
-        return Finding(
-            check=check, status="not applicable", summary="it needs a text: give one with --data"
-        )
-    return of(subject.store)
-
-
-def _of_samples(
-    subject: NoiseSubject, check: str, of: Callable[[SampleModel, TokenStore, SplitName], Finding]
-) -> Finding:
-    trained = subject.trained
-    if trained is None:
-        return Finding(
-            check=check, status="not applicable", summary="it needs a trained model: audit a run"
-        )
-    return _needs(subject, check, lambda store: of(trained, store, subject.split))
 
 
 def check_made(model: SampleModel) -> Finding:
@@ -228,18 +159,11 @@ def check_real_texts(model: SampleModel, split: TokenSplit) -> Finding:
     )
 
 
-def _sets(
-    model: SampleModel, store: TokenStore, split: SplitName
-) -> tuple[SampleSet, SampleSet, SampleSet]:
-    """Made texts, real ones of the training split, and held-out ones."""
-    held_out = real_as_trained(model, store.split(split), most_tokens=REAL_TOKENS)
-    made = draw_as_trained(model, store.tokenizer, min(SAMPLES, len(held_out)))
-    return made, real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS), held_out
-
-
-def _collapse(model: SampleModel, store: TokenStore, split: SplitName) -> Finding:
-    made, real, _ = _sets(model, store, split)
-    reasons = collapse(made, real, store.tokenizer)
+def check_collapse(subject: NoiseSubject) -> Finding:
+    """Whether a run's texts are the same again and again, beside real text."""
+    made, _ = _made_and_held_out(subject)
+    real = real_as_trained(subject.model, subject.text.split("train"), most_tokens=REAL_TOKENS)
+    reasons = collapse(made, real, subject.text.tokenizer)
     if reasons:
         return Finding(
             check="collapse",
@@ -250,9 +174,67 @@ def _collapse(model: SampleModel, store: TokenStore, split: SplitName) -> Findin
     return Finding(check="collapse", status="pass", summary=f"{len(made):,} texts show no collapse")
 
 
-def _novelty(model: SampleModel, store: TokenStore, split: SplitName, train: TokenSplit) -> Finding:
-    made, _, held_out = _sets(model, store, split)
+def _made_and_held_out(subject: NoiseSubject) -> tuple[SampleSet, SampleSet]:
+    """Texts that the run makes, and held-out ones."""
+    store, model = subject.text, subject.model
+    held_out = real_as_trained(model, store.split(subject.split), most_tokens=REAL_TOKENS)
+    return draw_as_trained(model, store.tokenizer, min(SAMPLES, len(held_out))), held_out
+
+
+def _novelty(subject: NoiseSubject) -> Finding:
     texts, beside = (
-        [of.document(i).tolist() for i in range(min(len(of), 64))] for of in (made, held_out)
+        [of.document(i).tolist() for i in range(min(len(of), 64))]
+        for of in _made_and_held_out(subject)
     )
-    return check_novelty(texts, beside, train, characters=store.tokenizer.kind in ("char", "byte"))
+    return check_novelty(
+        texts,
+        beside,
+        learned_part(subject.text, subject.run),
+        characters=subject.text.tokenizer.kind in ("char", "byte"),
+    )
+
+
+def _seeded(check: Callable[[NoiseSubject], Finding]) -> Callable[[NoiseSubject], Finding]:
+    """A check whose draws are the same every time, and which leaves torch's generator as it was."""
+
+    def seeded(subject: NoiseSubject) -> Finding:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return check(subject)
+
+    return seeded
+
+
+CONTRACT: Check[NoiseSubject] = Check(
+    name="contract",
+    run=_seeded(lambda subject: check_made(subject.model)),
+    bars_ranking=True,
+    before_training=True,
+)
+ROWS_APART: Check[NoiseSubject] = Check(
+    name="rows",
+    run=_seeded(lambda subject: check_texts_apart(subject.model)),
+    bars_ranking=True,
+    before_training=True,
+    after_training=True,
+)
+GRADIENTS: Check[NoiseSubject] = Check(
+    name="gradients",
+    run=_seeded(lambda subject: check_both_learn(subject.fresh(0))),
+    before_training=True,
+)
+OVERLAP: Check[NoiseSubject] = Check(
+    name="overlap",
+    run=lambda subject: check_learned_overlap(subject.text, subject.run),
+    needs_text=True,
+)
+COVERAGE: Check[NoiseSubject] = Check(
+    name="coverage",
+    run=lambda subject: check_real_texts(subject.model, subject.text.split("train")),
+    needs_text=True,
+    before_training=True,
+)
+COLLAPSE: Check[NoiseSubject] = Check(
+    name="collapse", run=check_collapse, needs_text=True, needs_run=True
+)
+NOVELTY: Check[NoiseSubject] = Check(name="novelty", run=_novelty, needs_text=True, needs_run=True)

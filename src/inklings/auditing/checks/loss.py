@@ -9,7 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from inklings.auditing.findings import Finding
+from inklings.auditing.check import Check
+from inklings.auditing.findings import Finding, not_applicable
+from inklings.auditing.head import head_of
+from inklings.auditing.subjects import Subject
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.documents import SplitName
@@ -17,6 +20,8 @@ from inklings.text.store import TokenStore
 
 TRAIN_TARGETS = 5_000_000
 """N-grams are counted on so much of the training text."""
+SCORED = 16_384
+"""Held-out targets that are scored."""
 SUSPICIOUS = 0.5
 """A loss below this share of that of the best n-gram asks for an explanation."""
 NEAR = 0.5
@@ -142,3 +147,19 @@ def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
 
 def _listed(names: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _run(subject: Subject) -> Finding:
+    model = subject.trained or subject.fresh(0)
+    if not model.traits.has_likelihood:
+        return not_applicable("loss", "it has no likelihood")
+    head = head_of(subject.text.split(subject.split), SCORED)
+    counts = model.traits.objective == "counting" and subject.trained is None
+    return check_loss(
+        evaluate(model, head, lossless=False).loss,
+        floors(subject.text, subject.split, targets=SCORED),
+        trained=subject.trained is not None and not counts,
+    )
+
+
+LOSS: Check[Subject] = Check(name="loss", run=_run, needs_text=True)

@@ -18,8 +18,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import LONGEST, random_tokens
+from inklings.auditing.subjects import Subject
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
@@ -146,3 +148,20 @@ def parallel_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> Float[
     with inference(model.modules()):
         logits = model(tokens, starts=starts if bool(starts.any()) else None).logits
     return F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none").double().cpu()
+
+
+def _run(subject: Subject) -> Finding:
+    finding = check_prefixes(subject.scrambled, None, trained=False)
+    if subject.trained is None or not subject.trained.traits.has_likelihood:
+        return finding
+    split = None if subject.store is None else subject.store.split(subject.split)
+    return check_prefixes(subject.trained, split, trained=split is not None)
+
+
+PREFIXES: Check[Subject] = Check(
+    name="prefixes",
+    run=_run,
+    bars_ranking=True,
+    before_training=True,
+    after_training=True,
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
 from inklings.auditing.memory.proof import QUICK, prove
 from inklings.auditing.memory.provenance import (
@@ -17,6 +18,7 @@ from inklings.auditing.memory.provenance import (
 )
 from inklings.auditing.memory.rivals import Provable
 from inklings.auditing.memory.verdict import say_proof
+from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
@@ -74,3 +76,15 @@ def _of(found: Provenance) -> Finding:
         " empty the model is its backbone"
     )
     return Finding(check="memory", status="pass", summary=said, evidence=evidence)
+
+
+def _run(subject: Subject) -> Finding:
+    finding = check_memory(subject.scrambled)
+    if finding.status in ("fail", "not applicable") or subject.trained is None:
+        return finding
+    return check_memory(
+        subject.trained, None if subject.store is None else subject.store.split(subject.split)
+    )
+
+
+MEMORY: Check[Subject] = Check(name="memory", run=_run)

@@ -8,6 +8,7 @@ rows, those of one length say, the statistics tell a row what its company is.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inklings.auditing.check import Check, on_both
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import (
     along,
@@ -28,10 +30,16 @@ from inklings.auditing.probes import (
     traced,
     with_documents,
 )
+from inklings.auditing.subjects import Subject
+from inklings.errors import InputError
 from inklings.models.contract import SequenceModel
 from inklings.text.batches import Batch
+from inklings.training.objectives.likelihood import make_batches
+from inklings.training.setup import settle_training
 
 ROWS = 5
+BATCHES = 8
+"""Training batches on which batch statistics are valued."""
 
 
 def check_rows(
@@ -213,3 +221,34 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
         status="pass",
         summary="a document predicts the same alone and after others in its row",
     )
+
+
+def _run(subject: Subject) -> Finding:
+    finding = check_rows(subject.scrambled)
+    if finding.status == "fail" or subject.trained is None or subject.store is None:
+        return finding
+    learns = subject.trained.traits.objective == "likelihood"
+    training = settle_training(subject.trained, subject.training)
+    batches: list[Batch] = []
+    if (
+        learns and training.order != "positions"
+    ):  # single positions come with a context, which a fresh pass does not take
+        with contextlib.suppress(InputError):  # a text too small for a batch values nothing
+            loader = make_batches(subject.trained, subject.store.split("train"), training)
+            batches = [loader.batch(step) for step in range(BATCHES)]
+    return check_rows(subject.trained, batches, trained=True)
+
+
+ROWS_APART: Check[Subject] = Check(
+    name="rows",
+    run=_run,
+    bars_ranking=True,
+    before_training=True,
+    after_training=True,
+)
+DOCUMENTS_APART: Check[Subject] = Check(
+    name="documents",
+    run=on_both(check_documents),
+    bars_ranking=True,
+    before_training=True,
+)

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from inklings.auditing.check import Check, on_both
 from inklings.auditing.checks.prefixes import parallel_losses
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import difference, logits_of, random_tokens, span, with_documents
+from inklings.auditing.subjects import Subject
 from inklings.generation.reader import Reader
 from inklings.models.contract import SequenceModel
 
@@ -121,3 +123,7 @@ def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
         summary=f"a prompt costs {generated:.4f} nats per token, generated or evaluated",
         evidence=evidence,
     )
+
+
+STREAMING = Check(name="streaming", run=on_both(check_streaming), before_training=True)
+GENERATION: Check[Subject] = Check(name="generation", run=on_both(check_generation))

@@ -16,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inklings.auditing.findings import Finding
+from inklings.auditing.check import Check
+from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.probes import random_tokens
+from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
 from inklings.text.batches import Batch
 from inklings.text.store import TokenSplit
-from inklings.training.objectives.likelihood import Batches
+from inklings.training.objectives.likelihood import Batches, make_batches
+from inklings.training.setup import settle_training
 
 SYMBOLS = 16
 """Random tokens are drawn from so many: fewer are learned sooner."""
@@ -182,3 +185,20 @@ def _next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
 
 def _not_applicable(why: str) -> Finding:
     return Finding(check="random tokens", status="not applicable", summary=why)
+
+
+def _run(subject: Subject) -> Finding:
+    model = subject.scrambled
+    if model.traits.objective == "counting":
+        return not_applicable("targets", "it counts the whole text; there are no batches")
+    training = settle_training(model, subject.training)
+    targets = (training.sequence_length or 1) * training.batch_size + model.lead
+    return check_targets(lambda split: make_batches(model, split, training), targets=targets)
+
+
+TARGETS: Check[Subject] = Check(name="targets", run=_run, bars_ranking=True, before_training=True)
+RANDOM_TOKENS: Check[Subject] = Check(
+    name="random tokens",
+    run=lambda subject: check_random_tokens(subject.fresh(0)),
+    bars_ranking=True,
+)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from inklings.auditing.checks.data import MOST, check_overlap, span_length
+from inklings.auditing.checks.text_overlap import MOST, check_overlap, span_length
 from inklings.runs.own_text import known_documents
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.auditing.audit import BEFORE, audit
+from inklings.auditing.audit import audit, before_training
 from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig
 from inklings.errors import InklingsError
@@ -62,7 +62,7 @@ def audited(
         elif contestant.config is not None and not arm.audit:
             report({"event": "note", "text": f"auditing {arm.label}"})
             subject = of_architecture(arm.label, contestant.config, contestant.store)
-            arm = replace(arm, audit=list(audit(subject, only=BEFORE).findings))
+            arm = replace(arm, audit=list(audit(subject, only=before_training()).findings))
             for finding in arm.dishonest:
                 report(
                     {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from inklings.auditing.audit import AFTER, BEFORE, audit
+from inklings.auditing.audit import after_training, audit, before_training
 from inklings.auditing.memory.proof import MemoryProof, prove
 from inklings.auditing.memory.rivals import Provable
 from inklings.auditing.subjects import of_run
@@ -220,7 +220,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
         )
     if job.first:
         # An existing run was not seen before it was trained.
-        only = AFTER if job.config is not None else tuple(dict.fromkeys((*BEFORE, *AFTER)))
+        only = [*(before_training() if job.config is None else []), *after_training()]
         found = replace(
             found,
             audit=list(

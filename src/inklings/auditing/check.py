@@ -1,0 +1,90 @@
+"""A check of the audit: what it asks, of whom, and what hangs on the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from inklings.auditing.findings import Finding
+from inklings.auditing.subjects import NoiseSubject, Subject
+from inklings.models.contract import SequenceModel
+from inklings.registry import Registry
+
+S = TypeVar("S", Subject, NoiseSubject)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Generic[S]):
+    """One question that the audit asks of one kind of subject."""
+
+    name: str
+    """As findings, the terminal and reports name it."""
+    run: Callable[[S], Finding]
+    """Answers; what it raises is a failure."""
+    needs_text: bool = False
+    """Whether it does not apply without a text; then a text may also be too small for it, and an
+    `InputError` says so.
+    """
+    needs_run: bool = False
+    """Whether it does not apply to an architecture that is not trained."""
+    bars_ranking: bool = False
+    """Whether who fails it is not ranked, for its loss does not mean what others' do."""
+    before_training: bool = False
+    """Whether a comparison asks it of an arm before it trains it."""
+    after_training: bool = False
+    """Whether a comparison asks it once more of a trained run, where the text says what something
+    is worth.
+    """
+
+
+CHECKS: Registry[Check[Subject]] = Registry(
+    "check",
+    {
+        "contract": "inklings.auditing.checks.contract:CONTRACT",
+        "causality": "inklings.auditing.checks.causality:CAUSALITY",
+        "prefixes": "inklings.auditing.checks.prefixes:PREFIXES",
+        "rows": "inklings.auditing.checks.rows:ROWS_APART",
+        "documents": "inklings.auditing.checks.rows:DOCUMENTS_APART",
+        "targets": "inklings.auditing.checks.targets:TARGETS",
+        "random tokens": "inklings.auditing.checks.targets:RANDOM_TOKENS",
+        "overlap": "inklings.auditing.checks.text_overlap:OVERLAP",
+        "coverage": "inklings.auditing.checks.coverage:COVERAGE",
+        "streaming": "inklings.auditing.checks.streaming:STREAMING",
+        "generation": "inklings.auditing.checks.streaming:GENERATION",
+        "branches": "inklings.auditing.checks.branches:BRANCHES",
+        "gradients": "inklings.auditing.checks.branches:GRADIENTS",
+        "memory": "inklings.auditing.checks.reads_memory:MEMORY",
+        "novelty": "inklings.auditing.checks.novelty:NOVELTY",
+        "loss": "inklings.auditing.checks.loss:LOSS",
+    },
+)
+"""Of what predicts tokens, in the order in which they are carried out."""
+
+NOISE_CHECKS: Registry[Check[NoiseSubject]] = Registry(
+    "check",
+    {
+        "contract": "inklings.auditing.checks.from_noise:CONTRACT",
+        "rows": "inklings.auditing.checks.from_noise:ROWS_APART",
+        "gradients": "inklings.auditing.checks.from_noise:GRADIENTS",
+        "overlap": "inklings.auditing.checks.from_noise:OVERLAP",
+        "coverage": "inklings.auditing.checks.from_noise:COVERAGE",
+        "collapse": "inklings.auditing.checks.from_noise:COLLAPSE",
+        "novelty": "inklings.auditing.checks.from_noise:NOVELTY",
+    },
+)
+"""Of what makes whole texts out of noise."""
+
+
+def on_both(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
+    """A check of a model, with random weights and, if these pass, with a run's own."""
+
+    def both(subject: Subject) -> Finding:
+        finding = check(subject.scrambled)
+        return (
+            check(subject.trained)
+            if finding.status == "pass" and subject.trained is not None
+            else finding
+        )
+
+    return both
