@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from inklings.auditing.checks import coverage, text_overlap
 from inklings.auditing.checks.coverage import check_coverage
 from inklings.auditing.checks.text_overlap import check_overlap
-from inklings.auditing.head import head_of
 from inklings.config import DataConfig
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit, prepare

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -12,7 +12,6 @@ from jaxtyping import Int64, Integer
 from inklings.auditing.check import Check
 from inklings.auditing.checks.text_overlap import MOST
 from inklings.auditing.findings import Finding, not_applicable
-from inklings.auditing.head import head_of
 from inklings.auditing.subjects import Subject
 from inklings.errors import InputError
 from inklings.text.store import TokenSplit
@@ -94,7 +93,7 @@ def check_coverage(
     """
     targets = min(split.n_targets, EPOCH_TARGETS)
     try:
-        stand_in = _stand_in(head_of(split, targets))
+        stand_in = _stand_in(split.head(targets))
         batches = make_batches(stand_in)
         expected = (
             _steps(batches, stand_in)
@@ -102,7 +101,7 @@ def check_coverage(
             else math.ceil(steps * stand_in.n_targets / split.n_targets)
         )
         if expected > EPOCH_STEPS:
-            stand_in = _stand_in(head_of(split, max(2, targets * EPOCH_STEPS // expected)))
+            stand_in = _stand_in(split.head(max(2, targets * EPOCH_STEPS // expected)))
             batches = make_batches(stand_in)
     except InputError as error:
         return Finding(
@@ -150,7 +149,7 @@ def _stand_in(split: TokenSplit) -> TokenSplit:
     if split.boundary < len(tokens):
         tokens[split.boundary] = len(tokens)
     tokens[split.offsets] = split.boundary
-    return TokenSplit(tokens, split.offsets, split.document_bytes, split.boundary)
+    return replace(split, tokens=tokens, unchecked=None)
 
 
 def _steps(batches: Batches, split: TokenSplit) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding, not_applicable
-from inklings.auditing.head import head_of
 from inklings.auditing.subjects import Subject
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
@@ -153,7 +152,7 @@ def _run(subject: Subject) -> Finding:
     model = subject.trained or subject.fresh(0)
     if not model.traits.has_likelihood:
         return not_applicable("loss", "it has no likelihood")
-    head = head_of(subject.text.split(subject.split), SCORED)
+    head = subject.text.split(subject.split).head(SCORED)
     counts = model.traits.objective == "counting" and subject.trained is None
     return check_loss(
         evaluate(model, head, lossless=False).loss,

@@ -14,7 +14,6 @@ import torch
 
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.auditing.learned_text import learned_part
 from inklings.auditing.subjects import Subject
 from inklings.auditing.suffix_automaton import _STRETCH, Ends, SuffixAutomaton
@@ -274,7 +273,7 @@ def _of_run(subject: Subject) -> Finding:
             samples=samples,
             stop_at_boundary=lines,
         )
-    split = head_of(store.split(subject.split), 4 * samples * length)
+    split = store.split(subject.split).head(4 * samples * length)
     held_out = [split.document(index).tolist() for index in range(split.n_documents)]
     characters = store.tokenizer.kind in ("char", "byte")
     return check_novelty(

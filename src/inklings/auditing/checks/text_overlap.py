@@ -11,7 +11,6 @@ from jaxtyping import Bool, UInt64
 
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
-from inklings.auditing.head import head_of
 from inklings.auditing.learned_text import learned_part
 from inklings.auditing.subjects import Subject
 from inklings.runs.directory import RunDirectory
