@@ -35,7 +35,7 @@ STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applica
 WIDTH = 104
 """Columns that a summary may take, where the terminal has as many."""
 BEFORE = 33
-"""Columns before it."""
+"""Columns of the screen that stand before a summary."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Compare:
     flags; text and budget are the same for all.
     """
     out: Path = Path("comparison")
-    """Where the runs, the results and the report go; the same command goes on where it was stopped.
+    """Folder of the runs, the results and the report; the same command goes on where it was
+    stopped.
     """
     seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""

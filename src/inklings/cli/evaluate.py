@@ -1,6 +1,6 @@
-"""`inklings evaluate RUN`.
+"""`inklings evaluate RUN`: score a run on held-out text.
 
-Score a run on held-out text, and compare what it writes with that text.
+With `--samples` what it writes is compared with that text.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Evaluate:
     windows: int | None = None
     """Compare windows of so many tokens instead of whole documents."""
     temperature: float = 1.0
-    """Of the samples; a run that has a likelihood is shown at others too."""
+    """Temperature of the samples; a run that has a likelihood is shown at others too."""
     max_length: int | None = None
     """Tokens at which samples and documents are cut; by default the longest training document, at
     most 512.
     """
     seed: int = 0
-    """Of the samples."""
+    """Seed of the samples."""
     json: Json = False
 
 

@@ -63,21 +63,21 @@ class Generate:
     """End the text before any of these strings."""
     seed: int = 0
     style_seed: int | None = None
-    """Of a generator that makes texts out of noise: fix the noise that is global to a text, so that
-    all samples share it.
+    """For a generator that makes texts out of noise: fix the noise that is global to a text, so
+    that all samples share it.
     """
     samples: int = 1
     """How many texts; each depends on the seed and its number alone."""
     across_documents: bool = False
     """Go on after the end of a document instead of stopping there."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the weights; `auto` measures both if the model is large. The same seed gives the same text
-    at the same precision.
+    """Precision of the weights; `auto` measures both if the model is large. The same seed gives the
+    same text at the same precision.
     """
     interactive: bool = False
     """Read prompts line by line; each goes on from what was written before."""
     provenance: bool = False
-    """Of a model with a memory: list, for each new token, the entries that its prediction took
+    """For a model with a memory: list, for each new token, the entries that its prediction took
     something of.
     """
     weights: Literal["best", "last"] = "best"

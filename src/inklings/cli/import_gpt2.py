@@ -25,7 +25,7 @@ class Import:
     source: tyro.conf.Positional[str]
     """A folder that transformers wrote, or OWNER/NAME of a model on the Hugging Face hub."""
     run: Path
-    """Where the run is kept."""
+    """Directory that the run is written to."""
     data: str = DataConfig.source
     """The text that it is evaluated on where none is named."""
     json: Json = False

@@ -1,6 +1,6 @@
 """The command `inklings`.
 
-Finds the verb, runs it, and turns errors into one clear message and an exit code.
+It finds the verb, runs it, and turns errors into one clear message and an exit code.
 
 Exit codes: 0 done, 1 failed, 2 wrong input, 3 an audit or a verdict that was asked to hold did not.
 """

@@ -31,7 +31,7 @@ from inklings.text.sources.grammar import open_source
 Action = Literal["info", "search", "add", "remove", "forget", "compact"]
 
 HITS = 5
-"""Of a search, where no other number is asked for."""
+"""How many hits a search shows, where no other number is asked for."""
 NARROWEST, WIDEST = 8, 32
 """Characters that a table shows on each side of a value."""
 NAME = 20

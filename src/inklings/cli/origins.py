@@ -1,6 +1,6 @@
 """What `generate --provenance` shows.
 
-For each new token the entries that its prediction took something of.
+For each new token it lists the entries that its prediction took something of.
 """
 
 from __future__ import annotations

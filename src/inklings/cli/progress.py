@@ -69,7 +69,7 @@ class Display:
         self.progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take one event; unknown ones are none of our business."""
+        """Show one event; events of unknown kinds are skipped."""
         show = getattr(self, f"_on_{event['event']}", None)
         if show is not None:
             try:
@@ -104,7 +104,7 @@ class Display:
         )
 
     def _on_start(self, event: Event, run: str) -> None:
-        """A run begins or goes on."""
+        """Show that a run begins or goes on."""
         self.tasks[run] = self.progress.add_task(
             run or "training", total=event["steps"], completed=event.get("step", 0), note=""
         )

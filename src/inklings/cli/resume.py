@@ -20,7 +20,7 @@ class Resume:
     """Flags of the verb."""
 
     run: tyro.conf.Positional[Path]
-    """The run's directory."""
+    """The directory of the run."""
     budget: str | None = None
     """A new total budget, larger than the old one: more of the same."""
     trust_code: bool = False

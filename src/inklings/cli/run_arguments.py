@@ -41,7 +41,7 @@ class RunArguments:
     says_budget: bool
     """Whether `--budget` was given."""
     rates: frozenset[str]
-    """Which peak rates were given last, by a file, the ARM or flags."""
+    """The peak rates that were given last, by a file, the ARM or flags."""
 
 
 def parse_run(
@@ -120,11 +120,9 @@ def parse_settings(
 
 
 def _base(arguments: Sequence[str], beginning: RunConfig) -> tuple[RunConfig, frozenset[str]]:
-    """The settings of the file given with `--config` over those to begin with.
+    """Read the file given with `--config` over the settings to begin with.
 
-    And the peak rates that it gives.
-
-    tyro needs them before it parses.
+    The peak rates that it gives are returned beside them. tyro needs both before it parses.
     """
     file = flag_value("--config", arguments)
     if file is None:
@@ -171,9 +169,9 @@ def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
 def _settings_type(
     base: RunConfig, verb_type: type[Any], more: list[tuple[str, Any, Any]]
 ) -> type[Any]:
-    """A dataclass of the verb's own flags and of the settings.
+    """Make a dataclass of the verb's own flags and of the settings.
 
-    With what was said so far as defaults.
+    Its defaults are what was given so far.
     """
 
     def shortcut(name: str, help_text: str) -> Any:

@@ -38,10 +38,7 @@ SHORT = {
 def report_on_samples(
     model: Architecture, ground: ReferenceSet, terminal: Terminal, *, name: str, temperature: float
 ) -> SampleReport:
-    """Let the model write, measure it and everything that it is read against.
-
-    And print all that.
-    """
+    """Let the model write, measure its samples beside what they are read against, print all."""
     setting = ground.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
     terminal.say(
@@ -60,9 +57,10 @@ def report_on_samples(
 
 
 def show_report(report: SampleReport, terminal: Terminal) -> None:
-    """Print a report.
+    """Print a report on samples.
 
-    The run with its intervals beside real text, all contestants, the run's place, and the alarm.
+    It shows the run with its intervals beside real text, all contestants, the run's place, and the
+    alarm.
     """
     run, floor, gameable = next(iter(report.runs)), report.calibration.floor, report.gameable()
     rows = []

@@ -39,9 +39,9 @@ class Serve:
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Directories of runs, or builtin:reference; NAME=RUN has clients call it NAME."""
     host: str = ServeConfig.host
-    """Where to listen; any address but this machine's own loopback needs a key."""
+    """Address to listen on; any but this machine's own loopback needs a key."""
     port: int = ServeConfig.port
-    """0 takes any free one."""
+    """Port to listen on; 0 takes any free one."""
     api_key: str | None = None
     """A file whose first line is the key that clients must show; the environment variable
     INKLINGS_API_KEY does too.
@@ -57,11 +57,11 @@ class Serve:
     queue: int = ServeConfig.queue
     """Texts of one model that may wait beyond those."""
     max_body_bytes: int = ServeConfig.max_body_bytes
-    """Of a request."""
+    """Most bytes in the body of a request."""
     max_prompt_tokens: int = ServeConfig.max_prompt_tokens
-    """Of a prompt."""
+    """Most tokens of a prompt."""
     max_new_tokens: int = ServeConfig.max_new_tokens
-    """Of a text."""
+    """Most tokens that a request may ask for."""
     max_samples: int = ServeConfig.max_samples
     """Texts that one request may ask for."""
     receive_timeout: float = ServeConfig.receive_timeout
@@ -71,7 +71,9 @@ class Serve:
     grace: float = ServeConfig.grace
     """Seconds in which what runs is finished after Ctrl-C or SIGTERM."""
     precision: Literal["auto", "float32", "bfloat16"] = ServeConfig.precision
-    """Of the weights. With bfloat16 the same seed may give another text beside other requests."""
+    """Precision of the weights. With bfloat16 the same seed may give another text beside other
+    requests.
+    """
     chat_template: Path | None = None
     """A file that says how the turns of a chat become one prompt."""
     trust_code: bool = False

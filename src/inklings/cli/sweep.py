@@ -37,7 +37,7 @@ class Sweeping:
     trials: int = 20
     """How many trials are to be finished in all, those of earlier calls included."""
     out: Path = Path("sweep")
-    """Where the trials, the best run and the report go; the same command goes on where it was
+    """Folder of the trials, the best run and the report; the same command goes on where it was
     stopped.
     """
     storage: str | None = None

@@ -1,4 +1,4 @@
-"""Where a verb writes.
+"""The output of a verb.
 
 People read stderr or stdout through rich, machines read one JSON document on stdout.
 """
@@ -25,7 +25,7 @@ WIDE = 180
 class Terminal:
     """The output of one command.
 
-    With `json`, stdout carries exactly one document and people are served on stderr.
+    With `json`, stdout carries exactly one document, and all that is for people goes to stderr.
     """
 
     json: bool

@@ -39,7 +39,7 @@ class Train:
     """Flags of the verb itself."""
 
     run: Path | None = None
-    """Where the run is kept; by default runs/ and a name made of the architecture, the text and a
+    """Directory of the run; by default runs/ and a name made of the architecture, the text and a
     number.
     """
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None

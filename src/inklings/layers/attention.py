@@ -1,6 +1,6 @@
 """Causal attention over a sliding window and within documents.
 
-In one parallel pass, or streamed from a cache.
+It runs as one parallel pass, or streams from a cache.
 
 A query may look back over as many tokens as its document has before it, and over `window` tokens at
 most, itself included. How a piece of new tokens lies in its rows (`Positions`) is worked out once a
@@ -50,15 +50,14 @@ class Positions:
 
     @property
     def length(self) -> int:
-        """T."""
+        """How many new tokens each row has, T."""
         return self.positions.shape[1]
 
     def write(self, ring: Tensor, new: Tensor, *, dim: int = 1) -> Tensor:
-        """`ring` (B, window, ...) with the newest of `new` (B, T, ...) at position modulo `window`.
+        """Write the newest of `new` (B, T, ...) into `ring` (B, window, ...).
 
-        In place unless gradients are on.
-
-        `dim` is where the window and T lie, if not second.
+        A vector goes to its position modulo `window`, in place unless gradients are on. `dim` is
+        the dimension of the window and of T.
         """
         if not torch.is_grad_enabled() and self.slot is not None:
             ring.narrow(dim, self.slot, self.length).copy_(new)
@@ -161,9 +160,9 @@ def _blocks(
 
 @dataclass
 class KeyValueCache:
-    """One layer's past.
+    """Keys and values of the last `window` tokens of each row, for one layer.
 
-    The keys and values of the last `window` tokens of each row, at position modulo `window`.
+    A token's stand at its position modulo `window`.
 
     Those of a head lie side by side: a step that reads them all is up to six times as fast as over
     the heads of each token.

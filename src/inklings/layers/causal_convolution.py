@@ -62,9 +62,7 @@ def causal_taps(
 
 @dataclass(frozen=True)
 class Queues:
-    """Where the layers of a stack keep their queues in one tensor (B, places, C).
-
-    A ring for each, one after another.
+    """The places of the layers' queues in one tensor (B, places, C): a ring after another.
 
     The ring of a layer with reach r holds the layer's input at position p of the document in place
     p modulo r. Like a cache of keys it is never cleared: what is left of an earlier document lies
@@ -81,12 +79,12 @@ class Queues:
 
     @property
     def places(self) -> int:
-        """Of all rings together."""
+        """The places of all rings together."""
         return sum(self.reaches)
 
     @property
     def begins(self) -> list[int]:
-        """Where each ring begins."""
+        """The first place of each ring."""
         return [0, *accumulate(self.reaches)][:-1]
 
     def in_order(
@@ -121,7 +119,7 @@ class Queues:
 
 
 def _rows(vectors: Float[Tensor, "B L C"], places: Int[Tensor, "B R"]) -> Float[Tensor, "B R C"]:
-    """Of each row of the batch the vectors at its places."""
+    """Pick from each row of the batch the vectors at its places."""
     return vectors.gather(1, places[..., None].expand(-1, -1, vectors.shape[-1]))
 
 
@@ -166,9 +164,9 @@ def read_one_token(
 def _layout(
     queues: Queues, device: torch.device
 ) -> tuple[Int[Tensor, "N 1 1"], Int[Tensor, "N 1 1"], Int[Tensor, "N 1 K1"]]:
-    """Of each layer.
+    """For each layer: the first place of its ring, its length, and the reach of each tap.
 
-    Where its ring begins, how long it is, and how far back its taps are but the last.
+    The last tap, which reads the present position, is left out.
     """
     dilations = torch.tensor(queues.dilations, device=device)[:, None, None]
     begins = torch.tensor(queues.begins, device=device)[:, None, None]

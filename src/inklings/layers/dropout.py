@@ -33,5 +33,5 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Same shape."""
+        """Drop numbers of `x` in training; the shape stays."""
         return dropout(x, self.rate) if self.training and self.rate > 0 else x

@@ -1,6 +1,6 @@
-"""RMSNorm without a gain.
+"""RMSNorm without a gain (Zhang and Sennrich 2019).
 
-Each vector is scaled to a root mean square of one (Zhang and Sennrich 2019).
+Each vector is scaled to a root mean square of one.
 
 A gain in front of a linear map is part of that map, so none is kept.
 """

@@ -1,6 +1,6 @@
-"""Rotary positions.
+"""Rotary positions (Su et al. 2021).
 
-Pairs of channels turn by an angle that grows with the position (Su et al. 2021).
+Pairs of channels turn by an angle that grows with the position.
 
 The product of a turned query and a turned key depends on their distance alone. Here every frequency
 is a whole multiple of 2 pi / period, so positions may be counted modulo the period: a stream of any

@@ -12,8 +12,8 @@ def tokens_before(
 ) -> Int[Tensor, "B T"]:
     """How many tokens of the same document come before each position.
 
-    `before` (B,) says it for the first position, as far as no document starts there; it may be
-    capped, as long as nobody looks further back than the cap.
+    `before` (B,) says it for the first position, as far as no document starts there. It may be
+    capped, as long as no reader looks further back than the cap.
     """
     positions = torch.arange(length, device=before.device)
     counted = before[:, None] + positions

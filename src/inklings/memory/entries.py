@@ -16,7 +16,7 @@ class Entries:
     values: Int64[np.ndarray, " n"]
     """The token that followed."""
     positions: Int64[np.ndarray, " n"]
-    """Where in its document the value stands."""
+    """The place of each value in its document."""
     documents: Int64[np.ndarray, " n"]
     times: Int64[np.ndarray, " n"]
     """What the memory's clock said when the entry was added."""
@@ -38,7 +38,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class Hits:
-    """For each query k entries, the nearest first.
+    """The k nearest entries of each query, the nearest first.
 
     Where there are fewer, id, value, position, document, age and uses are -1.
     """

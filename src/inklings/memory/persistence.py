@@ -283,7 +283,7 @@ def _read(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
 
 
 def _attach(index: Index, ids: Int64[np.ndarray, " n"], vectors: np.ndarray, folder: Path) -> None:
-    """See to it that an index of the caller's holds what was saved."""
+    """Make sure that an index of the caller's holds what was saved."""
     if not len(index):
         index.add(ids, vectors)
         return
@@ -340,5 +340,5 @@ def _own_hash(content: Mapping[str, Any]) -> str:
 
 
 def _as_text(content: Mapping[str, Any]) -> bytes:
-    """As `write_json` writes it."""
+    """The text that `write_json` would write."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

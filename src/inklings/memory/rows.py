@@ -61,7 +61,7 @@ class Rows:
         return self._row_of.get(known, -1)
 
     def find(self, ids: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
-        """The row of each id.
+        """Look up the row of each id.
 
         Raises:
             InputError: an id is unknown.
@@ -94,7 +94,7 @@ class Rows:
     def remove(
         self, ids: Int64[np.ndarray, " m"]
     ) -> tuple[Int64[np.ndarray, " moves"], Int64[np.ndarray, " moves"]]:
-        """Forget ids.
+        """Remove ids.
 
         Returns `(holes, movers)`: what lay in row `movers[i]` now belongs in row `holes[i]`.
 

@@ -18,7 +18,7 @@ class MemoryConfig:
     """How large a memory is, how it is searched, and which entries give way when it is full."""
 
     dimension: int = 768
-    """Size of a vector."""
+    """Numbers in a vector."""
     capacity: int = 10_000
     """Most entries there can be."""
     backend: Backend = "exact"

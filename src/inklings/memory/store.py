@@ -1,6 +1,7 @@
 """The associative memory.
 
-Vectors with what followed them, found again by nearness, never more than its capacity.
+It holds vectors with what followed them, finds them again by nearness, and never has more of them
+than its capacity.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig, make_index
 
 LAST = 2**63 - 1
-"""Where the clock ends."""
+"""The last step that the clock can count."""
 
 __all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
 
@@ -221,7 +222,7 @@ class Memory:
         self._order.lowered(self._keys()[rows], chosen)
 
     def remove(self, ids: NDArray[np.integer]) -> None:
-        """Forget entries for good.
+        """Remove entries for good.
 
         Raises:
             InputError: an id is unknown or given twice.

@@ -24,9 +24,9 @@ _numbers = itertools.count(1)
 
 
 def on_cpu() -> AbstractContextManager[object]:
-    """Memories lie there, whatever the default device is.
+    """Keep memories on the CPU, whatever the default device is.
 
-    Where it is the CPU anyway, every operation is spared the question.
+    Where the CPU is the default anyway, no operation asks.
     """
     return (
         contextlib.nullcontext()
@@ -43,11 +43,11 @@ class Stream:
     number: int
     version: int = 0
     shared: bool = False
-    """See `models.contract.Store`."""
+    """Whether another state refers to this store too; see `models.contract.Store`."""
 
     @classmethod
     def new(cls, config: MemoryConfig) -> Stream:
-        """An empty one.
+        """Make an empty store.
 
         Raises:
             ConfigError: the backend is a database, which many share.
@@ -64,7 +64,7 @@ class Stream:
         return Stream(self.memory.copy(), next(_numbers), self.version)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All that it is."""
+        """Give all that the store is, as named arrays."""
         memory = self.memory
         assert isinstance(memory.index, LocalIndex)
         columns = {

@@ -15,9 +15,9 @@ from inklings.models.registry import build, load_class, split_name
 
 
 def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
-    """The model that `name` describes.
+    """Make the model that `name` describes, with fresh weights.
 
-    With fresh weights, the vocabulary of `config`, and its context unless the name gives one.
+    It gets the vocabulary of `config`, and its context unless the name gives one.
 
     Raises:
         ArchitectureError: the architecture is unknown, cannot be loaded, or is not one that a

@@ -136,7 +136,7 @@ class State:
 
     @property
     def batch_size(self) -> int:
-        """Number of rows."""
+        """The number of rows."""
         return next(iter(self.tensors.values())).shape[0]
 
     def clone(self) -> State:
@@ -153,8 +153,8 @@ class State:
     def assign(self, rows: Int[Tensor, " N"], other: State) -> None:
         """Overwrite the given rows, in place, with the N rows of `other`.
 
-        What they referred to before stays in `stores`: whoever keeps one state for long takes the
-        stores of the last output.
+        What they referred to before stays in `stores`: a caller that keeps one state for long takes
+        the stores of the last output.
         """
         for name, tensor in self.tensors.items():
             tensor.index_copy_(0, rows, other.tensors[name].to(tensor.dtype))
@@ -186,7 +186,7 @@ class State:
 
 @dataclass(frozen=True)
 class Output:
-    """What `forward` returns."""
+    """The result of `forward`."""
 
     logits: Float[Tensor, "B T V"]
     """Unnormalised log-probabilities of the token after each position."""
@@ -229,9 +229,9 @@ class Architecture(nn.Module, ABC):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Names of the weights that have a row for each token.
+        """Names of the weights that have a row, or a number, for each token.
 
-        And of biases with a number for each; tied ones by all names.
+        Tied weights are named by all their names.
 
         They are what grows when a vocabulary is extended. None are named: the vocabulary cannot be.
         """
@@ -239,7 +239,7 @@ class Architecture(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(tensor.device for tensor in itertools.chain(self.parameters(), self.buffers()))
 
 
@@ -274,18 +274,14 @@ class SequenceModel(Architecture):
     def lead(self) -> int:
         """How many earlier tokens a training window repeats, unscored.
 
-        So that its first scored position is not misled.
-
-        Zero for a model that sees an absent past as absent; the window less one where it is padded.
+        They give its first scored position the past that it would have. Zero for a model that sees
+        an absent past as absent; the window less one where the past is padded.
         """
         return 0
 
     @property
     def input_embedding(self) -> nn.Embedding | None:
-        """The layer that turns tokens into the vectors that all else is computed from.
-
-        Where there is one such layer.
-        """
+        """The layer that turns tokens into vectors, if all else is computed from these."""
         return None
 
     def state_to_tensors(self, state: State) -> dict[str, Tensor]:

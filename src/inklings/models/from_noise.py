@@ -66,7 +66,7 @@ class Noise:
 
     @property
     def size(self) -> int:
-        """N."""
+        """The number of texts, N."""
         return next(iter(self.tensors.values())).shape[0]
 
     def part(self, rows: slice) -> Noise:
@@ -87,7 +87,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a generator made."""
+    """Texts that a generator made."""
 
     tokens: Int[Tensor, "N T"]
     """The texts; whatever follows the first boundary is no part of one."""
@@ -123,7 +123,7 @@ class Critic(nn.Module, ABC):
         """Floating-point operations of one text's forward pass."""
 
     def forward(self, rows: Float[Tensor, "N T V"]) -> Float[Tensor, " N"]:
-        """One score for each text."""
+        """Give each text one score."""
         return self.judge(self.read(rows))
 
     def read(self, rows: Float[Tensor, "N T V"]) -> Float[Tensor, "N T E"]:
@@ -133,7 +133,7 @@ class Critic(nn.Module, ABC):
     def read_tokens(
         self, tokens: Int[Tensor, "N T"], alive: Bool[Tensor, "N T"]
     ) -> Float[Tensor, "N T E"]:
-        """What it gives of their one-hot rows, nothing where they are not alive."""
+        """Score the one-hot rows of tokens, with zeros where a text is not alive."""
         if self.reader is None:
             return one_hot(tokens, self.vocab_size) * alive.unsqueeze(-1)
         return F.embedding(tokens, self.reader.weight.t()) * alive.unsqueeze(-1)
@@ -148,9 +148,9 @@ class Critic(nn.Module, ABC):
 
 
 class SampleModel(Architecture):
-    """A generator that turns noise into whole texts, learns against a critic.
+    """A generator that turns noise into whole texts and learns against a critic.
 
-    And gives no probabilities.
+    It gives no probabilities.
 
     `forward` is a function of the noise and the weights alone, and text r of the noise of text r
     alone: the same code makes texts for the critic and for the user.
@@ -197,9 +197,10 @@ class SampleModel(Architecture):
 
     @abstractmethod
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations for one text.
+        """Floating-point operations for one text.
 
-        To make it, to make it and differentiate that, and of the critic's forward pass.
+        Three numbers: to make it, to make it and differentiate that, and for the critic's forward
+        pass.
         """
 
     def flops(self, tokens: int) -> int:
@@ -259,9 +260,9 @@ class SampleModel(Architecture):
 
 
 def one_hot(tokens: Int[Tensor, "*shape"], vocab_size: int) -> Float[Tensor, "*shape V"]:
-    """The rows of tokens.
+    """Make one-hot rows of tokens.
 
-    Several times faster than by way of torch's, which are of 8-byte integers.
+    It is several times faster than torch's function, which makes 8-byte integers first.
     """
     return torch.zeros(*tokens.shape, vocab_size, device=tokens.device).scatter_(
         -1, tokens.unsqueeze(-1), 1.0
@@ -274,9 +275,9 @@ def straight_through(
     tokens: Int[Tensor, "*shape"],
     temperature: float,
 ) -> Float[Tensor, "*shape V"]:
-    """One-hot rows of tokens drawn from the categorical distribution.
+    """Draw tokens and give their one-hot rows a gradient.
 
-    With the gradient of its relaxation at `temperature`.
+    The gradient is that of the relaxation at `temperature`.
 
     Straight-through Gumbel-softmax (Jang, Gu and Poole 2017). The largest of logits and Gumbel
     noise added up is an exact draw of softmax(logits), which `tokens` is; the temperature bends the
@@ -290,7 +291,7 @@ def straight_through(
 
 
 def gumbel_noise(*shape: int, generator: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel draws."""
+    """Draw standard Gumbel noise."""
     # of uniform draws: torch's own exponential ones take three times as long
     return torch.rand(shape, generator=generator).clamp_(min=1e-20).log_().neg_().log_().neg_()
 

@@ -122,7 +122,7 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        """What to add to `x`."""
+        """Compute what is added to `x`."""
         wide = self.widen(rms_norm(x))
         if self.gated:
             gate, up = wide.chunk(2, dim=-1)
@@ -148,7 +148,7 @@ class Block(nn.Module):
         piece: Positions,
         cache: KeyValueCache | None,
     ) -> Float[Tensor, "B T C"]:
-        """Same shape."""
+        """Map `x` (B, T, C) to the same shape."""
         x = x + self.attention(x, turns, piece, cache)
         out: Tensor = x + self.feed_forward(x)
         return out
@@ -191,7 +191,7 @@ class GPTStack(nn.Module):
         return rms_norm(x), {"position": position, **cache_tensors(caches)}
 
     def initial(self, batch_size: int) -> dict[str, Tensor]:
-        """Nothing read yet.
+        """Make the state before the first token.
 
         `position` counts the tokens of the document; each layer has a ring of keys and of values.
         """
@@ -210,9 +210,9 @@ class GPTStack(nn.Module):
         }
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward.
+        """Two operations per weight and token forward, four backward.
 
-        For attention the whole square of scores of one window.
+        Attention counts the whole square of scores of one window.
         """
         config = self.config
         weights = sum(weight.numel() for weight in self.parameters())
@@ -225,7 +225,7 @@ class GPTStack(nn.Module):
 
 
 class GPT(SequenceModel):
-    """See the module."""
+    """A decoder-only transformer with rotary positions, as the module describes it."""
 
     Config = GPTConfig
     traits = Traits(branches=("attention", "feed_forward"))
@@ -253,7 +253,7 @@ class GPT(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`."""
+        """Logits for the token after each position, streamed from the layers' caches."""
         x = self.dropout(rms_norm(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(
@@ -263,26 +263,26 @@ class GPT(SequenceModel):
         )
 
     def initial_state(self, batch_size: int) -> State:
-        """What the layers carry."""
+        """The layers' empty caches."""
         return State(self.stack.initial(batch_size))
 
     @property
     def receptive_field(self) -> int:
-        """That of the layers."""
+        """How far the layers look back, all together."""
         return self.stack.receptive_field
 
     def matrices(self) -> list[nn.Parameter]:
-        """All the layers hold."""
+        """All matrices of the layers."""
         return list(self.stack.parameters())
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and the head, tied or not."""
+        """The weights of embedding and head, tied or not."""
         return ("embedding.weight", "head.weight")
 
     @property
     def input_embedding(self) -> nn.Embedding:
-        """Of the tokens."""
+        """The embedding of the tokens."""
         return self.embedding
 
     def flops(self, tokens: int) -> int:

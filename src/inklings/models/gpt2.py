@@ -87,9 +87,9 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each position by itself.
+    """LayerNorm, then two linear layers with GELU (tanh form) between.
 
-    Widen four times, GELU in its tanh form, narrow; with its LayerNorm in front.
+    The hidden width is four times the channels; each position is computed by itself.
     """
 
     def __init__(self, config: GPT2Config) -> None:
@@ -100,7 +100,7 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        """What to add to `x`."""
+        """Compute what is added to `x`."""
         out: Tensor = self.dropout(
             self.project(F.gelu(self.widen(self.norm(x)), approximate="tanh"))
         )
@@ -118,14 +118,14 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None
     ) -> Float[Tensor, "B T C"]:
-        """Same shape."""
+        """Map `x` (B, T, C) to the same shape."""
         x = x + self.attention(x, piece, cache)
         out: Tensor = x + self.feed_forward(x)
         return out
 
 
 class GPT2(SequenceModel):
-    """See the module."""
+    """GPT-2 with its learned positions, as the module describes it."""
 
     Config = GPT2Config
     traits = Traits(branches=("attention", "feed_forward"), rereads=True)
@@ -160,7 +160,7 @@ class GPT2(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`.
+        """Logits for the token after each position.
 
         `state` holds each row's tokens and caches since the start of its segment.
         """
@@ -238,7 +238,7 @@ class GPT2(SequenceModel):
         return F.linear(hidden, self.embedding.weight)
 
     def initial_state(self, batch_size: int) -> State:
-        """Nothing read yet.
+        """Make the state before the first token.
 
         `tokens` keeps the row's segment, of which `position` are read; each layer has their keys
         and values.
@@ -267,18 +267,18 @@ class GPT2(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding, which is the head too."""
+        """The embedding, which is the head too."""
         return ("embedding.weight",)
 
     @property
     def input_embedding(self) -> nn.Embedding:
-        """Of the tokens."""
+        """The embedding of the tokens."""
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward.
+        """Two operations per weight and token forward, four backward.
 
-        For attention the whole square of scores of one window.
+        Attention counts the whole square of scores of one window.
         """
         config = self.config
         weights = (
@@ -299,7 +299,7 @@ class _Windows:
     window: Int[Tensor, "B T"]
     """The line of each new token."""
     column: Int[Tensor, "B T"]
-    """Its place in that line."""
+    """The place of each position in that line."""
 
 
 def _windows(

@@ -90,7 +90,7 @@ class MLP(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and the head."""
+        """The weights of embedding and head."""
         return ("embedding.weight", "head.weight", "head.bias")
 
     def flops(self, tokens: int) -> int:
@@ -110,5 +110,5 @@ class MLP(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """The window."""
+        """The window that is read."""
         return self.config.context_length

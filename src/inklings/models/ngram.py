@@ -67,9 +67,9 @@ def grouped(keys: Int[Tensor, " N"]) -> Grouped:
 
 
 def discounts(counts: Int[Tensor, " N"]) -> tuple[float, float, float]:
-    """What is taken off n-grams with count 1, 2.
+    """Estimate what is taken off n-grams with count 1, 2, and 3 or more.
 
-    And 3 or more, estimated from the counts of counts.
+    The estimates come from the counts of counts.
 
     Falls back to fixed values where an estimate is impossible or leaves (0, count]: something must
     be taken off every n-gram, or an unseen one would have no probability, and never more than it
@@ -219,7 +219,7 @@ class NGram(SequenceModel):
     ) -> tuple[Float[Tensor, "M V"], Float[Tensor, " M"]]:
         """The distribution after each of M contexts, given latest token first.
 
-        And the length of context it used.
+        The second array is the length of context that each used.
         """
         rows = torch.arange(len(latest_first), device=latest_first.device)
         ids = torch.zeros_like(rows)
@@ -284,7 +284,7 @@ class NGram(SequenceModel):
         )
 
     def flops(self, tokens: int) -> int:
-        """None: counting sorts and adds integers."""
+        """Zero: counting sorts and adds integers."""
         return 0
 
     @property

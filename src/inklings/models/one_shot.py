@@ -50,7 +50,7 @@ class OneShotConfig(ModelConfig):
     n_critic_layer: int = 2
     n_critic_hidden: int = 256
     temperature: float = 0.75
-    """Of the relaxation that the gradient of straight-through draws goes through."""
+    """Temperature of the relaxation that the gradient of straight-through draws goes through."""
     loss: Loss = "wgan_gp"
     critic_steps: int = 5
     """Steps of the critic to one of the generator."""
@@ -82,7 +82,7 @@ class OneShotConfig(ModelConfig):
 
     @property
     def adversary(self) -> Adversary:
-        """How it learns.
+        """Make the settings by which the model learns against its critic.
 
         Raises:
             ConfigError: a setting is out of range.
@@ -98,10 +98,7 @@ class OneShotConfig(ModelConfig):
 
 
 class OneShot(SampleModel):
-    """Linear, LayerNorm and GELU, `n_layer` times.
-
-    And a linear layer to the logits of every position.
-    """
+    """`n_layer` times linear, LayerNorm and GELU, then a linear layer to all logits."""
 
     Config = OneShotConfig
     config: OneShotConfig
@@ -153,9 +150,10 @@ class OneShot(SampleModel):
         )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations to make a text, to make it and differentiate that.
+        """Floating-point operations for one text.
 
-        And of the critic's forward pass over it.
+        Three numbers: to make it, to make it and differentiate that, and for the critic's forward
+        pass.
         """
         made = sum(
             2 * layer.in_features * layer.out_features

@@ -170,12 +170,12 @@ class Recurrent(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and the head."""
+        """The weights of embedding and head."""
         return ("embedding.weight", "head.weight", "head.bias")
 
     @property
     def input_embedding(self) -> nn.Embedding:
-        """Of the tokens."""
+        """The embedding of the tokens."""
         return self.embedding
 
     def flops(self, tokens: int) -> int:

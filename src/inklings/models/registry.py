@@ -1,6 +1,6 @@
-"""Where architectures are found.
+"""The names of architectures, and how one is found.
 
-A name here, a class in the user's own file, or another package's entry point.
+An architecture is a name here, a class in the user's own file, or another package's entry point.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class _SourceLoader(SourceFileLoader):
     """
 
     def path_stats(self, path: Any) -> Any:
-        """Of no file, so that there is nothing that compiled code could be told to belong to."""
+        """Refuse, so that no compiled code is taken to belong to the file."""
         raise OSError(f"{path}: compiled code is not looked for")
 
 

@@ -25,7 +25,7 @@ class Written:
     values: Int64[np.ndarray, " n"]
     """The token that followed each."""
     positions: Int64[np.ndarray, " n"]
-    """Where in the document the values stand; the boundary that opens it is 0."""
+    """The place of each value in the document; the boundary that opens it is at 0."""
     scores: Float32[np.ndarray, " n"]
     """What each is worth to the model, above 0 and up to 1."""
 
@@ -35,7 +35,7 @@ class Recollection:
     """What was found for every position of one row, and what of it the prediction took."""
 
     hits: Hits
-    """(T, k)."""
+    """What was found at each position, (T, k)."""
     weights: Float32[np.ndarray, "T k"]
     """The share of each hit in the prediction, from 0 to 1; 0 where there is no hit."""
     outside: np.ndarray
@@ -47,7 +47,7 @@ class Remembering(Protocol):
     """A `SequenceModel` that reads from a memory."""
 
     dimension: int
-    """Of the vectors of its memory."""
+    """The size of the vectors of its memory."""
     long_term: Memory | None
     """A memory from outside that every row reads and none writes; None where there is none."""
 
@@ -63,5 +63,5 @@ class Remembering(Protocol):
         ...
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T d"]:
-        """What it would search with after each token of a text that begins with the boundary."""
+        """The vectors to search with after each token of a text that begins with the boundary."""
         ...

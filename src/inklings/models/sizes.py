@@ -54,10 +54,10 @@ def non_embedding_count(model: Architecture) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """A size that was found."""
+    """A size that was found for an architecture."""
 
     fields: dict[str, int]
-    """Of the configuration: those that differ from what they would be."""
+    """Fields of the configuration that differ from what they would be."""
     reached: int
     """Parameters without embedding and head."""
 

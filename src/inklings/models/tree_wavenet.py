@@ -87,9 +87,9 @@ class TreeWaveNetConfig(ModelConfig):
 
 
 class BatchNorm(nn.Module):
-    """BatchNorm1d over (N, C).
+    """BatchNorm1d over (N, C) or (N, P, C).
 
-    Or over (N, P, C) with the channels last and statistics over both N and P.
+    The channels are last, and statistics are taken over both N and P.
 
     With `places` > 1 it makes the lecture's mistake: each of that many places P has its own
     statistics, taken over N alone, while weight and bias are shared. Source: Ioffe and Szegedy
@@ -309,7 +309,7 @@ class TreeWaveNet(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and the head."""
+        """The weights of embedding and head."""
         return ("embedding.weight", "head.weight", "head.bias")
 
     def flops(self, tokens: int) -> int:
@@ -330,5 +330,5 @@ class TreeWaveNet(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """The window."""
+        """The window that is read."""
         return self.config.context_length

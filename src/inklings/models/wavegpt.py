@@ -47,7 +47,7 @@ class WaveGPTConfig(ModelConfig):
     that each position decides.
     """
     n_layer: int = 4
-    """Layers of the GPT."""
+    """Layers of the GPT half."""
     n_head: int = 4
     n_embd: int = 128
     """Channels of both halves."""
@@ -153,9 +153,9 @@ class View(nn.Module):
         carried: Mapping[str, Tensor] | None,
         starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor]]:
-        """The views, of unit size.
+        """The views, of unit size, and what is carried on of them.
 
-        And what is carried on of them (nothing where `carried` is None).
+        Nothing is carried where `carried` is None.
         """
         if self.fusion == "leaky_broadcast":
             return (
@@ -225,7 +225,7 @@ class Gate(nn.Module):
 
 
 class WaveGPT(SequenceModel):
-    """See the module.
+    """A GPT and a WaveNet over one embedding, mixed by a gate.
 
     `traits.branches` are the two halves: what each hands to the mixture is of unit size, so the
     gate is their share.
@@ -263,7 +263,7 @@ class WaveGPT(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`."""
+        """Logits for the token after each position, from the mixture of both halves."""
         parts = None if state is None else split(state.tensors)
         x = self.dropout(rms_norm(self.embedding(tokens)))
         transformer, gpt_after = self.transformer(x, parts and parts["gpt"], starts)
@@ -316,12 +316,15 @@ class WaveGPT(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """Of the half that sees further: for blocks, a block or segment and what its end sees."""
+        """The reach of the half that sees further.
+
+        With blocks, that is a block or segment and what its end sees.
+        """
         wave = self.config.wavenet.receptive_field + (self.config.block or 0)
         return max(self.transformer.receptive_field, wave)
 
     def matrices(self) -> list[nn.Parameter]:
-        """Those of both halves."""
+        """The matrices of both halves."""
         return [
             weight
             for half in (self.transformer, self.wavenet)
@@ -331,7 +334,7 @@ class WaveGPT(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and of one head or both."""
+        """The weights of the embedding and of one head or both."""
         return (
             "embedding.weight",
             "head.weight",
@@ -340,7 +343,7 @@ class WaveGPT(SequenceModel):
 
     @property
     def input_embedding(self) -> nn.Embedding:
-        """Of the tokens."""
+        """The embedding of the tokens."""
         return self.embedding
 
     def flops(self, tokens: int) -> int:
@@ -360,7 +363,7 @@ def joined(parts: Mapping[str, Mapping[str, Tensor] | None]) -> dict[str, Tensor
 
 
 def split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """What `joined` joined."""
+    """Split what `joined` joined."""
     parts: dict[str, dict[str, Tensor]] = {"gpt": {}, "wave": {}, "view": {}}
     for name, tensor in tensors.items():
         part, _, own = name.partition(".")

@@ -38,11 +38,11 @@ class Arm:
     """A contestant: settings to train by, or a run that is there already."""
 
     label: str
-    """As it was written, less the folders of a path."""
+    """The arm as it was written, less the folders of a path."""
     config: RunConfig | None = None
     run: Path | None = None
     rates: frozenset[str] = frozenset()
-    """Which peak rates it gave, or what its base was made of, if it gave none."""
+    """The peak rates that it gave, or if none those of what it builds on."""
 
 
 def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
@@ -87,9 +87,9 @@ def _label(text: str) -> str:
 def with_file(
     base: RunConfig, path: Path, rates: frozenset[str] = frozenset()
 ) -> tuple[RunConfig, frozenset[str]]:
-    """`base` with what a run file says, section by section.
+    """Lay what a run file says over `base`, section by section.
 
-    And the peak rates that it gives, or those given below it.
+    The peak rates that it gives are returned too, or those given below it.
 
     The file's model replaces that of another architecture.
 

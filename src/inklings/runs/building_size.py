@@ -21,7 +21,7 @@ from inklings.runs.checked_files import tensor_sizes
 TIMES = 8
 """How many times what is on disk may be made on the way: initial values, masks, drafts."""
 ELEMENTS = 1 << 26
-"""So many elements more."""
+"""Elements that a model may have beyond that."""
 MAKERS = (
     torch.empty,
     torch.zeros,

@@ -41,9 +41,9 @@ def _block_hashes(data: memoryview) -> list[str]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors (none sharing memory with another) as safetensors.
+    """Write tensors (none sharing memory with another) as safetensors, atomically.
 
-    With hashes in the metadata, atomically.
+    Their hashes stand in the metadata.
     """
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     data = safetensors.torch.save(plain)
@@ -147,10 +147,7 @@ def _no_safetensors(path: Path) -> RunError:
 
 
 def refuse_pickle(path: Path, beginning: bytes) -> None:
-    """Raise a `RunError` if a file begins like a pickle.
-
-    Or like the archive that `torch.save` makes.
-    """
+    """Raise a `RunError` if a file begins like a pickle or an archive of `torch.save`."""
     if beginning.startswith((b"PK\x03\x04", b"\x80")) and not _plausible_header(path, beginning):
         raise RunError(
             f"{path} is a pickle (torch.save), which is never loaded: it can run any code. Where"

@@ -1,6 +1,7 @@
-"""Checkpoints.
+"""Checkpoints: all that training needs to go on.
 
-`checkpoints/step_N/` with the weights, the optimiser's state and the progress; whole or absent.
+`checkpoints/step_N/` holds the weights, the optimiser's state and the progress; it is whole or
+absent.
 
 With what is in one, training goes on to the same bits as if it had never stopped. No random state
 is saved: batches and dropout are functions of (seed, step).
@@ -49,7 +50,7 @@ class TrainerState:
     """How far a run is: with the two files of tensors, all that it needs to go on."""
 
     step: int = 0
-    """Steps made."""
+    """Steps made so far."""
     tokens: int = 0
     """Target tokens trained on."""
     seconds: float = 0.0
@@ -57,30 +58,30 @@ class TrainerState:
     best_loss: float | None = None
     """Lowest validation loss so far; of a generator without likelihood, the lowest divergence."""
     best_step: int | None = None
-    """The step that had it."""
+    """The step that had the best loss."""
     evaluations_since_best: int = 0
     validation_loss: float | None = None
-    """Of the latest evaluation."""
+    """Loss of the latest evaluation."""
     pending_losses: list[float] = field(default_factory=list)
     """Losses of the steps since the last line of metrics."""
     metrics_length: int = 0
     """Bytes of metrics.jsonl at this point."""
     metrics_sha256: str | None = None
-    """Of these bytes; None of a run from when it was not kept."""
+    """Hash of these bytes; None in a run from before it was kept."""
     unit: str = "nats per token"
-    """Of both."""
+    """The unit of both losses."""
     stopped: Stopped | None = None
     """Why the run is complete, if it is."""
     first_loss: float | None = None
-    """Of the first step; of a generator without likelihood, of the first evaluation. None in runs
-    from before it was kept.
+    """Loss of the first step; for a generator without likelihood, of the first evaluation. None in
+    runs from before it was kept.
     """
     doubt: str | None = None
     """Why the loss that the run ended with means little, if it does (`doubt.py`)."""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """Where the checkpoint of a step is."""
+    """The path of a step's checkpoint."""
     return run / "checkpoints" / f"step_{step}"
 
 
@@ -118,7 +119,7 @@ def write_checkpoint(
 def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint.
 
-    It is out of the way in one rename, so a part of one never looks like one.
+    It is renamed first, so that a part of one never looks like one.
     """
     with disk_errors(path):
         doomed = path.with_name(f".{path.name}.old.tmp")

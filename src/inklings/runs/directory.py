@@ -62,7 +62,7 @@ class RunManifest:
     of a row.
     """
     given: RunConfig
-    """As it was asked for."""
+    """The settings as they were given."""
     steps: int
     """How many the budget pays for; grows when the run is extended."""
     tokens_per_step: int
@@ -73,7 +73,7 @@ class RunManifest:
     data: str
     """Hash of the tokens of all splits."""
     code: list[dict[str, Any]] = field(default_factory=list)
-    """Of each of the user's own files of code: where it was, its hash, and a signature."""
+    """The user's own files of code: where each was, its hash, and a signature."""
     initial: str | None = None
     """The run whose weights this one began with."""
     new_tokens: int = 0
@@ -102,7 +102,7 @@ class RunSummary:
     source: str
     step: int
     validation_loss: float | None
-    """The best so far."""
+    """The best loss so far."""
     state: Literal["complete", "stopped early", "unfinished", "training", "damaged"]
     doubt: str | None = None
     """Why the loss that it ended with means little, if it does."""
@@ -199,13 +199,13 @@ class RunDirectory:
 
     @property
     def runtime(self) -> Runtime:
-        """How the run computes."""
+        """Device, precision and threads of the run."""
         runtime = _runtime(self.environment)
         assert runtime is not None, "checked when the run was opened"
         return runtime
 
     def tokenizer(self) -> Tokenizer:
-        """The run's own tokenizer.
+        """Read the run's own tokenizer.
 
         Raises:
             RunError: it is damaged.
@@ -249,7 +249,7 @@ class RunDirectory:
         )
 
     def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
-        """Where the weights of the lowest validation loss are, or those of the last checkpoint.
+        """The file with the weights of the lowest validation loss, or of the last checkpoint.
 
         Raises:
             RunError: there are none yet.
@@ -289,7 +289,7 @@ class RunDirectory:
         return model.eval()
 
     def metrics(self) -> list[Event]:
-        """All events so far."""
+        """Read all events so far."""
         return read_metrics(self.path / METRICS)
 
     def samples(self) -> dict[int, list[str]]:

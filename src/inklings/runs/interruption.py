@@ -70,7 +70,7 @@ class Interruption:
 
 
 def is_ignored_hangup(number: signal.Signals) -> bool:
-    """Whether this is SIGHUP and whoever began the process wants it to outlive its terminal."""
+    """Whether this is SIGHUP and the process was started to outlive its terminal."""
     return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
 
 

@@ -18,7 +18,7 @@ from inklings.errors import RunError
 def locked(
     run: Path, *, doing: str = "trained", advice: str = "train another run"
 ) -> Iterator[None]:
-    """Hold the lock of a run directory, or of a folder in it; nobody else trains it meanwhile.
+    """Hold the lock of a run directory, or of a folder in it, against other processes.
 
     The operating system ties the lock to the open file, so a killed process leaves none behind: its
     lock file, if it lies there, is simply taken over.

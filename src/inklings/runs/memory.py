@@ -54,12 +54,12 @@ class Hit:
 
     id: int
     distance: float
-    """Squared L2."""
+    """Squared L2 distance."""
     age: int
     """Additions since its own."""
     document: str
     position: int
-    """Of the value in the document; the boundary that opens it is 0."""
+    """The place of the value in the document; the boundary that opens it is at 0."""
     value: str
     """The token that followed."""
     before: str
@@ -69,10 +69,10 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """What an addition did."""
+    """The result of an addition."""
 
     ids: Int64[np.ndarray, " n"]
-    """Of the new entries."""
+    """The ids of the new entries."""
     documents: list[str]
     """Names of the documents added."""
     known: list[str]
@@ -100,7 +100,7 @@ class MemoryInfo:
     documents: list[DocumentInfo]
     """Those that it has entries of, in the order in which they were added."""
     bytes: int
-    """On disk."""
+    """Bytes on the disk."""
     model: str
     """SHA-256 of the weights that wrote it."""
     tokenizer: str
@@ -259,7 +259,7 @@ class RunMemory:
         return [self._hit(*row) for row in rows if row[0] >= 0]
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget entries for good.
+        """Remove entries for good.
 
         Raises:
             InputError: an id is unknown, or given twice; nothing was removed.
@@ -300,7 +300,7 @@ class RunMemory:
         )
 
     def info(self) -> MemoryInfo:
-        """What it is, with its measured recall.
+        """Describe the memory, with its measured recall.
 
         Raises:
             RunError: a document is damaged or missing.

@@ -37,13 +37,13 @@ class Document:
     index.
     """
     sha256: str
-    """Of the tokens; see `hash_of`."""
+    """Hash of the tokens; see `hash_of`."""
 
 
 def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
-    """What texts are told apart by.
+    """The hash that texts are told apart by.
 
-    Of the tokens and not of the characters, of which a tokenizer may lose some.
+    It is of the tokens, not of the characters, of which a tokenizer may lose some.
     """
     return sha256(tokens.astype("<u4").tobytes())
 

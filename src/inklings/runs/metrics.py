@@ -1,6 +1,6 @@
-"""`metrics.jsonl`.
+"""`metrics.jsonl`: what happened in a run, one event a line.
 
-What happened in a run, one event a line, appended; cut back to the checkpoint on resume.
+Lines are appended; on resume the file is cut back to the checkpoint.
 """
 
 from __future__ import annotations
@@ -78,10 +78,7 @@ class MetricsLog:
         self._next = time.monotonic() + _SECONDS
 
     def sync(self) -> tuple[int, str]:
-        """Write all lines to the disk and return the length of the file.
-
-        And the SHA-256 of all of it.
-        """
+        """Write all lines to the disk; return the file's length and its SHA-256."""
         self.flush()
         with disk_errors(self._path):
             os.fsync(self._file.fileno())

@@ -25,7 +25,7 @@ from inklings.text.tokenizers import Tokenizer
 
 FOLDER = "memory"
 CAPACITY = 1_000_000
-"""Of a new memory, where nothing else is asked for; room is taken as it is filled."""
+"""Entries of a new memory, where no other number is asked for; room is taken as it is filled."""
 POSTGRES = "INKLINGS_POSTGRES"
 """The environment variable with the connection string of a memory in a database."""
 

@@ -50,11 +50,10 @@ def kept_store(run: RunDirectory) -> TokenStore | None:
 
 
 def own_store(run: RunDirectory, *, on_event: OnEvent | None = None) -> TokenStore:
-    """The store that the run was trained beside.
+    """Open the store that the run was trained beside.
 
-    The one that was kept, or one of the same tokens, prepared again.
-
-    Of a run that was imported, whose text nobody knows, it is the text that was named for it.
+    That is the one that was kept, or one of the same tokens, prepared again. A run that was
+    imported, whose text is unknown, takes the text that was named for it.
 
     Raises:
         RunError: the store is gone, and the text is not what it was, or cannot be read.

@@ -20,12 +20,14 @@ from inklings.runs.metrics import Event, sampled_text
 SAMPLES = "samples"
 EVALUATIONS = "evaluations"
 _ELSEWHERE = ("memory", "lock")
-"""Of a run, but not checked here: the memory has its own check, and a lock has no content."""
+"""Files of a run that are not checked here: the memory has its own check, and a lock has no
+content.
+"""
 
 
 @dataclass(frozen=True)
 class RunCheck:
-    """What was found."""
+    """What a check of a run found."""
 
     problems: list[str] = field(default_factory=list)
     """What is not as it was written."""
@@ -54,7 +56,7 @@ class _Checking:
         self.unchecked: list[str] = []
         self._seen: set[Path] = set()
         self._progress: TrainerState | None = None
-        """Of the last sound checkpoint."""
+        """State of the last sound checkpoint."""
         self._events: list[Event] | None = None
 
     def _try(self, check: Callable[[], Any], *files: Path) -> Any:

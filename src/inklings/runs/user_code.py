@@ -25,7 +25,8 @@ from inklings.fields import split_fields
 from inklings.models.registry import is_file, split_name
 
 COPY = "architecture.py"
-"""Of the first file; those of others, such as a backbone's, are numbered from 2."""
+"""Name of the copy of the first file; those of others, such as a backbone's, are numbered from 2.
+"""
 DEEPEST = 20
 """Names within names beyond this depth are refused."""
 _LIKE_CODE = re.compile(r"\.pyw?(?!\w)", re.IGNORECASE)

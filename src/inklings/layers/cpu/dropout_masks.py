@@ -58,6 +58,6 @@ class DropoutOnCPU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """The gradient of `x`."""
+        """Pass on the gradient of `x`; the mask has none."""
         (kept,) = ctx.saved_tensors
         return (gradient * kept).mul_(kept_scale(ctx.rate)), None

@@ -1,6 +1,6 @@
-"""The backend `exact`.
+"""The backend `exact`: the true nearest neighbours.
 
-The true nearest neighbours, the reference that the other backends are held to.
+The other backends are held to what it finds.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Exact:
 
     @property
     def everything(self) -> Float32[np.ndarray, "n d"]:
-        """All vectors, a view."""
+        """A view of all vectors."""
         return self._full[: len(self)].numpy()
 
     def add(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
@@ -116,7 +116,7 @@ class Exact:
         self._note(rows)
 
     def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
-        """Forget vectors.
+        """Remove vectors.
 
         Raises:
             InputError: an id is unknown or given twice; nothing was removed.
@@ -144,9 +144,9 @@ class Exact:
     def rank(
         self, queries: Float32[np.ndarray, "q d"], candidates: Int64[np.ndarray, "q c"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """The nearest k of each query's own candidates (ids, -1 for none).
+        """Rank each query's own candidates (ids, -1 for none) and return the nearest k.
 
-        In the same form and to the same bits as `search`.
+        Form and bits are those of `search`.
         """
         rows = torch.from_numpy(
             self._rows.find_known(candidates.reshape(-1)).reshape(candidates.shape)

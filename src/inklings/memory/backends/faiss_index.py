@@ -33,9 +33,9 @@ DEAD_SHARE = 0.3
 
 
 class Approximate(ABC):
-    """What the three share.
+    """What the three approximate backends share.
 
-    When to build, and that every answer is measured again on the vectors themselves.
+    They decide alike when to build, and measure every candidate again on the vectors themselves.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Approximate(ABC):
             self._rebuild_if_due()
 
     def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
-        """Forget vectors.
+        """Remove vectors.
 
         Raises:
             InputError: an id is unknown or given twice; nothing was removed.
@@ -133,9 +133,9 @@ class Approximate(ABC):
             self._index = self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """The index as FAISS writes it, what it was built from.
+        """Give the index as FAISS writes it, and what it was built from.
 
-        And the order of the vectors, which decides what is built next.
+        The order of the vectors is part of it: it decides what is built next.
         """
         state = {
             "order": self._exact.ids.copy(),
@@ -239,9 +239,9 @@ class IVF(Approximate):
         return self._with_table(index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """As for the others, without the table of ids.
+        """Give the state of an inverted index without its table of ids.
 
-        FAISS writes it in no particular order, and it follows from the rest.
+        FAISS writes that table in no particular order, and it follows from the rest.
         """
         if not self.ready:
             return super().state()
@@ -285,7 +285,7 @@ class IVF(Approximate):
 
 
 class IVFPQ(IVF):
-    """As `IVF`, the vectors in the clusters as short codes.
+    """An inverted index like `IVF`, with the vectors kept as short codes.
 
     More candidates than asked for are measured exactly.
 

@@ -15,7 +15,7 @@ from inklings.errors import MissingExtraError
 
 
 def library(backend: str) -> Any:
-    """The module `faiss`.
+    """Import the module `faiss`.
 
     Raises:
         MissingExtraError: it is not installed; the message names the backend and the extra.

@@ -49,7 +49,7 @@ class Flat:
         self._stored()[self._rows.find_each(ids)] = vectors
 
     def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
-        """Forget vectors.
+        """Remove vectors.
 
         Raises:
             InputError: an id is unknown or given twice; nothing was removed.

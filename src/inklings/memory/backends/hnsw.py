@@ -52,7 +52,7 @@ class HNSW(Approximate):
         return other
 
     def compact(self) -> None:
-        """As for the others; a graph with removed vectors is built anew without them."""
+        """Build the graph anew without the removed vectors."""
         super().compact()
         if self.ready and self._index.ntotal > len(self):
             self._id_of = np.empty(0, np.int64)
@@ -60,7 +60,7 @@ class HNSW(Approximate):
         self._id_of, self._node_of = self._nodes.copy(), self._node_of.copy()
 
     def state(self) -> dict[str, np.ndarray]:
-        """As for the others, and which node is which vector."""
+        """Give the graph as FAISS writes it, and which node is which vector."""
         return {**super().state(), "nodes": self._nodes.copy()}
 
     def restore(

@@ -100,7 +100,7 @@ class SharedIndex(Index, Protocol):
     """A backend outside of this process, which others may write to at the same time."""
 
     def new_ids(self, count: int, above: int) -> Int64[np.ndarray, " count"]:
-        """Ascending ids from `above` on that nobody else has, or will be given."""
+        """Reserve ascending ids from `above` on, which no other memory has or will be given."""
         ...
 
     def exchange(

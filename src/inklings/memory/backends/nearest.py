@@ -25,7 +25,7 @@ SPARE_BFLOAT16 = (48, 96, 192, 384, 768)
 fewer do not do.
 """
 _SCORES = 1 << 24
-"""Scores held at once."""
+"""How many scores are held at once."""
 _BLOCK = 1 << 13
 """Vectors in one product: fewer do not keep a processor busy, with more the scores leave its cache.
 """
@@ -65,10 +65,7 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Nearest:
-    """For each query the rows of the nearest vectors, nearest first.
-
-    And their squared distances.
-    """
+    """The rows of the nearest vectors of each query, nearest first, and their squared distances."""
 
     rows: Int64[Tensor, "q k"]
     distances: Float64[Tensor, "q k"]
@@ -85,7 +82,7 @@ def half_norms(vectors: Float32[Tensor, "n d"]) -> Float32[Tensor, " n"]:
 def nearest(
     queries: Float32[Tensor, "q d"], among: Vectors, k: int, order: Int64[Tensor, " n"]
 ) -> Nearest:
-    """The nearest `min(k, n)` vectors of each query.
+    """Find the nearest `min(k, n)` vectors of each query.
 
     Of equally near ones those with the lowest `order` come first.
     """
@@ -151,9 +148,9 @@ def rank(
 def _candidates(
     queries: Float32[Tensor, "q d"], among: Vectors, k: int, rounded: bool
 ) -> tuple[Int64[Tensor, "q c"], Float64[Tensor, " q"]]:
-    """The rows with the lowest scores.
+    """Find the rows with the lowest scores of each query.
 
-    And for each query a limit below which the score of no other vector truly lies.
+    The second array is a limit for each query: the score of no other vector truly lies below it.
     """
     n = among.full.shape[0]
     count = min(n, k + (among.spare if rounded else SPARE))
@@ -189,9 +186,9 @@ def _fewer(
     candidates: Int64[Tensor, "q c"],
     limit: Float64[Tensor, " q"],
 ) -> tuple[Int64[Tensor, "q few"], Float64[Tensor, " q"]]:
-    """Those of the candidates with the lowest scores by float32.
+    """Keep those candidates that have the lowest scores in float32.
 
-    And the limit lowered to what they are sure of.
+    The limits are lowered to what these scores are sure of.
     """
     q, c = candidates.shape
     if c <= k + SPARE:
@@ -211,9 +208,9 @@ def _fewer(
 def widened(
     vectors: Float32[Tensor, "n d"], last: float | Float32[Tensor, " n"] = 1.0
 ) -> BFloat16[Tensor, "n wide"]:
-    """Vectors in bfloat16 with a further component.
+    """Make the vectors bfloat16 with one more component.
 
-    And zeros up to a width that a processor likes.
+    Zeros fill them up to a width that processors multiply fast.
     """
     n, d = vectors.shape
     wide = torch.zeros(n, (d // 8 + 1) * 8, dtype=torch.bfloat16)
@@ -255,9 +252,9 @@ def _scores(queries: Tensor, among: Vectors, part: range) -> Float32[Tensor, "q 
 def _lowest(
     scores: Float32[Tensor, "q n"], count: int
 ) -> tuple[Float32[Tensor, "q c"], Int64[Tensor, "q c"]]:
-    """The `count` lowest of each row (all, if there are fewer) and where they are.
+    """Find the `count` lowest of each row (all, if there are fewer) and where they are.
 
-    In the groups whose lowest are the lowest.
+    Only the groups whose lowest number is among the lowest are looked at.
     """
     groups = scores.view(len(scores), -1, _GROUP)
     if groups.shape[1] <= count:

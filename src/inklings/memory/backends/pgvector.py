@@ -1,6 +1,6 @@
-"""The backend `pgvector`.
+"""The backend `pgvector`: vectors in a table of a PostgreSQL server.
 
-Vectors in a table of a PostgreSQL server, for several machines, or more than one machine holds.
+It serves several machines, and memories larger than one machine holds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A connection to a PostgreSQL server that comes back when it is lost.
 
-And never shows its password.
+No message shows its password.
 """
 
 from __future__ import annotations
@@ -177,9 +177,9 @@ def reason(error: ServerError) -> str:
 
 
 def _parameters(connection_string: str) -> dict[str, Any]:
-    """A connection string taken apart.
+    """Take a connection string apart and add time limits.
 
-    With the time limits after which a server that is silent counts as lost.
+    A server that is silent for longer counts as lost.
     """
     try:
         import pgvector.psycopg  # noqa: F401  # both are needed, and one may be there without the other
@@ -212,9 +212,9 @@ def _parameters(connection_string: str) -> dict[str, Any]:
 
 
 def _is_ambiguous(connection_string: str) -> bool:
-    """Whether a URI has an @ where libpq would take a part of the password for the host.
+    """Whether a URI has an @ that libpq would read otherwise than its author.
 
-    And name it in its errors.
+    It would take a part of the password for the host, and name it in its errors.
     """
     if not connection_string.startswith(("postgresql://", "postgres://")):
         return False

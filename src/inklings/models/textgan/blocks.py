@@ -33,9 +33,9 @@ def heads(x: Float[Tensor, "N T C"], n_head: int) -> Float[Tensor, "N H T D"]:
 
 
 def sinusoids(length: int, channels: int) -> Float[Tensor, "T E"]:
-    """Positional encodings.
+    """Positional encodings (Vaswani et al. 2017, section 3.5).
 
-    Sines and cosines of wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, section 3.5).
+    They are sines and cosines of wavelengths from 2 pi to 20,000 pi.
     """
     places = torch.arange(length).unsqueeze(1)
     rates = torch.exp(torch.arange(0, channels, 2) * (-math.log(10_000) / channels))
@@ -65,7 +65,7 @@ def noise_scale(n_embd: int) -> nn.Parameter:
 class Block(nn.Module):
     """Self-attention and feed-forward, each with a norm and a skip.
 
-    With `style`, noise and attention to the style between them.
+    With `style` it adds noise and attends to the style between the two.
 
     With `scaled`, the scale of that noise is learned for each channel; `twice` makes the block
     differentiable twice.

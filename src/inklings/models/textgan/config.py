@@ -83,7 +83,7 @@ class TextGANConfig(ModelConfig):
     n_layer: int = 1
     """B: blocks with noise and style."""
     n_output_layer: int = 1
-    """O: blocks without."""
+    """O: blocks without noise and style."""
     n_critic_layer: int = 2
     """Layers of the critic: of a transformer, blocks before the class token joins."""
     n_critic_output_layer: int = 1
@@ -91,8 +91,8 @@ class TextGANConfig(ModelConfig):
     n_critic_hidden: int = 256
     """Channels of the critic's hidden layers."""
     temperature: float = 3.0
-    """Of the relaxation that the gradient of straight-through draws goes through: the lower, the
-    more texts come to repeat.
+    """Temperature of the relaxation that the gradient of straight-through draws goes through: the
+    lower, the more texts come to repeat.
     """
     rows: Rows | None = None
     """What the critic reads: `soft` probabilities (described), or one-hot rows with a
@@ -104,8 +104,8 @@ class TextGANConfig(ModelConfig):
     words.
     """
     mapping: Mapping | None = None
-    """Of the style: `linear` layers (described), or a `perceptron` with activations and norms
-    (robust).
+    """The network that maps the style: `linear` layers (described), or a `perceptron` with
+    activations and norms (robust).
     """
     attention: Attention | None = None
     """`both_ways` among the words so far (described), or `causal` (robust)."""
@@ -114,8 +114,8 @@ class TextGANConfig(ModelConfig):
     (robust).
     """
     noise_scale: Scale | None = None
-    """Of the noise that is added: `one` (described), under which the words drown, or `learned` for
-    each channel (robust).
+    """Scale of the noise that is added: `one` (described), under which the words drown, or
+    `learned` for each channel (robust).
     """
     norm: NormPlace | None = None
     """Where branches are normalised: `after` (described) or `before` (robust)."""

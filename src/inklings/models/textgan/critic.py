@@ -30,7 +30,7 @@ def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
 
 
 class TransformerCritic(Critic):
-    """The seed's critic.
+    """The critic of the project that this comes from.
 
     A linear layer from the vocabulary, positions concatenated, backbone, class token, output
     blocks, a score.

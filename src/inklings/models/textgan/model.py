@@ -1,7 +1,6 @@
-"""A text GAN.
+"""A text GAN, as described or mended.
 
-A recurrent transformer generator that makes each word out of noise, and its critic; as described,
-or mended.
+A recurrent transformer generator makes each word out of noise, and learns against a critic.
 
 The generator's input at a word is noise and what was made before; B blocks add noise and attend to
 a style that is mapped from noise, the same for the whole text; O blocks without noise follow; the
@@ -46,7 +45,7 @@ class StyleMap(nn.Module):
         self.n_embd = n_embd
 
     def forward(self, noise: Float[Tensor, "N S"]) -> Float[Tensor, "N S E"]:
-        """The style at S places."""
+        """Map noise to the style at S places."""
         mapped = self.layers(noise).unsqueeze(-1)
         if self.directions is not None:
             out: Tensor = mapped * self.directions
@@ -55,7 +54,7 @@ class StyleMap(nn.Module):
 
 
 class TextGAN(SampleModel):
-    """The generator; see the module and `TextGANConfig`.
+    """The generator of the text GAN; the module describes it, `TextGANConfig` its choices.
 
     With causal attention and noise that is drawn once, the keys of earlier words are kept, so that
     a word costs one position; and where no gradient is fed back, training makes the words first and
@@ -113,7 +112,7 @@ class TextGAN(SampleModel):
         generator: torch.Generator | None = None,
         style: torch.Generator | None = None,
     ) -> Noise:
-        """The noise of `n` texts.
+        """Draw the noise of `n` texts.
 
         `style` (n, S), `word` (n, T, E), `added` (n, R, B, T, E) for R draws, `gumbel` (n, T, V).
         """
@@ -330,9 +329,10 @@ class TextGAN(SampleModel):
         )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Operations to make a text, to make it and differentiate that.
+        """Floating-point operations for one text.
 
-        And of the critic's forward pass over it.
+        Three numbers: to make it, to make it and differentiate that, and for the critic's forward
+        pass.
         """
         config, n_embd, n_blocks = self.config, self.config.n_embd, len(self.blocks)
         places = config.context_length

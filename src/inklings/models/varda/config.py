@@ -72,7 +72,7 @@ class VardaConfig(ModelConfig):
     mean from it.
     """
     memory_seed: int = 0
-    """Of random writing and forgetting."""
+    """Seed of random writing and forgetting."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -45,13 +45,13 @@ class Decisions:
 
     keys: Float[Tensor, "B T D"]
     log_gates: Float[Tensor, "B T"] | None
-    """Of writing."""
+    """Log of the gates of writing."""
     deletable: Float[Tensor, "B T D"] | None
     delete_gates: Float[Tensor, "B T k"] | None
 
 
 class Pass:
-    """See the module; `run` is called once."""
+    """One forward pass; `run` is called once."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Pass:
         )
 
     def queries(self) -> Float32[np.ndarray, "B T D"]:
-        """What was searched with."""
+        """The vectors that were searched with."""
         return np.concatenate(self._queries, axis=1)
 
     def state(self) -> State:
@@ -142,7 +142,7 @@ class Pass:
         return State(tensors, {**stores, **(self._backbone.stores)})
 
     def recollections(self) -> list[Recollection]:
-        """Of every row what it found, and what the prediction took of it."""
+        """For each row, what it found and what the prediction took of it."""
         found = [self._recall.found, *([] if not self._outside else [side_by_side(self._outside)])]
         shares = torch.cat(self._shares, 1).detach().cpu().numpy()
         made = []
@@ -225,9 +225,10 @@ class Pass:
         return output
 
     def _windows(self, first: int, last: int) -> Tensor | None:
-        """Where the backbone begins anew, at documents and wherever its context is full.
+        """The positions where the backbone begins anew.
 
-        What lies before is the memory's.
+        These are the documents' first tokens, and wherever its context is full. What lies before is
+        the memory's.
 
         Vectors made of what was found cannot be made again for a second reading; and a row that
         begins anew never needs one.
@@ -244,9 +245,10 @@ class Pass:
         return torch.from_numpy(marks).to(self._tokens.device) if marks.any() else None
 
     def _decide(self, output: Output, first: int) -> None:
-        """What the hidden vectors decide.
+        """Compute what the hidden vectors decide.
 
-        And what the pass before could not know: how surprising its next token was.
+        With the next token at hand, that includes the surprise of the position that the pass before
+        ended with.
         """
         self._decisions.append(self._model.decisions(output.hidden))
         if self._next is not None:
@@ -305,7 +307,7 @@ class Pass:
         self._recall.append(row, columns)
 
     def _deletes(self) -> tuple[Tensor, Tensor] | None:
-        """Where gradients are kept, what deleting rests on, up to now."""
+        """What deleting rests on up to now, where gradients are kept."""
         if (
             not self._model.config.delete_within
             or not torch.is_grad_enabled()
@@ -357,9 +359,9 @@ class Pass:
     def _found(
         self, made: Float32[np.ndarray, "B T D"], first: int, last: int
     ) -> list[tuple[Found, Tensor, slice]]:
-        """For each memory what was found, its log-scores (B, T, k).
+        """For each memory, the hits and their log-scores (B, T, k).
 
-        And where in it the positions are.
+        The third part says which positions of the memory they are.
         """
         log_gates = (
             self.decisions().log_gates if self._decisions and torch.is_grad_enabled() else None

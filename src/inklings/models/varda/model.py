@@ -1,6 +1,6 @@
 """A language model with an associative memory.
 
-Any backbone, and what it has read before, found again by nearness.
+A backbone of any kind finds again, by nearness, what it has read before.
 
 Vectors are remembered with the token that followed them, and searched with the vector of the
 present position. Every row of a batch has a memory of its own, which a long-term memory that all
@@ -49,7 +49,7 @@ from inklings.models.varda.rows import Habits
 PIECE = 512
 """Tokens of a document that are read at a time."""
 CLOSED = -4.0
-"""Where the decision to delete begins: hardly ever."""
+"""Logit at which the decision to delete begins, so that it hardly ever deletes."""
 
 
 class _Held:
@@ -63,7 +63,7 @@ class _Held:
 
 
 class Varda(SequenceModel):
-    """See the module."""
+    """A backbone, its memories and a reader, as the module describes them."""
 
     Config = VardaConfig
     traits = Traits(carries_state=True, whole_documents=True)
@@ -112,7 +112,9 @@ class Varda(SequenceModel):
         starts: Bool[Tensor, "B T"] | None = None,
         memory_input: Float[Tensor, "B T D"] | None = None,
     ) -> Output:
-        """See `SequenceModel`; `memory_input` is searched with in place of the model's own vectors.
+        """Logits after each position.
+
+        `memory_input` is searched with in place of the model's own vectors.
 
         The memories that a state refers to are written to in place only without gradients, and if
         no other state shares them.
@@ -150,9 +152,9 @@ class Varda(SequenceModel):
         )
 
     def _gate_losses(self, decisions: Decisions) -> dict[str, Float[Tensor, ""]]:
-        """What keeps the gates of each row within their budgets.
+        """The loss that keeps the gates of each row within their budgets.
 
-        Of writing `write_budget`, of deleting nothing.
+        The budget of writing is `write_budget`, that of deleting is zero.
         """
         losses, weight = {}, self.config.gate_weight
         if weight and decisions.log_gates is not None:
@@ -174,9 +176,9 @@ class Varda(SequenceModel):
         )
 
     def own_state(self, batch_size: int) -> tuple[dict[str, Tensor], dict[int, Store]]:
-        """An empty memory for each row.
+        """Make an empty memory for each row.
 
-        And room for a segment's worth of what was read and not yet written.
+        Beside it is room for a segment of what was read and not yet written.
         """
         config, segment, k = self.config, self.config.segment, self.config.num_search_results
         with on_cpu():
@@ -244,7 +246,7 @@ class Varda(SequenceModel):
         self._outside = _Held(memory)
 
     def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
-        """What it would write of a document; see `Remembering`.
+        """The entries that it would write of a document; see `Remembering`.
 
         Nothing is forgotten on the way, however long it is.
         """
@@ -280,7 +282,7 @@ class Varda(SequenceModel):
         )
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T D"]:
-        """What it would search with after each token."""
+        """The vectors that it would search with after each token."""
         with self.controlled("off"), self._reading_only():
             return np.concatenate(self._read(tokens)[1])
 
@@ -326,7 +328,7 @@ class Varda(SequenceModel):
             self.train(was)
 
     def train(self, mode: bool = True) -> Varda:
-        """As always, but a frozen backbone stays in evaluation mode."""
+        """Switch between training and evaluation; a frozen backbone stays in evaluation."""
         super().train(mode)
         if self.config.freeze_backbone:
             self.backbone.train(False)
@@ -352,9 +354,9 @@ class Varda(SequenceModel):
         return [*self.backbone.matrices(), *own]
 
     def flops(self, tokens: int) -> int:
-        """The backbone's (a third if it is frozen), what reads and decides.
+        """The backbone's operations (a third if it is frozen), and those of reading and deciding.
 
-        And one comparison with every entry of a full memory.
+        Each token adds one comparison with every entry of a full memory.
         """
         own = sum(
             weight.numel()
@@ -404,7 +406,7 @@ class Varda(SequenceModel):
     def _check_embedding(self) -> None:
         """Raise a `ConfigError` if the backbone does not read each token once, by its embedding.
 
-        Which `concat` stands in for.
+        `concat` stands in for that embedding.
         """
         read: list[int] = []
         backbone, length = self.backbone, self.backbone.config.context_length

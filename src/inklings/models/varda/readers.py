@@ -22,7 +22,7 @@ TIE = 1e-3
 nothing to share.
 """
 LEAST = 1e-30
-"""Of a share, so that its logarithm is finite."""
+"""Least share, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Recalled:
 
     @property
     def there(self) -> Bool[Tensor, "B T k"]:
-        """Where there is a hit."""
+        """Whether there is a hit."""
         return torch.isfinite(self.log_scores)
 
     def log_shares(self, sharpness: Float[Tensor, ""]) -> Float[Tensor, "B T k"]:
-        """Unnormalised.
+        """Unnormalised log-shares of the hits.
 
-        The score times how much nearer the hit is than the edge; minus infinity where there is no
-        hit.
+        A share is the score times how much nearer the hit is than the edge; minus infinity where
+        there is no hit.
         """
         near = torch.where(self.there, self.distances, 0.0)
         edged = self.there & torch.isfinite(self.edges)
@@ -77,10 +77,7 @@ class Mixture(nn.Module):
     def forward(
         self, logits: Float[Tensor, "B T V"], hidden: Float[Tensor, "B T C"], recalled: Recalled
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T k"]]:
-        """Logits (log-probabilities where there is a hit).
-
-        And the share of each hit in the prediction.
-        """
+        """Logits (log-probabilities where there is a hit), and each hit's share in them."""
         there = recalled.there.any(-1, keepdim=True)
         shares = _softmax(recalled.log_shares(self.log_sharpness.exp()), there)
         nearest = torch.where(there, recalled.distances.amin(-1, keepdim=True), 0.0)

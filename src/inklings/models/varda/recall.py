@@ -1,6 +1,6 @@
 """Reading and writing the memories of a batch.
 
-Every row has one, and may read a long-term memory beside it.
+Every row has a memory of its own, and may read a long-term memory beside it.
 
 A document is cut into segments of equal length. What is read in a segment is written when the next
 one opens, at the token that completes its last entry: so an entry is older than whoever finds it,
@@ -35,8 +35,8 @@ changes that should cost its gain.
 
 
 SOFTNESS = 0.1
-"""Of the delete threshold: over what part of it a distance counts as less and less near, to the
-gradient.
+"""Softness of the delete threshold: over this part of it a distance counts, to the gradient, as
+less and less near.
 """
 
 
@@ -74,9 +74,9 @@ class Recall:
         self._fade_at: list[tuple[int, int, np.ndarray, Tensor]] = []
 
     def spans(self, row: int, starts: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
-        """Where positions first to last (not included) of a row must be cut.
+        """Cut positions first to last (not included) of a row into spans.
 
-        At documents, and where a segment is written.
+        Cuts are where documents start, and where a segment is written.
         """
         spans, at, position = [], first, self.rows[row].position
         while at < last:
@@ -179,9 +179,9 @@ class Recall:
         it.position += count
 
     def log_scores(self, first: int, last: int, log_gates: Tensor | None) -> Tensor:
-        """Log of the score of every hit, minus infinity where there is none.
+        """Log-scores of the hits, minus infinity where there is none.
 
-        With the graph of what decided it.
+        They keep the graph of what decided them.
 
         (B, last - first, k), of positions first to last (not included); `log_gates` (B, T) are
         those of the pass up to now.
@@ -242,10 +242,7 @@ class Recall:
         it.gate_places.append(np.where(it.begun + chosen >= 0, it.begun + chosen, -1))
 
     def _delete(self, row: int, count: int, deletes: tuple[Tensor, Tensor] | None) -> None:
-        """Delete entries that positions of the pending segment found, meant.
-
-        And decided to delete.
-        """
+        """Delete entries that positions of the pending segment found and decided to delete."""
         it, pending, within = self.rows[row], self.rows[row].pending, self.habits.delete_within
         memory = it.stream.memory
         assert (

@@ -98,7 +98,7 @@ class Found:
     uses: Int64[np.ndarray, "B T k"]
     scores: Float32[np.ndarray, "B T k"]
     vectors: Float32[np.ndarray, "B T w D"]
-    """Of no entries (k = 0) where nobody asked for them."""
+    """The vectors of each hit; empty (k = 0) where no reader asks for them."""
 
     @classmethod
     def nothing(cls, rows: int, length: int, k: int, dimension: int, *, vectors: bool) -> Found:

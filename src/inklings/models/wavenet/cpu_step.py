@@ -1,6 +1,6 @@
-"""One token through the gated layers of a WaveNet on a CPU.
+"""One token through the gated layers of a WaveNet on a CPU, by NumPy.
 
-With NumPy on the memory of the tensors.
+The arrays share the memory of the tensors.
 
 So little is computed that a step costs calls, and those of NumPy take a third of the time of
 PyTorch's. Its `tanh` is several times as fast, and so are products of a matrix and one vector where
@@ -25,11 +25,11 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 EPSILON = 1e-5
-"""Of the layer normalisation."""
+"""Epsilon of the layer normalisation."""
 
 
 class Weights:
-    """Of a linear map, as tensor and as array, on the memory of its parameters."""
+    """Weights of a linear map, as tensor and as array over the same memory."""
 
     def __init__(self, linear: nn.Linear) -> None:
         self.transposed = linear.weight.detach().t()
@@ -71,7 +71,7 @@ class LayersOnCPU:
         self._addresses = [weight.data_ptr() for weight in self._parameters]
 
     def still_holds(self) -> bool:
-        """Whether nobody has exchanged, moved or hooked a module since.
+        """Whether no module was exchanged, moved or hooked since.
 
         Weights that change in place are seen as they are.
         """

@@ -261,7 +261,7 @@ class WaveNetStack(nn.Module):
 
 
 class WaveNet(SequenceModel):
-    """See the module."""
+    """Dilated causal convolutions with gates, residual and skip connections."""
 
     Config = WaveNetConfig
     config: WaveNetConfig
@@ -284,7 +284,7 @@ class WaveNet(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`."""
+        """Logits for the token after each position, streamed from the layers' queues."""
         x = self.dropout(normed(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(
@@ -294,7 +294,7 @@ class WaveNet(SequenceModel):
         )
 
     def initial_state(self, batch_size: int) -> State:
-        """What the layers carry."""
+        """The layers' empty queues."""
         return State(self.stack.initial(batch_size))
 
     @property
@@ -304,12 +304,12 @@ class WaveNet(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """Of the embedding and the head."""
+        """The weights of embedding and head."""
         return ("embedding.weight", "head.weight")
 
     @property
     def input_embedding(self) -> nn.Embedding:
-        """Of the tokens."""
+        """The embedding of the tokens."""
         return self.embedding
 
     def flops(self, tokens: int) -> int:

@@ -47,7 +47,7 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-"""Not what the operating system says, which may know better or worse."""
+"""Media types by suffix. The operating system's own table differs between machines."""
 
 
 @runtime_checkable
@@ -56,15 +56,15 @@ class Shown(Protocol):
 
     @property
     def card(self) -> Card:
-        """What it is now."""
+        """The model's card as it is now."""
 
     @property
     def run(self) -> RunDirectory:
-        """As it was opened."""
+        """The run as the server opened it."""
 
 
 class CardBody(BaseModel):
-    """What a served model is."""
+    """A description of a served model."""
 
     name: str = Field(description="What requests call it.")
     run: str = Field(description="The folder of its run, as it was given.")
@@ -105,7 +105,7 @@ class RunBody(BaseModel):
 
 
 class RunList(BaseModel):
-    """All served models."""
+    """A list of all served models."""
 
     object: Literal["list"] = "list"
     data: list[CardBody]
@@ -135,7 +135,7 @@ def page_files() -> Mapping[str, PageFile]:
 
 
 def page_routes(models: Sequence[Shown]) -> APIRouter:
-    """The routes of the page.
+    """Make the routes of the page.
 
     Args:
         models: what is served, in the order in which the page lists it.

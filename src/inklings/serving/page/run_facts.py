@@ -22,7 +22,7 @@ from inklings.runs.lock import is_locked
 CURVE_POINTS = 500
 """How many points a curve is thinned to: what a screen can show."""
 SAMPLED = 12
-"""Of how many of the latest evaluations the sampled texts are given."""
+"""How many of the latest evaluations have their sampled texts shown."""
 
 
 class CurvePoint(BaseModel):
@@ -75,7 +75,7 @@ class ComparedWith(BaseModel):
 
 
 class RunFacts(BaseModel):
-    """Where a run stands."""
+    """The state of a run, its figures and its curves."""
 
     text: str = Field(description="The source that it learns from.")
     budget: str
@@ -113,7 +113,7 @@ class RunFacts(BaseModel):
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where a run is, and the comparison's folder around it: found once, when the server starts."""
+    """The paths of a run and of the comparison around it, found once when the server starts."""
 
     run: Path
     comparison: Path | None
@@ -133,7 +133,7 @@ class RunLocation:
 
 
 def run_facts(opened: RunDirectory) -> RunFacts:
-    """Where a run stands now; what was opened with the server tells what the folder no longer does.
+    """Read where a run stands; what the folder no longer tells is taken from the opened run.
 
     Args:
         opened: the run as the server opened it; its folder is read anew.
