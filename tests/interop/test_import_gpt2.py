@@ -19,7 +19,7 @@ from inklings.interop.gpt2_weights import save_gpt2
 from inklings.interop.import_gpt2 import import_gpt2
 from inklings.models.gpt2 import GPT2, GPT2Config
 from inklings.runs.directory import RunDirectory
-from inklings.text.tokenizers import byte_names
+from inklings.text.token_bytes import byte_names
 
 END = "<|endoftext|>"
 

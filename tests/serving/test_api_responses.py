@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai.types.responses import response_create_params
 
-from inklings.serving.api.requests import EMPTY
+from inklings.serving.api.request_fields import EMPTY
 from inklings.serving.api.routes.responses import NOT_HERE
 
 from .conftest import Refused, Site

@@ -23,7 +23,7 @@ from openai.types.chat.chat_completion_content_part_text_param import (
 from pydantic import TypeAdapter
 
 from inklings.serving.api import requests as bodies
-from inklings.serving.api.requests import EMPTY, Body
+from inklings.serving.api.request_fields import EMPTY, Body
 from inklings.serving.api.routes.chat import NOT_HERE, NOT_IN_MESSAGES
 from inklings.serving.settings import ServeConfig
 from inklings.text.tokenizers import BOUNDARY

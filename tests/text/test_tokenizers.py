@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import RunError, TokenizerError
-from inklings.text.tokenizers import BOUNDARY, Tokenizer, byte_names
+from inklings.text.token_bytes import byte_names
+from inklings.text.tokenizers import BOUNDARY, Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 
 TRAINING = "the cat sat on the mat; the dog's log fell.\n\n  It isn't a café.\n"

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, Shaped
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from inklings.errors import InputError
@@ -21,8 +20,8 @@ from inklings.memory.entries import Entries, Hits, Info, Span
 from inklings.memory.eviction import Order
 from inklings.memory.filters import nearest_in_documents, nearest_outside
 from inklings.memory.recall import noisy_keys, recall
-from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig, make_index
+from inklings.memory.slots import COLUMNS, Slots
 
 LAST = 2**63 - 1
 """The last step that the clock can count."""
@@ -64,18 +63,16 @@ class Memory:
         """Steps so far, as counted by `age`."""
         self.next_id = 0
         """What the next entry is called; ids below it are never given again."""
-        self._rows = Rows()
-        self._slots = Entries.empty(config.capacity)
-        self._lengths = np.zeros(config.capacity, np.float32)
+        self._slots = Slots(config.capacity)
         self._order = Order()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._slots)
 
     @property
     def ids(self) -> Int64[np.ndarray, " n"]:
         """The ids of all entries, in no order that means anything."""
-        return self._rows.ids.copy()
+        return self._slots.rows.ids.copy()
 
     def add(
         self,
@@ -125,14 +122,9 @@ class Memory:
             return ids
         self.next_id = int(ids[-1]) + 1
         exchange(self.index, leaving, ids, keys)
-        self._vacate(leaving)
-        part = self._rows.add(ids)
-        for name, column in columns.items():
-            getattr(self._slots, name)[part] = column
-        self._slots.times[part] = self.clock
-        self._slots.uses[part] = 0
-        self._lengths[part] = lengths(keys)
-        self._order.lowered(self._keys()[part], ids)
+        self._slots.remove(leaving)
+        part = self._slots.add(ids, {**columns, "times": self.clock, "uses": 0}, lengths(keys))
+        self._order.lowered(self._slots.eviction_keys(self.config)[part], ids)
         return ids
 
     def search(
@@ -175,14 +167,14 @@ class Memory:
             )
         if documents is None:
             ids, distances = nearest_outside(
-                self.index, points, k, self._rows, self._slots, leaving_out
+                self.index, points, k, self._slots.rows, self._slots.columns, leaving_out
             )
         else:
             wanted = checked_column("documents", documents, len(points), np.int64)
             ids, distances = nearest_in_documents(
-                self.index, points, k, self._rows, self._slots, leaving_out, wanted
+                self.index, points, k, self._slots.rows, self._slots.columns, leaving_out, wanted
             )
-        return self._hits(ids, distances, count_uses)
+        return self._slots.hits(ids, distances, clock=self.clock, count_uses=count_uses)
 
     def update(
         self,
@@ -202,10 +194,10 @@ class Memory:
             InputError: an id is unknown or given twice, or an array as for `add`.
         """
         chosen = self._chosen(ids)
-        rows = self._rows.find(chosen)
+        rows = self._slots.rows.find(chosen)
         facts = {"values": values, "positions": positions, "documents": documents, "scores": scores}
         columns = {
-            name: checked_column(name, given, len(rows), getattr(self._slots, name).dtype)
+            name: checked_column(name, given, len(rows), getattr(self._slots.columns, name).dtype)
             for name, given in facts.items()
             if given is not None
         }
@@ -216,10 +208,10 @@ class Memory:
                     f"{len(keys)} vectors are given for {len(rows)} entries; give one for each."
                 )
             self.index.update(chosen, keys)
-            self._lengths[rows] = lengths(keys)
+            self._slots.lengths[rows] = lengths(keys)
         for name, column in columns.items():
-            getattr(self._slots, name)[rows] = column
-        self._order.lowered(self._keys()[rows], chosen)
+            getattr(self._slots.columns, name)[rows] = column
+        self._order.lowered(self._slots.eviction_keys(self.config)[rows], chosen)
 
     def remove(self, ids: NDArray[np.integer]) -> None:
         """Remove entries for good.
@@ -230,7 +222,7 @@ class Memory:
         chosen = self._chosen(ids)
         if len(chosen):
             self.index.remove(chosen)
-            self._vacate(chosen)
+            self._slots.remove(chosen)
 
     def clear(self) -> None:
         """Forget all entries; their ids are not given again."""
@@ -254,7 +246,7 @@ class Memory:
             )
         self.clock += steps
         if decay != 1:
-            self._slots.scores[: len(self)] *= np.float32(decay)
+            self._slots.columns.scores[: len(self)] *= np.float32(decay)
             if self.config.eviction == "lowest_score":
                 # the order stays, but scores that were not equal may be, and then the oldest goes
                 self._order.forget()
@@ -273,7 +265,7 @@ class Memory:
             raise InputError(f"factor is {factor}; it is a probability: give 0 to 1.")
         # in the order of the ids, so that the same generator forgets the same entries after any
         # detours
-        chosen = np.sort(self._rows.ids)
+        chosen = np.sort(self._slots.rows.ids)
         chosen = chosen[generator.random(len(chosen)) < factor]
         self.remove(chosen)
         return chosen
@@ -300,7 +292,7 @@ class Memory:
         """
         if math.isnan(threshold):
             raise InputError("threshold is NaN; give a length.")
-        return np.sort(self._rows.ids[self._lengths[: len(self)] <= threshold])
+        return np.sort(self._slots.rows.ids[self._slots.lengths[: len(self)] <= threshold])
 
     def vectors(self, ids: NDArray[np.integer] | None = None) -> Float32[np.ndarray, "n d"]:
         """The vectors of these entries, or of all in the order of `ids`, copied.
@@ -316,10 +308,8 @@ class Memory:
         Raises:
             InputError: an id is unknown.
         """
-        rows = np.arange(len(self)) if ids is None else self._rows.find(self._known(ids))
-        return Entries(
-            self._rows.ids[rows], *(getattr(self._slots, f.name)[rows] for f in fields(Entries)[1:])
-        )
+        rows = np.arange(len(self)) if ids is None else self._slots.rows.find(self._known(ids))
+        return self._slots.entries(rows)
 
     def info(self, k: int = 5, *, sample: int = 64, noise: float = 0.1, seed: int = 0) -> Info:
         """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys.
@@ -336,8 +326,8 @@ class Memory:
         if len(self):
             measured = recall(
                 self.index,
-                self._rows.ids,
-                noisy_keys(self.index, self._rows.ids, sample, noise, seed),
+                self._slots.rows.ids,
+                noisy_keys(self.index, self._slots.rows.ids, sample, noise, seed),
                 k,
             )
         ready = self.index.ready if isinstance(self.index, LocalIndex) else True
@@ -369,12 +359,7 @@ class Memory:
             )
         other = Memory(self.config, self.index.copy())
         other.clock, other.next_id = self.clock, self.next_id
-        other._rows = self._rows.copy()
-        for field in fields(Entries)[1:]:
-            getattr(other._slots, field.name)[: len(self)] = getattr(self._slots, field.name)[
-                : len(self)
-            ]
-        other._lengths[: len(self)] = self._lengths[: len(self)]
+        other._slots = self._slots.copy()
         return other
 
     def compact(self) -> None:
@@ -388,7 +373,7 @@ class Memory:
             InklingsError: the database was lost, or this user may not do it.
         """
         self.index.compact()
-        self._rows = self._rows.copy()
+        self._slots.rows = self._slots.rows.copy()
 
     def fill(
         self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int
@@ -397,59 +382,24 @@ class Memory:
 
         How a saved memory is opened.
         """
-        part = self._rows.add(entries.ids)
-        for field in fields(Entries)[1:]:
-            getattr(self._slots, field.name)[part] = getattr(entries, field.name)
-        self._lengths[part] = lengths
+        self._slots.add(entries.ids, {name: getattr(entries, name) for name in COLUMNS}, lengths)
         self.clock, self.next_id = clock, next_id
 
     @property
     def lengths(self) -> Float32[np.ndarray, " n"]:
         """The L2 length of every vector in the order of `ids`, copied."""
-        return self._lengths[: len(self)].copy()
-
-    def _hits(
-        self, ids: Int64[np.ndarray, "q k"], distances: Float32[np.ndarray, "q k"], count_uses: bool
-    ) -> Hits:
-        rows = self._rows.find_known(ids.reshape(-1)).reshape(ids.shape)
-        there = rows >= 0
-
-        def column(name: str) -> NDArray[Any]:
-            return np.where(there, getattr(self._slots, name)[rows], 0 if name == "scores" else -1)
-
-        ages = np.where(there, self.clock - self._slots.times[rows], -1)
-        known = {
-            name: column(name) for name in ("values", "positions", "documents", "uses", "scores")
-        }
-        if count_uses:
-            np.add.at(self._slots.uses, rows[there], 1)
-        return Hits(ids=ids, distances=distances, ages=ages, **known)
+        return self._slots.lengths[: len(self)].copy()
 
     def _known(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
         known = checked_ids(ids)
-        self._rows.find(known)
+        self._slots.rows.find(known)
         return known
 
     def _chosen(self, ids: NDArray[np.integer]) -> Int64[np.ndarray, " n"]:
         chosen = checked_ids(ids)
-        self._rows.find_each(chosen)
+        self._slots.rows.find_each(chosen)
         return chosen
-
-    def _vacate(self, ids: Int64[np.ndarray, " n"]) -> None:
-        holes, movers = self._rows.remove(ids)
-        for field in fields(Entries)[1:]:
-            column = getattr(self._slots, field.name)
-            column[holes] = column[movers]
-        self._lengths[holes] = self._lengths[movers]
 
     def _victims(self, count: int) -> Int64[np.ndarray, " count"]:
         count = min(max(count, 0), len(self))
-        return self._order.first(count, self._keys(), self._rows)
-
-    def _keys(self) -> Shaped[np.ndarray, " n"]:
-        """What the eviction policy goes by, of every row: the lowest go first."""
-        if self.config.eviction == "oldest":
-            return self._rows.ids
-        return (self._slots.uses if self.config.eviction == "least_used" else self._slots.scores)[
-            : len(self)
-        ]
+        return self._order.first(count, self._slots.eviction_keys(self.config), self._slots.rows)

@@ -21,6 +21,7 @@ from jaxtyping import Int32, Integer
 
 from inklings import durable
 from inklings.errors import InklingsError, RunError, TokenizerError
+from inklings.text.token_bytes import Kind, byte_names, bytes_of_tokens, keeps_all_bytes
 
 FORMAT_VERSION = 1
 BOUNDARY = "<|endoftext|>"
@@ -29,7 +30,6 @@ vocabularies that we make.
 """
 UNKNOWN = "<unk>"
 
-Kind = Literal["byte", "char", "word", "bpe", "file"]
 UnknownPolicy = Literal["error", "skip", "replace"]
 Tokens = Int32[np.ndarray, " _"]
 
@@ -82,7 +82,7 @@ class Tokenizer:
         Only then are bits per byte meaningful.
         """
         if self.kind == "file":
-            return _keeps_all_bytes(self._rules)
+            return keeps_all_bytes(self._rules)
         return self.kind in ("byte", "bpe") or (self.kind == "char" and self.unknown == "error")
 
     @functools.cached_property
@@ -329,44 +329,14 @@ class Tokenizer:
 
     @functools.cached_property
     def _token_bytes(self) -> list[bytes]:
-        added = {
-            token: entry.content for token, entry in self.backend.get_added_tokens_decoder().items()
-        }
-        names = {token: name for name, token in self._ids.items()}
-        values = {character: byte for byte, character in enumerate(byte_names())}
-        result = []
-        for token in range(self.vocab_size):
-            name = names.get(token)
-            if token == self.boundary or name is None:
-                result.append(b"")
-            elif token == self.unknown_token and self.kind == "char":
-                result.append("\ufffd".encode())
-            elif token in added:
-                result.append(added[token].encode())
-            elif self._byte_level:
-                # a character outside the table belongs to a token that somebody added to the
-                # vocabulary by hand
-                result.append(
-                    b"".join(bytes([values[c]]) if c in values else c.encode() for c in name)
-                )
-            elif self.kind == "char":
-                result.append(name.encode())
-            elif self.kind == "word":
-                result.append(name.encode() if token in self._marks else b" " + name.encode())
-            else:
-                result.append(self._bytes_by_decoder(token, name))
-        return result
-
-    def _bytes_by_decoder(self, token: int, name: str) -> bytes:
-        """What a token of an unknown kind adds to a text.
-
-        Decoded after another, since many decoders strip the first blank.
-        """
-        if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-            return bytes([int(name[3:5], 16)])
-        pair: str = self.backend.decode([token, token], skip_special_tokens=False)
-        single: str = self.backend.decode([token], skip_special_tokens=False)
-        return pair.removeprefix(single).encode()
+        return bytes_of_tokens(
+            self.backend,
+            self.kind,
+            boundary=self.boundary,
+            unknown_token=self.unknown_token,
+            marks=self._marks,
+            byte_level=self._byte_level,
+        )
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -438,52 +408,7 @@ class Tokenizer:
         return cls.from_json(durable.read_bytes(path), where=str(path))
 
 
-@functools.cache
-def byte_names() -> tuple[str, ...]:
-    """The character by which byte-level vocabularies write each of the 256 bytes (GPT-2, 2019).
-
-    Printable ones stand for themselves.
-    """
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = iter(range(256, 512))
-    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
-
-
 def _cut(tokens: Tokens, lengths: Sequence[int]) -> list[Tokens]:
     """Consecutive parts of the given lengths."""
     ends = np.cumsum(lengths).tolist()
     return [tokens[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-
-
-def _keeps_all_bytes(rules: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json is byte-level throughout.
-
-    So that its decoder undoes what its encoder did.
-
-    Anything else may lose something (case, blanks, accents, unknown characters), so it is taken to
-    lose bytes.
-    """
-    pre_tokenizer, decoder, model = rules["pre_tokenizer"], rules["decoder"], rules["model"]
-    if (
-        rules["normalizer"] is not None
-        or pre_tokenizer is None
-        or decoder is None
-        or decoder["type"] != "ByteLevel"
-    ):
-        return False
-    steps = (
-        pre_tokenizer["pretokenizers"] if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
-    )
-    for step in steps:
-        if step["type"] == "ByteLevel":
-            if step["add_prefix_space"]:
-                return False
-        elif step["type"] == "Split":
-            if step["behavior"] == "Removed":
-                return False
-        elif step["type"] != "Digits":
-            return False
-    whole_bytes = model["type"] == "BPE" and all(
-        character in model["vocab"] for character in byte_names()
-    )
-    return whole_bytes and steps[-1]["type"] == "ByteLevel"

@@ -20,7 +20,8 @@ from inklings.durable import read_bytes
 from inklings.errors import RunError, TokenizerError, unknown_name
 from inklings.text.chunks import chunks
 from inklings.text.side_thread import feed_aside
-from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy, byte_names
+from inklings.text.token_bytes import byte_names
+from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy
 
 AUTO_BYTES = 2_000_000
 """`auto` takes `char` below this many bytes of text, and `AUTO_LARGE` from there on."""

@@ -26,9 +26,8 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor, nn
 
 from inklings.errors import ConfigError
-from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
-from inklings.memory.streams import Stream, on_cpu
+from inklings.memory.streams import Stream
 from inklings.models.backbone import make_backbone
 from inklings.models.contract import (
     Output,
@@ -41,10 +40,10 @@ from inklings.models.registry import is_file
 from inklings.models.remembering import Recollection, Written
 from inklings.models.varda.config import VardaConfig
 from inklings.models.varda.forward import BACKBONE, Decisions, Pass
-from inklings.models.varda.joining import PENDING
 from inklings.models.varda.readers import Attention, Concatenation, Mixture
 from inklings.models.varda.recall import Control
 from inklings.models.varda.rows import Habits
+from inklings.models.varda.state import empty_state, state_from_tensors, state_to_tensors
 
 PIECE = 512
 """Tokens of a document that are read at a time."""
@@ -101,7 +100,7 @@ class Varda(SequenceModel):
         """What is done to the memory, to see what it is worth."""
         self._outside = _Held(None)
         self._records: list[list[Recollection]] | None = None
-        self.habits = self._habits()
+        self.habits = Habits.of(config, self.dimension)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch leaves it untyped
     def forward(
@@ -180,56 +179,15 @@ class Varda(SequenceModel):
 
         Beside it is room for a segment of what was read and not yet written.
         """
-        config, segment, k = self.config, self.config.segment, self.config.num_search_results
-        with on_cpu():
-            streams = [Stream.new(self.habits.memory) for _ in range(batch_size)]
-        with self.device:
-            tensors = {
-                name: torch.zeros(batch_size, dtype=torch.int64)
-                for name in ("version", "position", "document")
-            }
-            tensors["memory"] = torch.tensor([stream.number for stream in streams])
-            tensors[f"{PENDING}tokens"] = torch.zeros(batch_size, segment, dtype=torch.int64)
-            tensors[f"{PENDING}priority"] = torch.zeros(batch_size, segment)
-            for name in ("keys", "deletable", "queries") if config.delete_within else ("keys",):
-                tensors[f"{PENDING}{name}"] = torch.zeros(batch_size, segment, self.dimension)
-            if config.delete_within:
-                tensors[f"{PENDING}delete_gates"] = torch.zeros(batch_size, segment, k)
-            if config.write == "surprisal":
-                tensors["next"] = torch.zeros(batch_size, config.vocab_size)
-        return tensors, {stream.number: stream for stream in streams}
+        return empty_state(self.config, self.habits.memory, batch_size, self.device)
 
     def state_to_tensors(self, state: State) -> dict[str, Tensor]:
         """The state with every row's memory written out."""
-        arrays: dict[str, Tensor] = {}
-        for row, number in enumerate(state.tensors["memory"].tolist()):
-            stream = state.stores[number]
-            assert isinstance(stream, Stream)
-            arrays |= {
-                f"store.{row}.{name}": torch.from_numpy(array)
-                for name, array in stream.to_arrays().items()
-            }
-        # the numbers of the memories are those of this process; written down, each row has its own
-        return {**state.tensors, "memory": torch.arange(state.batch_size), **arrays}
+        return state_to_tensors(state)
 
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
         """The state with memories made anew."""
-        plain = {
-            name: tensor.to(self.device)
-            for name, tensor in tensors.items()
-            if not name.startswith("store.")
-        }
-        streams = []
-        for row in range(len(plain["memory"])):
-            prefix = f"store.{row}."
-            arrays = {
-                name.removeprefix(prefix): tensor.cpu().numpy()
-                for name, tensor in tensors.items()
-                if name.startswith(prefix)
-            }
-            streams.append(Stream.from_arrays(self.habits.memory, arrays))
-        plain["memory"] = torch.tensor([stream.number for stream in streams], device=self.device)
-        return State(plain, {stream.number: stream for stream in streams})
+        return state_from_tensors(tensors, self.habits.memory, self.device)
 
     @property
     def long_term(self) -> Memory | None:
@@ -428,37 +386,6 @@ class Varda(SequenceModel):
                 f" it embedded {read}. Set rereads=True in its Traits if it reads tokens again once"
                 " its context is full; or take mixture or attention."
             )
-
-    def _habits(self) -> Habits:
-        config = self.config
-        memory = MemoryConfig(
-            dimension=self.dimension,
-            capacity=config.memory_size,
-            backend=config.index_type,
-            eviction=config.eviction,
-            clusters=config.num_clusters,
-            seed=config.memory_seed,
-        )
-        return Habits(
-            memory=memory,
-            k=config.num_search_results,
-            segment=config.segment,
-            order=(
-                "all"
-                if config.write == "all"
-                else "random"
-                if config.write == "random"
-                else "priority"
-            ),
-            budget=config.write_budget,
-            scored=config.write == "learned",
-            clear=config.clear_at == "document",
-            frozen=config.frozen,
-            decay=config.decay,
-            forget=config.forgetfulness_factor,
-            delete_within=config.delete_within,
-            seed=config.memory_seed,
-        )
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.streams import Stream
+from inklings.models.varda.config import VardaConfig
 
 WriteOrder = Literal["all", "random", "priority"]
 
@@ -41,6 +42,38 @@ class Habits:
     is.
     """
     seed: int
+
+    @classmethod
+    def of(cls, config: VardaConfig, dimension: int) -> Habits:
+        """Those that the settings of a model ask for, with vectors of this many numbers."""
+        memory = MemoryConfig(
+            dimension=dimension,
+            capacity=config.memory_size,
+            backend=config.index_type,
+            eviction=config.eviction,
+            clusters=config.num_clusters,
+            seed=config.memory_seed,
+        )
+        return cls(
+            memory=memory,
+            k=config.num_search_results,
+            segment=config.segment,
+            order=(
+                "all"
+                if config.write == "all"
+                else "random"
+                if config.write == "random"
+                else "priority"
+            ),
+            budget=config.write_budget,
+            scored=config.write == "learned",
+            clear=config.clear_at == "document",
+            frozen=config.frozen,
+            decay=config.decay,
+            forget=config.forgetfulness_factor,
+            delete_within=config.delete_within,
+            seed=config.memory_seed,
+        )
 
 
 @dataclass

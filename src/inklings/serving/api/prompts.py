@@ -18,7 +18,7 @@ from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.errors import ApiError, refused, too_late
 from inklings.serving.api.prometheus import ServerMetrics
-from inklings.serving.api.requests import EMPTY, Body, InsideBody, Texts
+from inklings.serving.api.request_fields import EMPTY, Body, InsideBody, Texts
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import Ticket, joined
 from inklings.serving.settings import ServeConfig

@@ -6,14 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from inklings.serving.api.requests import (
-    MOST_MESSAGES,
-    Body,
-    HintedBody,
-    Ignored,
-    StreamOptions,
-    Unused,
-)
+from inklings.serving.api.request_fields import MOST_MESSAGES, Body, Ignored, Unused
+from inklings.serving.api.requests import HintedBody, StreamOptions
 
 
 class ItemPart(Body):
