@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def epoch(alike: list[torch.Tensor], generator: torch.Generator) -> list[Batch]:
 
 
 def train(
-    norm: str, splits: dict[str, TokenSplit], vocab_size: int, epochs: int
+    norm: Literal["batch", "layer"], splits: dict[str, TokenSplit], vocab_size: int, epochs: int
 ) -> dict[str, object]:
     """Train the tree and say what came of it."""
     torch.manual_seed(0)

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nanogpt
@@ -27,6 +28,7 @@ from inklings.device import threads_of
 from inklings.generation.decoder import choose_decoder
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
+from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 from inklings.text.store import prepare
 from inklings.text.tokenizers import Tokenizer
@@ -45,6 +47,7 @@ def ours(architecture: str, tokenizer: Tokenizer, rows: int, tokens: int) -> Cal
     model = build(
         architecture, fields, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary
     )
+    assert isinstance(model, SequenceModel)
     sampling = SamplingConfig(temperature=0.8, top_k=200, ban_boundary=True)
     decoder = choose_decoder(model.eval(), rows=rows)
     print(f"{architecture}: {'; '.join(decoder.runtime.reasons)}", flush=True)
@@ -122,12 +125,10 @@ def main() -> None:
         size, tokens = (tokenizer.vocab_size, rows, options.tokens), rows * options.tokens
         makers: dict[str, Callable[[], Callable[[], None]]] = {}
         if options.nanogpt:
-            makers["nanoGPT"] = lambda size=size: of_nanogpt(options.nanogpt, *size)
-        makers["transformers' GPT-2"] = lambda size=size: of_transformers(*size)
+            makers["nanoGPT"] = partial(of_nanogpt, options.nanogpt, *size)
+        makers["transformers' GPT-2"] = partial(of_transformers, *size)
         for architecture in ("gpt", "gpt2"):
-            makers[architecture] = lambda name=architecture, rows=rows: ours(
-                name, tokenizer, rows, options.tokens
-            )
+            makers[architecture] = partial(ours, architecture, tokenizer, rows, options.tokens)
         if options.only:
             makers[options.only]()()
             print(json.dumps({"peak": peak_mebibytes()}))

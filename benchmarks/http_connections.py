@@ -112,7 +112,7 @@ def spent(
     before = process.cpu_times()
     asyncio.run(work(port))
     after = process.cpu_times()
-    return after.user + after.system - before.user - before.system
+    return float(after.user + after.system - before.user - before.system)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import torch
 from inklings.auditing.checks.branches import check_branches
 from inklings.auditing.checks.prefixes import parallel_losses, text_windows
 from inklings.lab.report.chart import COLORS
+from inklings.models.contract import SequenceModel
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
 
@@ -30,6 +31,7 @@ def losses(run: RunDirectory, rows: int) -> tuple[list[dict[str, object]], dict[
     """
     torch.set_num_threads(1)
     model = run.load_model().eval()
+    assert isinstance(model, SequenceModel)
     split = prepare(run.config.data, tokenizer=run.tokenizer()).split("validation")
     length = model.config.context_length
     windows = text_windows(split, rows, length)
@@ -102,7 +104,7 @@ def chart(points: list[dict[str, object]]) -> altair.HConcatChart:
             color=altair.Color(
                 "run:N",
                 title=None,
-                scale=altair.Scale(domain=runs, range=COLORS["light"][2:4]),
+                scale=altair.Scale(domain=[str(run) for run in runs], range=COLORS["light"][2:4]),
                 legend=altair.Legend(orient="top", symbolType="stroke"),
             ),
         )

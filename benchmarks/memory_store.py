@@ -20,6 +20,7 @@ import dataclasses
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -167,7 +168,7 @@ def searching(
 def filled(vectors: np.ndarray, backend: str = "exact") -> Memory:
     count, dimension = vectors.shape
     memory = Memory(MemoryConfig(dimension=dimension, capacity=count, backend=backend))  # type: ignore[arg-type]
-    facts = dict.fromkeys(("values", "positions", "documents"), np.arange(count))
+    facts: dict[str, Any] = dict.fromkeys(("values", "positions", "documents"), np.arange(count))
     memory.add(vectors, **facts)
     return memory
 
@@ -178,7 +179,7 @@ def removal(count: int, gone: int = 64) -> None:
     What was there before is put back between the rounds, which is not timed.
     """
     vectors = normal(count, 1, 768)[0]
-    facts = dict.fromkeys(("values", "positions", "documents"), np.arange(gone))
+    facts: dict[str, Any] = dict.fromkeys(("values", "positions", "documents"), np.arange(gone))
     memory = filled(vectors)
     generator = np.random.default_rng(0)
     spent: dict[str, list[float]] = {

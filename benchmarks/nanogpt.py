@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,9 +62,7 @@ def load(checkout: Path) -> ModuleType:
     return module
 
 
-def make(
-    checkout: Path, size: Size, *, vocab_size: int, block_size: int | None = None
-) -> torch.nn.Module:
+def make(checkout: Path, size: Size, *, vocab_size: int, block_size: int | None = None) -> Any:
     """The model with its initial weights."""
     module = load(checkout)
     config = module.GPTConfig(

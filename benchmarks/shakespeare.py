@@ -30,6 +30,7 @@ import torch.nn.functional as F
 
 from inklings.config import DataConfig
 from inklings.runs.directory import RunDirectory
+from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
 
 CONFIGS = ("configs/shakespeare-gpt.toml", "configs/shakespeare-gpt-long.toml")
@@ -75,7 +76,8 @@ def theirs(checkout: Path, store: TokenStore) -> None:
             (folder / name).symlink_to((checkout / name).resolve())
         data = folder / "data" / "shakespeare_char"
         data.mkdir(parents=True)
-        for name, file in (("train", "train.bin"), ("validation", "val.bin")):
+        files: dict[SplitName, str] = {"train": "train.bin", "validation": "val.bin"}
+        for name, file in files.items():
             store.split(name).tokens.astype(np.uint16).tofile(data / file)
         (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": store.tokenizer.vocab_size}))
         text, seconds, peak = peak_of(

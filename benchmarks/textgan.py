@@ -19,11 +19,13 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from side_by_side import interleaved, ratio
 
-from inklings.models.textgan.model import TextGAN, TextGANConfig
+from inklings.models.textgan.config import TextGANConfig
+from inklings.models.textgan.model import TextGAN
 from inklings.training.objectives.adversarial import AdversarialObjective
 
 PARTS = ("sampling", "iteration")
@@ -83,9 +85,9 @@ def main() -> None:
             iteration(options.pairs)
 
 
-def make(preset: str) -> TextGAN:
+def make(preset: Literal["robust", "described"]) -> TextGAN:
     torch.manual_seed(0)
-    config = {"vocab_size": VOCABULARY, "context_length": LENGTH, **SIZES, **CRITIC}
+    config: dict[str, Any] = {"vocab_size": VOCABULARY, "context_length": LENGTH, **SIZES, **CRITIC}
     return TextGAN(TextGANConfig(preset=preset, **config))
 
 

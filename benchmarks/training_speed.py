@@ -18,6 +18,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nanogpt
 import torch
@@ -31,7 +32,7 @@ from inklings.training.setup import set_up
 
 
 def ours(
-    architecture: str, size: nanogpt.Size, store: TokenStore, **settings: object
+    architecture: str, size: nanogpt.Size, store: TokenStore, **settings: Any
 ) -> Callable[[], None]:
     """A step of the package's objective.
 

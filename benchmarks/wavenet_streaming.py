@@ -18,12 +18,14 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from side_by_side import interleaved, ratio
-from torch import Tensor
+from torch import Tensor, nn
 
 from inklings.models.contract import State
 from inklings.models.wavenet.model import WaveNet, WaveNetConfig, normed
@@ -49,14 +51,15 @@ def anew(model: WaveNet, tokens: Tensor, convolve: Callable[[int, Tensor], Tenso
         value, gate = torch.tanh(convolve(index, normed(x))).chunk(2, dim=-1)
         product = torch.addcmul(value, value, gate)
         gated.append(product[:, -1])
-        if layer.project is not None:
+        if isinstance(layer.project, nn.Module):
             x = x[:, model.stack.queues.dilations[index] :] + layer.project(product)
-    return model.head(model.stack._combine(x[:, -1], torch.cat(gated, dim=-1)))
+    last = model.stack._combine(x[:, -1], torch.cat(gated, dim=-1))
+    return cast("Tensor", model.head(last))
 
 
 def rivals(model: WaveNet) -> dict[str, Callable[[Tensor], Tensor]]:
     """The ways to compute the field anew."""
-    convolutions = [layer.convolution for layer in model.stack.layers]
+    convolutions = [cast("nn.Linear", layer.convolution) for layer in model.stack.layers]
     filters = [
         linear.weight.detach().unflatten(1, (2, -1)).transpose(1, 2).contiguous()
         for linear in convolutions
@@ -69,9 +72,8 @@ def rivals(model: WaveNet) -> dict[str, Callable[[Tensor], Tensor]]:
         ).transpose(1, 2)
 
     def with_linear(index: int, x: Tensor) -> Tensor:
-        return convolutions[index](
-            torch.cat([x[:, : -dilations[index]], x[:, dilations[index] :]], dim=-1)
-        )
+        both = torch.cat([x[:, : -dilations[index]], x[:, dilations[index] :]], dim=-1)
+        return cast("Tensor", convolutions[index](both))
 
     return {
         "conv1d": lambda tokens: anew(model, tokens, with_conv1d),
@@ -90,8 +92,8 @@ class Stream:
         """Logits (B, V) of the token after (B, 1)."""
         output = self.model(tokens, self.state)
         assert output.state is not None
-        self.state: State = output.state
-        return output.logits[:, 0]
+        self.state = output.state
+        return cast("Tensor", output.logits[:, 0])
 
 
 def speed(model: WaveNet, rows: int, rounds: int) -> dict[str, float]:
@@ -122,7 +124,7 @@ def speed(model: WaveNet, rows: int, rounds: int) -> dict[str, float]:
         return run
 
     works: dict[str, Callable[[], object]] = {
-        name: lambda way=way: way(window) for name, way in ways.items()
+        name: partial(way, window) for name, way in ways.items()
     }
     works["stream"] = lambda: [stream.read(one) for _ in range(repeats)]
     counts = sorted({1, os.cpu_count() or 1})
@@ -179,7 +181,8 @@ def growth(model: WaveNet, early: int, late: int) -> dict[str, float]:
     ).unbind()
     for token in tokens[:late]:
         stream.read(token)
-    young, seconds = Stream(model, 1), {"early": [], "late": []}
+    young = Stream(model, 1)
+    seconds: dict[str, list[float]] = {"early": [], "late": []}
     for token in tokens[:early]:
         young.read(token)
     for place in range(NEIGHBOURHOOD):
@@ -222,7 +225,8 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=["speed", "growth"])
     options = parser.parse_args()
-    model, found = network(), {}
+    model = network()
+    found: dict[str, object] = {}
     with torch.no_grad():  # as `generate` does
         if options.only != "growth":
             found["speed"] = [speed(model, rows, options.rounds) for rows in options.rows]

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ledger_claims import PLACES, Check, Claim, figure
 
@@ -196,7 +196,7 @@ def read_figure(check: Check, printed: str, said: str) -> float:
     )
 
 
-def _record(folder: Path) -> dict | None:
+def _record(folder: Path) -> dict[str, Any] | None:
     try:
         return (
             read_json(folder / RECORD, format_version=FORMAT_VERSION)

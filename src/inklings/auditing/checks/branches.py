@@ -136,7 +136,7 @@ def check_gradients(fresh: FreshModel, *, seed: int = 0) -> Finding:
             output = model(tokens[:, :-1])
             loss = F.cross_entropy(output.logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
             optimizer.zero_grad()
-            torch.stack([loss, *output.losses.values()]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            torch.stack([loss, *output.losses.values()]).sum().backward()
             for name in [
                 n for n, p in silent.items() if p.grad is not None and bool((p.grad != 0).any())
             ]:

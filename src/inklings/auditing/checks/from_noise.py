@@ -100,13 +100,13 @@ def check_both_learn(model: SampleModel) -> Finding:
     critic = model.make_critic().to(model.device)
     drawn: Drawn = model(model.noise(8, model.config.context_length).to(model.device))
     told: Tensor = critic(drawn.rows).square().sum()
-    told.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    told.backward()
     real = model.real_rows(
         torch.randint(model.config.vocab_size, drawn.tokens.shape, device=model.device)
     ).requires_grad_()
     scores = critic(real)
     (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
-    slope.square().sum().backward()  # type: ignore[no-untyped-call]
+    slope.square().sum().backward()
     silent = [f"generator.{name}" for name in _silent(model)] + [
         f"critic.{name}" for name in _silent(critic)
     ]

@@ -150,7 +150,7 @@ def check_random_tokens(
             output = learner(tokens[:, :-1])
             found = (loss or _next_token_loss)(output.logits, tokens)
             optimizer.zero_grad()
-            torch.stack([found, *output.losses.values()]).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            torch.stack([found, *output.losses.values()]).sum().backward()
             nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
             optimizer.step()
             losses.append(float(found.detach()))

@@ -188,7 +188,7 @@ class AdversarialObjective(Objective):
         """
         adam = self._adams[side]
         adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         module = self.generator if side == "generator" else self.critic
         if not (math.isfinite(float(loss.detach())) and math.isfinite(float(_norm(module)))):
             return False

@@ -164,7 +164,7 @@ class LikelihoodObjective(Objective):
         if output.losses:
             share = 1.0 if whole else float(batch.weights[part].sum()) / total
             objective = loss + share * torch.stack(list(output.losses.values())).sum()
-        objective.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        objective.backward()
         return loss.detach(), output.state if self._state is not None else None
 
     def tensors(self) -> dict[str, Tensor]:
