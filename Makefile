@@ -46,7 +46,7 @@ demo: $(BASE) ## compare five generators on two texts and write a report (three 
 	  --data builtin:python-docs --tokenizer byte --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/python-docs
 
 test: $(INSTALLED) ## the fast tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
 
 test-base: ## install the wheel alone into an empty environment and run README's first commands there
 	$(CHECK_PYTHON)
