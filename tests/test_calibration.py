@@ -27,7 +27,7 @@ def most(simulations: int, level: float = 0.05) -> float:
 
     Three standard errors more than expected.
     """
-    return simulations * level + 3 * np.sqrt(simulations * level * (1 - level))
+    return float(simulations * level + 3 * np.sqrt(simulations * level * (1 - level)))
 
 
 @pytest.mark.parametrize("freedom", [None, 4.0])
