@@ -16,7 +16,7 @@ from torch import nn
 
 from inklings.config import TrainingConfig
 from inklings.device import choose_runtime
-from inklings.training.muon import Muon
+from inklings.training.optimizers.muon import Muon
 
 SHAPES = {
     "tree, 24 and 128 wide": [(128, 48), (128, 256), (128, 256)],

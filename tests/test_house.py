@@ -22,6 +22,7 @@ ORDER = [
     "errors",
     "durable",
     "registry",
+    "optimizers",
     "config",
     "fields",
     "device",

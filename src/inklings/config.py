@@ -14,14 +14,13 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from inklings.errors import ConfigError, unknown_name
+from inklings.optimizers import OPTIMIZERS, PEAK_RATES, moved_rates, peak_rates
+from inklings.registry import Registry
 
 T = TypeVar("T")
-
-PEAK_RATES = {"learning_rate": 0.01, "matrix_learning_rate": 0.03}
-"""The peak rates where nobody gives one. Whoever gives one of them moves both, in their ratio."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +98,8 @@ class TrainingConfig:
     """`windows` in random order, `streams` read in order (state carried), single random
     `positions`; `auto` asks the model.
     """
-    optimizer: Literal["muon", "adamw", "sgd"] = "muon"
-    """`muon` takes the hidden matrices and leaves the rest to AdamW."""
+    optimizer: Annotated[str, OPTIMIZERS] = "muon"
+    """What moves the weights: a registered name."""
     learning_rate: float = None  # type: ignore[assignment]  # settled below: a number in every instance
     """Peak rate of AdamW or SGD, 0.01; given alone, it moves Muon's in their ratio."""
     matrix_learning_rate: float = None  # type: ignore[assignment]
@@ -147,10 +146,13 @@ class TrainingConfig:
     """CPU threads; 0 measures and chooses."""
 
     def __post_init__(self) -> None:
+        OPTIMIZERS.check(self.optimizer)
         given = {
             name: getattr(self, name) for name in PEAK_RATES if getattr(self, name) is not None
         }
-        for name, rate in moved_rates(PEAK_RATES, given, optimizer=self.optimizer).items():
+        for name, rate in moved_rates(
+            peak_rates(self.optimizer), given, optimizer=self.optimizer
+        ).items():
             object.__setattr__(self, name, rate)
         for name in ("batch_size", "accumulate", "evaluations"):
             check(self, name, getattr(self, name) >= 1, "at least 1")
@@ -198,37 +200,6 @@ class TrainingConfig:
         return self.seed if self.init_seed is None else self.init_seed
 
 
-def moved_rates(
-    rates: Mapping[str, float],
-    given: Mapping[str, float],
-    *,
-    optimizer: str,
-    below: frozenset[str] = frozenset(),
-) -> dict[str, float]:
-    """Both peak rates after somebody gave one, or both, or none.
-
-    One that is given alone moves the other in their ratio, unless that one was given alone in the
-    layer below (a file, say, under flags): then both are given. Muon's rate moves nothing where the
-    optimiser does not look at it.
-
-    Args:
-        rates: both, as they are below.
-        given: those that this layer gives.
-        optimizer: the one that will use them.
-        below: which ones the latest layer gave that gave any.
-    """
-    made = {**rates, **given}
-    if len(given) != 1:
-        return made
-    (name,) = given
-    other = next(rate for rate in PEAK_RATES if rate != name)
-    if below != {other} and (name == "learning_rate" or optimizer == "muon"):
-        made[other] = float(
-            f"{rates[other] * (given[name] / rates[name]):.12g}"
-        )  # 0.00015, and no 0.000150...01
-    return made
-
-
 def with_training(
     training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()
 ) -> TrainingConfig:
@@ -240,10 +211,18 @@ def with_training(
         ConfigError: a value is out of range.
     """
     rates = {name: getattr(training, name) for name in PEAK_RATES}
+    if rates == peak_rates(training.optimizer) and not below:
+        rates = peak_rates(given.get("optimizer", training.optimizer))
     given_rates = {name: given[name] for name in PEAK_RATES if name in given}
     optimizer = given.get("optimizer", training.optimizer)
     moved = moved_rates(rates, given_rates, optimizer=optimizer, below=below)
     return dataclasses.replace(training, **{**given, **moved})
+
+
+def scaled_rates(training: TrainingConfig, factor: float) -> TrainingConfig:
+    """The settings with every peak rate so many times as high."""
+    rates = {name: getattr(training, name) * factor for name in PEAK_RATES}
+    return dataclasses.replace(training, **rates)
 
 
 def rates_in(names: Iterable[str], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -310,6 +289,10 @@ def convert(hint: Any, value: Any, *, where: str) -> Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(typing.cast(type, hint), value, where=where)
+    if origin is Annotated:
+        for registry in (about for about in arguments[1:] if isinstance(about, Registry)):
+            registry.check(value, where=where)
+        return convert(arguments[0], value, where=where)
     if origin is Literal:
         if value in arguments:
             return value

@@ -7,10 +7,11 @@ import itertools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from typing import Annotated, Any, Literal, Union
 
 from inklings.config import convert
 from inklings.errors import ConfigError
+from inklings.registry import Registry
 
 
 def parse_value(hint: Any, text: str, *, where: str) -> Any:
@@ -24,6 +25,8 @@ def parse_value(hint: Any, text: str, *, where: str) -> Any:
         if text.lower() == "none" and type(None) in arguments:
             return None
         return parse_value(next(a for a in arguments if a is not type(None)), text, where=where)
+    if origin is Annotated:
+        return convert(hint, parse_value(arguments[0], text, where=where), where=where)
     if hint is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
@@ -46,6 +49,14 @@ def field_hints(config_type: type[Any], prefix: str = "") -> dict[str, Any]:
     """The fields of a dataclass with their types, in their order."""
     hints = typing.get_type_hints(config_type, include_extras=True)
     return {f"{prefix}{f.name}": hints[f.name] for f in dataclasses.fields(config_type)}
+
+
+def allowed_names(hint: Any) -> list[str]:
+    """The names that a field takes; empty where it takes anything of its type."""
+    if typing.get_origin(hint) is Literal:
+        return [str(name) for name in typing.get_args(hint)]
+    about = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
+    return [name for each in about if isinstance(each, Registry) for name in each.places]
 
 
 def parse_fields(

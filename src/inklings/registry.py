@@ -12,7 +12,7 @@ from inklings.errors import ConfigError, unknown_name
 Record = TypeVar("Record")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registry(Generic[Record]):
     """The records of one kind: adding one is one file and one line in `places`."""
 
@@ -35,11 +35,12 @@ class Registry(Generic[Record]):
         """All records, in the order of the registry."""
         return map(self.__getitem__, self.places)
 
-    def check(self, name: str) -> None:
+    def check(self, name: str, *, where: str | None = None) -> None:
         """Refuse a name that is not registered, and import nothing.
 
         Raises:
             ConfigError: names the nearest.
         """
         if name not in self.places:
-            raise ConfigError(unknown_name(self.kind, name, self.places))
+            message = unknown_name(self.kind, str(name), self.places)
+            raise ConfigError(f"{where}: {message}" if where else message)

@@ -19,16 +19,15 @@ from inklings.cli.run_arguments import parse_run, parse_settings
 from inklings.cli.sweep import Sweeping
 from inklings.cli.train import Train
 from inklings.config import (
-    PEAK_RATES,
     RunConfig,
     TrainingConfig,
     load_run_config,
-    moved_rates,
     with_training,
 )
 from inklings.lab.comparison.before_runs import with_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.sweep.space import apply, moves_with, parse_space
+from inklings.optimizers import PEAK_RATES, moved_rates
 from inklings.runs.arms import parse_arm
 from inklings.runs.directory import RunDirectory
 from inklings.training.branch import plan_branches, trunk_config

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from inklings.training.muon import Muon, orthogonalized
+from inklings.training.optimizers.muon import Muon, orthogonalized
 
 SHAPES = [(16, 16), (16, 48), (48, 16), (16, 16), (5, 7)]
 

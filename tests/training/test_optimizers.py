@@ -7,7 +7,7 @@ from inklings.config import TrainingConfig
 from inklings.errors import RunError
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
-from inklings.training.optimizers import Optimizers
+from inklings.training.optimizers.optimizers import Optimizers
 
 GPT = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}
 

@@ -10,6 +10,7 @@ from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.report.table import duration
 from inklings.models.registry import load_class
+from inklings.optimizers import OPTIMIZERS
 from inklings.training.plan import RunPlan, plan_run
 
 
@@ -68,19 +69,13 @@ def _rates(plan: RunPlan) -> list[tuple[str, str, str]]:
     training = plan.config.training
     if load_class(plan.config.architecture).traits.objective != "likelihood":
         return []
-    if training.optimizer != "muon":
-        return [
-            (
-                "learning rate",
-                f"{training.learning_rate:g}",
-                f"of {training.optimizer}, at its peak",
-            )
-        ]
+    rates = OPTIMIZERS[training.optimizer].rates
+    moves = "; one rate given moves all" if len(rates) > 1 else ""
     return [
         (
-            "learning rate",
-            f"{training.learning_rate:g}",
-            "of AdamW, at its peak; one rate given moves both",
-        ),
-        ("matrix learning rate", f"{training.matrix_learning_rate:g}", "of Muon, at its peak"),
+            rate.setting.replace("_", " "),
+            f"{getattr(training, rate.setting):g}",
+            f"of {rate.whose}, at its peak{moves if rate is rates[0] else ''}",
+        )
+        for rate in rates
     ]

@@ -9,13 +9,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from inklings.cli.arguments import parse
 from inklings.config import (
-    PEAK_RATES,
     DataConfig,
     RunConfig,
     TrainingConfig,
@@ -25,6 +24,7 @@ from inklings.config import (
 )
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
+from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 from inklings.runs.arms import parse_arm, with_file
 from inklings.training.budgets.budget import budget_examples
 
@@ -205,10 +205,21 @@ def _settings_type(
             ("budget", shortcut("budget", f"One of {', '.join(budget_examples())}."), None),
             *more,
             ("data", DataConfig, dataclasses.field(default=base.data)),
-            ("training", TrainingConfig, dataclasses.field(default=base.training)),
+            ("training", *_training_flags(base.training)),
         ],
         frozen=True,
     )
+
+
+def _training_flags(base: TrainingConfig) -> tuple[type[Any], Any]:
+    """The type of the settings of training, with the optimisers that there are, and its default."""
+    names: Any = Literal[tuple(OPTIMIZERS.places)]
+    abouts = "; ".join(f"`{kind.name}`: {kind.about}" for kind in OPTIMIZERS)
+    optimizer = Annotated[names, tyro.conf.arg(help=f"What moves the weights. {abouts}.")]
+    flags = dataclasses.make_dataclass(
+        "Training", [("optimizer", optimizer, "muon")], bases=(TrainingConfig,), frozen=True
+    )
+    return flags, dataclasses.field(default=flags(**vars(base)))
 
 
 def _merge(
@@ -221,10 +232,9 @@ def _merge(
     data, training, model = parsed.data, parsed.training, base.model
     flags = given_flags(arguments)
     given = {name: getattr(training, name) for name in PEAK_RATES if f"training.{name}" in flags}
-    below = dataclasses.replace(
-        training, **{name: getattr(base.training, name) for name in PEAK_RATES}
-    )
-    training = with_training(below, given, below=rates)
+    flagged = {**vars(training), **{name: getattr(base.training, name) for name in PEAK_RATES}}
+    below = TrainingConfig(**{**flagged, "optimizer": base.training.optimizer})
+    training = with_training(below, {"optimizer": training.optimizer, **given}, below=rates)
     if parsed.source is not None:
         data = dataclasses.replace(data, source=parsed.source)
     if parsed.tokenizer is not None:

@@ -16,12 +16,13 @@ from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.config import PEAK_RATES, RunConfig, to_mapping
+from inklings.config import RunConfig, to_mapping
 from inklings.lab.sweep.space import Dimension, moves_with, parse_space
 from inklings.lab.sweep.storage import hidden_password
 from inklings.lab.sweep.sweep import settled, sweep
 from inklings.lab.sweep.sweep_report import CAUTION, headline, table, write_sweep_report
 from inklings.lab.sweep.sweep_results import BEST
+from inklings.optimizers import PEAK_RATES
 from inklings.text.store import prepare
 
 

@@ -138,14 +138,11 @@ def _find_lr(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
         for rate, loss in zip(found.learning_rates, found.losses, strict=True)
     ]
     terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
-    matrices = (
-        f" --training.matrix-learning-rate {found.matrix_suggestion:.2g}"
-        if found.matrix_suggestion is not None
-        else ""
+    flags = (
+        f"--training.{name.replace('_', '-')} {rate:.2g}"
+        for name, rate in found.suggestions.items()
     )
-    terminal.say(
-        f"suggestion: --training.learning-rate {found.suggestion:.2g}{matrices}", style="bold"
-    )
+    terminal.say(f"suggestion: {' '.join(flags)}", style="bold")
     terminal.result(dataclasses.asdict(found))
     return 0
 

@@ -11,6 +11,7 @@ import torch
 from inklings.config import TrainingConfig
 from inklings.errors import DivergedError
 from inklings.models.contract import Architecture
+from inklings.optimizers import OPTIMIZERS
 
 _NAMED = 5
 
@@ -44,16 +45,13 @@ def diverged(
         checkpoint: step of the last good checkpoint.
     """
     norm = "not measured" if gradient_norm is None else f"{gradient_norm:.4g}"
+    first, *more = OPTIMIZERS[training.optimizer].rates
+    others = "".join(f" ({m.whose} {getattr(training, m.setting) * rate:.3g})" for m in more)
     lines = [
         f"training left the finite numbers at step {step}: loss {loss:.4g}, gradient norm {norm}.",
         f"Losses before it: {', '.join(f'{value:.4g}' for value in last_losses) or 'none'}.",
-        f"Learning rate {training.learning_rate * rate:.3g}"
-        + (
-            f" (Muon {training.matrix_learning_rate * rate:.3g})"
-            if training.optimizer == "muon"
-            else ""
-        )
-        + f", {'clipped at ' + format(training.clip, 'g') if training.clip else 'not clipped'},"
+        f"Learning rate {getattr(training, first.setting) * rate:.3g}{others},"
+        f" {'clipped at ' + format(training.clip, 'g') if training.clip else 'not clipped'},"
         f" {training.precision}.",
     ]
     weights = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]

@@ -20,6 +20,7 @@ from inklings.config import RunConfig
 from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
 from inklings.models.contract import SequenceModel, predictor
+from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
 from inklings.training.setup import OnEvent, settle_model
@@ -30,8 +31,6 @@ PEAK = 1.5
 """Peak memory of a step as a multiple of what its forward pass keeps: gradients of activations,
 copies, fragments.
 """
-STATES = 4
-"""Numbers kept per parameter: itself, its gradient, and the optimiser's two averages."""
 
 
 def find_batch_size(
@@ -95,8 +94,10 @@ def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[
     """
     kept = [_kept_bytes(model, store, config, rows) for rows in (4, 8)]
     per_row = max(1.0, (kept[1] - kept[0]) / 4)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return STATES * weights + PEAK * max(0.0, kept[0] - 4 * per_row), PEAK * per_row
+    # a weight, its gradient, and what the optimiser keeps for it
+    state = OPTIMIZERS[config.training.optimizer].state_bytes
+    weights = sum(p.numel() * (2 * p.element_size() + state) for p in model.parameters())
+    return weights + PEAK * max(0.0, kept[0] - 4 * per_row), PEAK * per_row
 
 
 def _kept_bytes(model: SequenceModel, store: TokenStore, config: RunConfig, rows: int) -> int:

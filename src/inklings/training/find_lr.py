@@ -16,6 +16,7 @@ from inklings.config import RunConfig
 from inklings.device import threads_of
 from inklings.errors import ConfigError, InklingsError
 from inklings.models.registry import load_class
+from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.loop import seed_step
 from inklings.training.objectives.make_objective import make_objective
@@ -43,7 +44,9 @@ class LearningRates:
     suggestion: float
     """A tenth of it, for `learning_rate`."""
     matrix_suggestion: float | None
-    """For `matrix_learning_rate`, which rose in proportion; None without Muon."""
+    """For `matrix_learning_rate`, which rose in proportion; None where it is not looked at."""
+    suggestions: dict[str, float]
+    """For every peak rate that the optimiser looks at."""
 
 
 def find_lr(
@@ -117,12 +120,16 @@ def find_lr(
             f"the loss never fell at rates from {LOWEST:g}: there is nothing to suggest. Look at"
             " the text (`inklings prepare`)."
         )
-    proportion = training.matrix_learning_rate / training.learning_rate
     suggestion = rates[lowest] / 10
+    suggestions = {
+        rate.setting: suggestion * (getattr(training, rate.setting) / training.learning_rate)
+        for rate in OPTIMIZERS[training.optimizer].rates
+    }
     return LearningRates(
         learning_rates=rates,
         losses=losses,
         turning_point=rates[lowest],
         suggestion=suggestion,
-        matrix_suggestion=suggestion * proportion if training.optimizer == "muon" else None,
+        matrix_suggestion=suggestions.get("matrix_learning_rate"),
+        suggestions=suggestions,
     )

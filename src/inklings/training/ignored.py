@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-from inklings.config import PEAK_RATES, TrainingConfig
+from inklings.config import TrainingConfig
 from inklings.models.contract import Architecture
 from inklings.models.from_noise import SampleModel
+from inklings.optimizers import OPTIMIZERS, peak_rates
 
 _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "matrix_learning_rate": ("optimizer", ("muon",)),
-    "betas": ("optimizer", ("muon", "adamw")),
-    "momentum": ("optimizer", ("sgd",)),
     "decay_from": ("schedule", ("step", "wsd")),
     "final_rate": ("schedule", ("linear", "cosine", "wsd")),
 }
@@ -34,7 +32,7 @@ def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]
     if isinstance(model, SampleModel):
         return _adversarial(training, model)
     notes = []
-    for name, (other, values) in _USED_BY.items():
+    for name, (other, values) in {**_USED_BY, **_used_by_optimizers()}.items():
         if _differs(training, name) and getattr(training, other) not in values:
             notes.append(
                 f"training.{name} is not looked at: {other} is {getattr(training, other)!r}."
@@ -57,14 +55,26 @@ def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]
     return notes
 
 
+def _used_by_optimizers() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The settings that some optimiser looks at, each with those that do."""
+    settings = {
+        kind.name: {*kind.uses, *(rate.setting for rate in kind.rates)} for kind in OPTIMIZERS
+    }
+    return {
+        setting: ("optimizer", tuple(name for name, own in settings.items() if setting in own))
+        for setting in dict.fromkeys(name for own in settings.values() for name in sorted(own))
+    }
+
+
 def _differs(training: TrainingConfig, name: str) -> bool:
-    """Whether a setting is not its default; Muon's rate may just have moved with the other one."""
-    if name != "matrix_learning_rate":
+    """Whether a setting is not its default; a rate may just have moved with the first one."""
+    defaults = peak_rates(training.optimizer)
+    if name not in defaults:
         return bool(getattr(training, name) != _DEFAULTS[name])
-    usual = (
-        training.learning_rate * PEAK_RATES["matrix_learning_rate"] / PEAK_RATES["learning_rate"]
-    )
-    return not math.isclose(training.matrix_learning_rate, usual, rel_tol=1e-9)
+    usual = defaults[name]
+    if name != "learning_rate":
+        usual *= training.learning_rate / defaults["learning_rate"]
+    return not math.isclose(getattr(training, name), usual, rel_tol=1e-9)
 
 
 _LIKELIHOOD_ONLY = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from inklings.auditing.audit import audit, before_training
 from inklings.auditing.subjects import of_architecture
-from inklings.config import RunConfig
+from inklings.config import RunConfig, scaled_rates
 from inklings.errors import InklingsError
 from inklings.lab.comparison.arms import ResolvedArm, folder_name
 from inklings.lab.comparison.learning_rate import search_rate
@@ -129,12 +129,7 @@ def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
     """The settings with the learning rates that were found for them."""
     if search is None:
         return config
-    training = config.training
-    rates = {
-        name: getattr(training, name) * search.factor
-        for name in ("learning_rate", "matrix_learning_rate")
-    }
-    return replace(config, training=replace(training, **rates))
+    return replace(config, training=scaled_rates(config.training, search.factor))
 
 
 def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Preliminary]:

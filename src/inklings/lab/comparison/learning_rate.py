@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.config import RunConfig, from_mapping, to_mapping
+from inklings.config import RunConfig, from_mapping, scaled_rates, to_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, DivergedError, RunError
 from inklings.lab.comparison.rates import RateSearch, RateTrial
@@ -206,12 +206,7 @@ class _Search:
             losses.append(loss)
             return is_behind(losses, self.done, self.config.training.evaluations)
 
-        training = self.config.training
-        training = replace(
-            training,
-            learning_rate=training.learning_rate * factor,
-            matrix_learning_rate=training.matrix_learning_rate * factor,
-        )
+        training = scaled_rates(self.config.training, factor)
         config = replace(self.config, training=training)
         made = attempt_trial(
             config,

@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from inklings.config import (
-    PEAK_RATES,
     RunConfig,
     TrainingConfig,
     with_training,
 )
 from inklings.errors import ConfigError, nearest, unknown_name
-from inklings.fields import field_hints, parse_value
+from inklings.fields import allowed_names, field_hints, parse_value
 from inklings.models.contract import model_hints
 from inklings.models.registry import load_class
+from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 
 GRAMMAR = "FIELD=LOW..HIGH, FIELD=LOW..HIGH:log, FIELD=LOW..HIGH:STEP or FIELD=a|b|c"
 DECADE = 10.0
@@ -104,21 +104,16 @@ def default_space(config: RunConfig) -> list[Dimension]:
             f"{config.architecture} has no learning rate among the settings of training, which a"
             f" sweep would search by default. Say what to search: --space {GRAMMAR}."
         )
-    names = (
-        ("learning_rate", "matrix_learning_rate")
-        if training.optimizer == "muon"
-        else ("learning_rate",)
-    )
     return [
         Dimension(
-            field=f"training.{name}",
+            field=f"training.{setting}",
             kind="float",
             low=_round(rate / DECADE),
             high=_round(rate * DECADE),
             log=True,
         )
-        for name in names
-        for rate in [getattr(training, name)]
+        for setting in (rate.setting for rate in OPTIMIZERS[training.optimizer].rates)
+        for rate in [getattr(training, setting)]
     ]
 
 
@@ -148,14 +143,13 @@ def moves_with(space: Sequence[Dimension], config: RunConfig, rates: frozenset[s
     Because the other one moves it; None without one.
     """
     searched = {dimension.field.removeprefix("training.") for dimension in space} & set(PEAK_RATES)
-    optimizers = [d.choices for d in space if d.field == "training.optimizer"]
-    if len(searched) != 1 or "muon" not in (
-        config.training.optimizer,
-        *(name for some in optimizers for name in some),
-    ):
-        return None
-    other = next(name for name in PEAK_RATES if name not in searched)
-    return None if rates == {other} else f"training.{other}"
+    tried = [name for d in space if d.field == "training.optimizer" for name in d.choices]
+    kinds = [OPTIMIZERS[name] for name in (config.training.optimizer, *tried)]
+    looked_at = [{rate.setting for rate in kind.rates} for kind in kinds]
+    others = sorted(name for some in looked_at if searched <= some for name in some - searched)
+    return (
+        None if len(searched) != 1 or not others or rates == {*others} else f"training.{others[0]}"
+    )
 
 
 def _round(value: float) -> float:
@@ -229,11 +223,8 @@ def _plain(hint: Any) -> Any:
 
 def _range(field: str, hint: Any, low_text: str, rest: str, where: str) -> Dimension:
     if hint not in (int, float):
-        allowed = (
-            " Allowed: " + ", ".join(map(str, typing.get_args(hint))) + "."
-            if typing.get_origin(hint) is Literal
-            else ""
-        )
+        names = ", ".join(allowed_names(hint))
+        allowed = f" Allowed: {names}." if names else ""
         raise ConfigError(
             f"{where}: {field} is no number, so it has no range. List its values:"
             f" {field}=a|b|c.{allowed}"

@@ -23,7 +23,7 @@ from inklings.models.from_noise import Drawn, Noise, SampleModel, mean_entropy
 from inklings.text.whole_texts import TextBatches
 from inklings.training.objectives.likelihood import Objective, Step
 from inklings.training.objectives.penalties import between, gradient_penalty, slopes, zero_centred
-from inklings.training.optimizers import tensors_below
+from inklings.training.optimizers.optimizers import tensors_below
 
 BETAS = (0.0, 0.9)
 """Of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the opponent

@@ -22,7 +22,7 @@ from inklings.errors import ArchitectureError
 from inklings.models.contract import Output, SequenceModel, State
 from inklings.text.batches import Batch, positions, streams, windows
 from inklings.text.store import TokenSplit
-from inklings.training.optimizers import Optimizers, tensors_below
+from inklings.training.optimizers.optimizers import Optimizers, tensors_below
 
 
 @runtime_checkable

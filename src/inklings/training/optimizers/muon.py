@@ -15,6 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inklings.optimizers import OptimizerKind, PeakRate
+from inklings.training.optimizers import adamw
+from inklings.training.optimizers.parameter_groups import ParameterGroups
+
 # Coefficients of the quintic iteration (Jordan 2024): steepest at zero, singular values end near 1,
 # within about 0.3.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -103,3 +107,24 @@ class Muon(torch.optim.Optimizer):
                 rows, columns = matrices[i].shape
                 scale = math.sqrt(max(1.0, rows / columns))
                 matrices[i].add_(move.mT if turned else move, alpha=-group["lr"] * scale)
+
+
+def make_muon(groups: ParameterGroups) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for the rest."""
+    matrices, others = groups.matrices()
+    training = groups.training
+    muon: list[torch.optim.Optimizer] = []
+    if matrices:
+        rate, decay = training.matrix_learning_rate, training.weight_decay
+        muon = [Muon(matrices, lr=rate, weight_decay=decay, dtype=groups.matrix_dtype)]
+    return [*muon, *adamw.make_adamw(groups, others)]
+
+
+MUON = OptimizerKind(
+    name="muon",
+    about="Muon for the hidden matrices, AdamW for the rest",
+    rates=(adamw.RATE, PeakRate(setting="matrix_learning_rate", whose="Muon", default=0.03)),
+    uses=("betas",),
+    state_bytes=8,
+    make=make_muon,
+)

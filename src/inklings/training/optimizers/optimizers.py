@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from inklings.config import TrainingConfig
 from inklings.errors import RunError
 from inklings.models.contract import SequenceModel
-from inklings.training.muon import Muon
+from inklings.optimizers import OPTIMIZERS
+from inklings.training.optimizers.parameter_groups import ParameterGroups
 
 
 class Optimizers:
-    """What moves the parameters of a model.
-
-    `muon` gives the hidden matrices to Muon and the rest to AdamW.
-
-    Weight decay falls on matrices only, never on vectors or embeddings (a head tied to an embedding
-    included); AdamW and Muon decay decoupled from the gradient, SGD as L2 (the same thing without
-    momentum). Rates are given as a share of each group's peak.
-    """
+    """What moves the parameters of a model, at rates given as a share of each group's peak."""
 
     def __init__(
         self,
@@ -32,43 +26,14 @@ class Optimizers:
         *,
         muon_dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._parameters = [
-            parameter for parameter in model.parameters() if parameter.requires_grad
-        ]
+        groups = ParameterGroups(model, training, muon_dtype)
+        self._parameters = groups.parameters
         self._names: dict[Tensor, str] = {
             parameter: name for name, parameter in model.named_parameters()
         }
-        self._single: list[torch.optim.Optimizer] = []
-        rest = self._parameters
-        if training.optimizer == "muon":
-            matrices = set(model.matrices())
-            taken = [p for p in rest if p in matrices]
-            rest = [p for p in rest if p not in matrices]
-            if taken:
-                muon = Muon(
-                    taken,
-                    lr=training.matrix_learning_rate,
-                    weight_decay=training.weight_decay,
-                    dtype=muon_dtype,
-                )
-                self._single.append(muon)
-        groups = _decay_groups(model, rest, training.weight_decay)
-        if groups and training.optimizer == "sgd":
-            self._single.append(
-                torch.optim.SGD(
-                    groups, lr=training.learning_rate, momentum=training.momentum, fused=True
-                )
-            )
-        elif groups:
-            self._single.append(
-                torch.optim.AdamW(
-                    groups,
-                    lr=training.learning_rate,
-                    betas=training.betas,
-                    weight_decay=0.0,
-                    fused=True,
-                )
-            )
+        self._single: list[torch.optim.Optimizer] = list(
+            OPTIMIZERS[training.optimizer].make(groups)
+        )
         self._groups = [
             (group, float(group["lr"]))
             for optimizer in self._single
@@ -138,21 +103,6 @@ class Optimizers:
             owner[parameters[name]].state[parameters[name]][key] = tensor.to(
                 parameters[name].device
             ).clone()
-
-
-def _decay_groups(
-    model: nn.Module, parameters: list[nn.Parameter], weight_decay: float
-) -> list[dict[str, object]]:
-    if not weight_decay:
-        return [{"params": parameters}] if parameters else []  # one group is one call a step
-    embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    decayed = [p for p in parameters if p.ndim >= 2 and p not in embeddings]
-    others = [p for p in parameters if p.ndim < 2 or p in embeddings]
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
 
 
 def tensors_below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,87 @@
+"""What moves the weights, by name: which settings each optimiser looks at, and its peak rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inklings.registry import Registry
+
+PEAK_RATES = {"learning_rate": 0.01, "matrix_learning_rate": 0.03}
+"""The settings that are peak rates, and what they are where nobody says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakRate:
+    """A setting of training that is the peak rate of a part of the weights."""
+
+    setting: str
+    whose: str
+    """What moves these weights, for people: `Muon`."""
+    default: float
+    """Where nobody gives a rate. Whoever gives one moves the others, in the ratio of the defaults.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerKind:
+    """All that anybody asks about an optimiser."""
+
+    name: str
+    about: str
+    """A clause for the help of `--training.optimizer`."""
+    rates: tuple[PeakRate, ...]
+    """The first one is that of the training log."""
+    uses: tuple[str, ...]
+    """The settings beside its rates that not every optimiser looks at."""
+    state_bytes: int
+    """That it keeps for a parameter, at most."""
+    make: Callable[[Any], Sequence[Any]]
+    """From a `ParameterGroups` to torch's optimisers, which share its parameters."""
+
+
+OPTIMIZERS: Registry[OptimizerKind] = Registry(
+    "optimizer",
+    {
+        "muon": "inklings.training.optimizers.muon:MUON",
+        "adamw": "inklings.training.optimizers.adamw:ADAMW",
+        "sgd": "inklings.training.optimizers.sgd:SGD",
+    },
+)
+"""Every optimiser by its name."""
+
+
+def peak_rates(optimizer: str) -> dict[str, float]:
+    """All peak rates where nobody gives one, those that the optimiser does not look at included."""
+    return {**PEAK_RATES, **{rate.setting: rate.default for rate in OPTIMIZERS[optimizer].rates}}
+
+
+def moved_rates(
+    rates: Mapping[str, float],
+    given: Mapping[str, float],
+    *,
+    optimizer: str,
+    below: frozenset[str] = frozenset(),
+) -> dict[str, float]:
+    """All peak rates after somebody gave one, or several, or none.
+
+    One that is given alone moves the others in their ratio, unless that one was given alone in the
+    layer below (a file, say, under flags): then both are given. A rate that the optimiser does not
+    look at moves nothing.
+
+    Args:
+        rates: all, as they are below.
+        given: those that this layer gives.
+        optimizer: the one that will use them.
+        below: which ones the latest layer gave that gave any.
+    """
+    made = {**rates, **given}
+    if len(given) != 1:
+        return made
+    (name,) = given
+    if name in {rate.setting for rate in OPTIMIZERS[optimizer].rates}:
+        for other in rates.keys() - {name} - (below if len(below) == 1 else set()):
+            # 0.00015, and no 0.000150...01
+            made[other] = float(f"{rates[other] * (given[name] / rates[name]):.12g}")
+    return made

@@ -1,0 +1,51 @@
+"""The parameters of a model as an optimiser takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from inklings.config import TrainingConfig
+from inklings.models.contract import SequenceModel
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterGroups:
+    """The parameters that learn, and the settings they learn by."""
+
+    model: SequenceModel
+    training: TrainingConfig
+    matrix_dtype: torch.dtype = torch.float32
+    """In which products of whole matrices are fast enough and exact enough here."""
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that learn."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def matrices(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The hidden matrices, and all others."""
+        hidden = set(self.model.matrices())
+        learning = self.parameters
+        return [p for p in learning if p in hidden], [p for p in learning if p not in hidden]
+
+    def by_decay(self, parameters: list[nn.Parameter]) -> list[dict[str, object]]:
+        """Groups that decay and that do not; none where there are no parameters.
+
+        Weight decay falls on matrices only, never on vectors or embeddings (a head tied to an
+        embedding included).
+        """
+        decay = self.training.weight_decay
+        if not decay:
+            return [{"params": parameters}] if parameters else []  # one group is one call a step
+        modules = self.model.modules()
+        embeddings = {module.weight for module in modules if isinstance(module, nn.Embedding)}
+        decayed = [p for p in parameters if p.ndim >= 2 and p not in embeddings]
+        others = [p for p in parameters if p.ndim < 2 or p in embeddings]
+        groups: list[dict[str, object]] = [
+            {"params": decayed, "weight_decay": decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
