@@ -244,7 +244,7 @@ class Varda(SequenceModel):
         with self.controlled("off"), self._reading_only():
             return np.concatenate(self._read(tokens)[1])
 
-    def _read(self, tokens: Int[Tensor, "1 T"]) -> tuple[State, list[Float32[np.ndarray, "T D"]]]:
+    def _read(self, tokens: Int[Tensor, "1 T"]) -> tuple[State, list[Float32[np.ndarray, "_ D"]]]:
         """A document from its beginning, in pieces.
 
         The state after it, and what was searched with.
