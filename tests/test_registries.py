@@ -15,7 +15,7 @@ def test_every_record_bears_the_name_that_it_is_registered_by(registry: Registry
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="unknown optimizer 'adamv'. Did you mean 'adamw'"):
+    with pytest.raises(ConfigError, match=r"unknown optimizer 'adamv'\. Did you mean 'adamw'"):
         OPTIMIZERS["adamv"]
 
 

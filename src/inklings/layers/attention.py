@@ -59,11 +59,14 @@ class Positions:
         A vector goes to its position modulo `window`, in place unless gradients are on. `dim` is
         the dimension of the window and of T.
         """
+        # One copy where all rows write the same run of places: the common case of a batch that
+        # reads one prompt.
         if not torch.is_grad_enabled() and self.slot is not None:
             ring.narrow(dim, self.slot, self.length).copy_(new)
             return ring
         places, new = ring.movedim(dim, 1), new.to(ring.dtype).movedim(dim, 1)
         end = self.positions[:, -1:].expand(ring.shape[0], 1)
+        # One token a row at places of their own: the step of the engine.
         if not torch.is_grad_enabled() and self.length == 1:
             places[torch.arange(ring.shape[0], device=ring.device), end[:, 0] % self.window] = new[
                 :, 0
@@ -111,6 +114,7 @@ def place(
     slot = (
         first % window if past is not None and alike and first % window + length <= window else None
     )
+    # One token sees all that is filled: no runs, and a mask only where rows differ.
     if length == 1 and past is not None:
         filled = min(last + 1, window)
         mask = None if alike else (torch.arange(filled, device=device) <= positions)[:, None, None]
@@ -137,6 +141,7 @@ def _blocks(
     if cached:
         assert past is not None
         last = past[: positions.shape[0], None] - 1
+        # How long ago each place of the ring was written, as negative times.
         cached_times = -1 - (last - torch.arange(cached, device=device)) % window
         times = torch.cat((cached_times, times.expand(cached_times.shape[0], length)), dim=1)
     reach = positions.clamp(max=window - 1)
@@ -144,6 +149,7 @@ def _blocks(
     for first in range(0, length, window):
         queries = slice(first, min(first + window, length))
         keys = slice(cached + first - window if first else 0, cached + queries.stop)
+        # Causal from the first token on: no mask, so the fused kernel can be taken.
         if plain and first == 0:
             blocks.append(MaskBlock(queries, keys, None))
             continue

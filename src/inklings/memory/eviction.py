@@ -67,6 +67,8 @@ class Order:
         while len(taken) < count:
             if not self._heap:
                 self._look(keys, rows)
+            # Entries that were removed, or whose keys have risen, are still in the heap: they are
+            # dropped, or put back, only when they come up.
             key, known = heappop(self._heap)
             row = rows.row(known)
             if row < 0 or known in taken:
@@ -98,6 +100,7 @@ def lowest(
         return np.sort(ids)
     if count == 0:
         return ids[:0]
+    # Linear time, where sorting would be n log n at every eviction.
     threshold = np.partition(keys, count - 1)[count - 1]
     below, equal = ids[keys < threshold], ids[keys == threshold]
     wanted = count - len(below)

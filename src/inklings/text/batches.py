@@ -81,6 +81,7 @@ class WindowBatches:
         # The rows of an epoch are dealt evenly, so that no step has only the few that were left
         # over.
         low, high = (len(begins) * i // self.steps_per_epoch for i in (place, place + 1))
+        # Every batch has the full size: shapes stay the same, for compilation and for equal bits.
         rows = np.arange(low, low + self.batch_size) % len(begins)
         columns = (begins[rows] - self.lead)[:, None] + np.arange(self.lead + self.length)
         scored = (columns >= firsts[rows, None]) & (columns < ends[rows, None])
@@ -148,6 +149,7 @@ class StreamBatches:
         phase, begins, offsets = self._order_of(epoch)
         columns = (self._bounds[:-1] + place * self.length)[:, None] + np.arange(self.length)
         scored = columns < self._bounds[1:, None]
+        # Streams begin elsewhere in every epoch, or the same targets would always stand at a cut.
         columns = (columns + phase) % self.split.n_targets
         document = np.searchsorted(begins, columns, side="right") - 1
         return _batch(
@@ -268,6 +270,8 @@ def _batch(
     starts = tokens == split.boundary
     if begins_anew:
         starts[:, 0] = True
+    # Without a carried state, a document at the first position changes nothing; and with no marks
+    # at all a model may take its faster path.
     shown = starts if carried else starts[:, 1:]
     return Batch(
         torch.from_numpy(tokens),

@@ -93,9 +93,11 @@ def nearest(
     uncertified = 0
     if k == 0:
         return Nearest(rows, distances, 0)
+    # So few that all distances are computed: the reference that the rest must equal.
     if queries.numel() * among.full.shape[0] <= _AT_ONCE:
         everything = torch.arange(among.full.shape[0]).expand(queries.shape[0], -1)
         return Nearest(*rank(queries, among.full, everything, k, order), 0)
+    # First by products in bfloat16, which are fast; what they cannot be sure of by float32.
     for rounded in (True, False):
         if (rounded and among.rounded is None) or not len(left):
             continue
@@ -104,9 +106,13 @@ def nearest(
             candidates, limit = _fewer(queries[left], among, k, candidates, limit)
         found, near = rank(queries[left], among.full, candidates, k, order)
         rows[left], distances[left] = found, near
+        # A score is half the squared distance less half the query's own square. Where the k-th
+        # true one is below the limit, no vector that was left out can be nearer: the answer is
+        # proven.
         own = queries[left].double().square().sum(1) / 2
         left = left[near[:, -1] / 2 - own >= limit]
         uncertified = len(left) if rounded else uncertified
+    # Float32 itself could not tell (many vectors nearly as near): look at every possible one.
     for i in left.tolist():
         possible = _possible(queries[i : i + 1], among, float(distances[i, -1]))
         found, near = rank(queries[i : i + 1], among.full, possible[None], k, order)
@@ -140,6 +146,7 @@ def rank(
         .masked_fill(candidates < 0, torch.iinfo(torch.int64).max)
         .argsort(1)
     )
+    # Sorted by `order` first: the stable sort by distance then leaves ties in that order.
     distances, candidates = distances.gather(1, by_order), candidates.gather(1, by_order)
     best = distances.argsort(dim=1, stable=True)[:, :k]
     return candidates.gather(1, best), distances.gather(1, best)
@@ -167,9 +174,11 @@ def _candidates(
             part = _lowest(_scores(points, among, range(at, min(n, at + step_n))), count)
             values.append(part[0])
             places.append(part[1] + at)
+        # The lowest of all are among the lowest of the parts, so no part's scores are kept.
         best = torch.cat(values, 1).topk(count, largest=False, sorted=False)
         rows[q : q + step_q] = torch.cat(places, 1).gather(1, best.indices)
         worst[q : q + step_q] = best.values.amax(1)
+    # What was left out scored at least `worst`; its true score may be lower by the errors.
     limit = (
         worst
         - shift
@@ -260,6 +269,8 @@ def _lowest(
     if groups.shape[1] <= count:
         top = scores.topk(min(count, scores.shape[1]), largest=False, sorted=False)
         return top.values, top.indices
+    # A group that holds one of the `count` lowest numbers is among the `count` groups with the
+    # lowest minima, so the others need no sorting.
     best = groups.amin(2).topk(count, largest=False, sorted=False).indices
     some = groups.gather(1, best[:, :, None].expand(-1, -1, _GROUP)).flatten(1)
     top = some.topk(count, largest=False, sorted=False)

@@ -79,6 +79,7 @@ class Pass:
             tokens.shape[1],
             control=model.control,
             window=model.backbone.config.context_length,
+            # A mixture needs distances and values alone, and vectors are most of what is copied.
             need_vectors=not isinstance(model.reader, Mixture) or model.queries_learn,
         )
         self._decisions: list[Decisions] = []
@@ -96,6 +97,7 @@ class Pass:
         cuts = {0, length}
         for row in range(len(self._tokens)):
             cuts.update(first for first, _ in self._recall.spans(row, self._marks, 0, length))
+        # Several pieces are read one after the other, so the backbone must carry a state.
         if len(cuts) > 2 and self._backbone is None:
             self._backbone = self._model.backbone.initial_state(len(self._tokens))
         pieces = [
@@ -215,6 +217,7 @@ class Pass:
         starts = None if self._starts is None else self._starts[:, first:last]
         if self._model.backbone.traits.rereads:
             starts = self._windows(first, last)
+        # The contract has no way in but tokens: the embedding's output is exchanged under it.
         handle = self._model.embedding.register_forward_hook(replaced)
         try:
             output: Output = self._model.backbone(

@@ -109,6 +109,8 @@ class Recall:
         """
         it, segment = self.rows[row], self.habits.segment
         if start:
+            # A memory that outlives its document takes the part of a segment that the document
+            # ended in.
             if not self.habits.clear and it.position:
                 self._write(row, (it.position - 1) % segment + 1, token, deletes)
             elif (
@@ -141,6 +143,7 @@ class Recall:
         if self.control == "outside the window":
             here = it.position + np.arange(len(queries))
             outside = Span(np.full(len(here), it.document), here - self.window + 1, here + 1)
+        # One more than is read: the distance of the next is the edge that readers weigh by.
         hits = memory.search(
             queries, min(self.habits.k + 1, memory.config.capacity), leaving_out=outside
         )
@@ -196,6 +199,8 @@ class Recall:
                     places[row, at - first : at - first + len(of)] = torch.from_numpy(of)
             rows = torch.arange(len(scores))[:, None, None].expand_as(places)
             kept = torch.where(places >= 0, log_gates.cpu()[rows, places.clamp(min=0)], 0.0)
+            # Zero in value, since the score found has the gate in it already; only the gradient
+            # is new.
             parts.append(kept - kept.detach())
         if self._fade_at:
             fade = scores.new_zeros(scores.shape)
@@ -204,6 +209,7 @@ class Recall:
                     whole = torch.cat([values.new_zeros(1), values])[torch.from_numpy(of + 1)]
                     index = (torch.tensor(row), torch.arange(at - first, at - first + len(of)))
                     fade = fade.index_put(index, whole, accumulate=True)
+            # Zero in value too: what was deleted is gone, and what stays stays whole.
             parts.append(fade - fade.detach())
         return torch.stack(parts).sum(0) if len(parts) > 1 else scores
 
@@ -214,12 +220,14 @@ class Recall:
         it, habits = self.rows[row], self.habits
         if habits.frozen:
             return
+        # Another state may refer to the same memory: it is copied before the first write.
         if not it.owned:
             it.stream, it.owned = it.stream.copy(), True
         memory, pending = it.stream.memory, it.pending
         if habits.delete_within and len(memory):
             self._delete(row, count, deletes)
         memory.age(habits.decay)
+        # A function of the memory's clock alone, so that a resumed run draws the same.
         rng = np.random.default_rng((habits.seed, memory.clock))
         if habits.forget:
             memory.forget(habits.forget, rng)
@@ -239,6 +247,7 @@ class Recall:
         )
         it.stream.version += 1
         it.gate_ids.append(ids)
+        # Entries of positions before this pass (negative) have no gate in its graph.
         it.gate_places.append(np.where(it.begun + chosen >= 0, it.begun + chosen, -1))
 
     def _delete(self, row: int, count: int, deletes: tuple[Tensor, Tensor] | None) -> None:
@@ -268,6 +277,7 @@ class Recall:
             torch.from_numpy(vectors[known]) - meant[:, None], dim=-1
         )
         soft = gate[:, : ids.shape[1]] * torch.sigmoid((within - distance) / (SOFTNESS * within))
+        # A sum of logarithms is the product of what each position would have left of the entry.
         left = torch.log1p(-soft.clamp(max=0.999))
         # only what may be found again can carry a gradient
         for place in zip(*np.nonzero(there[known] & ~np.isin(ids[known], gone)), strict=True):
