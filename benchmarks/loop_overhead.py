@@ -29,7 +29,7 @@ from inklings.runs.interruption import Interruption
 from inklings.runs.metrics import MetricsLog
 from inklings.text.store import TokenStore, prepare
 from inklings.training.loop import Job, Loop
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import make_objective
 from inklings.training.setup import set_up
 
 MODELS = {

@@ -27,7 +27,7 @@ from side_by_side import in_own_process, interleaved, peak_mebibytes, show
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.device import threads_of
 from inklings.text.store import TokenStore, prepare
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import make_objective
 from inklings.training.setup import set_up
 
 

@@ -12,8 +12,9 @@ from inklings.errors import ArchitectureError
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
 from inklings.models.registry import build
 from inklings.text.batches import Batch
-from inklings.training.objectives.likelihood import CountingObjective, LikelihoodObjective
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import make_objective
+from inklings.training.objectives.counting import CountingObjective
+from inklings.training.objectives.likelihood import LikelihoodObjective
 
 V = 7
 
@@ -213,12 +214,18 @@ class Adversary(Penalised):
     traits = Traits(objective="adversarial")
 
 
+class Misspelt(Penalised):
+    traits = Traits(objective="likelyhood")
+
+
 def test_objectives_that_do_not_apply_say_why(store, config_of) -> None:  # type: ignore[no-untyped-def]
     split = store.split("train")
     with pytest.raises(ArchitectureError, match="count"):
         make_objective(Counter(), split, config_of(), Runtime())
-    with pytest.raises(ArchitectureError, match="adversarial"):
+    with pytest.raises(ArchitectureError, match="'adversarial', which trains a SampleModel"):
         make_objective(Adversary(), split, config_of(), Runtime())
+    with pytest.raises(ArchitectureError, match=r"'likelyhood'. Did you mean 'likelihood'\?"):
+        make_objective(Misspelt(), split, config_of(), Runtime())
 
 
 def test_counting_reads_the_whole_split(store) -> None:  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of
 
 TOLERANCE = 1e-4
 """Between logits in float32 that were computed over other shapes: absolute, and relative to the
@@ -29,6 +31,7 @@ their root.
 LONGEST = 160
 """Positions that are looked at; a longer context is not filled."""
 
+Model = TypeVar("Model", bound=nn.Module)
 FreshModel = Callable[[int], SequenceModel]
 """A model with weights drawn from a seed, in training mode."""
 
@@ -90,7 +93,7 @@ def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
     repeating contexts.
     """
     model = fresh(seed)
-    if model.traits.objective == "counting":
+    if objective_of(model).one_pass:
         model.count(_repeating_text(model, seed))  # type: ignore[operator]  # what the objective `counting` asks for
         return model.eval()
     generator = torch.Generator().manual_seed(seed)
@@ -136,7 +139,7 @@ def logits_of(
 
 
 @contextlib.contextmanager
-def in_mode(model: nn.Module, *, training: bool) -> Iterator[nn.Module]:
+def in_mode(model: Model, *, training: bool) -> Iterator[Model]:
     """A copy of the model in one mode.
 
     What it remembers of a pass (running statistics) does not reach the model itself.

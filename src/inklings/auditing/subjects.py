@@ -13,6 +13,7 @@ from inklings.auditing.probes import FreshModel, scrambled
 from inklings.config import RunConfig, TrainingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import makes_texts, objective_of, predictor
 from inklings.models.registry import build, load_class
 from inklings.runs.directory import RunDirectory
 from inklings.text.documents import SplitName
@@ -99,8 +100,9 @@ def of_architecture(
             config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary
         )
 
-    if issubclass(load_class(config.architecture), SampleModel):
+    if objective_of(load_class(config.architecture)).makes_texts:
         return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
+    predictor(fresh(), "an audit")
     return Subject(
         label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split
     )
@@ -125,16 +127,15 @@ def of_run(
         """Of the run's own class: the file that it came from may have changed since."""
         return type(trained)(trained.config)
 
-    if isinstance(trained, SampleModel):
+    if makes_texts(trained):
         return NoiseSubject(
             label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run
         )
-    assert isinstance(trained, SequenceModel), "an architecture is one of the two"
     return Subject(
         label=label,
         fresh=_seeded(fresh),
         training=run.config.training,
-        trained=trained,
+        trained=predictor(trained, "an audit"),
         store=store,
         split=split,
         run=run,

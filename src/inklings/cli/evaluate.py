@@ -24,8 +24,7 @@ from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
 from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
-from inklings.models.contract import SequenceModel
-from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
 from inklings.runs.own_text import own_store, training_text
@@ -83,12 +82,13 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
+    refuse_silent(model, "an evaluation")
     memory = (
         attach(run, model, weights=flags.weights)
-        if flags.memory and isinstance(model, SequenceModel)
+        if flags.memory and predicts_tokens(model)
         else None
     )
-    samples = flags.samples is not None or isinstance(model, SampleModel)
+    samples = flags.samples is not None or makes_texts(model)
     part: SplitName = "train" if flags.split == "all" else flags.split
     source = flags.data or run.config.data.source
     if flags.split == "all" and samples:
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     if flags.data is not None:
         document["trained_on"] = _trained_on(run, store, part, terminal)
-    if isinstance(model, SequenceModel):
+    if predicts_tokens(model):
         result = evaluate(
             model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
         )
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
         document |= result.summary()
         document["interval"] = _known_interval(result)
     if samples:
-        windows = flags.windows or (model.windows if isinstance(model, SampleModel) else None)
+        windows = flags.windows or (model.windows if makes_texts(model) else None)
         ground = make_reference_set(
             store,
             part,

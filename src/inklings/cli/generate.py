@@ -21,8 +21,9 @@ from inklings.generation.generate import ROWS, check_request, generate, stream
 from inklings.generation.provenance import refuse_without_memory
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
-from inklings.models.contract import SequenceModel, predictor
+from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import makes_texts, predictor
 from inklings.runs.open_memory import attach
 from inklings.text.tokenizers import Tokenizer
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
     loaded, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
-    if isinstance(loaded, SampleModel):
+    if makes_texts(loaded):
         return write_from_noise(loaded, tokenizer, flags, terminal)
     if flags.style_seed is not None:
         raise ConfigError(

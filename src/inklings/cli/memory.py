@@ -22,7 +22,8 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.memory.settings import Backend
-from inklings.models.contract import SequenceModel, predictor
+from inklings.models.contract import SequenceModel
+from inklings.models.objectives import predictor
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Hit, MemoryInfo, RunMemory
 from inklings.runs.open_memory import CAPACITY, changing, create_memory, has_memory, open_memory

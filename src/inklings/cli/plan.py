@@ -9,6 +9,7 @@ from inklings.cli.progress import Display
 from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.report.table import duration
+from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS
 from inklings.training.plan import RunPlan, plan_run
@@ -67,7 +68,7 @@ def show_plan(
 def _rates(plan: RunPlan) -> list[tuple[str, str, str]]:
     """A row for each peak rate that the optimiser looks at."""
     training = plan.config.training
-    if load_class(plan.config.architecture).traits.objective != "likelihood":
+    if objective_of(load_class(plan.config.architecture)).without_rate:
         return []
     rates = OPTIMIZERS[training.optimizer].rates
     moves = "; one rate given moves all" if len(rates) > 1 else ""

@@ -21,7 +21,7 @@ from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import read_tokenizer
-from inklings.training.setup import settle_training
+from inklings.training.objectives.likelihood import LikelihoodObjective
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt")
 """What is fetched of a model on the hub: never a pickle."""
@@ -50,7 +50,7 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
     folder = Path(source) if Path(source).is_dir() else _fetched(source)
     tokenizer = _tokenizer(folder)
     model = load_gpt2(folder, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
-    training = settle_training(model, TrainingConfig(budget="0-steps"))
+    training = LikelihoodObjective.settle(model, TrainingConfig(budget="0-steps"))
     runtime = choose_runtime(dataclasses.replace(training, precision="float32", compile="off"))
     fields = {name: getattr(model.config, name) for name in model_fields(type(model.config))}
     training = dataclasses.replace(

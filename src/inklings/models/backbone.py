@@ -11,6 +11,7 @@ from typing import Any
 from inklings.errors import ArchitectureError, unknown_name
 from inklings.fields import parse_fields
 from inklings.models.contract import ModelConfig, SequenceModel, model_fields, model_hints
+from inklings.models.objectives import objective_of, predictor
 from inklings.models.registry import build, load_class, split_name
 
 
@@ -27,11 +28,7 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
     architecture, given = split_name(name)
     kind = load_class(architecture)
     # before anything of it is built: it may name others in turn
-    if (
-        not issubclass(kind, SequenceModel)
-        or kind.traits.objective != "likelihood"
-        or kind.wraps is not None
-    ):
+    if not objective_of(kind).learns_by_likelihood or kind.wraps is not None:
         raise ArchitectureError(
             f"{name!r} cannot be a backbone: it must learn by likelihood and have none of its own."
             " Try gpt2."
@@ -42,8 +39,7 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
     made = build(
         architecture, fields, vocab_size=config.vocab_size, boundary_token=config.boundary_token
     )
-    assert isinstance(made, SequenceModel)
-    return made
+    return predictor(made, "a backbone")
 
 
 def parse_model_fields(architecture: str, text: str | None) -> dict[str, Any]:

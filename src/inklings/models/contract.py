@@ -15,13 +15,13 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, ConfigError
+from inklings.errors import ConfigError
 from inklings.fields import field_hints
 
 
@@ -81,8 +81,10 @@ def require(config: Any, field_name: str, holds: bool, allowed: str) -> None:
 class Traits:
     """What an architecture can do: declared here, never guessed from a name or a type."""
 
-    objective: Literal["likelihood", "counting", "adversarial"] = "likelihood"
-    """How it learns: by gradient on the log-likelihood, by counting once, or against a critic."""
+    objective: str = "likelihood"
+    """How it learns: the name of an objective, such as `likelihood`, `counting`, `adversarial`
+    (`models/objectives.py` has their records).
+    """
     has_likelihood: bool = True
     """Whether its logits are a distribution over the next token that may be scored."""
     carries_state: bool = False
@@ -207,6 +209,11 @@ class Architecture(nn.Module, ABC):
     """The field that names another architecture inside this one, as `backbone`; its weights may
     come from a run of that one.
     """
+
+    without_token_rows: ClassVar[str] = (
+        "it does not say which weights have a row for each token (`token_rows`)"
+    )
+    """Why the vocabulary cannot be extended, where `token_rows` names none."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -341,18 +348,3 @@ def model_hints(config_type: type[ModelConfig]) -> dict[str, Any]:
     """The types of the fields that a user may set."""
     hints = field_hints(config_type)
     return {name: hints[name] for name in model_fields(config_type)}
-
-
-def predictor(model: Architecture, what: str) -> SequenceModel:
-    """The model as one that predicts tokens.
-
-    Raises:
-        ArchitectureError: it has no likelihood; `what` says what would need one.
-    """
-    if isinstance(model, SequenceModel):
-        return model
-    raise ArchitectureError(
-        f"{type(model).__name__} makes whole texts out of noise and gives no probabilities, and"
-        f" {what} needs them. Its texts are judged by `inklings evaluate RUN --samples 3000`,"
-        " beside likelihood models too."
-    )

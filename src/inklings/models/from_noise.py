@@ -157,6 +157,9 @@ class SampleModel(Architecture):
     """
 
     traits = Traits(objective="adversarial", has_likelihood=False)
+    without_token_rows = (
+        "its critic reads whole texts as vectors over the vocabulary, and has learned on this one"
+    )
     adversary: Adversary
     """How it learns: set by the constructor, from the configuration."""
     hard: bool = True

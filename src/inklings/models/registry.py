@@ -147,6 +147,7 @@ class _SourceLoader(SourceFileLoader):
 
 def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:
     from inklings.models.contract import Architecture
+    from inklings.models.objectives import objective_of
 
     found = [
         name
@@ -169,6 +170,7 @@ def _checked_class(module: Any, class_name: str, given: str) -> type[Architectur
         )
     if not hasattr(loaded, "Config"):
         raise ArchitectureError(f"{given} has no `Config`: set it to your subclass of ModelConfig.")
+    objective_of(loaded)
     return loaded
 
 

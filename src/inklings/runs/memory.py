@@ -29,7 +29,7 @@ from inklings.errors import ArchitectureError, InputError, RunError
 from inklings.memory.entries import Info
 from inklings.memory.persistence import MANIFEST, save
 from inklings.memory.store import Memory
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.models.remembering import Remembering, Written
 from inklings.runs.memory_documents import (
     Document,
@@ -356,7 +356,7 @@ class RunMemory:
         return written
 
     def _as_row(self, tokens: Int64[np.ndarray, " n"]) -> torch.Tensor:
-        device = self.model.device if isinstance(self.model, SequenceModel) else None
+        device = self.model.device if isinstance(self.model, Architecture) else None
         return torch.as_tensor(tokens.astype(np.int64), device=device)[None]
 
     def _hit(self, number: int, distance: float, age: int, document: int, position: int) -> Hit:

@@ -19,7 +19,8 @@ from torch import Tensor
 from inklings.config import RunConfig
 from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
-from inklings.models.contract import SequenceModel, predictor
+from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of, predictor
 from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
@@ -58,7 +59,7 @@ def find_batch_size(
         on_event=on_event,
         trust_code=trust_code,
     )
-    if settled.model.traits.objective == "counting":
+    if objective_of(settled.model).one_pass:
         return settled.config.training.batch_size
     model = predictor(settled.model, "looking for the largest batch")
     length = settled.config.training.sequence_length

@@ -15,11 +15,12 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import threads_of
 from inklings.errors import ConfigError, InklingsError
+from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.loop import seed_step
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import make_objective
 from inklings.training.setup import OnEvent, set_up
 
 LOWEST = 1e-5
@@ -69,11 +70,9 @@ def find_lr(
         InputError: as in `train`, or the architecture has no learning rate.
         InklingsError: the loss never fell.
     """
-    if load_class(config.architecture).traits.objective == "adversarial":
-        raise ConfigError(
-            f"{config.architecture} learns against a critic, whose losses tell no good rate."
-            " Compare runs by their samples."
-        )
+    refused = objective_of(load_class(config.architecture)).without_rate
+    if refused:
+        raise ConfigError(f"{config.architecture} {refused}")
     setup = set_up(
         config,
         store=store,
@@ -82,8 +81,6 @@ def find_lr(
         on_event=on_event,
         trust_code=trust_code,
     )
-    if setup.model.traits.objective == "counting":
-        raise ConfigError(f"{config.architecture} counts: it has no learning rate.")
     training = setup.config.training
     model = copy.deepcopy(setup.model).train()
     rates: list[float] = []

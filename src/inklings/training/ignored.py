@@ -7,7 +7,6 @@ from dataclasses import fields
 
 from inklings.config import TrainingConfig
 from inklings.models.contract import Architecture
-from inklings.models.from_noise import SampleModel
 from inklings.optimizers import OPTIMIZERS, peak_rates
 
 _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -22,18 +21,11 @@ _DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fiel
 def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
     """A sentence for each setting that differs from its default and is not looked at.
 
-    Or does not do what it says.
+    Or does not do what it says, of a model that learns by gradient on its likelihood.
     """
-    if model.traits.objective == "counting":
-        return [
-            f"{type(model).__name__} counts the training split once, so the budget of"
-            f" {training.budget} is not looked at."
-        ]
-    if isinstance(model, SampleModel):
-        return _adversarial(training, model)
     notes = []
     for name, (other, values) in {**_USED_BY, **_used_by_optimizers()}.items():
-        if _differs(training, name) and getattr(training, other) not in values:
+        if differs(training, name) and getattr(training, other) not in values:
             notes.append(
                 f"training.{name} is not looked at: {other} is {getattr(training, other)!r}."
             )
@@ -66,7 +58,7 @@ def _used_by_optimizers() -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
-def _differs(training: TrainingConfig, name: str) -> bool:
+def differs(training: TrainingConfig, name: str) -> bool:
     """Whether a setting is not its default; a rate may just have moved with the first one."""
     defaults = peak_rates(training.optimizer)
     if name not in defaults:
@@ -75,33 +67,3 @@ def _differs(training: TrainingConfig, name: str) -> bool:
     if name != "learning_rate":
         usual *= training.learning_rate / defaults["learning_rate"]
     return not math.isclose(getattr(training, name), usual, rel_tol=1e-9)
-
-
-_LIKELIHOOD_ONLY = (
-    "optimizer",
-    "learning_rate",
-    "matrix_learning_rate",
-    "betas",
-    "momentum",
-    "weight_decay",
-    "clip",
-    "accumulate",
-    "order",
-    "precision",
-    "compile",
-)
-
-
-def _adversarial(training: TrainingConfig, model: SampleModel) -> list[str]:
-    notes = [
-        f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by two"
-        " Adams in float32 (model.generator_rate, model.critic_rate, model.penalty)."
-        for name in _LIKELIHOOD_ONLY
-        if _differs(training, name)
-    ]
-    if training.batch_size == 1:
-        notes.append(
-            "a batch of one text: the critic compares single texts, and the spread of a group"
-            " (minibatch_std) is always zero."
-        )
-    return notes

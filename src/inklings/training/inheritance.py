@@ -21,7 +21,7 @@ from inklings.config import DataConfig, RunConfig
 from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.backbone import written_out
 from inklings.models.contract import Architecture, model_fields
-from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import objective_of
 from inklings.models.registry import is_file, load_class
 from inklings.runs.directory import RunDirectory
 from inklings.text.extension import is_extension, refuse_extension, with_policy
@@ -40,7 +40,7 @@ def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = Fal
     """
     theirs = parent.usable_config(trust_code=trust_code)
     model_type = load_class(config.architecture)
-    if model_type.traits.objective == "counting":
+    if objective_of(model_type).one_pass:
         raise ConfigError(
             f"{config.architecture} counts its text anew, so nothing of {parent.path} would be"
             " left. Leave out --from."
@@ -197,17 +197,10 @@ def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
 
 def _grown(loaded: Architecture, more: int) -> Mapping[str, Tensor]:
     """The weights with the mean of the tokens' rows behind them, once for each new token."""
-    if isinstance(loaded, SampleModel):
-        reason = (
-            "its critic reads whole texts as vectors over the vocabulary, and has learned on"
-            " this one"
-        )
-    else:
-        reason = "it does not say which weights have a row for each token (`token_rows`)"
     if not loaded.token_rows:
         raise RunError(
-            f"the vocabulary of {type(loaded).__name__} cannot be extended: {reason}. Leave out"
-            " --extend-vocabulary."
+            f"the vocabulary of {type(loaded).__name__} cannot be extended:"
+            f" {loaded.without_token_rows}. Leave out --extend-vocabulary."
         )
     state: dict[str, Any] = dict(loaded.state_dict())
     for name in loaded.token_rows:

@@ -20,7 +20,8 @@ from inklings.config import RunConfig
 from inklings.device import Runtime
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
-from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import objective_of
 from inklings.runs.checkpoints import (
     Stopped,
     TrainerState,
@@ -33,8 +34,8 @@ from inklings.runs.metrics import Event, MetricsLog, sampled_text
 from inklings.text.store import TokenStore
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
-from inklings.training.objectives.likelihood import Objective, reads_are_free
-from inklings.training.objectives.validation import validation_of
+from inklings.training.objectives.base import Objective, objective_type
+from inklings.training.objectives.likelihood import reads_are_free
 from inklings.training.schedules import rate_at
 
 LINES = 2000
@@ -59,7 +60,7 @@ class Job:
     runtime: Runtime
     store: TokenStore
     model: Architecture
-    objective: Objective
+    objective: Objective[Any]
 
 
 class Loop:
@@ -79,8 +80,11 @@ class Loop:
         self._log = log
         self._on_event = on_event
         self._interruption = interruption
-        self._validation = validation_of(job.model, job.store, seed=self._training.seed)
-        self._nats = isinstance(job.model, SequenceModel)
+        self._validation = objective_type(job.model).validation(
+            job.model, job.store, seed=self._training.seed
+        )
+        self._unit = objective_of(job.model).unit
+        self._nats = objective_of(job.model).predicts_tokens
         self._line_every = -(-job.steps // LINES)
         self._look_every = 1 if reads_are_free(job.model.device) else LOOK_EVERY
         self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
@@ -243,7 +247,7 @@ class Loop:
             first_loss=first,
             doubt=doubt,
             validation_loss=found.loss,
-            unit=found.unit,
+            unit=self._unit,
             best_loss=found.loss if best else self.progress.best_loss,
             best_step=self._step if best else self.progress.best_step,
             evaluations_since_best=since_best,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inklings.config import RunConfig
-from inklings.models.contract import SequenceModel, parameter_count
+from inklings.models.contract import parameter_count
+from inklings.models.objectives import objective_of, predicts_tokens
 from inklings.text.store import TokenStore
 from inklings.training.find_batch_size import step_bytes
 from inklings.training.setup import OnEvent, Setup, set_up
@@ -83,12 +84,10 @@ def plan_run(
 def _memory(setup: Setup) -> int | None:
     """What a step takes.
 
-    Nothing where tokens are counted, and not known of a generator and its critic.
+    Nothing where the text is read once, and not known of models that do not predict tokens.
     """
-    if not isinstance(setup.model, SequenceModel):
+    if objective_of(setup.model).one_pass:
+        return 0
+    if not predicts_tokens(setup.model):
         return None
-    return (
-        0
-        if setup.model.traits.objective == "counting"
-        else step_bytes(setup.model, setup.store, setup.config)
-    )
+    return step_bytes(setup.model, setup.store, setup.config)

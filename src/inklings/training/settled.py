@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from inklings.config import RunConfig
 from inklings.device import Runtime, choose_runtime
 from inklings.models.contract import Architecture
-from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore
+from inklings.training.objectives.base import objective_type
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,19 +26,9 @@ class Settled:
 
     @property
     def tokens_per_step(self) -> int:
-        """Target tokens of a step: nominal, alike for all architectures.
-
-        Counting takes the whole split in one.
-        """
-        training = self.config.training
-        assert training.sequence_length is not None
-        if self.model.traits.objective == "counting":
-            return self.store.split("train").n_targets
-        if isinstance(self.model, SampleModel):  # real text that the critic reads
-            return (
-                self.model.adversary.critic_steps * training.batch_size * training.sequence_length
-            )
-        return training.batch_size * training.sequence_length
+        """Target tokens of a step: nominal, alike for all architectures."""
+        objective = objective_type(self.model)
+        return objective.tokens_per_step(self.model, self.store, self.config.training)
 
     @property
     def plain_runtime(self) -> Runtime:

@@ -15,26 +15,24 @@ from pathlib import Path
 
 import torch
 
-from inklings.config import RunConfig, TrainingConfig
+from inklings.config import RunConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.errors import ConfigError
-from inklings.models.contract import Architecture, SequenceModel
-from inklings.models.from_noise import SampleModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import objective_of
 from inklings.models.registry import build
 from inklings.runs.directory import RunDirectory
 from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import StepCost
-from inklings.training.ignored import ignored_settings
 from inklings.training.inheritance import (
     check_vocabulary,
     inherited,
     inherited_tokenizer,
     take_weights,
 )
-from inklings.training.objectives.likelihood import Step
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import Step, make_objective, objective_type
 from inklings.training.settled import Settled
 from inklings.training.text_notes import parent_notes, text_notes
 
@@ -102,7 +100,7 @@ def set_up(
     )
     training, model, tokens = settled.config.training, settled.model, settled.tokens_per_step
     seconds: float | None = None
-    if model.traits.objective == "counting":
+    if objective_of(model).one_pass:
         runtime, steps = replace(settled.plain_runtime, device="cpu"), 1
     else:
 
@@ -151,7 +149,7 @@ def set_up(
         tokens_per_step=tokens,
         seconds_per_step=seconds,
         notes=(
-            *ignored_settings(config.training, model),
+            *objective_type(model).ignored(model, config.training),
             *text_notes(settled),
             *parent_notes(initial, settled.store),
         ),
@@ -199,7 +197,8 @@ def settle_model(
         for name, value in fields.items()
         if name not in ("vocab_size", "boundary_token")
     }
-    config = replace(config, model=chosen, training=settle_training(model, config.training))
+    training = objective_type(model).settle(model, config.training)
+    config = replace(config, model=chosen, training=training)
     return Settled(given=given, config=config, store=store, model=model, new_tokens=new_tokens)
 
 
@@ -213,36 +212,6 @@ def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
             vocab_size=store.tokenizer.vocab_size,
             boundary_token=store.tokenizer.boundary,
         )
-
-
-def settle_training(model: Architecture, training: TrainingConfig) -> TrainingConfig:
-    """The settings, with order and length of rows taken from the model where they were open."""
-    if isinstance(model, SampleModel):
-        length = model.config.context_length
-        if training.sequence_length not in (None, length):
-            raise ConfigError(
-                f"TrainingConfig.sequence_length is {training.sequence_length}; texts have"
-                f" model.context_length tokens, {length}."
-            )
-        # a penalty is a second derivative: half the digits are not enough for it, and compilers do
-        # not take it
-        return replace(
-            training, order="windows", sequence_length=length, precision="float32", compile="off"
-        )
-    assert isinstance(model, SequenceModel), "an architecture is one of the two"
-    order = training.order
-    if order == "auto":
-        order = "streams" if model.traits.carries_state else "windows"
-    length = training.sequence_length or max(64, model.config.context_length)
-    if order == "positions":
-        if training.sequence_length not in (None, 1):
-            given = training.sequence_length
-            raise ConfigError(
-                f"TrainingConfig.sequence_length is {given}; texts have model.context_length"
-                f" tokens, {length}."
-            )
-        length = 1
-    return replace(training, order=order, sequence_length=length)
 
 
 class Probe:

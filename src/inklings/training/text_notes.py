@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inklings.models.from_noise import SampleModel
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import known_documents, training_text
 from inklings.text.extension import knows_all
 from inklings.text.store import TokenStore
-from inklings.text.whole_texts import left_out
-from inklings.training.objectives.make_objective import real_texts
+from inklings.training.objectives.base import objective_type
 from inklings.training.settled import Settled
-
-FEW_TEXTS = 100
-"""Fewer real texts than this are learned by heart."""
-
 
 FEW_KNOWN = 0.01
 """Up to this share of the validation documents may be known to the run that training begins with,
@@ -33,31 +27,8 @@ def text_notes(settled: Settled) -> list[str]:
     Raises:
         SourceError: it is all of the text.
     """
-    model = settled.model
-    notes = _vocabulary_notes(settled)
-    if not isinstance(model, SampleModel):
-        return notes
-    split, length = settled.store.split("train"), model.config.context_length
-    texts = real_texts(model, split, 1, 0).n_texts  # nothing is on disk yet, if there is none
-    ending = "" if texts == 1 else "s"
-    few = (
-        f"the training part has {texts:,} such text{ending}: a generator can hardly learn more than"
-        " to repeat what is there."
-    )
-    notes += [few] if texts < FEW_TEXTS else []
-    if model.reads != "documents":
-        return notes
-    longer = left_out(split, length=length)
-    if not longer:
-        return notes
-    return [
-        *notes,
-        (
-            f"{longer:,} of {split.n_documents:,} documents ({longer / split.n_documents:.1%}) have"
-            f" more than {length} tokens with their end mark and are left out: a larger"
-            " model.context_length takes longer ones."
-        ),
-    ]
+    model, split = settled.model, settled.store.split("train")
+    return _vocabulary_notes(settled) + objective_type(model).text_notes(model, split)
 
 
 def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:

@@ -27,7 +27,7 @@ from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
 from inklings.training.loop import Job, Loop
-from inklings.training.objectives.make_objective import make_objective
+from inklings.training.objectives.base import make_objective
 from inklings.training.setup import OnEvent, Setup, set_up
 
 

@@ -26,6 +26,7 @@ from inklings.auditing.probes import FreshModel, logits_of, random_tokens, span
 from inklings.auditing.subjects import Subject
 from inklings.models.branches import modules_of
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of
 
 STEPS = 3
 """A projection that begins at zero lets no gradient through at the first step."""
@@ -120,7 +121,7 @@ def _in_words(figures: dict[str, float]) -> str:
 def check_gradients(fresh: FreshModel, *, seed: int = 0) -> Finding:
     """Check that every parameter gets a gradient other than zero in the first optimiser steps."""
     model = fresh(seed)
-    if model.traits.objective != "likelihood":
+    if not objective_of(model).learns_by_likelihood:
         return Finding(
             check="gradients",
             status="not applicable",

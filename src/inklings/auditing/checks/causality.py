@@ -29,6 +29,7 @@ from inklings.auditing.probes import (
 )
 from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of
 
 FAINT = 1e-6
 """A gradient below this share of the largest is rounding."""
@@ -61,16 +62,13 @@ def check_causality(model: SequenceModel, *, seed: int = 0) -> Finding:
     `check_rows`' subject.
     """
     modes = (
-        [False]
-        if model.traits.batch_statistics or model.traits.objective == "counting"
-        else [False, True]
+        [False] if model.traits.batch_statistics or objective_of(model).one_pass else [False, True]
     )
     rows, length = 2, span(model)
     tokens = random_tokens(model, rows, length, seed)
     tried = sorted({0, 1, min(model.config.context_length, length) - 1, length // 2, length - 2})
     for training in modes:
         with in_mode(model, training=training) as copy:
-            assert isinstance(copy, SequenceModel)
             leak = _by_perturbation(copy, tokens, tried) or _by_gradient(copy, tokens, tried)
         if leak is not None:
             evidence = {

@@ -14,9 +14,9 @@ from inklings.auditing.checks.text_overlap import MOST
 from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.subjects import Subject
 from inklings.errors import InputError
+from inklings.models.objectives import objective_of
 from inklings.text.store import TokenSplit
-from inklings.training.objectives.likelihood import Batches, make_batches
-from inklings.training.setup import settle_training
+from inklings.training.objectives.likelihood import Batches, LikelihoodObjective, make_batches
 
 EPOCH_TARGETS = 2_000_000
 """Coverage is measured on so much of a split."""
@@ -201,9 +201,9 @@ def _places(split: TokenSplit, tokens: Integer[np.ndarray, " n"]) -> Int64[np.nd
 
 def _of_subject(subject: Subject) -> Finding:
     model = subject.scrambled
-    if model.traits.objective == "counting":
+    if objective_of(model).one_pass:
         return not_applicable("coverage", "it counts the whole text; there are no batches")
-    training = settle_training(model, subject.training)
+    training = LikelihoodObjective.settle(model, subject.training)
     return check_coverage(
         lambda split: make_batches(model, split, training), subject.text.split("train")
     )

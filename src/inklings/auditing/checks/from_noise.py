@@ -22,7 +22,7 @@ from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw_as_trained, real_as_trained
 from inklings.models.from_noise import Drawn, SampleModel
 from inklings.text.store import TokenSplit
-from inklings.training.objectives.make_objective import real_texts
+from inklings.training.objectives.real_texts import real_texts
 
 TEXTS = 5
 SAMPLES = 1000

@@ -14,6 +14,7 @@ from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.subjects import Subject
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
+from inklings.models.objectives import has_likelihood, objective_of
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 
@@ -150,10 +151,10 @@ def _listed(names: list[str]) -> str:
 
 def _run(subject: Subject) -> Finding:
     model = subject.trained or subject.fresh(0)
-    if not model.traits.has_likelihood:
+    if not has_likelihood(model):
         return not_applicable("loss", "it has no likelihood")
     head = subject.text.split(subject.split).head(SCORED)
-    counts = model.traits.objective == "counting" and subject.trained is None
+    counts = objective_of(model).one_pass and subject.trained is None
     return check_loss(
         evaluate(model, head, lossless=False).loss,
         floors(subject.text, subject.split, targets=SCORED),

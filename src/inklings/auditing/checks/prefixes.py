@@ -24,6 +24,7 @@ from inklings.auditing.probes import LONGEST, random_tokens
 from inklings.auditing.subjects import Subject
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import has_likelihood
 from inklings.text.store import TokenSplit
 
 ALLOWED = 1e-3
@@ -152,7 +153,7 @@ def parallel_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> Float[
 
 def _run(subject: Subject) -> Finding:
     finding = check_prefixes(subject.scrambled, None, trained=False)
-    if subject.trained is None or not subject.trained.traits.has_likelihood:
+    if subject.trained is None or not has_likelihood(subject.trained):
         return finding
     split = None if subject.store is None else subject.store.split(subject.split)
     return check_prefixes(subject.trained, split, trained=split is not None)

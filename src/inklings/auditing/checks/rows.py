@@ -33,9 +33,9 @@ from inklings.auditing.probes import (
 from inklings.auditing.subjects import Subject
 from inklings.errors import InputError
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of
 from inklings.text.batches import Batch
-from inklings.training.objectives.likelihood import make_batches
-from inklings.training.setup import settle_training
+from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
 
 ROWS = 5
 BATCHES = 8
@@ -60,14 +60,13 @@ def check_rows(
             summary=f"in evaluation {broken}",
             evidence={"mode": "evaluation"},
         )
-    if model.traits.objective == "counting":
+    if objective_of(model).one_pass:
         return Finding(
             check="rows",
             status="pass",
             summary="rows do not depend on each other in evaluation; it learns by counting",
         )
     with in_mode(model, training=True) as training:
-        assert isinstance(training, SequenceModel)
         mixers = find_mixers(training, tokens)
     if not mixers:
         return Finding(
@@ -227,8 +226,8 @@ def _run(subject: Subject) -> Finding:
     finding = check_rows(subject.scrambled)
     if finding.status == "fail" or subject.trained is None or subject.store is None:
         return finding
-    learns = subject.trained.traits.objective == "likelihood"
-    training = settle_training(subject.trained, subject.training)
+    learns = objective_of(subject.trained).learns_by_likelihood
+    training = LikelihoodObjective.settle(subject.trained, subject.training)
     batches: list[Batch] = []
     if (
         learns and training.order != "positions"

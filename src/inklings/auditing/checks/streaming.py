@@ -18,6 +18,7 @@ from inklings.auditing.probes import difference, logits_of, random_tokens, span,
 from inklings.auditing.subjects import Subject
 from inklings.generation.reader import Reader
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import has_likelihood
 
 CASES = 8
 PROMPT = 48
@@ -90,7 +91,7 @@ def _fail(summary: str, position: int) -> Finding:
 
 def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
     """Check that a prompt read as generation reads it has the loss that evaluation gives it."""
-    if not model.traits.has_likelihood:
+    if not has_likelihood(model):
         return Finding(
             check="generation",
             status="not applicable",

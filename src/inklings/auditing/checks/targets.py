@@ -21,10 +21,10 @@ from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.probes import random_tokens
 from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import objective_of
 from inklings.text.batches import Batch
 from inklings.text.store import TokenSplit
-from inklings.training.objectives.likelihood import Batches, make_batches
-from inklings.training.setup import settle_training
+from inklings.training.objectives.likelihood import Batches, LikelihoodObjective, make_batches
 
 SYMBOLS = 16
 """Random tokens are drawn from so many: fewer are learned sooner."""
@@ -124,7 +124,7 @@ def check_random_tokens(
     `loss` maps logits (B, T, V) and all tokens (B, T + 1) to a scalar; by default the likelihood of
     the tokens one further on.
     """
-    if model.traits.objective != "likelihood":
+    if not objective_of(model).learns_by_likelihood:
         return _not_applicable("it does not learn by gradient on the likelihood")
     flops = model.flops(ROWS * LENGTH)
     steps = int(min(STEPS, WORK / max(flops, 1)))
@@ -189,9 +189,9 @@ def _not_applicable(why: str) -> Finding:
 
 def _run(subject: Subject) -> Finding:
     model = subject.scrambled
-    if model.traits.objective == "counting":
+    if objective_of(model).one_pass:
         return not_applicable("targets", "it counts the whole text; there are no batches")
-    training = settle_training(model, subject.training)
+    training = LikelihoodObjective.settle(model, subject.training)
     targets = (training.sequence_length or 1) * training.batch_size + model.lead
     return check_targets(lambda split: make_batches(model, split, training), targets=targets)
 

@@ -28,6 +28,7 @@ from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, 
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.contract import SequenceModel
+from inklings.models.objectives import has_likelihood
 from inklings.text.store import TokenSplit
 
 FORMAT_VERSION = 1
@@ -178,7 +179,7 @@ def evaluate(
 
 
 def _check(model: SequenceModel, split: TokenSplit, batch_size: int) -> None:
-    if not model.traits.has_likelihood:
+    if not has_likelihood(model):
         raise ArchitectureError(
             f"{type(model).__name__} has no likelihood: it can be sampled from, but cannot score a"
             " text."

@@ -17,7 +17,8 @@ from inklings.evaluation.samples.metrics import METRICS, Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
-from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import predicts_tokens
 
 FORMAT_VERSION = 1
 FILE = "samples.json"
@@ -100,7 +101,7 @@ def measure_model(
 
     Errors as `evaluation.drawing.draw`.
     """
-    if not isinstance(model, SequenceModel):
+    if not predicts_tokens(model):
         return {name: measure(_drawn(model, ground, temperature), ground)}
     temperatures = dict.fromkeys([temperature, *others])
     return {

@@ -21,6 +21,7 @@ from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import makes_texts, predictor
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
 
@@ -72,14 +73,14 @@ def draw(
     length = max_length if windows is None else windows
     if length < 1:
         raise ConfigError(f"samples of {length} tokens were asked for; they need at least 1.")
-    if isinstance(model, SampleModel):
+    if makes_texts(model):
         if temperature != 1:
             raise ConfigError(
                 f"{type(model).__name__} has no likelihood, so no temperature; {temperature} was"
                 " given. Leave it at 1."
             )
         return _out_of_noise(model, tokenizer, n, length, seed, cut=windows is None)
-    assert isinstance(model, SequenceModel), "an architecture is one of the two"
+    model = predictor(model, "writing")
     sampling = SamplingConfig(temperature=temperature, seed=seed)
     if windows is not None:
         return _windows(model, tokenizer, n, windows, sampling)

@@ -19,8 +19,8 @@ from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.result import Sizing
 from inklings.lab.execution.processes import OnEvent
-from inklings.models.contract import Architecture, SequenceModel
-from inklings.models.from_noise import SampleModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import makes_texts, objective_of, refuse_silent
 from inklings.models.registry import load_class
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
 from inklings.runs.arms import Arm
@@ -49,7 +49,12 @@ class ResolvedArm:
     """The contestant of which this is a smaller size, for scaling alone."""
     branches: list[Branch] = field(default_factory=list)
     """The budgets at which it is decayed and scored; empty where it is trained as one run."""
-    likelihood_free: bool = False
+    makes_texts: bool = False
+    """Whether it makes whole texts and has no likelihood."""
+    learns_by_likelihood: bool = False
+    """Whether it is trained here by gradient on its likelihood, so that its learning rate can be
+    searched.
+    """
     windows: int | None = None
     """Tokens of what it writes, if it has no likelihood and was made for windows instead of
     documents.
@@ -102,8 +107,9 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
         return _settle_run(arm.run, label, terms, on_event)
     config, sizing, notes = sized(trained_alike(arm.config, terms), terms)
     model = fresh_model(config, terms.store)
-    traits = model.traits
-    if traits.objective == "counting":
+    refuse_silent(model, "a comparison")
+    objective = objective_of(model)
+    if objective.one_pass:
         notes = [
             *notes,
             (
@@ -113,7 +119,7 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
         ]
     plain = _plain(config)
     steps, branches = None, list[Branch]()
-    if terms.points > 1 and isinstance(model, SequenceModel) and traits.objective == "likelihood":
+    if terms.points > 1 and objective.learns_by_likelihood:
         if can_branch(config.training):
             known = (
                 next((known for known in terms.before.arms if known.label == label), None)
@@ -139,12 +145,13 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
         config=config,
         run=None,
         store=terms.store,
-        kind="counted" if traits.objective == "counting" else "trained",
+        kind="counted" if objective.one_pass else "trained",
         architecture=config.architecture,
         notes=notes,
         sizing=sizing,
         branches=branches,
-        likelihood_free=isinstance(model, SampleModel),
+        makes_texts=objective.makes_texts,
+        learns_by_likelihood=objective.learns_by_likelihood,
         windows=_windows(model),
     )
 
@@ -173,8 +180,7 @@ def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, li
 
     Where there is one, and what a reader must know of it.
     """
-    traits = load_class(config.architecture).traits
-    if terms.parameters is None or traits.objective == "counting":
+    if terms.parameters is None or objective_of(load_class(config.architecture)).one_pass:
         return config, None, []
     asked = terms.parameters
     now = non_embedding_count(fresh_model(config, terms.store))
@@ -244,6 +250,8 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
         InklingsError
     ):  # what is wrong with a run is said where it is scored, and the others go on
         model = directory.build_model()
+    if model is not None:
+        refuse_silent(model, "a comparison")
     return ResolvedArm(
         plan=ArmPlan(label=label, run=str(run.resolve())),
         config=None,
@@ -252,7 +260,7 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
         kind="as it is",
         architecture=directory.config.architecture,
         notes=notes,
-        likelihood_free=isinstance(model, SampleModel),
+        makes_texts=model is not None and makes_texts(model),
         windows=_windows(model),
     )
 
@@ -270,7 +278,7 @@ def _met(run: RunDirectory, kept: TokenStore | None, store: TokenStore) -> str:
 
 
 def _windows(model: Architecture | None) -> int | None:
-    return model.windows if isinstance(model, SampleModel) else None
+    return model.windows if model is not None and makes_texts(model) else None
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:

@@ -137,10 +137,7 @@ def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Pre
     return [
         Preliminary(arm=c.plan.label, what=what, config=c.config, folder=out, store=c.store.path)
         for c in contestants
-        if c.config is not None
-        and c.kind == "trained"
-        and not c.likelihood_free
-        and not c.plan.copy
+        if c.config is not None and c.learns_by_likelihood and not c.plan.copy
     ]
 
 

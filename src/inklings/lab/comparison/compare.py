@@ -41,6 +41,7 @@ from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
+from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.models.sizes import non_embedding_count
 from inklings.runs.arms import Arm
@@ -255,7 +256,7 @@ def check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None
                 f"{arm.label} is named twice, and a run that exists is what it is. Leave one out."
             )
         assert arm.config is not None
-        if load_class(arm.config.architecture).traits.objective == "counting":
+        if objective_of(load_class(arm.config.architecture)).one_pass:
             raise ConfigError(
                 f"{arm.label} is named twice, and counting gives the same result each time. Leave"
                 " one out."
@@ -276,7 +277,7 @@ def _floor(arms: Sequence[Arm]) -> list[Arm]:
     """The n-grams to put beside the arms, where none of them counts."""
     configs = [arm.config for arm in arms if arm.config is not None]
     if not configs or any(
-        load_class(config.architecture).traits.objective == "counting" for config in configs
+        objective_of(load_class(config.architecture)).one_pass for config in configs
     ):
         return []
     return [Arm(label=FLOOR, config=replace(configs[0], architecture=FLOOR, model={}))]
@@ -295,7 +296,7 @@ def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
     for arm in arms:
         if (
             arm.config is not None
-            and load_class(arm.config.architecture).traits.objective != "counting"
+            and not objective_of(load_class(arm.config.architecture)).one_pass
         ):
             return non_embedding_count(fresh_model(arm.config, store))
     return None
@@ -305,12 +306,7 @@ def _smaller(
     contestant: ResolvedArm, sizes: int, terms: Terms, report: OnEvent
 ) -> list[ResolvedArm]:
     """A contestant at half its size, half of that, and so on."""
-    if (
-        contestant.config is None
-        or contestant.kind != "trained"
-        or contestant.likelihood_free
-        or contestant.plan.copy
-    ):
+    if contestant.config is None or not contestant.learns_by_likelihood or contestant.plan.copy:
         return []
     largest = non_embedding_count(fresh_model(contestant.config, terms.store))
     found = []
@@ -334,9 +330,7 @@ def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
     So that every arm has the learning rate that it is trained with.
     """
     waiting = {
-        c.plan.label
-        for c in contestants
-        if c.kind == "trained" and not c.likelihood_free and comparison.plan.rates
+        c.plan.label for c in contestants if c.learns_by_likelihood and comparison.plan.rates
     }
     return all(arm.search is not None for arm in comparison.arms if arm.label in waiting)
 

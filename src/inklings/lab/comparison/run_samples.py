@@ -20,7 +20,8 @@ from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.samples.sampling import draw
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.result import Comparison, SampleFigures
-from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import predicts_tokens
 from inklings.text.store import TokenStore
 
 FORMAT_VERSION = 1
@@ -80,7 +81,7 @@ def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: 
         return measure(made, ground)
 
     judged = at(1.0)
-    if not sweep or not isinstance(model, SequenceModel):
+    if not sweep or not predicts_tokens(model):
         return RunSamples(judged)
     return RunSamples(
         judged, {value: judged if value == 1 else at(value) for value in TEMPERATURES}

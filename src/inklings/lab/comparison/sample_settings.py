@@ -45,7 +45,7 @@ def plan_samples(
             different lengths.
         SourceError: the text has too few documents.
     """
-    free = [contestant for contestant in contestants if contestant.likelihood_free]
+    free = [contestant for contestant in contestants if contestant.makes_texts]
     if asked is None and before is None and not free:
         return None
     forms = {contestant.windows for contestant in free}

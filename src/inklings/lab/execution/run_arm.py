@@ -35,7 +35,7 @@ from inklings.lab.comparison.run_samples import (
 from inklings.lab.execution.processes import OnEvent, TaskHandler
 from inklings.lab.report.learning_curve import learning_curve
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
-from inklings.models.from_noise import SampleModel
+from inklings.models.objectives import makes_texts, predictor, predicts_tokens
 from inklings.models.sizes import non_embedding_count
 from inklings.runs.checkpoints import WEIGHTS, checkpoint_path, checkpoint_steps, read_progress
 from inklings.runs.directory import RunDirectory
@@ -181,7 +181,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
             non_embedding=non_embedding_count(model),
         )
         positions: list[list[float]] = []
-        if isinstance(model, SequenceModel):
+        if predicts_tokens(model):
             likelihood = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             if not math.isfinite(likelihood.loss):
                 return replace(
@@ -210,9 +210,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
             found = replace(found, message="it has no likelihood, so it cannot be ranked by one")
         if job.samples is not None:
             found = _with_samples(found, model, job, job.samples)
-        proof = (
-            _proof(model, store, job) if job.first and isinstance(model, SequenceModel) else None
-        )
+        proof = _proof(model, store, job) if job.first and predicts_tokens(model) else None
         samples = (
             write_samples(model, store.tokenizer, layout=store.manifest["source"]["layout"])
             if job.first
@@ -231,7 +229,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
         )
     # What a generator without likelihood is trained and evaluated by is no loss in nats: it has no
     # place among the curves.
-    curve = learning_curve(events if isinstance(model, SequenceModel) else [])
+    curve = learning_curve(events if predicts_tokens(model) else [])
     record = ReportRecord(
         curve=curve,
         loss_by_position=positions,
@@ -280,12 +278,11 @@ def _proof(model: SequenceModel, store: TokenStore, job: ArmRun) -> MemoryProof 
 def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> list[str]:
     """Texts from nothing, the same draws for every arm."""
     samples, length = SAMPLES[layout]
-    if isinstance(model, SampleModel):
+    if makes_texts(model):
         return [made.text for made in write(model, tokenizer, samples)]
-    assert isinstance(model, SequenceModel), "an architecture is one of the two"
     sampling = SamplingConfig(temperature=TEMPERATURE, seed=0)
     made = generate(
-        model,
+        predictor(model, "writing"),
         tokenizer,
         "",
         max_new_tokens=length,
@@ -316,8 +313,7 @@ def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
                 whole.flops,
             )
         else:
-            model = directory.load_model().to(directory.runtime.device)
-            assert isinstance(model, SequenceModel), "only a run with a likelihood has points"
+            model = predictor(directory.load_model().to(directory.runtime.device), "a point")
             flops = model.flops(last["tokens"])
             scored = evaluate(model, store.split(job.split), lossless=store.lossless(job.split))
             loss, bits, accuracy = scored.loss, scored.bits_per_byte, scored.accuracy

@@ -16,6 +16,7 @@ from inklings.device import Runtime, threads_of
 from inklings.lab.comparison.result import ProbeResult
 from inklings.lab.probes.tasks import BOUNDARY, TASKS, ProbeTask, TaskBatches, as_batch
 from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.objectives import has_likelihood, objective_of, predictor
 from inklings.models.registry import build
 from inklings.runs.metrics import Event
 from inklings.training.loop import seed_step
@@ -95,12 +96,9 @@ def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | Non
     )
     if model.wraps is not None:
         model = getattr(model, model.wraps)
-    learns = (
-        isinstance(model, SequenceModel)
-        and model.traits.has_likelihood
-        and model.traits.objective == "likelihood"
-    )
-    return model.train() if isinstance(model, SequenceModel) and learns else None
+    if not (objective_of(model).learns_by_likelihood and has_likelihood(model)):
+        return None
+    return predictor(model, "a probe").train()
 
 
 def _train(

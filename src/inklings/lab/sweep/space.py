@@ -22,6 +22,7 @@ from inklings.config import (
 from inklings.errors import ConfigError, nearest, unknown_name
 from inklings.fields import allowed_names, field_hints, parse_value
 from inklings.models.contract import model_hints
+from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 
@@ -99,7 +100,7 @@ def default_space(config: RunConfig) -> list[Dimension]:
         ConfigError: the architecture does not learn by gradient from one loss.
     """
     training = config.training
-    if load_class(config.architecture).traits.objective != "likelihood":
+    if objective_of(load_class(config.architecture)).without_rate:
         raise ConfigError(
             f"{config.architecture} has no learning rate among the settings of training, which a"
             f" sweep would search by default. Say what to search: --space {GRAMMAR}."

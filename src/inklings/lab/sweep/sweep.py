@@ -47,6 +47,7 @@ from inklings.lab.sweep.sweep_results import (
 )
 from inklings.lab.sweep.trial import is_lost
 from inklings.lab.sweep.trial_jobs import do_trials, remove_runs
+from inklings.models.objectives import objective_of
 from inklings.runs.arms import Arm
 from inklings.runs.lock import locked
 from inklings.runs.own_text import data_hash
@@ -126,11 +127,7 @@ def sweep(
         space=identity["space"],
         budget=config.training.budget,
         seed=config.training.seed,
-        unit=(
-            "nats per token"
-            if fresh_model(base, store).traits.has_likelihood
-            else "bits of divergence"
-        ),
+        unit=objective_of(fresh_model(base, store)).unit,
         asked=trials,
         status="unfinished",
         command=command,

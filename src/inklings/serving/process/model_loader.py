@@ -22,8 +22,14 @@ from inklings.generation.generate import Generation
 from inklings.generation.inference import inference
 from inklings.memory.persistence import Manifest, read_manifest
 from inklings.models.branches import modules_of
-from inklings.models.contract import Architecture, SequenceModel, parameter_count, predictor
-from inklings.models.from_noise import SampleModel
+from inklings.models.contract import Architecture, SequenceModel, parameter_count
+from inklings.models.objectives import (
+    makes_texts,
+    objective_of,
+    predictor,
+    predicts_tokens,
+    refuse_silent,
+)
 from inklings.models.remembering import Remembering
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import STORE, Addition, Hit, MemoryInfo, RunMemory
@@ -61,6 +67,7 @@ class ServedModel:
         self.run = RunDirectory.open(Path(spec.run))
         self.tokenizer: Tokenizer = self.run.tokenizer()
         self.model: Architecture = self.run.load_model(trust_code=spec.trust_code)
+        refuse_silent(self.model, "serving")
         self.reading: SequenceModel | None = None
         """The model as the engine reads it: perhaps a copy with other weights, but with the same
         long-term memory.
@@ -69,7 +76,7 @@ class ServedModel:
         self.memory: RunMemory | None = None
         self._manifest: Manifest | None = None
         """Of the memory on disk, as it was when we opened or saved it."""
-        if isinstance(self.model, SequenceModel):
+        if predicts_tokens(self.model):
             self._open_memory(self.model)
             decoder = choose_decoder(self.model, rows=spec.rows, precision=spec.precision)
             self.reading, self.runtime = decoder.model, decoder.runtime
@@ -91,7 +98,7 @@ class ServedModel:
             vocab_size=model.config.vocab_size,
             context_length=model.config.context_length,
             receptive_field=model.receptive_field,
-            predicts=isinstance(model, SequenceModel),
+            predicts=predicts_tokens(model),
             hidden_size=_hidden_size(model),
             branches=tuple(branch for branch in model.traits.branches if modules_of(model, branch)),
             memory=None if self.memory is None else len(self.memory),
@@ -110,7 +117,7 @@ class ServedModel:
             ConfigError: the length is not one that the model can make, or the model predicts token
                 by token.
         """
-        if not isinstance(self.model, SampleModel):
+        if not makes_texts(self.model):
             raise ConfigError(
                 f"{self.spec.name} predicts token by token and makes no texts out of noise; give it"
                 " a prompt to go on from."
@@ -212,7 +219,7 @@ class ServedModel:
 
 def _hidden_size(model: Architecture) -> int:
     """The last dimension of its hidden vectors; what is counted, and not learned, has none."""
-    if not isinstance(model, SequenceModel) or model.traits.objective == "counting":
+    if not predicts_tokens(model) or objective_of(model).one_pass:
         return 0
     with inference(model.modules()):
         output = model(torch.tensor([[model.config.boundary_token]], device=model.device))

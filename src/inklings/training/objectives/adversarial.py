@@ -12,17 +12,24 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from inklings.config import RunConfig, TrainingConfig
+from inklings.device import Runtime
+from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, SampleModel, mean_entropy
+from inklings.text.store import TokenSplit, TokenStore
 from inklings.text.whole_texts import TextBatches
-from inklings.training.objectives.likelihood import Objective, Step
+from inklings.training.ignored import differs
+from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.penalties import between, gradient_penalty, slopes, zero_centred
+from inklings.training.objectives.real_texts import notes_on_real_texts, real_texts
+from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.optimizers.optimizers import tensors_below
 
 BETAS = (0.0, 0.9)
@@ -31,6 +38,20 @@ was.
 """
 SHORTEST = 4
 """A curriculum begins with texts of 1/SHORTEST of the length."""
+UNREAD = (
+    "optimizer",
+    "learning_rate",
+    "matrix_learning_rate",
+    "betas",
+    "momentum",
+    "weight_decay",
+    "clip",
+    "accumulate",
+    "order",
+    "precision",
+    "compile",
+)
+"""Settings of training that are of models with a likelihood alone."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,7 @@ class CriticLoss:
     """Mean score of real texts less that of made ones."""
 
 
-class AdversarialObjective(Objective):
+class AdversarialObjective(Objective[SampleModel]):
     """WGAN-GP, or a relativistic loss with R1 and R2, over whole texts.
 
     Args:
@@ -68,6 +89,65 @@ class AdversarialObjective(Objective):
             ),
         }
         self.peak_rate = adversary.generator_rate
+
+    @classmethod
+    def make(
+        cls, model: SampleModel, split: TokenSplit, config: RunConfig, runtime: Runtime
+    ) -> AdversarialObjective:
+        """Over the real texts of the split."""
+        training = config.training
+        texts = real_texts(model, split, training.batch_size, training.seed)
+        return cls(model, texts, seed=training.weights_seed)
+
+    @classmethod
+    def validation(cls, model: SampleModel, store: TokenStore, *, seed: int) -> SampleValidation:
+        """Bits of divergence."""
+        return SampleValidation(model, store, seed=seed)
+
+    @classmethod
+    def settle(cls, model: SampleModel, training: TrainingConfig) -> TrainingConfig:
+        """Texts of the length that the model makes, in float32.
+
+        A penalty is a second derivative: half the digits are not enough for it, and compilers do
+        not take it.
+        """
+        length = model.config.context_length
+        if training.sequence_length not in (None, length):
+            raise ConfigError(
+                f"TrainingConfig.sequence_length is {training.sequence_length}; texts have"
+                f" model.context_length tokens, {length}."
+            )
+        return replace(
+            training, order="windows", sequence_length=length, precision="float32", compile="off"
+        )
+
+    @classmethod
+    def tokens_per_step(
+        cls, model: SampleModel, store: TokenStore, training: TrainingConfig
+    ) -> int:
+        """Real text that the critic reads."""
+        return model.adversary.critic_steps * super().tokens_per_step(model, store, training)
+
+    @classmethod
+    def ignored(cls, model: SampleModel, training: TrainingConfig) -> list[str]:
+        """What only models with a likelihood look at."""
+        notes = [
+            f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by"
+            " two Adams in float32 (model.generator_rate, model.critic_rate, model.penalty)."
+            for name in UNREAD
+            if differs(training, name)
+        ]
+        if training.batch_size == 1:
+            notes.append(
+                "a batch of one text: the critic compares single texts, and the spread of a group"
+                " (minibatch_std) is always zero."
+            )
+        return notes
+
+    @classmethod
+    def text_notes(cls, model: SampleModel, split: TokenSplit) -> list[str]:
+        """What of the split the critic never reads."""
+        return notes_on_real_texts(model, split)
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
         """Both sides' steps.

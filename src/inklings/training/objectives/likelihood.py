@@ -1,14 +1,10 @@
-"""What a step of training is: by gradient on the log-likelihood, or by counting once.
-
-One loop drives them all.
-"""
+"""The objective of models that predict tokens: gradient descent on the log-likelihood."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,12 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.config import TrainingConfig
+from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Runtime, autocast
-from inklings.errors import ArchitectureError
+from inklings.errors import ConfigError
 from inklings.models.contract import Output, SequenceModel, State
 from inklings.text.batches import Batch, positions, streams, windows
-from inklings.text.store import TokenSplit
+from inklings.text.store import TokenSplit, TokenStore
+from inklings.training.ignored import ignored_settings
+from inklings.training.objectives.base import Objective, Step
+from inklings.training.objectives.validation import LikelihoodValidation
 from inklings.training.optimizers.optimizers import Optimizers, tensors_below
 
 
@@ -34,44 +33,7 @@ class Batches(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one step of training gave."""
-
-    loss: Float[Tensor, ""] | None
-    """Nats per target of the batch, auxiliary losses left out; None where learning has no loss."""
-    gradient_norm: Float[Tensor, ""] | None = None
-    """Before clipping; None if it was not measured."""
-    moved: bool = True
-    """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite.
-    """
-    figures: dict[str, Tensor] = field(default_factory=dict)
-    """What else is worth a place in the metrics, by name: numbers, or one for each position."""
-
-
-class Objective(ABC):
-    """How a model learns, a step at a time, and what must be saved of that beside the weights."""
-
-    peak_rate: float = 0.0
-    """The learning rate at a rate of one; 0 where there is none."""
-
-    @abstractmethod
-    def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Make step number `step` (from 0) at `rate` times the peak learning rates.
-
-        With `measure`, the gradient's norm is wanted even where nothing is clipped.
-        """
-
-    @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """The state to be saved, as a flat dictionary."""
-
-    @abstractmethod
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up state that `tensors` gave."""
-
-
-class LikelihoodObjective(Objective):
+class LikelihoodObjective(Objective[SequenceModel]):
     """Gradient descent on the mean negative log-likelihood of the targets.
 
     A batch may be computed in equal parts: the sums of their token losses are divided by the weight
@@ -95,6 +57,43 @@ class LikelihoodObjective(Objective):
         self._guard = reads_are_free(self._device)
         carries = model.traits.carries_state and training.order == "streams"
         self._state = model.initial_state(training.batch_size) if carries else None
+
+    @classmethod
+    def make(
+        cls, model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime
+    ) -> LikelihoodObjective:
+        """Over batches in the order that was settled."""
+        training = config.training
+        return cls(model, make_batches(model, split, training), training, runtime)
+
+    @classmethod
+    def validation(
+        cls, model: SequenceModel, store: TokenStore, *, seed: int
+    ) -> LikelihoodValidation:
+        """Nats per token."""
+        return LikelihoodValidation(model, store, seed=seed)
+
+    @classmethod
+    def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
+        """Rows in order where state is carried, else windows from anywhere."""
+        order = training.order
+        if order == "auto":
+            order = "streams" if model.traits.carries_state else "windows"
+        length = training.sequence_length or max(64, model.config.context_length)
+        if order == "positions":
+            if training.sequence_length not in (None, 1):
+                given = training.sequence_length
+                raise ConfigError(
+                    f"TrainingConfig.sequence_length is {given}; texts have model.context_length"
+                    f" tokens, {length}."
+                )
+            length = 1
+        return replace(training, order=order, sequence_length=length)
+
+    @classmethod
+    def ignored(cls, model: SequenceModel, training: TrainingConfig) -> list[str]:
+        """What the optimiser, the schedule, and the order do not look at."""
+        return ignored_settings(training, model)
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
         """Forward, backward, clip, update."""
@@ -181,32 +180,6 @@ class LikelihoodObjective(Objective):
         carried = tensors_below("carried/", tensors)
         if self._state is not None and carried:
             self._state = self._model.state_from_tensors(carried)
-
-
-class CountingObjective(Objective):
-    """One call of the model's `count` on the training split; there is nothing to go on with."""
-
-    def __init__(self, model: SequenceModel, split: TokenSplit) -> None:
-        count = getattr(model, "count", None)
-        if not callable(count):
-            raise ArchitectureError(
-                f"{type(model).__name__} declares the objective 'counting', which needs a method"
-                " count(tokens), and it has none."
-            )
-        self._count = count
-        self._split = split
-
-    def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Count everything."""
-        self._count(self._split.read(0, len(self._split.tokens)))
-        return Step(None)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Nothing: all is in the model's buffers."""
-        return {}
-
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing."""
 
 
 def reads_are_free(device: torch.device) -> bool:

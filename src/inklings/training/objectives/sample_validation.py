@@ -14,7 +14,7 @@ from inklings.evaluation.samples.sampling import draw_as_trained, real_as_traine
 from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore
-from inklings.training.objectives.scores import Scores
+from inklings.training.objectives.base import Scores
 
 SAMPLES = 1000
 """At most so many texts are drawn at an evaluation: as many as are held out, or fewer."""
@@ -42,7 +42,7 @@ class SampleValidation:
             "mean_length": float(made.lengths.mean()),
             "alarm": collapse(made, self._real, self._tokenizer),
         }
-        return Scores(float(np.mean(divergences)), "bits of divergence", figures)
+        return Scores(float(np.mean(divergences)), figures)
 
     def texts(self, samples: int, seed: int) -> list[str]:
         """Texts from the same noise at every evaluation."""

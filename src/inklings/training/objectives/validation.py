@@ -10,11 +10,9 @@ import math
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.models.contract import Architecture, SequenceModel
-from inklings.models.from_noise import SampleModel
+from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenStore
-from inklings.training.objectives.sample_validation import SampleValidation
-from inklings.training.objectives.scores import Scores
+from inklings.training.objectives.base import Scores
 
 TRAIN_TARGETS = 20_000
 """At most so many targets of the training split are scored beside the validation split: enough to
@@ -65,13 +63,3 @@ class LikelihoodValidation:
             samples=samples,
         )
         return [generation.text for generation in made]
-
-
-def validation_of(
-    model: Architecture, store: TokenStore, *, seed: int
-) -> LikelihoodValidation | SampleValidation:
-    """The way that a model of this kind is measured."""
-    if isinstance(model, SampleModel):
-        return SampleValidation(model, store, seed=seed)
-    assert isinstance(model, SequenceModel), "an architecture is one of the two"
-    return LikelihoodValidation(model, store, seed=seed)

@@ -1,0 +1,161 @@
+"""What each objective is: one record a kind of generator, which all who depend on the kind ask.
+
+A model names its objective in its `Traits`. The record says what contract its models keep and how
+they learn; the training half (`training/objectives/`) is named by a string, so that asking about a
+kind imports nothing of training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from inklings.errors import ArchitectureError, ConfigError
+from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.from_noise import SampleModel
+from inklings.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveRecord:
+    """All that is known of an objective before anything is trained."""
+
+    contract: type
+    """What its models are a subclass of: it says what they can be asked for."""
+    training: str
+    """Where its training half is, as `module:Class`: a subclass of
+    `training.objectives.base.Objective`.
+    """
+    does: str
+    """What its models do, as it goes on after their name."""
+    unit: str = "nats per token"
+    """Of the figure that weights are chosen by; lower is better."""
+    without_rate: str = ""
+    """Why the learning rates of the settings of training are not what it learns by, as it goes on
+    after the model's name; empty where they are.
+    """
+    one_pass: bool = False
+    """Whether it learns by reading the training split once: no gradient, no batches, no seeds, and
+    the same whatever the budget.
+    """
+
+    @property
+    def predicts_tokens(self) -> bool:
+        """Whether its models give every next token a probability."""
+        return issubclass(self.contract, SequenceModel)
+
+    @property
+    def makes_texts(self) -> bool:
+        """Whether its models make whole texts out of noise."""
+        return issubclass(self.contract, SampleModel)
+
+    @property
+    def learns_by_likelihood(self) -> bool:
+        """Whether it is gradient descent on the loss of the next token, at the settings' rates.
+
+        Only such models can be a backbone, be branched, probed, or have their rates searched
+        before a comparison.
+        """
+        return self.predicts_tokens and not self.one_pass and not self.without_rate
+
+
+LIKELIHOOD = ObjectiveRecord(
+    contract=SequenceModel,
+    training="inklings.training.objectives.likelihood:LikelihoodObjective",
+    does="predicts token by token",
+)
+COUNTING = ObjectiveRecord(
+    contract=SequenceModel,
+    training="inklings.training.objectives.counting:CountingObjective",
+    does="predicts token by token",
+    without_rate="counts: it has no learning rate.",
+    one_pass=True,
+)
+ADVERSARIAL = ObjectiveRecord(
+    contract=SampleModel,
+    training="inklings.training.objectives.adversarial:AdversarialObjective",
+    does="makes whole texts out of noise and gives no probabilities",
+    unit="bits of divergence",
+    without_rate=(
+        "learns against a critic, whose losses tell no good rate. Compare runs by their samples."
+    ),
+)
+
+OBJECTIVES: Registry[ObjectiveRecord] = Registry(
+    "objective",
+    {
+        "likelihood": "inklings.models.objectives:LIKELIHOOD",
+        "counting": "inklings.models.objectives:COUNTING",
+        "adversarial": "inklings.models.objectives:ADVERSARIAL",
+    },
+)
+"""What `Traits.objective` may name."""
+
+
+def objective_of(model: Architecture | type[Architecture]) -> ObjectiveRecord:
+    """The record of the objective that a model, or its class, declares.
+
+    Raises:
+        ArchitectureError: there is no objective of that name, or the model does not keep the
+            contract of those that it trains.
+    """
+    kind, name = model if isinstance(model, type) else type(model), model.traits.objective
+    try:
+        record = OBJECTIVES[name]
+    except ConfigError as error:
+        raise ArchitectureError(f"{kind.__name__}.traits: {error}") from error
+    if not issubclass(kind, record.contract):
+        raise ArchitectureError(
+            f"{kind.__name__} declares the objective {name!r}, which trains a"
+            f" {record.contract.__name__}, and it is none."
+        )
+    return record
+
+
+def predicts_tokens(model: Architecture) -> TypeGuard[SequenceModel]:
+    """Whether the model gives every next token a probability."""
+    return objective_of(model).predicts_tokens
+
+
+def makes_texts(model: Architecture) -> TypeGuard[SampleModel]:
+    """Whether the model makes whole texts out of noise."""
+    return objective_of(model).makes_texts
+
+
+def has_likelihood(model: Architecture) -> bool:
+    """Whether a text can be scored: the model predicts tokens, and by a distribution."""
+    return objective_of(model).predicts_tokens and model.traits.has_likelihood
+
+
+def predictor(model: Architecture, what: str) -> SequenceModel:
+    """The model as one that predicts tokens.
+
+    Raises:
+        ArchitectureError: it does not; `what` says what would need that.
+    """
+    if predicts_tokens(model):
+        return model
+    judged = (
+        " Its texts are judged by `inklings evaluate RUN --samples 3000`, beside likelihood models"
+        " too."
+        if makes_texts(model)
+        else ""
+    )
+    raise ArchitectureError(
+        f"{type(model).__name__} {objective_of(model).does}, and {what} needs probabilities of the"
+        f" next token.{judged}"
+    )
+
+
+def refuse_silent(model: Architecture, what: str) -> None:
+    """Raise an `ArchitectureError` where a model neither predicts tokens nor makes texts.
+
+    `what` says what would need one of the two.
+    """
+    record = objective_of(model)
+    if not (record.predicts_tokens or record.makes_texts):
+        raise ArchitectureError(
+            f"{type(model).__name__} {record.does}: it neither gives the next token a probability"
+            f" nor makes texts, and {what} needs one of the two. What it was trained for was"
+            f" measured on the way, in {record.unit}: see the run's metrics.jsonl."
+        )
