@@ -1,6 +1,6 @@
-"""The audit.
+"""The audit: every check that applies to a subject.
 
-Every check that applies to a subject, one after the other, whatever becomes of the others.
+Checks run one after the other, whatever becomes of the others.
 
 A subject is an architecture with settings, or a run. Checks of the architecture use random weights,
 and a run's own as well.
@@ -26,7 +26,7 @@ from inklings.text.store import TokenStore
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What the checks said."""
+    """The findings of all checks."""
 
     subject: str
     trained: bool
@@ -38,7 +38,7 @@ class Audit:
         return [finding for finding in self.findings if not finding.holds]
 
     def plain(self) -> dict[str, Any]:
-        """As values for JSON."""
+        """Plain values for JSON."""
         return {
             "subject": self.subject,
             "trained": self.trained,

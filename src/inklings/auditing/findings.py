@@ -13,7 +13,7 @@ class Finding:
     """The outcome of one check."""
 
     check: str
-    """Name of the check."""
+    """Name of the check that found this."""
     status: Status
     """`warning` is for what must be known but is allowed; `not applicable` for what cannot be asked
     of this subject.

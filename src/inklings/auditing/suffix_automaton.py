@@ -17,14 +17,12 @@ across.
 
 @dataclass(frozen=True)
 class Ends:
-    """Of one text: for each position, the longest span ending there that was read."""
+    """For each position of a text, the longest span ending there that was read."""
 
     lengths: list[int]
     """Tokens of the span; 0 where the token itself was not read."""
     places: list[int]
-    """Where such a span ends in what was read: the number of its last token; -1 where there is
-    none.
-    """
+    """The last token of such a span in what was read; -1 where there is none."""
 
 
 class SuffixAutomaton:

@@ -30,7 +30,7 @@ def least_significant(n: int, *, tests: int = 1) -> float:
 def detectable(n: int, *, tests: int = 1) -> float:
     """The smallest true difference that n paired seeds find with a chance of `POWER`.
 
-    In standard deviations of the paired differences.
+    Its unit is the standard deviation of the paired differences.
 
     The noncentral t distribution for a two-sided test at `LEVEL`, divided by the number of tests
     (the bound of Holm's

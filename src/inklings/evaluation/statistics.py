@@ -87,7 +87,7 @@ class PairedTest:
 
     interval: Interval
     p_value: float
-    """Two-sided."""
+    """Two-sided p-value."""
 
 
 def bootstrap_ratio(
@@ -208,10 +208,9 @@ def paired_bootstrap(
 
 
 def groups(n_units: int, most: int = GROUPS) -> Int[np.ndarray, " G1"]:
-    """Where each of at most `most` groups of consecutive units begins, and the end of the last.
+    """Cut units into at most `most` groups of consecutive ones; the result is where each begins.
 
-    Consecutive, so that windows which one text was cut into are left out together, as they hang
-    together.
+    Windows that one text was cut into hang together, so they are left out together.
     """
     n_groups = min(most, n_units)
     return np.arange(n_groups + 1) * n_units // max(n_groups, 1)
@@ -304,9 +303,9 @@ def paired_t(
 def shared_error_p(
     differences: Sequence[float] | Float[np.ndarray, " n"], error: float, units: int
 ) -> float:
-    """Two-sided p of the mean of paired differences that all share one more error.
+    """Two-sided p of the mean of paired differences that share one more error.
 
-    Which their spread does not show.
+    Their spread does not show that error.
 
     All seeds are scored on the same held-out documents: what these happen to do for one side is in
     every difference alike. The two variances are added, with the degrees of freedom of

@@ -43,7 +43,7 @@ class PackedLinear(nn.Module):
         self.packed_bias = None if linear.bias is None else linear.bias.detach().to(self.dtype)
 
     def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
-        """As `nn.Linear`."""
+        """Compute what `nn.Linear` computes."""
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
             x.to(self.dtype), self.packed, self.packed_bias, "none", [], ""
         )

@@ -1,6 +1,6 @@
-"""Where a text comes from.
+"""The origin of a text's tokens.
 
-For each token the remembered entries that its prediction took something of.
+For each token it gives the remembered entries that its prediction took something of.
 
 A text is read again in one pass, which by the contract predicts what it predicted token by token as
 it was written.
@@ -27,15 +27,15 @@ class Origin:
     value: int
     """The token that followed there."""
     weight: float
-    """Its share of the prediction, 0 to 1."""
+    """Its share of the prediction, from 0 to 1."""
     distance: float
     """Squared L2 from what was searched with."""
     long_term: bool
     """Whether it is in the long-term memory, rather than in what was read of this text."""
     document: int
-    """Its number in the memory that it is in."""
+    """Number of its document, in the memory that it is in."""
     position: int
-    """Of the value in that document; the boundary that opens it is 0."""
+    """Place of the value in that document; the boundary that opens it is at 0."""
     age: int
     """Steps of the memory's clock since it was written."""
 
@@ -52,9 +52,9 @@ def refuse_without_memory(model: SequenceModel) -> None:
 def origins(
     model: SequenceModel, tokens: Sequence[int], *, at_least: float = 0.01, most: int = 5
 ) -> list[list[Origin]]:
-    """The entries that mattered most to each token's prediction, the weightiest first.
+    """Find the entries that mattered most to each token, the weightiest first.
 
-    For every token of a text but its first.
+    The first token of a text has none.
 
     Args:
         model: one that has a memory; it is used in evaluation mode.

@@ -54,7 +54,8 @@ class SamplingConfig:
     text.
     """
     seed: int = 0
-    """Of the draws; row r of a batch draws from a generator of its own, seeded by (seed, r)."""
+    """Seed of the draws; row r of a batch draws from a generator of its own, seeded by (seed, r).
+    """
 
     def __post_init__(self) -> None:
         check(
@@ -150,7 +151,7 @@ def next_token_probabilities(
 
 
 def representable(factor: float, limits: torch.finfo) -> float:
-    """The nearest factor that is neither 0 nor infinite as a number of the logits' type.
+    """The nearest factor that is neither 0 nor infinite in the logits' type.
 
     With those, zeros would become NaN.
     """
@@ -160,7 +161,7 @@ def representable(factor: float, limits: torch.finfo) -> float:
 def _keep_most_likely(
     probabilities: Float[Tensor, "B V"], top_k: int | None, top_p: float | None
 ) -> Float[Tensor, "B V"]:
-    """Set to zero what lies outside the top-k tokens, then outside the nucleus of what remains.
+    """Set to zero all but the top-k tokens, then all outside the nucleus of what remains.
 
     Of equally likely tokens the one with the smaller number comes first, so exactly k remain.
     """

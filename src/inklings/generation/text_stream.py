@@ -35,7 +35,7 @@ class TextStream:
         return self._advance(self._decoder.decode(data))
 
     def finish(self) -> str:
-        """The end of the text.
+        """End the text and give what was held back.
 
         What was held back, with U+FFFD in the place of a character that never became whole.
         """

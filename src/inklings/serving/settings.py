@@ -1,6 +1,7 @@
-"""How a server is set up.
+"""Settings of a server.
 
-Where it listens, who may ask, and how much of everything one request and all together may take.
+They say where it listens, who may ask, and how much of everything one request and all together may
+take.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ class ServeConfig:
     """Settings of `inklings serve`."""
 
     host: str = "127.0.0.1"
-    """Where it listens; anything but this machine itself needs a key."""
+    """Address to listen on; anything but this machine itself needs a key."""
     port: int = 8000
-    """0 takes any free one."""
+    """Port to listen on; 0 takes any free one."""
     key: str | None = field(default=None, repr=False)
     """What clients must show as `Authorization: Bearer KEY`; never logged."""
     allow_origin: tuple[str, ...] = ()
@@ -48,7 +49,9 @@ class ServeConfig:
     grace: float = 30.0
     """Seconds in which a server that is told to stop finishes what is running."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of the weights. With bfloat16 the same seed may give another text beside other requests."""
+    """Precision of the weights. With bfloat16 the same seed may give another text beside other
+    requests.
+    """
 
     def __post_init__(self) -> None:
         check(self, "port", 0 <= self.port <= 65_535, "0 to 65535")

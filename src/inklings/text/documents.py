@@ -61,7 +61,7 @@ class Source:
     """A text that can be read again and again, the same each time."""
 
     name: str
-    """As the user gave it."""
+    """Name of the file, as the user gave it."""
     address: str
     """A SOURCE that names the same text another time: absolute, the kept copy of stdin, a pinned
     revision.

@@ -1,6 +1,6 @@
 """A vocabulary taken over from elsewhere.
 
-With another rule for what it lacks, or with the new characters of a text.
+It may get another rule for what it lacks, or the new characters of a text.
 
 Tokens keep their numbers, and new ones come behind them, so that what learned the old vocabulary
 reads the new one.
@@ -71,9 +71,10 @@ def refuse_extension(tokenizer: Tokenizer) -> None:
 
 
 def extended(tokenizer: Tokenizer, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """The vocabulary of characters with the training part's new ones, in order of code points.
+    """Extend a vocabulary of characters by the training part's new ones.
 
-    Where `unknown` is 'replace' and no token stands for unknown characters yet, one comes first.
+    They come in order of code points. Where `unknown` is 'replace' and no token stands for unknown
+    characters yet, one comes first.
 
     Raises:
         TokenizerError: its tokens are no characters.

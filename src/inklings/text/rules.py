@@ -64,7 +64,7 @@ class Rules:
 class Sieve:
     """Applies the rules to the documents of one split.
 
-    And keeps 24 bytes of each to tell what came of it.
+    It keeps 24 bytes of each to tell what came of it.
     """
 
     def __init__(self, rules: Rules) -> None:

@@ -33,9 +33,9 @@ class SplitPlan:
     source; `hash`: by that of its text.
     """
     shares: Shares | None
-    """Of train, validation and test; None where the source fixes the splits."""
+    """Shares of train, validation and test; None where the source fixes the splits."""
     seed: int
-    """Of the shuffle or the hash; `parts` and `fixed` do not depend on it."""
+    """Seed of the shuffle or the hash; `parts` and `fixed` do not depend on it."""
     overlap: dict[SplitName, float] | None
     """For each held-out split that has documents, the share of them that occur exactly in train;
     None for `parts`. By construction 0 for `hash`, which puts equal documents into the same split.
@@ -46,7 +46,7 @@ class SplitPlan:
     """Characters of each document, for `parts`."""
 
     def pieces(self) -> Iterator[TextPiece]:
-        """Reads the source: its pieces in order, each with its split.
+        """Read the source: its pieces in order, each with its split.
 
         Where documents are cut into parts, each part is a document of its own here.
 
@@ -207,9 +207,9 @@ def check_shares(shares: Shares) -> None:
 
 
 def _survey(source: Source) -> tuple[npt.NDArray[np.int8], array[int], npt.NDArray[np.uint64]]:
-    """One pass.
+    """Read the text once and look at each document.
 
-    The fixed split (-1: none), the characters, and a hash of 8 bytes of each document.
+    It notes the fixed split (-1: none), the characters, and a hash of 8 bytes.
     """
     splits, lengths, hashes = array("b"), array("q"), array("Q")
     length = 0

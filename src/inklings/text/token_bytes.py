@@ -82,7 +82,7 @@ def _bytes_by_decoder(backend: tokenizers.Tokenizer, token: int, name: str) -> b
 def keeps_all_bytes(rules: dict[str, Any]) -> bool:
     """Whether a tokenizer.json is byte-level throughout.
 
-    So that its decoder undoes what its encoder did.
+    Its decoder then undoes what its encoder did.
 
     Anything else may lose something (case, blanks, accents, unknown characters), so it is taken to
     lose bytes.

@@ -87,9 +87,9 @@ class Tokenizer:
 
     @functools.cached_property
     def cuts_at_words(self) -> bool:
-        """Whether a text cut where `documents.Piece` is cut.
+        """Whether a text can be tokenised part by part, cut where `documents.Piece` is cut.
 
-        And tokenised part by part, has the tokens of the whole.
+        The tokens are then those of the whole.
         """
         if self.kind != "file":
             return not self.punctuation_apart
@@ -227,7 +227,7 @@ class Tokenizer:
         )
 
     def decode(self, tokens: Iterable[int] | Integer[np.ndarray, " n"]) -> str:
-        """The text of tokens.
+        """Turn tokens into text.
 
         Bytes that do not make a character, and unknown characters, become U+FFFD; boundaries
         vanish.

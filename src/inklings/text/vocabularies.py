@@ -128,7 +128,7 @@ def _check_size(spec: str, name: str, size: str) -> None:
 
 
 def survey(texts: Texts) -> Survey:
-    """Read everything once."""
+    """Read the whole text once."""
     found = _survey(texts, stop_at=None)
     assert found is not None, "only a limit ends it early"
     return found
@@ -149,7 +149,7 @@ def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
 class _EvenShare:
     """Takes all texts up to a limit of characters.
 
-    And beyond it ever fewer, evenly over what came so far.
+    Beyond it ever fewer are taken, evenly over what came so far.
     """
 
     def __init__(self, limit: int) -> None:
@@ -237,9 +237,9 @@ def _between_blanks() -> pre_tokenizers.PreTokenizer:
 
 
 def _punctuation_apart() -> pre_tokenizers.PreTokenizer:
-    """Words.
+    """Split a text into words and punctuation marks.
 
-    And each punctuation mark with the blanks around it, so that it is known where there were some.
+    A mark keeps the blanks around it, so that it is known where there were some.
     """
     return pre_tokenizers.Sequence(
         [
@@ -315,9 +315,9 @@ def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
 
 
 def _bounded(texts: Iterator[str]) -> Iterator[str]:
-    """The texts in parts of bounded length.
+    """Yield the texts in parts of bounded length.
 
-    And of those that are made of long words an even share.
+    Of those that are made of long words, an even share is taken.
     """
     share = _EvenShare(LEARNING_UNBROKEN)
     for text in texts:
@@ -335,7 +335,7 @@ def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
 
 
 def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """A tokenizer.json, ours or anybody's.
+    """Read a tokenizer.json, ours or anybody's.
 
     One without a token that ends a text gets the boundary as its last.
 

@@ -17,7 +17,7 @@ from inklings.text.store import TokenSplit
 
 
 class TextBatches:
-    """See `whole_texts` and `text_windows`."""
+    """Batches of whole texts; see `whole_texts` and `text_windows`."""
 
     def __init__(
         self,

@@ -28,9 +28,9 @@ def diverged(
     rate: float,
     checkpoint: int,
 ) -> DivergedError:
-    """The error for a step whose loss or gradient is not finite.
+    """Make the error for a step whose loss or gradient is not finite.
 
-    With all that helps to find out why.
+    It has all that helps to find out why.
 
     Args:
         model: as it is now; on a CPU the step was not taken, so what is not finite in it was so

@@ -1,6 +1,6 @@
 """Whether a finite loss means anything.
 
-Where a run ended, beside where it began and beside what counting tokens gets.
+The end of a run is set beside its beginning and beside what counting tokens gets.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.text.store import TokenSplit
 
 TRAIN_TARGETS = 5_000_000
-"""So much of the training text is compared with."""
+"""Targets of the training text that samples are compared with, at most."""
 LENGTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 MANY_CHARACTERS = 50
 """A copied span that is shorter, in characters or bytes, is no reason for a warning."""
@@ -36,14 +36,14 @@ DRAWN = {"lines": (64, 48), "documents": (8, 192)}
 
 @dataclass(frozen=True)
 class CopiedSpan:
-    """A span that is copied."""
+    """A span that stands in the training text."""
 
     text: int
     """Number of the text that it is in."""
     begin: int
     """Number of its first token there."""
     end: int
-    """Of the one after its last."""
+    """The position after its last token."""
     train_begin: int
     """Index of its first token in the training split's tokens."""
     tokens: tuple[int, ...]
@@ -76,8 +76,8 @@ class Novelty:
 
     samples: Copies
     held_out: Copies
-    """Of the first held-out texts, with as many tokens as the samples or, where there are fewer,
-    all of them.
+    """Figures of the first held-out texts, with as many tokens as the samples or, where there are
+    fewer, all of them.
     """
     train_tokens: int
     """How much of the training text was compared with, boundaries included."""
@@ -92,9 +92,9 @@ def novelty(
     *,
     lengths: Sequence[int] = LENGTHS,
 ) -> Novelty:
-    """Compare samples.
+    """Compare samples, and as much held-out text, with the training text.
 
-    And as much held-out text, with the first `TRAIN_TARGETS` of the training text.
+    The first `TRAIN_TARGETS` of the training text are read.
 
     Args:
         samples: tokens of each, without the boundary that ended it.

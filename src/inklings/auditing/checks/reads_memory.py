@@ -1,6 +1,6 @@
 """The check of a memory.
 
-What it finds was written before, empty it is the backbone, and it is the reason of what it gains.
+What it finds was written before; empty, the model is its backbone; and the gain is due to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
 TARGETS = 4_096
-"""Of the text: enough to see a gain that is not the memory's, and done in seconds."""
+"""Targets of text that are read: enough to see a gain that is not the memory's, in seconds."""
 
 
 def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Finding:

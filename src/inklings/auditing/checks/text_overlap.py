@@ -20,9 +20,9 @@ from inklings.text.store import TokenSplit, TokenStore
 from inklings.text.tokenizers import Tokenizer
 
 TRAIN_TARGETS = 5_000_000
-"""So much of the training text is looked at."""
+"""Targets of the training text that are looked at, at most."""
 HELD_OUT_TARGETS = 1_000_000
-"""So much of each held-out split is looked at."""
+"""Targets of each held-out split that are looked at, at most."""
 MOST = 0.01
 """Overlaps and repetitions above this share are worth a warning."""
 LONG = {"byte": 50, "char": 50}
@@ -119,10 +119,7 @@ def span_length(tokenizer: Tokenizer) -> int:
 def _opened(
     text: TokenStore | Mapping[str, TokenSplit], length: int | None
 ) -> tuple[dict[str, TokenSplit], bool, int]:
-    """The splits that hold text, whether they are parts of the same documents.
-
-    And the length of a span.
-    """
+    """The splits that hold text, whether they share documents, and the length of a span."""
     if isinstance(text, TokenStore):
         splits: dict[str, TokenSplit] = {
             name: text.split(name) for name in SPLITS if text.manifest["splits"][name]["documents"]
@@ -174,7 +171,7 @@ def _spans(split: TokenSplit, length: int) -> UInt64[np.ndarray, " n"]:
 def _occur(
     hashes: UInt64[np.ndarray, " n"], known: UInt64[np.ndarray, " m"]
 ) -> Bool[np.ndarray, " n"]:
-    """Of the hashes, in ascending order, which are among the known ones, which ascend."""
+    """Which of the hashes (ascending) are among the known ones (ascending too)."""
     hashes = np.sort(hashes)  # searching in order is several times faster
     found: Bool[np.ndarray, " n"] = (
         known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
@@ -183,7 +180,7 @@ def _occur(
 
 
 def _overlaps(facts: dict[str, dict[str, Any]], held_out: list[str], length: int) -> list[str]:
-    """What is worth a warning."""
+    """Overlaps that are worth a warning."""
     wrong = []
     for name in held_out:
         fact, found = facts[name], []
@@ -235,9 +232,9 @@ def _apart(
 
 
 def check_learned_overlap(store: TokenStore, run: RunDirectory | None) -> Finding:
-    """`check_overlap` of the text.
+    """Check how much of the text the run was trained on.
 
-    With what the run was trained on as the training part, where that is another text.
+    Where it was trained on another text, that one is the training part of `check_overlap`.
 
     Raises:
         RunError: it is not at hand, or a store is damaged.

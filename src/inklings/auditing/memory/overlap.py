@@ -1,6 +1,6 @@
-"""What of a held-out text its model has met.
+"""How much of a held-out text its model has met.
 
-In the long-term memory that it reads, or in what it was trained on.
+It may have met it in the long-term memory that it reads, or in what it was trained on.
 
 A loss on that would be a test of memory, not of prediction.
 """
@@ -75,10 +75,7 @@ def learned(train: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> Remem
 def _spans(
     known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer
 ) -> tuple[float | None, int, bool]:
-    """The share of the split's spans that are known, the tokens of one.
-
-    And whether those are many.
-    """
+    """The share of the split's spans that are known, a span's tokens, and whether it is much."""
     length = span_length(tokenizer)
     held_out = check_overlap({"train": known, "held-out": split}, length=length)
     facts = held_out.evidence.get("splits", {}).get("held-out", {})

@@ -51,7 +51,7 @@ ARMS: tuple[ArmName, ...] = get_args(ArmName)
 QUICK: tuple[ArmName, ...] = ("no memory", "memory", "permuted values")
 """What a quick proof needs."""
 CONTROLS: dict[ArmName, Control] = {"no memory": "off", "memory": "none"}
-"""Where the name of an arm is not that of what is done to the memory."""
+"""What is done to the memory, for the arms whose name says otherwise."""
 NOTES: dict[ArmName, str] = {
     "no memory": "the same model, its memory off",
     "memory": "as it is",
@@ -61,7 +61,7 @@ NOTES: dict[ArmName, str] = {
     "outside the window": "without the entries that the backbone sees",
 }
 FIT_TARGETS = 8_192
-"""Of the other text, for what is chosen on it."""
+"""Targets of the other text, on which settings are chosen."""
 PIECE = 32
 """Positions read at a time, where rows look at each other, if the model does not say how many it
 writes at once.
@@ -109,9 +109,9 @@ class ProofArm:
     loss: float | None
     """Nats per token; None where the arm does not apply, or its loss is not finite."""
     change: Change | None
-    """Against `no memory`."""
+    """Change against `no memory`."""
     note: str
-    """What it is, or why it does not apply."""
+    """What this arm is, or why it does not apply."""
     setting: float | None = None
     """What was chosen for it on the other text: the temperature, or the length of the longer
     context.
@@ -119,7 +119,7 @@ class ProofArm:
 
     @property
     def perplexity(self) -> float | None:
-        """exp(loss)."""
+        """The perplexity, exp(loss)."""
         return None if self.loss is None else math.exp(min(self.loss, 700.0))
 
 
@@ -128,7 +128,7 @@ class Part:
     """What the memory changes for a part of the targets."""
 
     share: float
-    """Of all targets."""
+    """Share of all targets."""
     change: Change | None
 
 
@@ -176,7 +176,7 @@ class MemoryProof:
         return self.provenance.holds and not self.keeps
 
     def plain(self) -> dict[str, Any]:
-        """As values for JSON, with what follows from the others."""
+        """Plain values for JSON, with what follows from the others."""
         found = dataclasses.asdict(self)
         for value, arm in zip(found["arms"], self.arms, strict=True):
             value["perplexity"] = arm.perplexity

@@ -1,6 +1,6 @@
-"""Where what a memory gives back comes from.
+"""The origin of what a memory gives back.
 
-And whether an empty one leaves the backbone as it is.
+An empty memory must leave the backbone as it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Provenance:
     untrue: int
     """Hits whose value is not the token that stands where it is said to be from."""
     example: str = ""
-    """One of these."""
+    """One example of these."""
 
     @property
     def holds(self) -> bool:
@@ -45,9 +45,9 @@ class Provenance:
 
 
 def provenance(model: SequenceModel, split: TokenSplit) -> Provenance:
-    """Read a split's documents one by one.
+    """Read a split's documents one by one and compare every hit with the text.
 
-    And compare every hit of their own memory with the text.
+    The hits are those of each document's own memory.
     """
     assert isinstance(model, Provable)
     queries = hits = ahead = untrue = 0

@@ -41,7 +41,7 @@ class Provable(Remembering, Protocol):
     """A model whose memory can be put to the proof."""
 
     backbone: SequenceModel
-    """What it is without a memory."""
+    """Loss of the model without a memory."""
 
     def controlled(self, control: Control) -> AbstractContextManager[None]:
         """Within the block, something is done to the memory."""
@@ -81,12 +81,12 @@ class Tempered(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`."""
+        """Logits of the model, divided by the temperature."""
         output: Output = self.model(tokens, state, starts=starts)
         return dataclasses.replace(output, logits=output.logits / self.temperature)
 
     def initial_state(self, batch_size: int) -> State:
-        """The model's."""
+        """The model's initial state."""
         return self.model.initial_state(batch_size)
 
     def flops(self, tokens: int) -> int:
@@ -97,7 +97,7 @@ class Tempered(SequenceModel):
 class InPieces(SequenceModel):
     """A model that reads the rows of a batch a piece at a time.
 
-    So that none is far ahead of another.
+    So no row is far ahead of another.
     """
 
     def __init__(self, model: SequenceModel, size: int) -> None:
@@ -112,7 +112,7 @@ class InPieces(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """See `SequenceModel`."""
+        """Logits of the pieces, joined."""
         carried: State | None = self.model.initial_state(len(tokens)) if state is None else state
         pieces: list[Output] = []
         for first in range(0, tokens.shape[1], self.size):
@@ -128,18 +128,18 @@ class InPieces(SequenceModel):
         return Output(logits=logits, state=None if state is None else carried, hidden=hidden)
 
     def initial_state(self, batch_size: int) -> State:
-        """The model's."""
+        """The model's initial state."""
         return self.model.initial_state(batch_size)
 
     def flops(self, tokens: int) -> int:
-        """The model's."""
+        """The model's operations."""
         return self.model.flops(tokens)
 
 
 def fitted_temperature(model: SequenceModel, fit: TokenSplit) -> float:
-    """The temperature of the lowest loss on a text.
+    """Find the temperature of the lowest loss on a text.
 
-    That loss has one minimum (it is convex in the inverse temperature).
+    The loss has one minimum: it is convex in the inverse temperature.
     """
     from scipy import optimize  # takes half a second and 60 MiB, which training should not pay
 
@@ -156,9 +156,9 @@ def fitted_temperature(model: SequenceModel, fit: TokenSplit) -> float:
 
 
 def longer_contexts(model: SequenceModel, longest: int) -> list[SequenceModel] | str:
-    """The backbone with its context doubled, doubled again, and so on, with the same weights.
+    """Double the backbone's context again and again, with the same weights.
 
-    Or why there is none.
+    Where that cannot be done, say why.
 
     The last one costs at least as much for each token as the backbone, what reads the memory, and a
     comparison with every entry of a memory of the longest document of `longest` tokens (by the

@@ -9,7 +9,7 @@ MOST = 0.5
 
 
 def say_proof(proof: MemoryProof) -> str:
-    """The sentence.
+    """Say in a sentence what the memory is worth.
 
     No claim is made unless the interval is clear of zero, and none for the memory if permuted
     values gain too.
@@ -92,7 +92,7 @@ def _rivals(proof: MemoryProof, memory: Change) -> str:
 
 
 def _verb(change: Change) -> str:
-    """`lowers it by 4.0%`."""
+    """Phrase a change, as in `lowers it by 4.0%`."""
     if abs(change.percent[0]) < 0.05:
         return "changes nothing"
     verb = "lowers it by" if change.nats < 0 else "raises it by"
@@ -121,5 +121,5 @@ def _size(change: Change) -> str:
 
 
 def signed(change: Change) -> str:
-    """`-19.1%` of perplexity."""
+    """Write a change with its sign, as in `-19.1%` of perplexity."""
     return f"{change.percent[0]:+.1f}%"

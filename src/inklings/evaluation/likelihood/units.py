@@ -37,12 +37,12 @@ class UnitSums:
 
 
 class Tally:
-    """Adds targets up by unit."""
+    """Sums of targets by unit."""
 
     def __init__(
         self, targets_of: Int[np.ndarray, " D"], bytes_of: Int[np.ndarray, " D"], *, blocks: bool
     ) -> None:
-        """The targets and bytes of each document.
+        """Begin with the targets and bytes of each document.
 
         With `blocks`, units are even parts of documents of at most 2 KiB.
 
@@ -75,7 +75,8 @@ class Tally:
     ) -> None:
         """Add n targets.
 
-        The number of the document, which of its targets it is (from 0), its nats, and 1 for a hit.
+        Given are the number of the document, which of its targets each is (from 0), its nats, and 1
+        for a hit.
         """
         unit = self._first[document] + place * self._parts[document] // self._targets_of[document]
         np.add.at(self._nats, unit, nats)

@@ -1,6 +1,6 @@
-"""How a split is cut for scoring.
+"""Cutting a split for scoring.
 
-So that every target has its context and the cut does not depend on the batch size.
+Every target has its context, and the cut does not depend on the batch size.
 """
 
 from __future__ import annotations

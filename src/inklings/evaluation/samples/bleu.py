@@ -62,7 +62,7 @@ def _mean(scores: Float[np.ndarray, " N"]) -> float:
 
 
 def bleu_scores(samples: SampleSet, reference: SampleSet) -> Float[np.ndarray, " N"]:
-    """BLEU-4 of each sample."""
+    """Compute BLEU-4 of each sample."""
     matches = np.stack([_matches(samples, reference, n) for n in range(1, ORDER + 1)], axis=1)
     lengths, counts = np.unique(reference.sizes, return_counts=True)
     return _score(matches, samples.sizes, _nearest(samples.sizes, lengths, counts, itself=0))
@@ -128,9 +128,9 @@ def _nearest(
     *,
     itself: int,
 ) -> Int[np.ndarray, " N"]:
-    """The length of the reference nearest in length to each size.
+    """For each size, the length of the reference that is nearest to it.
 
-    With `itself`, each size is one of those counted, and no reference.
+    With `itself`, each size is one of those counted, and is no reference for itself.
     """
     place = np.searchsorted(lengths, sizes)
     at = place.clip(max=len(lengths) - 1)

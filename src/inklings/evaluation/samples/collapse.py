@@ -24,7 +24,7 @@ LOW_ENTROPY = 0.5
 """Entropy per position is low below this part of that of real text."""
 
 POSITIONS = 16
-"""So many first positions of the documents are looked at."""
+"""How many first positions of the documents are looked at."""
 
 FEWEST = 20
 """A position counts where at least so many documents reach it, of the samples and of real text."""
@@ -137,9 +137,9 @@ def entropies(samples: SampleSet) -> np.ndarray:
 
 
 def _clearly_more(count: int, n: int, count_real: int, n_real: int) -> bool:
-    """Whether `count` of n are above `SHARE`.
+    """Whether `count` of n are clearly more than the share in real text, and than `SHARE`.
 
-    And above the share in real text, by more than chance would bring.
+    Clearly is: by more than chance would bring.
 
     Were the two shares equal, `count` would be binomial among all that were counted on both sides.
     """

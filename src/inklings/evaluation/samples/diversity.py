@@ -36,9 +36,9 @@ def share_unique(samples: SampleSet) -> Interval:
 def _share_distinct(
     codes: Int[np.ndarray, " G"] | UInt64[np.ndarray, " G"], cuts: Int[np.ndarray, " C"], n: int
 ) -> Interval:
-    """The share of different codes.
+    """The share of different codes, and that share with each group left out.
 
-    And that share with each group of them, from one cut to the next, left out.
+    A group reaches from one cut to the next.
     """
     place = np.unique(codes, return_inverse=True)[1].reshape(-1)
     total = np.bincount(place)

@@ -1,6 +1,6 @@
 """Two likelihoods that need a judge.
 
-Of samples under a judge of real text, and of real text under a judge of samples.
+One is of samples under a judge of real text, one of real text under a judge of samples.
 
 The judge is interpolated modified Kneser-Ney of order 5 (`models/ngram.py`): it is counted in one
 pass, so it knows no seed, and it takes well under a second. The order was chosen once, as the
@@ -26,14 +26,13 @@ from inklings.models.ngram import NGram, NGramConfig
 ORDER = 5
 
 REVERSE_GROUPS = 10
-"""So many groups of samples are left out in turn, each time with a new judge."""
+"""Groups of samples that are left out in turn, each time with a new judge."""
 
 REVERSE_TOKENS = 10_000
-"""Of a larger reference, so many tokens are read for the interval; the estimate rests on all of it.
-"""
+"""Tokens of a larger reference that are read for the interval; the estimate rests on all of it."""
 
 LOGITS = 2**18
-"""So many logits are held at a time: few enough to stay in the processor's cache."""
+"""How many logits are held at a time: few enough to stay in the processor's cache."""
 
 
 def train_judge(samples: SampleSet, *, order: int = ORDER) -> NGram:

@@ -22,7 +22,7 @@ SAMPLES = 3000
 LONGEST = 512
 """Documents are cut here unless told otherwise: samples take time in proportion."""
 TRAINING_TOKENS, REFERENCE_TOKENS = 20_000_000, 1_000_000
-"""Of more training or held-out text than this, documents with so many tokens are drawn."""
+"""Tokens of training and held-out text that are used; of larger ones, documents are drawn."""
 FEWEST = 50
 """Fewer samples say little, which is noted; fewer than 2 say nothing."""
 
@@ -192,9 +192,9 @@ def _texts(
 
 
 def _spans(store: TokenStore, split: TokenSplit, width: int, seed: int) -> UInt64[np.ndarray, " S"]:
-    """The fingerprint of every span of `width` tokens of the training documents.
+    """Fingerprint every span of `width` tokens of the training documents.
 
-    Or of those that are used of a large text.
+    Of a large text, only the documents that are used.
     """
     longest = max(1, int(np.diff(split.offsets).max(initial=1)) - 1)
     whole = documents_of(

@@ -24,9 +24,9 @@ class SampleSet:
     """
 
     tokens: Int64[np.ndarray, " T"]
-    """Of all documents, end marks included."""
+    """Tokens of all documents, end marks included."""
     offsets: Int64[np.ndarray, " N1"]
-    """Where each document begins, and the end of the last."""
+    """First token of each document, and the end of the last."""
     ended: Bool[np.ndarray, " N"]
     boundary: int
     vocab_size: int
@@ -70,18 +70,18 @@ class SampleSet:
         return fingerprints(self.tokens, self.offsets[:-1], self.sizes)
 
     def spans(self, width: int) -> UInt64[np.ndarray, " S"]:
-        """The fingerprint of every span of `width` tokens within a document.
+        """Fingerprint every span of `width` tokens within a document.
 
-        As a set without end marks would have it.
+        End marks are no part of a span.
         """
         counts = np.maximum(self.lengths - width + 1, 0)
         starts = ragged(self.offsets[:-1], counts)
         return fingerprints(self.tokens, starts, np.full(len(starts), width))
 
     def stream(self) -> Int64[np.ndarray, " S"]:
-        """All documents as one text, a boundary before, between and after them.
+        """Join all documents into one text, as counting models read it.
 
-        As counting models read it.
+        A boundary stands before, between and after them.
         """
         sizes = self.lengths + 1
         stream = np.full(int(sizes.sum()) + 1, self.boundary)
@@ -156,7 +156,7 @@ def documents_of(
     seed: int = 0,
     most_tokens: int | None = None,
 ) -> SampleSet:
-    """The documents of a split in a random order, those of more than `max_length` tokens cut there.
+    """Take a split's documents in random order, cut at `max_length` tokens.
 
     With `most_tokens`, only as many of them as have so many tokens together, at least one.
 
@@ -209,7 +209,7 @@ def windows_of(
 def cut_windows(
     starts: Int[np.ndarray, " N"], lengths: Int[np.ndarray, " N"], width: int
 ) -> Int64[np.ndarray, " W"]:
-    """Where the windows of `width` tokens begin that documents are cut into.
+    """Cut documents into windows of `width` tokens; the result is where each begins.
 
     Raises:
         ConfigError: the width is below 2.

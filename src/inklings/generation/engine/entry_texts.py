@@ -1,6 +1,6 @@
-"""Remembered entries as a client is shown them.
+"""Remembered entries in words, as a client is shown them.
 
-With names and the text around them, in place of numbers.
+Names and the text around an entry take the place of numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Tokens: TypeAlias = Sequence[int] | Int64[np.ndarray, " n"]
 class EntryTexts:
     """Puts entries into words.
 
-    Of a long-term memory it keeps the documents, which are read when first needed.
+    It keeps the documents of a long-term memory, which are read when first needed.
     """
 
     def __init__(self, tokenizer: Tokenizer, memory: RunMemory | None) -> None:
@@ -83,7 +83,7 @@ class EntryTexts:
 
 
 def _opening(history: Sequence[int], document: int, boundary: int) -> int:
-    """Where the boundary stands that opens a document of a text.
+    """Find the boundary that opens a document of a text.
 
     The documents of a text are numbered from 0.
     """

@@ -11,9 +11,9 @@ from inklings.generation.engine.request import GenerationRequest
 
 
 class Waiting:
-    """See the module.
+    """Requests that wait, in turn by client.
 
-    Whoever asks for many texts at once delays another client by one of them, not by all.
+    A client that asks for many texts at once delays another by one of them, not by all.
     """
 
     def __init__(self) -> None:

@@ -33,6 +33,6 @@ class RateSearch:
 
     trials: list[RateTrial]
     factor: float
-    """Of the lowest validation loss; 1 where none was found."""
+    """Factor of the lowest validation loss; 1 where none was found."""
     message: str | None = None
     """Why none was found: the arm has the rates of its settings then."""

@@ -23,10 +23,10 @@ FILE_NAME = "record.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRecord:
-    """Of one (arm, seed)."""
+    """What the report shows of one (arm, seed)."""
 
     curve: dict[str, Any]
-    """See `curves.learning_curve`."""
+    """The learning curve; see `curves.learning_curve`."""
     loss_by_position: list[list[float]]
     """[first, last, loss, targets]: nats per token at these places of a document. Empty without a
     likelihood.

@@ -1,6 +1,6 @@
 """What an earlier call left in a comparison's folder.
 
-And whether the present one goes on with it.
+The present call goes on with it, or is refused.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ Results = dict[tuple[str, int | None], RunResult]
 
 
 def save(out: Path, comparison: Comparison) -> None:
-    """Write the comparison, the contestants apart from their smaller sizes.
+    """Write the comparison, the contestants without their smaller sizes.
 
-    Which are worked on together.
+    Those are worked on together with them.
     """
     write_comparison(out, apart(comparison))
 

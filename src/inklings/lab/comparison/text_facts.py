@@ -1,7 +1,4 @@
-"""What a report says about the text.
-
-Where it is from, how it is cut, and what of it was held out.
-"""
+"""What a report says about the text: its source, its cutting, its held-out part."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ProbeTask(ABC):
 
     @abstractmethod
     def rows(self, random: np.random.Generator, count: int) -> TaskRows:
-        """What is scored."""
+        """Make the rows that are scored."""
 
     @abstractmethod
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
@@ -48,9 +48,9 @@ class ProbeTask(ABC):
 
 @dataclass(frozen=True)
 class TaskRows:
-    """Sequences of one length.
+    """Sequences of one length, and which of their tokens the ability decides.
 
-    And which of their tokens the ability decides (the same ones in every row).
+    The same positions are decided in every row.
     """
 
     tokens: Int64[np.ndarray, "B L"]
@@ -80,7 +80,7 @@ class Copying(ProbeTask):
         return 1 / self.symbols
 
     def rows(self, random: np.random.Generator, count: int) -> TaskRows:
-        """See `ProbeTask`."""
+        """Make rows of random symbols that are copied."""
         string = FIRST + random.integers(self.symbols, size=(count, self.length))
         tokens = np.hstack([_column(count, BOUNDARY), string, _column(count, SEPARATOR), string])
         return TaskRows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
@@ -123,7 +123,7 @@ class Induction(ProbeTask):
         return float(np.mean([1 / (self.symbols - 2 * query - 1) for query in range(self.queries)]))
 
     def rows(self, random: np.random.Generator, count: int) -> TaskRows:
-        """See `ProbeTask`."""
+        """Make rows in which pairs of neighbours come again."""
         return self._rows(random, count, self.symbols)
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
@@ -144,9 +144,9 @@ class Induction(ProbeTask):
 
 @dataclass(frozen=True)
 class AssociativeRecall(ProbeTask):
-    """Key, value, key, value, ..., then some of the keys again, each followed by its value.
+    """Key, value, key, value, ..., then some keys again, each followed by its value.
 
-    Which is decided.
+    Those values are what is decided.
 
     Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology",
     2023.
@@ -167,7 +167,7 @@ class AssociativeRecall(ProbeTask):
         return float(np.mean([1 / (self.pairs - query) for query in range(self.queries)]))
 
     def rows(self, random: np.random.Generator, count: int) -> TaskRows:
-        """See `ProbeTask`."""
+        """Make rows of keys and values, some asked for again."""
         keys = FIRST + _permutations(random, count, self.pairs)
         values = FIRST + self.pairs + _permutations(random, count, self.pairs)
         asked = _permutations(random, count, self.pairs)[:, : self.queries]

@@ -86,9 +86,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axis:
-    """What training costs.
+    """A cost of training as an axis.
 
-    How it is named where there is a choice, its column in the rows, and its title.
+    It has a name where there is a choice, its column in the rows, and a title.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Chapter:
     """Figures under one heading of the page."""
 
     name: str
-    """Its anchor."""
+    """Anchor of the figure."""
     title: str
     lead: str
     figures: tuple[Figure, ...]

@@ -15,9 +15,9 @@ from inklings.lab.report.chart import Figure, Rows, page_spec, theme
 
 
 def static_files(figure: Figure) -> dict[str, bytes]:
-    """The figure's first chart as `NAME.svg` and `NAME.png`, on white, with title and legend.
+    """Export the figure's first chart as `NAME.svg` and `NAME.png`, and its data as CSV.
 
-    And its data as `NAME.csv`.
+    Pictures are on white, with title and legend.
     """
     spec = page_spec(figure.first)
     spec["datasets"] = dict(figure.data)

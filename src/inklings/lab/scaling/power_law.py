@@ -18,7 +18,7 @@ HUBER = 0.01
 longer by its square.
 """
 FEW = 3
-"""So few points, or sizes, cannot tell a floor from a small exponent."""
+"""Up to this number, points or sizes cannot tell an irreducible loss from a small exponent."""
 EXPONENTS = (1e-4, 5.0)
 """Where an exponent is looked for; one at an end was not found."""
 FLOORS = (0.0, 0.5, 0.9)

@@ -50,9 +50,9 @@ class ArmScaling:
     frontier: list[Optimum]
     """By compute."""
     law: PowerLaw | None
-    """Of the frontier's loss against FLOPs; None where the frontier has one point."""
+    """Law of the frontier's loss against FLOPs; None where the frontier has one point."""
     size_law: PowerLaw | None
-    """Of the loss at each size's largest budget against its parameters; None where there is one
+    """Law of the loss at each size's largest budget against its parameters; None where there is one
     size.
     """
     line: list[LinePoint]

@@ -30,9 +30,9 @@ HEARTBEAT = 30
 GRACE = 180
 """Seconds without one after which another machine takes the trial for lost and begins it anew."""
 STARTUP = 10
-"""So many trials are drawn at random before the sampler learns from them."""
+"""Trials that are drawn at random before the sampler learns from them."""
 FINISHED_FIRST = 5
-"""So many trials are finished before one is given up."""
+"""Trials that are finished before one is given up."""
 PROTECTED = 0.4
 """Share of the evaluations before which no trial is given up."""
 
@@ -264,7 +264,7 @@ def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
 def mend_journal(out: Path) -> None:
     """Cut off a last line that was torn when the machine went down.
 
-    Nobody else may have the journal open.
+    No other process may have the journal open.
     """
     path = out / JOURNAL
     if not path.is_file():
@@ -289,7 +289,7 @@ class _JournalLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Wait until nobody else has it."""
+        """Wait until no other process has the lock."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         if sys.platform == "win32":
             import msvcrt
@@ -303,7 +303,7 @@ class _JournalLock:
         return True
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         assert self._descriptor is not None
         os.close(self._descriptor)
         self._descriptor = None

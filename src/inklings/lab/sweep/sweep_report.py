@@ -31,9 +31,7 @@ CAUTION = (
 
 
 def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
-    """Write `OUT/sweep.html` and `OUT/figures/` from `OUT/sweep.json`.
-
-    And return the report's path.
+    """Write `OUT/sweep.html` and `OUT/figures/` from `OUT/sweep.json`; return the report's path.
 
     Args:
         out: the folder of the sweep.

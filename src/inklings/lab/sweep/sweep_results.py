@@ -45,7 +45,7 @@ class Sweep:
 
     architecture: str
     study: str
-    """Its name in the storage."""
+    """Name of the study in the storage."""
     space: list[str]
     budget: str
     seed: int

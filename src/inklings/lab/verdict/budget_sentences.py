@@ -33,10 +33,7 @@ def one_size(a: ArmResult, b: ArmResult, plan: Plan) -> bool:
 
 
 def say_sizes(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
-    """Against which arms the best of the trained ones has more or fewer parameters.
-
-    Where it has.
-    """
+    """Say against which arms the best of the trained ones has more or fewer parameters."""
     sizes = [
         (arm.label, size)
         for arm in ranked
@@ -103,9 +100,9 @@ def say_budgets(
     unit: str,
     plan: Plan,
 ) -> list[str]:
-    """At which equal budgets the best trained arm keeps its lead.
+    """Say at which equal budgets the best trained arm keeps its lead.
 
-    And every budget on which another one has it.
+    Every budget on which another one leads is named.
 
     Args:
         ranked: the ranked arms, the best first.
@@ -155,7 +152,7 @@ def say_budgets(
 def _between(
     budget: EqualBudget, best: str, other: str, main: Difference | None
 ) -> Difference | None:
-    """What a budget says of two arms.
+    """Find what a budget says of two arms.
 
     Where it rests on the very figures of the main budget, that one's finding counts.
 
@@ -236,7 +233,7 @@ def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> 
 
 
 def _sentence(axis: Axis) -> str:
-    """`At equal FLOPs`."""
+    """Begin a sentence, as in `At equal FLOPs`."""
     return {"tokens": "At equal tokens", "flops": "At equal FLOPs", "seconds": "In equal time"}[
         axis
     ]

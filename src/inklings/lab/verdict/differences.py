@@ -73,9 +73,9 @@ def find_differences(
 
 
 def corrected(found: Sequence[Difference]) -> list[Difference]:
-    """The differences with Holm's correction for all that were tested, what may be claimed.
+    """Correct the differences by Holm for all that were tested.
 
-    And what could have been.
+    Each says what may be claimed, and what could have been.
     """
     p_values = holm([difference.p for difference in found if difference.p is not None])
     any_text = holm(
@@ -162,12 +162,12 @@ class TextVariance:
     """What the choice of the held-out documents adds to the variance of two arms' difference."""
 
     of_mean: float
-    """Of the mean over seeds. It holds `of_seed` over the number of seeds, which the spread over
-    seeds holds too: so counted twice, it makes up for what the approximate degrees of freedom give
-    away.
+    """Variance of the mean over seeds. It holds `of_seed` over the number of seeds, which the
+    spread over seeds holds too: so counted twice, it makes up for what the approximate degrees of
+    freedom give away.
     """
     of_seed: float
-    """Of one seed's difference, the part that is that seed's own."""
+    """Variance of one seed's difference, the part that is that seed's own."""
     units: int
     """Documents, or blocks of text."""
 

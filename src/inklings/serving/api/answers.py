@@ -89,7 +89,7 @@ class CompletionLogprobs(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """One text."""
+    """One text that was written."""
 
     index: int
     text: str
@@ -123,7 +123,7 @@ class TopLogprob(BaseModel):
 
 
 class ChatLogprob(TopLogprob):
-    """A token that came."""
+    """A token that was drawn."""
 
     top_logprobs: list[TopLogprob]
     entries: Annotated[
@@ -139,7 +139,7 @@ class ChatLogprobs(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """What the assistant says."""
+    """The assistant's message."""
 
     role: Literal["assistant"]
     content: str
@@ -147,7 +147,7 @@ class ChatMessage(BaseModel):
 
 
 class ChatChoice(BaseModel):
-    """One answer."""
+    """One answer of a chat."""
 
     index: int
     message: ChatMessage
@@ -180,13 +180,13 @@ class TokensOfText(BaseModel):
 
 
 class TextOfTokens(BaseModel):
-    """Tokens as a text."""
+    """Tokens turned into a text."""
 
     prompt: str
 
 
 class TokenizerFacts(BaseModel):
-    """What a tokenizer is."""
+    """A description of a tokenizer."""
 
     tokenizer_class: str
     model: Annotated[str, Field(description="The model that it belongs to.")]
@@ -209,7 +209,7 @@ class Embedding(BaseModel):
 
 
 class EmbeddingList(BaseModel):
-    """One for each text."""
+    """A list with an embedding for each text."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -225,7 +225,7 @@ class Alternative(BaseModel):
 
 
 class ScoredToken(BaseModel):
-    """A token of the text."""
+    """A token of a scored text."""
 
     token: Annotated[int, Field(description="Its number in the vocabulary.")]
     text: str
@@ -265,7 +265,7 @@ class Score(BaseModel):
 
 
 class ScoreList(BaseModel):
-    """One for each text."""
+    """A list with a score for each text."""
 
     object: Literal["list"]
     model: str
@@ -325,14 +325,14 @@ class MemoryHit(BaseModel):
 
 
 class MemoryHits(BaseModel):
-    """The nearest first."""
+    """The entries that were found, the nearest first."""
 
     model: str
     hits: list[MemoryHit]
 
 
 class MemoryAddition(BaseModel):
-    """What was added."""
+    """The entries that were added."""
 
     model: str
     added: Annotated[int, Field(description="Entries.")]
@@ -342,14 +342,14 @@ class MemoryAddition(BaseModel):
 
 
 class MemoryRemoval(BaseModel):
-    """What was removed."""
+    """The entries that were removed."""
 
     model: str
     removed: list[int]
 
 
 class ModelHealth(BaseModel):
-    """How a model does."""
+    """The state of one model."""
 
     status: Literal["ok", "failing"]
     workers: int
@@ -358,7 +358,7 @@ class ModelHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """How all models do."""
+    """The state of all models."""
 
     status: Literal["ok"]
     models: dict[str, ModelHealth]

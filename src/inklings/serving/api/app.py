@@ -87,7 +87,7 @@ def make_app(
 
 
 def model_routes(serving: Serving) -> APIRouter:
-    """What is served."""
+    """Make the routes that list what is served."""
     router = APIRouter(route_class=StrictRoute, tags=["models"])
 
     @router.get("/v1/models", response_model=ModelList, responses=GUARDED, summary="All models")
@@ -109,7 +109,7 @@ def model_routes(serving: Serving) -> APIRouter:
 
 
 def watch_routes(serving: Serving) -> APIRouter:
-    """What whoever watches the server looks at."""
+    """Make the routes for those who watch the server: health and measures."""
     router = APIRouter(tags=["watching"])
     failing: Responses = {503: {"description": "A model cannot be asked; the message says which."}}
 

@@ -74,7 +74,7 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, path: Path) -> ChatTemplate:
-        """The template in a file.
+        """Read a template from a file.
 
         Raises:
             ConfigError: the file cannot be read, or the template cannot be used.

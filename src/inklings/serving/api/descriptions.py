@@ -31,9 +31,9 @@ def errors(*statuses: int) -> Responses:
 
 
 GUARDED = errors(401, 421)
-"""Of all routes but the open ones."""
+"""Responses that all routes but the open ones may give."""
 ASKING = {**GUARDED, **errors(400, 404, 408, 413, 415, 429, 500, 503, 504)}
-"""Of routes that ask a model."""
+"""Responses of routes that ask a model."""
 EVENT = {
     "type": "object",
     "properties": {

@@ -21,13 +21,13 @@ from inklings.serving.process.failures import OverloadedError, StoppingError, Wo
 RETRY_AFTER = 1
 """Seconds after which a client that was told there is no room may ask again."""
 CLIENT_LEFT = 499
-"""What the log says of a request whose client did not wait; nobody receives it."""
+"""The status that the log gives a request whose client left; it is not sent."""
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """An error in the form of OpenAI's API."""
 
     message: str = Field(description="What was given, what is allowed, what to try.")
     type: str = Field(description="The kind of error.", examples=["invalid_request_error"])
@@ -63,7 +63,7 @@ class ApiError(HTTPException):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What the client is sent."""
+        """The body that is sent to the client."""
         return {
             "error": {
                 "message": str(self.detail),
@@ -74,7 +74,7 @@ class ApiError(HTTPException):
         }
 
     def response(self) -> Response:
-        """The whole answer."""
+        """The whole response."""
         return json_response(self.body, self.status_code, self.headers)
 
 
@@ -104,14 +104,14 @@ def encode(value: Any) -> bytes:
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer in JSON."""
+    """Make a response of JSON."""
     return Response(encode(value), status, dict(headers or {}), media_type="application/json")
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """The answer that belongs to an error.
+    """Make the answer that belongs to an error.
 
-    What nobody foresaw becomes a 500 that tells nothing of the inside.
+    An unforeseen error becomes a 500 that tells nothing of the inside.
     """
     if isinstance(error, ApiError):
         return error
@@ -146,7 +146,7 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 def install(app: FastAPI) -> None:
-    """Have an app answer with these errors; what nobody foresaw is the guard's."""
+    """Make an app answer with these errors; unforeseen ones are the guard's."""
 
     async def answer(request: Request, error: Exception) -> Response:
         return as_api_error(error).response()
@@ -217,7 +217,7 @@ def _of_validation(found: Sequence[Any]) -> ApiError:
 
 
 def _place(location: Sequence[int | str]) -> list[str]:
-    """Where in the body; the names that pydantic gives the forms of a union are not part of it."""
+    """Name the place in the body, without the names that pydantic gives the forms of a union."""
     inside = (
         location[1:]
         if location and location[0] in ("body", "path", "query", "header")

@@ -38,11 +38,11 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not set them itself."""
+"""Headers of every answer that does not set them itself."""
 OPEN = ("/", "/health")
 OPEN_BELOW = "/page/"
-"""What needs no key: the page itself holds nothing of the models, and whoever watches a server
-needs no more than its health.
+"""Paths that need no key: the page itself holds nothing of the models, and a watcher needs no more
+than the server's health.
 """
 WITH_BODY = ("POST", "PUT", "PATCH")
 
@@ -83,7 +83,7 @@ class Guard:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """What nobody foresaw is an answer too.
+        """Pass a request on, and answer an unforeseen error too.
 
         The log gets its kind and place, and nothing of the request.
         """

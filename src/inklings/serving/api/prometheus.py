@@ -1,6 +1,6 @@
 """What the server measures of itself, in the form that Prometheus reads.
 
-With a registry of each app's own.
+Each app has a registry of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COUNTERS = {
 
 
 class ServerMetrics:
-    """Counts and times."""
+    """Counts and times of a server."""
 
     def __init__(self, models: Sequence[Served]) -> None:
         self.registry = CollectorRegistry()
@@ -73,7 +73,7 @@ class ServerMetrics:
         self._requests.labels(route, method, str(status)).inc()
 
     def response(self) -> Response:
-        """Everything, as text."""
+        """Give all measures as text."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -1,6 +1,6 @@
-"""From a request to the jobs of a model.
+"""From a request to the jobs of a model, and from their answers to one stream.
 
-Which model, which tokens, within which limits; and from their answers back to one stream.
+It finds the model and the tokens, and holds the limits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ meanwhile.
 
 @dataclass(frozen=True)
 class Serving:
-    """What all routes share."""
+    """What all routes share: models, limits, measures."""
 
     models: Mapping[str, Served]
     config: ServeConfig
@@ -76,11 +76,11 @@ class Serving:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text to read."""
+    """A text that is to be read."""
 
     text: str
     tokens: tuple[int, ...]
-    """The boundary first."""
+    """The tokens, the boundary first."""
 
     @property
     def count(self) -> int:
@@ -142,7 +142,7 @@ def _encode(
 def check_inside(served: Served, body: InsideBody) -> None:
     """Refuse branches and entries that the model does not have.
 
-    And any of either from a model that makes texts out of noise.
+    A model that makes texts out of noise has neither.
 
     Raises:
         ApiError: they are not there.

@@ -1,6 +1,6 @@
-"""What clients send.
+"""Bodies of requests, checked field by field.
 
-The bodies of requests, in OpenAI's shapes and with our additions, checked field by field.
+They have OpenAI's shapes, with our additions.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class HintedBody(InsideBody):
 
 
 class DrawingBody(HintedBody):
-    """How tokens are drawn."""
+    """How tokens are drawn: the sampling parameters."""
 
     temperature: Annotated[
         float | None,
@@ -135,7 +135,7 @@ class DrawingBody(HintedBody):
 
 
 class CompletionBody(DrawingBody):
-    """Texts to go on from."""
+    """A request to go on from texts."""
 
     prompt: Annotated[
         Texts | None,
@@ -184,7 +184,7 @@ class CompletionBody(DrawingBody):
 
 
 class TextPart(Body):
-    """Text in a message."""
+    """A part of a message that is text."""
 
     type: Literal["text"]
     text: str

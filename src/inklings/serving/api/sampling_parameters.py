@@ -23,7 +23,7 @@ FINISH: dict[Ending, str] = {"boundary": "stop", "stop": "stop", "length": "leng
 
 
 def seed_of(body: DrawingBody) -> int:
-    """The seed that was given, or one that nobody knows."""
+    """The seed that was given, or a random one."""
     return secrets.randbits(63) if body.seed is None else body.seed % 2**64
 
 

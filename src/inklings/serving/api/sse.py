@@ -42,7 +42,7 @@ async def in_time(request: Request, work: Coroutine[Any, Any, T], *, seconds: fl
 
 
 def event(value: Any) -> bytes:
-    """One server-sent event."""
+    """Write one server-sent event."""
     return b"data: " + encode(value) + b"\n\n"
 
 

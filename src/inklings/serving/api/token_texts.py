@@ -21,9 +21,9 @@ class TokenTexts:
         self._texts: dict[int, str] = {}
 
     def __call__(self, token: int) -> str:
-        """The text of a token.
+        """Give the text of a token.
 
-        Of bytes that are no whole character, `bytes:` and their values, as OpenAI writes them.
+        Bytes that are no whole character are written `bytes:` and their values, as OpenAI does.
         """
         found = self._texts.get(token)
         if found is None:
@@ -45,7 +45,7 @@ class TokenTexts:
 
 
 class Offsets:
-    """Where in a text each of its tokens begins, in characters.
+    """The character at which each token of a text begins.
 
     A token within a character begins where that does.
     """
@@ -58,7 +58,7 @@ class Offsets:
         self._length = 0
 
     def next(self, token: int, *, drawn: bool) -> int:
-        """Where the next token begins, which was drawn or stood in the prompt."""
+        """The character at which the next token begins, drawn or of the prompt."""
         boundary, previous, self._previous = self._tokenizer.boundary, self._previous, token
         # a boundary that does not end a text shows as a newline in it; in a prompt it vanishes
         data = (

@@ -68,7 +68,7 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 def _refusal(error: OSError, host: str, port: int) -> str:
-    """What a user is told."""
+    """Say in words why an address cannot be used."""
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is taken by another program. Give another --port, or --port 0"

@@ -1,6 +1,6 @@
 """What a server cannot do though nothing about the request is wrong.
 
-And errors as plain values that travel between processes.
+Errors travel between processes as plain values.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class EngineError(InklingsError):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as plain data.
+    """An error as plain data: its kind and its message.
 
-    Its kind, one that every process of ours can import, and its message.
+    The kind is one that every process of ours can import.
     """
 
     kind: type[InklingsError]

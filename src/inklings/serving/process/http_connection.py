@@ -1,6 +1,7 @@
-"""One connection of HTTP.
+"""One HTTP connection and its bounds.
 
-How much a client may send before anybody looks at it, and how long it may take to send and to read.
+They say how much a client may send before it is looked at, and how long it may take to send and to
+read.
 
 uvicorn hands a request to the application when its head is complete, and the application counts and
 times the body. What comes before and between is bounded here: heads, the extensions of chunks and
@@ -39,9 +40,9 @@ LAST_WORD = 2.0
 
 
 class HttpConfig(uvicorn.Config):
-    """How uvicorn is set up.
+    """uvicorn's settings, with bounded connections.
 
-    With bounded connections, and nothing kept or told that is not ours to keep or tell.
+    It keeps and logs nothing of a request.
     """
 
     def __init__(self, app: App, config: ServeConfig) -> None:
@@ -93,13 +94,13 @@ class HttpConnection(HttpToolsProtocol):
         self._next_look = self.loop.call_later(self._seconds / LOOKS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """Note that the connection is over."""
         if self._next_look is not None:
             self._next_look.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Take bytes that have come."""
         self._unset_keepalive_if_required()
         if self._deaf:
             return
@@ -160,12 +161,12 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
+        """Take a piece of a body."""
         self._unread = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is whole."""
+        """Note that a request is whole."""
         if self.parser.should_upgrade():
             return
         self._in_head, self._unread = True, 0

@@ -18,7 +18,7 @@ CallName = Literal["make", "memory_info", "memory_search", "memory_add", "memory
 
 @dataclass(frozen=True)
 class Cancel:
-    """Nobody waits for this job any more."""
+    """A job that is not waited for any more."""
 
     number: int
 
@@ -28,7 +28,7 @@ class Call:
     """Do something that is not a job of the engine, and answer."""
 
     number: int
-    """Of its own among all jobs and calls of one front."""
+    """Its number, of its own among all jobs and calls of one front."""
     name: CallName
     arguments: dict[str, Any] = field(default_factory=dict)
 

@@ -48,11 +48,11 @@ class Load:
     workers_alive: int
     tokens_drawn: int
     tokens_read: int
-    """Of prompts."""
+    """Tokens of prompts that were read."""
     passes: int
-    """Of its engines, those alone that brought something to somebody."""
+    """Passes of its engines, those alone that brought something to a client."""
     workers_lost: int
-    """Processes that died."""
+    """Processes that have died."""
 
 
 class Served:
@@ -76,13 +76,13 @@ class Served:
 
     @property
     def card(self) -> Card:
-        """What it is now."""
+        """The model's card as it is now."""
         assert self._card is not None, "it is used before it was ready"
         return self._card
 
     @property
     def load(self) -> Load:
-        """What it is at, now."""
+        """The running and waiting requests."""
         taken = [link.taken for link in self._links]
         running = [min(count, self._spec.rows) for count in taken]
         alive = sum(link.alive and link.ready.done() for link in self._links)
@@ -286,9 +286,9 @@ class Served:
         task.add_done_callback(self._tasks.discard)
 
     async def _replace(self, link: Link) -> None:
-        """Fail what a process that died was at.
+        """Fail the requests of a process that died.
 
-        And start another unless that has happened too often.
+        Another one is started, unless that has happened too often.
         """
         error = await link.death()
         self._unread -= link.tickets.keys()
@@ -322,7 +322,7 @@ async def start(
 ) -> list[Served]:
     """Start the engine processes of all runs, under their names.
 
-    And wait until their models are loaded.
+    It returns when their models are loaded.
 
     Raises:
         InklingsError: a run cannot be served; then none is.

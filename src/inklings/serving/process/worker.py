@@ -1,4 +1,4 @@
-"""An engine process.
+"""The engine process.
 
 Commands come through a pipe, one pass of the engine follows another, and what they bring goes back.
 
@@ -47,9 +47,9 @@ def main(connection: Connection, spec: Spec) -> None:
 
 
 def work(connection: Connection, spec: Spec) -> None:
-    """Load the model, say so.
+    """Load the model, say so, and do what comes through the pipe.
 
-    And do what comes through the pipe until it is told to stop or the other end is gone.
+    It ends when it is told to stop, or the other end is gone.
     """
     with suppress(EOFError, OSError), connection:  # the front is gone: nobody to tell
         try:

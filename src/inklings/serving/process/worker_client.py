@@ -31,7 +31,7 @@ PATIENCE = 5.0
 
 @runtime_checkable
 class Life(Protocol):
-    """Where an engine lives: a process of its own, or a thread of this one."""
+    """The home of an engine: a process of its own, or a thread of this one."""
 
     def end(self, patience: float) -> str:
         """Wait until it is over, at most so many seconds, and then kill what can be killed.
@@ -99,9 +99,9 @@ def in_thread(spec: Spec) -> tuple[Connection, Life]:
 
 
 class Link:
-    """One engine process, what it is at.
+    """One engine process and its pending requests.
 
-    And two threads that talk to it, so that the event loop never waits for a pipe.
+    Two threads talk to it, so that the event loop never waits for a pipe.
     """
 
     def __init__(

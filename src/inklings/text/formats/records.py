@@ -33,10 +33,7 @@ class Wanted:
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def refuse(self, error: SourceError, why: str) -> None:
-        """Raise the error.
-
-        Or count the record under the reason where bad ones are to be skipped.
-        """
+        """Raise the error, or count the record where bad ones are to be skipped."""
         if not self.skip_bad:
             raise error
         self.left_out[why] += 1

@@ -14,7 +14,7 @@ _FORM = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?|\.\d+)(?P<factor>[kmbgt]?)-(?P<unit>[a-z]+)"
 )
 LARGEST = 10**30
-"""Of any unit: what is above is a slip of the finger."""
+"""Largest amount of any unit: what is above is a slip of the finger."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Budget:
 
 
 def budget_examples() -> list[str]:
-    """A budget of every unit."""
+    """Give an example of a budget of every unit."""
     return [unit.example for unit in UNITS]
 
 

@@ -19,9 +19,9 @@ Judge = Callable[[Tensor], Tensor]
 def slopes(
     judge: Judge, read: Float[Tensor, "N T E"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N T E"]]:
-    """The scores of what was read.
+    """Scores of what was read, and their gradient in it.
 
-    And their gradient in it, both differentiable in the critic's weights.
+    Both can be differentiated in the critic's weights.
     """
     if not read.requires_grad:
         read = read.detach().requires_grad_()

@@ -50,9 +50,9 @@ def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Floa
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum, decoupled weight decay.
+    """Muon with Nesterov momentum and decoupled weight decay.
 
-    And Jordan's scale sqrt(max(1, rows / columns)).
+    Updates have Jordan's scale sqrt(max(1, rows / columns)).
 
     Matrices of equal shape, transposed ones included, are orthogonalised in one batch.
     """

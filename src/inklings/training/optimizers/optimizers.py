@@ -43,7 +43,7 @@ class Optimizers:
     def step(self, rate: float) -> None:
         """Move the parameters along their gradients, at `rate` times the peak rates.
 
-        And drop the gradients.
+        The gradients are dropped.
         """
         for group, peak in self._groups:
             group["lr"] = peak * rate
@@ -67,7 +67,7 @@ class Optimizers:
         torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All state, named `PARAMETER/KEY`.
+        """Give all state as tensors named `PARAMETER/KEY`.
 
         With the weights and the step it is all that a resumed run needs.
         """

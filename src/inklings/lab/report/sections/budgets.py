@@ -28,7 +28,7 @@ from inklings.lab.report.chart import (
 from inklings.lab.report.table import duration, short_count
 
 DIGITS = 5
-"""Of a loss in the page and its tables: what seeds leave of it."""
+"""Digits of a loss in the page and its tables: what seeds leave of it."""
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
@@ -143,9 +143,9 @@ def points_figure(
 
 
 def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
-    """Every decayed point of the arms that may be ranked.
+    """Every decayed checkpoint of the arms that may be ranked, and the means over seeds.
 
-    And their means over the seeds, costs as geometric means.
+    Costs are averaged as geometric means.
     """
     points: Rows = []
     means: Rows = []

@@ -27,7 +27,7 @@ CURVE = Control("curve", "Curve", ("smoothed", "raw"))
 
 
 FORMATS = {"loss": (".2~f", ".4f"), "accuracy": (".0~%", ".1%")}
-"""Of the axis, and of what is shown when one points at a mark."""
+"""Number formats of the axis, and of what is shown when a reader points at a mark."""
 
 
 MARKED = 12

@@ -41,7 +41,7 @@ class MemorySection:
 
 
 def memory_sections(comparison: Comparison, records: Records) -> list[MemorySection]:
-    """Those of all arms with a memory, in the order in which the arms were given."""
+    """The sections of all arms with a memory, in the order in which the arms were given."""
     arms = [arm.label for arm in comparison.arms]
     found: list[MemorySection] = []
     for arm in comparison.arms:
@@ -96,9 +96,9 @@ def _section(label: str, arms: list[str], proof: MemoryProof, *, name: str) -> M
 
 
 def _figure_rows(label: str, proof: MemoryProof) -> Rows:
-    """In per cent of perplexity.
+    """Make the figure's rows, in per cent of perplexity.
 
-    Of an interval that is not known, the ends are the value itself.
+    The ends of an interval that is not known are the value itself.
     """
     rows: Rows = []
     for arm in proof.arms:

@@ -1,6 +1,6 @@
-"""`/v1/chat/completions`.
+"""`/v1/chat/completions`: a conversation, and the model's answer.
 
-A conversation becomes one text by a template, and what the model goes on with is the answer.
+A template makes the conversation one text, and what the model goes on with is the answer.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ NOT_IN_MESSAGES: Unlike = {
 
 
 def chat_routes(serving: Serving) -> APIRouter:
-    """The route."""
+    """Make the route of chat."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
     about = (
         "The conversation is put into one text by this template, and the model goes on from"

@@ -40,7 +40,7 @@ TOKENS = 16
 
 
 def completion_routes(serving: Serving) -> APIRouter:
-    """The route."""
+    """Make the route of completions."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
     @router.post(

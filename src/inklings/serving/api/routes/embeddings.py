@@ -29,7 +29,7 @@ from inklings.serving.api.strict_json import StrictRoute
 
 
 def embedding_routes(serving: Serving) -> APIRouter:
-    """The route."""
+    """Make the route of embeddings."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
     @router.post(

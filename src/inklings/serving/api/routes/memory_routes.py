@@ -27,7 +27,7 @@ Name = Annotated[str, Path(description="A model that reads a memory.")]
 
 
 def memory_routes(serving: Serving) -> APIRouter:
-    """The routes."""
+    """Make the routes of long-term memories."""
     router = APIRouter(route_class=StrictRoute, tags=["memory"], prefix="/v1/memory/{model}")
     looking = {**GUARDED, **errors(400, 404, 409, 429, 500, 503, 504)}
     asking = {**ASKING, **errors(409)}

@@ -57,7 +57,7 @@ ENDINGS: dict[Ending, str] = {
 
 
 def response_routes(serving: Serving) -> APIRouter:
-    """The route."""
+    """Make the route of responses."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
     @router.post(
@@ -153,7 +153,7 @@ class _Written:
         return "in_progress" if self.ending is None else ENDINGS[self.ending]
 
     def part(self) -> dict[str, Any]:
-        """The text."""
+        """The text as a part."""
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
 
     def item(self, *, begun: bool = True) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class _Written:
         return {**head, "status": self.status, "content": content}
 
     def response(self) -> dict[str, Any]:
-        """All of it."""
+        """The whole response."""
         body, done = self._body, self.ending is not None
         counts = usage(self._prompts, self.drawn)
         used = {

@@ -31,7 +31,7 @@ from inklings.serving.api.token_texts import Offsets, TokenTexts, entries_of, lo
 
 
 def score_routes(serving: Serving) -> APIRouter:
-    """The route."""
+    """Make the route of scores."""
     router = APIRouter(route_class=StrictRoute, tags=["texts"])
 
     @router.post(

@@ -1,6 +1,6 @@
-"""`/tokenize`, `/detokenize` and `/tokenizer_info`.
+"""`/tokenize`, `/detokenize` and `/tokenizer_info`, named and shaped as in vLLM.
 
-As vLLM names and shapes them and lm-evaluation-harness asks for them.
+lm-evaluation-harness asks for them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inklings.text.tokenizers import BOUNDARY, Tokenizer
 
 
 def token_routes(serving: Serving) -> APIRouter:
-    """The routes."""
+    """Make the routes of tokenizers."""
     router = APIRouter(route_class=StrictRoute, tags=["tokens"])
     config = serving.config
 
