@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from inklings.errors import MissingExtraError, SourceError
 from inklings.text import documents as pieces_module
 from inklings.text.documents import documents
-from inklings.text.formats import files as module
+from inklings.text.formats import decoding as module
 from inklings.text.formats.files import content_hash, find_files, keep_stream, read_texts, text_file
+from inklings.text.formats.format import COMPRESSIONS, FORMATS
 
 TEXTS = ['Plain, "quoted"', "two\nlines \u00e9\U0001f600", "", "x" * 200_000]
 
@@ -208,10 +209,8 @@ def test_a_folder_gives_the_files_that_are_text_in_order(tmp_path: Path) -> None
         "a/z.md",
         "b.txt",
     ]
-    assert [(file.kind, file.compression) for file in find_files(str(tmp_path))][1] == (
-        "jsonl",
-        ".gz",
-    )
+    second = find_files(str(tmp_path))[1]
+    assert second.format is FORMATS["jsonl"] and second.compression is COMPRESSIONS[".gz"]
 
 
 def test_a_pattern_gives_every_file_that_it_matches(tmp_path: Path) -> None:

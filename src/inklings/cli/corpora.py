@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
-from inklings.text.formats.files import KNOWN
+from inklings.text.formats.format import list_known
 from inklings.text.sources import builtin, well_known
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         [(name, about, licence) for name, (about, licence) in known.items()],
     )
     terminal.say(
-        f"\nAnything else is a path (file, folder, glob; {KNOWN}), `-` for stdin,\nor"
+        f"\nAnything else is a path (file, folder, glob; {list_known()}), `-` for stdin,\nor"
         " hf:OWNER/NAME?split=train&field=text&take=1000"
     )
     terminal.result(

@@ -6,66 +6,20 @@ them.
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import glob
-import gzip
 import hashlib
 import os
 import uuid
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
 
 from inklings.durable import disk_errors
-from inklings.errors import MissingExtraError, SourceError, nearest
+from inklings.errors import SourceError, nearest
 from inklings.text.documents import Text
-from inklings.text.formats.encodings import advice, foreign
-from inklings.text.formats.records import (
-    DELIMITERS,
-    Wanted,
-    json_records,
-    no_field,
-    record_texts,
-    table_records,
-)
-
-BLOCK = 2**20
-"""Bytes read at a time."""
-
-Kind = Literal["text", "jsonl", "json", "csv", "tsv", "parquet"]
-Compression = Literal["", ".gz", ".zst"]
-
-KINDS: dict[str, Kind] = {
-    ".txt": "text",
-    ".md": "text",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
-NAMED_ONLY = (".json",)
-"""Not taken from a folder, where such a file is more often about the texts than one of them."""
-COMPRESSIONS: tuple[Compression, Compression] = (".gz", ".zst")
-KNOWN = ", ".join(KINDS) + ", each also as " + " or ".join(COMPRESSIONS)
-_IN_FOLDERS = [suffix for suffix in KINDS if suffix not in NAMED_ONLY]
-_IN_FOLDERS_SAID = ", ".join(_IN_FOLDERS) + ", each also as " + " or ".join(COMPRESSIONS)
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """A file and how it is read."""
-
-    path: Path
-    kind: Kind
-    compression: Compression
-    where: str
-    """What to call it in a message."""
+from inklings.text.formats.decoding import BLOCK, file_errors, read_chunks
+from inklings.text.formats.format import COMPRESSIONS, FORMATS, Compression, TextFile, list_known
+from inklings.text.formats.records import Wanted
 
 
 def text_file(path: Path, where: str | None = None) -> TextFile:
@@ -73,23 +27,23 @@ def text_file(path: Path, where: str | None = None) -> TextFile:
 
     One without a suffix that we know is taken for plain text.
     """
-    suffix = path.suffix.lower()
-    compression = next((c for c in COMPRESSIONS if c == suffix), "")
-    inner = Path(path.stem).suffix.lower() if compression else suffix
-    kind = KINDS.get(inner, "text")
-    if kind == "parquet" and compression:
+    inner, compression = _suffixes(path)
+    plain = FORMATS["text"]
+    form = next((form for form in FORMATS if inner in form.suffixes), plain)
+    if compression and not form.compressible:
+        name = form.name.capitalize()
         raise SourceError(
-            f"{path} is a compressed Parquet file. Parquet compresses itself: give the file without"
-            f" {compression}."
+            f"{path} is a compressed {name} file. {name} compresses itself: give the file without"
+            f" {compression.name}."
         )
-    return TextFile(path, kind, cast(Compression, compression), where or str(path))
+    return TextFile(path, form, compression, where or str(path))
 
 
 def find_files(given: str) -> list[TextFile]:
     """The files that a path, a folder or a pattern names, in the order of their names.
 
-    A folder gives all files in it, at any depth, that have a suffix we know, but for `NAMED_ONLY`;
-    hidden ones are left out. A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
+    A folder gives all files in it, at any depth, of a format that is taken from folders; hidden
+    ones are left out. A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
 
     Raises:
         SourceError: there is no such file, or none that can be read.
@@ -103,10 +57,11 @@ def find_files(given: str) -> list[TextFile]:
         return [text_file(path)]
     if path.is_dir():
         shown = _shown(path)
-        files = [found for found in shown if _suffix(found) in _IN_FOLDERS]
+        files = [found for found in shown if _is_in_folders(found)]
         if not files:
             others = f" It holds {list_suffixes(left_out_of(given))}." if shown else ""
-            what = f"Read are {_IN_FOLDERS_SAID}; for others, give the file or a pattern."
+            read = list_known(in_folders=True)
+            what = f"Read are {read}; for others, give the file or a pattern."
             raise SourceError(f"the folder {given} holds no text files. {what}{others}")
         return [text_file(found) for found in files]
     if glob.has_magic(given):
@@ -133,12 +88,9 @@ def left_out_of(given: str) -> dict[str, int]:
     Nothing where a path is no folder.
     """
     path = Path(given).expanduser()
-    suffixes = (
-        Counter(_suffix(found) for found in _shown(path)) if path.is_dir() else Counter[str]()
-    )
-    return {
-        suffix: count for suffix, count in sorted(suffixes.items()) if suffix not in _IN_FOLDERS
-    }
+    shown = _shown(path) if path.is_dir() else []
+    suffixes = Counter(_suffixes(found)[0] for found in shown if not _is_in_folders(found))
+    return dict(sorted(suffixes.items()))
 
 
 def list_suffixes(counts: Mapping[str, int]) -> str:
@@ -169,27 +121,17 @@ def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
             where.
         MissingExtraError: it needs pyarrow.
     """
-    wanted = Wanted(field) if isinstance(field, str) else field
-    if file.kind == "text":
-        yield Text(_chunks(file), file.where)
-    elif file.kind in ("jsonl", "json"):
-        yield from json_records(_chunks(file), wanted, file.where)
-    elif file.kind == "parquet":
-        yield from _parquet(file, wanted)
-    else:
-        yield from table_records(
-            _chunks(file), wanted, file.where, delimiters=DELIMITERS if file.kind == "csv" else "\t"
-        )
+    return file.format.read(file, Wanted(field) if isinstance(field, str) else field)
 
 
 def sample(file: TextFile) -> str:
     """The beginning of a plain text file: about a megabyte, or less."""
-    return next(_chunks(file), "")
+    return next(read_chunks(file), "")
 
 
 def content_hash(file: TextFile) -> str:
     """Hexadecimal SHA-256 of the bytes of a file as it lies on the disk."""
-    with _named(file), open(file.path, "rb") as opened:
+    with file_errors(file), open(file.path, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
@@ -222,116 +164,13 @@ def keep_stream(read: Callable[[int], bytes], folder: Path) -> Path:
     return kept
 
 
-def _suffix(path: Path) -> str:
-    """The suffix of a file's name, without that of a compression that we read."""
+def _suffixes(path: Path) -> tuple[str, Compression | None]:
+    """The suffix of a file's name, and the compression that is named behind it."""
     name = path.name.lower()
-    for compression in COMPRESSIONS:
-        name = name.removesuffix(compression)
-    return Path(name).suffix
+    compression = next((c for c in COMPRESSIONS if c.name == Path(name).suffix), None)
+    return Path(name.removesuffix(compression.name) if compression else name).suffix, compression
 
 
-@contextlib.contextmanager
-def _named(file: TextFile) -> Iterator[None]:
-    """Say in one clear message which file cannot be read, and why."""
-    try:
-        yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise SourceError(f"{file.where} is not a whole gzip file: {error}.") from error
-    except FileNotFoundError as error:
-        raise SourceError(f"{file.where} has vanished.") from error
-    except PermissionError as error:
-        raise SourceError(f"no permission to read {file.where}.") from error
-    except OSError as error:
-        window = "too much memory" in str(error)  # of a frame that `zstd --long` made
-        hint = (
-            f" It was compressed with a long window: zstd -d --long=31 {file.where} -o NEW"
-            " unpacks it."
-            if window
-            else ""
-        )
-        raise SourceError(f"{file.where} cannot be read: {error}.{hint}") from error
-
-
-def _blocks(file: TextFile) -> Iterator[bytes]:
-    """The decompressed bytes of a file."""
-    with _named(file), _opened(file) as stream:
-        while block := stream.read(BLOCK):
-            yield block
-
-
-def _opened(file: TextFile) -> contextlib.AbstractContextManager[Any]:
-    """The file, to be read as decompressed bytes."""
-    if file.compression == ".zst":
-        # Arrow's reader, because that of zstandard takes a file that breaks off for a whole one
-        arrow = _arrow(f"{file.where} is compressed with zstd, which")
-        return cast(
-            "contextlib.AbstractContextManager[Any]",
-            arrow.input_stream(str(file.path), compression="zstd"),
-        )
-    return gzip.open(file.path, "rb") if file.compression == ".gz" else open(file.path, "rb")
-
-
-def _arrow(what: str) -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(what, "hub") from error
-    return pyarrow
-
-
-def _chunks(file: TextFile) -> Iterator[str]:
-    """A file as text: UTF-8, without a byte order mark, with line feeds for line ends."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    decoded = 0  # bytes given to the decoder before this block
-    held = ""  # a carriage return whose next character is not read yet
-    beyond_ascii = False  # whether a character was decoded that UTF-8 writes in several bytes
-    for block in _with_end(_blocks(file)):
-        if decoded == 0 and (what := foreign(block)):
-            raise SourceError(f"{file.where} {what}")
-        if (zero := block.find(b"\0")) >= 0:
-            raise SourceError(
-                f"{file.where} is not text: byte {decoded + zero:,} is zero. Inklings reads UTF-8"
-                f" text: {KNOWN}."
-            )
-        try:
-            text = held + decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            place = decoded + len(block) - len(error.object) + error.start
-            found = error.object[error.start]
-            before = beyond_ascii or not error.object[: error.start].isascii()
-            raise SourceError(
-                f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded."
-                f" {advice(error, utf8_before=before)}"
-            ) from error
-        beyond_ascii = beyond_ascii or not text.isascii()
-        if decoded == 0:
-            text = text.removeprefix("\ufeff")
-        decoded += len(block)
-        held = "\r" if block and text.endswith("\r") else ""
-        text = text.removesuffix(held).replace("\r\n", "\n")
-        if text:
-            yield text
-
-
-def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    yield from blocks
-    yield b""
-
-
-def _parquet(file: TextFile, wanted: Wanted) -> Iterator[Text]:
-    pyarrow = _arrow(f"reading {file.where}")
-    try:
-        with _named(file), pyarrow.parquet.ParquetFile(file.path) as table:
-            names = table.schema_arrow.names
-            if wanted.field not in names:
-                raise no_field(wanted.field, names, file.where)
-            number = 0
-            for batch in table.iter_batches(batch_size=64, columns=[wanted.field]):
-                for value in batch.column(0):
-                    number += 1
-                    yield from record_texts(
-                        {wanted.field: value.as_py()}, wanted, f"record {number} of {file.where}"
-                    )
-    except pyarrow.ArrowException as error:
-        raise SourceError(f"{file.where} is not a whole Parquet file: {error}.") from error
+def _is_in_folders(path: Path) -> bool:
+    suffix, _ = _suffixes(path)
+    return any(suffix in form.suffixes for form in FORMATS if form.in_folders)

@@ -24,7 +24,6 @@ from inklings.errors import ConfigError, SourceError, nearest
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Layout, Source, Text, TextPiece, documents, guess_layout
 from inklings.text.formats.files import (
-    TextFile,
     content_hash,
     find_files,
     keep_stream,
@@ -33,6 +32,7 @@ from inklings.text.formats.files import (
     sample,
     text_file,
 )
+from inklings.text.formats.format import TextFile
 from inklings.text.formats.records import Wanted
 from inklings.text.sources import builtin, hub, well_known
 
@@ -197,7 +197,7 @@ def _well_known(data: DataConfig, folder: Path, host: str) -> Source:
 
 
 def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source:
-    records = any(file.kind != "text" for file in files)
+    records = any(file.format.records for file in files)
     if not records and data.field != DataConfig.field:
         warnings.warn(
             f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.",
@@ -210,7 +210,7 @@ def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source
     marked_up = any(".md" in file.path.suffixes for file in files)
     samples = [] if records else [sample(file) for file in files[:SAMPLED]]
     layout = _layout(data, "documents" if records or marked_up else guess_layout(samples))
-    hashes = [f"{file.kind}{file.compression} {content_hash(file)}" for file in files]
+    hashes = [f"{_format_name(file)} {content_hash(file)}" for file in files]
     source = _local_source(
         data,
         address,
@@ -230,6 +230,10 @@ def _from_files(data: DataConfig, files: list[TextFile], address: str) -> Source
     return dataclasses.replace(
         source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source)
     )
+
+
+def _format_name(file: TextFile) -> str:
+    return file.format.name + (file.compression.name if file.compression else "")
 
 
 def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple[str, ...]:
