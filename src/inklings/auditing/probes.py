@@ -39,9 +39,9 @@ FreshModel = Callable[[int], SequenceModel]
 def random_tokens(
     model: SequenceModel, rows: int, length: int, seed: int = 0, *, symbols: int | None = None
 ) -> Int[Tensor, "B T"]:
-    """Independent uniform tokens, the boundary not among them.
+    """Draw independent uniform tokens, never the boundary.
 
-    Of the first `symbols` tokens only, if that is given.
+    With `symbols`, only the first so many tokens are drawn.
     """
     config = model.config
     choices = torch.tensor(
@@ -64,9 +64,9 @@ def other_tokens(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Int[Tensor
 def with_documents(
     model: SequenceModel, tokens: Int[Tensor, "B T"], seed: int = 0, every: int = 7
 ) -> tuple[Tensor, Tensor]:
-    """The tokens with a boundary about every so many positions, at other places in each row.
+    """Put a boundary about every so many positions, at other places in each row.
 
-    And where those are.
+    The second tensor marks the boundaries.
     """
     starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
     starts = starts.to(tokens.device)
@@ -128,7 +128,7 @@ def _repeating_text(model: SequenceModel, seed: int) -> np.ndarray:
 def logits_of(
     model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None
 ) -> Tensor:
-    """Of one parallel pass, with no gradient.
+    """The logits of one parallel pass, without gradients.
 
     Dropout, where it is on, drops the same at every call.
     """

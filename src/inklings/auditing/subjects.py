@@ -20,14 +20,14 @@ from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 
 VOCAB_SIZE = 65
-"""Of an architecture that is audited without a text."""
+"""Size of the vocabulary where an architecture is audited without a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A model that can be made anew from any seed.
 
-    With what is known of its training and its text.
+    What is known of its training and its text stands beside.
     """
 
     label: str
@@ -59,7 +59,7 @@ class Subject:
 class NoiseSubject:
     """A generator without likelihood that can be made anew from any seed.
 
-    With what is known of its text.
+    What is known of its text stands beside.
     """
 
     label: str
@@ -124,7 +124,7 @@ def of_run(
     trained = run.load_model(trust_code=trust_code).eval()
 
     def fresh() -> Architecture:
-        """Of the run's own class: the file that it came from may have changed since."""
+        """Make a model of the run's own class, as its file may have changed since."""
         return type(trained)(trained.config)
 
     if makes_texts(trained):

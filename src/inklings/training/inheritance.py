@@ -30,9 +30,7 @@ from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
 
 
 def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = False) -> RunConfig:
-    """The settings with those of the model that are not given.
-
-    And the vocabulary, taken from the run.
+    """Complete the settings by those of a run's model, and take its vocabulary over.
 
     Raises:
         RunError: the run is of another architecture, or its code is not to be trusted.
@@ -89,9 +87,9 @@ def check_vocabulary(
 def take_weights(
     model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool
 ) -> None:
-    """Load the best weights of another run, if it is of the same architecture and sizes.
+    """Load the best weights of another run, of the same architecture or the wrapped one.
 
-    Or of the one that is wrapped.
+    Sizes must be the same.
 
     Where the vocabulary has grown, the rows of new tokens are the mean of the others: logits of old
     tokens stay.
@@ -173,10 +171,7 @@ def _refuse_tokenizer(parent: RunDirectory, data: DataConfig) -> None:
 
 
 def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
-    """The settings.
-
-    With the parent's architecture as what a wrapping one wraps, unless another is named.
-    """
+    """Let a wrapping architecture wrap the parent's, unless another is named."""
     wrapping = load_class(config.architecture)
     field = wrapping.wraps
     if field is None:

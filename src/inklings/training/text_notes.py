@@ -18,7 +18,7 @@ as repeats within a text are.
 
 
 SHOWN = 20
-"""So many new tokens are named."""
+"""How many new tokens are named."""
 
 
 def text_notes(settled: Settled) -> list[str]:

@@ -54,9 +54,9 @@ def knocked_out(model: nn.Module, branch: str) -> Iterator[None]:
 def check_branches(
     model: SequenceModel, windows: Tensor | None = None, *, seed: int = 0
 ) -> Finding:
-    """Whether each branch of `traits.branches` has an effect.
+    """Check that each branch of `traits.branches` has an effect.
 
-    With windows of held-out text (B, T + 1), what each is worth in nats.
+    With windows of held-out text (B, T + 1), say what each is worth in nats.
 
     Where the model weighs its branches itself (`branch_shares`), those shares stand beside.
     """

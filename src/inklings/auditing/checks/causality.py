@@ -37,7 +37,7 @@ FAINT = 1e-6
 
 @dataclass(frozen=True)
 class Leak:
-    """Where the future is seen first."""
+    """The first place where the future is seen."""
 
     mode: str
     """`evaluation` or `training`."""
@@ -56,7 +56,7 @@ class Leak:
 def check_causality(model: SequenceModel, *, seed: int = 0) -> Finding:
     """Check that tokens after a position change no logit at or before it.
 
-    In evaluation and in training mode.
+    That must hold in evaluation and in training mode.
 
     A model that declares batch statistics is tried in evaluation only: what it does in training is
     `check_rows`' subject.
@@ -117,18 +117,18 @@ def _by_perturbation(model: SequenceModel, tokens: Tensor, tried: list[int]) -> 
 
 
 def _locate(model: SequenceModel, tokens: Tensor, changed: Tensor, at: int) -> tuple[str, int]:
-    """The first module whose output at or before `at` moves.
+    """Find the first module whose output at or before `at` moves.
 
-    And how far ahead of it lies the nearest token that moves it.
+    The second number is how far ahead the nearest token lies that moves it.
     """
     rows, length = tokens.shape
     with traced(model) as plain:
         logits_of(model, tokens)
 
     def moved(first: int, last: int) -> tuple[str, int] | None:
-        """The first module that an exchange of these tokens reaches before their place.
+        """Find the first module that an exchange of these tokens reaches before their place.
 
-        And the last position before it reached.
+        The second number is the last position before it that is reached.
         """
         with traced(model) as traces:
             logits_of(

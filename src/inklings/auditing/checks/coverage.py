@@ -23,7 +23,7 @@ EPOCH_TARGETS = 2_000_000
 
 
 EPOCH_STEPS = 20_000
-"""And on less, where that would take more steps than this."""
+"""Most steps of an epoch that is checked; of a longer one less text is taken."""
 
 
 LEAST = 0.9
@@ -40,7 +40,7 @@ class _Epoch:
 
     steps: int
     rows: int
-    """Rows that scored any."""
+    """Rows that scored any target."""
     scored: int
     """Scored targets, however often each."""
     times: Int64[np.ndarray, " n"]
@@ -58,10 +58,7 @@ class _Epoch:
 
     @property
     def drawn(self) -> bool:
-        """Whether targets repeat.
-
-        And about as many as in so many draws with replacement, or fewer.
-        """
+        """Whether targets repeat about as often as draws with replacement would, or less."""
         mean = self.scored / len(self.times)
         return (
             MOST
@@ -191,7 +188,7 @@ def _run(batches: Batches, split: TokenSplit, steps: int | None) -> _Epoch:
 
 
 def _places(split: TokenSplit, tokens: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """Where tokens stand in a stand-in; -1 for boundaries and what is not in it."""
+    """The place of each token in a stand-in; -1 for boundaries and what is not in it."""
     n = len(split.tokens)
     place: Int64[np.ndarray, " n"] = np.where(tokens == n, split.boundary, tokens).astype(np.int64)
     place[(tokens == split.boundary) | (place < 0) | (place >= n)] = -1

@@ -1,7 +1,4 @@
-"""The checks of a generator that makes whole texts out of noise.
-
-And of the critic it is trained against.
-"""
+"""The checks of a generator that makes whole texts out of noise, and of its critic."""
 
 from __future__ import annotations
 
@@ -34,10 +31,7 @@ TOLERANCE = 1e-4
 
 
 def check_made(model: SampleModel) -> Finding:
-    """Whether texts and scores have the shapes that are promised.
-
-    And are a function of the noise alone.
-    """
+    """Check that texts and scores have the promised shapes and depend on the noise alone."""
     length, vocab_size = model.config.context_length, model.config.vocab_size
     noise = model.noise(TEXTS, length).to(model.device)
     with torch.no_grad():
@@ -92,9 +86,9 @@ def check_texts_apart(model: SampleModel) -> Finding:
 
 
 def check_both_learn(model: SampleModel) -> Finding:
-    """Whether every parameter of generator and critic gets a gradient.
+    """Check that every parameter of generator and critic gets a gradient.
 
-    And the critic's slope one of its own.
+    The critic's slope must have a gradient too.
     """
     model = copy.deepcopy(model).train()
     critic = model.make_critic().to(model.device)

@@ -1,7 +1,4 @@
-"""Whether a loss is normal.
-
-Where it stands between guessing and counted n-grams on the same text.
-"""
+"""Whether a loss is normal: its place between guessing and counted n-grams."""
 
 from __future__ import annotations
 
@@ -78,7 +75,7 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
 
 
 def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
-    """Where a held-out loss, in nats per target, stands; check name `loss`.
+    """Judge a held-out loss, in nats per target; check name `loss`.
 
     Of a trained model: fails where it is not finite; a warning where it is above ln V, not below
     the unigram's, or below `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where

@@ -1,7 +1,6 @@
-"""The leak in nats.
+"""The leak in nats: the loss of one parallel pass against that of prefixes.
 
-The loss of one parallel pass against the loss when every position is computed from its prefix
-alone.
+In the second, every position is computed from its prefix alone.
 
 A model that writes text has nothing but the prefix. If a parallel pass finds a text easier than
 that, the difference is what it reads from the future. A broadcast from the end of the window shows

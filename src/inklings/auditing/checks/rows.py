@@ -105,7 +105,7 @@ def check_rows(
 
 
 def _in_evaluation(model: SequenceModel, tokens: Tensor) -> str | None:
-    """What is wrong, or None."""
+    """Say what is wrong in evaluation mode, or None."""
     logits = logits_of(model, tokens)
     order = torch.tensor([3, 0, 4, 1, 2], device=tokens.device)
     if difference(logits_of(model, tokens[order]), logits[order]) > 1:
@@ -129,9 +129,9 @@ def _in_evaluation(model: SequenceModel, tokens: Tensor) -> str | None:
 
 
 def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
-    """The modules, of those without submodules, that let rows influence each other.
+    """Find the modules without submodules that let rows influence each other.
 
-    For a model in training mode.
+    The model is in training mode.
 
     A mixer's output for row 0 changes although nothing that was handed on before it did, or it
     keeps batch statistics.
@@ -164,9 +164,9 @@ def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
 
 
 def batch_statistics_losses(model: SequenceModel, batches: Sequence[Batch]) -> tuple[float, float]:
-    """Nats per target of the batches.
+    """Score batches with the statistics of each batch, and as in evaluation.
 
-    With the statistics of each batch, as in training but without dropout, and as in evaluation.
+    The first is as in training, but without dropout; both are nats per target.
 
     The model is left as it is, its running statistics included.
     """

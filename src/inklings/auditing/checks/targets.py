@@ -94,9 +94,9 @@ def cycle(vocab_size: int, boundary: int, *, rounds: int) -> TokenSplit:
 
 
 def _loss_of_shift(batches: list[Batch], shift: int, vocab_size: int, boundary: int) -> float:
-    """Mean loss of predicting.
+    """Score a perfect guess of the token `shift` places after the one just read.
 
-    With near certainty, the token `shift` places after the one just read.
+    The loss is that of predicting it with near certainty.
     """
     symbols = [token for token in range(vocab_size) if token != boundary]
     place = {token: i for i, token in enumerate(symbols)}

@@ -1,6 +1,6 @@
-"""Drawing samples from any generator.
+"""Drawing samples from any generator, in the form that real text is compared in.
 
-With a likelihood or without, in the form that real text is compared in.
+A generator may have a likelihood or not.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ TEXTS = 64
 """Windows are cut from so many long texts, written side by side."""
 
 OPENING = 4
-"""So many windows at the start of each of those texts are not used: real windows hardly ever begin
-a document.
+"""Windows at the start of each of those texts that are not used: real windows hardly ever begin a
+document.
 """
 
 ROUNDS = 8
-"""So many times more is written if the documents of the texts give fewer windows than asked for."""
+"""How many times more is written if the documents of the texts give fewer windows than asked for.
+"""
 
 
 def draw(
@@ -47,9 +48,9 @@ def draw(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> SampleSet:
-    """Let a model write n documents of at most `max_length` tokens.
+    """Let a model write n documents of at most `max_length` tokens, or n windows.
 
-    Or n windows of `windows` tokens.
+    Windows have `windows` tokens each.
 
     A document that has not ended after `max_length` tokens is cut there, as real ones are. Windows
     of a model with a likelihood are cut from long texts of its own; one without a likelihood writes
@@ -123,7 +124,7 @@ def real_as_trained(
 def _out_of_noise(
     model: SampleModel, tokenizer: Tokenizer, n: int, length: int, seed: int, *, cut: bool
 ) -> SampleSet:
-    """Texts of a model without a likelihood.
+    """Make texts with a model without a likelihood.
 
     With `cut`, one token more than `length` shows whether a document ended there.
 
@@ -159,7 +160,7 @@ def _windows(
 ) -> SampleSet:
     """Cut windows from the documents of long texts, in order.
 
-    So that windows of one text stay together.
+    So windows of one text stay together.
     """
     n_texts = min(TEXTS, n)
     length = (OPENING - (-n // n_texts)) * width

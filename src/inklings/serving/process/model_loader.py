@@ -43,7 +43,7 @@ class Spec:
 
     name: str
     run: str
-    """Its folder."""
+    """Folder of the run."""
     rows: int
     precision: Literal["auto", "float32", "bfloat16"]
     workers: int
@@ -58,7 +58,7 @@ class ServedModel:
     """
 
     def __init__(self, spec: Spec) -> None:
-        """Load everything.
+        """Load the run, its code, its weights and its memory.
 
         Raises:
             InklingsError: the run, its code, its weights or its memory cannot be used.
@@ -75,7 +75,7 @@ class ServedModel:
         self.runtime = Runtime(device=str(self.model.device))
         self.memory: RunMemory | None = None
         self._manifest: Manifest | None = None
-        """Of the memory on disk, as it was when we opened or saved it."""
+        """Manifest of the memory on disk, when we opened or saved it."""
         if predicts_tokens(self.model):
             self._open_memory(self.model)
             decoder = choose_decoder(self.model, rows=spec.rows, precision=spec.precision)
@@ -88,7 +88,7 @@ class ServedModel:
         return Engine(self.reading, self.tokenizer, rows=self.spec.rows, memory=self.memory)
 
     def card(self) -> Card:
-        """What it is."""
+        """The card of the loaded model."""
         model = self.model
         return Card(
             name=self.spec.name,
@@ -189,10 +189,9 @@ class ServedModel:
         return self.memory
 
     def _settle(self, memory: RunMemory) -> None:
-        """After a change.
+        """Note after a change that what is held is what is on disk.
 
-        What we have is what is on disk; where saving failed, that is read again when it is needed
-        next.
+        Where saving failed, the disk is read again when it is needed next.
         """
         saved = self._manifest_on_disk()
         same = saved is not None and (saved.next_id, saved.count) == (

@@ -33,8 +33,8 @@ from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.optimizers.optimizers import tensors_below
 
 BETAS = (0.0, 0.9)
-"""Of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the opponent
-was.
+"""Betas of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the
+opponent was.
 """
 SHORTEST = 4
 """A curriculum begins with texts of 1/SHORTEST of the length."""
@@ -150,9 +150,9 @@ class AdversarialObjective(Objective[SampleModel]):
         return notes_on_real_texts(model, split)
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Both sides' steps.
+        """Make the steps of both sides.
 
-        With `measure`, the norms and entropies that a line of the metrics holds.
+        With `measure`, give the norms and entropies that a line of the metrics holds.
         """
         adversary = self._adversary
         for side, peak in (
@@ -194,7 +194,7 @@ class AdversarialObjective(Objective[SampleModel]):
         return Step(told.loss.detach(), norm, figures=figures)
 
     def critic_loss(self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]) -> CriticLoss:
-        """Of what the critic reads of real and of made texts.
+        """The critic's loss, from what it reads of real and of made texts.
 
         WGAN-GP: E[D(made)] - E[D(real)] + lambda penalty. Relativistic: softplus(D(made) - D(real))
         + gamma (R1 + R2).
@@ -220,7 +220,7 @@ class AdversarialObjective(Objective[SampleModel]):
     def generator_loss(
         self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]
     ) -> Float[Tensor, ""]:
-        """Of what the critic reads. WGAN: -E[D(made)].
+        """The generator's loss, from what the critic reads. WGAN: -E[D(made)].
 
         Relativistic: softplus(D(real) - D(made)) (Huang et al. 2024).
         """
@@ -239,10 +239,9 @@ class AdversarialObjective(Objective[SampleModel]):
         return self.generator.noise(n, length).to(self._model.device)
 
     def _made_for_critic(self, length: int) -> Iterator[Tensor]:
-        """Of made texts.
+        """Make the texts for all of the critic's turns.
 
-        For each of the critic's turns, the tokens where their one-hot rows are what it reads, else
-        the rows.
+        They are tokens where their one-hot rows are what it reads, else the rows.
 
         The generator stands still meanwhile, so all are made at once.
         """

@@ -62,7 +62,7 @@ class CountingObjective(Objective[SequenceModel]):
         ]
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Count everything."""
+        """Count all of the training part."""
         self._count(self._split.read(0, len(self._split.tokens)))
         return Step(None)
 
@@ -71,4 +71,4 @@ class CountingObjective(Objective[SequenceModel]):
         return {}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing."""
+        """Load nothing: counts are the weights."""

@@ -118,9 +118,9 @@ class LikelihoodObjective(Objective[SequenceModel]):
         return Step(loss, norm)
 
     def gradients(self, batch: Batch) -> Float[Tensor, ""]:
-        """Add the gradient of the batch's mean loss to the parameters, carry the state on.
+        """Add the gradient of the batch's mean loss to the parameters; return that loss.
 
-        And return that loss.
+        The state is carried on.
         """
         total = float(batch.weights.sum())
         assert total > 0, "a batch must have a target that counts"

@@ -19,7 +19,7 @@ from inklings.training.objectives.base import Scores
 SAMPLES = 1000
 """At most so many texts are drawn at an evaluation: as many as are held out, or fewer."""
 REAL_TOKENS = 200_000
-"""Of the training split, at most, that the alarm compares with."""
+"""Tokens of the training split, at most, that the alarm compares with."""
 ORDERS = (1, 2, 3, 4)
 
 
