@@ -203,9 +203,9 @@ class TrainingConfig:
 def with_training(
     training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()
 ) -> TrainingConfig:
-    """The settings with those that are given now.
+    """Lay training settings that are given now over these.
 
-    Of the peak rates, one moves both (`moved_rates`).
+    One peak rate that is given moves both (`moved_rates`).
 
     Raises:
         ConfigError: a value is out of range.

@@ -277,7 +277,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _hash_of(value: Any) -> str | None:
-    """The hash of a JSON value; None of one that nobody hashed."""
+    """The hash of a JSON value; None if it has none."""
     try:
         return sha256(canonical(value))
     except RecursionError:

@@ -99,10 +99,7 @@ class DivergedError(InklingsError):
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """The sentence ` Did you mean 'x'?` for the allowed name nearest to `given`.
-
-    Or an empty string.
-    """
+    """The sentence ` Did you mean 'x'?` with the allowed name nearest to `given`, or nothing."""
     close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 

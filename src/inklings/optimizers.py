@@ -9,7 +9,7 @@ from typing import Any
 from inklings.registry import Registry
 
 PEAK_RATES = {"learning_rate": 0.01, "matrix_learning_rate": 0.03}
-"""The settings that are peak rates, and what they are where nobody says otherwise."""
+"""The settings that are peak rates, and their values where none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class PeakRate:
     whose: str
     """What moves these weights, for people: `Muon`."""
     default: float
-    """Where nobody gives a rate. Whoever gives one moves the others, in the ratio of the defaults.
+    """The rate where none is given. One that is given moves the others, in the ratio of the
+    defaults.
     """
 
 
@@ -53,7 +54,7 @@ OPTIMIZERS: Registry[OptimizerKind] = Registry(
 
 
 def peak_rates(optimizer: str) -> dict[str, float]:
-    """All peak rates where nobody gives one, those that the optimiser does not look at included."""
+    """All peak rates where none is given, those that the optimiser does not look at included."""
     return {**PEAK_RATES, **{rate.setting: rate.default for rate in OPTIMIZERS[optimizer].rates}}
 
 

@@ -44,7 +44,9 @@ class Evaluate:
     was trained on is said.
     """
     split: Literal["train", "validation", "test", "all"] = "validation"
-    """Which part is scored, as a whole, in a fixed order; with --data, `all` is the whole text."""
+    """Part of the text that is scored, as a whole, in a fixed order; with --data, `all` is the
+    whole text.
+    """
     batch_size: int = 64
     """Rows scored at a time; the result does not depend on it."""
     weights: Literal["best", "last"] = "best"

@@ -1,8 +1,8 @@
 """The contract of an architecture: what every generator declares and implements, and nothing more.
 
-An architecture is one file with a `ModelConfig` and a `SequenceModel`. Whoever keeps this contract
-trains, streams, is evaluated, compared and generated from like all the others, and every test in
-`tests/contracts/` runs on it. A generator that makes whole texts out of noise, and gives no
+An architecture is one file with a `ModelConfig` and a `SequenceModel`. A class that keeps this
+contract trains, streams, is evaluated, compared and generated from like all the others, and every
+test in `tests/contracts/` runs on it. A generator that makes whole texts out of noise, and gives no
 probabilities, is a `SampleModel` instead (`from_noise.py`).
 
 Shapes are named B (rows of the batch), T (positions), C (channels), V (size of the vocabulary).

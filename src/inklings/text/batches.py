@@ -89,9 +89,9 @@ class WindowBatches:
         return _batch(self.split, columns, scored)
 
     def _rows_of(self, epoch: int) -> tuple[Indices, Indices, Indices]:
-        """Of each row of an epoch, in the order of the epoch.
+        """Find where each row of an epoch begins, in the order of the epoch.
 
-        Where it begins, its first scored position, and where that ends.
+        Beside it are its first scored position, and where that part ends.
         """
         if self._epoch != epoch:
             random = np.random.default_rng((self.seed, epoch))
@@ -103,9 +103,9 @@ class WindowBatches:
         return self._drawn
 
     def _layout(self, phase: int) -> tuple[Indices, Indices]:
-        """Rows that together score every position once, from `phase` all around the ring.
+        """Lay out rows that together score every position once, all around the ring.
 
-        Where each begins, and its first scored position.
+        They begin at `phase`; the second array is each row's first scored position.
 
         A row whose first scored position is inside a short document begins where that document
         does; the part of it that the row before has scored is only context.
@@ -161,10 +161,9 @@ class StreamBatches:
         )
 
     def _order_of(self, epoch: int) -> tuple[int, Indices, Indices]:
-        """Of an epoch.
+        """Shuffle the documents of an epoch and find where its first stream begins.
 
-        Where its first stream begins and, of each document in the order of the epoch, its place in
-        it and in the split.
+        The arrays are, for each document in that order, its place in the epoch and in the split.
 
         Documents are shuffled, for neighbours are often alike (a sorted list) and a few streams
         would see little else.
@@ -242,9 +241,9 @@ def streams(split: TokenSplit, batch_size: int, length: int, seed: int = 0) -> S
 def positions(
     split: TokenSplit, batch_size: int, context_length: int, seed: int = 0
 ) -> PositionBatches:
-    """Single positions drawn uniformly.
+    """Draw single positions uniformly, with replacement.
 
-    With replacement, each with the context that its document gives it, as in makemore's lectures.
+    Each has the context that its document gives it, as in makemore's lectures.
 
     `steps_per_epoch` is how many steps see as many targets as the split has.
     """

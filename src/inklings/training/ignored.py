@@ -19,9 +19,10 @@ _DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fiel
 
 
 def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
-    """A sentence for each setting that differs from its default and is not looked at.
+    """Make a sentence for each setting that was changed and has no effect.
 
-    Or does not do what it says, of a model that learns by gradient on its likelihood.
+    For a model that learns by gradient on its likelihood, also for one that does not do what it
+    says.
     """
     notes = []
     for name, (other, values) in {**_USED_BY, **_used_by_optimizers()}.items():

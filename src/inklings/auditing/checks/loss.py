@@ -77,9 +77,9 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
 def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
     """Judge a held-out loss, in nats per target; check name `loss`.
 
-    Of a trained model: fails where it is not finite; a warning where it is above ln V, not below
-    the unigram's, or below `SUSPICIOUS` times the best rung's. Of an untrained one: a warning where
-    it is further than `NEAR` from ln V.
+    A trained model fails where its loss is not finite, and gets a warning where it is above ln V,
+    not below the unigram's, or below `SUSPICIOUS` times that of the best n-grams. An untrained one
+    gets a warning where its loss is further than `NEAR` from ln V.
     """
     evidence: dict[str, Any] = {
         "loss": loss if math.isfinite(loss) else None,

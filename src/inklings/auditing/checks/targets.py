@@ -1,8 +1,9 @@
 """Targets: they are shifted by one, exactly once, and what cannot be predicted is not.
 
-Two texts have a known answer. In a cycle every token is followed by its successor: whoever predicts
-the successor scores 0, and whoever repeats the token just read may not. Of uniform random tokens
-nobody, however trained, can know more than ln V on average: less means that the answers are seen.
+Two texts have a known answer. In a cycle every token is followed by its successor: a model that
+predicts the successor scores 0, and one that repeats the token just read may not. Of uniform random
+tokens nobody, however trained, can know more than ln V on average: less means that the answers are
+seen.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The verdict in words.
 
-Which arm is better, by how much, how sure that is, and what had to be equal for it.
+It says which arm is better, by how much, how sure that is, and what had to be equal for it.
 """
 
 from __future__ import annotations
@@ -191,9 +191,9 @@ def _lead(best: str, place: str, difference: Difference, unit: str, terms: str) 
 
 
 def _other_text(difference: Difference) -> str:
-    """That seeds do show a difference.
+    """Say that seeds do show a difference on this text alone.
 
-    And the held-out text is too little for all text of its kind.
+    The held-out text is too little to speak for all text of its kind.
     """
     return (
         f"it is too little text to say so of all text of its kind (p {say_p(difference.any_text)})"

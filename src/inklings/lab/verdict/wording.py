@@ -24,9 +24,10 @@ def say_effect(difference: Difference, unit: str) -> str:
 
 
 def say_evidence(difference: Difference) -> str:
-    """`5 seeds, p = 0.013`, `6 seeds, p = 0.013, sign-flip p = 0.031`, `1,289 documents resampled`.
+    """Say the evidence, as in `5 seeds, p = 0.013` or `1,289 documents resampled`.
 
-    Or `3,000 samples of one run each`.
+    From six seeds on there is `sign-flip p = 0.031` too; samples give `3,000 samples of one run
+    each`.
     """
     if difference.p is not None:
         flips = "" if difference.flips is None else f", sign-flip p {say_p(difference.flips)}"

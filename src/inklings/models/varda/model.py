@@ -5,7 +5,7 @@ A backbone of any kind finds again, by nearness, what it has read before.
 Vectors are remembered with the token that followed them, and searched with the vector of the
 present position. Every row of a batch has a memory of its own, which a long-term memory that all
 share may stand beside. The state knows it by a number and a version, so that copies of a state are
-cheap: whoever writes to a memory that another may see, writes to a copy.
+cheap: a write to a memory that another may see goes to a copy.
 
 Three readers take what was found: `mixture` of probabilities, a layer of `attention`, or `concat`,
 ahead of the backbone, as in the project that this comes from. What is written is decided by

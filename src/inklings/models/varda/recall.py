@@ -3,8 +3,8 @@
 Every row has a memory of its own, and may read a long-term memory beside it.
 
 A document is cut into segments of equal length. What is read in a segment is written when the next
-one opens, at the token that completes its last entry: so an entry is older than whoever finds it,
-in one pass as in many.
+one opens, at the token that completes its last entry: so an entry is older than the position that
+finds it, in one pass as in many.
 
 What was written within a pass keeps the graph of the decisions that it rests on: the score of an
 entry that is found is, to the gradient, the gate that wrote it, less what would have deleted it.

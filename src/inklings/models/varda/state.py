@@ -15,9 +15,9 @@ from inklings.models.varda.joining import PENDING
 def empty_state(
     config: VardaConfig, memory: MemoryConfig, batch_size: int, device: torch.device
 ) -> tuple[dict[str, Tensor], dict[int, Store]]:
-    """An empty memory for each row.
+    """Make an empty memory for each row.
 
-    And room for a segment's worth of what was read and not yet written.
+    Beside it is room for a segment of what was read and not yet written.
     """
     segment, k = config.segment, config.num_search_results
     with on_cpu():

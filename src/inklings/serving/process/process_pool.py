@@ -333,7 +333,7 @@ async def start(
 async def start_in_thread(name: str, run: RunDirectory, config: ServeConfig) -> Served:
     """Serve a run from one thread of this process, whatever `config.workers` says.
 
-    For tests and other programs. Errors as `start`.
+    It is for tests and other programs. Errors are those of `start`.
     """
     return (await _start({name: run}, config, in_thread, workers=1, trust_code=False))[0]
 

@@ -143,9 +143,9 @@ def objective_type(model: Architecture) -> type[Objective[Any]]:
 def make_objective(
     model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime
 ) -> Objective[Any]:
-    """The objective that trains the model, over a training split.
+    """Make the objective that trains the model, over a training split.
 
-    With settings that leave nothing `auto`.
+    Settings leave nothing `auto`.
 
     Raises:
         ArchitectureError: the model is not of the kind that its objective trains.

@@ -50,7 +50,7 @@ class CountingObjective(Objective[SequenceModel]):
     def tokens_per_step(
         cls, model: SequenceModel, store: TokenStore, training: TrainingConfig
     ) -> int:
-        """The whole split in one."""
+        """Count all targets of the split as one step."""
         return store.split("train").n_targets
 
     @classmethod

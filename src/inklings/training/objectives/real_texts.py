@@ -21,7 +21,7 @@ def real_texts(model: SampleModel, split: TokenSplit, batch_size: int, seed: int
 
 
 def notes_on_real_texts(model: SampleModel, split: TokenSplit) -> list[str]:
-    """Where they are few, or documents are left out, in sentences.
+    """Say in sentences that texts are few, or that documents are left out.
 
     Raises:
         SourceError: no text of the split fits.
