@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.evaluation.likelihood.classification import macro_f1, ranks
+from inklings.evaluation.likelihood.metrics.macro_f1 import macro_f1
+from inklings.evaluation.likelihood.ranks import ranks
 
 
 @given(

@@ -19,7 +19,8 @@ from inklings.auditing.memory.provenance import Provenance
 from inklings.durable import write_json
 from inklings.evaluation.likelihood.units import UnitSums
 from inklings.evaluation.samples.calibration import Calibration
-from inklings.evaluation.samples.metrics import METRICS, Measures
+from inklings.evaluation.samples.metric import METRICS
+from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.samples.reference_set import SampleSettings
 from inklings.evaluation.statistics import Interval, paired_t
 from inklings.lab.comparison.plan import ArmPlan, Plan
@@ -149,9 +150,11 @@ def fill_folder(
                     loss=total,
                     loss_interval=(total - 0.021, total + 0.022),
                     bits_per_byte=total / float(np.log(2)),
-                    accuracy=0.62 - 0.12 * (total - 1.9),
-                    top5_accuracy=0.8,
-                    macro_f1=0.4,
+                    metrics={
+                        "accuracy": 0.62 - 0.12 * (total - 1.9),
+                        "top5_accuracy": 0.8,
+                        "macro_f1": 0.4,
+                    },
                     results=folder,
                 )
             )
@@ -402,7 +405,7 @@ def _measures(loss: float, temperature: float = 1.0) -> Measures:
         "self_bleu": 0.52 - 0.2 * worse + 0.4 * alike,
         "reverse": 2.1 + worse,
     }
-    values = {name: found.get(name, 0.4 + 0.2 * worse) for name in METRICS}
+    values = {name: found.get(name, 0.4 + 0.2 * worse) for name in METRICS.places}
     return Measures(
         {
             name: Interval(value, value - 0.01, value + 0.01, 0.95, "resampled", 500)

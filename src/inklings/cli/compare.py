@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 import time
@@ -23,7 +22,7 @@ from inklings.interop.import_gpt2 import import_gpt2
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.merge import merge
-from inklings.lab.comparison.result import Comparison, Verdict
+from inklings.lab.comparison.result import Comparison, Verdict, to_plain
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
             "interrupted; all is saved. The same command goes on where it stopped.",
             style="bold yellow",
         )
-    terminal.result({"report": str(report), **dataclasses.asdict(comparison)})
+    terminal.result({"report": str(report), **to_plain(comparison)})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
 
 

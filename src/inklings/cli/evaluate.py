@@ -22,6 +22,7 @@ from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
+from inklings.evaluation.likelihood.metric import METRICS
 from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
@@ -227,19 +228,15 @@ def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
 
 
 def _show(result: LikelihoodResult, terminal: Terminal) -> None:
-    bits = (
-        ("refused", "the tokenizer loses bytes")
-        if result.bits_per_byte is None
-        else (f"{result.bits_per_byte:.4f}", "")
-    )
-    rows = [
-        ("targets", f"{result.targets:,}", ""),
-        ("loss", f"{result.loss:.4f} nats per token", _interval(result)),
-        ("perplexity", f"{result.perplexity:.2f}", ""),
-        ("bits per byte", *bits),
-        ("accuracy", f"{result.accuracy:.2%}", f"top 5: {result.top5_accuracy:.2%}"),
-        ("macro F1", f"{result.macro_f1:.4f}", ""),
-    ]
+    rows = [("targets", f"{result.targets:,}", "")]
+    for metric in METRICS:
+        value = result.metrics[metric.name]
+        beside = _interval(result) if metric.name == "loss" else ""
+        rows.append(
+            (metric.title, "refused", metric.absent)
+            if value is None
+            else (metric.title, f"{metric.format(value)} {metric.unit}".rstrip(), beside)
+        )
     terminal.table(["", "", ""], rows)
     places = [
         (f"{first} to {last}", f"{loss:.4f}", f"{count:,}")

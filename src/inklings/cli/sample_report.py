@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inklings.cli.terminal import Terminal
 from inklings.evaluation.samples.calibration import calibrate
-from inklings.evaluation.samples.metrics import METRICS
+from inklings.evaluation.samples.metric import METRICS
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_report import SampleReport, measure_model
 from inklings.evaluation.statistics import Interval
@@ -64,7 +64,8 @@ def show_report(report: SampleReport, terminal: Terminal) -> None:
     """
     run, floor, gameable = next(iter(report.runs)), report.calibration.floor, report.gameable()
     rows = []
-    for metric, about in METRICS.items():
+    for metric in METRICS.places:
+        about = METRICS[metric]
         value, real = report.runs[run].values[metric], floor.values[metric]
         rows.append(
             (

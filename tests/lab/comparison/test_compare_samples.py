@@ -18,7 +18,8 @@ import pytest
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration
-from inklings.evaluation.samples.metrics import METRICS, Measures
+from inklings.evaluation.samples.metric import METRICS
+from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.statistics import Interval, paired_t
 from inklings.lab.comparison.compare import compare
@@ -102,7 +103,7 @@ def test_every_run_is_measured_by_all_metrics_on_one_scale(
     for arm in comparison.arms:
         for run in arm.measured:
             assert run.samples is not None
-            assert list(run.samples.values) == list(METRICS)
+            assert list(run.samples.values) == list(METRICS.places)
             judged = measured[arm.label, run.seed].judged
             assert run.samples.values == {
                 name: value.estimate for name, value in judged.values.items()
@@ -300,7 +301,7 @@ def test_the_section_is_made_from_the_folder_alone(finished: tuple[Comparison, P
         "repeat",
     ]
     assert section.rows[-1].alarms, "one text repeated is a collapse"
-    assert {column.metric for column in (*section.main, *section.others)} == set(METRICS)
+    assert {column.metric for column in (*section.main, *section.others)} == set(METRICS.places)
     assert "replay" in next(column for column in section.main if column.metric == "js4").gameable
     before = (out / "report.html").read_bytes()
     for path in [out / "report.html", *(out / "figures").iterdir()]:
@@ -359,9 +360,9 @@ def made(
     for seed, figure in enumerate(figures):
         values = {
             name: Interval(figure, figure - reach, figure + reach, 0.95, "given", 100)
-            for name in METRICS
+            for name in METRICS.places
         }
-        figures_of = SampleFigures(values=dict.fromkeys(METRICS, figure))
+        figures_of = SampleFigures(values=dict.fromkeys(METRICS.places, figure))
         runs.append(
             RunResult(seed=seed, status="done", run=f"{label}/{seed}", loss=2.0, samples=figures_of)
         )

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
-from inklings.evaluation.likelihood.classification import macro_f1
+from inklings.evaluation.likelihood.metric import MetricSums, Totals
 from inklings.evaluation.likelihood.scoring import score
 from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Tally, UnitSums
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
@@ -42,19 +42,8 @@ class LikelihoodResult:
     """How many tokens were predicted: all of the split, the end mark of each document included."""
     nats: float
     """Negative log-likelihood of them all."""
-    loss: float
-    """Nats per target."""
-    perplexity: float
-    bits_per_byte: float | None
-    """Of the text in UTF-8; comparable across tokenizers. None where the tokenizer loses bytes: it
-    would be a lie.
-    """
-    accuracy: float
-    """Share of the targets that were the most likely token."""
-    top5_accuracy: float
-    """Share of the targets that were among the five most likely."""
-    macro_f1: float
-    """See `classification.macro_f1`."""
+    metrics: dict[str, float | None]
+    """By the names of `metric.METRICS`."""
     loss_by_position: list[tuple[int, int, float, int]]
     """(first, last, loss, targets): nats per target at these places of a document, the first token
     being 1. The places double from one entry to the next.
@@ -65,6 +54,44 @@ class LikelihoodResult:
     """Sums for each block of text; only where there are too few documents to resample."""
     protocol: dict[str, int]
     """The constants of the scoring."""
+
+    @property
+    def loss(self) -> float:
+        """Nats per target."""
+        return self._figure("loss")
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the loss."""
+        return self._figure("perplexity")
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Of the text in UTF-8; comparable across tokenizers.
+
+        None where the tokenizer loses bytes: it would be a lie.
+        """
+        return self.metrics["bits_per_byte"]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the targets that were the most likely token."""
+        return self._figure("accuracy")
+
+    @property
+    def top5_accuracy(self) -> float:
+        """Share of the targets that were among the five most likely."""
+        return self._figure("top5_accuracy")
+
+    @property
+    def macro_f1(self) -> float:
+        """See `metrics.macro_f1`."""
+        return self._figure("macro_f1")
+
+    def _figure(self, name: str) -> float:
+        """A figure; NaN where it was not finite when it was written to disk."""
+        value = self.metrics[name]
+        return math.nan if value is None else value
 
     @property
     def units(self) -> UnitSums:
@@ -86,15 +113,10 @@ class LikelihoodResult:
         """
         return {
             "targets": self.targets,
-            "nats": _finite(self.nats),
-            "loss": _finite(self.loss),
-            "perplexity": _finite(self.perplexity),
-            "bits_per_byte": None if self.bits_per_byte is None else _finite(self.bits_per_byte),
-            "accuracy": self.accuracy,
-            "top5_accuracy": self.top5_accuracy,
-            "macro_f1": self.macro_f1,
+            "nats": finite(self.nats),
+            **{name: finite(value) for name, value in self.metrics.items()},
             "loss_by_position": [
-                [first, last, _finite(loss), count]
+                [first, last, finite(loss), count]
                 for first, last, loss, count in self.loss_by_position
             ],
             "protocol": self.protocol,
@@ -137,8 +159,7 @@ def evaluate(
     )
     n_buckets = int(targets_of.max()).bit_length()
     bucket_nats, bucket_targets = np.zeros(n_buckets), np.zeros(n_buckets, dtype=np.int64)
-    hits, predicted, actual = (np.zeros(config.vocab_size, dtype=np.int64) for _ in range(3))
-    n_top5 = 0
+    sums = MetricSums(config.vocab_size)
     for scored in score(model, split, lanes, batch_size):
         places = scored.index - split.offsets[scored.document]
         right = (scored.rank == 0).astype(np.int64)
@@ -148,21 +169,17 @@ def evaluate(
         bucket = np.frexp(places + 1)[1] - 1
         bucket_nats += np.bincount(bucket, weights=scored.nats, minlength=n_buckets)
         bucket_targets += np.bincount(bucket, minlength=n_buckets)
-        hits += np.bincount(scored.target[scored.rank == 0], minlength=config.vocab_size)
-        predicted += np.bincount(scored.prediction, minlength=config.vocab_size)
-        actual += np.bincount(scored.target, minlength=config.vocab_size)
-        n_top5 += int((scored.rank < 5).sum())
-    sums, targets = documents.sums(), int(actual.sum())
-    nats, n_bytes = float(sums.nats.sum()), int(sums.bytes.sum())
+        sums.add(scored)
+    of_documents = documents.sums()
+    totals = Totals(
+        targets=int(of_documents.targets.sum()),
+        nats=float(of_documents.nats.sum()),
+        bytes=int(of_documents.bytes.sum()) if lossless else None,
+    )
     return LikelihoodResult(
-        targets=targets,
-        nats=nats,
-        loss=nats / targets,
-        perplexity=math.exp(nats / targets) if nats / targets < 700 else math.inf,
-        bits_per_byte=nats / math.log(2) / n_bytes if lossless and n_bytes else None,
-        accuracy=int(hits.sum()) / targets,
-        top5_accuracy=n_top5 / targets,
-        macro_f1=macro_f1(hits, predicted, actual),
+        targets=totals.targets,
+        nats=totals.nats,
+        metrics=sums.values(totals),
         loss_by_position=[
             (
                 2**k,
@@ -172,7 +189,7 @@ def evaluate(
             )
             for k in range(n_buckets)
         ],
-        documents=sums,
+        documents=of_documents,
         blocks=None if blocks is None else blocks.sums(),
         protocol={"warm_up": length, "lane": LANE_OF_WARM_UPS * length, "block_bytes": BLOCK_BYTES},
     )
@@ -199,8 +216,9 @@ def _check(model: SequenceModel, split: TokenSplit, batch_size: int) -> None:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def finite(value: float | None) -> float | None:
+    """A value as JSON can hold it."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def save_likelihood(likelihood: LikelihoodResult, folder: Path) -> Path:
@@ -262,12 +280,19 @@ def _from_plain(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> 
         for kind in ("documents", "blocks")
         if f"{kind}.nats" in arrays
     }
-    for name in ("nats", "loss", "perplexity"):
-        values[name] = math.nan if values[name] is None else values[name]
+    nats, targets, protocol = values.pop("nats"), values.pop("targets"), values.pop("protocol")
     places = [
         (first, last, math.nan if loss is None else loss, count)
         for first, last, loss, count in values.pop("loss_by_position")
     ]
+    if "loss" not in values:
+        raise KeyError("loss")
     return LikelihoodResult(
-        **values, loss_by_position=places, documents=units["documents"], blocks=units.get("blocks")
+        targets=targets,
+        nats=math.nan if nats is None else nats,
+        metrics=values,
+        loss_by_position=places,
+        documents=units["documents"],
+        blocks=units.get("blocks"),
+        protocol=protocol,
     )

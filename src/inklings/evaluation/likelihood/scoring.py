@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inklings.errors import TokenizerError
-from inklings.evaluation.likelihood.classification import ranks
+from inklings.evaluation.likelihood.ranks import ranks
 from inklings.evaluation.likelihood.windows import Lanes
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
@@ -48,7 +48,7 @@ class Scored:
     target: Int[np.ndarray, " n"]
     nats: Float[np.ndarray, " n"]
     rank: Int[np.ndarray, " n"]
-    """See `classification.ranks`."""
+    """See `ranks.ranks`."""
     prediction: Int[np.ndarray, " n"]
 
 

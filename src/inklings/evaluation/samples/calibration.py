@@ -16,7 +16,8 @@ import numpy as np
 
 from inklings.evaluation.samples.baselines import UNIFORM, cheaters, floor, ladder
 from inklings.evaluation.samples.diversity import share_novel
-from inklings.evaluation.samples.metrics import METRICS, Measures, measure
+from inklings.evaluation.samples.metric import METRICS
+from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_models import judge_likelihood
 from inklings.evaluation.samples.reference_set import ReferenceSet, SampleSettings
 from inklings.evaluation.statistics import Interval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from inklings.errors import ConfigError, TokenizerError
 from inklings.evaluation.samples.bleu import bleu, self_bleu
@@ -12,33 +12,55 @@ from inklings.evaluation.samples.collapse import collapse
 from inklings.evaluation.samples.divergence import js_divergence
 from inklings.evaluation.samples.diversity import distinct, share_novel, share_unique
 from inklings.evaluation.samples.lengths import length_distance
+from inklings.evaluation.samples.metric import METRICS, SampleMetric
 from inklings.evaluation.samples.reference_models import judge_likelihood, reverse_likelihood
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.two_sample import classifier_accuracy
 from inklings.evaluation.statistics import Interval
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How a figure is shown and read."""
-
-    title: str
-    better: Literal["lower", "higher"]
-
-
-METRICS = {
-    **{f"js{n}": Metric(f"JS-{n}", "lower") for n in (1, 2, 3, 4)},
-    "reverse": Metric("reverse, nats per token", "lower"),
-    "classifier": Metric("classifier accuracy", "lower"),
-    "length": Metric("length distance", "lower"),
-    "bleu": Metric("BLEU", "higher"),
-    "self_bleu": Metric("self-BLEU", "lower"),
-    **{f"distinct{n}": Metric(f"distinct-{n}", "higher") for n in (1, 2, 3, 4)},
-    "unique": Metric("share unique", "higher"),
-    "novel": Metric("share novel", "higher"),
-    "judge": Metric("judge, nats per token", "lower"),
-}
+JS1 = SampleMetric(
+    "JS-1", "lower", lambda samples, ground: js_divergence(samples, ground.reference, 1)
+)
+JS2 = SampleMetric(
+    "JS-2", "lower", lambda samples, ground: js_divergence(samples, ground.reference, 2)
+)
+JS3 = SampleMetric(
+    "JS-3", "lower", lambda samples, ground: js_divergence(samples, ground.reference, 3)
+)
+JS4 = SampleMetric(
+    "JS-4", "lower", lambda samples, ground: js_divergence(samples, ground.reference, 4)
+)
+REVERSE = SampleMetric(
+    "reverse, nats per token",
+    "lower",
+    lambda samples, ground: reverse_likelihood(samples, ground.reference),
+)
+CLASSIFIER = SampleMetric(
+    "classifier accuracy",
+    "lower",
+    lambda samples, ground: classifier_accuracy(samples, ground.reference),
+)
+LENGTH = SampleMetric(
+    "length distance",
+    "lower",
+    lambda samples, ground: length_distance(samples, ground.reference),
+)
+BLEU = SampleMetric("BLEU", "higher", lambda samples, ground: bleu(samples, ground.reference))
+SELF_BLEU = SampleMetric("self-BLEU", "lower", lambda samples, _: self_bleu(samples))
+DISTINCT1 = SampleMetric("distinct-1", "higher", lambda samples, _: distinct(samples, 1))
+DISTINCT2 = SampleMetric("distinct-2", "higher", lambda samples, _: distinct(samples, 2))
+DISTINCT3 = SampleMetric("distinct-3", "higher", lambda samples, _: distinct(samples, 3))
+DISTINCT4 = SampleMetric("distinct-4", "higher", lambda samples, _: distinct(samples, 4))
+UNIQUE = SampleMetric("share unique", "higher", lambda samples, _: share_unique(samples))
+NOVEL = SampleMetric(
+    "share novel", "higher", lambda samples, ground: share_novel(samples, ground.known)
+)
+JUDGE = SampleMetric(
+    "judge, nats per token",
+    "lower",
+    lambda samples, ground: judge_likelihood(ground.judge, samples),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Measures:
     """What one set of samples measures."""
 
     values: dict[str, Interval]
-    """By the names of `METRICS`; the intervals are over resamples of the samples."""
+    """By the names of `metric.METRICS`; the intervals are over resamples of the samples."""
     alarm: list[str]
     """Why the samples must be called collapsed; see `evaluation.collapse`."""
 
@@ -94,17 +116,5 @@ def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
             f" {reference.vocab_size} (boundary {reference.boundary}); encode the text with the"
             " tokenizer that is stored with the model's run."
         )
-    values = {
-        **{f"js{n}": js_divergence(samples, reference, n) for n in (1, 2, 3, 4)},
-        "reverse": reverse_likelihood(samples, reference),
-        "classifier": classifier_accuracy(samples, reference),
-        "length": length_distance(samples, reference),
-        "bleu": bleu(samples, reference),
-        "self_bleu": self_bleu(samples),
-        **{f"distinct{n}": distinct(samples, n) for n in (1, 2, 3, 4)},
-        "unique": share_unique(samples),
-        "novel": share_novel(samples, ground.known),
-        "judge": judge_likelihood(ground.judge, samples),
-    }
-    assert list(values) == list(METRICS)
+    values = {name: METRICS[name].measure(samples, ground) for name in METRICS.places}
     return Measures(values, collapse(samples, ground.training, ground.tokenizer))

@@ -13,7 +13,8 @@ from typing import Any
 from inklings import durable
 from inklings.errors import RunError
 from inklings.evaluation.samples.calibration import PLACED, REAL, Calibration
-from inklings.evaluation.samples.metrics import METRICS, Measures, measure
+from inklings.evaluation.samples.metric import METRICS
+from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
@@ -48,7 +49,7 @@ class SampleReport:
 
     def gameable(self) -> dict[str, list[str]]:
         """The metrics that contestants without worth do well on here, and which."""
-        found = {metric: self.calibration.gameable(metric) for metric in METRICS}
+        found = {metric: self.calibration.gameable(metric) for metric in METRICS.places}
         return {metric: names for metric, names in found.items() if names}
 
     def contestants(self) -> dict[str, Measures]:

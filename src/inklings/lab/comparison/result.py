@@ -57,7 +57,7 @@ class SampleFigures:
     """
 
     values: dict[str, float]
-    """By the names of `sample_measures.METRICS`."""
+    """By the names of `evaluation.samples.metric.METRICS`."""
     alarm: list[str] = field(default_factory=list)
     """Why the samples must be called collapsed."""
 
@@ -124,9 +124,9 @@ class RunResult:
     architecture's.
     """
     bits_per_byte: float | None = None
-    accuracy: float | None = None
-    top5_accuracy: float | None = None
-    macro_f1: float | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    """The other metrics of likelihood by their names; on disk they stand among the run's own keys.
+    """
     samples: SampleFigures | None = None
     """None where no samples were compared."""
     audit: list[Finding] = field(default_factory=list)
@@ -375,9 +375,30 @@ def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
     """Write `comparison.json`, atomically."""
-    write_json(
-        out / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(comparison)}
-    )
+    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **to_plain(comparison)})
+
+
+def to_plain(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as values for JSON."""
+    plain = dataclasses.asdict(comparison)
+    for arm in (*plain["arms"], *plain["smaller"]):
+        for run in arm["runs"]:
+            run |= run.pop("metrics")
+    return plain
+
+
+def _with_metrics(run: dict[str, Any]) -> dict[str, Any]:
+    """A run's values with its metrics by themselves: whatever is a figure, and no field."""
+    names = {f.name for f in dataclasses.fields(RunResult)}
+    metrics = {
+        name: value
+        for name, value in run.items()
+        if name not in names and (value is None or type(value) in (int, float))
+    }
+    return {
+        **{name: value for name, value in run.items() if name not in metrics},
+        "metrics": metrics,
+    }
 
 
 def read_comparison(out: Path) -> Comparison:
@@ -399,6 +420,8 @@ def read_comparison(out: Path) -> Comparison:
     value = read_json(out / FILE_NAME, format_version=FORMAT_VERSION)
     fields = {key: item for key, item in value.items() if key != "format_version"}
     try:
+        for arm in (*fields.get("arms", []), *fields.get("smaller", [])):
+            arm["runs"] = [_with_metrics(run) for run in arm.get("runs", [])]
         return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
     except ConfigError as error:
         raise RunError(

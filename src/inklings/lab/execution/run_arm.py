@@ -19,7 +19,7 @@ from inklings.config import RunConfig, to_mapping
 from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
 from inklings.errors import DiskError, InklingsError, SourceError
-from inklings.evaluation.likelihood.evaluate import evaluate, save_likelihood
+from inklings.evaluation.likelihood.evaluate import evaluate, finite, save_likelihood
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
@@ -201,9 +201,11 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
                 loss=likelihood.loss,
                 loss_interval=(interval.low, interval.high) if interval.known else None,
                 bits_per_byte=likelihood.bits_per_byte,
-                accuracy=likelihood.accuracy,
-                top5_accuracy=likelihood.top5_accuracy,
-                macro_f1=likelihood.macro_f1,
+                metrics={
+                    name: finite(value)
+                    for name, value in likelihood.metrics.items()
+                    if name not in ("loss", "bits_per_byte")
+                },
             )
             found = replace(found, points=_points(job, store, found))
         else:
@@ -304,12 +306,12 @@ def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
         )
         if branch.share == 1:
             assert whole.loss is not None
-            assert whole.accuracy is not None
+            assert whole.metrics["accuracy"] is not None
             assert whole.flops is not None
             loss, bits, accuracy, flops = (
                 whole.loss,
                 whole.bits_per_byte,
-                whole.accuracy,
+                whole.metrics["accuracy"],
                 whole.flops,
             )
         else:

@@ -16,6 +16,7 @@ import vl_convert
 from markupsafe import Markup
 
 from inklings.durable import write_bytes
+from inklings.evaluation.likelihood.metric import METRICS
 from inklings.lab.comparison.records import Records, read_record
 from inklings.lab.comparison.result import ArmResult, Comparison, read_comparison
 from inklings.lab.report import chart as charts
@@ -127,6 +128,7 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
         outline=outline(contents, audited=any(row.arm.findings for row in rows)),
         rows=rows,
         ranking=ranking,
+        likelihood_metrics=list(METRICS),
         say_half_width=say_half_width,
         say_p=say_p,
         has_bits=any(row.bits_per_byte is not None for row in rows),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inklings.evaluation.likelihood.metric import METRICS
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import (
@@ -46,7 +47,8 @@ class ArmRow:
     """Of training; None where they were not counted."""
     seconds: float | None
     bits_per_byte: float | None
-    accuracy: float | None
+    metrics: dict[str, float | None]
+    """Every metric of likelihood, by its name."""
     difference: Difference | None
     """To the best arm; None for the best itself and for what is not ranked."""
 
@@ -87,7 +89,15 @@ def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | 
         flops=_first([run.flops for run in arm.runs]),
         seconds=_mean([run.seconds for run in arm.runs]),
         bits_per_byte=_mean([run.bits_per_byte for run in arm.done]),
-        accuracy=_mean([run.accuracy for run in arm.done]),
+        metrics={
+            "loss": _mean([run.loss for run in arm.done]),
+            "bits_per_byte": _mean([run.bits_per_byte for run in arm.done]),
+            **{
+                name: _mean([run.metrics.get(name) for run in arm.done])
+                for name in METRICS.places
+                if name not in ("loss", "bits_per_byte")
+            },
+        },
         difference=difference,
     )
 
@@ -118,12 +128,13 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     tokens = comparison.unit == "nats per token"
     found = rank(comparison)
     sizes, flops = knows_sizes(found), knows_flops(found)
+    shown = [metric for metric in METRICS if metric.ranking]
     columns = [
         "",
         "arm",
         *(["loss"] if tokens else []),
         "bits/byte",
-        "accuracy",
+        *(metric.title for metric in shown),
         "parameters",
         *(["non-embedding"] if sizes else []),
         "tokens",
@@ -137,7 +148,7 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
             str(row.rank or "-"),
             row.arm.label,
             *([with_interval(row), figure(row.bits_per_byte)] if tokens else [with_interval(row)]),
-            percent(row.accuracy),
+            *(metric.format(row.metrics[metric.name]) for metric in shown),
             count(row.parameters),
             *([count(row.non_embedding)] if sizes else []),
             short_count(row.tokens),
@@ -242,11 +253,6 @@ def with_interval(row: ArmRow) -> str:
 def figure(value: float | None) -> str:
     """Three decimals."""
     return "-" if value is None else f"{value:.3f}"
-
-
-def percent(value: float | None) -> str:
-    """`51.3%`."""
-    return "" if value is None else f"{value:.1%}"
 
 
 def count(value: int | None) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from inklings.evaluation.samples.calibration import PLACED, Calibration
-from inklings.evaluation.samples.metrics import METRICS
+from inklings.evaluation.samples.metric import METRICS
 from inklings.evaluation.samples.reference_models import REVERSE_GROUPS
 from inklings.evaluation.statistics import Interval, PairedTest, paired_t
 from inklings.lab.comparison.result import ArmResult, Difference, RunResult, Verdict

@@ -5,9 +5,7 @@ The whole validation split, a part of the training split, and some samples.
 
 from __future__ import annotations
 
-import math
-
-from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.evaluation.likelihood.evaluate import evaluate, finite
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
@@ -19,8 +17,6 @@ TRAIN_TARGETS = 20_000
 see the gap.
 """
 SAMPLE_TOKENS = 160
-FIGURES = ("perplexity", "bits_per_byte", "accuracy", "top5_accuracy", "macro_f1")
-"""Of the validation split, in the events, beside the loss."""
 
 
 class LikelihoodValidation:
@@ -37,17 +33,11 @@ class LikelihoodValidation:
         """Score both, in float32, whatever the precision of training is."""
         found = evaluate(self._model, self._split, lossless=self._lossless)
         known = evaluate(self._model, self._train_part, lossless=False)
-        figures = {name: getattr(found, name) for name in FIGURES} | {
+        figures = {name: value for name, value in found.metrics.items() if name != "loss"} | {
             "train_loss": known.loss,
             "train_accuracy": known.accuracy,
         }
-        return Scores(
-            found.loss,
-            figures={
-                name: value if value is not None and math.isfinite(value) else None
-                for name, value in figures.items()
-            },
-        )
+        return Scores(found.loss, figures={name: finite(value) for name, value in figures.items()})
 
     def texts(self, samples: int, seed: int) -> list[str]:
         """Texts from an empty prompt."""

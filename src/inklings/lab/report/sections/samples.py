@@ -11,7 +11,8 @@ from typing import Any, Literal
 import altair as alt
 
 from inklings.evaluation.samples.calibration import REAL, Calibration
-from inklings.evaluation.samples.metrics import METRICS, Measures
+from inklings.evaluation.samples.metric import METRICS
+from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.statistics import Interval, mean_interval
 from inklings.lab.comparison.result import CALIBRATION, ArmResult, Comparison
 from inklings.lab.comparison.run_samples import Measured, read_measured
@@ -96,7 +97,7 @@ def make_section(
     """The section, from what was measured."""
     setting = calibration.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
-    columns = {metric: _column(metric, calibration) for metric in METRICS}
+    columns = {metric: _column(metric, calibration) for metric in _known_metrics(calibration)}
     return SampleSection(
         facts=(
             f"{setting.samples:,} samples of every run at temperature 1, against"
@@ -108,6 +109,11 @@ def make_section(
         rows=_rows(comparison, calibration, measured),
         figure=_figure(comparison, calibration, measured),
     )
+
+
+def _known_metrics(calibration: Calibration) -> list[str]:
+    """What was measured when the comparison was made, in the order of the registry."""
+    return [metric for metric in METRICS.places if metric in calibration.floor.values]
 
 
 def _column(metric: str, calibration: Calibration) -> Column:
@@ -132,7 +138,7 @@ def _rows(
         SampleTableRow(
             arm.label,
             "arm",
-            {metric: _over_runs(arm, metric, measured) for metric in METRICS},
+            {metric: _over_runs(arm, metric, measured) for metric in _known_metrics(calibration)},
             _alarms(arm),
         )
         for arm in arms

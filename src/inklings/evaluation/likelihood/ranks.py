@@ -1,8 +1,7 @@
-"""The next token seen as a class: rank of the right one, and macro F1."""
+"""Where the right token stands among all tokens, by their logits."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -25,19 +24,3 @@ def ranks(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Int[Tenso
     numbers = torch.arange(logits.shape[1], device=logits.device)
     equals_before = (logits[tied] == of_target[tied]) & (numbers < targets[tied].unsqueeze(1))
     return found.index_add(0, tied, equals_before.sum(dim=1)).clamp(max=5)
-
-
-def macro_f1(
-    hits: Int[np.ndarray, " V"], predicted: Int[np.ndarray, " V"], actual: Int[np.ndarray, " V"]
-) -> float:
-    """The macro F1: the mean of 2 hits / (predicted + actual) over the classes that occur.
-
-    A class occurs as a target or as a prediction.
-
-    The arrays count, for each class, how often it was predicted rightly, predicted, and the target.
-    A class that is never hit counts as 0; one that neither occurs nor is predicted does not count.
-    """
-    occurring = predicted + actual > 0
-    if not occurring.any():
-        return 0.0
-    return float(np.mean(2 * hits[occurring] / (predicted + actual)[occurring]))
