@@ -20,7 +20,8 @@ from pathlib import Path
 from simulation import Outcomes, Spread, measure, simulate
 
 from inklings.evaluation.likelihood.evaluate import load_likelihood
-from inklings.lab.comparison.result import RunResult, read_comparison
+from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.result import RunResult
 from inklings.lab.verdict.differences import ResamplingUnits
 
 SPREADS = {

@@ -17,7 +17,7 @@ import pytest
 import inklings
 from inklings.cli.main import VERBS
 from inklings.config import DataConfig, TrainingConfig
-from inklings.evaluation.likelihood.metric import METRICS
+from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.samples.metric import METRICS as SAMPLE_METRICS
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, load_class

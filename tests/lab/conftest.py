@@ -23,6 +23,7 @@ from inklings.evaluation.samples.metric import METRICS
 from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.samples.reference_set import SampleSettings
 from inklings.evaluation.statistics import Interval, paired_t
+from inklings.lab.comparison.comparison_file import write_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.rates import RateSearch, RateTrial
 from inklings.lab.comparison.records import ReportRecord, read_record, write_record
@@ -37,7 +38,6 @@ from inklings.lab.comparison.result import (
     ProbeResult,
     RunResult,
     Sizing,
-    write_comparison,
 )
 from inklings.lab.comparison.run_samples import RunSamples, figures_of, write_run_samples
 from inklings.lab.report.learning_curve import learning_curve

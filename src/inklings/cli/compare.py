@@ -21,8 +21,9 @@ from inklings.errors import ConfigError
 from inklings.interop.import_gpt2 import import_gpt2
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.comparison_file import to_plain
 from inklings.lab.comparison.merge import merge
-from inklings.lab.comparison.result import Comparison, Verdict, to_plain
+from inklings.lab.comparison.result import Comparison, Verdict
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table

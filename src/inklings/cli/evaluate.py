@@ -22,7 +22,7 @@ from inklings.cli.sample_report import report_on_samples
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
-from inklings.evaluation.likelihood.metric import METRICS
+from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent

@@ -19,9 +19,10 @@ from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.lab.comparison.arms import folder_name, unique_labels
 from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.records import read_record
-from inklings.lab.comparison.result import Comparison, read_comparison
+from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import conflicts
 from inklings.lab.comparison.text_facts import describe_text
 from inklings.lab.execution.run_arm import ArmRun, score

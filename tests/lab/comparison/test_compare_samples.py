@@ -23,15 +23,10 @@ from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.statistics import Interval, paired_t
 from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.records import read_record
-from inklings.lab.comparison.result import (
-    ArmResult,
-    Comparison,
-    RunResult,
-    SampleFigures,
-    read_comparison,
-)
+from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, SampleFigures
 from inklings.lab.comparison.run_samples import Measured, RunSamples, read_measured
 from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.comparison.settings import ComparisonSettings

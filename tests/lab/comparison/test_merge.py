@@ -11,8 +11,9 @@ import pytest
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
 from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.merge import merge
-from inklings.lab.comparison.result import Comparison, read_comparison
+from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import save
 from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.lab.report.page import write_report

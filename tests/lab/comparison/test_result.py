@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from inklings.errors import RunError
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record
-from inklings.lab.comparison.result import FILE_NAME, read_comparison
+from inklings.lab.comparison.result import FILE_NAME
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, write_fake_comparison) -> None:

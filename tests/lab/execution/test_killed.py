@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inklings.lab.comparison.result import read_comparison
+from inklings.lab.comparison.comparison_file import read_comparison
 
 KILLS = 20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
 from inklings.auditing.memory.provenance import Provenance
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record, write_record
-from inklings.lab.comparison.result import read_comparison
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.memory import memory_sections
 

@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import RunError
-from inklings.lab.comparison.result import Sizing, read_comparison
+from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.result import Sizing
 from inklings.lab.report import chart as charts
 from inklings.lab.report.export import static_files
 from inklings.lab.report.page import Contents, make_contents, read_results, render, write_report

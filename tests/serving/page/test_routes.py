@@ -21,14 +21,9 @@ from starlette.testclient import TestClient
 from inklings.auditing.findings import Finding
 from inklings.cli.reference import open_run
 from inklings.generation.engine.request import Card
+from inklings.lab.comparison.comparison_file import write_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan
-from inklings.lab.comparison.result import (
-    ArmResult,
-    Comparison,
-    RunResult,
-    Verdict,
-    write_comparison,
-)
+from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, Verdict
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import locked
 from inklings.serving.api import errors as errors_as_json

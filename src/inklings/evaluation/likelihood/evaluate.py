@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
-from inklings.evaluation.likelihood.metric import MetricSums, Totals
+from inklings.evaluation.likelihood.likelihood_metric import MetricSums, Totals
 from inklings.evaluation.likelihood.scoring import score
 from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Tally, UnitSums
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
@@ -43,7 +43,7 @@ class LikelihoodResult:
     nats: float
     """Negative log-likelihood of them all."""
     metrics: dict[str, float | None]
-    """By the names of `metric.METRICS`."""
+    """By the names of `likelihood_metric.METRICS`."""
     loss_by_position: list[tuple[int, int, float, int]]
     """(first, last, loss, targets): nats per target at these places of a document, the first token
     being 1. The places double from one entry to the next.

@@ -37,7 +37,7 @@ from inklings.lab.comparison.resume import (
 )
 from inklings.lab.comparison.run_samples import ground_of
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import ComparisonSettings, method_of
 from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
@@ -144,12 +144,8 @@ def compare(
         seeds=sorted(seeds),
         data=to_mapping(data),
         budget=budget,
-        points=method.points,
-        parameters=parameters,
-        rates=method.rates,
-        probes=method.probes,
-        sizes=method.sizes,
         samples=drawn,
+        **{**method_of(method), "parameters": parameters},
     )
     comparison = begin(out, plan, contestants, store, split, command)
     calibration = (

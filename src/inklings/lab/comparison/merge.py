@@ -10,17 +10,12 @@ from pathlib import Path
 
 from inklings.durable import new_directory
 from inklings.errors import ConfigError, RunError
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.judging import judged
-from inklings.lab.comparison.result import (
-    CALIBRATION,
-    FILE_NAME,
-    ArmResult,
-    Comparison,
-    RunResult,
-    read_comparison,
-)
+from inklings.lab.comparison.result import CALIBRATION, FILE_NAME, ArmResult, Comparison, RunResult
 from inklings.lab.comparison.resume import apart, save
 from inklings.lab.comparison.sample_settings import read_calibration
+from inklings.lab.comparison.settings import differing_settings
 
 MACHINE = ("machine", "processor", "cores", "devices")
 """Facts of the environment by which a reader knows a machine."""
@@ -88,19 +83,14 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
 
 def differences_of(first: Comparison, other: Comparison) -> list[str]:
     """In what two comparisons differ beside arms and seeds, in words."""
-    found = []
-    for name, words in (
-        ("data", "the settings of the text"),
-        ("budget", "the budget"),
-        ("points", "the points of the budget"),
-        ("parameters", "the parameters that arms are brought to"),
-        ("rates", "the learning rates tried"),
-        ("sizes", "the sizes of each arm"),
-        ("samples", "the samples"),
-    ):
-        one, two = getattr(first.plan, name), getattr(other.plan, name)
-        if one != two:
-            found.append(words if name in ("data", "samples") else f"{words} ({one} and {two})")
+    found = ["the settings of the text"] if first.plan.data != other.plan.data else []
+    if first.plan.budget != other.plan.budget:
+        found.append(f"the budget ({first.plan.budget} and {other.plan.budget})")
+    found += [
+        f"the {title} ({one} and {two})"
+        for title, one, two in differing_settings(first.plan, other.plan)
+    ]
+    found += ["the samples"] if first.plan.samples != other.plan.samples else []
     if first.text.get("hash") != other.text.get("hash"):
         found.append("the text itself")
     if (first.split, first.unit) != (other.split, other.unit):

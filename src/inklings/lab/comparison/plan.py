@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inklings.lab.comparison.settings import ComparisonMethod
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArmPlan:
@@ -32,7 +34,7 @@ class SamplePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(ComparisonMethod):
     """What was asked for: with the same plan, a comparison goes on where it stopped."""
 
     arms: list[ArmPlan]
@@ -41,19 +43,7 @@ class Plan:
     """The data configuration that all arms share."""
     budget: str | None
     """What each trained arm gets; None if nothing is trained."""
-    points: int = 1
-    """At how many moments of its budget a trained arm is decayed and scored: the last at its end,
-    each other at half of the next.
-    """
     parameters: int | None = None
     """To what size arms were brought; None where they have the sizes that they were given."""
-    rates: int = 0
-    """How many learning rates are tried for each trained arm; 0 takes them as they are."""
-    probes: bool = False
-    """Whether small tasks tell what each architecture is able to do."""
-    sizes: int = 1
-    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
-    smaller ones are not ranked.
-    """
     samples: SamplePlan | None = None
     """None if no samples are compared."""

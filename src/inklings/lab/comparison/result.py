@@ -16,22 +16,16 @@ verdict
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from inklings.auditing.audit import dishonest
 from inklings.auditing.findings import Finding
-from inklings.config import from_mapping
-from inklings.durable import read_json, write_json
-from inklings.errors import ConfigError, RunError, nearest
 from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.scaling.result import Scaling
 
-FORMAT_VERSION = 1
 FILE_NAME = "comparison.json"
 CALIBRATION = "calibration.json"
 CONTENT = {
@@ -371,60 +365,3 @@ def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
     return sorted(
         (arm for arm in arms if arm.ranked), key=lambda arm: (mean_value(arm, unit), arm.label)
     )
-
-
-def write_comparison(out: Path, comparison: Comparison) -> None:
-    """Write `comparison.json`, atomically."""
-    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **to_plain(comparison)})
-
-
-def to_plain(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as values for JSON."""
-    plain = dataclasses.asdict(comparison)
-    for arm in (*plain["arms"], *plain["smaller"]):
-        for run in arm["runs"]:
-            run |= run.pop("metrics")
-    return plain
-
-
-def _with_metrics(run: dict[str, Any]) -> dict[str, Any]:
-    """A run's values with its metrics by themselves: whatever is a figure, and no field."""
-    names = {f.name for f in dataclasses.fields(RunResult)}
-    metrics = {
-        name: value
-        for name, value in run.items()
-        if name not in names and (value is None or type(value) in (int, float))
-    }
-    return {
-        **{name: value for name, value in run.items() if name not in metrics},
-        "metrics": metrics,
-    }
-
-
-def read_comparison(out: Path) -> Comparison:
-    """The comparison in a folder.
-
-    Raises:
-        RunError: there is none, it is damaged, or it is from a newer format.
-    """
-    if not (out / FILE_NAME).is_file():
-        siblings = (
-            [path.name for path in out.parent.glob("*") if (path / FILE_NAME).is_file()]
-            if out.parent.is_dir()
-            else []
-        )
-        raise RunError(
-            f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
-            f"`inklings compare ARM ARM ... --out {out}` makes one."
-        )
-    value = read_json(out / FILE_NAME, format_version=FORMAT_VERSION)
-    fields = {key: item for key, item in value.items() if key != "format_version"}
-    try:
-        for arm in (*fields.get("arms", []), *fields.get("smaller", [])):
-            arm["runs"] = [_with_metrics(run) for run in arm.get("runs", [])]
-        return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
-    except ConfigError as error:
-        raise RunError(
-            f"{error} The file is damaged or was edited. Delete it: the same compare command makes"
-            " it again from the runs."
-        ) from None

@@ -16,16 +16,10 @@ from inklings.config import DataConfig, TrainingConfig, to_mapping
 from inklings.device import environment
 from inklings.errors import RunError
 from inklings.lab.comparison.arms import ResolvedArm
+from inklings.lab.comparison.comparison_file import read_comparison, write_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan, SamplePlan
-from inklings.lab.comparison.result import (
-    CONTENT,
-    FILE_NAME,
-    ArmResult,
-    Comparison,
-    RunResult,
-    read_comparison,
-    write_comparison,
-)
+from inklings.lab.comparison.result import CONTENT, FILE_NAME, ArmResult, Comparison, RunResult
+from inklings.lab.comparison.settings import differing_settings
 from inklings.lab.comparison.text_facts import describe_text
 from inklings.lab.execution.run_arm import ArmRun, weights_hash
 from inklings.text.store import TokenStore
@@ -142,14 +136,10 @@ def conflicts(before: Plan, now: Plan) -> list[str]:
         found.append(
             f"the samples ({_say_samples(before.samples)}, now {_say_samples(now.samples)})"
         )
-    for what, old, new in (
-        ("points of the budget", before.points, now.points),
-        ("learning rates tried", before.rates, now.rates),
-        ("sizes of each arm", before.sizes, now.sizes),
-        ("parameters that arms are brought to", before.parameters, now.parameters),
-    ):
-        if old != new:
-            found.append(f"the {what} ({old or 'none'}, now {new or 'none'})")
+    found += [
+        f"the {title} ({old or 'none'}, now {new or 'none'})"
+        for title, old, new in differing_settings(before, now)
+    ]
     arms = {arm.label: arm for arm in now.arms}
     for arm in before.arms:
         if arm.label not in arms:

@@ -5,8 +5,9 @@ What is asked for beside arms, text, budget and seeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from inklings.errors import ConfigError
 
@@ -17,27 +18,77 @@ MOST_SIZES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonSettings:
-    """The defaults take every arm as it is given and score it once, at the end of its budget."""
+class AboutSetting:
+    """What is said of a setting."""
 
-    points: int = 1
+    title: str
+    """In messages, after "the"."""
+    fact: tuple[str, Callable[[Any], str]] | None = None
+    """Heading and value among the facts of a report, where it is not at its default."""
+    may_change: bool = False
+    """Whether a comparison that is begun may go on with another value."""
+
+
+def setting(
+    default: Any,
+    title: str,
+    *,
+    fact: tuple[str, Callable[[Any], str]] | None = None,
+    may_change: bool = False,
+) -> Any:
+    """A field of `ComparisonMethod`: its default, and the fields of `AboutSetting`."""
+    about = AboutSetting(title=title, fact=fact, may_change=may_change)
+    return field(default=default, metadata={"about": about})
+
+
+def shares_in_words(points: int) -> str:
+    """The moments of a budget, as in `1/4, 1/2 and all`."""
+    return f"{', '.join(f'1/{2**i}' for i in range(points - 1, 0, -1))} and all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonMethod:
+    """What is asked for and what is planned have in common: each setting once.
+
+    The defaults take every arm as it is given and score it once, at the end of its budget.
+    """
+
+    points: int = setting(
+        1,
+        "points of the budget",
+        fact=("Decayed and scored at", lambda points: f"{shares_in_words(points)} of the budget"),
+    )
     """At how many moments of its budget a trained arm is decayed and scored: at the end, at half of
     it, at half of that, and so on.
     """
-    parameters: int | Literal["auto"] | None = None
+    parameters: int | Literal["auto"] | None = setting(
+        None,
+        "parameters that arms are brought to",
+        fact=("Size", lambda parameters: f"{parameters:,} parameters without embedding"),
+    )
     """Parameters, embedding and head aside, that every trained arm is brought to; `auto` takes
     those of the first one; None leaves all as they are.
     """
-    rates: int = 0
+    rates: int = setting(
+        0,
+        "learning rates tried",
+        fact=("Learning rates", lambda rates: f"{rates} tried for each arm"),
+    )
     """How many learning rates are tried for each trained arm, at the whole budget; 0 takes them as
     they are.
     """
-    sizes: int = 1
+    sizes: int = setting(1, "sizes of each arm")
     """At how many sizes each trained arm is trained: the largest, half of it, half of that, and so
     on; the smaller ones are not ranked, but tell how each architecture gains by size.
     """
-    probes: bool = False
+    probes: bool = setting(False, "probes", may_change=True)
     """Whether small tasks tell what each trained architecture is able to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSettings(ComparisonMethod):
+    """What is asked for beside arms, text, budget and seeds."""
+
     floor: bool = False
     """Whether n-grams are counted beside the arms where none of these counts: what they get is
     shown, not ranked.
@@ -69,3 +120,29 @@ class ComparisonSettings:
                 f"rates is {self.rates}; it must be 0 (learning rates as they are) or how many are"
                 " tried, such as 5."
             )
+
+
+def method_of(settings: ComparisonMethod) -> dict[str, Any]:
+    """The settings by name."""
+    return {f.name: getattr(settings, f.name) for f in fields(ComparisonMethod)}
+
+
+def differing_settings(
+    one: ComparisonMethod, other: ComparisonMethod
+) -> list[tuple[str, Any, Any]]:
+    """Title and both values of each setting in which two differ and may not."""
+    return [
+        (f.metadata["about"].title, getattr(one, f.name), getattr(other, f.name))
+        for f in fields(ComparisonMethod)
+        if not f.metadata["about"].may_change and getattr(one, f.name) != getattr(other, f.name)
+    ]
+
+
+def setting_facts(settings: ComparisonMethod) -> list[tuple[str, str]]:
+    """Heading and value of each setting that a reader of figures must know."""
+    found = []
+    for f in fields(ComparisonMethod):
+        value, fact = getattr(settings, f.name), f.metadata["about"].fact
+        if fact is not None and value != f.default:
+            found.append((fact[0], fact[1](value)))
+    return found

@@ -16,9 +16,11 @@ import vl_convert
 from markupsafe import Markup
 
 from inklings.durable import write_bytes
-from inklings.evaluation.likelihood.metric import METRICS
+from inklings.evaluation.likelihood.likelihood_metric import METRICS
+from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import Records, read_record
-from inklings.lab.comparison.result import ArmResult, Comparison, read_comparison
+from inklings.lab.comparison.result import ArmResult, Comparison
+from inklings.lab.comparison.settings import setting_facts
 from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
 from inklings.lab.report.arm_settings import own_settings, say_value, settings_of, shared_settings
@@ -208,14 +210,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     if comparison.plan.budget is not None:
         found.append(("Budget", f"{comparison.plan.budget.replace('-', ' ')} for each run"))
         found.append(("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"))
-    plan = comparison.plan
-    if plan.points > 1:
-        shares = [f"1/{2**i}" for i in range(plan.points - 1, 0, -1)]
-        found.append(("Decayed and scored at", f"{', '.join(shares)} and all of the budget"))
-    if plan.parameters is not None:
-        found.append(("Size", f"{plan.parameters:,} parameters without embedding"))
-    if plan.rates:
-        found.append(("Learning rates", f"{plan.rates} tried for each arm"))
+    found += setting_facts(comparison.plan)
     if split:
         found.append(
             (

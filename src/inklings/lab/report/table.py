@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inklings.evaluation.likelihood.metric import METRICS
+from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import (

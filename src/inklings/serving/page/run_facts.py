@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from inklings.errors import InklingsError
-from inklings.lab.comparison.result import FILE_NAME, Comparison, read_comparison
+from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.result import FILE_NAME, Comparison
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked

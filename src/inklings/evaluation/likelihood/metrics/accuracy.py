@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inklings.evaluation.likelihood.metric import LikelihoodMetric, Sums, Totals
+from inklings.evaluation.likelihood.likelihood_metric import LikelihoodMetric, Sums, Totals
 
 
 def share(hits: Sums, totals: Totals) -> float:

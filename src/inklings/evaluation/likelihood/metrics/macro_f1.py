@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from inklings.evaluation.likelihood.metric import LikelihoodMetric, Sums, Totals
+from inklings.evaluation.likelihood.likelihood_metric import LikelihoodMetric, Sums, Totals
 from inklings.evaluation.likelihood.scoring import Scored
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from inklings.evaluation.likelihood.metric import LikelihoodMetric, Sums, Totals
+from inklings.evaluation.likelihood.likelihood_metric import LikelihoodMetric, Sums, Totals
 
 LARGEST = 700
 """Above so many nats `exp` overflows."""
