@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from inklings.lab.comparison.records import Records
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.chart import Chapter
-from inklings.lab.report.sections import budgets, cost, curves, positions, seeds, sizes
+from inklings.registry import Registry
 
-SECTIONS = (curves, budgets, cost, sizes, seeds, positions)
-"""A section is a module whose `make_chapter` gives a chapter, or None where it has nothing."""
+MakeChapter = Callable[[Comparison, Records], Chapter | None]
+"""Makes a chapter, or None where there is nothing to show."""
+
+SECTIONS: Registry[MakeChapter] = Registry(
+    "section",
+    {
+        "curves": "inklings.lab.report.sections.curves:make_chapter",
+        "budgets": "inklings.lab.report.sections.budgets:make_chapter",
+        "cost": "inklings.lab.report.sections.cost:make_chapter",
+        "sizes": "inklings.lab.report.sections.sizes:make_chapter",
+        "seeds": "inklings.lab.report.sections.seeds:make_chapter",
+        "positions": "inklings.lab.report.sections.positions:make_chapter",
+    },
+)
 
 
 def make_chapters(comparison: Comparison, records: Records) -> list[Chapter]:
     """The chapters of figures, without those that the comparison has no data for."""
-    chapters = [section.make_chapter(comparison, records) for section in SECTIONS]
+    chapters = [make_chapter(comparison, records) for make_chapter in SECTIONS]
     return [chapter for chapter in chapters if chapter is not None]
