@@ -1,7 +1,6 @@
-"""Text from files.
+"""Text from files: plain, JSONL, CSV or Parquet, compressed or not.
 
-Plain, JSONL, CSV or Parquet, compressed or not; read as a stream, in memory that does not grow with
-them.
+They are read as a stream, in memory that does not grow with them.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def left_out_of(given: str) -> dict[str, int]:
 
 
 def list_suffixes(counts: Mapping[str, int]) -> str:
-    """Such counts in words."""
+    """Say counts by suffix in words."""
     return ", ".join(
         f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items()
     )

@@ -91,10 +91,9 @@ def open_source(
 
 
 def _check_cutting(data: DataConfig) -> None:
-    """Refuse.
+    """Refuse settings that say in two ways, or in none that can be used, what a document is.
 
-    With a `ConfigError`, settings that say in two ways, or in none that can be used, what a
-    document is.
+    The error is a `ConfigError`.
     """
     separator, opening = data.document_separator, data.document_opening
     if separator is not None and not separator:
