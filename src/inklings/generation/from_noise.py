@@ -22,7 +22,7 @@ def write(
     style_seed: int | None = None,
     length: int | None = None,
 ) -> list[Generation]:
-    """Write `samples` texts.
+    """Write `samples` texts out of noise.
 
     Text r depends on the seeds and on r alone, not on how many are written beside it.
 

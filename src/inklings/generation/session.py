@@ -1,6 +1,6 @@
 """A text written in turns.
 
-Whoever sits at the terminal writes some, the model goes on, and nothing is read twice.
+The user writes some, the model goes on, and nothing is read twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Session:
         stop_at_boundary: bool = True,
         use_cache: bool = True,
     ) -> None:
-        """See `generate` for the settings; `max_new_tokens` and `stop` hold for each turn.
+        """Begin a conversation with the settings of `generate`, kept for each turn.
 
         Raises:
             TokenizerError: the tokenizer does not belong to the model.

@@ -85,7 +85,7 @@ class _SplitWriter:
         self.tokens += len(tokens)
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the tokens that have gathered."""
         if self.pending:
             tokens = np.concatenate(self.pending)
             self.file.write(tokens.astype(self.dtype).data)
@@ -219,7 +219,7 @@ class _Reader:
             yield piece.text, piece.split == "train"
 
     def close(self) -> None:
-        """Delete what was kept."""
+        """Delete the temporary files."""
         if self.spool is not None:
             self.spool.unlink()
 
@@ -242,9 +242,9 @@ class _Reader:
 
 
 def _checked_rules(data: DataConfig, tokenizer: Tokenizer) -> Rules:
-    """The rules for documents.
+    """Make the rules for documents.
 
-    Or a `ConfigError` where the tokenizer hides what one of them asks for.
+    A `ConfigError` says where the tokenizer hides what one of them asks for.
     """
     if (
         data.min_known

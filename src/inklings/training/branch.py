@@ -1,6 +1,6 @@
-"""Branches of a run.
+"""Branches of a stable run: runs of several budgets that share all it has done.
 
-From a trunk that trains at a constant rate, runs of several budgets that share all it has done.
+A stable run (`trunk` here) trains at a constant rate.
 
 A run with the schedule `wsd` does the same steps as one with a larger budget until its rate begins
 to fall (Hu et al. 2024, "MiniCPM", section 4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal
@@ -32,13 +32,13 @@ class Branch:
     """One of the budgets that a trunk serves."""
 
     share: float
-    """Of the whole budget."""
+    """Share of the whole budget."""
     leaves: int
     """The step of the trunk that it begins with."""
     steps: int
     """In all."""
     config: RunConfig
-    """That of a run of this budget alone."""
+    """Settings of a run of this budget alone."""
 
 
 def can_branch(training: TrainingConfig) -> bool:
@@ -106,9 +106,9 @@ def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunCo
 
 
 def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
-    """A run at `run` that stands where the trunk stands, to be gone on with by `resume`.
+    """Make a run at `run` that stands where the stable run stands.
 
-    Whole or not at all.
+    `resume` goes on with it. It is made whole or not at all.
 
     Raises:
         RunError: the trunk does not stand where the branch leaves it, or something is at `run`.

@@ -67,7 +67,7 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
 
 
 def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int], str]:
-    """Where a sequence is cut, and in words.
+    """Ways to cut a sequence, each with its name.
 
     Token by token; a prompt, then token by token, as text is written; anyhow.
     """

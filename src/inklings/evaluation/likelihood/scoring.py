@@ -1,6 +1,6 @@
-"""Streaming a split's lanes through a model.
+"""Scoring a split by streaming its windows through a model.
 
-For every target its nats, its rank, and what was predicted instead.
+Every target gets its nats, its rank, and what was predicted instead.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ CHUNK = 256
 """At most so many positions of a row: attention within a chunk grows with its square."""
 
 SHORTEST_CHUNK = 16
-"""Where the vocabulary is so large that fewer positions of each row would fit, fewer rows are taken
-instead.
+"""Least positions of each row that are read at once. Where the vocabulary is so large that fewer
+would fit, fewer rows are taken instead.
 """
 
 
@@ -44,7 +44,7 @@ class Scored:
 
     document: Int[np.ndarray, " n"]
     index: Int[np.ndarray, " n"]
-    """Where, in the split's tokens, the token before the target stands."""
+    """Place of the token before the target, among the split's tokens."""
     target: Int[np.ndarray, " n"]
     nats: Float[np.ndarray, " n"]
     rank: Int[np.ndarray, " n"]

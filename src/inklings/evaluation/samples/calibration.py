@@ -39,7 +39,7 @@ class Calibration:
     documents.
     """
     ladder: dict[str, Measures]
-    """From the lowest rung."""
+    """Measures of the reference samplers, from the lowest order."""
     cheaters: dict[str, Measures]
 
     def gameable(self, metric: str) -> list[str]:
@@ -62,7 +62,7 @@ class Calibration:
         ]
 
     def place(self, value: Interval, metric: str) -> str:
-        """Where on the ladder a value stands, as in `between bigram and trigram`.
+        """Place a value among the reference samplers, as in `between bigram and trigram`.
 
         It stands above the best rung that it beats and below the worst that beats it; of those
         between the two, where the difference is less than what chance would make of two draws, it
@@ -104,7 +104,7 @@ class Calibration:
 
     @staticmethod
     def from_mapping(mapping: dict[str, Any]) -> Calibration:
-        """What `to_mapping` gave."""
+        """Read what `to_mapping` gave."""
         return Calibration(
             SampleSettings(**mapping["setting"]),
             Measures.from_mapping(mapping["floor"]),

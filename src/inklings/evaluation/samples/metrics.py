@@ -81,7 +81,7 @@ class Measures:
 
     @staticmethod
     def from_mapping(mapping: dict[str, Any]) -> Measures:
-        """What `to_mapping` gave."""
+        """Read what `to_mapping` gave."""
         return Measures(
             {name: _interval(value) for name, value in mapping["values"].items()},
             list(mapping["alarm"]),

@@ -1,6 +1,6 @@
-"""The report on samples.
+"""The report on samples, as a plain tree that JSON holds.
 
-A run's measures beside real text, the ladder and the cheaters, as a plain tree that JSON holds.
+A run's measures stand beside those of real text, reference samplers and adversarial samplers.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SampleReport:
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for JSON.
 
-        Places and warnings are written beside the figures for whoever reads the file.
+        Places and warnings are written beside the figures for readers of the file.
         """
         return {
             "calibration": self.calibration.to_mapping(),
@@ -76,7 +76,7 @@ class SampleReport:
 
     @staticmethod
     def from_mapping(mapping: Mapping[str, Any]) -> SampleReport:
-        """What `to_mapping` gave."""
+        """Read what `to_mapping` gave."""
         runs = {name: Measures.from_mapping(measures) for name, measures in mapping["runs"].items()}
         return SampleReport(Calibration.from_mapping(mapping["calibration"]), runs)
 

@@ -31,9 +31,9 @@ LEAST = 32
 
 
 class Group:
-    """See the module.
+    """Rows that are read and written side by side, with one forward pass for all.
 
-    The rows have the same branch factors; each list is in the order of the states beside it.
+    They have the same branch factors; each list is in the order of the states beside it.
     """
 
     def __init__(self, model: SequenceModel, tokenizer: Tokenizer, factors: Factors) -> None:
@@ -46,7 +46,7 @@ class Group:
         self._reading_states = RowStates(model)
         self._writing_states = RowStates(model)
         self._sampling: RowSampling | None = None
-        """None after rows came or went."""
+        """Sampling of the rows; None after rows came or went."""
 
     def __len__(self) -> int:
         return len(self.reading) + len(self.writing)
@@ -150,7 +150,7 @@ class Group:
     ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
         """Logits (N, T, V) and hidden vectors (N, T, C) of every row.
 
-        And what each found where one of them wants to know.
+        What each found in a memory stands beside, where one of them asks for it.
         """
         starts = self._starts(works, tokens)
         model = self._model

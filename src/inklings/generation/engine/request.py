@@ -24,11 +24,11 @@ class GenerationRequest:
     """
 
     number: int
-    """Of its own among all jobs that one engine is given."""
+    """Its number, of its own among all requests that one engine is given."""
     client: str
     """Whose it is: where jobs wait, clients take turns."""
     prompt: tuple[int, ...]
-    """The boundary first."""
+    """The tokens, the boundary first."""
     max_new_tokens: int = 0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     row: int = 0
@@ -44,8 +44,8 @@ class GenerationRequest:
     embed: bool = False
     """Whether the mean of the hidden vectors over the prompt's tokens is asked for."""
     entries: int = 0
-    """Of a model with a memory: so many of the entries that each drawn token (and scored token of
-    the prompt) took something of.
+    """For a model with a memory: how many of the entries are told that each drawn token (and scored
+    token of the prompt) took something of.
     """
     branches: tuple[tuple[str, float], ...] = ()
     """Factors that the outputs of named branches are multiplied by: 0 knocks a branch out, 1 leaves
@@ -62,7 +62,7 @@ class Entry:
     value: str
     """The token that followed there."""
     weight: float
-    """Its share of the prediction, 0 to 1."""
+    """Its share of the prediction, from 0 to 1."""
     distance: float
     """Squared L2 from what was searched with."""
     age: int
@@ -70,11 +70,11 @@ class Entry:
     document: str | None
     """Name of its document in the long-term memory; None for the text that is being read."""
     position: int
-    """Of the value in that document; the boundary that opens it is 0."""
+    """Place of the value in that document; the boundary that opens it is at 0."""
     before: str
     """What stands before the value there."""
     after: str
-    """What stands after it."""
+    """The text after it."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Delta:
     """
 
     number: int
-    """Of the job."""
+    """Number of the request."""
     text: str = ""
     """What can be shown next: whole characters only, and nothing that may begin a stop string."""
     count: int = 0
@@ -118,10 +118,10 @@ class Delta:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a served model is."""
+    """A description of a served model."""
 
     name: str
-    """What clients call it."""
+    """The name that clients use."""
     run: str
     """The folder of its run, as it was given."""
     architecture: str
@@ -135,7 +135,7 @@ class Card:
     whole texts out of noise.
     """
     hidden_size: int
-    """Of its hidden vectors; 0 where it has none."""
+    """Size of its hidden vectors; 0 where it has none."""
     branches: tuple[str, ...]
     """Those that can be knocked out."""
     memory: int | None
@@ -147,4 +147,4 @@ class Card:
     precision: str
     threads: int | None
     created: int
-    """Seconds since 1970."""
+    """Time of its making, in seconds since 1970."""

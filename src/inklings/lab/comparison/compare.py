@@ -321,9 +321,9 @@ def _smaller(
 
 
 def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
-    """Whether the searches are over.
+    """Whether all searches for learning rates are over.
 
-    So that every arm has the learning rate that it is trained with.
+    Then every arm has the rate that it is trained with.
     """
     waiting = {
         c.plan.label for c in contestants if c.learns_by_likelihood and comparison.plan.rates

@@ -30,8 +30,8 @@ FILE_NAME = "search.json"
 FORMAT = 1
 
 SEARCH_SEED = 271_828_182
-"""Of all trials: far from the small numbers that ranked runs have, so that the choice of a rate
-favours none of them.
+"""Seed of all trials: far from the small numbers that ranked runs have, so that the choice of a
+rate favours none of them.
 """
 FURTHER = 2
 """How many more factors are tried at most, one after another, while the best is the outermost."""
@@ -40,7 +40,7 @@ PROTECTED = 0.5
 leads early.
 """
 FINISHED_FIRST = 2
-"""So many trials are finished before one is given up."""
+"""Trials that are finished before one is given up."""
 
 
 def search_rate(
@@ -112,9 +112,9 @@ def next_factor(done: list[RateTrial], trials: int) -> float | None:
 
 
 def _best(done: list[RateTrial]) -> RateTrial | None:
-    """Of the lowest loss at the end.
+    """The trial with the lowest loss at the end.
 
-    Of equal ones, the one tried first, which is nearer to the settings' own rates.
+    Of equal ones, it is the one tried first, which is nearer to the settings' own rates.
     """
     return min(
         (trial for trial in done if trial.loss is not None),
@@ -149,12 +149,12 @@ def _say(factor: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """A search on disk."""
+    """A search for a rate, and its folder."""
 
     folder: Path
     store: TokenStore
     config: RunConfig
-    """Of the factor 1."""
+    """Settings at the factor 1."""
     identity: dict[str, Any]
     """What two calls must share to be one search."""
     done: list[RateTrial]

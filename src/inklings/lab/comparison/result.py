@@ -47,7 +47,7 @@ CONTENT = {
 class SampleFigures:
     """What the samples of a run measure, drawn at temperature 1.
 
-    With intervals and other temperatures in its `samples.json`.
+    Intervals and other temperatures stand in its `samples.json`.
     """
 
     values: dict[str, float]
@@ -64,7 +64,7 @@ class Point:
     """
 
     share: float
-    """Of the budget."""
+    """Share of the budget."""
     run: str
     """The run directory that ends here, as `RunResult.run`."""
     weights: str
@@ -74,7 +74,7 @@ class Point:
     flops: int
     """Forward and backward, computed from the sizes."""
     seconds: float
-    """Of training up to here, as if it were a run of its own."""
+    """Seconds of training up to here, as if it were a run of its own."""
     loss: float
     """On the held-out split, nats per token."""
     bits_per_byte: float | None
@@ -86,7 +86,7 @@ class RunResult:
     """One (arm, seed): how it was trained and how it scored on the held-out split."""
 
     seed: int | None
-    """None for an existing run, whose seed is its own."""
+    """Seed of the run; None for an existing run, whose seed is its own."""
     status: Literal["done", "failed", "not ranked"]
     run: str
     """The run directory: relative to the comparison's folder, or absolute where it lies outside."""
@@ -101,7 +101,7 @@ class RunResult:
     seconds: float | None = None
     """Wall-clock time of training."""
     flops: int | None = None
-    """Of training, forward and backward, computed from the sizes."""
+    """Operations of training, forward and backward, computed from the sizes."""
     non_embedding: int | None = None
     """Parameters that are neither the embedding of the tokens nor the head that maps back to them.
     """
@@ -124,7 +124,7 @@ class RunResult:
     samples: SampleFigures | None = None
     """None where no samples were compared."""
     audit: list[Finding] = field(default_factory=list)
-    """Of an arm's first run: what of the audit needs trained weights."""
+    """What the audit needs trained weights for, of an arm's first run."""
     results: str | None = None
     """`results/ARM/seed-N`, relative to the comparison's folder: `record.json`, of the scored
     `likelihood.json` and `units.safetensors`, and of those whose samples were compared
@@ -180,7 +180,7 @@ class ArmResult:
     """None where its learning rates were taken as they are."""
     probes: list[ProbeResult] = field(default_factory=list)
     audit: list[Finding] = field(default_factory=list)
-    """Of the architecture, before any training."""
+    """Audit of the architecture, before any training."""
     runs: list[RunResult] = field(default_factory=list)
 
     @property
@@ -314,7 +314,7 @@ class Comparison:
     split: Literal["test", "validation"]
     """On which split the arms are ranked; validation only where there is no test text."""
     unit: Literal["nats per token", "bits per byte"]
-    """Of the ranking; bits per byte where tokenizers differ."""
+    """Unit of the ranking; bits per byte where tokenizers differ."""
     environment: dict[str, Any]
     text: dict[str, Any]
     """Source, layout, tokenizer, splits with their documents, tokens and bytes, and overlap."""

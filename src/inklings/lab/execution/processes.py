@@ -48,11 +48,11 @@ class Task(Protocol):
 
     @property
     def arm(self) -> str:
-        """Of which contestant."""
+        """The arm that the job is of."""
 
     @property
     def seed(self) -> int | None:
-        """Of which seed, if of one."""
+        """The seed, if the job is of one."""
 
 
 T = TypeVar("T", bound=Task)
@@ -122,7 +122,7 @@ class _Worker(Generic[T]):
         self.job: T | None = None
 
     def give(self, job: T) -> None:
-        """Hand it a job."""
+        """Give the process a job."""
         self.job = job
         self.connection.send(job)
 

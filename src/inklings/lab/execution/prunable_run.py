@@ -1,6 +1,6 @@
 """One trial of a search.
 
-A run that may be given up at an evaluation, or stopped and gone on with.
+It is a run that may be given up at an evaluation, or stopped and resumed.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ CALM = {"checkpoint", "step", "sample"}
 def do_jobs_on_cluster(
     jobs: Sequence[T], work: TaskHandler[T, R], *, address: str, on_event: OnEvent
 ) -> Iterator[tuple[T, R]]:
-    """Do all jobs.
+    """Do all jobs on a Ray cluster and yield each with its result as it ends.
 
-    As many at a time as the cluster has processors, and yield each with its result as it ends.
+    As many run at a time as the cluster has processors.
 
     Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun
     again elsewhere, twice at most, and goes on from its last checkpoint.

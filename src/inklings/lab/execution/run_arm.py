@@ -45,7 +45,7 @@ from inklings.training.branch import Branch, check_settings, exists, train_branc
 from inklings.training.train import resume, train
 
 TEMPERATURE = 0.8
-"""Of the samples in a report: what most people read generators at."""
+"""Temperature of the samples in a report: what most people read generators at."""
 SAMPLES = {"lines": (10, 100), "documents": (2, 400)}
 """How many texts a report shows of an arm, and their greatest length in tokens, by layout."""
 PROOF_TARGETS = 30_000
@@ -74,7 +74,7 @@ class ArmRun:
     samples: SamplePlan | None = None
     """How many samples of it are measured; None: none are."""
     steps: int = 0
-    """Of the whole run, where it has branches."""
+    """Steps of the whole run, where it has branches."""
     branches: list[Branch] = field(default_factory=list)
     """The budgets at which it is decayed and scored; empty where it is trained as one run."""
 
@@ -153,9 +153,9 @@ RUNS = TaskHandler(attempt, failed)
 
 
 def score(job: ArmRun, store: TokenStore) -> RunResult:
-    """Evaluate a run's best weights on the held-out split, keep what a report shows.
+    """Evaluate a run's best weights on the held-out split and return the figures.
 
-    And return the figures.
+    What a report shows is kept in the run's folder.
     """
     directory = RunDirectory.open(job.run)
     events = directory.metrics()

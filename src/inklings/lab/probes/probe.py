@@ -1,6 +1,6 @@
-"""Probes.
+"""Probes: small tasks that tell what an architecture is able to do.
 
-Small tasks that tell what an architecture is able to do, and so help to explain a verdict.
+They help to explain a verdict.
 """
 
 from __future__ import annotations

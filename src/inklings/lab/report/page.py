@@ -62,9 +62,7 @@ class Contents:
 
 
 def write_report(out: Path) -> Path:
-    """Write `OUT/report.html` and `OUT/figures/` from what lies in the folder.
-
-    And return the report's path.
+    """Write `OUT/report.html` and `OUT/figures/` from the folder; return the report's path.
 
     The page carries its script and its data, and asks no host for anything. The same folder gives
     the same bytes.
@@ -108,7 +106,7 @@ def make_contents(
 
 
 def render(comparison: Comparison, records: Records, contents: Contents) -> str:
-    """The page.
+    """Render the page.
 
     Everything that comes from text, labels and messages included, is escaped by the template.
     """

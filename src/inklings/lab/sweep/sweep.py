@@ -170,9 +170,9 @@ def sweep(
 
 
 def settled(config: RunConfig, store: TokenStore, on_event: OnEvent) -> RunConfig:
-    """The settings as every trial has them.
+    """Settle the settings as every trial has them.
 
-    Nothing left to be measured, and no files that nobody reads.
+    Nothing is left to be measured, and no file is written that is not read.
 
     Raises:
         InputError: the architecture cannot be built with them.

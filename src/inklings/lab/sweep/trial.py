@@ -25,8 +25,8 @@ PREFIX = "trial-"
 PLACE = "place"
 """The attribute of a trial that says which folder its run is in."""
 ORPHAN_SECONDS = 30.0
-"""So long a run is waited for whose process outlives the sweep that began it; it ends with its next
-message.
+"""How long a run is waited for whose process outlives the sweep that began it; it ends with its
+next message.
 """
 
 
@@ -81,7 +81,7 @@ def _attempt(
 
 
 def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
-    """Whether the trial is ours: begun from this folder before, or nobody's until now."""
+    """Whether the trial is ours: begun from this folder before, or claimed just now."""
     states = library("a sweep").trial.TrialState
     found = storage.get_trial(trial_id)
     if found.state == states.RUNNING:

@@ -70,9 +70,9 @@ def do_trials(
 
 
 def _jobs(base: RunConfig, place: StudyLocation, store: TokenStore, study: Any) -> list[ArmRun]:
-    """A job for each trial that is to be done here.
+    """Yield a job for each trial that is to be done here.
 
-    Those begun in this folder first, then those that nobody has begun.
+    Those begun in this folder come first, then those not begun anywhere.
     """
     if place.shared:
         recover_lost(study)

@@ -188,7 +188,7 @@ def _pair(difference: Difference, best: str) -> str:
 
 
 def _describe(arm: ArmResult, calibration: Calibration, measured: Measured) -> str:
-    """An arm's place on the ladder, and its alarms.
+    """Say an arm's place among the reference samplers, and its alarms.
 
     Where seeds have different places, all of them.
     """
@@ -203,9 +203,9 @@ def _describe(arm: ArmResult, calibration: Calibration, measured: Measured) -> s
 
 
 def say_alarm(arm: ArmResult) -> str:
-    """`no collapse alarm`.
+    """Say `no collapse alarm`, or in how many runs there is one, and why.
 
-    Or in how many runs there is one and why it is there in the first of them.
+    The reason is that of the first such run.
     """
     alarms = [
         run.samples.alarm for run in arm.measured if run.samples is not None and run.samples.alarm
@@ -217,9 +217,9 @@ def say_alarm(arm: ArmResult) -> str:
 
 
 def say_gameable(ranked: Sequence[ArmResult], calibration: Calibration) -> str:
-    """Which of the metrics that a verdict rests on prove nothing alone here.
+    """Say which metrics of a verdict prove nothing alone here.
 
-    And what to look at beside them.
+    What to look at beside them is said too.
     """
     games = {PLACED[metric]: calibration.gameable(metric) for metric in PLACED}
     by = list(dict.fromkeys(name for names in games.values() for name in names))

@@ -12,7 +12,7 @@ from inklings.generation.engine.request import Delta, GenerationRequest
 
 
 class Ticket:
-    """The `Delta` of one job.
+    """The deltas of one job, one after the other.
 
     An asynchronous iterator that ends after the one with `ending` or `error`.
 
@@ -63,7 +63,7 @@ class Ticket:
         return self
 
     async def __anext__(self) -> Delta:
-        """The next of it.
+        """Wait for the next delta.
 
         Raises:
             InputError: the engine cannot take such a job.

@@ -1,6 +1,7 @@
-"""The server.
+"""The life of a server.
 
-Addresses first, then the models, then requests; a signal ends it when what runs is done.
+It takes its addresses first, then the models, then requests; a signal ends it when what runs is
+done.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Listening:
-    """Requests are taken."""
+    """Addresses at which requests are taken."""
 
     url: str
     cards: list[Card]
@@ -110,7 +111,7 @@ class _Uvicorn(uvicorn.Server):
         self.on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin, and tell."""
+        """Begin to serve, and say so."""
         await super().startup(sockets)
         self.on_start()
 
@@ -120,7 +121,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Stoppable:
-    """One life of a server."""
+    """A server that can be stopped, once."""
 
     def __init__(
         self,
@@ -195,7 +196,7 @@ class _Stoppable:
                 signal.signal(number, handler)
 
     def _asked(self) -> None:
-        """A signal came."""
+        """Take a signal."""
         self.signals += 1
         if self.server is None:
             if self.loading is not None:

@@ -28,7 +28,7 @@ SHARES = {"classifier", "unique", "novel"}
 
 
 PAD = 0.12
-"""Of the range that is drawn, on each side."""
+"""Share of the drawn range that is left free on each side."""
 
 
 REACH = 0.75
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class SampleTableRow:
-    """A contestant."""
+    """A contestant's row in the table."""
 
     name: str
     kind: Literal["arm", "real", "ladder", "cheater"]
@@ -69,7 +69,7 @@ class SampleTableRow:
 
 @dataclass(frozen=True)
 class SampleSection:
-    """What the page shows."""
+    """What the page shows of samples."""
 
     facts: str
     """How many samples, against what."""
@@ -230,9 +230,9 @@ def plain_table(section: SampleSection) -> tuple[list[str], list[list[str]]]:
 def sample_figure(
     arms: Sequence[str], seeds: Rows, sweep: Rows, rungs: Rows, real: dict[str, Any]
 ) -> Figure:
-    """Every run as a dot, each arm's temperatures as a line, the ladder in grey.
+    """Every run as a dot, each arm's temperatures as a line, reference samplers in grey.
 
-    And real text as the target.
+    Real text is the target.
 
     Rows: `arm, seed, judge, self_bleu`; `arm, temperature, judge, self_bleu`; `name, judge,
     self_bleu`; the last for real text too.
@@ -337,10 +337,10 @@ def sample_figure(
 
 
 def _names(base: Any, rungs: Rows, domain: tuple[float, float]) -> list[Any]:
-    """The rungs' names.
+    """The names of the reference samplers.
 
-    Right of them, but left near the right edge, and above for the highest, which stands next to
-    real text.
+    They stand right of their marks, but left near the right edge, and above for the highest, which
+    stands next to real text.
     """
     highest = f"datum.name === {json.dumps(rungs[-1]['name'])}"
     edge = f"datum.judge > {domain[0] + 0.8 * (domain[1] - domain[0])}"
