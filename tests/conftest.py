@@ -15,14 +15,21 @@ from jaxtyping import install_import_hook
 # Shapes and types in the signatures of the package are checked while tests run, and only then.
 install_import_hook("inklings", "beartype.beartype")
 
-settings.register_profile(
-    "inklings",
-    deadline=None,
-    max_examples=30,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("inklings")
+for profile, examples in (("fast", 10), ("full", 30)):
+    settings.register_profile(
+        profile,
+        deadline=None,
+        max_examples=examples,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("fast")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search spaces of inputs longer where the slow tests run too."""
+    if config.getoption("-m"):
+        settings.load_profile("full")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

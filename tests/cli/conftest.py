@@ -14,6 +14,13 @@ from inklings.cli.main import main
 Ask = Callable[..., dict[str, Any]]
 
 
+@pytest.fixture(autouse=True)
+def _figures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verbs write reports without the files of their figures, which `tests/lab/report` looks at."""
+    monkeypatch.setattr("inklings.lab.report.page.static_files", lambda figure: {})
+    monkeypatch.setattr("inklings.lab.sweep.sweep_report.static_files", lambda figure: {})
+
+
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run a verb with --json and return its document."""

@@ -238,6 +238,8 @@ def test_a_comparison_is_a_table_a_verdict_and_a_report(ask: Ask) -> None:
         "3-steps",
         "--seeds",
         "2",
+        "--rates",
+        "2",
         "--out",
         "c",
         *TINY,

@@ -507,7 +507,10 @@ def test_a_copy_and_the_memory_that_was_copied_know_nothing_of_each_other(
 
     The other's answers and entries stay, and both do what a dictionary says.
     """
-    for capacity, largest in ((30, 20), (800, 300)):
+    sizes = [(30, 20)]
+    if policy == "oldest":  # how a backend holds many does not depend on the policy
+        sizes.append((800, 300))
+    for capacity, largest in sizes:
         twin = Twin(
             config(backend, capacity=capacity, eviction=policy, clusters=20, probes=12), seed=1
         )
