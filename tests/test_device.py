@@ -174,4 +174,4 @@ def test_the_environment_is_plain_values() -> None:
     found = environment()
     assert json.loads(json.dumps(found)) == found
     assert found["torch"] == torch.__version__
-    assert memory_bytes() is None or memory_bytes() > 2**20
+    assert (memory := memory_bytes()) is None or memory > 2**20

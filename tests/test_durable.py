@@ -22,7 +22,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(DiskError, match="disk is full"):
         durable.write_json(file, {"a": 2})
     assert json.loads(file.read_text()) == {"a": 1}
@@ -39,7 +39,7 @@ def test_whatever_the_disk_says_is_one_sentence_and_leaves_nothing(
     def fail(descriptor: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(durable.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(DiskError, match=r"could not write|no permission to write"):
         durable.write_json(tmp_path / "value.json", {})
     with (

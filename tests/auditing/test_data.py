@@ -38,7 +38,8 @@ def split_of(documents: Documents, *, boundary: int = 0) -> TokenSplit:
 
 
 def random_documents(n: int, length: int, seed: int = 0) -> Documents:
-    return np.random.default_rng(seed).integers(1, 30, (n, length)).tolist()
+    documents: Documents = np.random.default_rng(seed).integers(1, 30, (n, length)).tolist()
+    return documents
 
 
 # The beginning of a split

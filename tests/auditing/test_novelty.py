@@ -33,7 +33,8 @@ def split_of(documents: Texts) -> TokenSplit:
 
 
 def random_texts(n: int, length: int, seed: int = 0) -> Texts:
-    return np.random.default_rng(seed).integers(1, 30, (n, length)).tolist()
+    texts: Texts = np.random.default_rng(seed).integers(1, 30, (n, length)).tolist()
+    return texts
 
 
 def occurs(span: list[int], stream: list[int]) -> bool:

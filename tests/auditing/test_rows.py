@@ -49,6 +49,7 @@ def trained(batches: Lines, steps: int = 150) -> SequenceModel:
         vocab_size=LETTERS + 1,
         boundary_token=0,
     )
+    assert isinstance(model, SequenceModel)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(steps):
         batch = batches.batch(step)

@@ -63,7 +63,7 @@ def sample_input(model: SequenceModel, rows: int = 3, seed: int = 0) -> Tensor:
 
 def read(model: SequenceModel, tokens: Tensor, state: State) -> State:
     """The state after reading tokens (B, T)."""
-    after = model(tokens, state).state
+    after: State | None = model(tokens, state).state
     assert after is not None, "forward was given a state and returned none"
     return after
 

@@ -114,7 +114,8 @@ def cross_entropy(model: SequenceModel, tokens: Tensor, state: State | None = No
     """Mean loss of predicting each token of (B, T + 1), auxiliary losses included."""
     output = model(tokens[:, :-1], state)
     loss = nn.functional.cross_entropy(output.logits.flatten(0, 1), tokens[:, 1:].flatten())
-    return loss + sum(output.losses.values())
+    total: Tensor = loss + sum(output.losses.values())
+    return total
 
 
 def changed(tokens: Tensor, vocab_size: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ DOCUMENTS = st.lists(
 
 @given(sizes=DOCUMENTS, blocks=st.booleans(), order=st.randoms())
 def test_sums_add_up_whatever_the_order_of_adding(
-    sizes: list[tuple[int, int]], blocks: bool, order: object
+    sizes: list[tuple[int, int]], blocks: bool, order: Random
 ) -> None:
     targets_of, bytes_of = (np.array(column, dtype=np.int64) for column in zip(*sizes, strict=True))
     document = np.repeat(np.arange(len(sizes)), targets_of)

@@ -17,12 +17,14 @@ pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneD
 @pytest.fixture
 def model() -> SequenceModel:
     torch.manual_seed(0)
-    return build(
+    model = build(
         "gpt",
         {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8},
         vocab_size=11,
         boundary_token=0,
-    ).eval()
+    )
+    assert isinstance(model, SequenceModel)
+    return model.eval()
 
 
 def in_bfloat16(model: SequenceModel) -> bool:

@@ -7,6 +7,7 @@ import torch
 
 from inklings.errors import ArchitectureError
 from inklings.generation.provenance import origins
+from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 from inklings.models.varda.model import Varda
 
@@ -63,5 +64,6 @@ def test_small_shares_are_left_out_and_the_weightiest_come_first() -> None:
 
 def test_a_model_without_a_memory_is_told_how_to_get_one() -> None:
     plain = build("gpt", {"n_layer": 1, "n_head": 2, "n_embd": 8}, vocab_size=11, boundary_token=0)
+    assert isinstance(plain, SequenceModel)
     with pytest.raises(ArchitectureError, match="inklings train varda --from RUN"):
         origins(plain, [0, 1, 2])

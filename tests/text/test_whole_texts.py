@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_a_batch_is_a_function_of_seed_and_step(
     sizes: list[int], batch_size: int, seed: int, steps: list[int]
 ) -> None:
     split = split_of(sizes)
-    make = lambda: whole_texts(split, batch_size=batch_size, length=13, seed=seed)  # noqa: E731
+    make = partial(whole_texts, split, batch_size=batch_size, length=13, seed=seed)
     one = make()
     for step in steps:
         batch = one.batch(step)

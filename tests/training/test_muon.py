@@ -27,7 +27,8 @@ def test_singular_values_come_close_to_one() -> None:
 def polar(matrix: torch.Tensor) -> torch.Tensor:
     """The nearest matrix whose singular values are 1."""
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    return left @ right
+    nearest: torch.Tensor = left @ right
+    return nearest
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

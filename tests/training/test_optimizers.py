@@ -14,7 +14,9 @@ GPT = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}
 
 def gpt(**fields: object) -> SequenceModel:
     torch.manual_seed(0)
-    return build("gpt", {**GPT, **fields}, vocab_size=9, boundary_token=0)
+    model = build("gpt", {**GPT, **fields}, vocab_size=9, boundary_token=0)
+    assert isinstance(model, SequenceModel)
+    return model
 
 
 def push(model: SequenceModel, optimizers: Optimizers, step: int, rate: float = 1.0) -> None:
@@ -47,6 +49,7 @@ def test_state_of_another_model_is_refused() -> None:
     optimizers = Optimizers(model, TrainingConfig())
     push(model, optimizers, 0)
     for other in (gpt(n_embd=32), build("mlp", {}, vocab_size=9, boundary_token=0)):
+        assert isinstance(other, SequenceModel)
         with pytest.raises(RunError, match="another architecture"):
             Optimizers(other, TrainingConfig()).load(optimizers.tensors())
 

@@ -154,6 +154,7 @@ def test_a_plan_says_what_would_be_done(
     assert (
         plan.parameters > 0
         and plan.flops > 0
+        and plan.memory is not None
         and plan.memory > 4 * 4 * plan.parameters
         and plan.seconds > 0
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from inklings.lab.comparison.records import read_record
 from inklings.lab.report.arm_settings import (
@@ -44,7 +46,7 @@ def test_shared_and_own_settings_are_all_there_and_none_is_twice() -> None:
 
 
 def test_resolved_settings_are_shown_where_a_run_has_them_and_else_those_asked_for(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: Callable[..., Any]
 ) -> None:
     comparison = write_fake_comparison(tmp_path, failed={"broken": "no"})
     records = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,9 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, write_full_comparison) -> Path:
+def report(
+    tmp_path_factory: pytest.TempPathFactory, write_full_comparison: Callable[..., Any]
+) -> Path:
     out: Path = tmp_path_factory.mktemp("browser") / "out"
     write_full_comparison(out, seeds=2)
     return write_report(out)
