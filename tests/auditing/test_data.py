@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -339,9 +340,7 @@ def test_long_splits_and_short_steps_are_cut(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(coverage, "EPOCH_TARGETS", 5000)
     monkeypatch.setattr(coverage, "EPOCH_STEPS", 50)
     for size, bound in ((32, 5000), (1, 800)):
-        finding = check_coverage(
-            lambda part, size=size: windows(part, batch_size=size, length=16), SPLIT
-        )  # type: ignore[misc]
+        finding = check_coverage(partial(windows, batch_size=size, length=16), SPLIT)
         assert finding.status == "pass"
         assert bound / 2 <= finding.evidence["targets"] <= bound
         assert not finding.evidence["whole"]

@@ -146,7 +146,10 @@ def test_errors_are_json_when_asked(command: Command) -> None:
 
 
 def write_text(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from inklings.cli import sweep as verb
 from inklings.cli.main import main
+from inklings.cli.progress import Display
 
 Ask = Callable[..., dict[str, Any]]
 TINY = [
@@ -84,7 +85,7 @@ def test_a_dry_run_shows_the_space_and_makes_nothing(
 def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
     ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = verb.Display.__call__
+    real = Display.__call__
 
     def interrupt(self: Any, event: dict[str, Any]) -> None:
         real(self, event)
@@ -92,7 +93,7 @@ def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(verb.Display, "__call__", interrupt)
+        patch.setattr(Display, "__call__", interrupt)
         assert main(ASKED) == 1
     assert "0 of 2 trials ended; all is saved. Go on with the same command" in " ".join(
         capsys.readouterr().out.split()

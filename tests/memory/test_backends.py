@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_rows_stay_dense(steps: list[tuple[int, int]]) -> None:
 def test_ids_are_checked_and_nothing_is_done(make: Any) -> None:
     index = make(4)
     index.add(np.arange(5), normal(0, 5, 4))
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: index.add(np.array([9, 3]), normal(1, 2, 4)),
         lambda: index.add(np.array([9, 9]), normal(1, 2, 4)),
         lambda: index.remove(np.array([0, 9])),
@@ -173,7 +174,8 @@ def test_ids_are_checked_and_nothing_is_done(make: Any) -> None:
         lambda: index.update(np.array([0, 9]), normal(1, 2, 4)),
         lambda: index.update(np.array([1, 1]), normal(1, 2, 4)),
         lambda: index.vectors(np.array([9])),
-    ):
+    )
+    for call in calls:
         with pytest.raises(InputError):
             call()
     assert len(index) == 5

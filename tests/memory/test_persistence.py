@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inklings.durable import disk_errors
 from inklings.errors import ConfigError, DiskError, RunError
 from inklings.memory import persistence
 from inklings.memory.persistence import load, read_manifest, save
@@ -116,7 +117,7 @@ def test_a_memory_of_something_else_is_refused(tmp_path: Path) -> None:
         ({"tokenizer": "t2"}, r"another tokenizer.*t1.*t2"),
     ):
         with pytest.raises(RunError, match=words):
-            load(tmp_path / "memory", **expected)  # type: ignore[arg-type]
+            load(tmp_path / "memory", **expected)
     with pytest.raises(RunError, match="not a saved memory"):
         load(tmp_path / "nothing")
 
@@ -162,7 +163,7 @@ def test_a_full_disk_leaves_what_was_there(
     def full(*arguments: Any) -> Any:
         calls.append(1)
         if len(calls) == (4 if broken == "_write" else 1):
-            with persistence.disk_errors(folder):
+            with disk_errors(folder):
                 raise OSError(errno.ENOSPC, "No space left on device")
         return real(*arguments)
 

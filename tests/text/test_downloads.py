@@ -17,6 +17,7 @@ import pytest
 
 from inklings.config import DataConfig
 from inklings.errors import DownloadError
+from inklings.text.documents import SplitName
 from inklings.text.sources import well_known
 from inklings.text.sources.downloads import download
 from inklings.text.sources.grammar import open_source
@@ -179,11 +180,15 @@ def test_a_converted_file_is_kept_converted(host: Host, tmp_path: Path) -> None:
 
 def small_corpus(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a corpus with fixed splits on the host, and into the table."""
-    parts = {"train": b"a\n" * 50, "validation": b"b\n" * 9, "test": b"c\n" * 8}
+    parts: dict[SplitName, bytes] = {
+        "train": b"a\n" * 50,
+        "validation": b"b\n" * 9,
+        "test": b"c\n" * 8,
+    }
     host.files = {f"/{name}.txt": data for name, data in parts.items()}
     files = tuple(
         RemoteFile(path=f"{name}.txt", sha256=sha(data), split=name) for name, data in parts.items()
-    )  # type: ignore[arg-type]
+    )
     corpus = Corpus(about="small", licence="none", files=files, layout="lines")
     monkeypatch.setitem(well_known.CORPORA, "small", corpus)
 

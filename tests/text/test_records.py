@@ -15,6 +15,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pyarrow
 import pytest
@@ -44,9 +45,8 @@ def read(path: Path, data: bytes | str, **wanted: object) -> list[str]:
 
 def table(delimiter: str, end: str) -> str:
     made = io.StringIO(newline="")
-    quoting = (
-        csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL
-    )  # this writer leaves a line feed bare where rows end otherwise
+    # this writer leaves a line feed bare where rows end otherwise
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL
     csv.writer(made, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(
         [["id", "text"], *([r["id"], r["text"]] for r in RECORDS)]
     )
@@ -229,8 +229,8 @@ def test_bad_records_are_left_out_and_counted_if_asked(tmp_path: Path, name: str
         store = prepare(
             data,
             cache=tmp_path / "cache",
-            on_event=lambda event, said=said: said.append(str(event.get("text"))),
-        )  # type: ignore[misc]
+            on_event=lambda event, said=said: said.append(str(event.get("text"))),  # type: ignore[misc]
+        )
         assert store.manifest["source"]["left_out"]["records"] == COUNTED[name]
         assert notes(store.manifest)[0] in said
         assert "1 empty" in notes(store.manifest)[0]

@@ -145,9 +145,11 @@ def test_the_same_seed_gives_the_same_result_and_leaves_the_generator_alone(
         before = torch.get_rng_state()
         results.append(
             probe(
-                config, seed=seed, on_event=lambda event, heard=heard: heard.append(event["loss"])
+                config,
+                seed=seed,
+                on_event=lambda event, heard=heard: heard.append(event["loss"]),  # type: ignore[misc]
             )
-        )  # type: ignore[misc]
+        )
         losses.append(heard)
         assert torch.equal(torch.get_rng_state(), before)
     assert len(losses[0]) == 9
