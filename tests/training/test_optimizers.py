@@ -28,7 +28,7 @@ def push(model: SequenceModel, optimizers: Optimizers, step: int, rate: float = 
 
 @pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
 def test_state_that_is_saved_and_loaded_goes_on_the_same(name: str) -> None:
-    training = TrainingConfig(optimizer=name, momentum=0.9, weight_decay=0.1)  # type: ignore[arg-type]
+    training = TrainingConfig(optimizer=name, momentum=0.9, weight_decay=0.1)
     model = gpt()
     optimizers = Optimizers(model, training)
     push(model, optimizers, 0)
