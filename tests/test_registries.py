@@ -6,11 +6,12 @@ from inklings.errors import ConfigError
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 from inklings.registry import Registry
 from inklings.text.formats.format import COMPRESSIONS, FORMATS
+from inklings.text.sources.scheme import SCHEMES
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS
 
 
-@pytest.mark.parametrize("registry", [OPTIMIZERS, UNITS, FORMATS, COMPRESSIONS])
+@pytest.mark.parametrize("registry", [OPTIMIZERS, UNITS, FORMATS, COMPRESSIONS, SCHEMES])
 def test_every_record_bears_the_name_that_it_is_registered_by(registry: Registry) -> None:  # type: ignore[type-arg]  # of any kind
     assert [record.name for record in registry] == list(registry.places)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inklings.cli.arguments import Json, parse
 from inklings.cli.terminal import open_terminal
 from inklings.text.formats.format import list_known
-from inklings.text.sources import builtin, well_known
+from inklings.text.sources.scheme import known_sources
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         Corpora, arguments, verb="corpora", description="The texts that are known by name."
     )
     terminal = open_terminal(flags.json)
-    known = {f"builtin:{name}": (about, "in every Python") for name, about in builtin.ABOUT.items()}
-    known |= {name: (corpus.about, corpus.licence) for name, corpus in well_known.CORPORA.items()}
-    known |= {
-        name: (f"short for {address}", "see its page on the hub")
-        for name, address in well_known.ALIASES.items()
-    }
+    known = known_sources()
     terminal.table(
         ["source", "what it is", "licence"],
         [(name, about, licence) for name, (about, licence) in known.items()],

@@ -8,8 +8,11 @@ import re
 import sys
 import unicodedata
 
+from inklings.durable import sha256
 from inklings.errors import SourceError, unknown_name
-from inklings.text.documents import Layout
+from inklings.text.documents import Layout, Source, Text
+from inklings.text.sources.reading import choose_layout, make_source
+from inklings.text.sources.scheme import SourceRequest, SourceScheme
 
 ABOUT: dict[str, str] = {
     "unicode-names": "the names of 12,886 characters of Unicode 3.2, one a line",
@@ -73,3 +76,25 @@ def python_docs() -> tuple[str, ...]:
             kept.append(name)
             seen.update(paragraphs)
     return tuple(topics[name] for name in sorted(kept))
+
+
+def _open(request: SourceRequest) -> Source:
+    data = request.data
+    texts, layout = builtin(data.source.removeprefix("builtin:"))
+    hashes = [sha256(text.encode()) for text in texts]
+    return make_source(
+        data,
+        data.source,
+        choose_layout(data, layout),
+        lambda _: (Text([text], data.source) for text in texts),
+        hashes,
+    )
+
+
+SCHEME = SourceScheme(
+    name="builtin",
+    form="builtin:NAME",
+    takes=lambda name: name.startswith("builtin:"),
+    open=_open,
+    known=lambda: {f"builtin:{name}": (about, "in every Python") for name, about in ABOUT.items()},
+)

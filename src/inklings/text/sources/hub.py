@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from inklings.errors import DownloadError, MissingExtraError, SourceError, unknown_name
-from inklings.text.documents import Text
+from inklings.text.documents import Source, Text
 from inklings.text.formats.records import Wanted, record_texts
+from inklings.text.sources.reading import choose_layout, make_source
+from inklings.text.sources.scheme import SourceRequest, SourceScheme
 
+ALIASES = {"openwebtext": "hf:Skylion007/openwebtext?take=250000"}
 OPTIONS = ("split", "field", "take", "config", "revision")
 
 
@@ -143,3 +147,29 @@ def _unreachable(address: HubAddress, error: Exception) -> str:
         f"{address} cannot be read from the Hugging Face hub: {reason}. Check the name, the"
         " options, and the connection to the network."
     )
+
+
+def _open(request: SourceRequest) -> Source:
+    data = request.data
+    address = parse_address(ALIASES.get(data.source, data.source), field=data.field)
+    address = dataclasses.replace(address, revision=commit(address))
+    layout = choose_layout(data, "documents")
+    field = address.field
+
+    def read(wanted: Wanted) -> Iterator[Text]:
+        return read_hub(address, dataclasses.replace(wanted, field=field))
+
+    source = make_source(data, str(address), layout, read, [str(address)])
+    return dataclasses.replace(source, remote=True)
+
+
+SCHEME = SourceScheme(
+    name="hub",
+    form="hf:OWNER/NAME",
+    takes=lambda name: name.startswith("hf:") or name in ALIASES,
+    open=_open,
+    known=lambda: {
+        name: (f"short for {address}", "see its page on the hub")
+        for name, address in ALIASES.items()
+    },
+)

@@ -5,17 +5,19 @@ Fetched from where their authors keep them, checked against pinned hashes.
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from inklings.durable import file_sha256, sha256, write_bytes
-from inklings.text.documents import Layout, SplitName
+from inklings.text.documents import Layout, Source, SplitName, Text
+from inklings.text.formats.files import read_texts, text_file
 from inklings.text.sources.downloads import download
-
-HOST = "https://raw.githubusercontent.com"
-ALIASES = {"openwebtext": "hf:Skylion007/openwebtext?take=250000"}
+from inklings.text.sources.reading import choose_layout, make_source
+from inklings.text.sources.scheme import HOST, SourceRequest, SourceScheme
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +154,41 @@ def obtain(file: RemoteFile, folder: Path, *, host: str = HOST) -> Path:
         )
         write_bytes(converted, data)
     return converted
+
+
+def _open(request: SourceRequest) -> Source:
+    data, folder = request.data, request.cache / "downloads" / request.name
+    if Path(request.name).exists():
+        warnings.warn(
+            f"{request.name!r} is taken for the well-known text; to read the local one, write"
+            f" ./{request.name}.",
+            stacklevel=2,
+        )
+    corpus = CORPORA[data.source]
+    files = [
+        (text_file(obtain(file, folder, host=request.host), where=data.source), file.split)
+        for file in corpus.files
+    ]
+    source = make_source(
+        data,
+        data.source,
+        choose_layout(data, corpus.layout),
+        lambda wanted: (
+            Text(text.chunks, text.where, split)
+            for file, split in files
+            for text in read_texts(file, wanted)
+        ),
+        [file.converted_sha256 or file.sha256 for file in corpus.files],
+        opening=corpus.opening,
+    )
+    fixed = all(split is not None for _, split in files)
+    return dataclasses.replace(source, default_split=corpus.default_split, fixed_splits=fixed)
+
+
+SCHEME = SourceScheme(
+    name="well-known",
+    form="a well-known name",
+    takes=lambda name: name in CORPORA,
+    open=_open,
+    known=lambda: {name: (corpus.about, corpus.licence) for name, corpus in CORPORA.items()},
+)

@@ -1,0 +1,91 @@
+"""A source made of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+
+from inklings.config import DataConfig
+from inklings.errors import SourceError
+from inklings.text.documents import Source, guess_layout
+from inklings.text.formats.files import content_hash, left_out_of, read_texts, sample
+from inklings.text.formats.format import TextFile
+from inklings.text.sources.reading import choose_layout, make_source
+
+SAMPLED = 16
+"""Files whose beginnings are looked at to guess the layout of a folder."""
+_BETWEEN_DOCUMENTS = ("<|endoftext|>", "<|end_of_text|>", "<|eos|>", "<eos>")
+"""Tokens that corpora are written with where one document ends."""
+_RECORDS = re.compile(r'\s*(\[\s*)?\{\s*"[^"\n]*"\s*:')
+"""How a file of JSON objects begins, be they in an array or not."""
+
+
+def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> Source:
+    """The files, read as `data` says; `address` names the same files another time.
+
+    Raises:
+        SourceError: they hold no text.
+    """
+    records = any(file.format.records for file in files)
+    if not records and data.field != DataConfig.field:
+        warnings.warn(
+            f"field {data.field!r} is ignored: {data.source} is plain text, it has no fields.",
+            stacklevel=2,
+        )
+    if not records and data.skip_bad:
+        warnings.warn(
+            f"skip_bad is ignored: {data.source} is plain text, it has no records.", stacklevel=2
+        )
+    marked_up = any(".md" in file.path.suffixes for file in files)
+    samples = [] if records else [sample(file) for file in files[:SAMPLED]]
+    layout = choose_layout(data, "documents" if records or marked_up else guess_layout(samples))
+    hashes = [f"{_format_name(file)} {content_hash(file)}" for file in files]
+    source = make_source(
+        data,
+        address,
+        layout,
+        lambda wanted: (t for file in files for t in read_texts(file, wanted)),
+        hashes,
+    )
+    if next(source.pieces(), None) is None:
+        where = files[0].where if len(files) == 1 else data.source
+        bad = sum(source.left_out.values()) - source.left_out["empty"]
+        left = (
+            f" Left out as bad: {bad:,} records; without --data.skip-bad the first is shown."
+            if bad
+            else ""
+        )
+        raise SourceError(f"{where} holds no text: it is empty or blank.{left}")
+    return dataclasses.replace(
+        source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source)
+    )
+
+
+def _format_name(file: TextFile) -> str:
+    return file.format.name + (file.compression.name if file.compression else "")
+
+
+def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple[str, ...]:
+    """What the beginnings of plain text files tell about a better way to read them."""
+    found = []
+    for file, text in zip(files, samples, strict=False):
+        name = next((name for name in _BETWEEN_DOCUMENTS if name in text), None)
+        if name is not None and data.document_separator is None:
+            found.append(
+                f"{file.where} holds {name!r}, which is read as text: --data.document-separator"
+                f" '{name}' cuts documents there."
+            )
+        if text.count("\r") > text.count("\n") and data.document_separator is None:
+            found.append(
+                f"{file.where} has carriage returns (\\r) where lines end; they are kept, and are"
+                " no line ends here. --data.document-separator $'\\r' makes each line a document;"
+                " tr '\\r' '\\n' < FILE > NEW makes line feeds of them."
+            )
+        if _RECORDS.match(text):
+            found.append(
+                f"{file.where} looks like JSON, and is read as plain text, braces and all: under a"
+                " name that ends in .jsonl or .json the text of each record is read (--data.field"
+                " says which)."
+            )
+    return tuple(dict.fromkeys(found))
