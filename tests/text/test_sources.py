@@ -138,7 +138,7 @@ def test_a_terminal_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monkey
         ("", "the source is empty"),
         (
             "tinyshakespear",
-            r"no file or folder tinyshakespear.*Did you mean 'tinyshakespeare'\? They are: builtin:unicode-names, ",
+            r"no file or folder tinyshakespear.*Did you mean 'tinyshakespeare'\? They are: builtin",
         ),
         ("python-docs", r"Did you mean 'builtin:python-docs'\?"),
         ("nowhere/at-all.txt", r"no file or folder nowhere/at-all.txt\.$"),
