@@ -169,7 +169,7 @@ def _tried_rows(
 
 
 def release() -> None:
-    """Give cached memory back."""
+    """Give cached memory back to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # does nothing where CUDA was not used

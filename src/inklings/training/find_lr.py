@@ -37,7 +37,7 @@ class LearningRates:
     """What `find_lr` found."""
 
     learning_rates: list[float]
-    """Of AdamW or SGD, rising by a constant factor."""
+    """Learning rates of AdamW or SGD, rising by a constant factor."""
     losses: list[float]
     """Smoothed, in nats per token."""
     turning_point: float

@@ -273,7 +273,8 @@ class Loop:
     def _save(self) -> None:
         """Write a checkpoint.
 
-        Kill the process at any moment here, and the run goes on from this one or the one before.
+        If the process is killed at any moment here, the run goes on from this one or the one
+        before.
         """
         self._emit({"event": "checkpoint", "step": self._step})
         length, digest = self._log.sync()
@@ -309,7 +310,7 @@ class Loop:
 def seed_step(seed: int, step: int, device: torch.device) -> None:
     """Seed torch for one step.
 
-    So that dropout is a function of (seed, step) and a resumed run needs no random state.
+    So dropout is a function of (seed, step), and a resumed run needs no random state.
 
     The two numbers are mixed (SplitMix64): neighbouring steps and seeds have nothing in common.
     """

@@ -37,7 +37,7 @@ class RunPlan:
     known beforehand.
     """
     seconds: float
-    """Of the training steps, as they were measured just now; evaluations come on top."""
+    """Seconds of the training steps, as they were measured just now; evaluations come on top."""
     reasons: tuple[str, ...]
     """Why device, precision and threads were chosen, and what of the request is not looked at."""
 

@@ -36,7 +36,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class LikelihoodResult:
-    """What `evaluate` found."""
+    """The result of `evaluate`."""
 
     targets: int
     """How many tokens were predicted: all of the split, the end mark of each document included."""
@@ -222,9 +222,9 @@ def finite(value: float | None) -> float | None:
 
 
 def save_likelihood(likelihood: LikelihoodResult, folder: Path) -> Path:
-    """Write `likelihood.json` and `units.safetensors` into a folder.
+    """Write `likelihood.json` and `units.safetensors` into a folder, and return it.
 
-    Which is made where it is absent; returns it.
+    The folder is made where it is absent.
 
     Raises:
         DiskError: the disk is full, or may not be written to.

@@ -62,9 +62,9 @@ class ResolvedArm:
 
 
 def unique_labels(arms: Sequence[Arm]) -> list[str]:
-    """The arms' labels, made different where two are equal.
+    """Give the arms labels that differ.
 
-    As folders too, and where case does not count.
+    They differ as folders too, where case does not count.
     """
     labels: list[str] = []
     for arm in arms:
@@ -91,7 +91,7 @@ class Terms:
     points: int
     parameters: int | None
     before: Plan | None
-    """Of an earlier call: what was measured then holds."""
+    """What an earlier call measured, which then holds."""
     smaller: bool = False
     """Whether arms are made smaller than they are, whatever sizes they name."""
 
@@ -176,9 +176,9 @@ def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
 
 
 def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, list[str]]:
-    """The settings at the comparison's number of parameters.
+    """Bring the settings to the comparison's number of parameters, if it has one.
 
-    Where there is one, and what a reader must know of it.
+    The note says what a reader must know of it.
     """
     if terms.parameters is None or objective_of(load_class(config.architecture)).one_pass:
         return config, None, []

@@ -44,7 +44,7 @@ class ArmRow:
     """Parameters without embedding and head; None where they were not counted."""
     tokens: int | None
     flops: int | None
-    """Of training; None where they were not counted."""
+    """Operations of training; None where they were not counted."""
     seconds: float | None
     bits_per_byte: float | None
     metrics: dict[str, float | None]
@@ -103,7 +103,7 @@ def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | 
 
 
 def _interval(arm: ArmResult, unit: str) -> tuple[float | None, float | None]:
-    """Of an arm's mean over seeds, or of its single run over documents."""
+    """Interval of an arm's mean over seeds, or of its single run over documents."""
     if len(arm.done) > 1:
         interval = mean_interval([run_value(run, unit) for run in arm.done])
         return (interval.low, interval.high)
@@ -251,7 +251,7 @@ def with_interval(row: ArmRow) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Three decimals."""
+    """Write a number with three decimals."""
     return "-" if value is None else f"{value:.3f}"
 
 

@@ -26,7 +26,7 @@ class SourceRequest:
 
     @property
     def name(self) -> str:
-        """As the user gave it."""
+        """Name of the file, as the user gave it."""
         return self.data.source
 
 
