@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import time
@@ -160,15 +161,8 @@ def _compared(
     terminal.say(
         f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
     )
-    method = ComparisonSettings(
-        points=flags.points,
-        parameters=_size(flags.parameters),
-        rates=flags.rates,
-        sizes=flags.sizes,
-        probes=flags.probes,
-        floor=flags.floor,
-        samples=flags.samples,
-    )
+    asked = {f.name: getattr(flags, f.name) for f in dataclasses.fields(ComparisonSettings)}
+    method = ComparisonSettings(**{**asked, "parameters": _size(flags.parameters)})
     command = shlex.join(["inklings", "compare", *arguments])
     with Display(terminal, quiet_runs=True) as display:
         return compare(

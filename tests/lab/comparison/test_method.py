@@ -1,0 +1,48 @@
+"""A setting of a comparison is listed once: resuming, merging, the report and the flags follow."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tests.test_formats import FORMATS
+
+from inklings.cli.compare import Compare
+from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.merge import differences_of
+from inklings.lab.comparison.plan import Plan
+from inklings.lab.comparison.resume import conflicts
+from inklings.lab.comparison.settings import (
+    ComparisonMethod,
+    ComparisonSettings,
+    setting_facts,
+)
+
+OTHER: dict[str, Any] = {"points": 3, "parameters": 5000, "rates": 7, "sizes": 2, "probes": True}
+
+
+def test_every_setting_is_a_flag() -> None:
+    flags = {field.name for field in dataclasses.fields(Compare)}
+    assert {field.name for field in dataclasses.fields(ComparisonSettings)} <= flags
+
+
+def test_another_value_is_a_conflict_unless_it_may_change() -> None:
+    whole = read_comparison(FORMATS / "comparison")
+    whole = dataclasses.replace(whole, plan=dataclasses.replace(whole.plan, arms=[]), arms=[])
+    for field in dataclasses.fields(ComparisonMethod):
+        changed = dataclasses.replace(whole.plan, **{field.name: OTHER[field.name]})
+        about = field.metadata["about"]
+        merged = differences_of(whole, dataclasses.replace(whole, plan=changed))
+        for found in (conflicts(whole.plan, changed), merged):
+            assert len(found) == (not about.may_change)
+            assert all(text.startswith(f"the {about.title} (") for text in found)
+
+
+def test_facts_name_what_is_not_at_its_default() -> None:
+    plan = Plan(arms=[], seeds=[0], data={}, budget=None)
+    assert setting_facts(plan) == []
+    assert setting_facts(dataclasses.replace(plan, points=3, rates=5, parameters=1000)) == [
+        ("Decayed and scored at", "1/4, 1/2 and all of the budget"),
+        ("Size", "1,000 parameters without embedding"),
+        ("Learning rates", "5 tried for each arm"),
+    ]
