@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from inklings.errors import TokenizerError
-from inklings.generation import decoding
+from inklings.generation.engine.row_sampling import RowSampling
 from inklings.generation.generate import generate, stream
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
@@ -88,7 +88,7 @@ def test_ctrl_c_between_reading_and_drawing_loses_nothing(
 ) -> None:
     session = Session(recite("the cat sat"), characters, sampling=GREEDY, max_new_tokens=4)
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "sample_next", interrupted)
+        patch.setattr(RowSampling, "draw", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(session.say("the"))
     assert "".join(session.say()) == " cat"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from inklings.errors import ConfigError
-from inklings.generation.decoding import check_pair
 from inklings.generation.generate import ROWS, Generation
 from inklings.generation.inference import inference
+from inklings.generation.pair import check_pair
 from inklings.generation.sampling import row_generators
 from inklings.models.from_noise import Noise, SampleModel
 from inklings.text.tokenizers import Tokenizer

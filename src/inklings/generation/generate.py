@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inklings.errors import ConfigError
-from inklings.generation.decoding import TextRow, check_pair, decode
-from inklings.generation.reader import Reader
-from inklings.generation.sampling import SamplingConfig, row_generators
-from inklings.generation.session import Session, check_length
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import GenerationRequest
+from inklings.generation.sampling import SamplingConfig
+from inklings.generation.session import Session, check_length, reraise
 from inklings.generation.text_stream import TextStream
 from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
 
 ROWS = 256
-"""So many samples are written side by side; more come one group after the other, to bound memory.
-"""
+"""So many samples are written side by side, to bound memory; more come as some end."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,41 @@ def generate(
             `tokenizer.unknown_characters(prompt)` tells what it lacks.)
         ConfigError: a number is out of range, or a stop string is empty.
     """
-    check_pair(model, tokenizer)
+    engine = Engine(
+        model, tokenizer, rows=max(1, min(samples, ROWS)), failure=reraise, use_cache=use_cache
+    )
     check_request(tokenizer, prompt, max_new_tokens=max_new_tokens, samples=samples, stop=stop)
     sampling = sampling or SamplingConfig()
-    history = [tokenizer.boundary, *tokenizer.encode(prompt).tolist()]
-    rows = [
-        TextRow(list(history), TextStream(stop), generator, max_new_tokens)
-        for generator in row_generators(sampling.seed, range(samples))
-    ]
-    for begin in range(0, samples, ROWS):
-        group = rows[begin : begin + ROWS]
-        reader = Reader(model, use_cache=use_cache)
-        if use_cache and len(history) > 1:
-            # What the rows have in common is read once; each then reads the last token itself.
-            reader.read([history[:-1]])
-            reader.select([0] * len(group))
-        for _ in decode(reader, group, tokenizer, sampling, stop_at_boundary=stop_at_boundary):
+    request = GenerationRequest(
+        number=samples,
+        client="",
+        prompt=(tokenizer.boundary, *tokenizer.encode(prompt).tolist()),
+        sampling=sampling or SamplingConfig(),
+        stop=stop,
+        stop_at_boundary=stop_at_boundary,
+        keep=samples > 1,
+    )
+    if samples > 1:  # what the texts have in common is read once
+        engine.submit(request)
+        for _ in engine.deltas():
             pass
-    return [_generation(row) for row in rows]
+    for row in range(samples):
+        engine.submit(
+            replace(request, number=row, row=row, max_new_tokens=max_new_tokens, keep=False)
+        )
+    pieces: list[list[str]] = [[] for _ in range(samples)]
+    made = [Generation("", [], "length") for _ in range(samples)]
+    for delta in engine.deltas():
+        pieces[delta.number].append(delta.text)
+        text = made[delta.number]
+        text.tokens.extend(delta.drawn)
+        if delta.ending is not None and delta.ending != "deadline":
+            if delta.ending == "boundary":
+                text.tokens.pop()
+            made[delta.number] = replace(
+                text, text="".join(pieces[delta.number]), finished=delta.ending
+            )
+    return made
 
 
 def check_request(
@@ -136,8 +152,3 @@ def stream(
         use_cache=use_cache,
     )
     return session.say(prompt)
-
-
-def _generation(row: TextRow) -> Generation:
-    assert row.finished is not None
-    return Generation("".join(row.pieces), row.drawn, row.finished)

@@ -6,11 +6,13 @@ The user writes some, the model goes on, and nothing is read twice.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import NoReturn
 
 from inklings.errors import ConfigError
-from inklings.generation.decoding import TextRow, check_pair, decode
-from inklings.generation.reader import Reader
-from inklings.generation.sampling import SamplingConfig, row_generators
+from inklings.generation.engine.engine import Engine
+from inklings.generation.engine.request import Delta, GenerationRequest
+from inklings.generation.sampling import SamplingConfig
 from inklings.generation.text_stream import TextStream
 from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
@@ -41,21 +43,22 @@ class Session:
             TokenizerError: the tokenizer does not belong to the model.
             ConfigError: a stop string is empty, or `max_new_tokens` is negative.
         """
-        check_pair(model, tokenizer)
         check_length(max_new_tokens)
         TextStream(stop)
+        self._make_engine = partial(
+            Engine, model, tokenizer, rows=1, failure=reraise, use_cache=use_cache
+        )
+        self._engine = self._make_engine()
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._max_new_tokens = max_new_tokens
         self._stop = stop
         self._stop_at_boundary = stop_at_boundary
-        self._generator = row_generators(sampling.seed, [0])[0]
-        self._reader = Reader(model, use_cache=use_cache)
         self._history = [tokenizer.boundary]
+        self._draws = 0
 
     def restart(self) -> None:
         """Forget the text so far. The draws go on: the same prompt may lead elsewhere."""
-        self._reader = Reader(self._reader.model, use_cache=self._reader.use_cache)
         self._history = [self._tokenizer.boundary]
 
     def say(self, text: str = "") -> Iterator[str]:
@@ -71,15 +74,42 @@ class Session:
         if self._history[-1] == self._tokenizer.boundary:
             self.restart()
         self._history += tokens
-        row = TextRow(self._history, TextStream(self._stop), self._generator, self._max_new_tokens)
-        turn = decode(
-            self._reader,
-            [row],
-            self._tokenizer,
-            self._sampling,
-            stop_at_boundary=self._stop_at_boundary,
+        return self._turn()
+
+    def _turn(self) -> Iterator[str]:
+        self._engine.cancel(0)  # a turn that was left early
+        self._engine.submit(
+            GenerationRequest(
+                number=0,
+                client="",
+                prompt=tuple(self._history),
+                max_new_tokens=self._max_new_tokens,
+                sampling=self._sampling,
+                draws=self._draws,
+                keep=True,
+                stop=self._stop,
+                stop_at_boundary=self._stop_at_boundary,
+            )
         )
-        return (piece for _, piece in turn if piece)
+        while told := self._step():
+            for delta in told:
+                self._history += delta.drawn
+                self._draws += len(delta.drawn)
+                if delta.text:
+                    yield delta.text
+
+    def _step(self) -> list[Delta]:
+        """One pass; one that is interrupted leaves nothing behind, and all is read again."""
+        try:
+            return self._engine.step()
+        except BaseException:
+            self._engine = self._make_engine()
+            raise
+
+
+def reraise(error: Exception) -> NoReturn:
+    """Let an error through, which a server would tell the client whom it concerns."""
+    raise error
 
 
 def check_length(max_new_tokens: int) -> None:

@@ -96,7 +96,7 @@ def joined(progress: list[Delta]) -> Delta:
     return Delta(
         progress[0].number,
         text="".join(part.text for part in progress),
-        count=sum(part.count for part in progress),
+        drawn=tuple(token for part in progress for token in part.drawn),
         tokens=tuple(token for part in progress for token in part.tokens),
         **{name: only(name) for name in ("prompt", "embedding", "ending", "error")},
     )

@@ -80,6 +80,7 @@ def test_each_row_is_drawn_as_by_the_reference(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_sampling, "FIRST", 2)
         patch.setattr(row_sampling, "BLOCK", 4)
+        patch.setattr(row_sampling, "SMALL", data.draw(st.sampled_from([0, 1024])))
         histories = [
             data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=4)) for _ in settings
         ]
@@ -171,8 +172,8 @@ def test_a_row_that_is_not_finite_is_told_and_harms_no_other(bad: float, greedy:
     assert [tokens[0], tokens[2]] == [expected[0], expected[2]]
 
 
-@given(data=st.data(), size=st.integers(1, 200))
-def test_what_is_impossible_is_never_drawn(data: st.DataObject, size: int) -> None:
+@given(data=st.data(), size=st.integers(1, 200), small=st.sampled_from([0, 1024]))
+def test_what_is_impossible_is_never_drawn(data: st.DataObject, size: int, small: int) -> None:
     weights = data.draw(
         arrays.arrays(np.float32, (3, size), elements=st.sampled_from([0.0, 0.0, 1e-30, 0.5]))
     )
@@ -184,5 +185,7 @@ def test_what_is_impossible_is_never_drawn(data: st.DataObject, size: int) -> No
             elements=st.sampled_from([0.0, 0.5, 1 - 2**-53]) | st.floats(0, 1, exclude_max=True),
         )
     )
-    tokens = drawn(torch.from_numpy(weights), torch.from_numpy(uniform))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_sampling, "SMALL", small)
+        tokens = drawn(torch.from_numpy(weights), torch.from_numpy(uniform))
     assert (weights[np.arange(3), tokens.numpy()] > 0).all()

@@ -108,7 +108,8 @@ def test_rows_are_read_as_if_each_were_alone(
                 both[0].leave(row)
                 drop(0, row)
             else:
-                both[0].move(row, both[1])
+                both[1].begin(both[0].part(row))
+                both[0].leave(row)
                 texts[1].append(drop(0, row))
         elif action.startswith("read"):
             which = int(action == "read other")

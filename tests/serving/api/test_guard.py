@@ -113,7 +113,7 @@ def test_a_client_that_leaves_cancels_its_jobs(site: Site, stream: bool, n: int)
     async def test(puppet: Puppet, app: FastAPI) -> None:
         wire = Wire(app, {"model": "gpt", "stream": stream, "n": n})
         await puppet.asked.wait()
-        puppet.tickets[0].receive(Delta(0, text="a", count=1))
+        puppet.tickets[0].receive(Delta(0, text="a", drawn=(1,)))
         if stream:
             assert (await wire.sent.get())["status"] == 200
             assert b'"text":"a"' in (await wire.sent.get())["body"]
@@ -143,8 +143,8 @@ def test_a_slow_client_gets_what_came_meanwhile_in_one_event(site: Site) -> None
         wire = Wire(app, {"model": "gpt", "stream": True})
         await puppet.asked.wait()
         for letter in "abc":
-            puppet.tickets[0].receive(Delta(0, text=letter, count=1))
-        puppet.tickets[0].receive(Delta(0, text="d", count=1, ending="length"))
+            puppet.tickets[0].receive(Delta(0, text=letter, drawn=(1,)))
+        puppet.tickets[0].receive(Delta(0, text="d", drawn=(1,), ending="length"))
         status, body = await wire.answer()
         event, done = body.decode().removesuffix("\n\n").split("\n\n")
         assert (status, done) == (200, "data: [DONE]")
@@ -194,7 +194,7 @@ def test_what_goes_wrong_has_its_status_or_is_the_last_event(
             ticket = puppet.tickets[0]
             start = None
             if begun:
-                ticket.receive(Delta(0, text="a", count=1))
+                ticket.receive(Delta(0, text="a", drawn=(1,)))
                 if stream:
                     start = await wire.sent.get()
             if isinstance(end, Delta):

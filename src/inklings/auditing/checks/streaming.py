@@ -16,7 +16,7 @@ from inklings.auditing.checks.prefixes import parallel_losses
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import difference, logits_of, random_tokens, span, with_documents
 from inklings.auditing.subjects import Subject
-from inklings.generation.reader import Reader
+from inklings.generation.engine.state_slots import RowStates
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 
@@ -101,11 +101,14 @@ def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
     prompt = random_tokens(model, 1, min(PROMPT, span(model)), seed)
     prompt[:, 0] = model.config.boundary_token
     scored = float(parallel_losses(model, prompt).mean())
-    reader, history = Reader(model), prompt[0].tolist()
-    nats = [
-        float(F.cross_entropy(reader.read([history[:end]]).float(), prompt[:, end]))
-        for end in range(1, len(history))
-    ]  # as decode does: all that was written so far, of which the last token is new
+    states, starts = RowStates(model, pads=False), prompt == model.config.boundary_token
+    starts[:, 0] = False
+    states.begin()
+    logits = [
+        states.forward(prompt[:, at : at + 1], starts[:, at : at + 1])[0][0]
+        for at in range(prompt.shape[1] - 1)
+    ]  # as generation does: of all that was written so far the last token is new
+    nats = F.cross_entropy(torch.cat(logits).float(), prompt[0, 1:], reduction="none").tolist()
     generated = sum(nats) / len(nats)
     evidence = {"generation": generated, "evaluation": scored, "tokens": len(nats)}
     if not abs(generated - scored) < 1e-3:

@@ -7,27 +7,38 @@ pass, and one that begins has its first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from inklings.errors import InklingsError
+from inklings.errors import DivergedError, InklingsError
 from inklings.generation.engine.branch_factors import Factors, branches_scaled
 from inklings.generation.engine.entry_texts import EntryTexts
-from inklings.generation.engine.request import Delta
+from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.engine.row import RequestRow
 from inklings.generation.engine.row_sampling import RowSampling
+from inklings.generation.engine.row_texts import RowTexts
 from inklings.generation.engine.state_slots import RowStates
-from inklings.generation.reader import LOGITS
 from inklings.generation.sampling import NOT_FINITE
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import SequenceModel, State
 from inklings.models.remembering import Recollection, Remembering
 from inklings.text.tokenizers import Tokenizer
 
 LEAST = 32
 """A pass over fewer tokens takes about as long as one over so many."""
+LOGITS = 2**24
+"""A long prompt is read in pieces of so many logits (64 MiB in float32)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What was read of a text that has ended, for one that begins with it."""
+
+    tokens: tuple[int, ...]
+    state: State
 
 
 class Group:
@@ -36,30 +47,53 @@ class Group:
     They have the same branch factors; each list is in the order of the states beside it.
     """
 
-    def __init__(self, model: SequenceModel, tokenizer: Tokenizer, factors: Factors) -> None:
+    kept: Kept | None = None
+    """Of the last text that was to be kept."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        tokenizer: Tokenizer,
+        factors: Factors,
+        *,
+        make_states: Callable[[], RowStates | RowTexts],
+        failure: Callable[[Exception], str],
+    ) -> None:
+        """A group without rows; see `Engine` for `failure`."""
         self._model = model
         self._tokenizer = tokenizer
         self._factors = factors
         self._boundary = model.config.boundary_token
         self.reading: list[RequestRow] = []
         self.writing: list[RequestRow] = []
-        self._reading_states = RowStates(model)
-        self._writing_states = RowStates(model)
+        self._failure = failure
+        self._reading_states = make_states()
+        self._writing_states = make_states()
         self._sampling: RowSampling | None = None
         """Sampling of the rows; None after rows came or went."""
 
     def __len__(self) -> int:
         return len(self.reading) + len(self.writing)
 
-    def join(self, work: RequestRow) -> None:
-        """One more row; it has tokens to read, or to write."""
+    def known(self, job: GenerationRequest) -> int:
+        """How many tokens of a prompt need not be read again."""
+        if self.kept is None or job.embed or job.prompt_alternatives is not None:
+            return 0
+        known = len(self.kept.tokens)
+        begins = known < len(job.prompt) and job.prompt[:known] == self.kept.tokens
+        return known if begins else 0
+
+    def join(self, work: RequestRow, coming: int = 0) -> None:
+        """One more row; it has tokens to read, or to write, and `known` ones are read.
+
+        `coming` is how many may follow at once, for which room is made.
+        """
+        state = self.kept.state if self.kept is not None and work.read else None
         if work.to_read:
-            self._reading_states.begin()
+            self._reading_states.begin(state)
             self.reading.append(work)
         else:
-            self._writing_states.begin()
-            self.writing.append(work)
-            self._sampling = None
+            self._begin_writing(work, state, coming)
 
     def leave(self, work: RequestRow) -> None:
         """A row is dropped, between two passes."""
@@ -87,13 +121,14 @@ class Group:
         works = list(self.writing)
         if not works:
             return []
-        tokens = torch.tensor([[work.row.history[-1]] for work in works], device=self._model.device)
         try:
-            logits, _, found = self._forward(self._writing_states, works, tokens)
+            logits, _, found = self._forward(
+                self._writing_states, works, [work.history[-1:] for work in works]
+            )
         except Exception as error:  # whatever a model raises, others are served on
             self._writing_states.clear()
             self.writing, self._sampling = [], None
-            return [work.failed(why(error)) for work in works]
+            return [work.failed(self._failure(error)) for work in works]
         logits = logits[:, 0]
         if self._sampling is None:
             self._sampling = RowSampling(
@@ -104,12 +139,12 @@ class Group:
         for row, (work, token, good) in enumerate(zip(works, drawn, finite, strict=True)):
             try:
                 progress = (
-                    work.told_of_token(token, logits[row], found[row], texts, self._tokenizer)
+                    work.told_of_token(token, row, logits, found[row], texts, self._tokenizer)
                     if good
-                    else work.failed(NOT_FINITE)
+                    else work.failed(self._failure(DivergedError(NOT_FINITE)))
                 )
             except InklingsError as error:
-                progress = work.failed(str(error))
+                progress = work.failed(self._failure(error))
             told.append(progress)
         # from the last on, so that whoever takes the place of one that leaves has been looked at
         for row in reversed(range(len(works))):
@@ -121,39 +156,40 @@ class Group:
         works = list(self.reading)
         piece = [work.job.prompt[work.read : work.read + length] for work in works]
         try:
-            logits, hidden, found = self._forward(
-                self._reading_states, works, torch.tensor(piece, device=self._model.device)
-            )
+            logits, hidden, found = self._forward(self._reading_states, works, piece)
         except Exception as error:  # whatever a model raises, others are served on
             self._reading_states.clear()
             self.reading = []
-            return [work.failed(why(error)) for work in works]
+            return [work.failed(self._failure(error)) for work in works]
         told = []
         for row in reversed(range(len(works))):
             work = works[row]
             try:
                 work.take_piece(logits[row], hidden[row], found[row], texts)
             except InklingsError as error:
-                told.append(work.failed(str(error)))
+                told.append(work.failed(self._failure(error)))
                 self._leave_reading(row)
                 continue
             if work.to_read == 0:
                 told.append(work.told_of_prompt())
-                if told[-1].ending is None:
-                    self._begin_writing(row)
-                else:
-                    self._leave_reading(row)
+                if goes_on := told[-1].ending is None:
+                    self._begin_writing(work, self._reading_states.part(row))
+                self._leave_reading(row, goes_on=goes_on)
         return told
 
     def _forward(
-        self, states: RowStates, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
+        self,
+        states: RowStates | RowTexts,
+        works: Sequence[RequestRow],
+        lines: Sequence[Sequence[int]],
     ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
         """Logits (N, T, V) and hidden vectors (N, T, C) of every row.
 
         What each found in a memory stands beside, where one of them asks for it.
         """
-        starts = self._starts(works, tokens)
         model = self._model
+        tokens = torch.tensor(lines, device=model.device)
+        starts = self._starts(works, lines, tokens)
         with branches_scaled(model, self._factors):
             if any(work.job.entries for work in works):
                 assert isinstance(model, Remembering)
@@ -164,29 +200,44 @@ class Group:
             return logits, hidden, [None] * len(works)
 
     def _starts(
-        self, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
+        self,
+        works: Sequence[RequestRow],
+        lines: Sequence[Sequence[int]],
+        tokens: Int[Tensor, "N T"],
     ) -> Bool[Tensor, "N T"] | None:
+        # nothing lies before the first of a text that it could cut off
+        if not any(
+            self._boundary in (line if work.read else line[1:])
+            for work, line in zip(works, lines, strict=True)
+        ):
+            return None
         starts = tokens == self._boundary
-        # nothing lies before the first that it could cut off
-        starts[:, 0] &= torch.tensor([work.read > 0 for work in works], device=tokens.device)
-        return starts if bool(starts.any()) else None
+        starts[[row for row, work in enumerate(works) if not work.read], 0] = False
+        return starts
 
-    def _begin_writing(self, row: int) -> None:
-        self._reading_states.move(row, self._writing_states)
-        self.writing.append(_taken(self.reading, row))
+    def _begin_writing(self, work: RequestRow, state: State | None, coming: int = 0) -> None:
+        self._writing_states.begin(state, coming)
+        self.writing.append(work)
         self._sampling = None
 
-    def _leave_reading(self, row: int) -> None:
+    def _leave_reading(self, row: int, *, goes_on: bool = False) -> None:
+        if self.reading[row].job.keep and not goes_on:
+            self._keep(self.reading[row], self._reading_states.part(row))
         self._reading_states.leave(row)
-        _taken(self.reading, row)
+        _drop(self.reading, row)
 
     def _leave_writing(self, row: int) -> None:
+        if self.writing[row].job.keep:
+            self._keep(self.writing[row], self._writing_states.part(row))
         self._writing_states.leave(row)
-        _taken(self.writing, row)
+        _drop(self.writing, row)
         self._sampling = None
 
+    def _keep(self, work: RequestRow, state: State) -> None:
+        self.kept = Kept(tuple(work.history[: work.read]), state.clone())
 
-def why(error: Exception) -> str:
+
+def format_failure(error: Exception) -> str:
     """What a client is told of a failure of the model."""
     if isinstance(error, InklingsError):
         return str(error)
@@ -198,10 +249,8 @@ def why(error: Exception) -> str:
     return f"the model failed: {type(error).__name__}."
 
 
-def _taken(works: list[RequestRow], row: int) -> RequestRow:
+def _drop(works: list[RequestRow], row: int) -> None:
     """Take a row out of a list as `RowStates.leave` does: the last takes its place."""
     last = works.pop()
-    if row == len(works):
-        return last
-    taken, works[row] = works[row], last
-    return taken
+    if row < len(works):
+        works[row] = last

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from inklings.errors import ArchitectureError, ConfigError, InputError
-from inklings.generation.decoding import check_pair
-from inklings.generation.engine.batch import Group
+from inklings.generation.engine.batch import Group, format_failure
 from inklings.generation.engine.branch_factors import Factors, checked_factors
 from inklings.generation.engine.entry_texts import EntryTexts
 from inklings.generation.engine.fair_queue import Waiting
 from inklings.generation.engine.request import Delta, GenerationRequest
 from inklings.generation.engine.row import RequestRow
-from inklings.generation.reader import PIECE
+from inklings.generation.engine.row_texts import RowTexts
+from inklings.generation.engine.state_slots import RowStates
+from inklings.generation.pair import check_pair
 from inklings.generation.text_stream import TextStream
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering
@@ -32,9 +33,9 @@ from inklings.text.tokenizers import Tokenizer
 READERS = 16
 """So many prompts are read at a time; more would each be read more slowly, and none sooner."""
 BETWEEN = 256
-"""Tokens of prompts that are read between two tokens of those who write; `PIECE` where nobody
-writes.
-"""
+"""Tokens of prompts that are read between two tokens of those who write."""
+PIECE = 512
+"""And where nobody writes; no more, since attention within a piece grows with its square."""
 
 
 class Engine:
@@ -51,16 +52,20 @@ class Engine:
         rows: int = 64,
         memory: RunMemory | None = None,
         clock: Callable[[], float] = time.monotonic,
+        failure: Callable[[Exception], str] = format_failure,
+        use_cache: bool = True,
     ) -> None:
         """An engine without work.
 
         Args:
-            model: any that streams; it is put into evaluation mode, and stays in it.
+            model: any that streams; it is left in the mode it is in.
             tokenizer: its own.
             rows: so many texts are read and written at a time; further ones wait.
             memory: the long-term memory that the model reads, for the names and texts of its
                 entries. (The model is given it elsewhere.)
             clock: seconds, from whenever on; deadlines are told by it.
+            failure: what a client is told of an error that ends its job; if it raises, `step` does.
+            use_cache: False keeps no states and reads every text anew for every token.
 
         Raises:
             TokenizerError: the tokenizer does not belong to the model.
@@ -69,10 +74,12 @@ class Engine:
         check_pair(model, tokenizer)
         if rows < 1:
             raise ConfigError(f"rows is {rows}; it must be at least 1.")
-        self._model = model.eval()
+        self._model = model
         self._tokenizer = tokenizer
         self._rows = rows
         self._clock = clock
+        self._failure = failure
+        self._use_cache = use_cache
         self._waiting = Waiting()
         self._deadlines: dict[int, float] = {}
         """Of those who wait."""
@@ -152,8 +159,17 @@ class Engine:
         for progress in told:
             if progress.ending is not None or progress.error is not None:
                 self._works.pop(progress.number, None)
-        self._groups = {factors: group for factors, group in self._groups.items() if len(group)}
+        self._groups = {
+            factors: group
+            for factors, group in self._groups.items()
+            if len(group) or group.kept is not None
+        }
         return told
+
+    def deltas(self) -> Iterator[Delta]:
+        """What every pass brings, until no job is left."""
+        while told := self.step():
+            yield from told
 
     def _check(self, job: GenerationRequest) -> None:
         boundary, size = self._tokenizer.boundary, self._tokenizer.vocab_size
@@ -169,7 +185,14 @@ class Engine:
             raise InputError(
                 f"the prompt holds token {wrong}; this vocabulary has 0 to {size - 1}."
             )
-        for name in ("max_new_tokens", "entries", "row", "alternatives", "prompt_alternatives"):
+        for name in (
+            "max_new_tokens",
+            "entries",
+            "row",
+            "draws",
+            "alternatives",
+            "prompt_alternatives",
+        ):
             if (getattr(job, name) or 0) < 0:
                 raise ConfigError(f"{name} is {getattr(job, name)}; it must be 0 or more.")
         if job.embed and job.max_new_tokens:
@@ -191,8 +214,19 @@ class Engine:
     def _group(self, job: GenerationRequest) -> Group:
         factors = checked_factors(self._model, job.branches)
         if factors not in self._groups:
-            self._groups[factors] = Group(self._model, self._tokenizer, factors)
+            self._groups[factors] = Group(
+                self._model,
+                self._tokenizer,
+                factors,
+                make_states=self._make_states,
+                failure=self._failure,
+            )
         return self._groups[factors]
+
+    def _make_states(self) -> RowStates | RowTexts:
+        if not self._use_cache:
+            return RowTexts(self._model)
+        return RowStates(self._model, pads=self._rows > 1)
 
     def _end_late(self) -> list[Delta]:
         """Jobs whose time is up end as they are, with a row or without."""
@@ -219,11 +253,12 @@ class Engine:
         readers = sum(len(group.reading) for group in self._groups.values())
         while self._waiting and len(self._works) < self._rows and readers < READERS:
             job = self._waiting.take()
-            work = RequestRow.begin(job, self._tokenizer, self._deadlines.pop(job.number))
+            group, deadline = self._group(job), self._deadlines.pop(job.number)
+            work = RequestRow.begin(job, self._tokenizer, deadline, group.known(job))
             readers += bool(work.to_read)
             if work.to_read or job.max_new_tokens:
                 self._works[job.number] = work
-                self._group(job).join(work)
+                group.join(work, min(len(self._waiting), self._rows - len(self._works)))
             if not work.to_read:
                 told.append(work.told_of_prompt())
         return told

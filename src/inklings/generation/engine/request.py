@@ -33,6 +33,12 @@ class GenerationRequest:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     row: int = 0
     """Draws come from the generator of (sampling.seed, row), as in `generate`."""
+    draws: int = 0
+    """So many numbers of that generator were used before, by an earlier request for the text."""
+    keep: bool = False
+    """Whether what is read of the text is kept when it ends: the next text that begins with it goes
+    on from there.
+    """
     stop: tuple[str, ...] = ()
     stop_at_boundary: bool = True
     alternatives: int | None = None
@@ -102,10 +108,10 @@ class Delta:
     """Number of the request."""
     text: str = ""
     """What can be shown next: whole characters only, and nothing that may begin a stop string."""
-    count: int = 0
-    """How many tokens were drawn, the boundary that ends a text among them."""
+    drawn: tuple[int, ...] = ()
+    """The tokens that were drawn, the boundary that ends a text among them."""
     tokens: tuple[Token, ...] = ()
-    """The tokens drawn, where `alternatives` were asked for: as many as `count`."""
+    """The same with what the model made of them, where `alternatives` were asked for."""
     prompt: tuple[Token, ...] | None = None
     """The prompt's tokens but its first, once, where `prompt_alternatives` were asked for."""
     embedding: tuple[float, ...] | None = None
@@ -114,6 +120,11 @@ class Delta:
     """In the last `Delta` of a job, unless `error` is."""
     error: str | None = None
     """Why the job came to nothing."""
+
+    @property
+    def count(self) -> int:
+        """How many tokens were drawn."""
+        return len(self.drawn)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inklings.errors import DivergedError
-from inklings.generation.decoding import TextRow
 from inklings.generation.engine.entry_texts import EntryTexts
 from inklings.generation.engine.request import Delta, Ending, GenerationRequest, Token
 from inklings.generation.engine.row_sampling import Drawer
-from inklings.generation.sampling import NOT_FINITE, row_generators
+from inklings.generation.sampling import NOT_FINITE
 from inklings.generation.text_stream import TextStream
 from inklings.models.remembering import Recollection
 from inklings.text.tokenizers import Tokenizer
@@ -29,11 +28,15 @@ class RequestRow:
     """One row of the engine; see the module."""
 
     job: GenerationRequest
-    row: TextRow
+    history: list[int]
+    """The prompt's tokens and those drawn."""
+    text: TextStream
     drawer: Drawer
     deadline: float
-    read: int = 0
+    read: int
     """How many tokens of its history the model has read."""
+    drawn: int = 0
+    """How many tokens were drawn."""
     scored: list[Token] = field(default_factory=list)
     """Of the prompt, where that is asked for."""
     summed: Float[Tensor, " C"] | None = None
@@ -41,14 +44,19 @@ class RequestRow:
     added: int = 0
 
     @classmethod
-    def begin(cls, job: GenerationRequest, tokenizer: Tokenizer, deadline: float) -> RequestRow:
-        """Nothing is read yet."""
-        (generator,) = row_generators(job.sampling.seed, [job.row])
-        row = TextRow(list(job.prompt), TextStream(job.stop), generator, job.max_new_tokens)
+    def begin(
+        cls, job: GenerationRequest, tokenizer: Tokenizer, deadline: float, read: int
+    ) -> RequestRow:
+        """Nothing is drawn yet, and `read` tokens of the prompt were read for an earlier text."""
         drawer = Drawer.begin(
-            job.sampling, job.row, job.prompt, tokenizer.vocab_size, tokenizer.boundary
+            job.sampling,
+            job.row,
+            job.prompt,
+            tokenizer.vocab_size,
+            tokenizer.boundary,
+            draws=job.draws,
         )
-        return cls(job, row, drawer, deadline)
+        return cls(job, list(job.prompt), TextStream(job.stop), drawer, deadline, read)
 
     @property
     def to_read(self) -> int:
@@ -59,7 +67,7 @@ class RequestRow:
         job = self.job
         if job.embed:
             return len(job.prompt) - self.read
-        if job.max_new_tokens or job.prompt_alternatives is not None:
+        if job.max_new_tokens or job.keep or job.prompt_alternatives is not None:
             return len(job.prompt) - 1 - self.read
         return 0
 
@@ -120,29 +128,46 @@ class RequestRow:
     def told_of_token(
         self,
         token: int,
-        logits: Float[Tensor, " V"],
+        place: int,
+        logits: Float[Tensor, "N V"],
         found: Recollection | None,
         texts: EntryTexts,
         tokenizer: Tokenizer,
     ) -> Delta:
-        """Take a token that was drawn. Errors as `take_piece`."""
+        """Take a token that was drawn by a line of the logits. Errors as `take_piece`."""
         job = self.job
         self.read += 1
         told: tuple[Token, ...] = ()
         if job.alternatives is not None or job.entries:
-            (made,) = _tokens(logits[None], (token,), job.alternatives or 0)
+            (made,) = _tokens(logits[place, None], (token,), job.alternatives or 0)
             entries = (
-                texts.entries(found, 0, self.row.history, job.entries)
+                texts.entries(found, 0, self.history, job.entries)
                 if found is not None and job.entries
                 else ()
             )
             told = (Token(made.token, made.logprob, made.alternatives, entries),)
-        text = self.row.accept(token, tokenizer, stop_at_boundary=job.stop_at_boundary)
-        return Delta(job.number, text=text, count=1, tokens=told, ending=self.row.finished)
+        before = self.history[-1]
+        self.history.append(token)
+        self.drawn += 1
+        ending, text = self._ending(token, tokenizer), ""
+        if ending != "boundary":
+            text = self.text.push(
+                b"\n" if token == tokenizer.boundary else tokenizer.bytes_after(before, token)
+            )
+            ending = "stop" if self.text.stopped else ending
+        if ending is not None:
+            text += self.text.finish()
+        return Delta(job.number, text=text, drawn=(token,), tokens=told, ending=ending)
+
+    def _ending(self, token: int, tokenizer: Tokenizer) -> Ending | None:
+        """Why the text ends with a token, unless a stop string comes."""
+        if token == tokenizer.boundary and self.job.stop_at_boundary:
+            return "boundary"
+        return "length" if self.drawn == self.job.max_new_tokens else None
 
     def ended(self, ending: Ending) -> Delta:
         """It ends as it is, with what text was held back."""
-        return Delta(self.job.number, text=self.row.text.finish(), ending=ending)
+        return Delta(self.job.number, text=self.text.finish(), ending=ending)
 
     def failed(self, error: str) -> Delta:
         """It comes to nothing."""

@@ -22,13 +22,16 @@ AHEAD = 64
 """So many numbers are drawn from a generator at once; one by one would give the same."""
 BLOCK = 64
 """Of tokens; see `drawn`."""
+SMALL = 1024
+"""Tokens of a vocabulary up to which a running sum over all is as quick."""
 FIRST = 64
 """See `RowSampling`: so many of the likeliest tokens are looked at first."""
 
 
-def uniform_numbers(seed: int, row: int) -> Iterator[float]:
-    """The numbers that `generate` draws tokens by, for a row of a seed; without end."""
+def uniform_numbers(seed: int, row: int, used: int = 0) -> Iterator[float]:
+    """The numbers that tokens are drawn by, for a row of a seed, but the first; without end."""
     (generator,) = row_generators(seed, [row])
+    torch.rand(used, generator=generator, dtype=torch.float64)
     while True:
         yield from torch.rand(AHEAD, generator=generator, dtype=torch.float64).tolist()
 
@@ -52,8 +55,10 @@ class Drawer:
         history: Sequence[int],
         vocab_size: int,
         boundary: int,
+        *,
+        draws: int = 0,
     ) -> Drawer:
-        """For a text of which nothing is drawn yet."""
+        """For a text of which nothing is drawn yet, though `draws` tokens were before it."""
         seen = counts = None
         if sampling.repetition_penalty != 1:
             seen = torch.zeros(vocab_size, dtype=torch.bool)
@@ -61,7 +66,7 @@ class Drawer:
             seen[boundary] = False
         if sampling.counts_draws:
             counts = torch.zeros(vocab_size, dtype=torch.int64)
-        return cls(sampling, uniform_numbers(sampling.seed, row), seen, counts)
+        return cls(sampling, uniform_numbers(sampling.seed, row, draws), seen, counts)
 
 
 class RowSampling:
@@ -117,6 +122,15 @@ class RowSampling:
             for row in self._cut.tolist()
         ]
         self._top_p = torch.tensor(shares, dtype=torch.float64)[:, None]
+        self._uncut = min(
+            (
+                one.top_k or math.inf if one.top_p in (None, 1) else 0
+                for one in settings
+                if one.top_k is not None or one.top_p not in (None, 1)
+            ),
+            default=math.inf,
+        )
+        """Up to so many tokens none are cut."""
         self._floored = rows(lambda one: one.min_p is not None, cpu)
         self._min_p = column(self._floored, lambda one: one.min_p or 0.0)
         self._width = FIRST
@@ -179,7 +193,7 @@ class RowSampling:
                 1, cold.argmax(dim=1, keepdim=True), 1.0
             )
         probabilities = probabilities.cpu()
-        if len(self._cut):
+        if probabilities.shape[1] > self._uncut:
             probabilities[self._cut] = self._keep_most_likely(probabilities[self._cut])
         if len(self._floored):
             some = probabilities[self._floored]
@@ -237,6 +251,10 @@ def drawn(probabilities: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> 
     sum over them all takes many times as long.
     """
     rows, size = probabilities.shape
+    if size <= SMALL:
+        sums = probabilities.double().cumsum(dim=1)
+        wanted = _below(uniform[:, None] * sums[:, -1:], sums)
+        return torch.searchsorted(sums, wanted, right=True).squeeze(1)
     blocks = F.pad(probabilities, (0, -size % BLOCK)).view(rows, -1, BLOCK)
     up_to = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
     wanted = _below(uniform[:, None] * up_to[:, -1:], up_to)

@@ -7,7 +7,6 @@ cost one row and a step costs none.
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -21,9 +20,11 @@ class RowStates:
     The rows are numbered from 0 on without gaps: when one leaves, the last takes its number.
     """
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: SequenceModel, *, pads: bool = True) -> None:
+        """No rows yet; `pads` is whether one row is read as two, see `forward`."""
         self._model = model
         self._modules = tuple(model.modules())
+        self._pads = pads
         self._count = 0
         self._room: State | None = None
         self._blank: State | None = None
@@ -33,18 +34,27 @@ class RowStates:
     def __len__(self) -> int:
         return self._count
 
-    def begin(self) -> None:
-        """One more row, the last, that has read nothing."""
-        fresh = self._blank or self._model.initial_state(1)
-        if not fresh.stores:  # what nobody writes to can begin another row as well
-            self._blank = fresh
-        self._append(fresh, 0)
+    def begin(self, state: State | None = None, coming: int = 0) -> None:
+        """One more row, the last, that goes on from a copy of a state of one row.
 
-    def move(self, row: int, other: RowStates) -> None:
-        """A row leaves and becomes the last of `other`."""
+        By default it has read nothing. `coming` is how many rows may follow at once.
+        """
+        if state is None:
+            state = self._blank or self._model.initial_state(1)
+            if not state.stores:  # what nobody writes to can begin another row as well
+                self._blank = state
+        if self._room is None or self._count == self._room.batch_size:
+            self._room = self._grown(state, self._count + 1 + coming)
+        for name, tensor in self._room.tensors.items():
+            tensor[self._count].copy_(state.tensors[name][0])
+        self._room.stores.update(state.stores)
+        self._count += 1
+        self._twins = False
+
+    def part(self, row: int) -> State:
+        """A view of a row's state, until the next pass; clone it to keep it."""
         assert self._room is not None
-        other._append(self._room, row)
-        self.leave(row)
+        return self._room.part(slice(row, row + 1))
 
     def leave(self, row: int) -> None:
         """A row is dropped; the last row takes its number."""
@@ -65,13 +75,13 @@ class RowStates:
     ) -> tuple[Float[Tensor, "N T V"], Tensor]:
         """Read on in all rows; returns logits, and hidden vectors (N, T, C).
 
-        One token of one row is read as two rows that are alike: for one row alone a product with a
-        matrix is another kernel, whose last digits differ.
+        One token of one row is read as two rows that are alike where rows come and go: for one row
+        alone a product with a matrix is another kernel, whose last digits differ.
 
         If it raises, the states are lost: `clear`.
         """
         assert self._room is not None and len(tokens) == self._count
-        pads = tokens.numel() == 1
+        pads = self._pads and tokens.numel() == 1
         if pads:
             tokens = tokens.expand(2, 1).contiguous()
             starts = None if starts is None else starts.expand(2, 1).contiguous()
@@ -92,33 +102,17 @@ class RowStates:
         self._room = State(self._room.tensors, dict(output.state.stores))
         return output.logits[: self._count], output.hidden[: self._count]
 
-    def _append(self, source: State, row: int) -> None:
-        """A row of another state.
-
-        Which is not read on there any more, becomes the last one here.
-        """
-        if self._room is None or self._count == self._room.batch_size:
-            self._room = self._grown(source)
-        for name, tensor in self._room.tensors.items():
-            tensor[self._count].copy_(source.tensors[name][row])
-        self._room.stores.update(source.stores)
-        self._count += 1
-        self._twins = False
-
-    def _grown(self, like: State) -> State:
-        """Room for two rows, or twice as many as before."""
-        if self._room is None:
-            return State(
-                {
-                    name: tensor.new_zeros(2, *tensor.shape[1:])
-                    for name, tensor in like.tensors.items()
-                }
-            )
-        doubled = {
-            name: torch.cat((tensor, torch.zeros_like(tensor)))
-            for name, tensor in self._room.tensors.items()
+    def _grown(self, like: State, least: int) -> State:
+        """Room for two rows, or twice as many as before; or for as many as are known to come."""
+        rows = max(2, least, 2 * self._count)
+        tensors = {
+            name: tensor.new_zeros(rows, *tensor.shape[1:]) for name, tensor in like.tensors.items()
         }
-        return State(doubled, self._room.stores)
+        if self._room is None:
+            return State(tensors)
+        for name, tensor in self._room.tensors.items():
+            tensors[name][: self._count] = tensor
+        return State(tensors, self._room.stores)
 
     def _copy(self, source: int, target: int) -> None:
         # not by `assign`, which would have every memory that is referred to copied before it is

@@ -102,7 +102,7 @@ def joined(parts: Sequence[Delta]) -> Delta:
     return Delta(
         number=parts[0].number,
         text="".join(part.text for part in parts),
-        count=sum(part.count for part in parts),
+        drawn=tuple(token for part in parts for token in part.drawn),
         tokens=tuple(token for part in parts for token in part.tokens),
         prompt=_only(part.prompt for part in parts),
         embedding=_only(part.embedding for part in parts),

@@ -1,0 +1,57 @@
+"""Rows without states: a text is read anew for every token. Slow, to check the states against."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from inklings.generation.inference import inference
+from inklings.models.contract import SequenceModel, State
+
+
+class RowTexts:
+    """What `RowStates` offers, with the text of each row in place of its state."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        self._model = model
+        self._texts: list[Int[Tensor, " n"]] = []
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def begin(self, state: State | None = None, coming: int = 0) -> None:
+        """One more row, the last; no room is made for those to come."""
+        nothing = torch.zeros(0, dtype=torch.int64, device=self._model.device)
+        self._texts.append(nothing if state is None else state.tensors["text"][0])
+
+    def part(self, row: int) -> State:
+        """A row's text as a state of one row."""
+        return State({"text": self._texts[row][None]})
+
+    def leave(self, row: int) -> None:
+        """A row is dropped; the last row takes its number."""
+        last = self._texts.pop()
+        if row < len(self._texts):
+            self._texts[row] = last
+
+    def clear(self) -> None:
+        """Drop all rows."""
+        self._texts = []
+
+    def forward(
+        self, tokens: Int[Tensor, "N T"], starts: Bool[Tensor, "N T"] | None = None
+    ) -> tuple[Float[Tensor, "N T V"], Tensor]:
+        """Logits and hidden vectors of the new tokens, by one parallel pass over each text."""
+        self._texts = [
+            torch.cat((text, new)) for text, new in zip(self._texts, tokens, strict=True)
+        ]
+        logits, hidden = [], []
+        with inference(self._model.modules()):
+            for text in self._texts:
+                opened = text[None] == self._model.config.boundary_token
+                opened[:, 0] = False
+                output = self._model(text[None], starts=opened if bool(opened.any()) else None)
+                logits.append(output.logits[0, -tokens.shape[1] :])
+                hidden.append(output.hidden[0, -tokens.shape[1] :])
+        return torch.stack(logits), torch.stack(hidden)
