@@ -29,6 +29,7 @@ def main() -> None:
         TARGET.mkdir()
         for name in ("config.json", "tokenizer.json", "model.safetensors"):
             shutil.copyfile(run / name, TARGET / name)
+        shutil.copytree(run / "samples", TARGET / "samples")
         machine = ("store", "system", "memory")
         environment = read_checked_json(run / "environment.json")
         write_checked_json(

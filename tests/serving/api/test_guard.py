@@ -49,7 +49,15 @@ class Puppet(Served):
     def load(self) -> Load:
         return Load(0, 0, self.alive, 0, 0, 0, 0)
 
-    def ask(self, job: GenerationRequest) -> Ticket:
+    @property
+    def rows(self) -> int:
+        return 100
+
+    @property
+    def places(self) -> int:
+        return 100
+
+    def ask(self, job: GenerationRequest, *, admitted: bool = False) -> Ticket:
         if len(self.tickets) == self.room:
             raise OverloadedError("all places are taken.")
         self.tickets.append(Ticket(job, self._gone))
@@ -253,7 +261,7 @@ def test_an_unforeseen_error_is_a_500_that_tells_nothing(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(puppet: Puppet, app: FastAPI) -> None:
-        def ask(job: GenerationRequest) -> Ticket:
+        def ask(job: GenerationRequest, *, admitted: bool = False) -> Ticket:
             raise KeyError("the secret of the prompt")
 
         puppet.ask = ask  # type: ignore[method-assign]
