@@ -6,6 +6,7 @@ Checked shapes and types, poisoned memory, a private cache, one thread.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from jaxtyping import install_import_hook
 
 # Shapes and types in the signatures of the package are checked while tests run, and only then.
 install_import_hook("inklings", "beartype.beartype")
+
+# Whoever starts the tests may ignore a closed terminal (nohup); the tests of signals must not.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 for profile, examples in (("fast", 10), ("full", 30)):
     settings.register_profile(

@@ -100,9 +100,11 @@ def of_architecture(
             config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary
         )
 
-    if objective_of(load_class(config.architecture)).makes_texts:
+    record = objective_of(load_class(config.architecture))
+    if record.makes_texts:
         return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
-    predictor(fresh(), "an audit")
+    if not record.predicts_tokens:
+        predictor(fresh(), "an audit")
     return Subject(
         label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split
     )

@@ -127,7 +127,7 @@ def test_a_pass_that_fails_ends_its_jobs_alone_and_logs_no_values(
             assert "KeyError" in str(error)
             assert secret not in str(error)
         assert "KeyError" in caplog.text
-        assert "test_served_worker.py" in caplog.text
+        assert "test_worker.py" in caplog.text
         assert secret not in caplog.text
         failing = False
         assert (await answer(served, replace(ENDLESS, max_new_tokens=3))).count == 3

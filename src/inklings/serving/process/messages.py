@@ -2,7 +2,8 @@
 
 Commands to an engine process, and what it has to say.
 
-Jobs and what they bring are in `jobs.py`; a `GenerationRequest` is itself a command.
+Requests and what they bring are in `generation/engine/request.py`; a `GenerationRequest` is itself
+a command.
 """
 
 from __future__ import annotations
