@@ -13,7 +13,7 @@ from inklings.auditing.probes import FreshModel, scrambled
 from inklings.config import RunConfig, TrainingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
-from inklings.models.objectives import makes_texts, objective_of, predictor
+from inklings.models.objectives import makes_texts, objective_of, predictor, refuse_silent
 from inklings.models.registry import build, load_class
 from inklings.runs.directory import RunDirectory
 from inklings.text.documents import SplitName
@@ -100,11 +100,10 @@ def of_architecture(
             config.architecture, config.model, vocab_size=vocab_size, boundary_token=boundary
         )
 
-    record = objective_of(load_class(config.architecture))
-    if record.makes_texts:
+    kind = load_class(config.architecture)
+    refuse_silent(kind, "an audit")
+    if objective_of(kind).makes_texts:
         return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
-    if not record.predicts_tokens:
-        predictor(fresh(), "an audit")
     return Subject(
         label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split
     )

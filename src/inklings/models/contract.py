@@ -244,6 +244,22 @@ class Architecture(nn.Module, ABC):
         """
         return ()
 
+    def matrices(self) -> list[nn.Parameter]:
+        """Hidden weight matrices, which an optimiser for matrices (Muon) may take.
+
+        Embeddings and heads are not.
+
+        The default takes the weight of every `nn.Linear` that maps to something other than the
+        vocabulary.
+        """
+        return [
+            weight
+            for module in self.modules()
+            if isinstance(module, nn.Linear) and module.out_features != self.config.vocab_size
+            for name, weight in module.named_parameters(recurse=False)
+            if name == "weight"
+        ]
+
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
@@ -298,22 +314,6 @@ class SequenceModel(Architecture):
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
         """The state that `state_to_tensors` wrote down."""
         return State({name: tensor.to(self.device) for name, tensor in tensors.items()})
-
-    def matrices(self) -> list[nn.Parameter]:
-        """Hidden weight matrices, which an optimiser for matrices (Muon) may take.
-
-        Embeddings and heads are not.
-
-        The default takes the weight of every `nn.Linear` that maps to something other than the
-        vocabulary.
-        """
-        return [
-            weight
-            for module in self.modules()
-            if isinstance(module, nn.Linear) and module.out_features != self.config.vocab_size
-            for name, weight in module.named_parameters(recurse=False)
-            if name == "weight"
-        ]
 
     def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
         """The mean share that the model gives to each branch that it weighs itself."""

@@ -147,15 +147,15 @@ def predictor(model: Architecture, what: str) -> SequenceModel:
     )
 
 
-def refuse_silent(model: Architecture, what: str) -> None:
+def refuse_silent(model: Architecture | type[Architecture], what: str) -> None:
     """Raise an `ArchitectureError` where a model neither predicts tokens nor makes texts.
 
     `what` says what would need one of the two.
     """
-    record = objective_of(model)
+    record, kind = objective_of(model), model if isinstance(model, type) else type(model)
     if not (record.predicts_tokens or record.makes_texts):
         raise ArchitectureError(
-            f"{type(model).__name__} {record.does}: it neither gives the next token a probability"
+            f"{kind.__name__} {record.does}: it neither gives the next token a probability"
             f" nor makes texts, and {what} needs one of the two. What it was trained for was"
             f" measured on the way, in {record.unit}: see the run's metrics.jsonl."
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inklings.config import TrainingConfig
 from inklings.errors import RunError
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 from inklings.optimizers import OPTIMIZERS
 from inklings.training.optimizers.parameter_groups import ParameterGroups
 
@@ -21,7 +21,7 @@ class Optimizers:
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: Architecture,
         training: TrainingConfig,
         *,
         muon_dtype: torch.dtype = torch.float32,

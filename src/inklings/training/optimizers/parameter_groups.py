@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from inklings.config import TrainingConfig
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import Architecture
 
 
 @dataclass(frozen=True, eq=False)
 class ParameterGroups:
     """The parameters that learn, and the settings they learn by."""
 
-    model: SequenceModel
+    model: Architecture
     training: TrainingConfig
     matrix_dtype: torch.dtype = torch.float32
     """In which products of whole matrices are fast enough and exact enough here."""
