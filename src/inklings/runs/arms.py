@@ -51,7 +51,8 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
     A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`);
     tuples are written with slashes (`training.betas=0.9/0.95`). A file's settings win over those of
     `base`; a name or a class of one's own drops the model fields of `base` if these belong to
-    another architecture. `rates` are the peak rates that `base` was given (`optimizers.moved_rates`).
+    another architecture. `rates` are the peak rates that `base` was given
+    (`optimizers.moved_rates`).
 
     Raises:
         ConfigError: a field or a value cannot be used, or the file cannot.
