@@ -298,9 +298,9 @@ def test_unknown_addresses_are_404(client: httpx.Client, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", TEXT, "POST"),
-        ("PUT", "/health", "GET"),
-        ("DELETE", "/v1/memory/varda", "GET"),
-        ("POST", "/metrics", "GET"),
+        ("PUT", "/health", "GET, HEAD"),
+        ("DELETE", "/v1/memory/varda", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
     ],
 )
 def test_wrong_methods_are_405_and_told_the_right_one(
