@@ -35,12 +35,12 @@ class Registry(Generic[Record]):
         """All records, in the order of the registry."""
         return map(self.__getitem__, self.places)
 
-    def check(self, name: str, *, where: str | None = None) -> None:
+    def check(self, name: object, *, where: str | None = None) -> None:
         """Refuse a name that is not registered, and import nothing.
 
         Raises:
             ConfigError: names the nearest.
         """
-        if name not in self.places:
+        if not isinstance(name, str) or name not in self.places:
             message = unknown_name(self.kind, str(name), self.places)
             raise ConfigError(f"{where}: {message}" if where else message)

@@ -80,7 +80,7 @@ def write_events(run: RunDirectory, events: list[dict[str, Any]]) -> None:
 
 def compare(run: RunDirectory) -> Path:
     """A comparison around the run."""
-    out = run.path.parents[3]
+    out = run.path.parents[2]
     findings = [Finding(check="causality", status="pass", summary="the future stays out of view")]
     plan = Plan(
         arms=[ArmPlan(label="gpt", config={}, steps=1)], seeds=[0], data={}, budget="1-steps"
@@ -110,7 +110,7 @@ def compare(run: RunDirectory) -> Path:
 
 def test_every_file_of_the_page_is_given_as_it_is_in_the_package(run: RunDirectory) -> None:
     client = client_of(run)
-    folder = importlib.resources.files("inklings.serving") / "page"
+    folder = importlib.resources.files("inklings.serving.page") / "static"
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     assert {"index.html", "style.css", "app.js", "icon.svg"} <= set(names) == set(page_files())
     kinds = {

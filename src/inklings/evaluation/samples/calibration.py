@@ -57,7 +57,7 @@ class Calibration:
         ]
         return [
             name
-            for name, measures in known.items()
+            for name, measures in sorted(known.items())  # files keep names in this order
             if all(_order(measures.values[metric], bound, metric) <= 0 for bound in bounds)
         ]
 
