@@ -24,11 +24,12 @@ from side_by_side import interleaved, ratio
 from torch.nn import functional as F
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.events import silent
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.interruption import Interruption
 from inklings.runs.metrics import MetricsLog
 from inklings.text.store import TokenStore, prepare
-from inklings.training.loop import Job, Loop
+from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import set_up
 
@@ -74,22 +75,16 @@ def bare_loop(config: RunConfig, store: TokenStore) -> Callable[[int], None]:
 def our_loop(config: RunConfig, store: TokenStore, run: Path) -> Callable[[int], None]:
     """The package's loop, with its batches, schedule, seeds, metrics and checks."""
     setup = set_up(config, store=store)
-    job = Job(
-        run=run,
-        config=setup.config,
-        steps=setup.steps,
-        tokens_per_step=setup.tokens_per_step,
-        runtime=setup.runtime,
-        store=store,
-        model=setup.model,
-        objective=make_objective(setup.model, store.split("train"), setup.config, setup.runtime),
-    )
     loop = Loop(
-        job,
-        TrainerState(),
-        MetricsLog(run / "metrics.jsonl", length=0),
-        lambda event: None,
-        Interruption(),
+        run,
+        setup.record,
+        store,
+        setup.model,
+        make_objective(setup.model, store.split("train"), setup.record.config, setup.runtime),
+        progress=TrainerState(),
+        log=MetricsLog(run / "metrics.jsonl", length=0),
+        on_event=silent,
+        interruption=Interruption(),
     )
     made = 0
 

@@ -62,7 +62,9 @@ def ours(
         f" {'compiled' if chosen.compile else 'not compiled'}",
         flush=True,
     )
-    objective = make_objective(setup.model.train(), store.split("train"), setup.config, chosen)
+    objective = make_objective(
+        setup.model.train(), store.split("train"), setup.record.config, chosen
+    )
     made = 0
 
     def step() -> None:

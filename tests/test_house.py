@@ -27,6 +27,7 @@ ORDER = [
     "config",
     "fields",
     "device",
+    "events",
     "text",
     "layers",
     "memory",

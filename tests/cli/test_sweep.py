@@ -15,6 +15,7 @@ import pytest
 from inklings.cli import sweep as verb
 from inklings.cli.main import main
 from inklings.cli.progress import Display
+from inklings.events import Event
 
 Ask = Callable[..., dict[str, Any]]
 TINY = [
@@ -87,7 +88,7 @@ def test_an_interruption_leaves_with_1_and_says_how_to_go_on(
 ) -> None:
     real = Display.__call__
 
-    def interrupt(self: Any, event: dict[str, Any]) -> None:
+    def interrupt(self: Any, event: Event) -> None:
         real(self, event)
         if event["event"] == "evaluation":
             signal.raise_signal(signal.SIGTERM)

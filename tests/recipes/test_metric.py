@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.recipes.pages import add
@@ -33,7 +34,8 @@ def test_new_metrics_are_everywhere(
 
     run = tmp_path / "run"
     train(config, run)
-    (*_, last) = [e for e in RunDirectory.open(run).metrics() if e["event"] == "evaluation"]
+    events: list[dict[str, Any]] = [dict(event) for event in RunDirectory.open(run).metrics()]
+    (*_, last) = [event for event in events if event["event"] == "evaluation"]
     assert 0 < last["sampled_accuracy"] < 1
 
     capsys.readouterr()

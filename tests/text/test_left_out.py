@@ -13,6 +13,7 @@ import pytest
 
 from inklings.config import DataConfig
 from inklings.errors import SourceError
+from inklings.events import Event
 from inklings.text.inspect import describe
 from inklings.text.store import TokenStore, prepare
 
@@ -22,7 +23,7 @@ LINES = "".join(f"a line, number {number}\n" for number in range(40))
 def prepared(tmp_path: Path, source: Path | str, **settings: Any) -> tuple[TokenStore, list[str]]:
     said: list[str] = []
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         if event["event"] == "note":
             said.append(event["text"])
 

@@ -13,6 +13,7 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.errors import ConfigError, OutOfMemoryError
+from inklings.events import Event
 from inklings.text.store import TokenStore
 from inklings.training import find_batch_size as finder
 from inklings.training.find_batch_size import find_batch_size, is_out_of_memory, memory_errors
@@ -39,7 +40,7 @@ def test_the_range_test_writes_nothing_and_does_not_apply_to_counting(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    events: list[dict[str, object]] = []
+    events: list[Event] = []
     find_lr(config_of(), store=store, steps=5, on_event=events.append)
     assert list(tmp_path.iterdir()) == []
     assert [event["step"] for event in events if event["event"] == "find_lr"] == [1, 2, 3, 4, 5]

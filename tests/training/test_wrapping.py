@@ -15,6 +15,7 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.errors import RunError
+from inklings.events import Event
 from inklings.memory.backends import faiss_index
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps, read_objective
 from inklings.runs.directory import RunDirectory
@@ -164,7 +165,7 @@ def test_a_checkpoint_after_an_interruption_is_the_same_to_the_bit(
     train(config, tmp_path / "whole", store=store)
     for _ in range(3):  # memories made in between have numbers of their own
 
-        def stop(event: dict[str, object]) -> None:
+        def stop(event: Event) -> None:
             if event["event"] == "step" and event["step"] in (2, 5):
                 signal.raise_signal(signal.SIGTERM)
 

@@ -25,11 +25,11 @@ from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, 
 from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
+from inklings.events import OnEvent
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
 from inklings.runs.own_text import own_store, training_text
-from inklings.text.building import OnEvent
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
 

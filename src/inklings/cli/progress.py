@@ -21,8 +21,16 @@ from rich.progress import (
 from rich.text import Text
 
 from inklings.cli.terminal import Terminal
-
-Event = dict[str, Any]
+from inklings.events import (
+    EndEvent,
+    EvaluationEvent,
+    Event,
+    NoteEvent,
+    PrepareEvent,
+    SampleEvent,
+    StartEvent,
+    StepEvent,
+)
 
 REFRESH = 0.1
 """Seconds between two updates of a bar: a fast run makes thousands of steps in one."""
@@ -73,7 +81,7 @@ class Display:
         show = getattr(self, f"_on_{event['event']}", None)
         if show is not None:
             try:
-                show(event, str(event.get("run", "")))
+                show(event, event.get("run", ""))
             except OSError as error:
                 if (
                     error.errno != errno.EIO
@@ -83,35 +91,35 @@ class Display:
     def _line(self, text: str, style: str | None = None) -> None:
         self.progress.console.print(Text(text, style=style or ""), soft_wrap=True)
 
-    def _on_note(self, event: Event, run: str) -> None:
+    def _on_note(self, event: NoteEvent, run: str) -> None:
         self._line(f"{run}: {event['text']}" if run else event["text"], "yellow")
 
-    def _on_prepare(self, event: Event, run: str) -> None:
+    def _on_prepare(self, event: PrepareEvent, run: str) -> None:
         """Progress of a token store: stage, done, total (or None)."""
         task = self.tasks.get("prepare")
         if task is None:
             task = self.tasks["prepare"] = self.progress.add_task(
-                "text", total=event.get("total"), note=""
+                "text", total=event["total"], note=""
             )
-        finished = event.get("stage") == "done"
+        finished = event["stage"] == "done"
         self.left_out = event.get("left_out", self.left_out)
-        total = event.get("total")
+        total = event["total"]
         self.progress.update(
             task,
-            completed=total if finished else event.get("done", 0),
+            completed=total if finished else event["done"],
             total=total,
-            note=str(event.get("stage", "")),
+            note=event["stage"],
         )
 
-    def _on_start(self, event: Event, run: str) -> None:
+    def _on_start(self, event: StartEvent, run: str) -> None:
         """Show that a run begins or goes on."""
         self.tasks[run] = self.progress.add_task(
-            run or "training", total=event["steps"], completed=event.get("step", 0), note=""
+            run or "training", total=event["steps"], completed=event["step"], note=""
         )
         if not self.live and run:
             self._line(f"{run}: {event['steps']} steps, {event['parameters']:,} parameters")
 
-    def _on_step(self, event: Event, run: str) -> None:
+    def _on_step(self, event: StepEvent, run: str) -> None:
         now = time.monotonic()
         if run not in self.tasks or now - self.shown.get(run, 0.0) < REFRESH:
             return
@@ -121,7 +129,7 @@ class Display:
         note = f"loss {event['loss']:.4f}{validation}  {rate:,.0f} tokens/s"
         self.progress.update(self.tasks[run], completed=event["step"], note=note)
 
-    def _on_evaluation(self, event: Event, run: str) -> None:
+    def _on_evaluation(self, event: EvaluationEvent, run: str) -> None:
         self.validation[run] = event["loss"]
         self.measure[run] = "divergence" if "divergences" in event else "validation loss"
         self.shown.pop(run, None)
@@ -141,21 +149,19 @@ class Display:
             )
             self._line(f"step {event['step']:>6}  {score}, {event['seconds']:.1f} s")
 
-    def _on_sample(self, event: Event, run: str) -> None:
+    def _on_sample(self, event: SampleEvent, run: str) -> None:
         if not self.quiet_runs and event["texts"]:
             first = " ".join(event["texts"][0].split())
             self._line(f"       sample  {first[:100]}", "dim")
 
-    def _on_end(self, event: Event, run: str) -> None:
+    def _on_end(self, event: EndEvent, run: str) -> None:
         if run in self.tasks:
             loss = f"validation {self.validation[run]:.4f}" if run in self.validation else ""
             task = self.tasks[run]
-            done = (
-                None if event.get("stopped") == "interrupted" else self.progress.tasks[task].total
-            )
+            done = None if event["stopped"] == "interrupted" else self.progress.tasks[task].total
             self.progress.update(task, completed=done, note=loss)
         if not self.live and run:
-            ended = "interrupted" if event.get("stopped") == "interrupted" else "done"
+            ended = "interrupted" if event["stopped"] == "interrupted" else "done"
             found = (
                 f", {self.measure[run]} {self.validation[run]:.4f}"
                 if run in self.validation
@@ -164,7 +170,7 @@ class Display:
             self._line(f"{run}: {ended}{found}")
 
 
-def _divergence(event: Event) -> str:
+def _divergence(event: EvaluationEvent) -> str:
     """An evaluation of a generator without likelihood, in a line."""
     far = " ".join(f"{value:.3f}" for value in event["divergences"])
     return (

@@ -24,7 +24,7 @@ from inklings.serving.api.origins import ANY
 from inklings.serving.settings import ServeConfig
 
 if TYPE_CHECKING:
-    from inklings.serving.process.server import Event
+    from inklings.serving.process.server import ServerEvent
 
 KEY = "INKLINGS_API_KEY"
 """The environment variable that may hold the key."""
@@ -182,7 +182,7 @@ def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
     return {name: open_run(path) for name, path in paths.items()}
 
 
-def _show(event: Event, terminal: Terminal) -> None:
+def _show(event: ServerEvent, terminal: Terminal) -> None:
     """Tell people and, once requests are taken, the machine."""
     from inklings.serving.process.server import Listening, Loading, Stopping
 

@@ -37,13 +37,14 @@ from inklings.durable import (
     write_checked_json,
 )
 from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
+from inklings.events import LoggedEvent
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
 from inklings.runs import checkpoints
 from inklings.runs.building_size import within_size_of
 from inklings.runs.checked_files import refuse_pickle
 from inklings.runs.lock import is_locked
-from inklings.runs.metrics import Event, read_metrics
+from inklings.runs.metrics import read_metrics
 from inklings.runs.user_code import keep_copies, with_own_code
 from inklings.text.tokenizers import Tokenizer
 
@@ -288,7 +289,7 @@ class RunDirectory:
         checkpoints.read_model(path, model, architecture=self.config.architecture)
         return model.eval()
 
-    def metrics(self) -> list[Event]:
+    def metrics(self) -> list[LoggedEvent]:
         """Read all events so far."""
         return read_metrics(self.path / METRICS)
 

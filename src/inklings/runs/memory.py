@@ -26,6 +26,7 @@ from jaxtyping import Int64
 
 from inklings.durable import write_json
 from inklings.errors import ArchitectureError, InputError, RunError
+from inklings.events import OnEvent, silent
 from inklings.memory.entries import Info
 from inklings.memory.persistence import MANIFEST, save
 from inklings.memory.store import Memory
@@ -38,7 +39,6 @@ from inklings.runs.memory_documents import (
     read_documents,
     write_documents,
 )
-from inklings.text.building import OnEvent
 from inklings.text.excerpt import around, token_text
 from inklings.text.tokenizers import Tokenizer
 
@@ -150,7 +150,7 @@ class RunMemory:
         """Add one document; returns the ids of its entries. Errors as `add`."""
         return self.add([(name, text)]).ids
 
-    def add(self, texts: Sequence[tuple[str, str]], *, on_event: OnEvent | None = None) -> Addition:
+    def add(self, texts: Sequence[tuple[str, str]], *, on_event: OnEvent = silent) -> Addition:
         """Have the model write of documents, given as names and texts, and keep what it wrote.
 
         All of it, or nothing.
@@ -184,15 +184,14 @@ class RunMemory:
             for document in documents:
                 parts.append(self._written(document))
                 done += len(document.tokens)
-                if on_event is not None:
-                    on_event(
-                        {
-                            "event": "prepare",
-                            "stage": "done" if done == total else "writing",
-                            "done": done,
-                            "total": total,
-                        }
-                    )
+                on_event(
+                    {
+                        "event": "prepare",
+                        "stage": "done" if done == total else "writing",
+                        "done": done,
+                        "total": total,
+                    }
+                )
         count, room = sum(len(part.values) for part in parts), self.memory.config.capacity
         if count > room:
             raise InputError(

@@ -12,12 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import cast
 
 from inklings.durable import disk_errors, parse_json, read_bytes
 from inklings.errors import RunError
-
-Event = dict[str, Any]
+from inklings.events import LoggedEvent
 
 NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "step": {"step": int, "loss": (int, float)},
@@ -58,7 +57,7 @@ class MetricsLog:
                 self._file.seek(0, os.SEEK_END)
             self._hash = hashlib.sha256(path.read_bytes())
 
-    def append(self, event: Event) -> None:
+    def append(self, event: LoggedEvent) -> None:
         """Add an event; it is on its way to the disk within some seconds of further events."""
         self._waiting.append(
             json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
@@ -119,14 +118,14 @@ def lost_events(path: Path, *, length: int) -> str | None:
     return None
 
 
-def read_metrics(path: Path) -> list[Event]:
+def read_metrics(path: Path) -> list[LoggedEvent]:
     """All events; a last line that was torn by a crash is left out.
 
     Raises:
         RunError: the file is missing or cannot be read, or a line that is not the last is not an
             event.
     """
-    events: list[Event] = []
+    events: list[LoggedEvent] = []
     for number, line in enumerate(read_bytes(path).split(b"\n")[:-1], start=1):
         where = f"{path} is damaged in line {number}."
         try:
@@ -140,5 +139,5 @@ def read_metrics(path: Path) -> list[Event]:
             for name, kind in NEEDED.get(event["event"], {}).items()
         ):
             raise RunError(where)
-        events.append(event)
+        events.append(cast(LoggedEvent, event))
     return events

@@ -12,8 +12,8 @@ import numpy as np
 
 from inklings.durable import sha256
 from inklings.errors import InputError, RunError
+from inklings.events import OnEvent, silent
 from inklings.runs.directory import RunDirectory
-from inklings.text.building import OnEvent
 from inklings.text.store import TokenSplit, TokenStore, prepare
 
 
@@ -49,7 +49,7 @@ def kept_store(run: RunDirectory) -> TokenStore | None:
     return store if is_own(run, store) else None
 
 
-def own_store(run: RunDirectory, *, on_event: OnEvent | None = None) -> TokenStore:
+def own_store(run: RunDirectory, *, on_event: OnEvent = silent) -> TokenStore:
     """Open the store that the run was trained beside.
 
     That is the one that was kept, or one of the same tokens, prepared again. A run that was

@@ -11,11 +11,12 @@ from typing import Any
 
 from inklings.durable import read_bytes, read_checked_json, read_errors, read_json, sha256
 from inklings.errors import InklingsError, RunError
+from inklings.events import LoggedEvent
 from inklings.runs import checkpoints
 from inklings.runs.checked_files import check_tensors
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import CONFIG, ENVIRONMENT, METRICS, TOKENIZER, RunDirectory
-from inklings.runs.metrics import Event, sampled_text
+from inklings.runs.metrics import sampled_text
 
 SAMPLES = "samples"
 EVALUATIONS = "evaluations"
@@ -57,7 +58,7 @@ class _Checking:
         self._seen: set[Path] = set()
         self._progress: TrainerState | None = None
         """State of the last sound checkpoint."""
-        self._events: list[Event] | None = None
+        self._events: list[LoggedEvent] | None = None
 
     def _try(self, check: Callable[[], Any], *files: Path) -> Any:
         """What a check returns; None, and a problem more, where it fails."""

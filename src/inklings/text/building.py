@@ -9,7 +9,7 @@ import contextlib
 import json
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import ConfigError, SourceError
+from inklings.events import OnEvent, note
 from inklings.text.chunks import chunks
 from inklings.text.documents import Source, SplitName, TextPiece
 from inklings.text.extension import extended
@@ -37,8 +38,6 @@ _ENCODERS = 2
 """Batches in the making: while one is turned into arrays, the cores encode the next."""
 _REPORTED = 2**20
 """Characters between two events."""
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 class _Part(NamedTuple):
@@ -394,4 +393,4 @@ def _note_unknown(
             else "tokens were"
         )
         text = f"{where}: {unit} {what}. Bits per byte are not given for such a text."
-        on_event({"event": "note", "text": text[0].upper() + text[1:]})
+        on_event(note(text[0].upper() + text[1:]))

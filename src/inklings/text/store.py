@@ -30,7 +30,8 @@ from jaxtyping import Int64, Integer
 from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import RunError, SourceError
-from inklings.text.building import FORMAT_VERSION, OnEvent, build, manifest_hash
+from inklings.events import OnEvent, note, silent
+from inklings.text.building import FORMAT_VERSION, build, manifest_hash
 from inklings.text.cache import cache_directory
 from inklings.text.checked_blocks import CheckedBlocks
 from inklings.text.documents import Source, SplitName
@@ -282,7 +283,7 @@ def prepare(
     tokenizer: Tokenizer | None = None,
     extend: bool = False,
     cache: Path | None = None,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> TokenStore:
     """The token store of a text: the one in the cache, or a new one.
 
@@ -292,7 +293,7 @@ def prepare(
         extend: take characters of the training part that `tokenizer` lacks into it.
         cache: where stores are kept; None: the user's cache folder.
         on_event: told `{"event": "prepare", "stage", "done", "total"}` (characters; the total may
-            be None) and `{"event": "note", "text"}`.
+            be None) and notes.
 
     Raises:
         SourceError: the source cannot be read, or is too small to be split.
@@ -300,34 +301,29 @@ def prepare(
         TokenizerError: the tokenizer cannot be made, or cannot encode the text.
         DiskError: the cache cannot be written.
     """
-    report = on_event or _ignore
     cache = cache or cache_directory()
-    report({"event": "prepare", "stage": "opening the text", "done": 0, "total": None})
+    on_event({"event": "prepare", "stage": "opening the text", "done": 0, "total": None})
     source = open_source(data, cache=cache)
     path = cache / "stores" / _key(data, source.fingerprint, tokenizer, extend=extend)
     if path.exists():
         try:
             store = TokenStore(path)
         except RunError as error:
-            report(
-                {
-                    "event": "note",
-                    "text": (
-                        "The prepared text in the cache cannot be used, so it is built again:"
-                        f" {error}"
-                    ),
-                }
+            on_event(
+                note(
+                    f"The prepared text in the cache cannot be used, so it is built again: {error}"
+                )
             )
             _remove(path)
         else:
-            return _opened(store, source, report)
+            return _opened(store, source, on_event)
     _remove_abandoned(path)
     with durable.new_directory(path) as folder:
-        build(folder, source, data, tokenizer, report, extend=extend)
-    return _opened(TokenStore(path), source, report)
+        build(folder, source, data, tokenizer, on_event, extend=extend)
+    return _opened(TokenStore(path), source, on_event)
 
 
-def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
+def _opened(store: TokenStore, source: Source, on_event: OnEvent) -> TokenStore:
     """The store, after telling how the text was read and what was left out.
 
     As much with one from the cache as with a new one.
@@ -341,8 +337,8 @@ def _opened(store: TokenStore, source: Source, report: OnEvent) -> TokenStore:
     if "left_out" in about:
         about["left_out"]["files"] = dict(source.files_left_out)
     for text in (*source.notes, *notes(store.manifest)):
-        report({"event": "note", "text": text})
-    report(
+        on_event(note(text))
+    on_event(
         {
             "event": "prepare",
             "stage": "done",
@@ -389,7 +385,3 @@ def _remove_abandoned(path: Path) -> None:
                 > _ABANDONED
             ):
                 shutil.rmtree(folder)
-
-
-def _ignore(event: dict[str, Any]) -> None:
-    """Where nobody listens."""

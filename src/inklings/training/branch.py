@@ -18,12 +18,11 @@ from pathlib import Path
 from inklings.config import RunConfig, TrainingConfig
 from inklings.durable import read_bytes, write_bytes, write_checked_json
 from inklings.errors import RunError
+from inklings.events import Event, OnEvent, silent
 from inklings.runs import checkpoints
 from inklings.runs.directory import METRICS, RunDirectory, RunManifest
-from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore
 from inklings.training.schedules import warm_steps
-from inklings.training.setup import OnEvent
 from inklings.training.train import resume, train
 
 
@@ -176,7 +175,7 @@ def train_branches(
     trunk: Path,
     place: Callable[[Branch], Path],
     store: TokenStore | None = None,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> bool:
     """Train the trunk and all branches, or go on with them.
 
@@ -196,7 +195,7 @@ def train_branches(
         InputError, DivergedError, DiskError: as in `train`.
     """
     begin = trunk_config(config, branches, steps)
-    told = _AsOne(branches, on_event or (lambda event: None))
+    told = _AsOne(branches, on_event)
     for branch in branches:
         run = place(branch)
         if not exists(run):
@@ -227,24 +226,25 @@ class _AsOne:
         self._decayed += branch.steps - branch.leaves
 
     def __call__(self, event: Event) -> None:
-        kind = event["event"]
-        if kind == "start":
-            if not self._started:
-                self._started = True
-                self._on_event(
-                    {**event, "step": event["step"] + self._decayed, "steps": self._total}
-                )
-        elif kind == "end":
-            if event["step"] + self._decayed == self._total or event["stopped"] == "interrupted":
-                self._on_event({**event, "step": event["step"] + self._decayed})
-        elif "step" in event:
-            self._on_event({**event, "step": event["step"] + self._decayed})
-        else:
-            self._on_event(event)
+        if "step" in event:
+            event = event.copy()
+            event["step"] += self._decayed
+        if event["event"] == "start":
+            if self._started:
+                return
+            self._started = True
+            event["steps"] = self._total
+        elif (
+            event["event"] == "end"
+            and event["step"] != self._total
+            and event["stopped"] != "interrupted"
+        ):
+            return
+        self._on_event(event)
 
 
 def _grow(
-    trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent | None
+    trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent
 ) -> bool:
     """Bring the trunk to a step; False if it was interrupted."""
     if not exists(trunk):

@@ -19,12 +19,13 @@ from torch import Tensor
 from inklings.config import RunConfig
 from inklings.device import Runtime, memory_bytes
 from inklings.errors import OutOfMemoryError
+from inklings.events import OnEvent, silent
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of, predictor
 from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
-from inklings.training.setup import OnEvent, settle_model
+from inklings.training.setup import settle_model
 
 USABLE = 0.8
 """Share of the free memory that a forecast may use."""
@@ -41,7 +42,7 @@ def find_batch_size(
     initial: Path | None = None,
     extend_vocabulary: bool = False,
     trust_code: bool = False,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> int:
     """The largest `batch_size` whose step fits into memory in one piece.
 

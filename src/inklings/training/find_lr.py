@@ -15,13 +15,14 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import threads_of
 from inklings.errors import ConfigError, InklingsError
+from inklings.events import OnEvent, silent
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS
 from inklings.text.store import TokenStore
 from inklings.training.loop import seed_step
 from inklings.training.objectives.base import make_objective
-from inklings.training.setup import OnEvent, set_up
+from inklings.training.setup import set_up
 
 LOWEST = 1e-5
 HIGHEST = 10.0
@@ -58,7 +59,7 @@ def find_lr(
     extend_vocabulary: bool = False,
     trust_code: bool = False,
     steps: int = STEPS,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> LearningRates:
     """Train a copy of the model for some hundred steps at rising rates; nothing is written.
 
@@ -81,12 +82,14 @@ def find_lr(
         on_event=on_event,
         trust_code=trust_code,
     )
-    training = setup.config.training
+    training = setup.record.config.training
     model = copy.deepcopy(setup.model).train()
     rates: list[float] = []
     losses: list[float] = []
     with threads_of(setup.runtime), torch.random.fork_rng(devices=[]):
-        objective = make_objective(model, setup.store.split("train"), setup.config, setup.runtime)
+        objective = make_objective(
+            model, setup.store.split("train"), setup.record.config, setup.runtime
+        )
         mean = 0.0
         for step in range(steps):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / max(1, steps - 1))
@@ -99,16 +102,15 @@ def find_lr(
             mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
             rates.append(rate)
             losses.append(mean / (1 - SMOOTHING ** (step + 1)))
-            if on_event is not None:
-                on_event(
-                    {
-                        "event": "find_lr",
-                        "step": step + 1,
-                        "steps": steps,
-                        "learning_rate": rate,
-                        "loss": losses[-1],
-                    }
-                )
+            on_event(
+                {
+                    "event": "find_lr",
+                    "step": step + 1,
+                    "steps": steps,
+                    "learning_rate": rate,
+                    "loss": losses[-1],
+                }
+            )
             if losses[-1] > GIVE_UP * min(losses):
                 break
     lowest = min(range(len(losses)), key=losses.__getitem__, default=0)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from inklings.config import RunConfig
-from inklings.device import Runtime
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
+from inklings.events import EvaluationFigures, LoggedEvent, OnEvent, StepFigures
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
 from inklings.runs.checkpoints import (
@@ -29,8 +27,9 @@ from inklings.runs.checkpoints import (
     publish_weights,
     write_checkpoint,
 )
+from inklings.runs.directory import RunManifest
 from inklings.runs.interruption import Interruption
-from inklings.runs.metrics import Event, MetricsLog, sampled_text
+from inklings.runs.metrics import MetricsLog, sampled_text
 from inklings.text.store import TokenStore
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
@@ -48,49 +47,43 @@ LOOK_EVERY = 25
 """Steps between two looks at the losses on a GPU, where each look makes the host wait."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Job:
-    """What the loop works on."""
-
-    run: Path
-    config: RunConfig
-    """Nothing left open."""
-    steps: int
-    tokens_per_step: int
-    runtime: Runtime
-    store: TokenStore
-    model: Architecture
-    objective: Objective[Any]
-
-
 class Loop:
     """Goes on from `progress` until the budget is spent, patience ends, or somebody interrupts."""
 
     def __init__(
         self,
-        job: Job,
+        run: Path,
+        record: RunManifest,
+        store: TokenStore,
+        model: Architecture,
+        objective: Objective[Any],
+        *,
         progress: TrainerState,
         log: MetricsLog,
-        on_event: Callable[[Event], None],
+        on_event: OnEvent,
         interruption: Interruption,
     ) -> None:
-        self.job = job
+        self._run = run
+        self._record = record
+        self._store = store
+        self._model = model
+        self._objective = objective
         self.progress = progress
-        self._training = job.config.training
+        self._training = record.config.training
         self._log = log
         self._on_event = on_event
         self._interruption = interruption
-        self._validation = objective_type(job.model).validation(
-            job.model, job.store, seed=self._training.seed
+        self._validation = objective_type(self._model).validation(
+            self._model, self._store, seed=self._training.seed
         )
-        self._unit = objective_of(job.model).unit
-        self._nats = objective_of(job.model).predicts_tokens
-        self._line_every = -(-job.steps // LINES)
-        self._look_every = 1 if reads_are_free(job.model.device) else LOOK_EVERY
+        self._unit = objective_of(self._model).unit
+        self._nats = objective_of(self._model).predicts_tokens
+        self._line_every = -(-record.steps // LINES)
+        self._look_every = 1 if reads_are_free(self._model.device) else LOOK_EVERY
         self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
         self._losses = list(progress.pending_losses)
         self._norm: float | None = None
-        self._figures: dict[str, Any] = {}
+        self._figures = StepFigures()
         self._recent: deque[float] = deque(maxlen=5)
         self._step = progress.step
         self._seconds = progress.seconds
@@ -115,12 +108,12 @@ class Loop:
 
         Evenly spread, the last one included.
         """
-        if self.job.steps == 0:
+        if self._record.steps == 0:
             return 0
-        count = min(self._training.evaluations, self.job.steps)
+        count = min(self._training.evaluations, self._record.steps)
         return next(
             due
-            for due in (-(-index * self.job.steps // count) for index in range(1, count + 1))
+            for due in (-(-index * self._record.steps // count) for index in range(1, count + 1))
             if due > self._step
         )
 
@@ -128,11 +121,11 @@ class Loop:
         """Make steps up to number `target`; False if interrupted before."""
         training, objective, steps, device = (
             self._training,
-            self.job.objective,
-            self.job.steps,
-            self.job.model.device,
+            self._objective,
+            self._record.steps,
+            self._model.device,
         )
-        self.job.model.train()
+        self._model.train()
         begin, before = time.perf_counter(), self._seconds
         while self._step < target and not self._interruption.asked:
             seed_step(training.seed, self._step, device)
@@ -140,7 +133,8 @@ class Loop:
             made = objective.step(self._step, self._rate(self._step), measure=due)
             self._unseen.append((made.loss, made.gradient_norm))
             if due:
-                self._figures = {name: value.tolist() for name, value in made.figures.items()}
+                figures = {name: value.tolist() for name, value in made.figures.items()}
+                self._figures = cast(StepFigures, figures)
             self._step += 1
             self._seconds = before + time.perf_counter() - begin
             checkpoint_due = (
@@ -160,7 +154,7 @@ class Loop:
         training = self._training
         return rate_at(
             step,
-            self.job.steps,
+            self._record.steps,
             schedule=training.schedule,
             warmup=training.warmup,
             decay_from=training.decay_from,
@@ -186,9 +180,9 @@ class Loop:
 
     def _diverged(self, step: int, loss: float, norm: float | None) -> DivergedError:
         error = diverged(
-            self.job.model,
+            self._model,
             self._training,
-            run=self.job.run,
+            run=self._run,
             step=step,
             loss=loss,
             gradient_norm=norm,
@@ -209,10 +203,10 @@ class Loop:
                 "event": "step",
                 "step": self._step,
                 "loss": sum(self._losses) / len(self._losses),
-                "learning_rate": self.job.objective.peak_rate * rate,
+                "learning_rate": self._objective.peak_rate * rate,
                 "gradient_norm": self._norm,
                 **self._figures,
-                "tokens": self._step * self.job.tokens_per_step,
+                "tokens": self._step * self._record.tokens_per_step,
                 "seconds": self._seconds,
             }
         )
@@ -223,14 +217,13 @@ class Loop:
 
         The best weights become those of the run.
         """
-        job = self.job
         found = self._validation.score()
         if not math.isfinite(found.loss):
             raise self._diverged(self._step, found.loss, self._norm)
         best = self.progress.best_loss is None or found.loss < self.progress.best_loss
         since_best = 0 if best else self.progress.evaluations_since_best + 1
         stopped: Stopped | None = None
-        if self._step >= job.steps:
+        if self._step >= self._record.steps:
             stopped = "budget"
         elif self._training.patience and since_best >= self._training.patience:
             stopped = "patience"
@@ -241,7 +234,7 @@ class Loop:
         )
         doubt = None
         if stopped is not None and self._step > 0:
-            doubt = doubt_of(job.store, loss=found.loss, first=first, nats=self._nats)
+            doubt = doubt_of(self._store, loss=found.loss, first=first, nats=self._nats)
         self.progress = replace(
             self.progress,
             first_loss=first,
@@ -257,16 +250,16 @@ class Loop:
             {
                 "event": "evaluation",
                 "step": self._step,
-                "tokens": self._step * job.tokens_per_step,
+                "tokens": self._step * self._record.tokens_per_step,
                 "seconds": self._seconds,
                 "loss": found.loss,
-                **found.figures,
+                **cast(EvaluationFigures, found.figures),
                 "best": best,
             }
         )
         texts = self._validation.texts(self._training.samples, self._training.seed)
         if texts:
-            write_bytes(job.run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
+            write_bytes(self._run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
             self._emit({"event": "sample", "step": self._step, "texts": texts})
         self._save()
 
@@ -281,28 +274,28 @@ class Loop:
         self.progress = replace(
             self.progress,
             step=self._step,
-            tokens=self._step * self.job.tokens_per_step,
+            tokens=self._step * self._record.tokens_per_step,
             seconds=self._seconds,
             pending_losses=list(self._losses),
             metrics_length=length,
             metrics_sha256=digest,
         )
-        architecture = self.job.config.architecture
+        architecture = self._record.config.architecture
         write_checkpoint(
-            self.job.run,
+            self._run,
             self.progress,
-            self.job.model,
-            self.job.objective.tensors(),
+            self._model,
+            self._objective.tensors(),
             architecture=architecture,
         )
         if self.progress.best_step == self._step:
-            publish_weights(self.job.run, self._step)
+            publish_weights(self._run, self._step)
         prune_checkpoints(
-            self.job.run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step
+            self._run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step
         )
         self._saved_step, self._saved_at = self._step, self._seconds
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: LoggedEvent) -> None:
         self._log.append(event)
         self._on_event(event)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inklings.config import RunConfig
+from inklings.events import OnEvent, silent
 from inklings.models.contract import parameter_count
 from inklings.models.objectives import objective_of, predicts_tokens
 from inklings.text.store import TokenStore
 from inklings.training.find_batch_size import step_bytes
-from inklings.training.setup import OnEvent, Setup, set_up
+from inklings.training.setup import Setup, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def plan_run(
     initial: Path | None = None,
     extend_vocabulary: bool = False,
     trust_code: bool = False,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> RunPlan:
     """Settle a run as `train` would, and train nothing.
 
@@ -65,18 +66,18 @@ def plan_run(
         trust_code=trust_code,
         measure=True,
     )
-    tokens = setup.steps * setup.tokens_per_step
+    tokens = setup.record.steps * setup.record.tokens_per_step
     return RunPlan(
-        config=setup.config,
+        config=setup.record.config,
         parameters=parameter_count(setup.model),
         vocab_size=setup.store.tokenizer.vocab_size,
         receptive_field=setup.model.receptive_field,
-        steps=setup.steps,
+        steps=setup.record.steps,
         tokens=tokens,
         epochs=tokens / setup.store.split("train").n_targets,
         flops=setup.model.flops(tokens),
         memory=_memory(setup),
-        seconds=setup.steps * (setup.seconds_per_step or 0.0),
+        seconds=setup.record.steps * (setup.record.seconds_per_step or 0.0),
         reasons=(*setup.runtime.reasons, *setup.notes),
     )
 
@@ -90,4 +91,4 @@ def _memory(setup: Setup) -> int | None:
         return 0
     if not predicts_tokens(setup.model):
         return None
-    return step_bytes(setup.model, setup.store, setup.config)
+    return step_bytes(setup.model, setup.store, setup.record.config)

@@ -18,11 +18,12 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.errors import ConfigError
+from inklings.events import OnEvent, silent
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
 from inklings.models.registry import build
-from inklings.runs.directory import RunDirectory
-from inklings.runs.metrics import Event
+from inklings.runs.directory import RunDirectory, RunManifest
+from inklings.runs.own_text import data_hash
 from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import StepCost
@@ -35,8 +36,6 @@ from inklings.training.inheritance import (
 from inklings.training.objectives.base import Step, make_objective, objective_type
 from inklings.training.settled import Settled
 from inklings.training.text_notes import parent_notes, text_notes
-
-OnEvent = Callable[[Event], None]
 
 PROBE_SHARE = 0.05
 """About this share of the run is spent on measuring before it."""
@@ -54,21 +53,13 @@ back.
 class Setup:
     """A run that could begin now; nothing of it is on disk."""
 
-    given: RunConfig
-    config: RunConfig
-    """With nothing left open."""
+    record: RunManifest
     store: TokenStore
     model: Architecture
     """With its initial weights, on its device."""
     runtime: Runtime
-    steps: int
-    tokens_per_step: int
-    seconds_per_step: float | None
-    """As measured; None where nothing was."""
     notes: tuple[str, ...]
     """What the user asked for and will not get, in sentences."""
-    new_tokens: int = 0
-    """By how many the vocabulary of the run that it begins with was extended."""
 
 
 def set_up(
@@ -77,7 +68,7 @@ def set_up(
     store: TokenStore | None = None,
     initial: Path | None = None,
     extend_vocabulary: bool = False,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
     trust_code: bool = False,
     measure: bool = False,
 ) -> Setup:
@@ -140,20 +131,25 @@ def set_up(
         threads=runtime.threads,
     )
     return Setup(
-        given=config,
-        config=replace(settled.config, training=made),
+        record=RunManifest(
+            config=replace(settled.config, training=made),
+            given=config,
+            steps=steps,
+            tokens_per_step=tokens,
+            seconds_per_step=seconds,
+            tokenizer=settled.store.tokenizer.hash,
+            data=data_hash(settled.store),
+            initial=None if initial is None else str(initial),
+            new_tokens=settled.new_tokens,
+        ),
         store=settled.store,
         model=model.to(runtime.device),
         runtime=runtime,
-        steps=steps,
-        tokens_per_step=tokens,
-        seconds_per_step=seconds,
         notes=(
             *objective_type(model).ignored(model, config.training),
             *text_notes(settled),
             *parent_notes(initial, settled.store),
         ),
-        new_tokens=settled.new_tokens,
     )
 
 
@@ -163,7 +159,7 @@ def settle_model(
     store: TokenStore | None = None,
     initial: Path | None = None,
     extend_vocabulary: bool = False,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
     trust_code: bool = False,
 ) -> Settled:
     """The text, and the model with its initial weights.

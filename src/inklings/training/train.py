@@ -14,21 +14,22 @@ from inklings.config import RunConfig
 from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import sync_directory
 from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
+from inklings.events import EndEvent, OnEvent, StartEvent, note, silent
 from inklings.models.contract import Architecture, parameter_count
 from inklings.runs import checkpoints
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import METRICS, RunDirectory, RunManifest, refuse_existing
 from inklings.runs.interruption import Interruption
 from inklings.runs.lock import locked
-from inklings.runs.metrics import Event, MetricsLog, lost_events
+from inklings.runs.metrics import MetricsLog, lost_events
 from inklings.runs.own_text import data_hash, own_store
 from inklings.text.store import TokenStore
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
-from inklings.training.loop import Job, Loop
+from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
-from inklings.training.setup import OnEvent, Setup, set_up
+from inklings.training.setup import Setup, set_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def train(
     config: RunConfig,
     run: Path | str,
     *,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
     store: TokenStore | None = None,
     initial: Path | str | None = None,
     extend_vocabulary: bool = False,
@@ -102,7 +103,7 @@ def train(
         with (
             Interruption()
         ):  # from here on there is a run, and whoever interrupts is told how to go on with it
-            directory = _create(run, setup, initial)
+            directory = _create(run, setup)
             with locked(run), resumable(run):
                 progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
                 return _go_on(
@@ -119,7 +120,7 @@ def resume(
     run: Path | str,
     *,
     budget: str | None = None,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
     store: TokenStore | None = None,
     trust_code: bool = False,
 ) -> TrainingResult:
@@ -194,19 +195,8 @@ def resumable(run: Path) -> Iterator[None]:
         raise error.going_on(f"go on with: inklings resume {run}") from error
 
 
-def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory:
+def _create(run: Path, setup: Setup) -> RunDirectory:
     """The run on disk, with the initial weights as the checkpoint of step 0."""
-    record = RunManifest(
-        config=setup.config,
-        given=setup.given,
-        steps=setup.steps,
-        tokens_per_step=setup.tokens_per_step,
-        seconds_per_step=setup.seconds_per_step,
-        tokenizer=setup.store.tokenizer.hash,
-        data=data_hash(setup.store),
-        initial=None if initial is None else str(initial),
-        new_tokens=setup.new_tokens,
-    )
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
         checkpoints.write_checkpoint(
@@ -220,7 +210,7 @@ def _create(run: Path, setup: Setup, initial: Path | str | None) -> RunDirectory
     }
     return RunDirectory.create(
         run,
-        record,
+        setup.record,
         tokenizer=setup.store.tokenizer,
         environment=facts,
         first_checkpoint=first_checkpoint,
@@ -279,26 +269,15 @@ def _go_on(
     progress: TrainerState,
     *,
     notes: tuple[str, ...],
-    on_event: OnEvent | None,
+    on_event: OnEvent,
 ) -> TrainingResult:
     """Train from `progress`.
 
     With the weights that the model has, until the run is complete or interrupted.
     """
     run, record, runtime = directory.path, directory.record, directory.runtime
-    told = on_event or _nobody
     objective = make_objective(model, store.split("train"), record.config, runtime)
     objective.load(checkpoints.read_objective(checkpoints.checkpoint_path(run, progress.step)))
-    job = Job(
-        run=run,
-        config=record.config,
-        steps=record.steps,
-        tokens_per_step=record.tokens_per_step,
-        runtime=runtime,
-        store=store,
-        model=model,
-        objective=objective,
-    )
     with (
         Interruption() as interruption,
         MetricsLog(run / METRICS, length=progress.metrics_length) as log,
@@ -306,8 +285,8 @@ def _go_on(
         torch.random.fork_rng(devices=[]),
     ):
         for text in notes:
-            told({"event": "note", "text": text})
-        start: Event = {
+            on_event(note(text))
+        start: StartEvent = {
             "event": "start" if progress.step == 0 else "resume",
             "step": progress.step,
             "steps": record.steps,
@@ -318,11 +297,21 @@ def _go_on(
             "notes": list(notes),
         }
         log.append(start)
-        told({**start, "event": "start"})
-        loop = Loop(job, progress, log, told, interruption)
+        on_event({**start, "event": "start"})
+        loop = Loop(
+            run,
+            record,
+            store,
+            model,
+            objective,
+            progress=progress,
+            log=log,
+            on_event=on_event,
+            interruption=interruption,
+        )
         complete = loop.run()
         result = _result(run, loop.progress, interrupted=not complete)
-        end: Event = {
+        end: EndEvent = {
             "event": "end",
             "step": result.steps,
             "tokens": result.tokens,
@@ -330,7 +319,7 @@ def _go_on(
             "stopped": result.stopped,
         }
         log.append(end)
-        told(end)
+        on_event(end)
     return result
 
 
@@ -372,7 +361,3 @@ def _result(run: Path, progress: TrainerState, *, interrupted: bool = False) -> 
         advice=f"inklings resume {run}" if interrupted else None,
         doubt=progress.doubt,
     )
-
-
-def _nobody(event: Event) -> None:
-    """Nobody listens."""

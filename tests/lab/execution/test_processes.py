@@ -9,13 +9,13 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inklings.errors import DivergedError
+from inklings.events import Event, OnEvent
 from inklings.lab.comparison.result import RunResult
 from inklings.lab.execution import run_arm as job_module
 from inklings.lab.execution.processes import TaskHandler, do_jobs
@@ -75,7 +75,7 @@ def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job
     doers: Any,
 ) -> None:
     jobs = [make("a", 0), make("dies", 0), make("b", 0), make("a", 1)]
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     found = {
         (job.arm, job.seed): result
         for job, result in do_jobs(
@@ -108,7 +108,7 @@ def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job
 def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
     running: list[str] = []
 
-    def on_event(event: dict[str, Any]) -> None:
+    def on_event(event: Event) -> None:
         running.append(event["run"])
         if len(running) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -146,7 +146,7 @@ def test_after_an_interruption_nothing_is_begun(workers: int, doers: Any) -> Non
 
 @pytest.mark.parametrize("stop", ["none", "ctrl-c"])
 def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
-    def do(job: ArmRun, on_event: Callable[[dict[str, Any]], None]) -> RunResult | None:
+    def do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
         if job.arm == "b" and stop == "ctrl-c":
             raise KeyboardInterrupt
         return None if job.arm == "b" else RunResult(seed=0, status="done", run=job.arm)

@@ -11,6 +11,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
+from inklings.events import Event
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.result import Comparison, RunResult
 from inklings.lab.comparison.settings import ComparisonSettings
@@ -72,7 +73,7 @@ def losses(comparison: Comparison) -> list[Any]:
 
 def test_a_cluster_finds_the_same_losses(cluster: str, base: RunConfig, tmp_path: Path) -> None:
     arms = [parse_arm(text, base=base) for text in (MLP, "ngram:order=2")]
-    notes: list[dict[str, Any]] = []
+    notes: list[Event] = []
     here = compare(
         arms, out=tmp_path / "here", seeds=[0, 1], workers=1, method=ComparisonSettings(points=2)
     )

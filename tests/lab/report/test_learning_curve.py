@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inklings.events import LoggedEvent
 from inklings.lab.report.learning_curve import (
     RAW_POINTS,
     WINDOWS,
@@ -54,19 +55,20 @@ def test_windows_are_few_and_round(steps: int) -> None:
     assert size == 1 or steps / size > WINDOWS / 2.6, "no coarser than it must be"
 
 
-def events(steps: int, every: int = 1) -> list[dict[str, object]]:
-    return [
-        {"event": "start", "steps": steps},
-        *(
-            {
-                "event": "step",
-                "step": step,
-                "tokens": step * 64,
-                "seconds": step * 0.5,
-                "loss": 1 / step,
-            }
-            for step in range(every, steps + 1, every)
-        ),
+def events(steps: int, every: int = 1) -> list[LoggedEvent]:
+    lines: list[LoggedEvent] = [
+        {
+            "event": "step",
+            "step": step,
+            "tokens": step * 64,
+            "seconds": step * 0.5,
+            "loss": 1 / step,
+            "learning_rate": 0.1,
+            "gradient_norm": None,
+        }
+        for step in range(every, steps + 1, every)
+    ]
+    lines.append(
         {
             "event": "evaluation",
             "step": steps,
@@ -74,8 +76,10 @@ def events(steps: int, every: int = 1) -> list[dict[str, object]]:
             "seconds": steps * 0.5,
             "loss": 1.5,
             "accuracy": 0.25,
-        },
-    ]
+            "best": True,
+        }
+    )
+    return lines
 
 
 def test_a_curve_has_raw_smoothed_and_validation_values() -> None:

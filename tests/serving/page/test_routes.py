@@ -71,7 +71,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def events_of(run: RunDirectory) -> list[dict[str, Any]]:
-    return run.metrics()
+    return [dict(event) for event in run.metrics()]
 
 
 def write_events(run: RunDirectory, events: list[dict[str, Any]]) -> None:
@@ -220,7 +220,7 @@ def test_the_state_is_what_it_is_now(run: RunDirectory) -> None:
     assert facts.state == "stopped" and 0 < facts.step < facts.steps
     with locked(run.path):
         assert run_facts(run).state == "training"
-    write_events(run, [*events[:-1], {**events[-1], "stopped": None}])
+    write_events(run, [*events[:-1], {**events[-1], "stopped": "interrupted"}])
     assert run_facts(run).state == "stopped", "an interruption ends a session, not the run"
     write_events(run, events)
     assert run_facts(run).state == "done"

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
 from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
+from inklings.events import OnEvent
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.result import Sizing
-from inklings.lab.execution.processes import OnEvent
 from inklings.models.contract import Architecture
 from inklings.models.objectives import makes_texts, objective_of, refuse_silent
 from inklings.models.registry import load_class
@@ -213,7 +213,7 @@ def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, li
 
 def _steps(config: RunConfig, store: TokenStore) -> int:
     """What the budget pays for; minutes are turned into steps by measuring, once."""
-    return set_up(config, store=store).steps
+    return set_up(config, store=store).record.steps
 
 
 def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> ResolvedArm:

@@ -14,12 +14,13 @@ from inklings.auditing.audit import audit, before_training
 from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig, scaled_rates
 from inklings.errors import InklingsError
+from inklings.events import OnEvent, note
 from inklings.lab.comparison.arms import ResolvedArm, folder_name
 from inklings.lab.comparison.learning_rate import search_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
 from inklings.lab.comparison.resume import save
-from inklings.lab.execution.processes import OnEvent, TaskHandler
+from inklings.lab.execution.processes import TaskHandler
 from inklings.lab.probes.probe import probe
 from inklings.text.store import TokenStore
 
@@ -60,18 +61,15 @@ def audited(
             first = contestant.smaller_of or _original(contestants, arm)
             arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
         elif contestant.config is not None and not arm.audit:
-            report({"event": "note", "text": f"auditing {arm.label}"})
+            report(note(f"auditing {arm.label}"))
             subject = of_architecture(arm.label, contestant.config, contestant.store)
             arm = replace(arm, audit=list(audit(subject, only=before_training()).findings))
             for finding in arm.dishonest:
                 report(
-                    {
-                        "event": "note",
-                        "text": (
-                            f"{arm.label} fails {finding.check} and will not be ranked:"
-                            f" {finding.summary}"
-                        ),
-                    }
+                    note(
+                        f"{arm.label} fails {finding.check} and will not be ranked:"
+                        f" {finding.summary}"
+                    )
                 )
         arms.append(arm)
     return replace(comparison, arms=arms)
@@ -173,7 +171,7 @@ def _probe(task: Preliminary, on_event: OnEvent) -> list[ProbeResult] | None:
     try:
         return probe(task.config, on_event=on_event)
     except InklingsError as error:
-        on_event({"event": "note", "text": f"the probes of {task.arm} came to nothing: {error}"})
+        on_event(note(f"the probes of {task.arm} came to nothing: {error}"))
         return []
 
 

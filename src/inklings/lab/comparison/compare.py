@@ -20,6 +20,7 @@ from inklings.config import DataConfig, RunConfig, to_mapping
 from inklings.device import choose_runtime
 from inklings.errors import ConfigError
 from inklings.evaluation.samples.reference_set import ReferenceSet
+from inklings.events import OnEvent, note, silent
 from inklings.lab.comparison.arms import ResolvedArm, Terms, folder_name, settle, unique_labels
 from inklings.lab.comparison.before_runs import audited, probed, searched, with_rate
 from inklings.lab.comparison.judging import judged
@@ -38,7 +39,7 @@ from inklings.lab.comparison.resume import (
 from inklings.lab.comparison.run_samples import ground_of
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
 from inklings.lab.comparison.settings import ComparisonSettings, method_of
-from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
+from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
 from inklings.models.objectives import objective_of
@@ -69,7 +70,7 @@ def compare(
     workers: int | None = None,
     cluster: str | None = None,
     command: str | None = None,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> Comparison:
     """Compare arms.
 
@@ -102,7 +103,7 @@ def compare(
             Nothing was trained.
         MissingExtraError: Ray is not installed, for a cluster.
     """
-    report = on_event or (lambda event: None)
+    report = on_event
     method = method or ComparisonSettings()
     own_text = data is None and all(arm.config is None for arm in arms)
     data = data or _first_data(arms)
@@ -170,13 +171,10 @@ def compare(
             waiting = [job for job in jobs if (job.arm, job.seed) not in results]
             if len(waiting) < len(jobs):
                 report(
-                    {
-                        "event": "note",
-                        "text": (
-                            f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and"
-                            " are used again."
-                        ),
-                    }
+                    note(
+                        f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there already and"
+                        " are used again."
+                    )
                 )
             comparison = with_results(comparison, jobs, results)
             save(out, comparison)
@@ -186,7 +184,7 @@ def compare(
                 save(out, comparison)
                 text = f"{job.name} {result.status}: {result.message}" if result.message else None
                 report(
-                    {"event": "note", "text": text}
+                    note(text)
                     if text
                     else {"event": "result", "run": job.name, "loss": result.loss}
                 )
@@ -202,7 +200,7 @@ def compare(
             f"Interrupted with {len(results)} of {len(jobs)} runs done; all is saved. The same"
             " command goes on where it stopped."
         )
-        report({"event": "note", "text": text})
+        report(note(text))
     return comparison
 
 

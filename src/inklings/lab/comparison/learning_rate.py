@@ -19,8 +19,8 @@ from typing import Any
 from inklings.config import RunConfig, from_mapping, scaled_rates, to_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, DivergedError, RunError
+from inklings.events import Event, OnEvent
 from inklings.lab.comparison.rates import RateSearch, RateTrial
-from inklings.lab.execution.processes import OnEvent
 from inklings.lab.execution.prunable_run import attempt_trial
 from inklings.runs.interruption import Interruption
 from inklings.runs.own_text import data_hash
@@ -83,7 +83,16 @@ def search_rate(
             if trial is None:
                 return None
             search.keep(trial)
-            on_event({"event": "rate", **asdict(trial), "loss": trial.loss})
+            on_event(
+                {
+                    "event": "rate",
+                    "factor": trial.factor,
+                    "status": trial.status,
+                    "losses": trial.losses,
+                    "message": trial.message,
+                    "loss": trial.loss,
+                }
+            )
     search.clear()
     best = _best(search.done)
     if best is None:
@@ -206,6 +215,11 @@ class _Search:
             losses.append(loss)
             return is_behind(losses, self.done, self.config.training.evaluations)
 
+        def of_factor(event: Event) -> None:
+            event = event.copy()
+            event["factor"] = factor
+            on_event(event)
+
         training = scaled_rates(self.config.training, factor)
         config = replace(self.config, training=training)
         made = attempt_trial(
@@ -213,7 +227,7 @@ class _Search:
             self._run(factor),
             self.store,
             judge=judge,
-            on_event=lambda event: on_event({**event, "factor": factor}),
+            on_event=of_factor,
         )
         return (
             None

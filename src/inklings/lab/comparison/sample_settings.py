@@ -13,10 +13,10 @@ from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration, calibrate
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
+from inklings.events import OnEvent, note
 from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.result import CALIBRATION
-from inklings.lab.execution.processes import OnEvent
 from inklings.text.store import TokenStore
 
 FORMAT_VERSION = 1
@@ -75,18 +75,15 @@ def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibratio
     Raises:
         RunError: the one that is there is damaged.
     """
-    for note in ground.setting.notes:
-        on_event({"event": "note", "text": f"samples: {note}"})
+    for text in ground.setting.notes:
+        on_event(note(f"samples: {text}"))
     if (out / CALIBRATION).is_file() and (kept := read_calibration(out)).setting == ground.setting:
         return kept
     on_event(
-        {
-            "event": "note",
-            "text": (
-                f"measuring real text and samplers of known worth, {ground.setting.samples:,}"
-                " samples of each"
-            ),
-        }
+        note(
+            f"measuring real text and samplers of known worth, {ground.setting.samples:,}"
+            " samples of each"
+        )
     )
     calibration = calibrate(ground)
     write_json(out / CALIBRATION, {"format_version": FORMAT_VERSION, **calibration.to_mapping()})

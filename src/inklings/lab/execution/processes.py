@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+from inklings.events import Event, OnEvent
 from inklings.runs.interruption import (
     SIGNALS,
     Interruption,
@@ -28,14 +29,11 @@ from inklings.runs.interruption import (
     is_ignored_hangup,
     release_signals,
 )
-from inklings.runs.metrics import Event
 
 STEP_EVENTS = 0.1
 """Seconds between two step events of a run that a worker sends: a display needs no more, and a fast
 run makes thousands.
 """
-
-OnEvent = Callable[[Event], None]
 
 
 @runtime_checkable
@@ -88,9 +86,11 @@ def do_jobs(
         yield from _side_by_side(jobs, work, min(workers, len(jobs)), on_event)
 
 
-def named(job: Task, event: Event) -> dict[str, Any]:
-    """An event of training, with the run that it is of."""
-    return {**event, "run": job.name, "arm": job.arm, "seed": job.seed}
+def named(job: Task, event: Event) -> Event:
+    """Add to an event of training the run that it is of."""
+    event = event.copy()
+    event["run"], event["arm"], event["seed"] = job.name, job.arm, job.seed
+    return event
 
 
 def _in_turn(
@@ -173,7 +173,7 @@ def _side_by_side(
                             workers += [_Worker(work.do)] if waiting else []
                         continue
                     if isinstance(message, dict):
-                        on_event(message)
+                        on_event(cast(Event, message))
                         continue
                     worker.job = None
                     if message is not None:

@@ -12,10 +12,9 @@ from typing import Literal
 
 from inklings.config import RunConfig
 from inklings.errors import DivergedError
-from inklings.lab.execution.processes import OnEvent
+from inklings.events import EvaluationEvent, Event, OnEvent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.interruption import Interruption
-from inklings.runs.metrics import Event
 from inklings.text.store import TokenStore
 from inklings.training.branch import check_settings, exists
 from inklings.training.train import resume, train
@@ -55,7 +54,7 @@ def attempt_trial(
         DiskError, OutOfMemoryError: as in `train`.
     """
     begun = exists(run)
-    earlier: list[Event] = []
+    earlier: list[EvaluationEvent] = []
     if begun:
         check_settings(run, config)
         directory = RunDirectory.open(run)
@@ -63,7 +62,7 @@ def attempt_trial(
     losses: dict[int, float] = {}
     steps = directory.record.steps if begun else 0
 
-    def take(event: Event) -> None:
+    def take(event: EvaluationEvent) -> None:
         # what was written after the last checkpoint is trained, and told, once more
         if event["step"] in losses:
             return

@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 from inklings.errors import ConfigError, MissingExtraError
-from inklings.lab.execution.processes import OnEvent, R, T, TaskHandler, named
+from inklings.events import Event, OnEvent
+from inklings.lab.execution.processes import R, T, TaskHandler, named
 from inklings.runs.interruption import Interruption
-from inklings.runs.metrics import Event
 
 CALM = {"checkpoint", "step", "sample"}
 """Events that are not sent over the network."""

@@ -20,6 +20,7 @@ from inklings.device import threads_of
 from inklings.durable import file_sha256, write_bytes
 from inklings.errors import DiskError, InklingsError, SourceError
 from inklings.evaluation.likelihood.evaluate import evaluate, finite, save_likelihood
+from inklings.events import OnEvent
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
@@ -32,7 +33,7 @@ from inklings.lab.comparison.run_samples import (
     measure_run,
     write_run_samples,
 )
-from inklings.lab.execution.processes import OnEvent, TaskHandler
+from inklings.lab.execution.processes import TaskHandler
 from inklings.lab.report.learning_curve import learning_curve
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
 from inklings.models.objectives import makes_texts, predictor, predicts_tokens

@@ -5,7 +5,6 @@ They help to explain a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +12,12 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.device import Runtime, threads_of
+from inklings.events import OnEvent, silent
 from inklings.lab.comparison.result import ProbeResult
 from inklings.lab.probes.tasks import BOUNDARY, TASKS, ProbeTask, TaskBatches, as_batch
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.objectives import has_likelihood, objective_of, predictor
 from inklings.models.registry import build
-from inklings.runs.metrics import Event
 from inklings.training.loop import seed_step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.schedules import rate_at
@@ -33,9 +32,7 @@ RUNTIME = Runtime(device="cpu", precision="float32", threads=1)
 """The same everywhere, so that a seed's result is."""
 
 
-def probe(
-    config: RunConfig, *, seed: int = 0, on_event: Callable[[Event], None] | None = None
-) -> list[ProbeResult]:
+def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> list[ProbeResult]:
     """Train the arm's architecture on each task from nothing, and score it on fresh rows.
 
     The model has the arm's fields, its context length among them, and the task's vocabulary; it
@@ -106,7 +103,7 @@ def _train(
     task: ProbeTask,
     config: RunConfig,
     seed: int,
-    on_event: Callable[[Event], None] | None,
+    on_event: OnEvent,
 ) -> int:
     """All steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
@@ -126,7 +123,7 @@ def _train(
         made = objective.step(step, rate, measure=False)
         if not made.moved:
             return step
-        if on_event is not None and (step + 1) % EVERY == 0:
+        if (step + 1) % EVERY == 0:
             on_event(
                 {
                     "event": "probe",

@@ -5,10 +5,12 @@ From the events that training wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 
 RAW_POINTS = 400
 """How many single steps a raw curve keeps: what a screen can show."""
@@ -47,7 +49,7 @@ def window_size(values: int) -> int:
     return size
 
 
-def learning_curve(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
     """Columns to draw from the events of a run.
 
     Returns:
@@ -59,7 +61,8 @@ def learning_curve(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         counted model has
         one evaluation and no steps.
     """
-    steps, evaluations = [], []
+    steps: list[StepEvent] = []
+    evaluations: list[EvaluationEvent] = []
     for event in events:
         if event["event"] == "step":
             steps.append(event)

@@ -22,9 +22,9 @@ from inklings.config import RunConfig, to_mapping
 from inklings.device import environment
 from inklings.durable import disk_errors, sha256
 from inklings.errors import ConfigError, RunError
+from inklings.events import OnEvent, silent
 from inklings.lab.comparison.arms import Terms, folder_name, settle
 from inklings.lab.comparison.text_facts import describe_text
-from inklings.lab.execution.processes import OnEvent
 from inklings.lab.sweep.optuna_library import library
 from inklings.lab.sweep.space import apply, moves_with, parse_space
 from inklings.lab.sweep.storage import (
@@ -69,7 +69,7 @@ def sweep(
     workers: int | None = None,
     rates: frozenset[str] = frozenset(),
     command: str | None = None,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = silent,
 ) -> Sweep:
     """Search an architecture's settings for the lowest validation loss at the end of a budget.
 
@@ -105,7 +105,7 @@ def sweep(
             holds something else.
         DiskError: the folder cannot be written.
     """
-    report = on_event or (lambda event: None)
+    report = on_event
     parse_budget(config.training.budget)
     for name, value in (("trials", trials), ("workers", workers)):
         if value is not None and value < 1:

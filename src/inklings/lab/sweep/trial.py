@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from inklings.errors import DiskError, InklingsError
+from inklings.events import OnEvent
 from inklings.lab.comparison.result import RunResult
-from inklings.lab.execution.processes import OnEvent
 from inklings.lab.execution.prunable_run import TrialOutcome, attempt_trial
 from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep.optuna_library import library

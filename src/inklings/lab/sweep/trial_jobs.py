@@ -10,7 +10,8 @@ from typing import Any
 
 from inklings.config import RunConfig
 from inklings.device import choose_runtime
-from inklings.lab.execution.processes import OnEvent, TaskHandler, do_jobs
+from inklings.events import OnEvent, note
+from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep.optuna_library import library
 from inklings.lab.sweep.storage import (
@@ -55,7 +56,7 @@ def do_trials(
                 if result.status != "not ranked":
                     report({"event": "result", "run": job.arm, "loss": result.loss})
                 if result.message:
-                    report({"event": "note", "text": f"{job.arm}: {result.message}"})
+                    report(note(f"{job.arm}: {result.message}"))
                 remove_runs(place, study)
                 if interruption.asked and count == 1:
                     # it came while a trial ended; several workers are asked to stop one by one

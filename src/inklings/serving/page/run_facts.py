@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from inklings.errors import InklingsError
+from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import FILE_NAME, Comparison
 from inklings.runs.checkpoints import TrainerState
@@ -175,7 +176,11 @@ def run_facts(opened: RunDirectory) -> RunFacts:
             if event["event"] == "sample"
         ][:SAMPLED],
         scores={
-            name: float(value) for name, value in (best or {}).items() if _is_score(name, value)
+            name: float(value)
+            for name, value in (best or {}).items()
+            if name not in ("step", "tokens", "seconds")
+            and isinstance(value, int | float)
+            and not isinstance(value, bool)
         },
         problem=problem,
     )
@@ -230,30 +235,22 @@ def _arm_of(comparison: Comparison, place: RunLocation) -> Any:
     return None
 
 
-def _ended(run: RunDirectory, events: Sequence[dict[str, Any]]) -> bool:
+def _ended(run: RunDirectory, events: Sequence[LoggedEvent]) -> bool:
     """Whether its last session came to its end, and left nothing to do."""
-    if not events or events[-1]["event"] != "end":
+    last = events[-1] if events else None
+    if last is None or last["event"] != "end":
         return False
-    return run.record.is_complete(
-        TrainerState(step=events[-1]["step"], stopped=events[-1]["stopped"])
-    )
+    stopped = None if last["stopped"] == "interrupted" else last["stopped"]
+    return run.record.is_complete(TrainerState(step=last["step"], stopped=stopped))
 
 
-def _point(event: dict[str, Any]) -> CurvePoint:
+def _point(event: StepEvent | EvaluationEvent) -> CurvePoint:
     return CurvePoint(
         step=event["step"],
         tokens=event["tokens"],
         seconds=event["seconds"],
         loss=event["loss"],
-        bits_per_byte=event.get("bits_per_byte"),
-    )
-
-
-def _is_score(name: str, value: object) -> bool:
-    return (
-        name not in ("step", "tokens", "seconds")
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
+        bits_per_byte=event.get("bits_per_byte") if event["event"] == "evaluation" else None,
     )
 
 

@@ -58,15 +58,14 @@ class Stopped:
     """All is over, and nothing is left behind."""
 
 
-Event: TypeAlias = Loading | Listening | Stopping | Stopped
-OnEvent: TypeAlias = Callable[[Event], None]
+ServerEvent: TypeAlias = Loading | Listening | Stopping | Stopped
 
 
 def serve(
     runs: Mapping[str, RunDirectory],
     config: ServeConfig,
     *,
-    on_event: OnEvent,
+    on_event: Callable[[ServerEvent], None],
     template: ChatTemplate | None = None,
     trust_code: bool = False,
 ) -> None:
@@ -127,7 +126,7 @@ class _Stoppable:
         self,
         runs: Mapping[str, RunDirectory],
         config: ServeConfig,
-        on_event: OnEvent,
+        on_event: Callable[[ServerEvent], None],
         template: ChatTemplate | None,
         trust_code: bool,
     ) -> None:

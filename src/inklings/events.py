@@ -1,0 +1,207 @@
+"""What happens during long work, as it is told to listeners and kept in `metrics.jsonl`.
+
+An event is a dictionary, which is a line of JSON as it is; these types say which keys it has.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NotRequired, TypedDict, final
+
+
+class EventOrigin(TypedDict, total=False):
+    """Whose an event is, where several runs report to one listener; never in `metrics.jsonl`."""
+
+    run: str
+    arm: str
+    seed: int | None
+    factor: float
+
+
+@final
+class StartEvent(EventOrigin):
+    """A session of training begins, or goes on from a checkpoint (listeners hear `start` then)."""
+
+    event: Literal["start", "resume"]
+    step: int
+    steps: int
+    parameters: int
+    receptive_field: int | None
+    tokens_per_step: int
+    runtime: dict[str, Any]
+    notes: list[str]
+
+
+class StepFigures(EventOrigin, total=False):
+    """What a text GAN says of a step beside the loss of its critic."""
+
+    generator_loss: float
+    critic_gap: float
+    penalty: float
+    critic_gradient_norm: float
+    entropy: list[float]
+
+
+@final
+class StepEvent(StepFigures):
+    """Some steps were made; `loss` is their mean."""
+
+    event: Literal["step"]
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float | None
+    tokens: int
+    seconds: float
+
+
+class EvaluationFigures(EventOrigin, total=False):
+    """What an evaluation says beside its loss, by the kind of the generator."""
+
+    perplexity: float | None
+    bits_per_byte: float | None
+    accuracy: float | None
+    top5_accuracy: float | None
+    macro_f1: float | None
+    train_loss: float | None
+    train_accuracy: float | None
+    divergences: list[float]
+    share_unique: float
+    mean_length: float
+    alarm: list[str]
+
+
+@final
+class EvaluationEvent(EvaluationFigures):
+    """The validation split was scored."""
+
+    event: Literal["evaluation"]
+    step: int
+    tokens: int
+    seconds: float
+    loss: float
+    best: bool
+
+
+@final
+class SampleEvent(EventOrigin):
+    """Texts were sampled."""
+
+    event: Literal["sample"]
+    step: int
+    texts: list[str]
+
+
+@final
+class CheckpointEvent(EventOrigin):
+    """A checkpoint is written next."""
+
+    event: Literal["checkpoint"]
+    step: int
+
+
+@final
+class DivergedEvent(EventOrigin):
+    """The loss or the gradient is no longer finite."""
+
+    event: Literal["diverged"]
+    step: int
+    message: str
+
+
+@final
+class EndEvent(EventOrigin):
+    """A session of training ended."""
+
+    event: Literal["end"]
+    step: int
+    tokens: int
+    seconds: float
+    stopped: Literal["budget", "patience", "interrupted"]
+
+
+LoggedEvent = (
+    StartEvent
+    | StepEvent
+    | EvaluationEvent
+    | SampleEvent
+    | CheckpointEvent
+    | DivergedEvent
+    | EndEvent
+)
+"""A line of `metrics.jsonl`."""
+
+
+@final
+class NoteEvent(EventOrigin):
+    """Something that a user should know, in a sentence."""
+
+    event: Literal["note"]
+    text: str
+
+
+@final
+class PrepareEvent(EventOrigin):
+    """How far a text is read, in characters or tokens; the total may not be known yet."""
+
+    event: Literal["prepare"]
+    stage: str
+    done: int
+    total: int | None
+    left_out: NotRequired[dict[str, Any] | None]
+
+
+@final
+class RangeTestEvent(EventOrigin):
+    """A step of a learning-rate range test."""
+
+    event: Literal["find_lr"]
+    step: int
+    steps: int
+    learning_rate: float
+    loss: float
+
+
+@final
+class ProbeEvent(EventOrigin):
+    """Some steps of a probe's training."""
+
+    event: Literal["probe"]
+    task: str
+    step: int
+    steps: int
+    loss: float
+
+
+@final
+class RateEvent(EventOrigin):
+    """A trial of a search for the learning rate ended."""
+
+    event: Literal["rate"]
+    status: str
+    losses: list[float]
+    message: str | None
+    loss: float | None
+
+
+@final
+class ResultEvent(EventOrigin):
+    """A run of a comparison or a sweep was scored."""
+
+    event: Literal["result"]
+    loss: float | None
+
+
+Event = (
+    LoggedEvent | NoteEvent | PrepareEvent | RangeTestEvent | ProbeEvent | RateEvent | ResultEvent
+)
+"""What a listener hears."""
+
+OnEvent = Callable[[Event], None]
+
+
+def note(text: str) -> NoteEvent:
+    """Make a note of a sentence."""
+    return {"event": "note", "text": text}
+
+
+def silent(event: Event) -> None:
+    """Listen to nothing."""
