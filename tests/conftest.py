@@ -16,8 +16,8 @@ from jaxtyping import install_import_hook
 # Shapes and types in the signatures of the package are checked while tests run, and only then.
 install_import_hook("inklings", "beartype.beartype")
 
-# What starts the tests in the background may ignore a closed terminal and Ctrl-C, and what it starts
-# inherits that; the tests of signals, and the processes that they start, must not.
+# What starts the tests in the background may ignore a closed terminal and Ctrl-C, and its children
+# inherit that; the tests of signals, and the processes that they start, must not.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

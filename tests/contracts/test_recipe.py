@@ -33,7 +33,8 @@ def _added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_added")
 def test_it_keeps_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    for subject in eval(f"[{SUBJECTS}]", {"Subject": Subject}):
+    for line in SUBJECTS.splitlines():
+        subject = eval(line, {"Subject": Subject})
         for module in (properties, run_properties):
             for name, check in vars(module).items():
                 if name.startswith("check_"):
