@@ -86,6 +86,10 @@ class Positions:
         )
 
 
+Piece = Positions
+"""The name that copied architecture files import it by."""
+
+
 def place(
     length: int,
     window: int,

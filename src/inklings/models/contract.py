@@ -105,6 +105,8 @@ class Traits:
     """Whether tokens are read a second time once the context is full, because there are no
     positions beyond it.
     """
+    exports: tuple[str, ...] = ()
+    """Formats that it can be exported to, such as `transformers`."""
 
 
 @runtime_checkable
