@@ -39,7 +39,7 @@ PIECE = 512
 
 
 class Engine:
-    """See the module.
+    """Write many texts side by side with one model.
 
     It is used by one thread; `step` does one pass, and whoever calls it decides when.
     """
@@ -82,7 +82,7 @@ class Engine:
         self._use_cache = use_cache
         self._waiting = Waiting()
         self._deadlines: dict[int, float] = {}
-        """Of those who wait."""
+        """When each waiting request is too late, by its number."""
         self._groups: dict[Factors, Group] = {}
         self._works: dict[int, RequestRow] = {}
         self.memory = memory

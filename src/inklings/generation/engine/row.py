@@ -170,7 +170,7 @@ class RequestRow:
         return Delta(self.job.number, text=self.text.finish(), ending=ending)
 
     def failed(self, error: str) -> Delta:
-        """It comes to nothing."""
+        """Report that the request failed with `error`."""
         return Delta(self.job.number, error=error)
 
 

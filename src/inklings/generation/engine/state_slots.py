@@ -15,7 +15,7 @@ from inklings.models.contract import Output, SequenceModel, State
 
 
 class RowStates:
-    """See the module.
+    """The states of rows that share forward passes, one slot a row.
 
     The rows are numbered from 0 on without gaps: when one leaves, the last takes its number.
     """

@@ -1,4 +1,4 @@
-"""What a budget counts in."""
+"""The unit of a budget: how it is written, and how many steps it pays for."""
 
 from __future__ import annotations
 
