@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which text, and how it becomes tokens."""
+    """Which text is used, and how it becomes tokens."""
 
     source: str = "builtin:unicode-names"
     """Where the text comes from: a path, `-`, `builtin:NAME`, a well-known name, or
@@ -82,7 +82,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model learns."""
+    """How a model learns: budget, batches, optimiser, schedule, and what is kept."""
 
     budget: str = "1M-tokens"
     """How much: a number and a unit, such as `2M-tokens`, `500-steps` or `3-min`."""
@@ -196,16 +196,21 @@ class TrainingConfig:
 
     @property
     def weights_seed(self) -> int:
-        """What the first weights are drawn with."""
+        """The seed that the initial weights are drawn with."""
         return self.seed if self.init_seed is None else self.init_seed
 
 
 def with_training(
     training: TrainingConfig, given: Mapping[str, Any], *, below: frozenset[str] = frozenset()
 ) -> TrainingConfig:
-    """Lay training settings that are given now over these.
+    """Return training settings with the given values laid over them.
 
-    One peak rate that is given moves both (`moved_rates`).
+    Where one peak rate is given, the other moves with it (`moved_rates`).
+
+    Args:
+        training: the settings below.
+        given: new values, by field name.
+        below: the peak rates that the layer below gave (a file, under flags).
 
     Raises:
         ConfigError: a value is out of range.
@@ -220,15 +225,15 @@ def with_training(
 
 
 def scaled_rates(training: TrainingConfig, factor: float) -> TrainingConfig:
-    """The settings with every peak rate so many times as high."""
+    """Return the settings with every peak rate multiplied by `factor`."""
     rates = {name: getattr(training, name) * factor for name in PEAK_RATES}
     return dataclasses.replace(training, **rates)
 
 
 def rates_in(names: Iterable[str], *, below: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Which peak rates are among the names of settings.
+    """Return which peak rates are among the names of settings.
 
-    None of them leaves those of the layer below.
+    If none is, return `below`: the rates of the layer below stay in force.
     """
     return frozenset(PEAK_RATES) & frozenset(names) or below
 
@@ -246,7 +251,14 @@ class RunConfig:
 
 
 def check(config: Any, name: str, holds: bool, allowed: str) -> None:
-    """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`."""
+    """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`.
+
+    Args:
+        config: the dataclass that is checked.
+        name: the field.
+        holds: whether its value is allowed.
+        allowed: what is allowed, to follow "it must be".
+    """
     if not holds:
         raise ConfigError(
             f"{type(config).__name__}.{name} is {getattr(config, name)!r}; it must be {allowed}."
@@ -257,6 +269,11 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
     """Make a dataclass from plain values, checking names and types.
 
     Nested dataclasses take nested mappings.
+
+    Args:
+        config_type: the dataclass.
+        values: field names (with `-` or `_`) and their values.
+        where: what is read, for messages.
 
     Raises:
         ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a
@@ -283,7 +300,16 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
 
 
 def convert(hint: Any, value: Any, *, where: str) -> Any:
-    """`value` as the annotated type, or a `ConfigError` that says what is allowed."""
+    """Return `value` as the annotated type.
+
+    Args:
+        hint: the type; a registry in `Annotated` is asked for the name.
+        value: a plain value, as JSON or TOML has it.
+        where: what is read, for messages.
+
+    Raises:
+        ConfigError: it is of another type; the message says what is allowed.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -323,7 +349,7 @@ def convert(hint: Any, value: Any, *, where: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Read the tables of a TOML file.
 
     Raises:
         ConfigError: the file is missing or is not TOML.
@@ -341,10 +367,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def load_run_config(path: Path) -> RunConfig:
-    """A run file: `architecture`, and the tables `[model]`, `[data]` and `[training]`."""
+    """Read a run file: `architecture`, and the tables `[model]`, `[data]` and `[training]`."""
     return from_mapping(RunConfig, read_toml(path), where=str(path))
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """Plain values that `from_mapping` reads back to an equal configuration."""
+    """Return plain values that `from_mapping` reads back to an equal configuration."""
     return dataclasses.asdict(config)

@@ -1,6 +1,6 @@
-"""Where and how products are computed.
+"""The choice of how a run computes: device, precision, compilation and threads.
 
-Device, precision, compilation and threads, chosen by measuring, with reasons.
+What the user leaves open is chosen by measuring, and the reasons are recorded.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Measure = Callable[["Runtime"], Measured]
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """How a run computes; chosen once, recorded with the run, and used again when it is resumed."""
+    """How a run computes: chosen once, recorded with the run, and used again when it is resumed."""
 
     device: str = "cpu"
     precision: Precision = "float32"
@@ -131,7 +131,7 @@ def _threads(runtime: Runtime) -> str:
 
 
 def _device(asked: str) -> tuple[str, str]:
-    """The device, without waking one that is not there."""
+    """Choose the device, without initialising one that is absent."""
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if asked == "auto":
         if has_cuda:
@@ -154,7 +154,7 @@ def _device(asked: str) -> tuple[str, str]:
 
 
 def bfloat16_is_fast(device: str) -> bool:
-    """Whether products in bfloat16 have units of their own here."""
+    """Return whether this device has units of its own for products in bfloat16."""
     if device == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -218,9 +218,15 @@ def fastest(
     *,
     bfloat16_worth: float = BFLOAT16_WORTH,
 ) -> tuple[Runtime, str]:
-    """The fastest of the choices, timed in turn.
+    """Return the fastest of the choices, and the figures that say so.
 
-    A later one must beat those before it clearly, bfloat16 more clearly.
+    They are timed in turn. A later one must beat those before it clearly, bfloat16 more clearly.
+
+    Args:
+        choices: the plain one first.
+        probe: times one training step under a runtime.
+        seconds: about how long the timing may take.
+        bfloat16_worth: how many times as fast bfloat16 must be to be taken.
     """
     first = [probe(choice) for choice in choices]  # which also allocates and warms caches
     times: list[list[float]] = [[] for _ in choices]
@@ -267,7 +273,7 @@ def threads_of(runtime: Runtime) -> Iterator[None]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, as plain values."""
+    """Return versions and hardware, as plain values."""
     packages = ("inklings", "torch", "numpy", "tokenizers", "safetensors")
     found: dict[str, Any] = {name: _version(name) for name in packages}
     found |= {

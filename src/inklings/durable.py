@@ -21,7 +21,7 @@ from typing import Any
 from inklings.errors import DiskError, RunError
 
 OUT_OF_REACH = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""What a disk answers that is full, locked or broken: never a fault of ours."""
+"""Errors of a disk that is full, locked or broken: never a fault of ours."""
 BLOCK = 4 * 1024 * 1024
 """Large files are hashed in blocks of this many bytes, so that they can be checked as they are
 touched.
@@ -40,7 +40,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def disk_error(error: OSError, path: Path) -> DiskError:
-    """What the operating system says, where writing `path` failed."""
+    """Make the error that says why writing `path` failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(f"the disk is full: could not write {path}.", "Free some space")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -74,7 +74,7 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; False as well where the operating system does not let us see."""
+    """Return whether there is a file; False where the operating system does not let us look."""
     try:
         return path.is_file()
     except OSError:
@@ -82,9 +82,9 @@ def is_file(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> None:
-    """See that something is a file whose bytes can be read.
+    """Make sure that something is a file whose bytes can be read.
 
-    No folder, and nothing that never ends or never begins.
+    No folder, pipe, device or socket.
 
     Raises:
         RunError: it is missing, is something else, or the operating system does not let us see.
@@ -97,7 +97,7 @@ def check_regular(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of a file.
+    """Read a whole file.
 
     Raises:
         RunError: it is missing, is no file, or cannot be read.
@@ -108,11 +108,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_json(text: bytes | str, where: object) -> Any:
-    """The value of a JSON document, with finite numbers only.
+    """Parse a JSON document, with finite numbers only; `where` is its name in messages.
 
     Raises:
-        RunError: it is damaged: no JSON, or JSON that nobody wrote who meant it; `where` is what
-            the message calls it.
+        RunError: it is damaged: not JSON, nested too deep, or with numbers that JSON lacks.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
@@ -186,12 +185,11 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory that appears at `path` only when the block ends well.
+    """Make a directory that appears at `path` only when the block ends well.
 
-    Every file in it is synced first.
-
-    The block is given a temporary directory beside `path`. If `path` appeared meanwhile (another
-    process built the same thing), that one stays and ours is dropped.
+    The block is given a temporary directory beside `path`; its files are synced before the rename.
+    If `path` appeared meanwhile (another process built the same thing), that one stays and ours is
+    dropped.
     """
     with disk_errors(path):
         made = [folder for folder in path.parents if not folder.exists()]
@@ -240,7 +238,13 @@ def read_json(path: Path, *, format_version: int | None = None) -> Any:
 
 
 def write_checked_json(path: Path, content: Mapping[str, Any], *, format_version: int = 1) -> None:
-    """Write plain values with `format_version` and their hash, atomically."""
+    """Write plain values with `format_version` and their hash, atomically.
+
+    Args:
+        path: the file.
+        content: what is written.
+        format_version: the version of this kind of file.
+    """
     plain = json.loads(canonical({**content, "format_version": format_version}))
     write_json(path, {**plain, "sha256": sha256(canonical(plain))})
 
@@ -248,7 +252,7 @@ def write_checked_json(path: Path, content: Mapping[str, Any], *, format_version
 def read_checked_json(
     path: Path, *, format_version: int = 1, unhashed: bool = False
 ) -> dict[str, Any]:
-    """What `write_checked_json` wrote, without the hash.
+    """Read what `write_checked_json` wrote, without the hash.
 
     Args:
         path: the file.
@@ -270,7 +274,7 @@ def read_checked_json(
 
 
 def canonical(value: Any) -> bytes:
-    """What the hash of a JSON value is taken of: equal for equal values."""
+    """Return the bytes that a JSON value is hashed by: equal for equal values."""
     return json.dumps(
         value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
     ).encode()
@@ -290,7 +294,7 @@ def sha256(data: bytes) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a whole file, read in blocks. Errors as `read_bytes`."""
+    """Return the hexadecimal SHA-256 of a whole file, read in blocks. Errors as `read_bytes`."""
     check_regular(path)
     with read_errors(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -78,12 +78,12 @@ class DiskError(InklingsError):
         return f"{self.problem} {self.remedy} and {self.then}." if self.remedy else self.problem
 
     def going_on(self, then: str) -> DiskError:
-        """The same, with another way to go on."""
+        """Return the same error with another way to go on."""
         return DiskError(self.problem, self.remedy, then)
 
 
 class InterruptedWorkError(InklingsError):
-    """Somebody interrupted; the message says how to go on."""
+    """The user interrupted the work; the message says how to go on."""
 
 
 class DownloadError(InklingsError):
@@ -99,12 +99,18 @@ class DivergedError(InklingsError):
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """The sentence ` Did you mean 'x'?` with the allowed name nearest to `given`, or nothing."""
+    """Return ` Did you mean 'x'?` with the allowed name nearest to `given`, or an empty string."""
     close = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """The message for a name that is not one of `allowed`."""
+    """Return the message for a name that is not allowed.
+
+    Args:
+        kind: what the name stands for, such as `optimizer`.
+        given: the name.
+        allowed: all names that are.
+    """
     names = sorted(allowed)
     return f"unknown {kind} {given!r}.{nearest(given, names)} Allowed: {', '.join(names)}."

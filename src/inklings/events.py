@@ -1,4 +1,4 @@
-"""What happens during long work, as it is told to listeners and kept in `metrics.jsonl`.
+"""Events of long work, as listeners hear them and `metrics.jsonl` keeps them.
 
 An event is a dictionary, which is a line of JSON as it is; these types say which keys it has.
 """
@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired, TypedDict, final
 
 
 class EventOrigin(TypedDict, total=False):
-    """Whose an event is, where several runs report to one listener; never in `metrics.jsonl`."""
+    """Which run an event is of, where several report to one listener; never in `metrics.jsonl`."""
 
     run: str
     arm: str
@@ -31,7 +31,7 @@ class StartEvent(EventOrigin):
 
 
 class StepFigures(EventOrigin, total=False):
-    """What a text GAN says of a step beside the loss of its critic."""
+    """Figures of a step of a text GAN, beside the loss of its critic."""
 
     generator_loss: float
     critic_gap: float
@@ -54,7 +54,7 @@ class StepEvent(StepFigures):
 
 
 class EvaluationFigures(EventOrigin, total=False):
-    """What an evaluation says beside its loss, by the kind of the generator."""
+    """Figures of an evaluation beside its loss; which ones depends on the kind of the generator."""
 
     perplexity: float | None
     bits_per_byte: float | None
@@ -83,7 +83,7 @@ class EvaluationEvent(EvaluationFigures):
 
 @final
 class SampleEvent(EventOrigin):
-    """Texts were sampled."""
+    """Texts were sampled during training."""
 
     event: Literal["sample"]
     step: int
@@ -199,9 +199,9 @@ OnEvent = Callable[[Event], None]
 
 
 def note(text: str) -> NoteEvent:
-    """Make a note of a sentence."""
+    """Make a note event of a sentence."""
     return {"event": "note", "text": text}
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore the event: the listener where nobody listens."""

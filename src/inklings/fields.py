@@ -1,4 +1,4 @@
-"""Fields of settings as people write them: `field=value,...`, where brackets keep a value whole."""
+"""Fields of settings as users write them: `field=value,...`, where brackets keep a value whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from inklings.registry import Registry
 
 
 def parse_value(hint: Any, text: str, *, where: str) -> Any:
-    """A value given as text, as in `NAME:field=value`, converted to the annotated type.
+    """Convert a value given as text, as in `NAME:field=value`, to the annotated type.
+
+    Args:
+        hint: the type.
+        text: the value; `none` is None where the type allows it.
+        where: what is read, for messages.
 
     Raises:
         ConfigError: the text is not of that type.
@@ -46,13 +51,13 @@ def parse_value(hint: Any, text: str, *, where: str) -> Any:
 
 
 def field_hints(config_type: type[Any], prefix: str = "") -> dict[str, Any]:
-    """The fields of a dataclass with their types, in their order."""
+    """Return the fields of a dataclass with their types, in their order."""
     hints = typing.get_type_hints(config_type, include_extras=True)
     return {f"{prefix}{f.name}": hints[f.name] for f in dataclasses.fields(config_type)}
 
 
 def allowed_names(hint: Any) -> list[str]:
-    """The names that a field takes; empty where it takes anything of its type."""
+    """Return the names that a field takes; empty where it takes anything of its type."""
     if typing.get_origin(hint) is Literal:
         return [str(name) for name in typing.get_args(hint)]
     about = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
@@ -62,13 +67,13 @@ def allowed_names(hint: Any) -> list[str]:
 def parse_fields(
     hints: Mapping[str, Any], text: str, *, where: str, unknown: Callable[[str], str]
 ) -> dict[str, Any]:
-    """The values that `field=value,...` gives.
+    """Parse `field=value,...` to values of the fields' types.
 
     Args:
         hints: the fields that may be given, with their types.
-        text: none at all gives nothing.
+        text: what was written; an empty one gives no values.
         where: what is read, for messages.
-        unknown: what is said of a name that is no field.
+        unknown: makes the message for a name that is no field.
 
     Raises:
         ConfigError: a part has another form, the field is unknown, or the value is of another type.
@@ -82,7 +87,7 @@ def parse_fields(
 
 
 def split_fields(text: str, *, where: str) -> list[tuple[str, str]]:
-    """Names and values of `field=value,...`; brackets around a value are taken off.
+    """Split `field=value,...` into names and values; brackets around a value are taken off.
 
     Raises:
         ConfigError: a part is not of that form.
@@ -102,7 +107,7 @@ def split_fields(text: str, *, where: str) -> list[tuple[str, str]]:
 
 
 def outside_brackets(text: str, wanted: str) -> list[int]:
-    """Where a character stands that is inside no brackets."""
+    """Return the places where a character stands outside brackets."""
     depth, places = 0, []
     for place, character in enumerate(text):
         depth += (character == "[") - (character == "]")

@@ -18,7 +18,7 @@ class PeakRate:
 
     setting: str
     whose: str
-    """What moves these weights, for people: `Muon`."""
+    """The optimiser's name for people: `Muon`."""
     default: float
     """The rate where none is given. One that is given moves the others, in the ratio of the
     defaults.
@@ -27,19 +27,19 @@ class PeakRate:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerKind:
-    """All that anybody asks about an optimiser."""
+    """Everything that the rest of the code asks about an optimiser."""
 
     name: str
     about: str
     """A clause for the help of `--training.optimizer`."""
     rates: tuple[PeakRate, ...]
-    """The first one is that of the training log."""
+    """Its peak rates; the first one is shown in the training log."""
     uses: tuple[str, ...]
     """The settings beside its rates that not every optimiser looks at."""
     state_bytes: int
-    """That it keeps for a parameter, at most."""
+    """Most bytes that it keeps for a parameter."""
     make: Callable[[Any], Sequence[Any]]
-    """From a `ParameterGroups` to torch's optimisers, which share its parameters."""
+    """Makes torch's optimisers from a `ParameterGroups`; they share its parameters."""
 
 
 OPTIMIZERS: Registry[OptimizerKind] = Registry(
@@ -54,7 +54,7 @@ OPTIMIZERS: Registry[OptimizerKind] = Registry(
 
 
 def peak_rates(optimizer: str) -> dict[str, float]:
-    """All peak rates where none is given, those that the optimiser does not look at included."""
+    """Return the default of every peak rate, those that the optimiser ignores included."""
     return {**PEAK_RATES, **{rate.setting: rate.default for rate in OPTIMIZERS[optimizer].rates}}
 
 
@@ -65,17 +65,17 @@ def moved_rates(
     optimizer: str,
     below: frozenset[str] = frozenset(),
 ) -> dict[str, float]:
-    """All peak rates after somebody gave one, or several, or none.
+    """Return all peak rates after none, one or several were given.
 
-    One that is given alone moves the others in their ratio, unless that one was given alone in the
-    layer below (a file, say, under flags): then both are given. A rate that the optimiser does not
-    look at moves nothing.
+    A rate that is given alone moves the others in their ratio, unless another was given alone in
+    the layer below (a file under flags, say): then both are given. A rate that the optimiser does
+    not use moves nothing.
 
     Args:
-        rates: all, as they are below.
+        rates: all rates of the layer below.
         given: those that this layer gives.
         optimizer: the one that will use them.
-        below: which ones the latest layer gave that gave any.
+        below: those that the latest layer with rates gave.
     """
     made = {**rates, **given}
     if len(given) != 1:

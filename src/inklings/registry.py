@@ -22,24 +22,24 @@ class Registry(Generic[Record]):
     """Name -> `module:NAME` of the record. A string, so that listing the names imports nothing."""
 
     def __getitem__(self, name: str) -> Record:
-        """The record of that name.
+        """Return the record of that name.
 
         Raises:
-            ConfigError: there is none; names the nearest.
+            ConfigError: there is none; the message names the nearest.
         """
         self.check(name)
         module, _, attribute = self.places[name].partition(":")
         return cast("Record", getattr(importlib.import_module(module), attribute))
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, in the order of the registry."""
+        """Iterate over all records, in the order of the registry."""
         return map(self.__getitem__, self.places)
 
     def check(self, name: object, *, where: str | None = None) -> None:
         """Refuse a name that is not registered, and import nothing.
 
         Raises:
-            ConfigError: names the nearest.
+            ConfigError: there is no such name; the message names the nearest.
         """
         if not isinstance(name, str) or name not in self.places:
             message = unknown_name(self.kind, str(name), self.places)

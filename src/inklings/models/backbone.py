@@ -1,4 +1,4 @@
-"""A model inside another, named as everywhere.
+"""The backbone: a model inside another, named as everywhere else.
 
 `NAME[:field=value,...]` or `FILE.py:CLASS[:field=value,...]`.
 """
@@ -43,7 +43,7 @@ def make_backbone(name: str, config: ModelConfig) -> SequenceModel:
 
 
 def parse_model_fields(architecture: str, text: str | None) -> dict[str, Any]:
-    """The model fields that `field=value,...` gives.
+    """Parse `field=value,...` to fields of an architecture's configuration.
 
     Raises:
         ArchitectureError: the architecture is unknown or cannot be loaded.
@@ -59,7 +59,7 @@ def parse_model_fields(architecture: str, text: str | None) -> dict[str, Any]:
 
 
 def written_out(architecture: str, fields: Mapping[str, Any]) -> str:
-    """The name that `make_backbone` reads back as these."""
+    """Write the name that `make_backbone` reads back as these."""
     parts = [
         f"{key}={'/'.join(map(str, value)) if isinstance(value, tuple | list) else value}"
         for key, value in fields.items()

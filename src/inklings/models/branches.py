@@ -6,10 +6,7 @@ from torch import nn
 
 
 def modules_of(model: nn.Module, branch: str) -> list[nn.Module]:
-    """All modules whose own name is `branch`.
-
-    A branch of `Traits.branches` may stand once in each block.
-    """
+    """Return all modules whose own name is `branch`."""
     return [
         module
         for name, module in model.named_modules()

@@ -27,11 +27,10 @@ from inklings.fields import field_hints
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What any architecture must be told.
+    """The settings that every architecture has.
 
-    Subclasses add their sizes and check them in `__post_init__`.
-
-    `vocab_size` and `boundary_token` come from the tokenizer, never from the user.
+    Subclasses add their sizes and check them in `__post_init__`. `vocab_size` and `boundary_token`
+    come from the tokenizer, never from the user.
     """
 
     sizes: ClassVar[tuple[str, ...]] = ()
@@ -68,7 +67,11 @@ class ModelConfig:
 def require(config: Any, field_name: str, holds: bool, allowed: str) -> None:
     """Raise a `ConfigError` unless `holds`.
 
-    It names the field, the value given and what is allowed.
+    Args:
+        config: the configuration that is checked.
+        field_name: the field.
+        holds: whether its value is allowed.
+        allowed: what is allowed, to follow "it must be".
     """
     if not holds:
         raise ConfigError(
@@ -111,10 +114,7 @@ class Traits:
 
 @runtime_checkable
 class Store(Protocol):
-    """What a state refers to by number instead of holding it.
-
-    Too large to be copied whenever a state is.
-    """
+    """What a state refers to by number because it is too large to be copied with every state."""
 
     shared: bool
     """Whether another state or row may refer to it too: who would write to it then takes a copy of
@@ -124,9 +124,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What a model carries from one token to the next.
-
-    Named tensors, each with the batch as its first dimension.
+    """What a model carries from one token to the next: named tensors, with the batch first.
 
     The operations are what continuous batching and beam search need, and they are the same for
     every model.
@@ -140,15 +138,15 @@ class State:
 
     @property
     def batch_size(self) -> int:
-        """The number of rows."""
+        """The number of rows, B."""
         return next(iter(self.tensors.values())).shape[0]
 
     def clone(self) -> State:
-        """An independent copy: streaming on from one leaves the other as it is."""
+        """Return an independent copy: streaming on from one leaves the other as it is."""
         return State({name: tensor.clone() for name, tensor in self.tensors.items()}, self._share())
 
     def select(self, rows: Int[Tensor, " N"]) -> State:
-        """A new state made of copies of the given rows, in that order; rows may repeat."""
+        """Return a new state with copies of the given rows, in that order; rows may repeat."""
         return State(
             {name: tensor.index_select(0, rows) for name, tensor in self.tensors.items()},
             self._share(),
@@ -165,16 +163,16 @@ class State:
         self.stores.update(other._share())
 
     def detach(self) -> State:
-        """The same values, cut from the graph."""
+        """Return the same values, detached from the graph."""
         return State({name: tensor.detach() for name, tensor in self.tensors.items()}, self.stores)
 
     def part(self, rows: slice) -> State:
-        """A view of consecutive rows."""
+        """Return a view of consecutive rows."""
         return State({name: tensor[rows] for name, tensor in self.tensors.items()}, self.stores)
 
     @staticmethod
     def joined(states: Sequence[State]) -> State:
-        """The rows of several states, one after the other."""
+        """Concatenate the rows of several states."""
         tensors = {
             name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors
         }
@@ -203,7 +201,7 @@ class Output:
 
 
 class Architecture(nn.Module, ABC):
-    """What every generator is: sizes, traits, weights, and what training it costs."""
+    """The base of every generator: sizes, traits, weights, and what training it costs."""
 
     Config: ClassVar[type[ModelConfig]]
     traits: Traits = Traits()
@@ -223,36 +221,32 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def flops(self, tokens: int) -> int:
-        """Floating-point operations of training on that many tokens, forward and backward.
+        """Return the floating-point operations of training on that many tokens.
+
+        Forward and backward are counted.
 
         They are computed from the sizes.
         """
 
     @property
     def receptive_field(self) -> int | None:
-        """How many tokens, the current one included, can change a prediction.
-
-        None where there is no limit.
-        """
+        """How many tokens, the current one included, can change a prediction; None for no limit."""
         return None
 
     @property
     def token_rows(self) -> tuple[str, ...]:
         """Names of the weights that have a row, or a number, for each token.
 
-        Tied weights are named by all their names.
-
-        They are what grows when a vocabulary is extended. None are named: the vocabulary cannot be.
+        Tied weights are named by all their names. These grow when a vocabulary is extended; where
+        none are named, it cannot be.
         """
         return ()
 
     def matrices(self) -> list[nn.Parameter]:
-        """Hidden weight matrices, which an optimiser for matrices (Muon) may take.
+        """Return the hidden weight matrices, which an optimiser for matrices (Muon) may take.
 
-        Embeddings and heads are not.
-
-        The default takes the weight of every `nn.Linear` that maps to something other than the
-        vocabulary.
+        Embeddings and heads are left out: the default takes the weight of every `nn.Linear` that
+        does not map to the vocabulary.
         """
         return [
             weight
@@ -289,11 +283,18 @@ class SequenceModel(Architecture):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits for the token after each position; see the class for `state` and `starts`."""
+        """Return the logits for the token after each position.
+
+        Args:
+            tokens: (B, T).
+            state: the state to go on from, as `initial_state` or the last call returned it; None
+                for a fresh pass.
+            starts: (B, T), marks the first tokens of documents.
+        """
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """The state before the first token, for `batch_size` rows, on the device of the weights."""
+        """Return the state before the first token for `batch_size` rows, on the weights' device."""
 
     @property
     def lead(self) -> int:
@@ -306,25 +307,25 @@ class SequenceModel(Architecture):
 
     @property
     def input_embedding(self) -> nn.Embedding | None:
-        """The layer that turns tokens into vectors, if all else is computed from these."""
+        """The layer that turns tokens into vectors, if everything else is computed from these."""
         return None
 
     def state_to_tensors(self, state: State) -> dict[str, Tensor]:
-        """All that a state is, its stores included, as tensors for a checkpoint."""
+        """Return a whole state, its stores included, as tensors for a checkpoint."""
         return state.tensors
 
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
-        """The state that `state_to_tensors` wrote down."""
+        """Make the state that `state_to_tensors` wrote."""
         return State({name: tensor.to(self.device) for name, tensor in tensors.items()})
 
     def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
-        """The mean share that the model gives to each branch that it weighs itself."""
+        """Return the mean share that the model gives to each branch that it weighs itself."""
         return {}
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
-        """The state of rows that have already read `context`.
+        """Return the state of rows that have already read `context`.
 
-        Used to predict one position from a given past.
+        It is used to predict one position from a given past.
         """
         with torch.no_grad():
             output: Output = self(context, self.initial_state(context.shape[0]))
@@ -333,12 +334,15 @@ class SequenceModel(Architecture):
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Number of trained numbers; tied weights count once."""
+    """Return the number of parameters; tied weights count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[Any]]:
-    """The fields that a user may set: all of the configuration but what the tokenizer decides."""
+    """Return the fields that a user may set.
+
+    All of the configuration but what the tokenizer decides.
+    """
     return {
         f.name: f
         for f in dataclasses.fields(config_type)
@@ -347,6 +351,6 @@ def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[
 
 
 def model_hints(config_type: type[ModelConfig]) -> dict[str, Any]:
-    """The types of the fields that a user may set."""
+    """Return the types of the fields that a user may set."""
     hints = field_hints(config_type)
     return {name: hints[name] for name in model_fields(config_type)}

@@ -1,6 +1,4 @@
-"""The contract of a generator without likelihood.
-
-Noise in, whole texts out, and the critic that it is trained against.
+"""The contract of a generator without likelihood: noise in, whole texts out, and a critic.
 
 Shapes are named N (texts), T (positions), V (size of the vocabulary).
 """
@@ -25,7 +23,7 @@ Reads = Literal["documents", "windows"]
 
 @dataclass(frozen=True, kw_only=True)
 class Adversary:
-    """How a generator and its critic learn."""
+    """Settings of the training of a generator and its critic."""
 
     mask: bool = True
     """Whether the critic sees nothing after the end mark, of real texts and of made ones alike."""
@@ -57,10 +55,7 @@ class Adversary:
 
 @dataclass(frozen=True)
 class Noise:
-    """All that is random about N texts.
-
-    Named tensors, each with the texts as its first dimension.
-    """
+    """All randomness of N texts: named tensors, each with the texts as its first dimension."""
 
     tensors: dict[str, Tensor]
 
@@ -70,16 +65,16 @@ class Noise:
         return next(iter(self.tensors.values())).shape[0]
 
     def part(self, rows: slice) -> Noise:
-        """The noise of consecutive texts."""
+        """Return the noise of consecutive texts."""
         return Noise({name: tensor[rows] for name, tensor in self.tensors.items()})
 
     def to(self, device: torch.device) -> Noise:
-        """The same noise elsewhere."""
+        """Return the same noise on another device."""
         return Noise({name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     @staticmethod
     def joined(parts: Sequence[Noise]) -> Noise:
-        """The texts of several, one after the other."""
+        """Concatenate the noise of several sets of texts."""
         return Noise(
             {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
         )
@@ -87,26 +82,24 @@ class Noise:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Texts that a generator made."""
+    """Texts that a generator made, and what its critic reads of them."""
 
     tokens: Int[Tensor, "N T"]
-    """The texts; whatever follows the first boundary is no part of one."""
+    """The texts; what follows the first boundary is not part of one."""
     rows: Float[Tensor, "N T V"]
     """What the critic reads: one-hot going forward, or probabilities, under the mask;
     differentiable where gradients are on.
     """
     logits: Float[Tensor, "N T V"]
-    """What each token was drawn by; not a likelihood of the text."""
+    """The logits that each token was drawn from; not a likelihood of the text."""
 
 
 class Critic(nn.Module, ABC):
     """Scores texts: higher is more real.
 
-    Rows are read by one linear map, and all else is a function of what it gives.
-
-    So texts that are known as tokens need no rows, and the slope of the scores in the rows is had
-    from the slope in what was read: `gram` measures it. A vocabulary of at most `n_embd` tokens is
-    read as it is.
+    Rows are read by one linear map, and all else is a function of what it gives. So texts that are
+    known as tokens need no rows, and the slope of the scores in the rows follows from the slope in
+    what was read (`gram`). A vocabulary of at most `n_embd` tokens is read as it is.
     """
 
     def __init__(self, vocab_size: int, n_embd: int) -> None:
@@ -116,33 +109,33 @@ class Critic(nn.Module, ABC):
 
     @abstractmethod
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
-        """Scores of texts, of which this is what was read."""
+        """Return the score of each text from what was read of it."""
 
     @abstractmethod
     def flops(self) -> int:
-        """Floating-point operations of one text's forward pass."""
+        """Return the floating-point operations of one text's forward pass."""
 
     def forward(self, rows: Float[Tensor, "N T V"]) -> Float[Tensor, " N"]:
         """Give each text one score."""
         return self.judge(self.read(rows))
 
     def read(self, rows: Float[Tensor, "N T V"]) -> Float[Tensor, "N T E"]:
-        """What the linear map gives of the rows."""
+        """Apply the linear map to the rows."""
         return rows if self.reader is None else self.reader(rows)
 
     def read_tokens(
         self, tokens: Int[Tensor, "N T"], alive: Bool[Tensor, "N T"]
     ) -> Float[Tensor, "N T E"]:
-        """Score the one-hot rows of tokens, with zeros where a text is not alive."""
+        """Read the one-hot rows of tokens, with zeros where a text is not alive."""
         if self.reader is None:
             return one_hot(tokens, self.vocab_size) * alive.unsqueeze(-1)
         return F.embedding(tokens, self.reader.weight.t()) * alive.unsqueeze(-1)
 
     @property
     def gram(self) -> Float[Tensor, "E E"] | None:
-        """Squared lengths in the rows of slopes in what was read.
+        """The Gram matrix of the linear map; None where rows are read as they are.
 
-        H gram h^T; None where the two are the same.
+        A slope h in what was read has the squared length h gram h^T in the rows.
         """
         return None if self.reader is None else self.reader.weight @ self.reader.weight.t()
 
@@ -150,10 +143,8 @@ class Critic(nn.Module, ABC):
 class SampleModel(Architecture):
     """A generator that turns noise into whole texts and learns against a critic.
 
-    It gives no probabilities.
-
-    `forward` is a function of the noise and the weights alone, and text r of the noise of text r
-    alone: the same code makes texts for the critic and for the user.
+    It gives no probabilities. `forward` is a function of the noise and the weights alone, and text
+    r of the noise of text r alone: the same code makes texts for the critic and for the user.
     """
 
     traits = Traits(objective="adversarial", has_likelihood=False)
@@ -187,7 +178,11 @@ class SampleModel(Architecture):
     ) -> Noise:
         """Draw the noise of `n` texts of `length` tokens on the CPU.
 
-        What is global to a text comes from `style`, where given.
+        Args:
+            n: how many texts.
+            length: tokens of each.
+            generator: draws it; None is torch's global generator.
+            style: draws what is global to a text; None is `generator`.
         """
 
     @abstractmethod
@@ -196,37 +191,36 @@ class SampleModel(Architecture):
 
     @abstractmethod
     def make_critic(self) -> Critic:
-        """A critic with fresh weights."""
+        """Make a critic with fresh weights."""
 
     @abstractmethod
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Floating-point operations for one text.
+        """Return floating-point operations for one text.
 
         Three numbers: to make it, to make it and differentiate that, and for the critic's forward
         pass.
         """
 
     def flops(self, tokens: int) -> int:
-        """Operations of training on that many tokens of real text.
+        """Return the operations of training on that many tokens of real text.
 
-        `critic_steps` batches of it to a step of the generator.
-
-        The critic reads a real text, a made one and one between; backward takes twice as much as
-        forward, and the penalty differentiates a forward and a backward pass: twelve forward passes
-        in all. The generator's step passes through a critic whose weights stand still.
+        A step of the generator takes `critic_steps` batches of it. The critic reads a real text, a
+        generated one and one between; backward takes twice as much as forward, and the penalty
+        differentiates a forward and a backward pass: twelve forward passes in all. The generator's
+        step passes through a critic whose weights are fixed.
         """
         length, steps = self.config.context_length, self.adversary.critic_steps
         made, learned, critic = self.text_flops(length)
         return tokens // length * (steps * (made + 12 * critic) + learned + 2 * critic) // steps
 
     def real_rows(self, tokens: Int[Tensor, "N T"]) -> Float[Tensor, "N T V"]:
-        """Real texts as the critic reads them, masked as those are that the generator makes."""
+        """Return real texts as the critic reads them, under the same mask as generated ones."""
         return one_hot(tokens, self.config.vocab_size) * self.alive(tokens).unsqueeze(-1)
 
     def alive(self, tokens: Int[Tensor, "N T"]) -> Bool[Tensor, "N T"]:
-        """What of the texts the critic sees.
+        """Return which tokens of the texts the critic sees.
 
-        All, or under the mask nothing after the first end mark.
+        It sees all, or with `mask` nothing after the first end mark.
         """
         if not self.adversary.mask:
             return torch.ones_like(tokens, dtype=torch.bool)
@@ -235,7 +229,7 @@ class SampleModel(Architecture):
 
     @torch.no_grad()
     def make(self, noise: Noise) -> Int[Tensor, "N T"]:
-        """The tokens that `forward` makes, where nothing else of it is needed."""
+        """Return only the tokens that `forward` makes."""
         drawn: Drawn = self(noise)
         return drawn.tokens
 
@@ -248,7 +242,13 @@ class SampleModel(Architecture):
         generator: torch.Generator | None = None,
         style: torch.Generator | None = None,
     ) -> Int[Tensor, "n length"]:
-        """Tokens of `n` texts; the first boundary ends a text.
+        """Return the tokens of `n` texts; the first boundary ends a text.
+
+        Args:
+            n: how many texts.
+            length: tokens of each, at most `context_length`.
+            generator: draws the noise; None is torch's global generator.
+            style: draws what is global to a text; None is `generator`.
 
         Raises:
             ConfigError: the length is more than the generator was made for.
@@ -278,13 +278,17 @@ def straight_through(
     tokens: Int[Tensor, "*shape"],
     temperature: float,
 ) -> Float[Tensor, "*shape V"]:
-    """Draw tokens and give their one-hot rows a gradient.
+    """Return one-hot rows of drawn tokens with the gradient of a relaxation.
 
-    The gradient is that of the relaxation at `temperature`.
-
-    Straight-through Gumbel-softmax (Jang, Gu and Poole 2017). The largest of logits and Gumbel
-    noise added up is an exact draw of softmax(logits), which `tokens` is; the temperature bends the
+    Straight-through Gumbel-softmax (Jang, Gu and Poole 2017). The largest of logits plus Gumbel
+    noise is an exact draw of softmax(logits), which `tokens` is; the temperature changes the
     gradient only.
+
+    Args:
+        logits: (..., V).
+        gumbel: Gumbel noise (..., V).
+        tokens: the argmax of their sum (...).
+        temperature: of the relaxation.
     """
     hard = one_hot(tokens, logits.shape[-1])
     if not torch.is_grad_enabled():
@@ -300,7 +304,7 @@ def gumbel_noise(*shape: int, generator: torch.Generator | None = None) -> Tenso
 
 
 def mean_entropy(logits: Float[Tensor, "N T V"]) -> Float[Tensor, " T"]:
-    """Nats by which each position is open, on average over the texts.
+    """Return the entropy of each position in nats, averaged over the texts.
 
     Near 0, a position repeats itself whatever the noise.
     """

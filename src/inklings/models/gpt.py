@@ -98,7 +98,14 @@ class Attention(nn.Module):
         piece: Positions,
         cache: KeyValueCache | None,
     ) -> Float[Tensor, "B T C"]:
-        """What to add to `x`; the keys and values of the piece go into the cache."""
+        """Return what is added to `x`; the keys and values of the piece go into the cache.
+
+        Args:
+            x: vectors (B, T, C).
+            turns: rotations of the positions (see `Rotary`).
+            piece: where the new tokens stand, and what they may look at.
+            cache: keys and values of earlier tokens; None in a fresh pass.
+        """
         size = x.shape[-1]
         query_key, value = torch.split(self.query_key_value(rms_norm(x)), [2 * size, size], dim=-1)
         # Queries and keys go through the norm and the rotation together, as 2 H heads: half the
@@ -111,7 +118,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each position by itself: widen, bend, narrow."""
+    """The feed-forward network: RMSNorm, Linear, squared ReLU or SwiGLU, Linear."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -148,14 +155,21 @@ class Block(nn.Module):
         piece: Positions,
         cache: KeyValueCache | None,
     ) -> Float[Tensor, "B T C"]:
-        """Map `x` (B, T, C) to the same shape."""
+        """Map `x` (B, T, C) to the same shape.
+
+        Args:
+            x: vectors (B, T, C).
+            turns: rotations of the positions (see `Rotary`).
+            piece: where the new tokens stand, and what they may look at.
+            cache: keys and values of earlier tokens; None in a fresh pass.
+        """
         x = x + self.attention(x, turns, piece, cache)
         out: Tensor = x + self.feed_forward(x)
         return out
 
 
 class GPTStack(nn.Module):
-    """Vectors in, vectors out: all layers, but for embedding and head."""
+    """The layers without embedding and head: vectors in, vectors out."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -174,9 +188,12 @@ class GPTStack(nn.Module):
         carried: Mapping[str, Tensor] | None,
         starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor] | None]:
-        """Hidden vectors of unit size, and what is carried on.
+        """Return hidden vectors of unit size, and what is carried to the next call.
 
-        None is carried from a fresh pass.
+        Args:
+            x: vectors (B, T, C).
+            carried: what the last call returned; None for a fresh pass.
+            starts: (B, T), marks the first tokens of documents.
         """
         config = self.config
         past = None if carried is None else carried["position"]
@@ -210,7 +227,7 @@ class GPTStack(nn.Module):
         }
 
     def flops(self, tokens: int) -> int:
-        """Two operations per weight and token forward, four backward.
+        """Count two operations per weight and token forward, four backward.
 
         Attention counts the whole square of scores of one window.
         """
@@ -220,7 +237,7 @@ class GPTStack(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Each layer looks `context_length - 1` tokens further back."""
+        """How far the layers look back: each adds `context_length - 1` tokens."""
         return self.config.n_layer * (self.config.context_length - 1) + 1
 
 
@@ -253,7 +270,7 @@ class GPT(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits for the token after each position, streamed from the layers' caches."""
+        """Return the logits for the token after each position, streamed from the layers' caches."""
         x = self.dropout(rms_norm(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(
@@ -263,7 +280,7 @@ class GPT(SequenceModel):
         )
 
     def initial_state(self, batch_size: int) -> State:
-        """The layers' empty caches."""
+        """Return the layers' empty caches."""
         return State(self.stack.initial(batch_size))
 
     @property
@@ -272,7 +289,7 @@ class GPT(SequenceModel):
         return self.stack.receptive_field
 
     def matrices(self) -> list[nn.Parameter]:
-        """All matrices of the layers."""
+        """Return all matrices of the layers."""
         return list(self.stack.parameters())
 
     @property
@@ -286,5 +303,5 @@ class GPT(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """The layers, and the head."""
+        """Count the operations of the layers and the head."""
         return self.stack.flops(tokens) + 6 * tokens * self.config.vocab_size * self.config.n_embd

@@ -1,6 +1,6 @@
-"""GPT-2 as it was published (Radford et al. 2019).
+"""GPT-2 as published: learned positions, LayerNorm, GELU, biases, a tied head (Radford et al.
 
-Learned positions, LayerNorm, GELU, biases, a tied head.
+2019).
 
 There are `context_length` positions and no more. **Past them the last half window is read again**:
 when a document has filled its window of W = `context_length` tokens and goes on, its last H = W //
@@ -76,7 +76,13 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None
     ) -> Float[Tensor, "B T C"]:
-        """What to add to `x`; the keys and values of the piece go into the cache."""
+        """Return what is added to `x`; the keys and values of the piece go into the cache.
+
+        Args:
+            x: vectors (B, T, C).
+            piece: where the new tokens stand, and what they may look at.
+            cache: keys and values of earlier tokens; None in a fresh pass.
+        """
         query, key, value = (
             self.query_key_value(self.norm(x)).view(*x.shape[:2], 3, self.n_head, -1).unbind(2)
         )
@@ -118,7 +124,13 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T C"], piece: Positions, cache: KeyValueCache | None
     ) -> Float[Tensor, "B T C"]:
-        """Map `x` (B, T, C) to the same shape."""
+        """Map `x` (B, T, C) to the same shape.
+
+        Args:
+            x: vectors (B, T, C).
+            piece: where the new tokens stand, and what they may look at.
+            cache: keys and values of earlier tokens; None in a fresh pass.
+        """
         x = x + self.attention(x, piece, cache)
         out: Tensor = x + self.feed_forward(x)
         return out
@@ -183,14 +195,14 @@ class GPT2(SequenceModel):
     def _stay(
         self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None
     ) -> Output:
-        """Read tokens none of which is past the window that its row is in."""
+        """Read tokens that all fit into the window that their row is in."""
         hidden, after = self._read(tokens, state, starts)
         return Output(logits=self._logits(hidden), state=after, hidden=hidden)
 
     def _leave(
         self, tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"]
     ) -> Output:
-        """Read tokens of which some are past the window that their row is in.
+        """Read tokens of which some lie past the window that their row is in.
 
         Every segment is a window read afresh.
         """
@@ -217,7 +229,7 @@ class GPT2(SequenceModel):
         state: State | None = None,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T C"], State | None]:
-        """The network but for its head, on tokens within their windows."""
+        """Run the network without its head on tokens within their windows."""
         batch, length = tokens.shape
         past = None if state is None else state.tensors["position"]
         piece = place(
@@ -258,11 +270,11 @@ class GPT2(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """A window; a token early in its segment sees half a window or little more."""
+        """The window; a token early in its segment sees little more than half of it."""
         return self.config.context_length
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weights of the blocks' linear maps."""
+        """Return the weights of the blocks' linear maps."""
         return [parameter for parameter in self.blocks.parameters() if parameter.ndim == 2]
 
     @property
@@ -276,7 +288,7 @@ class GPT2(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """Two operations per weight and token forward, four backward.
+        """Count two operations per weight and token forward, four backward.
 
         Attention counts the whole square of scores of one window.
         """
@@ -341,7 +353,7 @@ def _windows(
 
 
 def _in_order(outputs: list[Output], order: Int[Tensor, " B"]) -> Output:
-    """The rows of several outputs, put together and then in the given order."""
+    """Put the rows of several outputs together, in the given order."""
     states = [output.state.tensors for output in outputs if output.state is not None]
     return Output(
         logits=torch.cat([output.logits for output in outputs])[order],

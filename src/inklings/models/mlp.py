@@ -66,7 +66,10 @@ class MLP(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits (B, T, V) from the windows (B, T, context_length); `hidden` is the tanh layer."""
+        """Return logits (B, T, V) from windows (B, T, context_length).
+
+        `hidden` is the tanh layer.
+        """
         past = (self.initial_state(tokens.shape[0]) if state is None else state).tensors["past"]
         windows = context_windows(tokens, past, starts, self.config.boundary_token)
         hidden = torch.tanh(self.layer(self.embedding(windows).flatten(2)))
@@ -74,12 +77,12 @@ class MLP(SequenceModel):
         return Output(logits=self.head(hidden), state=new_state, hidden=hidden)
 
     def initial_state(self, batch_size: int) -> State:
-        """A past of boundary tokens."""
+        """Return a past of boundary tokens."""
         shape = (batch_size, self.config.context_length - 1)
         return State({"past": torch.full(shape, self.config.boundary_token, device=self.device)})
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
-        """The last tokens of the context: nothing has to be computed."""
+        """Return the last tokens of the context: nothing has to be computed."""
         return State(
             {
                 "past": last_tokens(
@@ -94,7 +97,7 @@ class MLP(SequenceModel):
         return ("embedding.weight", "head.weight", "head.bias")
 
     def flops(self, tokens: int) -> int:
-        """Two matrix products per token, each computed once forward and twice backward."""
+        """Count two matrix products per token, each computed once forward and twice backward."""
         config = self.config
         return (
             6
@@ -105,7 +108,7 @@ class MLP(SequenceModel):
 
     @property
     def lead(self) -> int:
-        """The window less the current token."""
+        """The window without the current token."""
         return self.config.context_length - 1
 
     @property

@@ -1,7 +1,4 @@
-"""Interpolated modified Kneser-Ney, counted in one pass.
-
-The floor that every other generator must clear.
-"""
+"""Interpolated modified Kneser-Ney, counted in one pass: the baseline of every other generator."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from inklings.layers.windows import context_windows, last_tokens
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
-"""For n-grams seen once, twice, and more often, where the counts of counts are too few to estimate
-them.
+"""Discounts of n-grams seen once, twice, and more often, where the counts of counts are too few to
+estimate them.
 """
 
 
@@ -29,7 +26,7 @@ TABLES = {
     "shares": torch.float32,
     "backoff": torch.float32,
 }
-"""What is kept of the contexts of one length; see `NGram`."""
+"""The tables of the contexts of one length, with their types; see `NGram`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class NGramConfig(ModelConfig):
 
 
 class Grouped(NamedTuple):
-    """What equal keys have in common."""
+    """Equal keys, grouped."""
 
     keys: Int[Tensor, " G"]
     """The distinct keys, ascending."""
@@ -67,13 +64,10 @@ def grouped(keys: Int[Tensor, " N"]) -> Grouped:
 
 
 def discounts(counts: Int[Tensor, " N"]) -> tuple[float, float, float]:
-    """Estimate what is taken off n-grams with count 1, 2, and 3 or more.
+    """Estimate the discounts of n-grams with count 1, 2, and 3 or more, from the counts of counts.
 
-    The estimates come from the counts of counts.
-
-    Falls back to fixed values where an estimate is impossible or leaves (0, count]: something must
-    be taken off every n-gram, or an unseen one would have no probability, and never more than it
-    has.
+    Falls back to fixed values where an estimate is impossible or leaves (0, count]: an n-gram must
+    lose something, or an unseen one would have no probability, and never more than it has.
     """
     n1, n2, n3, n4 = (int((counts == count).sum()) for count in (1, 2, 3, 4))
     if 0 in (n1, n2, n3):
@@ -119,7 +113,7 @@ class NGram(SequenceModel):
             )
 
     def _set_tables(self, length: int, **tables: Tensor) -> None:
-        """Take over the tables of the contexts of one length."""
+        """Store the tables of the contexts of one length."""
         for name, kind in TABLES.items():
             self.register_buffer(
                 f"{name}_{length}", tables[name].to(device=self.device, dtype=kind)
@@ -198,7 +192,7 @@ class NGram(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits (B, T, V) are log-probabilities that add up to one.
+        """Return log-probabilities (B, T, V) as logits; they add up to one.
 
         `hidden` (B, T, 1), for want of a representation, is the length of the longest context that
         was seen in training.
@@ -217,7 +211,7 @@ class NGram(SequenceModel):
     def _probabilities(
         self, latest_first: Int[Tensor, "M P"]
     ) -> tuple[Float[Tensor, "M V"], Float[Tensor, " M"]]:
-        """The distribution after each of M contexts, given latest token first.
+        """Return the distribution after each of M contexts, given latest token first.
 
         The second array is the length of context that each used.
         """
@@ -262,7 +256,7 @@ class NGram(SequenceModel):
         return probabilities, seen.to(probabilities.dtype)
 
     def initial_state(self, batch_size: int) -> State:
-        """A past of boundary tokens."""
+        """Return a past of boundary tokens."""
         return State(
             {
                 "past": torch.full(
@@ -274,7 +268,7 @@ class NGram(SequenceModel):
         )
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
-        """The last tokens of the context: nothing has to be computed."""
+        """Return the last tokens of the context: nothing has to be computed."""
         return State(
             {
                 "past": last_tokens(
@@ -284,17 +278,17 @@ class NGram(SequenceModel):
         )
 
     def flops(self, tokens: int) -> int:
-        """Zero: counting sorts and adds integers."""
+        """Return zero: counting sorts and adds integers."""
         return 0
 
     @property
     def lead(self) -> int:
-        """What is looked back on, less the current token."""
+        """The tokens that are looked back on, without the current one."""
         return max(self.config.reach - 1, 0)
 
     @property
     def receptive_field(self) -> int:
-        """What is looked back on; the unigram looks at nothing."""
+        """The tokens that are looked back on; 0 for the unigram."""
         return self.config.reach
 
     def _load_from_state_dict(

@@ -1,4 +1,4 @@
-"""What each objective is: one record a kind of generator, which all who depend on the kind ask.
+"""The record of each objective: everything that depends on the kind of a generator.
 
 A model names its objective in its `Traits`. The record says what contract its models keep and how
 they learn; the training half (`training/objectives/`) is named by a string, so that asking about a
@@ -18,21 +18,21 @@ from inklings.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveRecord:
-    """All that is known of an objective before anything is trained."""
+    """Everything that is known of an objective before training."""
 
     contract: type
-    """What its models are a subclass of: it says what they can be asked for."""
+    """The base class of its models: it says what they can be asked for."""
     training: str
     """Where its training half is, as `module:Class`: a subclass of
     `training.objectives.base.Objective`.
     """
     does: str
-    """What its models do, as it goes on after their name."""
+    """What its models do, to follow their name in a sentence."""
     unit: str = "nats per token"
-    """Of the figure that weights are chosen by; lower is better."""
+    """The unit of the figure that weights are chosen by; lower is better."""
     without_rate: str = ""
-    """Why the learning rates of the settings of training are not what it learns by, as it goes on
-    after the model's name; empty where they are.
+    """Why the settings' learning rates have no effect, to follow the model's name in a sentence;
+    empty where they have one.
     """
     one_pass: bool = False
     """Whether it learns by reading the training split once: no gradient, no batches, no seeds, and
@@ -89,11 +89,11 @@ OBJECTIVES: Registry[ObjectiveRecord] = Registry(
         "adversarial": "inklings.models.objectives:ADVERSARIAL",
     },
 )
-"""What `Traits.objective` may name."""
+"""Every objective by the name that `Traits.objective` gives."""
 
 
 def objective_of(model: Architecture | type[Architecture]) -> ObjectiveRecord:
-    """The record of the objective that a model, or its class, declares.
+    """Return the record of the objective that a model, or its class, declares.
 
     Raises:
         ArchitectureError: there is no objective of that name, or the model does not keep the
@@ -128,7 +128,7 @@ def has_likelihood(model: Architecture) -> bool:
 
 
 def predictor(model: Architecture, what: str) -> SequenceModel:
-    """The model as one that predicts tokens.
+    """Return the model as one that predicts tokens.
 
     Raises:
         ArchitectureError: it does not; `what` says what would need that.

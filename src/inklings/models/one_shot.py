@@ -1,9 +1,9 @@
 """The control arm of the text GAN.
 
-A multilayer perceptron that makes all words of a text at once, under the same critic.
+A perceptron that makes all words at once, under the same critic.
 
-Nothing in it knows what was said before: what the text GAN's recurrence is worth is what it has
-over this.
+No word depends on the words before. The text GAN's advantage over it is the worth of its
+recurrence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from inklings.models.textgan.critic import PerceptronCritic
 
 @dataclass(frozen=True, kw_only=True)
 class OneShotConfig(ModelConfig):
-    """Sizes and the settings of the training.
+    """Sizes and training settings of the `one_shot` generator.
 
     `context_length` is T, the tokens of a text, its end mark included.
     """
@@ -121,7 +121,10 @@ class OneShot(SampleModel):
         generator: torch.Generator | None = None,
         style: torch.Generator | None = None,
     ) -> Noise:
-        """The noise of `n` texts: `style` (n, Z), which all words share, and `gumbel` (n, T, V)."""
+        """Draw the noise of `n` texts.
+
+        `style` (n, Z), which all words share, and `gumbel` (n, T, V).
+        """
         drawn = {
             "style": torch.randn(n, self.config.n_noise, generator=style or generator),
             "gumbel": gumbel_noise(n, length, self.config.vocab_size, generator=generator),
@@ -138,7 +141,7 @@ class OneShot(SampleModel):
         return Drawn(tokens, rows * self.alive(tokens).unsqueeze(-1), logits)
 
     def make_critic(self) -> PerceptronCritic:
-        """The text GAN's perceptron, with fresh weights."""
+        """Make the text GAN's perceptron critic, with fresh weights."""
         config = self.config
         return PerceptronCritic(
             vocab_size=config.vocab_size,
@@ -150,7 +153,7 @@ class OneShot(SampleModel):
         )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Floating-point operations for one text.
+        """Return floating-point operations for one text.
 
         Three numbers: to make it, to make it and differentiate that, and for the critic's forward
         pass.

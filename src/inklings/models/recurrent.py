@@ -15,11 +15,11 @@ from inklings.layers.dropout import Dropout
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Matrices per layer and cell: what one step multiplies its input and its past by."""
+"""Matrices per layer and cell: a step multiplies its input and its past by each."""
 
 Memory = tuple[Tensor, ...]
-"""What the cells carry, each (n_layer, rows, n_hidden): the hidden vectors and, of an LSTM, the
-cells.
+"""State of the cells, each (n_layer, rows, n_hidden): the hidden vectors and, of an LSTM, the cell
+states.
 """
 
 
@@ -27,7 +27,7 @@ cells.
 class RecurrentConfig(ModelConfig):
     """Sizes of the `recurrent` network.
 
-    `context_length` limits nothing, for the past is carried without end.
+    `context_length` limits nothing: the past is carried without end.
     """
 
     sizes: ClassVar[tuple[str, ...]] = ("n_hidden", "n_embd")
@@ -91,9 +91,9 @@ class Recurrent(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits (B, T, V); `hidden` is the last layer.
+        """Return logits (B, T, V); `hidden` is the last layer.
 
-        At a start the cells begin anew from zero.
+        At the start of a document the cells begin from zero.
         """
         inputs = self.dropout(self.embedding(tokens))
         memory = self._as_memory(self.initial_state(tokens.shape[0]) if state is None else state)
@@ -110,7 +110,7 @@ class Recurrent(SequenceModel):
     def _run_segments(
         self, inputs: Float[Tensor, "B T E"], memory: Memory, starts: Bool[Tensor, "B T"]
     ) -> tuple[Tensor, Memory]:
-        """The layers over rows that hold several documents.
+        """Run the layers over rows that hold several documents.
 
         Rows are cut at the starts, and the pieces run side by side as one packed batch: as many
         steps as the longest piece has tokens, where stepping through the rows would take T and a
@@ -141,7 +141,7 @@ class Recurrent(SequenceModel):
         return hidden, tuple(part[:, last_pieces] for part in after)
 
     def _run(self, inputs: Any, memory: Memory) -> tuple[Any, Memory]:
-        """The layers over rows, or packed pieces, of one document each.
+        """Run the layers over rows, or packed pieces, of one document each.
 
         Torch gives an LSTM a pair, the others a tensor.
         """
@@ -151,7 +151,7 @@ class Recurrent(SequenceModel):
         return outputs, (hidden,)
 
     def _as_state(self, memory: Memory) -> State:
-        """Batch first; in the weights' type, whatever autocast computed in."""
+        """Put the batch first, in the weights' type, whatever autocast computed in."""
         return State(
             {
                 name: part.transpose(0, 1).to(self.head.weight.dtype)
@@ -160,11 +160,11 @@ class Recurrent(SequenceModel):
         )
 
     def _as_memory(self, state: State) -> Memory:
-        """Layers first, as torch has it."""
+        """Put the layers first, as torch has them."""
         return tuple(state.tensors[name].transpose(0, 1).contiguous() for name in self._parts)
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros: nothing is remembered."""
+        """Return zeros: nothing is remembered."""
         shape = (self.config.n_layer, batch_size, self.config.n_hidden)
         return self._as_state(tuple(self.head.weight.new_zeros(shape) for _ in self._parts))
 
@@ -179,9 +179,9 @@ class Recurrent(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """The gates' products with the input and with the past, and the head.
+        """Count the gates' products with the input and with the past, and the head.
 
-        Once forward and twice backward.
+        Each is computed once forward and twice backward.
         """
         config = self.config
         widths = [config.n_embd, *[config.n_hidden] * (config.n_layer - 1)]

@@ -1,4 +1,4 @@
-"""The names of architectures, and how one is found.
+"""The names of architectures, and how each is found.
 
 An architecture is a name here, a class in the user's own file, or another package's entry point.
 """
@@ -36,25 +36,24 @@ ARCHITECTURES = {
     "textgan": "inklings.models.textgan.model:TextGAN",
     "one_shot": "inklings.models.one_shot:OneShot",
 }
-"""Name -> where the class is. A string, so that listing the names imports nothing."""
+"""Names of architectures, and where each class is: a string, so that listing the names imports
+nothing.
+"""
 
 ENTRY_POINT_GROUP = "inklings.models"
 
 BASES = ("Architecture", "SequenceModel", "SampleModel")
-"""What a file of one's own imports to build on; none of them is a contestant."""
+"""Base classes that a user's file imports to build on; none of them is an architecture."""
 
 
 def available() -> dict[str, str]:
-    """Every architecture known by name, those that installed packages add included.
-
-    Imports none of them.
-    """
+    """Return every architecture known by name, with those of installed packages; imports none."""
     added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
     return {**added, **ARCHITECTURES}
 
 
 def summary(name: str) -> str:
-    """The first sentence of an architecture's module, read without importing it."""
+    """Read the first sentence of an architecture's module, without importing it."""
     spec = importlib.util.find_spec(available()[name].partition(":")[0])
     if spec is None or spec.origin is None:
         return ""
@@ -68,11 +67,9 @@ def is_file(architecture: str) -> bool:
 
 
 def split_name(text: str) -> tuple[str, str | None]:
-    """The architecture and the text of its fields, of `NAME[:fields]` or `FILE.py:CLASS[:fields]`.
+    """Split `NAME[:fields]` or `FILE.py:CLASS[:fields]` into the architecture and its fields' text.
 
-    None where there are none.
-
-    What stands in brackets belongs together:
+    The text is None where there are no fields. Brackets keep a value whole:
     `varda:backbone=[gpt:n_layer=2,n_embd=64],reader=concat`.
     """
     colons = outside_brackets(text, ":")
@@ -84,7 +81,7 @@ def split_name(text: str) -> tuple[str, str | None]:
 
 
 def load_class(architecture: str) -> type[Architecture]:
-    """The class behind a registered name or behind `path/to/file.py:Class`.
+    """Import the class behind a registered name or behind `path/to/file.py:Class`.
 
     Raises:
         ArchitectureError: the name is unknown, the file cannot be imported, or the class is no
@@ -135,7 +132,7 @@ def import_file(path: Path) -> Any:
 
 
 class _SourceLoader(SourceFileLoader):
-    """Runs what stands in the file, and never the compiled code in a `__pycache__` beside it.
+    """Loads the source of a file, and never the compiled code in a `__pycache__` beside it.
 
     A run that somebody else made may bring one; only the source is checked.
     """
@@ -180,6 +177,12 @@ def build(
     """Make a model with fresh weights from the fields that a user set.
 
     The weights are drawn from torch's global generator.
+
+    Args:
+        architecture: a registered name, or `path/to/file.py:Class`.
+        fields: fields of its configuration that the user set.
+        vocab_size: of the tokenizer.
+        boundary_token: of the tokenizer.
 
     Raises:
         ArchitectureError: see `load_class`.

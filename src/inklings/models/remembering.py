@@ -1,7 +1,4 @@
-"""What a model that keeps a memory offers beside the contract.
-
-Entries of a text, queries, and a place for a memory from outside.
-"""
+"""The interface of a model with a memory: entries of a text, queries, and a memory from outside."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from inklings.memory.store import Memory
 
 @dataclass(frozen=True)
 class Written:
-    """What a model would write of one document, in the order of the text."""
+    """The entries that a model would write of one document, in the order of the text."""
 
     vectors: Float32[np.ndarray, "n d"]
     values: Int64[np.ndarray, " n"]
@@ -32,7 +29,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Recollection:
-    """What was found for every position of one row, and what of it the prediction took."""
+    """The hits of every position of one row, and their shares in the predictions."""
 
     hits: Hits
     """What was found at each position, (T, k)."""
@@ -52,16 +49,16 @@ class Remembering(Protocol):
     """A memory from outside that every row reads and none writes; None where there is none."""
 
     def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
-        """The entries that the model would write of a document.
+        """Return the entries that the model would write of a document.
 
         The document comes with its opening boundary, and with its closing one to keep its end.
         """
         ...
 
     def recording(self) -> AbstractContextManager[list[list[Recollection]]]:
-        """A list that gets, for every pass within the block, what each row found."""
+        """Give a list that gets, for every pass within the block, what each row found."""
         ...
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T d"]:
-        """The vectors to search with after each token of a text that begins with the boundary."""
+        """Return the search vectors after each token of a text that begins with the boundary."""
         ...

@@ -1,4 +1,4 @@
-"""How large a model is, and the sizes at which it has a given number of parameters."""
+"""Sizes of models: how many parameters one has, and which sizes give a wanted number."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from inklings.models.contract import Architecture, ModelConfig
 from inklings.models.registry import build, load_class
 
 TOLERANCE = 0.03
-"""Share by which a size may miss the number asked for and still be called equal."""
+"""Share by which a size may miss the wanted number and still be called equal."""
 LARGEST_WIDTH = 1 << 16
 NEIGHBOURS = 24
-"""How far from the best width one is looked for that the architecture allows (a multiple of its
-heads, say).
+"""How far from the best width others are tried, where the architecture does not allow it (no
+multiple of its heads, say).
 """
 TRIED = 48
 """How many combinations of the other fields are tried."""
@@ -30,10 +30,8 @@ TRIED = 48
 def non_embedding_count(model: Architecture) -> int:
     """Count the parameters without embeddings and head (Kaplan et al. 2020, section 2.1).
 
-    The head is the last linear map to the vocabulary.
-
-    The vocabulary is the text's, not the architecture's: in a small model these two would decide
-    the size.
+    The head is the last linear map to the vocabulary. The vocabulary is the text's, not the
+    architecture's: in a small model these two would decide the size.
     """
     modules: list[nn.Module] = list(model.modules())
     heads = [
@@ -54,10 +52,10 @@ def non_embedding_count(model: Architecture) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """A size that was found for an architecture."""
+    """The sizes that were found for an architecture."""
 
     fields: dict[str, int]
-    """Fields of the configuration that differ from what they would be."""
+    """Fields of the configuration that are changed."""
     reached: int
     """Parameters without embedding and head."""
 
@@ -70,7 +68,7 @@ def size_to(
     vocab_size: int,
     start: Mapping[str, int] | None = None,
 ) -> Sized:
-    """Sizes that bring an architecture's non-embedding parameters nearest to a number.
+    """Find sizes that bring an architecture's non-embedding parameters nearest to a number.
 
     The width is changed first; if no width comes within `TOLERANCE`, so are the other fields of
     `Config.sizes`, as little as possible. Fields that the user gave are kept.
@@ -132,9 +130,9 @@ def size_to(
 
 
 def _variations(values: list[int]) -> Iterator[tuple[int, ...]]:
-    """The values as they are, and then others near them, the nearest first.
+    """Iterate over the values as they are, then others near them, the nearest first.
 
-    Each from half to twice what it is.
+    Each value goes from half to twice what it is.
     """
     choices = [
         range(max(1, math.ceil(value / 2)), min(2 * value, value + 8) + 1) for value in values
@@ -154,13 +152,13 @@ def _variations(values: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _widths(start: int, others: tuple[int, ...], target: int, count: Any) -> Iterator[int]:
-    """The nearest widths on both sides of the number at which the model can be built.
+    """Iterate over the nearest widths at which the model can be built, on both sides of the number.
 
     Parameters grow with the width.
     """
 
     def at(width: int, step: int) -> tuple[int, int] | None:
-        """The first width from here on in that direction that can be built, with its count."""
+        """Return the first width from here in that direction that can be built, with its count."""
         for place in range(width, width + step * NEIGHBOURS, step):
             if 1 <= place <= LARGEST_WIDTH and (found := count((place, *others))) is not None:
                 return place, found
@@ -190,7 +188,10 @@ def _config(
 
 
 def _count(architecture: str, fields: Mapping[str, Any], vocab_size: int) -> int | None:
-    """Parameters at these sizes, none of them allocated; None where it cannot have them."""
+    """Count the parameters at these sizes without allocating them.
+
+    None where they are not allowed.
+    """
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             return non_embedding_count(

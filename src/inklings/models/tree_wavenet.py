@@ -87,9 +87,7 @@ class TreeWaveNetConfig(ModelConfig):
 
 
 class BatchNorm(nn.Module):
-    """BatchNorm1d over (N, C) or (N, P, C).
-
-    The channels are last, and statistics are taken over both N and P.
+    """BatchNorm1d over (N, C) or (N, P, C): channels last, statistics over both N and P.
 
     With `places` > 1 it makes the lecture's mistake: each of that many places P has its own
     statistics, taken over N alone, while weight and bias are shared. Source: Ioffe and Szegedy
@@ -105,7 +103,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(places * channels))
 
     def forward(self, inputs: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        """Normalised, scaled and shifted.
+        """Normalise, scale and shift.
 
         Training updates the running statistics, evaluation uses them.
         """
@@ -125,7 +123,7 @@ class BatchNorm(nn.Module):
 
 
 class Level(nn.Module):
-    """Neighbours, already concatenated, become one vector.
+    """One level of the tree: concatenated neighbours become one vector.
 
     A linear map without bias, normalisation, tanh.
     """
@@ -141,7 +139,7 @@ class Level(nn.Module):
         nn.init.normal_(self.linear.weight, std=fan_in**-0.5)
 
     def forward(self, inputs: Float[Tensor, "*N F"]) -> Float[Tensor, "*N C"]:
-        """(..., fuse * channels below) to (..., n_hidden)."""
+        """Map (..., fuse * channels below) to (..., n_hidden)."""
         return torch.tanh(self.norm(self.linear(inputs)))
 
 
@@ -180,7 +178,7 @@ class TreeWaveNet(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits (B, T, V); `hidden` is the top of the tree."""
+        """Return logits (B, T, V); `hidden` is the top of the tree."""
         if self.config.execution == "window":
             hidden, after = self._over_windows(tokens, state, starts)
         else:
@@ -190,7 +188,7 @@ class TreeWaveNet(SequenceModel):
     def _over_windows(
         self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T C"], State | None]:
-        """The tree over the B * T windows, none sharing anything with another."""
+        """Run the tree over the B * T windows, none sharing anything with another."""
         fuse = self.config.fuse
         past = (self.initial_state(tokens.shape[0]) if state is None else state).tensors["past"]
         windows = context_windows(tokens, past, starts, self.config.boundary_token)
@@ -203,7 +201,7 @@ class TreeWaveNet(SequenceModel):
     def _convolve(
         self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None
     ) -> tuple[Float[Tensor, "B T C"], State | None]:
-        """All positions in one pass, from the vectors in the state where that is only read.
+        """Compute all positions in one pass, with cached vectors where no gradient needs the past.
 
         While training, or under autograd, the vectors are computed anew from the tokens in the
         state: then gradients reach every level of the past, and batch statistics are those of the
@@ -236,14 +234,13 @@ class TreeWaveNet(SequenceModel):
     def _levels(
         self, tokens: Int[Tensor, "B T"], before: Int[Tensor, "B T"], cached: list[Tensor] | None
     ) -> tuple[Float[Tensor, "B T C"], list[Tensor]]:
-        """The levels as dilated convolutions.
+        """Run the levels as dilated convolutions; return also what each level read.
 
-        Also what each level read, the `cached` vectors of earlier positions first.
-
-        Where a partner would lie before the start of the document (`before` counts what there is),
-        the vector of a block of boundaries stands in, as in a padded window. It passes through the
-        same levels as one more row. So it does at positions before the document themselves, where
-        `before` is negative.
+        What a level read begins with the `cached` vectors of earlier positions. Where a partner
+        would lie before the start of the document (`before` counts what there is), the vector of a
+        block of boundaries stands in, as in a padded window. It passes through the same levels as
+        one more row. So it does at positions before the document themselves, where `before` is
+        negative.
         """
         fuse, length = self.config.fuse, tokens.shape[1]
         vectors = self.embedding(tokens)
@@ -262,9 +259,9 @@ class TreeWaveNet(SequenceModel):
         return vectors, kept
 
     def _cached(self) -> dict[str, int]:
-        """Names of the cached vectors in the state and how many positions each looks back.
+        """Return the names of the cached vectors in the state, and how far each looks back.
 
-        Every level but the first.
+        Every level but the first has them.
         """
         fuse = self.config.fuse
         return {
@@ -272,7 +269,7 @@ class TreeWaveNet(SequenceModel):
         }
 
     def initial_state(self, batch_size: int) -> State:
-        """A past of boundary tokens; of the vectors, none counts yet."""
+        """Return a past of boundary tokens, and no cached vectors yet."""
         past = torch.full(
             (batch_size, self.config.context_length - 1),
             self.config.boundary_token,
@@ -288,7 +285,7 @@ class TreeWaveNet(SequenceModel):
         return State({"past": past, "seen": past.new_zeros(batch_size), **vectors})
 
     def state_after(self, context: Int[Tensor, "B N"]) -> State:
-        """The last tokens of the context.
+        """Return the last tokens of the context.
 
         The convolution's vectors are those of evaluation, so no statistics move.
         """
@@ -313,7 +310,7 @@ class TreeWaveNet(SequenceModel):
         return ("embedding.weight", "head.weight", "head.bias")
 
     def flops(self, tokens: int) -> int:
-        """The linear maps, once forward and twice backward.
+        """Count the linear maps, once forward and twice backward.
 
         A window computes all of its blocks for every token.
         """
@@ -325,7 +322,7 @@ class TreeWaveNet(SequenceModel):
 
     @property
     def lead(self) -> int:
-        """The window less the current token."""
+        """The window without the current token."""
         return self.config.context_length - 1
 
     @property

@@ -126,7 +126,7 @@ class WaveGPTConfig(ModelConfig):
 
     @property
     def block(self) -> int | None:
-        """Every so many positions of a document the WaveNet's view is taken.
+        """The interval of positions at which the WaveNet's view is taken.
 
         None for `causal` and `leaky_broadcast`.
         """
@@ -138,7 +138,7 @@ class WaveGPTConfig(ModelConfig):
 class View(nn.Module):
     """The view of the WaveNet that each position may take.
 
-    By blocks of a document's positions, or of the whole window.
+    It is taken from blocks of a document's positions, or from the whole window.
     """
 
     def __init__(self, config: WaveGPTConfig) -> None:
@@ -153,9 +153,12 @@ class View(nn.Module):
         carried: Mapping[str, Tensor] | None,
         starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T C"], dict[str, Tensor]]:
-        """The views, of unit size, and what is carried on of them.
+        """Return the views, of unit size, and what is carried to the next call.
 
-        Nothing is carried where `carried` is None.
+        Args:
+            waves: hidden vectors of the WaveNet (B, T, C).
+            carried: what the last call returned; None for a fresh pass, which carries nothing.
+            starts: (B, T), marks the first tokens of documents.
         """
         if self.fusion == "leaky_broadcast":
             return (
@@ -193,7 +196,7 @@ class View(nn.Module):
         return views, {"position": after, "summary": summary.to(carried["summary"].dtype)}
 
     def initial(self, batch_size: int, like: Tensor) -> dict[str, Tensor]:
-        """Nothing read; the summary of no block counts yet."""
+        """Return the state before the first token: no block has a summary yet."""
         if self.block is None:
             return {}
         position = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
@@ -217,7 +220,7 @@ class Gate(nn.Module):
     def forward(
         self, transformer: Float[Tensor, "B T C"], wavenet: Float[Tensor, "B T C"]
     ) -> Float[Tensor, "*shape"]:
-        """A half at the start; () or (C,) or (B, T, 1)."""
+        """Return the GPT's share: () or (C,) or (B, T, 1), one half at the start."""
         if self.kind == "input":
             weighed: Tensor = self.weigh(torch.cat([transformer, wavenet], dim=-1))
             return torch.sigmoid(weighed)
@@ -263,7 +266,7 @@ class WaveGPT(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits for the token after each position, from the mixture of both halves."""
+        """Return the logits for the token after each position, from the mixture of both halves."""
         parts = None if state is None else split(state.tensors)
         x = self.dropout(rms_norm(self.embedding(tokens)))
         transformer, gpt_after = self.transformer(x, parts and parts["gpt"], starts)
@@ -293,7 +296,7 @@ class WaveGPT(SequenceModel):
         return torch.logaddexp(share.log() + ours, (1 - share).log() + theirs)
 
     def branch_shares(self, tokens: Int[Tensor, "B T"]) -> dict[str, float]:
-        """The gate's mean over these tokens (alpha), and what is left."""
+        """Return the gate's mean over these tokens (alpha), and the rest."""
         shares: list[Tensor] = []
         hook = self.gate.register_forward_hook(
             lambda module, inputs, output: shares.append(output.detach())
@@ -307,7 +310,7 @@ class WaveGPT(SequenceModel):
         return {"transformer": alpha, "view": 1 - alpha}
 
     def initial_state(self, batch_size: int) -> State:
-        """What the halves carry, and the summary of the last complete block."""
+        """Return the state of the halves, and the summary of the last complete block."""
         like = self.embedding.weight.detach()
         gpt, wave = self.transformer.initial(batch_size), self.wavenet.initial(batch_size)
         return State(
@@ -324,7 +327,7 @@ class WaveGPT(SequenceModel):
         return max(self.transformer.receptive_field, wave)
 
     def matrices(self) -> list[nn.Parameter]:
-        """The matrices of both halves."""
+        """Return the matrices of both halves."""
         return [
             weight
             for half in (self.transformer, self.wavenet)
@@ -347,14 +350,14 @@ class WaveGPT(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """Both halves, the heads, and a gate that reads."""
+        """Count the operations of both halves, the heads, and a gate that reads."""
         heads = self.config.vocab_size * self.config.n_embd * (1 if self.view_head is None else 2)
         weights = heads + (2 * self.config.n_embd if self.config.gate == "input" else 0)
         return self.transformer.flops(tokens) + self.wavenet.flops(tokens) + 6 * tokens * weights
 
 
 def joined(parts: Mapping[str, Mapping[str, Tensor] | None]) -> dict[str, Tensor]:
-    """What the parts carry, under names `part.name`."""
+    """Put the parts' state into one dictionary, under names `part.name`."""
     return {
         f"{part}.{name}": tensor
         for part, tensors in parts.items()

@@ -1,4 +1,4 @@
-"""The one grammar that names a contestant.
+"""The grammar of arms: how a contestant of a comparison is named.
 
 `NAME[:field=value,...]`, `FILE.py:CLASS[:field=value,...]`, `FILE.toml`, or a RUN.
 """
@@ -35,24 +35,28 @@ _SECTIONS = {"training": TrainingConfig, "data": DataConfig}
 
 @dataclass(frozen=True)
 class Arm:
-    """A contestant: settings to train by, or a run that is there already."""
+    """A contestant: settings to train by, or a run that exists."""
 
     label: str
-    """The arm as it was written, less the folders of a path."""
+    """The arm as it was written, without the folders of a path."""
     config: RunConfig | None = None
     run: Path | None = None
     rates: frozenset[str] = frozenset()
-    """The peak rates that it gave, or if none those of what it builds on."""
+    """The peak rates that it gave, or if none, those of the layer below."""
 
 
 def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
-    """Read an ARM; what it does not say is taken from `base`.
+    """Parse an ARM; what it does not say is taken from `base`.
 
     A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`);
     tuples are written with slashes (`training.betas=0.9/0.95`). A file's settings win over those of
-    `base`; a name or a class of one's own drops the model fields of `base` if these belong to
-    another architecture. `rates` are the peak rates that `base` was given
-    (`optimizers.moved_rates`).
+    `base`; a name or a user's own class drops the model fields of `base` if these belong to another
+    architecture.
+
+    Args:
+        text: the ARM.
+        base: settings below it.
+        rates: the peak rates that `base` was given (`optimizers.moved_rates`).
 
     Raises:
         ConfigError: a field or a value cannot be used, or the file cannot.
@@ -88,14 +92,18 @@ def _label(text: str) -> str:
 def with_file(
     base: RunConfig, path: Path, rates: frozenset[str] = frozenset()
 ) -> tuple[RunConfig, frozenset[str]]:
-    """Lay what a run file says over `base`, section by section.
+    """Lay the settings of a run file over `base`, section by section.
 
-    The peak rates that it gives are returned too, or those given below it.
+    Also return the peak rates that it gives, or if none, those given below it. The file's model
+    replaces that of another architecture.
 
-    The file's model replaces that of another architecture.
+    Args:
+        base: settings below it.
+        path: the TOML file.
+        rates: the peak rates that `base` was given.
 
     Raises:
-        ConfigError: the file is missing, is no TOML, or holds what cannot be used.
+        ConfigError: the file is missing, is not TOML, or has settings that cannot be used.
     """
     values, where = read_toml(path), str(path)
     alone = from_mapping(RunConfig, values, where=where)  # names and types, said of the file alone

@@ -1,7 +1,7 @@
-"""Building the model of a run within the size that its weights have.
+"""A limit on the model that a run may build: the size of its weights on disk.
 
-Settings that were damaged or forged may describe a model of ten million layers. What the weights
-on disk weigh says what is too large, before memory or hours are spent on it.
+Settings that were damaged or forged may describe a model of ten million layers. The weights on disk
+say what is too large, before memory or hours are spent on it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from inklings.errors import RunError
 from inklings.runs.checked_files import tensor_sizes
 
 TIMES = 8
-"""How many times what is on disk may be made on the way: initial values, masks, drafts."""
+"""How many times the size on disk may be allocated while building: initial values, masks, drafts.
+"""
 ELEMENTS = 1 << 26
-"""Elements that a model may have beyond that."""
+"""Elements that may be allocated beyond that."""
 MAKERS = (
     torch.empty,
     torch.zeros,
@@ -34,14 +35,14 @@ MAKERS = (
     torch.linspace,
     torch.eye,
 )
-"""Functions that make a tensor of a size that they are told."""
+"""Functions of torch that allocate a tensor of a given size."""
 CALLS = 500
-"""Calls of torch for each tensor on disk, and that many more."""
+"""Most calls of torch for each tensor on disk, and that many more."""
 
 
 @contextlib.contextmanager
 def within_size_of(weights: Path | None, *, config: Path) -> Iterator[None]:
-    """Within the block, a model may be built that could have the given weights, and no larger.
+    """Refuse, within the block, to build a model larger than the given weights.
 
     Args:
         weights: a file of tensors; None, or one that is damaged, bounds nothing but memory.
@@ -73,7 +74,7 @@ def within_size_of(weights: Path | None, *, config: Path) -> Iterator[None]:
 
 
 class _Bounded(TorchFunctionMode):
-    """Counts what torch makes, and ends it."""
+    """Counts what torch allocates, and stops it at the limit."""
 
     def __init__(self, *, elements: int, calls: int, config: Path) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Files of tensors that can tell whether they are as they were written.
+"""Files of tensors that hold their own hashes.
 
-They are safetensors files whose metadata holds the hashes of the data in blocks, so that one file
-says all and appears in one rename. Pickles are refused: loading one runs the code in it.
+They are safetensors files whose metadata holds the hashes of the data in blocks, so one file holds
+everything and appears in one rename. Pickles are refused: loading one runs the code in it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ def _block_hashes(data: memoryview) -> list[str]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors (none sharing memory with another) as safetensors, atomically.
+    """Write tensors as safetensors, atomically, with their hashes in the metadata.
 
-    Their hashes stand in the metadata.
+    Args:
+        path: the file.
+        tensors: none may share memory with another.
+        metadata: further facts.
     """
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     data = safetensors.torch.save(plain)
@@ -59,7 +62,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a file that `write_tensors` wrote, every byte checked.
+    """Read tensors and metadata of a file that `write_tensors` wrote, and check every byte.
 
     Raises:
         RunError: the file is missing, cannot be read, is a pickle or not safetensors, is damaged,
@@ -76,7 +79,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_tensors(path: Path) -> dict[str, str]:
-    """The metadata of a file of tensors, after every byte was checked; see `read_tensors`."""
+    """Return the metadata of a file of tensors, after checking every byte; see `read_tensors`."""
     return _checked(path)[1]
 
 

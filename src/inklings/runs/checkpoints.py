@@ -1,10 +1,8 @@
-"""Checkpoints: all that training needs to go on.
+"""Checkpoints: everything that training needs to go on.
 
 `checkpoints/step_N/` holds the weights, the optimiser's state and the progress; it is whole or
-absent.
-
-With what is in one, training goes on to the same bits as if it had never stopped. No random state
-is saved: batches and dropout are functions of (seed, step).
+absent. With it, training goes on to the same bits as if it had never stopped. No random state is
+saved: batches and dropout are functions of (seed, step).
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ Stopped = Literal["budget", "patience"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerState:
-    """How far a run is: with the two files of tensors, all that it needs to go on."""
+    """The progress of a run: with the two files of tensors, all that it needs to go on."""
 
     step: int = 0
     """Steps made so far."""
@@ -81,7 +79,7 @@ class TrainerState:
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
-    """The path of a step's checkpoint."""
+    """Return the path of a step's checkpoint."""
     return run / "checkpoints" / f"step_{step}"
 
 
@@ -103,7 +101,12 @@ def write_checkpoint(
 ) -> None:
     """Write the checkpoint of `progress.step`, atomically.
 
-    `tensors` is the state of the objective.
+    Args:
+        run: the run directory.
+        progress: how far the run is.
+        model: its weights are written.
+        tensors: the state of the objective.
+        architecture: the name of the model's architecture.
     """
     path = checkpoint_path(run, progress.step)
     if path.exists():
@@ -129,7 +132,13 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def prune_checkpoints(run: Path, *, keep: int, best_step: int | None) -> None:
-    """Remove all but the best and the last `keep` checkpoints, and what killed processes left."""
+    """Remove all but the best and the last checkpoints, and what killed processes left.
+
+    Args:
+        run: the run directory.
+        keep: how many of the last ones stay.
+        best_step: the step of the best one; None if there is none.
+    """
     steps = checkpoint_steps(run)
     for step in steps[:-keep]:
         if step != best_step:
@@ -156,7 +165,7 @@ def read_progress(path: Path) -> TrainerState:
 
 
 def check_checkpoint(path: Path) -> list[str]:
-    """What is wrong with a checkpoint, every byte of it; an empty list if nothing is."""
+    """Read every byte of a checkpoint and return what is wrong; an empty list if nothing is."""
     problems = []
     for check, name in (
         (_check_progress, PROGRESS),
@@ -175,7 +184,7 @@ def _check_progress(path: Path) -> None:
 
 
 def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
-    """The last step whose checkpoint is whole, and what is wrong with those after it.
+    """Return the last step whose checkpoint is whole, and what is wrong with later ones.
 
     Raises:
         RunError: there is none.
@@ -198,9 +207,13 @@ def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
 
 
 def write_model(path: Path, model: Architecture, *, architecture: str, step: int) -> None:
-    """Write the weights (and buffers) of a model.
+    """Write the weights and buffers of a model; tied weights once, with a note of who shares them.
 
-    Tied weights once, with a note of who shares them.
+    Args:
+        path: the file.
+        model: the model.
+        architecture: the name of its architecture.
+        step: the step that the weights are of.
     """
     state = model.state_dict()
     ties = shared_names(state)
@@ -215,7 +228,12 @@ def write_model(path: Path, model: Architecture, *, architecture: str, step: int
 
 
 def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
-    """Load weights that `write_model` wrote into a model; returns the step they are from.
+    """Load weights that `write_model` wrote into a model; return the step they are of.
+
+    Args:
+        path: the file.
+        model: changed in place.
+        architecture: the name that the file must give.
 
     Raises:
         RunError: the file is damaged, a pickle, from a newer format, or of another architecture.

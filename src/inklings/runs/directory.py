@@ -1,17 +1,12 @@
-"""A run on disk: what was asked for, what was chosen, what happened, and the weights; see DESIGN.
+"""A run on disk: its settings, what was chosen, its events, and its weights.
 
-RUN/ config.json          resolved settings, sufficient to repeat the run, and what they were
-resolved from
-     environment.json     versions, hardware, what was chosen for this machine and why
-     tokenizer.json       with its hash
-     metrics.jsonl        one event a line
-     samples/             text sampled during training
-     model.safetensors    the best weights
-     checkpoints/step_N/  the best and the last few, to go on from
-     memory/              the long-term memory of a model that reads one; see `run_memory.py`
-     architecture.py      a copy of the user's own architecture, if it is one; architecture_2.py
-                          that of a second file of code, as of a backbone
-     lock                 held by the process that trains
+RUN/ config.json resolved settings, sufficient to repeat the run, and those given environment.json
+versions, hardware, what was chosen for this machine and why tokenizer.json with its hash
+metrics.jsonl one event a line samples/ text sampled during training model.safetensors the best
+weights checkpoints/step_N/ the best and the last few, to go on from memory/ the long-term memory of
+a model that reads one (`runs/memory.py`) architecture.py a copy of the user's own architecture, if
+there is one; architecture_2.py that of a second file, such as a backbone's lock held by the process
+that trains
 """
 
 from __future__ import annotations
@@ -59,16 +54,16 @@ class RunManifest:
     """The content of config.json."""
 
     config: RunConfig
-    """With nothing left open: every field of the model, device, precision, threads, order, length
-    of a row.
+    """The settings with nothing left open: every field of the model, device, precision, threads,
+    order, length of a row.
     """
     given: RunConfig
     """The settings as they were given."""
     steps: int
-    """How many the budget pays for; grows when the run is extended."""
+    """How many steps the budget pays for; grows when the run is extended."""
     tokens_per_step: int
     seconds_per_step: float | None = None
-    """What a budget in minutes was turned into steps by."""
+    """Seconds by which a budget in minutes was turned into steps."""
     tokenizer: str
     """Hash of the tokenizer."""
     data: str
@@ -78,14 +73,14 @@ class RunManifest:
     initial: str | None = None
     """The run whose weights this one began with."""
     new_tokens: int = 0
-    """By how many the vocabulary of that run was extended."""
+    """How many tokens were added to the vocabulary of that run."""
     extensions: list[dict[str, Any]] = field(default_factory=list)
     """Later budgets: `budget`, the `steps` in all that it pays for, and `from_step`, where the run
     stood.
     """
 
     def is_complete(self, progress: checkpoints.TrainerState) -> bool:
-        """Whether a run that stands there has nothing left to do.
+        """Return whether a run with this progress has nothing left to do.
 
         It stopped by itself, and was not extended since.
         """
@@ -106,11 +101,11 @@ class RunSummary:
     """The best loss so far."""
     state: Literal["complete", "stopped early", "unfinished", "training", "damaged"]
     doubt: str | None = None
-    """Why the loss that it ended with means little, if it does."""
+    """Why its last loss means little, if it does."""
 
 
 class RunDirectory:
-    """An existing run; `open` or `create` makes one."""
+    """An existing run on disk; `open` or `create` makes one."""
 
     def __init__(self, path: Path, record: RunManifest, environment: dict[str, Any]) -> None:
         self.path = path
@@ -128,6 +123,13 @@ class RunDirectory:
         first_checkpoint: Callable[[Path, RunManifest], None],
     ) -> RunDirectory:
         """Make a run, whole with its first checkpoint or not at all.
+
+        Args:
+            path: the new directory.
+            record: the content of config.json.
+            tokenizer: the tokenizer of its text.
+            environment: the content of environment.json.
+            first_checkpoint: writes a checkpoint into the directory that it is given.
 
         Raises:
             RunError: something is at `path` already.
@@ -191,7 +193,7 @@ class RunDirectory:
         return self.record.config
 
     def usable_config(self, *, trust_code: bool = False) -> RunConfig:
-        """The settings, with a file of code as the run's own copy of it.
+        """Return the settings, with the run's own copy in place of a user's file of code.
 
         Raises:
             RunError: the copy is missing, changed, or not to be trusted.
@@ -221,7 +223,7 @@ class RunDirectory:
         return tokenizer
 
     def build_model(self, *, trust_code: bool = False) -> Architecture:
-        """The architecture with fresh weights.
+        """Build the architecture with fresh weights.
 
         Raises:
             RunError: its code is missing, changed, or not to be trusted.
@@ -272,7 +274,7 @@ class RunDirectory:
     def load_model(
         self, weights: Literal["best", "last"] = "best", *, trust_code: bool = False
     ) -> Architecture:
-        """The trained model, on the CPU, in evaluation mode.
+        """Load the trained model, on the CPU, in evaluation mode.
 
         Args:
             weights: those of the lowest validation loss, or those of the last checkpoint.
@@ -300,16 +302,22 @@ class RunDirectory:
         }
 
     def check(self) -> list[str]:
-        """What is wrong with the run, every byte of it read.
+        """Read every byte of the run and return what is wrong.
 
-        See `run_check.py`, which knows what could not be checked.
+        `run_check.py` also knows what could not be checked.
         """
         from inklings.runs.run_check import check_run  # which is built on runs
 
         return check_run(self).problems
 
     def extended(self, *, budget: str, steps: int, from_step: int) -> RunDirectory:
-        """The run with a larger budget, recorded on disk before anything is trained."""
+        """Return the run with a larger budget, recorded on disk before anything is trained.
+
+        Args:
+            budget: the new budget of the whole run.
+            steps: how many it pays for.
+            from_step: the step at which the run stands.
+        """
         entry = {"budget": budget, "steps": steps, "from_step": from_step}
         record = replace(self.record, steps=steps, extensions=[*self.record.extensions, entry])
         write_checked_json(self.path / CONFIG, _plain(record))
@@ -360,7 +368,7 @@ def _record(path: Path) -> RunManifest:
 
 
 _OF_RUNS = (METRICS, ENVIRONMENT)
-"""What tells a run, which may have lost either, from another folder with a config.json."""
+"""Files that tell a run, which may have lost either, from another folder with a config.json."""
 
 
 def list_runs(directory: Path) -> list[RunSummary]:

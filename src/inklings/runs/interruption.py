@@ -1,7 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP.
-
-The step in progress is finished and saved before the process goes.
-"""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP: the step in progress is finished and saved first."""
 
 from __future__ import annotations
 
@@ -17,18 +14,17 @@ from typing import Any
 SIGNALS: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""What asks a process to end; a terminal that is closed sends SIGHUP, which Windows does not know.
+"""Signals that ask a process to end; a terminal that is closed sends SIGHUP, which Windows does not
+have.
 """
 
 
 class Interruption:
-    """Within the block, the first signal only sets `asked`.
+    """A block in which the first signal only sets `asked`; a second Ctrl-C interrupts at once.
 
-    A second Ctrl-C interrupts at once, as ever.
-
-    Signals can be handled in the main thread alone; elsewhere nothing is changed. What handled them
-    before does so again after the block. Of blocks within one another, each learns of the signal,
-    and one that begins after it too. A SIGHUP that is ignored (`nohup`) stays ignored.
+    Signals can be handled in the main thread alone; elsewhere nothing is changed. The handlers from
+    before are restored after the block. Of nested blocks, each learns of the signal, and one that
+    begins after it too. A SIGHUP that is ignored (`nohup`) stays ignored.
     """
 
     def __init__(self) -> None:

@@ -1,12 +1,8 @@
-"""The long-term memory of a run.
+"""The long-term memory of a run: what its model wrote of given texts, for every row to read.
 
-What its model wrote of texts that it was given, for every row to read.
-
-RUN/memory/ store/       vectors and facts about the entries; whose weights and tokens they are of
-(`memory/persistence.py`)
-            documents/   the texts (`memory_documents.py`)
-            table.json   the table of a memory whose vectors are searched in a database; never how
-            to log in there lock         held by the command that changes it
+RUN/memory/ store/ vectors and facts about the entries; whose weights and tokens they are of
+(`memory/persistence.py`) documents/ the texts (`memory_documents.py`) table.json the table of a
+memory whose vectors are in a database; never how to log in lock held by the command that changes it
 
 The first addition saves the empty memory before it begins. An addition writes its documents, under
 numbers that are new, and then the store in one rename. Wherever it is stopped, the memory that was
@@ -50,20 +46,20 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry that a search found, and where it is from."""
+    """An entry that a search found, and the text that it is from."""
 
     id: int
     distance: float
     """Squared L2 distance."""
     age: int
-    """Additions since its own."""
+    """Additions made after the one that added it."""
     document: str
     position: int
     """The place of the value in the document; the boundary that opens it is at 0."""
     value: str
     """The token that followed."""
     before: str
-    """What stands before the value."""
+    """The text before the value."""
     after: str
 
 
@@ -83,7 +79,7 @@ class Addition:
 
 @dataclass(frozen=True)
 class DocumentInfo:
-    """What the memory holds of a document."""
+    """The entries of one document in the memory."""
 
     name: str
     tokens: int
@@ -94,7 +90,7 @@ class DocumentInfo:
 
 @dataclass(frozen=True)
 class MemoryInfo:
-    """What a long-term memory is."""
+    """The size and origin of a long-term memory."""
 
     memory: Info
     documents: list[DocumentInfo]
@@ -105,13 +101,13 @@ class MemoryInfo:
     """SHA-256 of the weights that wrote it."""
     tokenizer: str
     table: str | None
-    """In the database; None where there is none."""
+    """Its table in the database; None where there is none."""
 
 
 class RunMemory:
-    """An open long-term memory; `memory_opening.py` opens and makes them.
+    """An open long-term memory; `open_memory.py` opens and makes them.
 
-    What changes it saves it. If that fails, the memory on disk is the one that was there: open it
+    Every change is saved. If saving fails, the memory on disk is the one from before: open it
     again.
     """
 
@@ -151,9 +147,7 @@ class RunMemory:
         return self.add([(name, text)]).ids
 
     def add(self, texts: Sequence[tuple[str, str]], *, on_event: OnEvent = silent) -> Addition:
-        """Have the model write of documents, given as names and texts, and keep what it wrote.
-
-        All of it, or nothing.
+        """Let the model write of documents, and keep what it wrote: all of it, or nothing.
 
         Args:
             texts: name and text of each document.
@@ -220,9 +214,9 @@ class RunMemory:
         )
 
     def search(self, text: str, k: int = 5) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text.
+        """Return the k entries nearest to the model's query at the end of a text, nearest first.
 
-        Nearest first; it changes nothing.
+        It changes nothing.
 
         Raises:
             InputError: the memory is empty, it has fewer than k entries, or the text is empty.
@@ -283,9 +277,11 @@ class RunMemory:
         return forgotten
 
     def compact(self) -> int:
-        """Give back the room of what is gone, and drop documents without entries.
+        """Free the room of removed entries, and drop documents without entries.
 
-        Returns how many of them. Answers stay the same.
+        Return how many of them.
+
+        Answers stay the same.
 
         Raises:
             RunError: a document is damaged.

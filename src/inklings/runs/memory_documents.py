@@ -1,10 +1,9 @@
 """The documents behind the entries of a run's long-term memory.
 
-What a hit shows, and how a text is known again.
-
-Each addition is a file, named after the first of its documents; a file for every document would
-have a list of names wait for the disk thousands of times. Numbers are never used for two documents
-while either has entries.
+A hit shows its text from them, and a text that is added twice is recognised by them. Each addition
+is a file, named after the first of its documents; a file for every document would have a list of
+names wait for the disk thousands of times. Numbers are never used for two documents while either
+has entries.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Document:
     """A text as the model read it."""
 
     number: int
-    """What the entries of the memory call it."""
+    """Its number in the entries of the memory."""
     name: str
     """For people: the file, and which of its documents."""
     tokens: Int64[np.ndarray, " n"]
@@ -41,7 +40,7 @@ class Document:
 
 
 def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
-    """The hash that texts are told apart by.
+    """Return the hash that texts are told apart by.
 
     It is of the tokens, not of the characters, of which a tokenizer may lose some.
     """
@@ -49,9 +48,7 @@ def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
 
 
 def read_documents(folder: Path) -> dict[int, Document]:
-    """All documents by number, also those that no entry is of any more.
-
-    None where there is no folder.
+    """Read all documents by number, also those without entries; none where there is no folder.
 
     Raises:
         RunError: a file is damaged, or from a newer format.

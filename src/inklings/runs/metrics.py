@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: what happened in a run, one event a line.
+"""The event log of a run, `metrics.jsonl`: one event a line.
 
 Lines are appended; on resume the file is cut back to the checkpoint.
 """
@@ -23,14 +23,14 @@ NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "evaluation": {"step": int, "loss": (int, float)},
     "sample": {"step": int, "texts": list},
 }
-"""What readers of these events rely on."""
+"""Fields of these events that readers rely on."""
 
 _LINES = 256
 _SECONDS = 2.0
 
 
 class MetricsLog:
-    """The open end of a metrics file.
+    """A metrics file, open for appending.
 
     Lines are written in groups, for a step can be shorter than a write.
     """
@@ -58,7 +58,7 @@ class MetricsLog:
             self._hash = hashlib.sha256(path.read_bytes())
 
     def append(self, event: LoggedEvent) -> None:
-        """Add an event; it is on its way to the disk within some seconds of further events."""
+        """Add an event; it is written within some seconds of further events."""
         self._waiting.append(
             json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         )
@@ -105,9 +105,11 @@ def sampled_text(texts: Sequence[str]) -> bytes:
 
 
 def lost_events(path: Path, *, length: int) -> str | None:
-    """What is wrong with the first `length` bytes of a metrics file, which a checkpoint knows.
+    """Return what is wrong with the first `length` bytes of a metrics file.
 
     None if nothing seems to be.
+
+    The length is known from a checkpoint.
     """
     try:
         size = path.stat().st_size if os.path.lexists(path) else 0

@@ -1,4 +1,4 @@
-"""Opening the long-term memory of a run, making a new one, and giving it to the model to read."""
+"""Opening and making the long-term memory of a run, and giving it to the model to read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def open_memory(
     connection: str | None = None,
     table: str | None = None,
 ) -> RunMemory:
-    """The long-term memory of a run; the model is not given it (`attach` does that).
+    """Open the long-term memory of a run; the model is not given it (`attach` does that).
 
     Args:
         run: the run.
@@ -103,7 +103,7 @@ def create_memory(
     connection: str | None = None,
     table: str | None = None,
 ) -> RunMemory:
-    """A new and empty long-term memory for the best weights of a run.
+    """Make a new and empty long-term memory for the best weights of a run.
 
     Nothing is on disk until something is added.
 
@@ -148,9 +148,14 @@ def create_memory(
 def attach(
     run: RunDirectory, model: SequenceModel, *, weights: Weights = "best"
 ) -> RunMemory | None:
-    """Give a run's model its long-term memory to read; None where it reads none, or has none.
+    """Give a run's model its long-term memory to read. Errors as `open_memory`.
 
-    Errors as `open_memory`.
+    Return None where the model reads none, or the run has none.
+
+    Args:
+        run: the run.
+        model: the run's model.
+        weights: which of the run's weights the model has.
     """
     if not isinstance(model, Remembering) or not has_memory(run):
         return None
@@ -160,9 +165,9 @@ def attach(
 
 
 def check_memory(run: RunDirectory) -> list[str]:
-    """What is wrong with the memory of a run, every byte of it read.
+    """Read every byte of the memory of a run and return what is wrong.
 
-    An empty list if nothing is, or there is no memory.
+    The list is empty if nothing is, or there is no memory.
     """
     if not has_memory(run):
         return []
@@ -191,7 +196,7 @@ def check_memory(run: RunDirectory) -> list[str]:
 
 @contextlib.contextmanager
 def changing(run: RunDirectory) -> Iterator[None]:
-    """Keep other commands from changing the memory of a run; open it and change it within.
+    """Keep other commands from changing the memory of a run; open and change it within the block.
 
     Raises:
         RunError: another process changes it, or trains the run, whose weights would not be those
@@ -249,9 +254,9 @@ def _connection(given: str | None) -> str:
 
 
 def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memory:
-    """A memory searched in this process.
+    """Load a memory that is searched in this process.
 
-    A command that replaces it while it is read is waited for.
+    If a command replaces it while it is read, it is read again.
     """
     while True:
         manifest = read_manifest(store)
@@ -266,7 +271,7 @@ def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memor
 def _load_from_table(
     folder: Path, dimension: int, tokenizer: Tokenizer, connection: str | None, table: str
 ) -> Memory:
-    """A memory searched in a database, which may not hold what was saved.
+    """Load a memory that is searched in a database, which may not hold what was saved.
 
     A command may have died between the two.
     """

@@ -1,7 +1,4 @@
-"""The text that a run was trained beside.
-
-Its own token store, whatever became of the file since.
-"""
+"""The text that a run was trained on: its own token store, whatever became of the file since."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ def data_hash(store: TokenStore) -> str:
 
 
 def is_own(run: RunDirectory, store: TokenStore) -> bool:
-    """Whether a store holds what the run was trained beside, in its tokens."""
+    """Return whether a store holds the tokens that the run was trained on."""
     return data_hash(store) == run.record.data and store.tokenizer.hash == run.record.tokenizer
 
 
 def kept_store(run: RunDirectory) -> TokenStore | None:
-    """The store that the run was trained beside, if it is still there.
+    """Return the store that the run was trained on, if it is still there.
 
     Then a moved, changed or deleted text does not matter.
     """
@@ -50,10 +47,10 @@ def kept_store(run: RunDirectory) -> TokenStore | None:
 
 
 def own_store(run: RunDirectory, *, on_event: OnEvent = silent) -> TokenStore:
-    """Open the store that the run was trained beside.
+    """Open the store that the run was trained on.
 
-    That is the one that was kept, or one of the same tokens, prepared again. A run that was
-    imported, whose text is unknown, takes the text that was named for it.
+    That is the one that was kept, or one of the same tokens, prepared again. An imported run, whose
+    text is unknown, takes the text that was named for it.
 
     Raises:
         RunError: the store is gone, and the text is not what it was, or cannot be read.
@@ -82,7 +79,10 @@ def own_store(run: RunDirectory, *, on_event: OnEvent = silent) -> TokenStore:
 
 
 def training_text(run: RunDirectory) -> TokenStore | None:
-    """The store that the run was trained beside, if it is at hand; nothing is downloaded for it."""
+    """Return the store that the run was trained on, if it is at hand.
+
+    Nothing is downloaded for it.
+    """
     kept = kept_store(run)
     source = run.config.data.source
     if (
@@ -119,7 +119,7 @@ def same_text(one: TokenStore, other: TokenStore) -> bool:
 
 
 def known_documents(train: TokenSplit, split: TokenSplit) -> int:
-    """How many documents of a split are, token for token, documents of a training part.
+    """Count the documents of a split that are, token for token, documents of a training part.
 
     Empty ones are not counted.
     """

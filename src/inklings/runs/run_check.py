@@ -1,4 +1,4 @@
-"""Whether every file of a run is as it was written, and which files nothing is known about."""
+"""A check of a run: which files are as they were written, and of which that is not known."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ content.
 
 @dataclass(frozen=True)
 class RunCheck:
-    """What a check of a run found."""
+    """The result of a check of a run."""
 
     problems: list[str] = field(default_factory=list)
     """What is not as it was written."""
     unchecked: list[str] = field(default_factory=list)
-    """Files of which it cannot be told, relative to the run, and why."""
+    """Files whose state is not known, relative to the run, and why."""
 
 
 def check_run(run: RunDirectory) -> RunCheck:
@@ -49,7 +49,7 @@ def check_run(run: RunDirectory) -> RunCheck:
 
 
 class _Checking:
-    """Goes through a run, and keeps count of the files that it has seen."""
+    """A check in progress, with the files that it has seen."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
@@ -70,7 +70,7 @@ class _Checking:
             return None
 
     def _written(self, path: Path) -> None:
-        """A file of JSON with a hash: as it was written, down to the blanks."""
+        """Check that a file of JSON is as it was written, down to the blanks."""
 
         def check() -> None:
             value = read_json(path)
@@ -79,7 +79,7 @@ class _Checking:
         self._try(check, path)
 
     def settings(self) -> None:
-        """The small files, and the code."""
+        """Check the small files and the code."""
         path = self.run.path
         self._written(path / CONFIG)
         self._written(path / ENVIRONMENT)
@@ -88,7 +88,7 @@ class _Checking:
         self._try(lambda: self.run.usable_config(trust_code=True), *code)
 
     def checkpoints(self) -> None:
-        """All checkpoints, and the weights that were the best when the last was made."""
+        """Check all checkpoints, and the weights that were the best when the last was made."""
         path = self.run.path
         steps = checkpoints.checkpoint_steps(path)
         for step in steps:
@@ -125,7 +125,7 @@ class _Checking:
             )
 
     def events(self) -> None:
-        """The metrics, up to what the last checkpoint knows of them."""
+        """Check the metrics, up to what the last checkpoint knows of them."""
         path = self.run.path / METRICS
         self._events = self._try(self.run.metrics, path)
         if self._events is None or self._progress is None:
@@ -144,7 +144,7 @@ class _Checking:
             self.problems.append(f"{path} is damaged or was edited: its hash does not fit.")
 
     def samples(self) -> None:
-        """The sampled texts, which the metrics hold too."""
+        """Check the sampled texts, which the metrics hold too."""
         folder = self.run.path / SAMPLES
         expected = {
             folder / f"step_{event['step']}.txt": sampled_text(event["texts"])
@@ -159,7 +159,7 @@ class _Checking:
                 )
 
     def evaluations(self) -> None:
-        """What `evaluate` kept: by its own hashes."""
+        """Check what `evaluate` kept by its own hashes."""
         place = self.run.path / EVALUATIONS
         folders = [place, *(path for path in place.rglob("*") if path.is_dir())]
         for folder in folders:
@@ -179,7 +179,7 @@ class _Checking:
                 self.unchecked.append(f"{self._name(path)} (written without a hash)")
 
     def rest(self) -> None:
-        """Whatever else lies there."""
+        """Note every other file as unchecked."""
         for path in self._files(self.run.path):
             if (
                 path not in self._seen
@@ -196,7 +196,7 @@ class _Checking:
 
 
 def _value(path: Path) -> Any:
-    """What a file of JSON holds; None where it cannot be read, which was said before."""
+    """Read the content of a JSON file; None where it cannot be read, which was reported before."""
     try:
         return read_json(path)
     except InklingsError:

@@ -1,6 +1,4 @@
-"""The user's own architecture file in a run.
-
-Kept as a copy, and trusted only where this user made the run.
+"""The user's own architecture file in a run: a copy, trusted only where this user made the run.
 
 A run that somebody else made may come with any code. What this user's runs keep is signed with a
 secret of the user; code without that signature is loaded only when the caller says that it may be.
@@ -28,12 +26,14 @@ COPY = "architecture.py"
 """Name of the copy of the first file; those of others, such as a backbone's, are numbered from 2.
 """
 DEEPEST = 20
-"""Names within names beyond this depth are refused."""
+"""Names that are nested deeper than this are refused."""
 _LIKE_CODE = re.compile(r"\.pyw?(?!\w)", re.IGNORECASE)
 
 
 def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
-    """Copy every file behind a `path/to/file.py:Class` into a run; what `with_own_code` needs.
+    """Copy every file behind a `path/to/file.py:Class` into a run.
+
+    Return what `with_own_code` needs.
 
     Raises:
         ConfigError: a setting names code that is not there.
@@ -55,7 +55,7 @@ def keep_copies(run: Path, config: RunConfig) -> list[dict[str, Any]]:
 def with_own_code(
     run: Path, config: RunConfig, code: list[dict[str, Any]], *, trust_code: bool
 ) -> RunConfig:
-    """The settings of a run for the registry: every file of code is the run's own copy of it.
+    """Return the settings of a run with its own copy in place of every file of code.
 
     Nothing is imported here, and with what is returned no other file of code can be.
 
@@ -66,8 +66,8 @@ def with_own_code(
         trust_code: whether code may be run that another user or machine kept.
 
     Raises:
-        RunError: a copy is missing or changed, or another user or machine made it and
-            `trust_code` is not set.
+        RunError: a copy is missing or changed, or another user or machine made it and `trust_code`
+            is not set.
     """
     own: dict[str, str] = {}
     for name in named_code(config):
@@ -97,10 +97,12 @@ def with_own_code(
 
 
 def named_code(config: RunConfig) -> list[str]:
-    """Every `path/to/file.py:Class` in the settings, at any depth, each once; nothing is imported.
+    """Return every `path/to/file.py:Class` in the settings, at any depth, each once.
+
+    Import nothing.
 
     What only looks as if it named a file of code, in a form that the registry does not read, is
-    given as it stands: a plugin may read it.
+    returned as it stands: a plugin may read it.
 
     Raises:
         RunError: names are nested too deep.
@@ -149,7 +151,7 @@ def _check_depth(depth: int) -> None:
 
 
 def _copy(run: Path, number: int) -> Path:
-    """The place of a copy: of our choice, not of the run's."""
+    """Return the place of a copy: we choose it, not the run."""
     return run / (f"{Path(COPY).stem}_{number + 1}.py" if number else COPY)
 
 
@@ -176,7 +178,7 @@ def _check_copy(run: Path, copy: Path, kept: Mapping[str, Any], *, trust_code: b
 
 
 def _signature(digest: str) -> str | None:
-    """Proof that this user saw code with that hash; None where no secret can be kept."""
+    """Return a proof that this user saw code with that hash; None where no secret can be kept."""
     path = _identity_path()
     try:
         if not path.is_file():

@@ -1,12 +1,11 @@
 """Batches: rows of tokens with their targets.
 
-A batch is a pure function of (seed, step): resuming needs a number.
-
-Three orders: `windows` (rows of one length at random places), `streams` (rows that go on where they
-stopped, so that state can be carried) and `positions` (single random positions, each with its
-past). Windows and streams read the split as a
-ring: its last boundary is its first one too, so a row that passes the end goes on with the first
-document. An epoch of either scores every target of the split exactly once.
+A batch is a pure function of (seed, step): resuming needs a number. There are three orders:
+`windows` (rows of one length at random places), `streams` (rows that go on where they stopped, so
+that state can be carried) and `positions` (single random positions, each with its past). Windows
+and streams read the split as a ring: its last boundary is its first one too, so a row that passes
+the end goes on with the first document. An epoch of either scores every target of the split exactly
+once.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's worth of text. Targets are shifted by one here and nowhere else."""
+    """The text of one step. Targets are shifted by one here and nowhere else."""
 
     tokens: Int[Tensor, "B T"]
     targets: Int[Tensor, "B T"]
     """The token after each position."""
     weights: Float[Tensor, "B T"]
-    """What each target counts for in the loss: 1, or 0 for positions that only give context or fill
+    """The weight of each target in the loss: 1, or 0 for positions that only give context or fill
     up a row.
     """
     starts: Bool[Tensor, "B T"] | None
@@ -49,7 +48,7 @@ class Batch:
 
 
 class WindowBatches:
-    """See `windows`."""
+    """Batches of rows at random places, made by `windows`."""
 
     def __init__(
         self, split: TokenSplit, *, batch_size: int, length: int, lead: int, seed: int
@@ -127,7 +126,7 @@ class WindowBatches:
 
 
 class StreamBatches:
-    """See `streams`."""
+    """Batches of rows that continue from step to step, made by `streams`."""
 
     def __init__(self, split: TokenSplit, *, batch_size: int, length: int, seed: int) -> None:
         _check_size(split, batch_size, f"{batch_size} streams")
@@ -179,7 +178,7 @@ class StreamBatches:
 
 
 class PositionBatches:
-    """See `positions`."""
+    """Batches of single random positions, made by `positions`."""
 
     def __init__(
         self, split: TokenSplit, *, batch_size: int, context_length: int, seed: int
@@ -212,11 +211,17 @@ class PositionBatches:
 def windows(
     split: TokenSplit, *, batch_size: int, length: int, lead: int = 0, seed: int = 0
 ) -> WindowBatches:
-    """Rows of `length` tokens in random order, cut elsewhere in every epoch.
+    """Make batches of rows in random order, cut elsewhere in every epoch.
 
-    Each row is preceded by the `lead` tokens before it, which are never scored. A document of at
-    most length / 4 tokens is never cut at its front. Which targets a step scores does not depend on
-    `lead`.
+    A document of at most length / 4 tokens is never cut at its front. Which targets a step scores
+    does not depend on `lead`.
+
+    Args:
+        split: the split that rows are cut from.
+        batch_size: rows of a batch.
+        length: scored tokens of a row.
+        lead: tokens before each row that are read and never scored.
+        seed: of the order.
 
     Raises:
         InputError: the split has fewer targets than a row.
@@ -225,12 +230,17 @@ def windows(
 
 
 def streams(split: TokenSplit, batch_size: int, length: int, seed: int = 0) -> StreamBatches:
-    """Rows that each read on where they stopped in the step before.
+    """Make batches of rows that each continue where they stopped in the step before.
 
-    `starts` says where state must begin anew.
+    `starts` says where state must begin anew. The split, its documents shuffled anew in every
+    epoch, is divided among the streams. At the end of an epoch a stream may read past its share,
+    unscored.
 
-    The split, its documents shuffled anew in every epoch, is divided among `batch_size` streams. At
-    the end of an epoch a stream may read past its share, unscored.
+    Args:
+        split: the split that rows are cut from.
+        batch_size: how many streams.
+        length: tokens of a row.
+        seed: of the order.
 
     Raises:
         InputError: the split has fewer targets than there are streams.
@@ -241,11 +251,16 @@ def streams(split: TokenSplit, batch_size: int, length: int, seed: int = 0) -> S
 def positions(
     split: TokenSplit, batch_size: int, context_length: int, seed: int = 0
 ) -> PositionBatches:
-    """Draw single positions uniformly, with replacement.
+    """Draw single positions uniformly, with replacement, as in makemore's lectures.
 
-    Each has the context that its document gives it, as in makemore's lectures.
+    Each has the context that its document gives it. `steps_per_epoch` is how many steps see as many
+    targets as the split has.
 
-    `steps_per_epoch` is how many steps see as many targets as the split has.
+    Args:
+        split: the split that rows are cut from.
+        batch_size: positions of a batch.
+        context_length: tokens of a context, the position itself included.
+        seed: of the draws.
     """
     return PositionBatches(split, batch_size=batch_size, context_length=context_length, seed=seed)
 

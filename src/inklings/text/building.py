@@ -1,6 +1,6 @@
-"""Building a token store.
+"""Building a token store: the text is streamed, encoded in parallel, and appended to files.
 
-The text streams by, is encoded in parallel, and is appended to files; memory stays bounded.
+Memory stays bounded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ BATCH = 2**19
 results stay small.
 """
 _ENCODERS = 2
-"""Batches in the making: while one is turned into arrays, the cores encode the next."""
+"""Batches that are encoded at a time: while one is turned into arrays, the cores encode the next.
+"""
 _REPORTED = 2**20
 """Characters between two events."""
 
@@ -114,9 +115,15 @@ def build(
     *,
     extend: bool = False,
 ) -> None:
-    """Write a whole store into an empty folder.
+    """Write a whole store into an empty folder. Errors as `store.prepare`.
 
-    Arguments and errors as those of `store.prepare`.
+    Args:
+        folder: where it is written.
+        source: the text.
+        data: how it is split and tokenised.
+        tokenizer: encode with this one; None learns one.
+        on_event: called with every event as it happens.
+        extend: add the training part's new characters to `tokenizer`.
     """
     on_event({"event": "prepare", "stage": "reading", "done": 0, "total": None})
     plan = plan_splits(source, shares=data.split, seed=data.split_seed)
@@ -174,9 +181,9 @@ def build(
 
 
 def left_out(source: Source) -> dict[str, dict[str, int]]:
-    """What of a source that was read to its end is in no document.
+    """Count what is in no document of a source that was read to its end.
 
-    Files by suffix, records by what is wrong with them.
+    Files are counted by suffix, records by what is wrong with them.
     """
     return {
         "files": dict(source.files_left_out),
@@ -191,7 +198,7 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 
 
 class _Reader:
-    """Reads a planned text as often as asked, telling how far it is.
+    """Reads a planned text as often as asked, and reports how far it is.
 
     A remote one is fetched once and kept in a file.
     """
@@ -260,7 +267,7 @@ def _checked_rules(data: DataConfig, tokenizer: Tokenizer) -> Rules:
 
 
 def _overlap(plan: SplitPlan, sieves: Mapping[SplitName, Sieve]) -> dict[SplitName, float] | None:
-    """The overlap of the documents that are kept."""
+    """Measure the overlap of the documents that are kept."""
     if plan.overlap is None or not sieves:
         return plan.overlap
     kept = [np.array(sieves[name].kept_hashes, dtype=np.uint64) for name in SPLITS]
@@ -275,7 +282,7 @@ def _encode(
 ) -> tuple[dict[SplitName, dict[str, Any]], dict[SplitName, Sieve]]:
     """Write the token files of all splits.
 
-    What is in each, and what the rules did to it: nothing where they keep everything.
+    Return what is in each, and what the rules did to it (nothing where they keep everything).
     """
     dtype = _dtype(tokenizer)
     parts = (
@@ -307,7 +314,7 @@ def _encode(
 
 
 def _parts(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
-    """Pieces cut further, so that one long document keeps all cores busy."""
+    """Cut pieces further, so that one long document keeps all cores busy."""
     for text, first, last, split in pieces:
         assert split is not None
         begun = 0
@@ -318,7 +325,7 @@ def _parts(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
 
 
 def _whole_documents(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
-    """Documents put together again, for a rule or a tokenizer that must see them whole.
+    """Put documents together again, for a rule or a tokenizer that must see them whole.
 
     Memory grows with the longest.
     """

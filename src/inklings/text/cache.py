@@ -1,4 +1,4 @@
-"""Where downloads, spooled input and token stores are kept between runs."""
+"""The cache directory: downloads, spooled input and token stores are kept there between runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A token file too large to be checked when it is opened: each block is, when it is first read."""
+"""A token file too large to be checked when it is opened.
+
+Each block is checked on its first read.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,7 @@ from inklings.errors import RunError
 
 
 class CheckedBlocks:
-    """Remembers which blocks of a file were compared with their hashes.
-
-    The others are when something in them is read.
-    """
+    """The blocks of a file, each compared with its hash when something in it is first read."""
 
     def __init__(self, path: Path, hashes: list[str], item_size: int) -> None:
         self.path = path

@@ -1,7 +1,4 @@
-"""Text cut into chunks that can be tokenised side by side.
-
-Each gives the tokens that it has within the whole.
-"""
+"""Text cut into chunks that can be tokenised in parallel, to the tokens of the whole text."""
 
 from __future__ import annotations
 
@@ -9,9 +6,7 @@ import re
 from collections.abc import Iterator
 
 CHUNK = 2**13
-"""Characters that a chunk has at least (the last one excepted): enough of them keep every core
-busy.
-"""
+"""Least characters of a chunk (the last one excepted): enough to keep every core busy."""
 
 # Byte-level BPE's pre-tokenisation (the GPT-2 pattern) and splitting at white space never join a
 # blank or newline to a non-space before it, and look ahead only from white space; so a cut between

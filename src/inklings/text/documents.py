@@ -1,6 +1,6 @@
-"""Documents, streamed.
+"""Documents, streamed: a line, a file, a record, or what a separator cuts.
 
-A document is a line, a file, a record, or what a separator cuts, and may be larger than memory.
+A document may be larger than memory.
 """
 
 from __future__ import annotations
@@ -116,9 +116,10 @@ def documents(
     *,
     left_out: Counter[str] | None = None,
 ) -> Iterator[TextPiece]:
-    """The documents of the texts.
+    """Iterate over the documents of the texts.
 
-    Their lines, or what the separator cuts, or what an opening line begins, or each text whole.
+    They are its lines, or what the separator cuts, or what an opening line begins, or each text
+    whole.
 
     Args:
         texts: files or records.
@@ -160,12 +161,18 @@ def _lines(text: Text) -> Iterator[TextPiece]:
 
 
 def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> Iterator[str]:
-    """The lines of a text without their newlines.
+    """Iterate over the lines of a text without their newlines.
 
     What follows the last newline is a line too, even if it is empty.
 
+    Args:
+        chunks: the text of a file, in chunks.
+        where: what is read, for messages.
+        longest: most characters of a line.
+        advice: what the message for a longer line ends in.
+
     Raises:
-        SourceError: a line has more than `longest` characters; the message ends in `advice`.
+        SourceError: a line has more than `longest` characters.
     """
     held: list[str] = []
     length = 0

@@ -1,4 +1,4 @@
-"""A place in a text as people are shown it: the token there, and what stands around it."""
+"""Excerpts: a token of a text, and the text around it, as users are shown it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ SHOWN = 32
 def around(
     tokenizer: Tokenizer, tokens: Sequence[int] | Int64[np.ndarray, " n"], place: int
 ) -> tuple[str, str]:
-    """What stands before and after the token at a place: at most `SHOWN` characters of each."""
+    """Return the text before and after the token at a place: at most `SHOWN` characters of each.
+
+    Args:
+        tokenizer: decodes the tokens.
+        tokens: the text.
+        place: the index of the token.
+    """
     before, after = (
         _text(tokenizer, tokens[max(0, place - SHOWN) : place]),
         _text(tokenizer, tokens[place + 1 :][:SHOWN]),
@@ -26,7 +32,7 @@ def around(
 
 
 def token_text(tokenizer: Tokenizer, token: int) -> str:
-    """The text of a token; its name where it is no text by itself."""
+    """Return the text of a token, or its name where it is no text by itself."""
     text = _text(tokenizer, [token])
     return tokenizer.token_name(token) if not text or "\ufffd" in text else text
 

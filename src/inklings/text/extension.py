@@ -1,6 +1,4 @@
-"""A vocabulary taken over from elsewhere.
-
-It may get another rule for what it lacks, or the new characters of a text.
+"""A vocabulary taken over from elsewhere, with another rule for unknown text or new characters.
 
 Tokens keep their numbers, and new ones come behind them, so that what learned the old vocabulary
 reads the new one.
@@ -22,16 +20,16 @@ _NOT_EXTENDED = {
     "word": "its tokens are words, and a text has more new words than rows that could learn them",
     "file": "it is somebody else's, with rules of its own",
 }
-"""Why a vocabulary of a kind takes in no characters."""
+"""Why a kind of vocabulary cannot be extended by characters."""
 
 
 def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
-    """The same tokens with another rule for what they lack.
+    """Return the same tokens with another rule for unknown text.
 
     `auto` keeps the rule, and so does a vocabulary that lacks nothing.
 
     Raises:
-        TokenizerError: it has no token that could stand for what it lacks, or none that would show
+        TokenizerError: it has no token that could stand for unknown text, or none that would show
             it.
     """
     if unknown in ("auto", tokenizer.unknown) or knows_all(tokenizer):
@@ -76,8 +74,13 @@ def extended(tokenizer: Tokenizer, texts: Texts, *, unknown: UnknownChoice = "au
     They come in order of code points. Where `unknown` is 'replace' and no token stands for unknown
     characters yet, one comes first.
 
+    Args:
+        tokenizer: the vocabulary.
+        texts: reads the text from its start.
+        unknown: the rule for unknown characters; `auto` keeps that of the vocabulary.
+
     Raises:
-        TokenizerError: its tokens are no characters.
+        TokenizerError: its tokens are not characters.
     """
     refuse_extension(tokenizer)
     found = survey(texts)

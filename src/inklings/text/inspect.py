@@ -1,4 +1,4 @@
-"""A look at what is in a token store, before anything is trained on it."""
+"""Inspection of a token store: what is in it, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def describe(
     rare_below: int = 10,
     longest_shown: int = 200,
 ) -> dict[str, Any]:
-    """What `inklings prepare` shows, as plain values.
+    """Return what `inklings prepare` shows, as plain values.
 
     Args:
         store: the store.
@@ -35,12 +35,11 @@ def describe(
 
     Returns:
         `source`, `layout`, `split` (method, shares, overlap), `tokenizer`, `left_out`: files by
-        suffix and records by reason (None of a
-        store from before they were counted), `rules` for documents; `splits`: of each, documents,
-        those that each rule dropped, tokens (boundaries included), bytes, characters, tokens per
-        byte, and tokens of the
-        shortest, the median and the longest document;
-        `most_frequent`, `rare` and `unused` tokens of the training part, and its first `documents`.
+            suffix and records by reason (None of a store from before they were counted), `rules`
+            for documents; `splits`: of each, documents, those that each rule dropped, tokens
+            (boundaries included), bytes, characters, tokens per byte, and tokens of the shortest,
+            the median and the longest document; `most_frequent`, `rare` and `unused` tokens of the
+            training part, and its first `documents`.
     """
     manifest = store.manifest
     train = store.split("train")

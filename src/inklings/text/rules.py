@@ -20,7 +20,9 @@ from inklings.text.formats.files import list_suffixes
 
 Rule = Literal["max_length", "min_length", "min_known"]
 RULES: tuple[Rule, Rule, Rule] = ("max_length", "min_length", "min_known")
-"""In the order in which they are tried; a document is counted for the first that it breaks."""
+"""The rules in the order in which they are tried; a document is counted for the first that it
+breaks.
+"""
 
 _CALLED: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "test"}
 _UNITS = {"word": "words", "char": "characters"}
@@ -28,7 +30,7 @@ _UNITS = {"word": "words", "char": "characters"}
 
 @dataclass(frozen=True)
 class Rules:
-    """What a document must be like to be kept; the defaults keep every one."""
+    """The rules that a document must pass to be kept; the defaults keep every one."""
 
     min_length: int = 0
     max_length: int | None = None
@@ -62,9 +64,9 @@ class Rules:
 
 
 class Sieve:
-    """Applies the rules to the documents of one split.
+    """Applies the rules to the documents of one split, and counts what each dropped.
 
-    It keeps 24 bytes of each to tell what came of it.
+    It keeps 24 bytes for each document.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -99,7 +101,8 @@ class Sieve:
         """Refuse rules that leave nothing of a split that held documents.
 
         Raises:
-            ConfigError: they do; it names them, how many each dropped, and what would keep half.
+            ConfigError: they do; it names them, how many documents each dropped, and what would
+                keep half.
         """
         if not self.lengths or self.kept_hashes:
             return
@@ -134,9 +137,9 @@ class Sieve:
 
 
 def notes(manifest: Mapping[str, Any]) -> list[str]:
-    """What a user must know of the rules by which a store was made.
+    """Say what a user must know of the rules that a store was made by.
 
-    What they dropped of each split, and which could drop nothing.
+    That is what they dropped of each split, and which could drop nothing.
     """
     rules, source, tokenizer = (
         Rules.of_manifest(manifest),

@@ -1,4 +1,4 @@
-"""Long work in a compiled library, done beside the main thread, so that a signal still ends it.
+"""Long work in a compiled library, done in a side thread, so that a signal still ends it.
 
 Python handles signals in the main thread, between two steps of its own. While that thread is inside
 a library nothing is handled, be it for minutes.
@@ -18,11 +18,10 @@ _LOOK = 0.1
 
 
 def feed_aside(work: Callable[[Iterator[str]], T], texts: Iterable[str]) -> T:
-    """What `work` makes of the texts, in a thread of its own.
+    """Return what `work` makes of the texts, run in a thread of its own.
 
-    Whatever interrupts the wait leaves that thread behind.
-
-    A thread that is left gets no further text, and does not keep the process from ending.
+    Whatever interrupts the wait leaves that thread behind: it gets no further text, and does not
+    keep the process from ending.
     """
     left = threading.Event()
     outcome: Future[T] = Future()

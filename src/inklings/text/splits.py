@@ -1,4 +1,4 @@
-"""Which documents are learned from and which are held out."""
+"""Splits: which documents are learned from, and which are held out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SplitPlan:
     source: Source
     method: Method
     """`documents`: shuffled and dealt; `parts`: each is cut into contiguous parts; `fixed`: by the
-    source; `hash`: by that of its text.
+    source; `hash`: by the hash of its text.
     """
     shares: Shares | None
     """Shares of train, validation and test; None where the source fixes the splits."""
@@ -162,11 +162,16 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
 
 
 def assign(documents: int, shares: Shares, seed: int) -> npt.NDArray[np.int8]:
-    """The split of each document: 0 train, 1 validation, 2 test.
+    """Assign each document to a split: 0 train, 1 validation, 2 test.
 
     The documents are shuffled by `random.Random(seed)`; the first go to train, the last to test.
     With seed 42 and the default shares this is the split of the makemore lectures
     (`random.seed(42); random.shuffle(words)`).
+
+    Args:
+        documents: how many there are.
+        shares: of train, validation and test.
+        seed: of the shuffle.
     """
     order = array("q", range(documents))
     random.Random(seed).shuffle(order)
@@ -192,7 +197,7 @@ def check_shares(shares: Shares) -> None:
     """Refuse shares that are negative, do not add up to 1, or leave nothing to train on.
 
     Raises:
-        ConfigError: they do.
+        ConfigError: the shares are such.
     """
     if (
         any(not 0 <= share <= 1 for share in shares)
@@ -230,9 +235,9 @@ def _survey(source: Source) -> tuple[npt.NDArray[np.int8], array[int], npt.NDArr
 def measure_overlap(
     hashes: npt.NDArray[np.uint64], assignment: npt.NDArray[np.int8]
 ) -> dict[SplitName, float]:
-    """The share of each held-out split's documents that occur in train.
+    """Return the share of each held-out split's documents that occur in train.
 
-    By a hash of each document and its index into `SPLITS`.
+    Documents are given by their hashes, and by their split as an index into `SPLITS`.
     """
     train = np.unique(hashes[assignment == 0])
     held_out = {name: hashes[assignment == place] for place, name in enumerate(SPLITS) if place}

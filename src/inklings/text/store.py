@@ -1,8 +1,7 @@
-"""The token store.
+"""The token store: a text as numbers on disk, opened as a memory map.
 
-A text as numbers on disk, with the offsets of its documents and a manifest, opened as a memory map.
-
-`prepare` opens the one in the cache or builds it (`building.py`). A store is a directory:
+Beside the tokens it has the offsets of documents and a manifest. `prepare` opens the one in the
+cache or builds it (`building.py`). A store is a directory:
 
     manifest.json             what it was made from, sizes, hashes, and its own hash
     tokenizer.json            the vocabulary
@@ -46,10 +45,10 @@ CHECKED_AT_ONCE = 2**28
 each block when it is first read.
 """
 PARTS = 4
-"""Documents at least that `TokenSplit.spread` takes."""
+"""Least number of documents that `TokenSplit.spread` takes."""
 GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of it, less their whole part, are spread over 0 to 1 as evenly as can be, however many
-are taken.
+"""The golden ratio's fraction: the fractional parts of its multiples are spread evenly over 0 to 1,
+however many are taken.
 """
 _ABANDONED = 24 * 3600
 """Seconds after which a half-built store that nobody touches is taken for one whose builder was
@@ -59,10 +58,7 @@ killed.
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit:
-    """The documents of one split, one after another, each after a boundary.
-
-    And a boundary at the end.
-    """
+    """The documents of one split, each after a boundary, and a boundary at the end."""
 
     tokens: Integer[np.ndarray, " n"]
     """uint16 or uint32; token i is the target of position i - 1."""
@@ -184,14 +180,11 @@ class TokenSplit:
 
 
 class TokenStore:
-    """An open store.
+    """An open token store: a directory, its manifest and its vocabulary.
 
-    Attributes:
-        path: Its directory.
-        manifest: What it was made from: `source`, `data`, `split`, `tokenizer`, `splits` with
-            documents, tokens, bytes and characters of each and how many documents each rule
-            dropped, `files` with sizes and hashes.
-        tokenizer: The vocabulary.
+    Attributes: path: Its directory. manifest: What it was made from: `source`, `data`, `split`,
+    `tokenizer`, `splits` with documents, tokens, bytes and characters of each and how many
+    documents each rule dropped, `files` with sizes and hashes. tokenizer: The vocabulary.
     """
 
     def __init__(self, path: Path) -> None:
@@ -242,19 +235,19 @@ class TokenStore:
 
     @property
     def _uncounted_ends(self) -> int:
-        """What a document counts beside the bytes in its file.
+        """What the end of a document counts beside the bytes in its file, in bytes.
 
-        Where a line's newline is counted already.
+        Zero for lines, whose newline is counted already.
         """
         return 0 if self.manifest["source"]["layout"] == "lines" else 1
 
     def n_bytes(self, name: SplitName) -> int:
-        """The bytes of a split, and one for the end of each document, whatever held them."""
+        """Return the bytes of a split, with one for the end of each document."""
         part = self.manifest["splits"][name]
         return int(part["bytes"]) + self._uncounted_ends * int(part["documents"])
 
     def split(self, name: SplitName) -> TokenSplit:
-        """One split, memory-mapped.
+        """Open one split, memory-mapped.
 
         Raises:
             SourceError: it holds no document.
@@ -285,7 +278,7 @@ def prepare(
     cache: Path | None = None,
     on_event: OnEvent = silent,
 ) -> TokenStore:
-    """The token store of a text: the one in the cache, or a new one.
+    """Open the token store of a text: the one in the cache, or a new one.
 
     Args:
         data: which text, how it is read and split, and which tokenizer to learn.
@@ -324,13 +317,11 @@ def prepare(
 
 
 def _opened(store: TokenStore, source: Source, on_event: OnEvent) -> TokenStore:
-    """The store, after telling how the text was read and what was left out.
+    """Return the store, after telling how the text was read and what was left out.
 
-    As much with one from the cache as with a new one.
-
-    A store is found by its content, so one from the cache may have been made of another file with
-    the same bytes: names, and what lies beside the text in a folder, are those of the source that
-    was asked for.
+    This is told of a store from the cache as of a new one. A store is found by its content, so one
+    from the cache may have been made of another file with the same bytes: names, and what lies
+    beside the text in a folder, are those of the source that was asked for.
     """
     about = store.manifest["source"]
     about |= {"name": source.name, "address": source.address}
@@ -351,7 +342,7 @@ def _opened(store: TokenStore, source: Source, on_event: OnEvent) -> TokenStore:
 
 
 def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, extend: bool) -> str:
-    """Name of the store: equal where text, splits and tokens will be equal."""
+    """Return the name of the store: equal where text, splits and tokens will be equal."""
     vocabulary = [data.tokenizer, data.unknown]
     if data.tokenizer.startswith("word:") and not data.tokenizer.endswith(":spaced"):
         vocabulary.append("punctuation apart")  # earlier stores of this name have other words

@@ -1,10 +1,8 @@
-"""A tokenizer turns text into numbers and back.
+"""Tokenizers: text to numbers and back.
 
-This wraps a Hugging Face `tokenizers` object with what a generator needs.
-
-That is: which token separates documents, what becomes of text that the vocabulary lacks, whether
-bytes get lost, the bytes of every single token, and a hash that ties the vocabulary to a model.
-`vocabularies.py` makes them.
+A Hugging Face `tokenizers` object, with what a generator needs: which token separates documents,
+what becomes of text that the vocabulary lacks, whether bytes get lost, the bytes of every single
+token, and a hash that ties the vocabulary to a model. `vocabularies.py` makes them.
 """
 
 from __future__ import annotations

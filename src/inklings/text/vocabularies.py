@@ -1,4 +1,4 @@
-"""Making a tokenizer: from a file, from nothing (`byte`), or learned from text that streams by.
+"""Vocabularies: from a file, from nothing (`byte`), or learned from text that is streamed.
 
 Only the training part is learned from. Learned vocabularies put the boundary at 0 and, where there
 is one, the unknown token at 1.
@@ -61,7 +61,7 @@ part.
 
 @dataclass(frozen=True)
 class Survey:
-    """What one reading found: which characters there are, and how much text."""
+    """The characters of a text, and how many bytes it has."""
 
     n_bytes: int
     training: frozenset[str]
@@ -69,13 +69,17 @@ class Survey:
 
 
 def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
-    """The tokenizer that `spec` asks for.
+    """Make the tokenizer that `spec` asks for.
 
-    `texts` is read as often as it takes (not at all for `byte` and for a file).
+    Args:
+        spec: `byte`, `char`, `word:N`, `bpe:N`, `auto`, or the path of a tokenizer.json.
+        texts: reads the text from its start; called as often as needed, not at all for `byte` and a
+            file.
+        unknown: the rule for text that the vocabulary lacks.
 
     Raises:
-        TokenizerError: the spec is not one, its size is too small, its file is not a tokenizer, or
-            there is no training text.
+        TokenizerError: the spec is not one of these, its size is too small, its file is not a
+            tokenizer, or there is no training text.
     """
     name, _, size = spec.partition(":")
     if name == "word" and size:

@@ -1,8 +1,6 @@
-"""Batches of whole short texts, or of windows, as a critic reads them.
+"""Batches of whole short texts, or of windows, as a critic reads them: no targets.
 
-No targets, every row a text of its own.
-
-A batch is a pure function of (seed, step), as everywhere.
+Every row is a text of its own. A batch is a pure function of (seed, step), as everywhere.
 """
 
 from __future__ import annotations
@@ -74,7 +72,15 @@ class TextBatches:
 
 
 def whole_texts(split: TokenSplit, *, batch_size: int, length: int, seed: int) -> TextBatches:
-    """Documents of at most `length` tokens, the end mark included; longer ones are left out.
+    """Make batches of the documents of at most `length` tokens, the end mark included.
+
+    Longer ones are left out.
+
+    Args:
+        split: the split that rows are cut from.
+        batch_size: texts of a batch.
+        length: most tokens of a text.
+        seed: of the order.
 
     Raises:
         SourceError: no document is that short.
@@ -104,7 +110,13 @@ def left_out(split: TokenSplit, *, length: int) -> int:
 
 
 def text_windows(split: TokenSplit, *, batch_size: int, length: int, seed: int) -> TextBatches:
-    """Every window of `length` tokens that lies within a document, without end marks.
+    """Make batches of all windows of `length` tokens within a document, without end marks.
+
+    Args:
+        split: the split that rows are cut from.
+        batch_size: windows of a batch.
+        length: tokens of a window.
+        seed: of the order.
 
     Raises:
         SourceError: no document is that long.

@@ -1,12 +1,10 @@
-"""Branches of a stable run: runs of several budgets that share all it has done.
+"""Branches of a stable run: runs of several budgets that share their first steps.
 
-A stable run (`trunk` here) trains at a constant rate.
-
-A run with the schedule `wsd` does the same steps as one with a larger budget until its rate begins
-to fall (Hu et al. 2024, "MiniCPM", section 4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal
-Training Beyond Fixed Training Durations"). So one trunk and a short decay for each budget give what
-as many whole runs would give, to the same bits: the settings of a branch are complete, and `train`
-with them makes the same weights.
+A stable run (`trunk` here) trains at a constant rate. With the schedule `wsd`, a run makes the same
+steps as one with a larger budget until its rate begins to fall (Hu et al. 2024, "MiniCPM", section
+4; Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations").
+So one trunk and a short decay for each budget give what as many whole runs would give, to the same
+bits: the settings of a branch are complete, and `train` with them makes the same weights.
 """
 
 from __future__ import annotations
@@ -28,32 +26,36 @@ from inklings.training.train import resume, train
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """One of the budgets that a trunk serves."""
+    """A run of one budget that leaves the trunk and decays."""
 
     share: float
     """Share of the whole budget."""
     leaves: int
-    """The step of the trunk that it begins with."""
+    """The step of the trunk at which it begins."""
     steps: int
-    """In all."""
+    """All its steps, those of the trunk included."""
     config: RunConfig
     """Settings of a run of this budget alone."""
 
 
 def can_branch(training: TrainingConfig) -> bool:
-    """Whether runs with these settings share a trunk.
+    """Return whether runs with these settings can share a trunk.
 
-    The rate stays and then falls, and the end depends on the budget alone.
+    They can where the rate is constant before it falls, and only the budget decides when they end.
     """
     return training.schedule == "wsd" and not training.patience
 
 
 def plan_branches(config: RunConfig, steps: int, count: int) -> list[Branch]:
-    """The budgets of a run of so many steps.
+    """Plan the budgets of a run: the whole, its half, the half of that, and so on; smallest first.
 
-    The whole, its half, the half of that, ...; those too small to decay are left out.
+    Those too small to decay are left out. All have the warm-up of the whole run, in steps, and
+    decay over the same share of their own.
 
-    All have the warm-up of the whole run, in steps, and decay over the same share of their own.
+    Args:
+        config: settings of the whole run.
+        steps: of the whole run.
+        count: how many budgets, at most.
     """
     training = config.training
     warmup = warm_steps(training.warmup, steps)
@@ -84,12 +86,15 @@ def plan_branches(config: RunConfig, steps: int, count: int) -> list[Branch]:
 
 
 def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunConfig:
-    """The settings of the trunk, up to where its first branch leaves.
-
-    It is extended for the others.
+    """Return the settings of the trunk, up to where its first branch leaves; later it is extended.
 
     It is evaluated about as often, over its length, as the run alone would be: each extension looks
     at the newer half.
+
+    Args:
+        config: settings of the whole run.
+        branches: what `plan_branches` gave.
+        steps: of the whole run.
     """
     training = config.training
     made = replace(
@@ -105,12 +110,17 @@ def trunk_config(config: RunConfig, branches: list[Branch], steps: int) -> RunCo
 
 
 def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
-    """Make a run at `run` that stands where the stable run stands.
+    """Make a run at `run` from the checkpoint where the branch leaves the trunk.
 
-    `resume` goes on with it. It is made whole or not at all.
+    `resume` then continues it. It is made whole or not at all.
+
+    Args:
+        trunk: the stable run.
+        run: the new directory.
+        branch: the budget that it serves.
 
     Raises:
-        RunError: the trunk does not stand where the branch leaves it, or something is at `run`.
+        RunError: the trunk has no checkpoint of that step, or something is at `run`.
     """
     source = checkpoints.checkpoint_path(trunk.path, branch.leaves)
     if not source.is_dir():
@@ -179,16 +189,16 @@ def train_branches(
 ) -> bool:
     """Train the trunk and all branches, or go on with them.
 
-    False if it was interrupted, and the same call goes on.
+    Return False if that was interrupted; the same call then goes on.
 
     Args:
-        config: of the whole run.
+        config: settings of the whole run.
         steps: of the whole run.
         branches: what `plan_branches` gave.
         trunk: the run directory of the trunk.
-        place: where the run directory of a branch is.
+        place: gives the run directory of a branch.
         store: the text, if it is prepared already.
-        on_event: called with every event of every run.
+        on_event: called with every event as it happens.
 
     Raises:
         RunError: a run that is there has other settings.
@@ -210,9 +220,9 @@ def train_branches(
 
 
 class _AsOne:
-    """Passes on the events of the trunk and its branches as those of one run.
+    """A listener that passes on the events of the trunk and its branches as those of one run.
 
-    One start, one end, and steps that count up.
+    There is one start, one end, and steps that count up.
     """
 
     def __init__(self, branches: list[Branch], on_event: OnEvent) -> None:
@@ -222,7 +232,7 @@ class _AsOne:
         self._started = False
 
     def has_ended(self, branch: Branch) -> None:
-        """What comes next is of the trunk again, or of the next branch."""
+        """Note that a branch is done: what comes next is of the trunk, or of the next branch."""
         self._decayed += branch.steps - branch.leaves
 
     def __call__(self, event: Event) -> None:
@@ -246,7 +256,7 @@ class _AsOne:
 def _grow(
     trunk: Path, begin: RunConfig, steps: int, store: TokenStore | None, on_event: OnEvent
 ) -> bool:
-    """Bring the trunk to a step; False if it was interrupted."""
+    """Train the trunk up to a step; return False if that was interrupted."""
     if not exists(trunk):
         result = train(begin, trunk, store=store, on_event=on_event)
         if result.stopped == "interrupted":
@@ -262,7 +272,7 @@ def _grow(
 
 
 def exists(run: Path) -> bool:
-    """Whether something is at a run's place."""
+    """Return whether there is anything at a run's place."""
     return run.is_dir() and any(run.iterdir())
 
 

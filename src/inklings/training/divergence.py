@@ -1,4 +1,4 @@
-"""What is said when the loss or the gradient leaves the finite numbers."""
+"""The error for a loss or gradient that is no longer finite."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def diverged(
 ) -> DivergedError:
     """Make the error for a step whose loss or gradient is not finite.
 
-    It has all that helps to find out why.
+    It says what helps to find out why.
 
     Args:
         model: as it is now; on a CPU the step was not taken, so what is not finite in it was so

@@ -1,6 +1,6 @@
-"""Whether a finite loss means anything.
+"""Doubts about a finite loss: does it mean that the model learned anything?
 
-The end of a run is set beside its beginning and beside what counting tokens gets.
+The end of a run is compared with its beginning, and with what counting tokens gets.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import numpy as np
 from inklings.text.store import TokenStore
 
 COUNTED = 5_000_000
-"""Tokens are counted in so much of the training part, and scored on so much of the validation part.
-"""
+"""Most tokens of the training part that are counted, and of the validation part that are scored."""
 FAR = 0.1
-"""Nats above the unigram's loss that ask for a word; less, where guessing lies no further above it
-than twice that.
+"""Nats above the unigram's loss from which a doubt is raised. Where uniform guessing is near, half
+the distance to it.
 """
 
 
 def doubt_of(store: TokenStore, *, loss: float, first: float | None, nats: bool) -> str | None:
-    """What is wrong with a validation loss that a run ended with, in a sentence without its end.
+    """Return what is wrong with the last validation loss of a run; None where nothing is.
 
-    None where nothing is.
+    It is a sentence without its full stop.
 
     Args:
         store: the text.
@@ -46,7 +45,7 @@ def doubt_of(store: TokenStore, *, loss: float, first: float | None, nats: bool)
 
 
 def unigram_loss(store: TokenStore) -> float:
-    """Nats per token of validation under the frequencies of train, each counted once more."""
+    """Return nats per token of validation under add-one smoothed token frequencies of train."""
     train, held_out = (store.split(name).read(0, COUNTED) for name in ("train", "validation"))
     counts = np.bincount(train[1:], minlength=store.tokenizer.vocab_size) + 1.0
     return float(-np.log(counts / counts.sum())[held_out[1:]].mean())

@@ -1,6 +1,6 @@
-"""How large a batch memory holds.
+"""The largest batch that memory holds.
 
-Forecast on a CPU (where trying may end the process), tried on a GPU.
+It is forecast on a CPU, where trying may end the process, and tried on a GPU.
 """
 
 from __future__ import annotations
@@ -44,9 +44,17 @@ def find_batch_size(
     trust_code: bool = False,
     on_event: OnEvent = silent,
 ) -> int:
-    """The largest `batch_size` whose step fits into memory in one piece.
+    """Return the largest `batch_size` whose step fits into memory in one piece.
 
-    At most what one epoch holds.
+    It is never more than one epoch holds.
+
+    Args:
+        config: settings of the run; its own batch size does not matter.
+        store: the prepared text; None prepares `config.data`.
+        initial: the run whose best weights, tokenizer and model settings are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
+        on_event: called with every event as it happens.
 
     Raises:
         InputError: as in `train`.
@@ -83,16 +91,22 @@ def find_batch_size(
 
 
 def step_bytes(model: SequenceModel, store: TokenStore, config: RunConfig) -> int:
-    """Forecast the memory that training takes, on top of the program itself."""
+    """Forecast the memory that training takes, on top of the program itself, in bytes.
+
+    Args:
+        model: the model that is trained.
+        store: the text.
+        config: settings with nothing left open.
+    """
     fixed, per_row = _costs(model, store, config)
     training = config.training
     return int(fixed + per_row * (training.batch_size // training.accumulate))
 
 
 def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[float, float]:
-    """Bytes that any step takes, and bytes for each row of it.
+    """Return the bytes that any step takes, and the bytes for each row of it.
 
-    From what autograd keeps at two small sizes.
+    Both follow from what autograd keeps at two small sizes.
     """
     kept = [_kept_bytes(model, store, config, rows) for rows in (4, 8)]
     per_row = max(1.0, (kept[1] - kept[0]) / 4)
@@ -177,9 +191,9 @@ def release() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out.
+    """Return whether an error says that memory ran out.
 
-    The CPU's allocator has no class of its own for that.
+    The CPU's allocator has no class of its own for that, so its message is looked at.
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
@@ -231,7 +245,10 @@ def _advice(config: RunConfig) -> str:
 
 
 def free_bytes() -> int | None:
-    """Main memory that this process may still take; None where the system does not tell."""
+    """Return the bytes of main memory that this process may still take.
+
+    None where the system does not tell.
+    """
     limits = [] if memory_bytes() is None else [memory_bytes() or 0]
     information = Path("/proc/meminfo")
     if information.is_file():

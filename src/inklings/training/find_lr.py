@@ -35,7 +35,7 @@ GIVE_UP = 1.5
 
 @dataclass(frozen=True)
 class LearningRates:
-    """What `find_lr` found."""
+    """The curve of a range test, and the rates that it suggests."""
 
     learning_rates: list[float]
     """Learning rates of AdamW or SGD, rising by a constant factor."""
@@ -44,11 +44,13 @@ class LearningRates:
     turning_point: float
     """The rate at which the smoothed loss was lowest."""
     suggestion: float
-    """A tenth of it, for `learning_rate`."""
+    """A tenth of the turning point, for `learning_rate`."""
     matrix_suggestion: float | None
-    """For `matrix_learning_rate`, which rose in proportion; None where it is not looked at."""
+    """For `matrix_learning_rate`, which rose in proportion; None where the optimiser does not use
+    it.
+    """
     suggestions: dict[str, float]
-    """For every peak rate that the optimiser looks at."""
+    """For every peak rate that the optimiser uses."""
 
 
 def find_lr(
@@ -66,6 +68,15 @@ def find_lr(
     Both rates rise together, in the proportion that the settings have. Past the turning point steps
     overshoot; a tenth of it leaves room for the rest of the run, where the loss is less smooth than
     at its start.
+
+    Args:
+        config: settings of the run.
+        store: the prepared text; None prepares `config.data`.
+        initial: the run whose best weights, tokenizer and model settings are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
+        steps: how many steps the test makes.
+        on_event: called with every event as it happens.
 
     Raises:
         InputError: as in `train`, or the architecture has no learning rate.

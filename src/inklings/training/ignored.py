@@ -1,4 +1,4 @@
-"""Settings that somebody asked for and that will do nothing, said aloud."""
+"""Warnings for settings that the user gave and that will have no effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _USED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "decay_from": ("schedule", ("step", "wsd")),
     "final_rate": ("schedule", ("linear", "cosine", "wsd")),
 }
-"""A setting, and the values of another one under which it is looked at."""
+"""A setting, and the values of another one under which it is used."""
 
 _DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fields(TrainingConfig)}
 
@@ -21,8 +21,7 @@ _DEFAULTS = {field.name: getattr(TrainingConfig(), field.name) for field in fiel
 def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]:
     """Make a sentence for each setting that was changed and has no effect.
 
-    For a model that learns by gradient on its likelihood, also for one that does not do what it
-    says.
+    A setting that does less than its name says gets one too, for models that learn by gradient.
     """
     notes = []
     for name, (other, values) in {**_USED_BY, **_used_by_optimizers()}.items():
@@ -49,7 +48,7 @@ def ignored_settings(training: TrainingConfig, model: Architecture) -> list[str]
 
 
 def _used_by_optimizers() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """The settings that some optimiser looks at, each with those that do."""
+    """Return the settings that not all optimisers use, each with the optimisers that do."""
     settings = {
         kind.name: {*kind.uses, *(rate.setting for rate in kind.rates)} for kind in OPTIMIZERS
     }
@@ -60,7 +59,7 @@ def _used_by_optimizers() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def differs(training: TrainingConfig, name: str) -> bool:
-    """Whether a setting is not its default; a rate may just have moved with the first one."""
+    """Return whether a setting is not its default; a rate that only moved with the first one is."""
     defaults = peak_rates(training.optimizer)
     if name not in defaults:
         return bool(getattr(training, name) != _DEFAULTS[name])

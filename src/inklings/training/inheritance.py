@@ -1,9 +1,7 @@
-"""A run that begins with the weights of another.
+"""A run that begins with the weights of another: what is inherited, changed, or refused.
 
-What it takes over, what may be said otherwise, and what is refused.
-
-The vocabulary and the sizes of the model are bound to the weights. Whatever else is said has its
-effect, or is refused; nothing is written down that did not happen.
+The vocabulary and the sizes of the model are bound to the weights. Any other setting takes effect
+or is refused; nothing is recorded that did not happen.
 """
 
 from __future__ import annotations
@@ -30,11 +28,16 @@ from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
 
 
 def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = False) -> RunConfig:
-    """Complete the settings by those of a run's model, and take its vocabulary over.
+    """Complete the settings by those of the parent's model, and take over its vocabulary.
+
+    Args:
+        parent: the run that gives the weights.
+        config: settings of the new run.
+        trust_code: run the parent's Python code even if another user or machine made it.
 
     Raises:
-        RunError: the run is of another architecture, or its code is not to be trusted.
-        ConfigError: something is given that cannot be had with these weights.
+        RunError: the parent is of another architecture, or its code is not to be trusted.
+        ConfigError: a setting is not possible with these weights.
     """
     theirs = parent.usable_config(trust_code=trust_code)
     model_type = load_class(config.architecture)
@@ -57,12 +60,17 @@ def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = Fal
 
 
 def inherited_tokenizer(parent: RunDirectory, data: DataConfig, *, extend: bool) -> Tokenizer:
-    """The run's tokenizer, with the rule for unknown characters that is asked for.
+    """Return the parent's tokenizer, with the rule for unknown characters that is asked for.
 
-    One that is to be extended, as it is.
+    One that is to be extended is returned as it is.
+
+    Args:
+        parent: the run that gives the weights.
+        data: settings of the new run's text.
+        extend: whether the vocabulary will be extended.
 
     Raises:
-        TokenizerError: it cannot follow the rule, or not be extended.
+        TokenizerError: it cannot follow the rule, or cannot be extended.
     """
     tokenizer = parent.tokenizer()
     if extend:
@@ -76,7 +84,14 @@ def inherited_tokenizer(parent: RunDirectory, data: DataConfig, *, extend: bool)
 def check_vocabulary(
     tokenizer: Tokenizer, parent: RunDirectory, expected: Tokenizer, *, extend: bool
 ) -> None:
-    """Raise a `TokenizerError` if a text's tokenizer does not fit the weights of the run."""
+    """Raise a `TokenizerError` if a text's tokenizer does not fit the weights of the run.
+
+    Args:
+        tokenizer: the tokenizer of the text.
+        parent: the run that gives the weights.
+        expected: the tokenizer of that run.
+        extend: whether more tokens at the end are allowed.
+    """
     if not (is_extension(tokenizer, expected) if extend else tokenizer.hash == expected.hash):
         raise TokenizerError(
             f"the text was prepared with another tokenizer than that of {parent.path}. Prepare it"
@@ -87,15 +102,19 @@ def check_vocabulary(
 def take_weights(
     model: Architecture, parent: RunDirectory, config: RunConfig, *, trust_code: bool
 ) -> None:
-    """Load the best weights of another run, of the same architecture or the wrapped one.
+    """Load the best weights of another run into a model of the same architecture, or its backbone.
 
-    Sizes must be the same.
+    Sizes must be the same. Where the vocabulary has grown, the rows of new tokens are the mean of
+    the others, so the logits of old tokens stay.
 
-    Where the vocabulary has grown, the rows of new tokens are the mean of the others: logits of old
-    tokens stay.
+    Args:
+        model: the new model; changed in place.
+        parent: the run that gives the weights.
+        config: settings of the new run.
+        trust_code: run the parent's Python code even if another user or machine made it.
 
     Raises:
-        RunError: they do not fit, or cannot grow.
+        RunError: the weights do not fit, or their vocabulary cannot grow.
     """
     theirs, whole = parent.config.architecture, model
     if theirs != config.architecture and model.wraps is not None:
@@ -124,16 +143,16 @@ def take_weights(
 
 
 def same_architecture(theirs: str, ours: str) -> bool:
-    """Whether two names are of one architecture.
+    """Return whether two names are of one architecture.
 
-    A file of one's own may have moved, and is known by its class.
+    A user's own file may have moved, so it is known by its class.
     """
     files = is_file(theirs) and is_file(ours)
     return theirs.rpartition(":")[2] == ours.rpartition(":")[2] if files else theirs == ours
 
 
 def _refuse_beginnings(parent: RunDirectory, config: RunConfig) -> None:
-    """Refuse what would only say how weights begin that are there already."""
+    """Refuse settings that only say how weights begin: these weights are there already."""
     theirs = parent.config.model
     for name in load_class(config.architecture).Config.beginnings:
         if config.model.get(name, theirs.get(name)) != theirs.get(name):
@@ -150,7 +169,7 @@ def _refuse_beginnings(parent: RunDirectory, config: RunConfig) -> None:
 
 
 def _refuse_tokenizer(parent: RunDirectory, data: DataConfig) -> None:
-    """Refuse a tokenizer that is asked for and is not the run's."""
+    """Refuse a tokenizer that is not the run's."""
     spec, own = data.tokenizer, parent.tokenizer()
     recorded = parent.config.data.tokenizer
     if names_a_file(spec):
@@ -191,7 +210,7 @@ def _around(parent: RunConfig, config: RunConfig) -> RunConfig:
 
 
 def _grown(loaded: Architecture, more: int) -> Mapping[str, Tensor]:
-    """The weights with the mean of the tokens' rows behind them, once for each new token."""
+    """Return the weights with a row for each new token, the mean of the tokens' rows."""
     if not loaded.token_rows:
         raise RunError(
             f"the vocabulary of {type(loaded).__name__} cannot be extended:"

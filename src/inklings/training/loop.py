@@ -38,17 +38,17 @@ from inklings.training.objectives.likelihood import reads_are_free
 from inklings.training.schedules import rate_at
 
 LINES = 2000
-"""About how many steps of a run get a line in its metrics; a line holds the mean loss since the one
-before.
+"""About how many steps of a run get a line in its metrics; a line holds the mean loss since the
+line before.
 """
 CHECKPOINT_SECONDS = 60.0
-"""Training never goes on for longer than this without a checkpoint."""
+"""Training never runs longer than this without a checkpoint."""
 LOOK_EVERY = 25
 """Steps between two looks at the losses on a GPU, where each look makes the host wait."""
 
 
 class Loop:
-    """Goes on from `progress` until the budget is spent, patience ends, or somebody interrupts."""
+    """The training loop: it runs until the budget is spent, patience ends, or it is interrupted."""
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class Loop:
         self._saved_at = self._seconds
 
     def run(self) -> bool:
-        """Train; True if the run is complete, False if it was interrupted.
+        """Train; return True if the run is complete, False if it was interrupted.
 
-        All is saved in both cases.
+        Everything is saved in both cases.
         """
         while self.progress.stopped is None:
             if not self._train_to(self._next_evaluation()):
@@ -104,9 +104,9 @@ class Loop:
         return True
 
     def _next_evaluation(self) -> int:
-        """The next of the steps at which the validation split is scored.
+        """Return the next step at which the validation split is scored.
 
-        Evenly spread, the last one included.
+        Evaluations are spread evenly, the last step included.
         """
         if self._record.steps == 0:
             return 0
@@ -118,7 +118,7 @@ class Loop:
         )
 
     def _train_to(self, target: int) -> bool:
-        """Make steps up to number `target`; False if interrupted before."""
+        """Make steps up to number `target`; return False if interrupted before."""
         training, objective, steps, device = (
             self._training,
             self._objective,
@@ -162,7 +162,7 @@ class Loop:
         )
 
     def _look(self) -> None:
-        """Read the losses that were not looked at yet, and stop if one is not finite."""
+        """Read the losses that were not read yet, and stop if one is not finite."""
         first = self._step - len(self._unseen)
         for offset, (loss_tensor, norm_tensor) in enumerate(self._unseen):
             norm = None if norm_tensor is None else float(norm_tensor)
@@ -213,7 +213,7 @@ class Loop:
         self._losses.clear()
 
     def _evaluate(self) -> None:
-        """Score the validation split, sample, and save.
+        """Score the validation split, draw samples, and save.
 
         The best weights become those of the run.
         """
@@ -266,7 +266,7 @@ class Loop:
     def _save(self) -> None:
         """Write a checkpoint.
 
-        If the process is killed at any moment here, the run goes on from this one or the one
+        If the process is killed at any moment here, the run goes on from this checkpoint or the one
         before.
         """
         self._emit({"event": "checkpoint", "step": self._step})
@@ -303,9 +303,13 @@ class Loop:
 def seed_step(seed: int, step: int, device: torch.device) -> None:
     """Seed torch for one step.
 
-    So dropout is a function of (seed, step), and a resumed run needs no random state.
+    So dropout is a function of (seed, step), and a resumed run needs no random state. The two
+    numbers are mixed (SplitMix64), so neighbouring steps and seeds have nothing in common.
 
-    The two numbers are mixed (SplitMix64): neighbouring steps and seeds have nothing in common.
+    Args:
+        seed: the seed of the run.
+        step: the number of the step, from 0.
+        device: where the model is; its generator is seeded too.
     """
     mask = (1 << 64) - 1
     mixed = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9) & mask

@@ -1,4 +1,4 @@
-"""What a run would be, before it is one: steps, parameters, operations, memory and time."""
+"""The plan of a run before it begins: steps, parameters, operations, memory and time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from inklings.training.setup import Setup, set_up
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """The figures of a run that was not made."""
+    """The figures of a run that was planned and not trained."""
 
     config: RunConfig
-    """With nothing left open."""
+    """The settings with nothing left open."""
     parameters: int
     vocab_size: int
     receptive_field: int | None
@@ -30,9 +30,9 @@ class RunPlan:
     tokens: int
     """Target tokens that are trained on."""
     epochs: float
-    """How often that is the training part."""
+    """How often the training part is read."""
     flops: int
-    """Forward and backward, over the whole run."""
+    """Floating-point operations, forward and backward, over the whole run."""
     memory: int | None
     """Bytes of weights, gradients, the optimiser and activations, forecast; None where that is not
     known beforehand.
@@ -40,7 +40,7 @@ class RunPlan:
     seconds: float
     """Seconds of the training steps, as they were measured just now; evaluations come on top."""
     reasons: tuple[str, ...]
-    """Why device, precision and threads were chosen, and what of the request is not looked at."""
+    """Why device, precision and threads were chosen, and which settings have no effect."""
 
 
 def plan_run(
@@ -53,6 +53,14 @@ def plan_run(
     on_event: OnEvent = silent,
 ) -> RunPlan:
     """Settle a run as `train` would, and train nothing.
+
+    Args:
+        config: settings of the run.
+        store: the prepared text; None prepares `config.data`.
+        initial: the run whose best weights, tokenizer and model settings are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
+        on_event: called with every event as it happens.
 
     Raises:
         InputError: as in `train`.
@@ -83,9 +91,9 @@ def plan_run(
 
 
 def _memory(setup: Setup) -> int | None:
-    """What a step takes.
+    """Forecast the bytes that a step takes.
 
-    Nothing where the text is read once, and not known of models that do not predict tokens.
+    They are 0 where the text is read once, and not known for models that do not predict tokens.
     """
     if objective_of(setup.model).one_pass:
         return 0

@@ -17,14 +17,20 @@ def rate_at(
     decay_from: float = 0.5,
     final_rate: float = 0.0,
 ) -> float:
-    """The rate of step `step` (from 0) of a run of `steps`, as a share of the peak.
+    """Return the learning rate of a step as a share of the peak.
 
-    Shapes: `constant`; `step` (a tenth from the share `decay_from` of the steps on); `linear` and
-    `cosine` (fall from the end of the warm-up); `wsd` (warm-up, stable, decay: constant until
-    `decay_from`, then linear). What falls would reach `final_rate` at step `steps`, so the last
-    step that is made still moves. During the first share `warmup` of the steps (or that many, where
-    it is 1 or more) the rate rises linearly; the warm-up ends at the peak and its first step is not
-    zero.
+    What falls would reach `final_rate` at step `steps`, so the last step that is made still moves.
+    The warm-up ends at the peak, and its first step is not zero.
+
+    Args:
+        step: its number, from 0.
+        steps: of the whole run.
+        schedule: `constant`; `step` (a tenth from `decay_from` on); `linear` and `cosine` (fall
+            from the end of the warm-up); `wsd` (warm-up, stable, decay: constant until
+            `decay_from`, then linear).
+        warmup: share of the steps (or their number, from 1 on) in which the rate rises linearly.
+        decay_from: share of the steps after which `step` and `wsd` fall.
+        final_rate: share of the peak at the end of the run.
     """
     warmup_steps = warm_steps(warmup, steps)
     if step < warmup_steps:
@@ -43,5 +49,5 @@ def rate_at(
 
 
 def warm_steps(warmup: float, steps: int) -> int:
-    """In how many steps the rate rises."""
+    """Return the number of steps in which the rate rises."""
     return int(warmup) if warmup >= 1 else math.ceil(warmup * steps)

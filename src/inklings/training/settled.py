@@ -1,4 +1,4 @@
-"""The settings, text and model of a run, settled: nothing is left to choose but how to compute."""
+"""The settled settings, text and model of a run: only how to compute is still open."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from inklings.training.objectives.base import objective_type
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Settled:
-    """Text, model and training settings, before anything was measured."""
+    """Text, model and training settings, before anything is measured."""
 
     given: RunConfig
     config: RunConfig
-    """With every field of the model, the order and the length of a row."""
+    """The settings with every field of the model, the order and the length of a row."""
     store: TokenStore
     model: Architecture
-    """With its initial weights, on the CPU."""
+    """The model with its initial weights, on the CPU."""
     new_tokens: int = 0
-    """By how many the vocabulary of the run that it begins with was extended."""
+    """How many tokens were added to the vocabulary of the run that it begins with."""
 
     @property
     def tokens_per_step(self) -> int:
-        """Target tokens of a step: nominal, alike for all architectures."""
+        """Target tokens of a step: nominal, the same for all architectures."""
         objective = objective_type(self.model)
         return objective.tokens_per_step(self.model, self.store, self.config.training)
 

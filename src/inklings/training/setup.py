@@ -1,6 +1,6 @@
-"""Everything that is settled before the first step.
+"""The set-up of a run: everything that is settled before the first step.
 
-Text, model, precision, threads, and how many steps the budget pays for.
+That is its text, model, precision, threads, and how many steps the budget pays for.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from inklings.training.text_notes import parent_notes, text_notes
 PROBE_SHARE = 0.05
 """About this share of the run is spent on measuring before it."""
 PROBE_SECONDS = 3.0
-"""At most."""
+"""Most seconds spent on it."""
 SHORT_STEPS, SHORT_SECONDS = 100, 30.0
 """A run with fewer steps that also takes less time is not worth measuring."""
 COMPILE_PAYS = 600.0
@@ -51,12 +51,12 @@ back.
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Setup:
-    """A run that could begin now; nothing of it is on disk."""
+    """A run that is ready to begin; nothing of it is on disk."""
 
     record: RunManifest
     store: TokenStore
     model: Architecture
-    """With its initial weights, on its device."""
+    """The model with its initial weights, on its device."""
     runtime: Runtime
     notes: tuple[str, ...]
     """What the user asked for and will not get, in sentences."""
@@ -72,9 +72,16 @@ def set_up(
     trust_code: bool = False,
     measure: bool = False,
 ) -> Setup:
-    """Settle all that `config` leaves open; see `train` for the arguments.
+    """Settle everything that `config` leaves open.
 
-    With `measure`, a step is timed in any case.
+    Args:
+        config: settings of the run.
+        store: the prepared text; None prepares `config.data`.
+        initial: the run whose best weights, tokenizer and model settings are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        on_event: called with every event as it happens.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
+        measure: time a step even where no choice depends on it.
 
     Raises:
         InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be
@@ -162,7 +169,15 @@ def settle_model(
     on_event: OnEvent = silent,
     trust_code: bool = False,
 ) -> Settled:
-    """The text, and the model with its initial weights.
+    """Prepare the text, and make the model with its initial weights.
+
+    Args:
+        config: settings of the run.
+        store: the prepared text; None prepares `config.data`.
+        initial: the run whose best weights, tokenizer and model settings are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        on_event: called with every event as it happens.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
 
     Raises:
         InputError: as in `set_up`.
@@ -199,7 +214,7 @@ def settle_model(
 
 
 def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
-    """The model with weights drawn from the seed, and torch's generator left as it was."""
+    """Make the model with weights drawn from the seed; torch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.weights_seed)
         return build(
@@ -211,7 +226,7 @@ def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
 
 
 class Probe:
-    """Times training steps of copies of the model on real batches.
+    """A timer of training steps: it trains copies of the model on real batches.
 
     The model itself is not touched.
     """
@@ -223,7 +238,7 @@ class Probe:
         self._losses: dict[Runtime, float] = {}
 
     def __call__(self, runtime: Runtime) -> Measured:
-        """One step; its loss is that of the first batch."""
+        """Time one step; its loss is that of the first batch."""
         with threads_of(runtime), torch.random.fork_rng(devices=[]):
             step = self._stepper(runtime)
             torch.manual_seed(0)
@@ -238,7 +253,13 @@ class Probe:
             return Measured(seconds, loss)
 
     def measure(self, runtime: Runtime, *, steps: int = 3, seconds: float = 0.0) -> float:
-        """Mean seconds of a step, over so many and so long at least, without the first."""
+        """Return the mean seconds of a step, the first one not counted.
+
+        Args:
+            runtime: how it computes.
+            steps: least number of steps that are timed.
+            seconds: least time that is spent.
+        """
         self(runtime)
         times: list[float] = []
         while len(times) < steps or sum(times) < seconds:
@@ -257,15 +278,12 @@ class Probe:
 
 
 def _alike(runtime: Runtime) -> Runtime:
-    """What runtimes have in common that can share a copy of the model.
-
-    All but the number of threads.
-    """
+    """Return what runtimes have in common that can share a copy of the model: all but threads."""
     return replace(runtime, threads=1, reasons=())
 
 
 def _synchronize(runtime: Runtime) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has done all queued work."""
     if runtime.device.startswith("cuda"):
         torch.cuda.synchronize(runtime.device)
     elif runtime.device == "mps":

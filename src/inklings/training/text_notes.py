@@ -1,4 +1,4 @@
-"""Notes on a text and its vocabulary that are told before training begins."""
+"""Notes on a text and its vocabulary for the user, made before training begins."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from inklings.training.objectives.base import objective_type
 from inklings.training.settled import Settled
 
 FEW_KNOWN = 0.01
-"""Up to this share of the validation documents may be known to the run that training begins with,
-as repeats within a text are.
+"""Largest share of the validation documents that the parent run may have been trained on without a
+note; repeats within a text make as many.
 """
 
 
 SHOWN = 20
-"""How many new tokens are named."""
+"""Most new tokens that are named."""
 
 
 def text_notes(settled: Settled) -> list[str]:
-    """What of the text the model cannot be trained on, in sentences.
+    """Say in sentences what of the text the model cannot be trained on.
 
     Raises:
-        SourceError: it is all of the text.
+        SourceError: that is all of the text.
     """
     model, split = settled.model, settled.store.split("train")
     return _vocabulary_notes(settled) + objective_type(model).text_notes(model, split)
 
 
 def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
-    """A sentence on how much of validation the weights that a run begins with were trained on."""
+    """Say how much of validation the initial weights were trained on."""
     if initial is None or not store.manifest["splits"]["validation"]["documents"]:
         return []
     trained = training_text(RunDirectory.open(initial))
@@ -49,7 +49,7 @@ def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
 
 
 def _vocabulary_notes(settled: Settled) -> list[str]:
-    """What became of settings of the vocabulary, in sentences."""
+    """Say in sentences which settings of the vocabulary had which effect."""
     tokenizer, notes = settled.store.tokenizer, []
     if settled.given.data.unknown != "auto" and knows_all(tokenizer):
         notes.append(

@@ -34,11 +34,11 @@ from inklings.training.setup import Setup, set_up
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """How a run stands when `train` or `resume` returns."""
+    """The state of a run when `train` or `resume` returns."""
 
     run: Path
     steps: int
-    """Made so far."""
+    """Steps made so far."""
     tokens: int
     """Target tokens trained on."""
     seconds: float
@@ -47,7 +47,7 @@ class TrainingResult:
     """In `unit`; None before the first evaluation."""
     best_step: int | None
     final_validation_loss: float | None
-    """Of the latest evaluation."""
+    """The loss of the latest evaluation."""
     unit: str
     """Nats per token; or bits of divergence, of a generator without likelihood
     (`sample_validation`).
@@ -56,7 +56,7 @@ class TrainingResult:
     advice: str | None
     """How to go on, where the run was interrupted."""
     doubt: str | None = None
-    """Why the loss that it ended with means little, if it does."""
+    """Why the last loss means little, if it does."""
 
 
 def train(
@@ -188,7 +188,7 @@ def resume(
 
 @contextlib.contextmanager
 def resumable(run: Path) -> Iterator[None]:
-    """What goes wrong on the disk within the block leaves a run that can be gone on with."""
+    """Make a disk error within the block say how the run can be resumed."""
     try:
         yield
     except DiskError as error:
@@ -196,7 +196,7 @@ def resumable(run: Path) -> Iterator[None]:
 
 
 def _create(run: Path, setup: Setup) -> RunDirectory:
-    """The run on disk, with the initial weights as the checkpoint of step 0."""
+    """Write the run to disk, with the initial weights as the checkpoint of step 0."""
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
         checkpoints.write_checkpoint(
@@ -220,7 +220,7 @@ def _create(run: Path, setup: Setup) -> RunDirectory:
 def _extend(
     directory: RunDirectory, budget: str, progress: TrainerState, *, trust_code: bool
 ) -> RunDirectory:
-    """The run with the steps that a new total budget pays for."""
+    """Return the run with the steps that a new total budget pays for."""
     record = directory.record
     tokens = record.tokens_per_step
 
@@ -271,10 +271,7 @@ def _go_on(
     notes: tuple[str, ...],
     on_event: OnEvent,
 ) -> TrainingResult:
-    """Train from `progress`.
-
-    With the weights that the model has, until the run is complete or interrupted.
-    """
+    """Train from `progress`, with the model's weights, until the run is complete or interrupted."""
     run, record, runtime = directory.path, directory.record, directory.runtime
     objective = make_objective(model, store.split("train"), record.config, runtime)
     objective.load(checkpoints.read_objective(checkpoints.checkpoint_path(run, progress.step)))
@@ -324,10 +321,10 @@ def _go_on(
 
 
 def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
-    """Bring the run to its last sound checkpoint.
+    """Bring the run back to its last sound checkpoint.
 
-    Damaged later ones go, the best weights are those of that moment, and what a killed process left
-    half-written goes.
+    Damaged later ones are removed, the best weights are those of that moment, and what a killed
+    process left half-written is removed.
     """
     run = directory.path
     for step in checkpoints.checkpoint_steps(run):

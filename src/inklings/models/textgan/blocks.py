@@ -1,6 +1,4 @@
-"""The block that the text GAN's generator is made of.
-
-Attention, noise added, attention to the style, feed-forward.
+"""The block of the text GAN's generator: attention, noise, attention to the style, feed-forward.
 
 One block runs over many positions at once or over one position with the keys of those before, to
 the same numbers. Shapes are named N (texts), T (positions), S (places of the style), E (channels),
@@ -27,13 +25,13 @@ KeysAndValues = tuple[Float[Tensor, "N H S D"], Float[Tensor, "N H S D"]]
 
 
 def heads(x: Float[Tensor, "N T C"], n_head: int) -> Float[Tensor, "N H T D"]:
-    """Channels cut into heads, the heads before the positions."""
+    """Split channels into heads, and put the heads before the positions."""
     n, length, channels = x.shape
     return x.view(n, length, n_head, channels // n_head).transpose(1, 2)
 
 
 def sinusoids(length: int, channels: int) -> Float[Tensor, "T E"]:
-    """Positional encodings (Vaswani et al. 2017, section 3.5).
+    """Return sinusoidal positional encodings (Vaswani et al. 2017, section 3.5).
 
     They are sines and cosines of wavelengths from 2 pi to 20,000 pi.
     """
@@ -45,12 +43,12 @@ def sinusoids(length: int, channels: int) -> Float[Tensor, "T E"]:
 
 
 def feed_forward(n_embd: int, n_hidden: int) -> nn.Sequential:
-    """A linear layer to more channels, GELU, and a linear layer back."""
+    """Make a linear layer to more channels, GELU, and a linear layer back."""
     return nn.Sequential(nn.Linear(n_embd, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_embd))
 
 
 def block_flops(n_embd: int, n_hidden: int) -> int:
-    """Multiplications and additions of a block's matrices at one position.
+    """Count multiplications and additions of a block's matrices at one position.
 
     Attention's products and the style are left out.
     """
@@ -58,17 +56,15 @@ def block_flops(n_embd: int, n_hidden: int) -> int:
 
 
 def noise_scale(n_embd: int) -> nn.Parameter:
-    """How much noise each channel gets, to be learned (B of Karras et al. 2019, section 2)."""
+    """Make the learned scale of each channel's noise (B of Karras et al. 2019, section 2)."""
     return nn.Parameter(torch.full((n_embd,), 0.1))
 
 
 class Block(nn.Module):
-    """Self-attention and feed-forward, each with a norm and a skip.
+    """Self-attention and feed-forward, each with a norm and a residual connection.
 
-    With `style` it adds noise and attends to the style between the two.
-
-    With `scaled`, the scale of that noise is learned for each channel; `twice` makes the block
-    differentiable twice.
+    With `style` it adds noise and attends to the style between the two. With `scaled`, the scale of
+    that noise is learned for each channel; `twice` makes the block differentiable twice.
     """
 
     def __init__(
@@ -98,9 +94,7 @@ class Block(nn.Module):
             self.style_mix = nn.Linear(n_embd, n_embd)
 
     def style_keys(self, style: Float[Tensor, "N S E"]) -> KeysAndValues:
-        """Keys and values of the style.
-
-        The same for every position of a text, so they are computed once.
+        """Compute keys and values of the style, once for all positions of a text.
 
         Those of a head lie side by side, as attention reads them.
         """
@@ -115,9 +109,14 @@ class Block(nn.Module):
         style: KeysAndValues | None = None,
         added: Float[Tensor, "N T E"] | None = None,
     ) -> Float[Tensor, "N T E"]:
-        """The block's output at all T positions.
+        """Return the block's output at all T positions.
 
-        `piece` lays out causal attention, None attends both ways.
+        Args:
+            x: vectors (N, T, E).
+            piece: lays out causal attention; None attends both ways.
+            cache: keys and values of earlier positions.
+            style: keys and values of the style, as `style_keys` gives them.
+            added: the noise that is added (N, T, E); needed with `style`.
         """
         x = self._branch(x, self.norms[0], lambda y: self._attend(y, piece, cache))
         if style is not None:

@@ -1,7 +1,4 @@
-"""What a text GAN may be told.
-
-Sizes, and the choices in which the seed's generator and its mended form differ.
-"""
+"""Configuration of a text GAN: sizes, and the choices in which its two presets differ."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ CriticKind = Literal["transformer", "perceptron"]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Adversary):
-    """Everything that the seed's generator and its mended form do differently."""
+    """Everything in which the generator as described and its repaired form differ."""
 
     rows: Rows = "straight_through"
     feedback: Feedback = "sampled"
@@ -179,7 +176,7 @@ class TextGANConfig(ModelConfig):
 
     @property
     def recipe(self) -> Recipe:
-        """The preset with the choices that were made otherwise.
+        """The preset, with the choices that the user made.
 
         Raises:
             ConfigError: a choice is out of range.

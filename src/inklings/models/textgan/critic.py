@@ -16,11 +16,10 @@ GROUP = 8
 
 
 def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
-    """The representations with one channel more: how far those of a group of texts lie apart.
+    """Append a channel that says how far the representations of a group of texts lie apart.
 
-    Minibatch standard deviation (Karras et al. 2018, section 3): texts that are all alike are seen
-    to be. A batch that is no multiple of `GROUP` is one group; of a batch of one text the spread is
-    nothing.
+    Minibatch standard deviation (Karras et al. 2018, section 3): the critic sees when texts are all
+    alike. A batch that is no multiple of `GROUP` is one group; the spread of a single text is zero.
     """
     n = x.shape[0]
     groups = x.view(-1, GROUP, x.shape[1]) if n % GROUP == 0 else x.unsqueeze(0)
@@ -30,7 +29,7 @@ def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
 
 
 class TransformerCritic(Critic):
-    """The critic of the project that this comes from.
+    """The critic as described: a transformer over the texts, with a class token.
 
     A linear layer from the vocabulary, positions concatenated, backbone, class token, output
     blocks, a score.
@@ -93,12 +92,10 @@ class TransformerCritic(Critic):
 
 
 class PerceptronCritic(Critic):
-    """Every position embedded, all of them side by side, and a multilayer perceptron.
+    """A multilayer perceptron over the concatenated embeddings of all positions.
 
-    Cheap, and enough for short texts.
-
-    A text shorter than `length` is filled up with zeros, which is what follows an end mark under
-    the mask.
+    It is cheap, and enough for short texts. A text shorter than `length` is padded with zeros,
+    which is what follows an end mark under the mask.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A text GAN, as described or mended.
 
-A recurrent transformer generator makes each word out of noise, and learns against a critic.
+A recurrent transformer makes words from noise against a critic.
 
 The generator's input at a word is noise and what was made before; B blocks add noise and attend to
 a style that is mapped from noise, the same for the whole text; O blocks without noise follow; the
@@ -25,9 +25,9 @@ from inklings.models.textgan.words import WordBlock
 
 
 class StyleMap(nn.Module):
-    """The mapping network: noise of one number a place, mapped, and broadcast over the channels.
+    """The mapping network: one number of noise a place, mapped, and broadcast over the channels.
 
-    The seed's layers are linear only, and so no more than one of them (StyleGAN's are not); the
+    The layers as described are linear only, so they are worth one of them (StyleGAN's are not); the
     perceptron's have activations and norms, and places that can be told apart.
     """
 
@@ -144,7 +144,7 @@ class TextGAN(SampleModel):
 
     @torch.no_grad()
     def make(self, noise: Noise) -> Int[Tensor, "N T"]:
-        """The tokens alone, without the rows over the vocabulary that only a critic reads."""
+        """Return the tokens alone, without the rows that only a critic reads."""
         if self.keeps_keys and self.recipe.norm == "before":
             return torch.stack(self._without_gradients(noise)[0], dim=1)
         return super().make(noise)
@@ -156,7 +156,10 @@ class TextGAN(SampleModel):
         )
 
     def recomputed(self, noise: Noise) -> Drawn:
-        """The reference: for every word, all positions so far are computed anew."""
+        """Make the texts by the reference.
+
+        For every word, all positions so far are computed anew.
+        """
         draws = noise.tensors["added"].shape[1]
         causal = self.recipe.attention == "causal"
         words = self._words(noise)
@@ -183,7 +186,7 @@ class TextGAN(SampleModel):
         return self._joined(parts)
 
     def _word_by_word(self, noise: Noise) -> Drawn:
-        """One position a word, with the keys of the words before."""
+        """Make one position a word, with the keys of the words before."""
         words = self._words(noise)
         n, length, _ = words.shape
         style = self._style_keys(noise)
@@ -214,7 +217,7 @@ class TextGAN(SampleModel):
     def _without_gradients(
         self, noise: Noise
     ) -> tuple[list[Int[Tensor, " N"]], list[Float[Tensor, "N V"]]]:
-        """The same, with fewer operations: the tokens and the logits of each word."""
+        """Make the tokens and logits of each word with fewer operations, to the same numbers."""
         words, gumbel, added = (
             self._words(noise),
             noise.tensors.get("gumbel"),
@@ -248,9 +251,9 @@ class TextGAN(SampleModel):
         return tokens, logits
 
     def _at_once(self, noise: Noise, tokens: Int[Tensor, "N T"], fed: Int[Tensor, "N T"]) -> Drawn:
-        """All words in one causal pass, given what they came out as and what was fed back.
+        """Compute all words in one causal pass, given their tokens and what was fed back.
 
-        Differentiable, to the same numbers.
+        It is differentiable, and gives the same numbers.
         """
         words = self._words(noise)
         length = words.shape[1]
@@ -273,7 +276,7 @@ class TextGAN(SampleModel):
     def _word(
         self, x: Float[Tensor, "N E"], noise: Noise, t: int
     ) -> tuple[Drawn, Float[Tensor, "N E"]]:
-        """A word from its position, and what of it is fed back."""
+        """Make a word from its position, and return what of it is fed back."""
         gumbel = noise.tensors.get("gumbel")
         gumbel = None if gumbel is None else gumbel[:, t]
         logits = self.head(self.norm(x))
@@ -297,7 +300,7 @@ class TextGAN(SampleModel):
         return straight_through(logits, gumbel, tokens, self.config.temperature)
 
     def _words(self, noise: Noise) -> Float[Tensor, "N T E"]:
-        """The noise that each word is made of."""
+        """Return the noise that each word is made of."""
         words = noise.tensors["word"]
         return words if self.word_scale is None else words * self.word_scale
 
@@ -311,7 +314,7 @@ class TextGAN(SampleModel):
     def _shifted(
         self, fed: Float[Tensor, "N P E"], words: Float[Tensor, "N T E"]
     ) -> Float[Tensor, "N T E"]:
-        """At each position its noise and the word before; nothing is before the first."""
+        """Add to each position's noise the word before; nothing is before the first."""
         return words + F.pad(fed, (0, 0, 1, 0))
 
     def _joined(self, parts: list[Drawn]) -> Drawn:
@@ -329,7 +332,7 @@ class TextGAN(SampleModel):
         )
 
     def text_flops(self, length: int) -> tuple[int, int, int]:
-        """Floating-point operations for one text.
+        """Return floating-point operations for one text.
 
         Three numbers: to make it, to make it and differentiate that, and for the critic's forward
         pass.
@@ -352,7 +355,7 @@ class TextGAN(SampleModel):
         return once, (3 if self.recipe.feedback == "through" else 4) * once, critic
 
     def make_critic(self) -> TransformerCritic | PerceptronCritic:
-        """The critic that the recipe names, with fresh weights."""
+        """Make the critic that the recipe names, with fresh weights."""
         config, recipe = self.config, self.recipe
         if recipe.critic == "perceptron":
             return PerceptronCritic(

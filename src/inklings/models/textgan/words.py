@@ -1,10 +1,8 @@
-"""Making words one at a time, with as few operations as that takes.
+"""Words made one at a time without gradients, with as few operations as possible.
 
-What `Block` computes for one position, to the same numbers.
-
-A position is so little work that calling the operations takes longer than carrying them out; so
-biases that can be added once for all positions are, and what can be written in place is. For use
-without gradients.
+It computes what `Block` does for one position, to the same numbers. A position is so little work
+that calling the operations takes longer than carrying them out; so biases that can be added once
+for all positions are, and what can be written in place is.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from inklings.models.textgan.blocks import Block, KeysAndValues
 class WordBlock:
     """A block with norms before its branches, over N texts of at most T words.
 
-    Positions come one after the other.
+    It takes one position at a time.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class WordBlock:
             self.after = (scaled + block.mix.bias).transpose(0, 1).contiguous()
 
     def step(self, x: Float[Tensor, "N E"], t: int) -> Float[Tensor, "N E"]:
-        """The block's output at position `t`."""
+        """Return the block's output at position `t`."""
         qkv = F.linear(self._normed(x, 0), self.qkv.weight, self.qkv.bias).view(
             x.shape[0], 3, self.n_head, -1
         )

@@ -1,4 +1,4 @@
-"""What `varda` may be told."""
+"""Configuration of `varda`: the backbone, and what is remembered how."""
 
 from __future__ import annotations
 

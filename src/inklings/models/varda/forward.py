@@ -1,7 +1,4 @@
-"""One pass of `Varda` over a batch.
-
-The backbone, what is found, what is made of it, and what is written.
-"""
+"""One pass of `Varda` over a batch: backbone, search, reader, and what is written."""
 
 from __future__ import annotations
 
@@ -36,16 +33,16 @@ if TYPE_CHECKING:
     from inklings.models.varda.model import Varda
 
 BACKBONE = "backbone."
-"""Ahead of the names of the backbone's own state."""
+"""Prefix of the names of the backbone's own state."""
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a model makes of its hidden vectors for the memory; None where it does not decide."""
+    """Decisions from the hidden vectors for the memory; None where the model does not decide."""
 
     keys: Float[Tensor, "B T D"]
     log_gates: Float[Tensor, "B T"] | None
-    """Log of the gates of writing."""
+    """Logarithm of the gates of writing."""
     deletable: Float[Tensor, "B T D"] | None
     delete_gates: Float[Tensor, "B T k"] | None
 
@@ -88,7 +85,7 @@ class Pass:
         self._outside: list[Found] = []
 
     def run(self) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T C"]]:
-        """Logits, and the backbone's hidden vectors."""
+        """Run the pass; return logits, and the backbone's hidden vectors."""
         length = self._tokens.shape[1]
         if not isinstance(self._model.reader, Concatenation):
             return self._read_then_recall(length)
@@ -108,7 +105,7 @@ class Pass:
         )
 
     def decisions(self) -> Decisions:
-        """All that was decided in the pass."""
+        """Return all decisions of the pass."""
         whole = {
             field.name: joined([getattr(part, field.name) for part in self._decisions])
             for field in fields(Decisions)
@@ -119,7 +116,7 @@ class Pass:
         )
 
     def queries(self) -> Float32[np.ndarray, "B T D"]:
-        """The vectors that were searched with."""
+        """Return the vectors that were searched with."""
         return np.concatenate(self._queries, axis=1)
 
     def state(self) -> State:
@@ -144,7 +141,7 @@ class Pass:
         return State(tensors, {**stores, **(self._backbone.stores)})
 
     def recollections(self) -> list[Recollection]:
-        """For each row, what it found and what the prediction took of it."""
+        """Return, for each row, what it found and the shares of that in its predictions."""
         found = [self._recall.found, *([] if not self._outside else [side_by_side(self._outside)])]
         shares = torch.cat(self._shares, 1).detach().cpu().numpy()
         made = []
@@ -159,7 +156,7 @@ class Pass:
         return made
 
     def _read_then_recall(self, length: int) -> tuple[Tensor, Tensor]:
-        """For readers that come behind the backbone, which reads all positions at once."""
+        """Run a reader that comes behind the backbone, which reads all positions at once."""
         output = self._model.backbone(self._tokens, self._backbone, starts=self._starts)
         self._backbone = output.state
         with full_precision(self._tokens):
@@ -180,7 +177,7 @@ class Pass:
         return logits, output.hidden
 
     def _recall_then_read(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """For the reader ahead of the backbone, on positions within which no row writes."""
+        """Run the reader ahead of the backbone, on positions within which no row writes."""
         model, part = self._model, np.s_[:, first:last]
         reader, embedding = model.reader, model.embedding
         assert isinstance(reader, Concatenation)
@@ -206,7 +203,7 @@ class Pass:
         return output.logits, output.hidden
 
     def _read_vectors(self, vectors: Float[Tensor, "B T E"], first: int, last: int) -> Output:
-        """The backbone, with these in place of its tokens' vectors."""
+        """Run the backbone with these vectors in place of its tokens' embeddings."""
 
         def replaced(module: object, inputs: object, output: Tensor) -> Tensor:
             assert output.shape == vectors.shape, (
@@ -228,13 +225,11 @@ class Pass:
         return output
 
     def _windows(self, first: int, last: int) -> Tensor | None:
-        """The positions where the backbone begins anew.
+        """Return the positions where the backbone begins anew.
 
         These are the documents' first tokens, and wherever its context is full. What lies before is
-        the memory's.
-
-        Vectors made of what was found cannot be made again for a second reading; and a row that
-        begins anew never needs one.
+        the memory's. Vectors made of what was found cannot be made again for a second reading; and
+        a row that begins anew never needs one.
         """
         marks = self._marks[:, first:last].copy()
         for row, begun in zip(self._recall.rows, marks, strict=True):
@@ -248,10 +243,10 @@ class Pass:
         return torch.from_numpy(marks).to(self._tokens.device) if marks.any() else None
 
     def _decide(self, output: Output, first: int) -> None:
-        """Compute what the hidden vectors decide.
+        """Compute the decisions from the hidden vectors.
 
-        With the next token at hand, that includes the surprise of the position that the pass before
-        ended with.
+        With the next token known, that includes the surprisal of the last position of the pass
+        before.
         """
         self._decisions.append(self._model.decisions(output.hidden))
         if self._next is not None:
@@ -263,7 +258,7 @@ class Pass:
                     )
 
     def _arrays(self, output: Output, first: int, last: int) -> dict[str, np.ndarray]:
-        """What is to be remembered of positions first to last, with the batch first."""
+        """Return what is to be remembered of positions first to last, with the batch first."""
         made = self._decisions[-1]
         arrays = {"keys": array_of(torch.nan_to_num(made.keys))}
         arrays["tokens"] = self._numbers[:, first:last]
@@ -310,7 +305,7 @@ class Pass:
         self._recall.append(row, columns)
 
     def _deletes(self) -> tuple[Tensor, Tensor] | None:
-        """What deleting rests on up to now, where gradients are kept."""
+        """Return the decisions that deleting depends on, where gradients are kept."""
         if (
             not self._model.config.delete_within
             or not torch.is_grad_enabled()
@@ -328,7 +323,10 @@ class Pass:
         first: int,
         last: int,
     ) -> Recalled:
-        """The hits of some positions as tensors, the long-term memory's after the row's own."""
+        """Return the hits of some positions as tensors.
+
+        The row's own, then the long-term memory's.
+        """
         with on_cpu():
             found = self._found(made, first, last)
         device = self._tokens.device
@@ -362,7 +360,7 @@ class Pass:
     def _found(
         self, made: Float32[np.ndarray, "B T D"], first: int, last: int
     ) -> list[tuple[Found, Tensor, slice]]:
-        """For each memory, the hits and their log-scores (B, T, k).
+        """Return the hits of each memory and their log-scores (B, T, k).
 
         The third part says which positions of the memory they are.
         """

@@ -1,4 +1,4 @@
-"""Rows of a pass of `varda` taken apart and put together."""
+"""Helpers that take rows of a pass of `varda` apart and put them together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ PENDING = "pending."
 
 
 def row_of(state: State, row: int, *, in_place: bool) -> MemoryRow:
-    """A row of a state, ready to be read on."""
+    """Make a row of a state ready to be read on.
+
+    Args:
+        state: the state of the batch.
+        row: its number.
+        in_place: whether the pass may write into the state.
+    """
     numbers = {
         name: int(state.tensors[name][row])
         for name in ("memory", "version", "position", "document")
@@ -67,7 +73,10 @@ def side_by_side(parts: list[Found]) -> Found:
 
 
 def joined(parts: list[Tensor | None]) -> Tensor | None:
-    """Concatenate along the positions what is not None; None if nothing is there."""
+    """Concatenate the tensors along the positions, without the Nones.
+
+    None if there is no tensor.
+    """
     whole = [part for part in parts if part is not None]
     if len(whole) < 2:
         return whole[0] if whole else None
@@ -81,5 +90,5 @@ def array_of(tensor: Tensor) -> np.ndarray:
 
 
 def full_precision(like: Tensor) -> torch.autocast:
-    """Distances are compared: what decides them is not rounded to half."""
+    """Turn autocast off: distances are compared, so they are not rounded to half precision."""
     return torch.autocast(like.device.type, enabled=False)

@@ -1,13 +1,11 @@
-"""A language model with an associative memory.
-
-A backbone of any kind finds again, by nearness, what it has read before.
+"""A language model with an associative memory: any backbone, which finds again what it has read.
 
 Vectors are remembered with the token that followed them, and searched with the vector of the
 present position. Every row of a batch has a memory of its own, which a long-term memory that all
 share may stand beside. The state knows it by a number and a version, so that copies of a state are
 cheap: a write to a memory that another may see goes to a copy.
 
-Three readers take what was found: `mixture` of probabilities, a layer of `attention`, or `concat`,
+Three readers use what was found: `mixture` of probabilities, a layer of `attention`, or `concat`,
 ahead of the backbone, as in the project that this comes from. What is written is decided by
 position: `all`, some at `random`, the tokens of most `surprisal`, or those that a gate has
 `learned` to keep.
@@ -111,12 +109,16 @@ class Varda(SequenceModel):
         starts: Bool[Tensor, "B T"] | None = None,
         memory_input: Float[Tensor, "B T D"] | None = None,
     ) -> Output:
-        """Logits after each position.
-
-        `memory_input` is searched with in place of the model's own vectors.
+        """Return the logits after each position.
 
         The memories that a state refers to are written to in place only without gradients, and if
         no other state shares them.
+
+        Args:
+            tokens: (B, T).
+            state: the state to go on from; None for a fresh pass.
+            starts: (B, T), marks the first tokens of documents.
+            memory_input: vectors to search with in place of the model's own.
         """
         work = Pass(self, tokens, state, starts, memory_input)
         logits, hidden = work.run()
@@ -131,7 +133,7 @@ class Varda(SequenceModel):
         )
 
     def decisions(self, hidden: Float[Tensor, "B T C"]) -> Decisions:
-        """What the model makes of hidden vectors, for its memory.
+        """Compute the decisions for the memory from hidden vectors.
 
         Keys and deletable vectors are of unit size.
         """
@@ -151,7 +153,7 @@ class Varda(SequenceModel):
         )
 
     def _gate_losses(self, decisions: Decisions) -> dict[str, Float[Tensor, ""]]:
-        """The loss that keeps the gates of each row within their budgets.
+        """Compute the loss that keeps the gates of each row within their budgets.
 
         The budget of writing is `write_budget`, that of deleting is zero.
         """
@@ -166,7 +168,7 @@ class Varda(SequenceModel):
         return losses
 
     def initial_state(self, batch_size: int) -> State:
-        """The backbone's, and what `own_state` adds."""
+        """Return the backbone's state, and what `own_state` adds."""
         inner = self.backbone.initial_state(batch_size)
         tensors, stores = self.own_state(batch_size)
         return State(
@@ -177,16 +179,16 @@ class Varda(SequenceModel):
     def own_state(self, batch_size: int) -> tuple[dict[str, Tensor], dict[int, Store]]:
         """Make an empty memory for each row.
 
-        Beside it is room for a segment of what was read and not yet written.
+        Beside it is room for a segment that was read and not yet written.
         """
         return empty_state(self.config, self.habits.memory, batch_size, self.device)
 
     def state_to_tensors(self, state: State) -> dict[str, Tensor]:
-        """The state with every row's memory written out."""
+        """Return the state with every row's memory written out."""
         return state_to_tensors(state)
 
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
-        """The state with memories made anew."""
+        """Make the state again, with new memories."""
         return state_from_tensors(tensors, self.habits.memory, self.device)
 
     @property
@@ -204,9 +206,9 @@ class Varda(SequenceModel):
         self._outside = _Held(memory)
 
     def written(self, tokens: Int[Tensor, "1 T"]) -> Written:
-        """The entries that it would write of a document; see `Remembering`.
+        """Return the entries that it would write of a document; see `Remembering`.
 
-        Nothing is forgotten on the way, however long it is.
+        Nothing is forgotten on the way, however long the document is.
         """
         length = tokens.shape[1]
         room = dataclasses.replace(
@@ -240,14 +242,14 @@ class Varda(SequenceModel):
         )
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T D"]:
-        """The vectors that it would search with after each token."""
+        """Return the vectors that it would search with after each token."""
         with self.controlled("off"), self._reading_only():
             return np.concatenate(self._read(tokens)[1])
 
     def _read(self, tokens: Int[Tensor, "1 T"]) -> tuple[State, list[Float32[np.ndarray, "_ D"]]]:
-        """A document from its beginning, in pieces.
+        """Read a document from its beginning, in pieces.
 
-        The state after it, and what was searched with.
+        Return the state after it, and the vectors that were searched with.
         """
         state, queries = self.initial_state(1), []
         for piece in torch.split(tokens, PIECE, dim=1):
@@ -259,7 +261,7 @@ class Varda(SequenceModel):
 
     @contextlib.contextmanager
     def controlled(self, control: Control) -> Iterator[None]:
-        """Within the block, something is done to the memory."""
+        """Change the memory within the block as a control asks."""
         before, self.control = self.control, control
         try:
             yield
@@ -268,7 +270,7 @@ class Varda(SequenceModel):
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[list[Recollection]]]:
-        """A list that gets, for every pass within the block, what each row found."""
+        """Give a list that gets, for every pass within the block, what each row found."""
         before, self._records = self._records, []
         try:
             yield self._records
@@ -294,14 +296,14 @@ class Varda(SequenceModel):
 
     @property
     def token_rows(self) -> tuple[str, ...]:
-        """The backbone's, and those by which attention reads its result as tokens."""
+        """The backbone's rows, and those of the head that attention reads its result by."""
         return (
             *(f"{BACKBONE}{name}" for name in self.backbone.token_rows),
             *(("reader.tokens.weight",) if isinstance(self.reader, Attention) else ()),
         )
 
     def matrices(self) -> list[nn.Parameter]:
-        """The backbone's, and those of the attention over the memory."""
+        """Return the backbone's matrices, and those of the attention over the memory."""
         own: list[nn.Parameter] = []
         if isinstance(self.reader, Attention):
             own = [
@@ -312,7 +314,7 @@ class Varda(SequenceModel):
         return [*self.backbone.matrices(), *own]
 
     def flops(self, tokens: int) -> int:
-        """The backbone's operations (a third if it is frozen), and those of reading and deciding.
+        """Count the operations of the backbone (a third if frozen), of reading and of deciding.
 
         Each token adds one comparison with every entry of a full memory.
         """
@@ -331,7 +333,7 @@ class Varda(SequenceModel):
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The backbone's, which `concat` comes behind.
+        """The backbone's embedding, which `concat` follows.
 
         Raises:
             ConfigError: it has none.
@@ -353,7 +355,7 @@ class Varda(SequenceModel):
         )
 
     def _width(self) -> int:
-        """Size of the hidden vectors that the backbone's head reads."""
+        """Return the size of the hidden vectors that the backbone's head reads."""
         was = self.backbone.training
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             tokens = torch.full((1, 1), self.config.boundary_token)

@@ -1,10 +1,9 @@
-"""What a prediction takes from the entries that were found.
+"""Readers of a memory: how a prediction uses the entries that were found.
 
-Their values as probabilities, attention over them, or their vectors.
-
-Every reader leaves a position without hits to the backbone, bit for bit. The share of a hit goes to
-zero as it comes as far away as the first that was not taken: so rounding, which may decide who is
-the last of k, decides nothing.
+They use their values as probabilities, attention over them, or their vectors. Every reader leaves a
+position without hits to the backbone, bit for bit. The share of a hit goes to zero as its distance
+nears that of the first entry that was not taken: so rounding, which may decide who is the last of
+k, decides nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 TIE = 1e-3
-"""What is left of the share of hits that are all equally far: were it nothing, there would be
-nothing to share.
+"""Share that is left to hits that are all equally far: with zero there would be nothing to share.
 """
 LEAST = 1e-30
 """Least share, so that its logarithm is finite."""
@@ -77,7 +75,13 @@ class Mixture(nn.Module):
     def forward(
         self, logits: Float[Tensor, "B T V"], hidden: Float[Tensor, "B T C"], recalled: Recalled
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T k"]]:
-        """Logits (log-probabilities where there is a hit), and each hit's share in them."""
+        """Return logits (log-probabilities where there is a hit), and each hit's share in them.
+
+        Args:
+            logits: the backbone's.
+            hidden: its hidden vectors.
+            recalled: the hits of each position.
+        """
         there = recalled.there.any(-1, keepdim=True)
         shares = _softmax(recalled.log_shares(self.log_sharpness.exp()), there)
         nearest = torch.where(there, recalled.distances.amin(-1, keepdim=True), 0.0)
@@ -100,9 +104,7 @@ class Mixture(nn.Module):
 
 
 class Attention(nn.Module):
-    """Gated attention over the keys and values found (Wu et al. 2022).
-
-    Its result is read as tokens by a head of its own.
+    """Gated attention over the keys and values found (Wu et al. 2022), with a head of its own.
 
     The backbone's head stays as it is, so any backbone will do. The gate begins closed: the model
     begins as its backbone.
@@ -124,7 +126,13 @@ class Attention(nn.Module):
     def forward(
         self, logits: Float[Tensor, "B T V"], hidden: Float[Tensor, "B T C"], recalled: Recalled
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T k"]]:
-        """Logits, and the share of each hit in what is added to them."""
+        """Return logits, and the share of each hit in what is added to them.
+
+        Args:
+            logits: the backbone's.
+            hidden: its hidden vectors.
+            recalled: the hits of each position.
+        """
         assert recalled.vectors is not None
         there = recalled.there.any(-1, keepdim=True)
         hidden = hidden.float()
@@ -142,12 +150,11 @@ class Attention(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """The vectors found, put beside the token's own ahead of the backbone.
+    """The vectors found, concatenated with the token's own ahead of the backbone.
 
-    A linear layer brings them back to the size of one.
-
-    As in the project that this comes from: a search is made with the token's vector, before
-    anything has read the text. The layer begins as the identity on the token's own vector.
+    A linear layer brings them back to the size of one, and begins as the identity on the token's
+    own vector. As in the project that this comes from, a search is made with the token's vector,
+    before anything has read the text.
     """
 
     def __init__(self, width: int, dimension: int, k: int) -> None:
@@ -170,7 +177,7 @@ class Concatenation(nn.Module):
             self.join.weight[:, :width] = torch.eye(width)
 
     def query(self, vectors: Float[Tensor, "B T E"]) -> Float[Tensor, "B T D"]:
-        """What is searched with, of unit size."""
+        """Return the unit vectors that are searched with."""
         turn = self.turn
         assert isinstance(turn, Tensor)
         return F.normalize(vectors @ turn, dim=-1)
@@ -178,7 +185,7 @@ class Concatenation(nn.Module):
     def forward(
         self, vectors: Float[Tensor, "B T E"], recalled: Recalled
     ) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T k"]]:
-        """Vectors for the backbone, and the score of each hit, which is what it was weighed by."""
+        """Return vectors for the backbone, and the score of each hit, which is its weight."""
         assert recalled.vectors is not None
         # of a row's own memory and a long-term one, the nearest of both
         taken = recalled.distances.topk(self.k, largest=False).indices
@@ -194,6 +201,6 @@ class Concatenation(nn.Module):
 def _softmax(
     log_shares: Float[Tensor, "B T k"], there: Bool[Tensor, "B T 1"]
 ) -> Float[Tensor, "B T k"]:
-    """Shares that add up to one, or to nothing where there is no hit at all."""
+    """Return shares that add up to one, or all zero where there is no hit."""
     shares = torch.softmax(torch.where(there, log_shares, 0.0), dim=-1)
     return torch.where(there, shares, 0.0)

@@ -29,15 +29,13 @@ from inklings.models.varda.rows import Found, Habits, MemoryRow
 Control = Literal[
     "none", "off", "permuted values", "random retrieval", "another document", "outside the window"
 ]
-"""What is done to the memory to see what it is worth: nothing, all of it gone, or one of the
+"""What is done to the memory to see what it is worth: nothing, no memory at all, or one of the
 changes that should cost its gain.
 """
 
 
 SOFTNESS = 0.1
-"""Softness of the delete threshold: over this part of it a distance counts, to the gradient, as
-less and less near.
-"""
+"""Softness of the delete threshold: over this share of it, the gradient of a distance fades out."""
 
 
 class Recall:
@@ -45,7 +43,7 @@ class Recall:
 
     Args:
         habits: how they are written and searched.
-        rows: of the batch.
+        rows: the rows of the batch.
         length: T.
         control: what is done to the memories.
         window: how many positions the backbone sees anyway, for the control that leaves these out.
@@ -74,9 +72,13 @@ class Recall:
         self._fade_at: list[tuple[int, int, np.ndarray, Tensor]] = []
 
     def spans(self, row: int, starts: np.ndarray, first: int, last: int) -> list[tuple[int, int]]:
-        """Cut positions first to last (not included) of a row into spans.
+        """Cut positions of a row where documents start, and where a segment is written.
 
-        Cuts are where documents start, and where a segment is written.
+        Args:
+            row: its number.
+            starts: (B, T), marks the first tokens of documents.
+            first: the first position.
+            last: the position after the last one.
         """
         spans, at, position = [], first, self.rows[row].position
         while at < last:
@@ -103,9 +105,16 @@ class Recall:
         *,
         deletes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """Before position `at` of the pass is read.
+        """Write the segment that a token completes, or begin a document with it.
 
-        Write the segment that its token completes, or begin a document with it.
+        It is called before the position is read.
+
+        Args:
+            row: its number.
+            token: the token at the position.
+            start: whether it begins a document.
+            at: the position in the pass.
+            deletes: deletable vectors and gates of the pass so far, where gradients are kept.
         """
         it, segment = self.rows[row], self.habits.segment
         if start:
@@ -127,7 +136,13 @@ class Recall:
             it.begun = at
 
     def search(self, row: int, first: int, queries: Float32[np.ndarray, "n D"]) -> None:
-        """Find what is nearest to the queries of positions first and following of a row."""
+        """Find what is nearest to the queries of consecutive positions of a row.
+
+        Args:
+            row: its number.
+            first: the position of the first query.
+            queries: unit vectors.
+        """
         it = self.rows[row]
         if self.control == "another document":
             it = self.rows[(row + 1) % len(self.rows)]
@@ -171,9 +186,9 @@ class Recall:
         self._remember_graph(it, row, first, ids)
 
     def append(self, row: int, read: dict[str, np.ndarray]) -> None:
-        """The next positions of a row have been read: they are pending now.
+        """Add the next positions of a row to its pending segment.
 
-        `read` has the columns of `Pending` for them.
+        `read` has the columns of `Pending`.
         """
         it = self.rows[row]
         at, count = it.position % self.habits.segment, len(read["tokens"])
@@ -182,12 +197,14 @@ class Recall:
         it.position += count
 
     def log_scores(self, first: int, last: int, log_gates: Tensor | None) -> Tensor:
-        """Log-scores of the hits, minus infinity where there is none.
+        """Return the log-scores of the hits (B, last - first, k); minus infinity for none.
 
         They keep the graph of what decided them.
 
-        (B, last - first, k), of positions first to last (not included); `log_gates` (B, T) are
-        those of the pass up to now.
+        Args:
+            first: the first position.
+            last: the position after the last one.
+            log_gates: (B, T), the gates of the pass so far; None where no gradient is kept.
         """
         with np.errstate(divide="ignore"):
             scores = torch.from_numpy(np.log(self.found.scores[:, first:last]))
@@ -287,7 +304,7 @@ class Recall:
     def _remember_graph(
         self, it: MemoryRow, row: int, first: int, ids: Int64[np.ndarray, "n k"]
     ) -> None:
-        """Note which hits rest on decisions of this pass."""
+        """Note which hits depend on decisions of this pass."""
         if self.habits.scored and it.gate_ids and self.control != "another document":
             known, places = np.concatenate(it.gate_ids), np.concatenate(it.gate_places)
             at = np.searchsorted(known, ids).clip(max=len(known) - 1)
@@ -329,7 +346,14 @@ class Recall:
 def search_outside(
     memory: Memory, queries: Float32[np.ndarray, "B T D"], k: int, *, vectors: bool
 ) -> Found:
-    """What a long-term memory has for every position."""
+    """Find the entries of a long-term memory that are nearest to every position.
+
+    Args:
+        memory: the memory.
+        queries: unit vectors (B, T, D).
+        k: how many entries.
+        vectors: whether their vectors are wanted.
+    """
     rows, length, dimension = queries.shape
     found = Found.nothing(rows, length, k, dimension, vectors=vectors)
     if not len(memory):

@@ -1,4 +1,4 @@
-"""What a pass of `varda` holds of each row: its memory, what waits, and what was found."""
+"""The rows of a pass of `varda`: for each its memory, its pending segment, and its hits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Habits:
 
     @classmethod
     def of(cls, config: VardaConfig, dimension: int) -> Habits:
-        """Those that the settings of a model ask for, with vectors of this many numbers."""
+        """Return the habits that a model's settings ask for, with vectors of this size."""
         memory = MemoryConfig(
             dimension=dimension,
             capacity=config.memory_size,
@@ -78,10 +78,7 @@ class Habits:
 
 @dataclass
 class Pending:
-    """What was read since the last segment was written.
-
-    The columns of a segment, filled up to the row's place in it.
-    """
+    """What was read since the last segment was written: the columns of a segment, not yet full."""
 
     keys: Float32[np.ndarray, "S D"]
     tokens: Int64[np.ndarray, " S"]
@@ -115,7 +112,7 @@ class MemoryRow:
 
 @dataclass(frozen=True)
 class Found:
-    """For each position its hits, the nearest first, as arrays over the rows, the positions and k.
+    """The hits of each position, the nearest first, as arrays over rows, positions and k.
 
     See `memory.Hits`.
     """
@@ -135,7 +132,15 @@ class Found:
 
     @classmethod
     def nothing(cls, rows: int, length: int, k: int, dimension: int, *, vectors: bool) -> Found:
-        """Room for hits, with none in it."""
+        """Make room for hits, with none in it.
+
+        Args:
+            rows: B.
+            length: T.
+            k: how many hits a position may have.
+            dimension: the size of vectors.
+            vectors: whether there is room for the hits' vectors.
+        """
         shape = (rows, length, k)
         numbers = {
             name: np.full(shape, -1, np.int64)

@@ -1,4 +1,4 @@
-"""What a model with a memory keeps between calls: made empty, written down and read."""
+"""The state of a model with a memory: made empty, written out and read."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from inklings.models.varda.joining import PENDING
 def empty_state(
     config: VardaConfig, memory: MemoryConfig, batch_size: int, device: torch.device
 ) -> tuple[dict[str, Tensor], dict[int, Store]]:
-    """Make an empty memory for each row.
+    """Make an empty memory for each row, with room for a segment that is read and not yet written.
 
-    Beside it is room for a segment of what was read and not yet written.
+    Args:
+        config: settings of the model.
+        memory: settings of each row's memory.
+        batch_size: B.
+        device: of the tensors.
     """
     segment, k = config.segment, config.num_search_results
     with on_cpu():
@@ -40,7 +44,7 @@ def empty_state(
 
 
 def state_to_tensors(state: State) -> dict[str, Tensor]:
-    """The state with every row's memory written out."""
+    """Return the state with every row's memory written out."""
     arrays: dict[str, Tensor] = {}
     for row, number in enumerate(state.tensors["memory"].tolist()):
         stream = state.stores[number]
@@ -56,7 +60,13 @@ def state_to_tensors(state: State) -> dict[str, Tensor]:
 def state_from_tensors(
     tensors: dict[str, Tensor], memory: MemoryConfig, device: torch.device
 ) -> State:
-    """The inverse of `state_to_tensors`, with memories made anew."""
+    """Make the state that `state_to_tensors` wrote, with new memories.
+
+    Args:
+        tensors: what it wrote.
+        memory: settings of each row's memory.
+        device: of the tensors.
+    """
     plain = {
         name: tensor.to(device) for name, tensor in tensors.items() if not name.startswith("store.")
     }

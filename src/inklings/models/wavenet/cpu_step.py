@@ -1,11 +1,10 @@
 """One token through the gated layers of a WaveNet on a CPU, by NumPy.
 
-The arrays share the memory of the tensors.
-
-So little is computed that a step costs calls, and those of NumPy take a third of the time of
-PyTorch's. Its `tanh` is several times as fast, and so are products of a matrix and one vector where
-PyTorch's come from MKL and the processor is not Intel's. Products for several rows stay with
-PyTorch. The numbers are those of the layers themselves, to rounding.
+The arrays share the memory of the tensors. A step computes so little that it costs calls, and those
+of NumPy take a third of the time of PyTorch's. Its `tanh` is several times as fast, and so are
+products of a matrix and one vector where PyTorch's come from MKL and the processor is not Intel's.
+Products for several rows stay with PyTorch. The numbers are those of the layers themselves, to
+rounding.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Weights:
 
 
 class LayersOnCPU:
-    """The layers of a stack and the sum of their skip connections, for as long as `still_holds`."""
+    """The layers of a stack and the sum of their skip connections, valid while `still_holds`."""
 
     def __init__(
         self, layers: nn.ModuleList, skip: nn.Linear | None, queues: Queues, *, adds: bool
@@ -71,7 +70,7 @@ class LayersOnCPU:
         self._addresses = [weight.data_ptr() for weight in self._parameters]
 
     def still_holds(self) -> bool:
-        """Whether no module was exchanged, moved or hooked since.
+        """Return whether no module was exchanged, moved or hooked since.
 
         Weights that change in place are seen as they are.
         """
@@ -85,9 +84,12 @@ class LayersOnCPU:
     def read(
         self, x: Float[Tensor, "B C"], rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
     ) -> Float[Tensor, "B S"]:
-        """The sum of the skip connections, or what the last layer passes on.
+        """Return the sum of the skip connections, or what the last layer passes on.
 
-        The rings are written in place.
+        Args:
+            x: the vector of one token for each row (B, C).
+            rings: the layers' queues (B, P, C); written in place.
+            position: how many tokens of the document each row has read (B,).
         """
         if x.shape[0] == 1:
             return torch.from_numpy(self._row(x[0].numpy(), rings[0].numpy(), int(position)))[None]
@@ -163,9 +165,16 @@ def layers_on_cpu(
     *,
     adds: bool,
 ) -> LayersOnCPU | None:
-    """The layers to read one token with.
+    """Return the layers to read one token with, or None where the plain layers must be used.
 
-    None where they are more than plain maps in float32 on a CPU, or training.
+    That is where they are more than plain maps in float32 on a CPU, or training.
+
+    Args:
+        layers: the gated layers.
+        skip: the map of the skip connections; None where the last layer is read.
+        queues: the layout of the layers' queues.
+        rings: the queues themselves (B, P, C).
+        adds: whether a layer adds to what it reads.
     """
     if rings.device.type != "cpu" or rings.dtype != torch.float32 or type(rings) is not Tensor:
         return None
@@ -182,13 +191,13 @@ def layers_on_cpu(
 
 
 def modules_of(layers: nn.ModuleList, skip: nn.Module | None) -> list[nn.Module]:
-    """All that reading a token calls."""
+    """Return all modules that reading a token calls."""
     found = [module for layer in layers for module in layer.modules()]
     return found if skip is None else [*found, skip]
 
 
 def _plain(module: nn.Module) -> bool:
-    """Whether calling it comes to the matrix products that its parameters say."""
+    """Return whether calling a module is nothing but the matrix products of its parameters."""
     if (
         module._forward_hooks
         or module._forward_pre_hooks

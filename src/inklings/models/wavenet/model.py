@@ -83,9 +83,9 @@ class WaveNetConfig(ModelConfig):
 
 
 def normed(x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-    """Layer normalisation without weights.
+    """Apply layer normalisation without weights.
 
-    One kernel, so that it costs little where one token is read at a time.
+    It is one kernel, so that it costs little where one token is read at a time.
     """
     return torch.layer_norm(x, x.shape[-1:], eps=EPSILON)
 
@@ -93,7 +93,7 @@ def normed(x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
 class GatedLayer(nn.Module):
     """One dilated convolution, half of it a gate for the other half.
 
-    What it gives goes to the skips and to the next layer.
+    Its output goes to the skip connections and to the next layer.
     """
 
     def __init__(self, config: WaveNetConfig, *, leads_on: bool) -> None:
@@ -113,7 +113,7 @@ class GatedLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "*N C"], taps: Float[Tensor, "*N F"]
     ) -> tuple[Float[Tensor, "*N C"], Float[Tensor, "*N C"]]:
-        """What the next layer reads, and the gated output, twice that of equation (2).
+        """Return what the next layer reads, and the gated output, twice that of equation (2).
 
         Sigmoid(2 g) is (1 + tanh g) / 2.
         """
@@ -126,7 +126,7 @@ class GatedLayer(nn.Module):
 
 
 class WaveNetStack(nn.Module):
-    """Vectors in, vectors out: the layers and what follows them, but for embedding and head."""
+    """The layers without embedding and head: vectors in, vectors out."""
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
@@ -154,9 +154,12 @@ class WaveNetStack(nn.Module):
         carried: Mapping[str, Tensor] | None,
         starts: Bool[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T S"], dict[str, Tensor] | None]:
-        """Hidden vectors of unit size, and what is carried on.
+        """Return hidden vectors of unit size, and what is carried to the next call.
 
-        None is carried from a fresh pass.
+        Args:
+            x: vectors (B, T, C).
+            carried: what the last call returned; None for a fresh pass.
+            starts: (B, T), marks the first tokens of documents.
         """
         if carried is None:
             before = (
@@ -189,7 +192,7 @@ class WaveNetStack(nn.Module):
         past: list[Tensor] | None,
         before: Int[Tensor, "B T"] | None,
     ) -> tuple[Float[Tensor, "B T S"], list[Tensor]]:
-        """All positions at once; also what each layer read.
+        """Compute all positions at once; return also what each layer read.
 
         `past` holds, for each layer, what it read before.
         """
@@ -218,7 +221,7 @@ class WaveNetStack(nn.Module):
     def _one_token(
         self, x: Float[Tensor, "B C"], rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
     ) -> Float[Tensor, "B S"]:
-        """One more token in every row; the rings are written in place."""
+        """Read one more token in every row; the rings are written in place."""
         plain = layers_on_cpu(self.layers, self.skip, self.queues, rings, adds=self.adds)
         if plain is not None:
             return self._top(plain.read(x, rings, position))
@@ -236,9 +239,9 @@ class WaveNetStack(nn.Module):
     def _combine(
         self, x: Float[Tensor, "*N C"], gated: Float[Tensor, "*N NC"]
     ) -> Float[Tensor, "*N S"]:
-        """The sum of the skip connections, one matrix for all of them, or the last layer.
+        """Return the sum of the skip connections, one matrix for all of them, or the last layer.
 
-        Then once more through a matrix.
+        It passes once more through a matrix.
         """
         return self._top(x if self.skip is None else self.skip(gated))
 
@@ -247,7 +250,10 @@ class WaveNetStack(nn.Module):
         return mixed
 
     def initial(self, batch_size: int) -> dict[str, Tensor]:
-        """Nothing read yet, and empty queues; `position` counts the tokens of the document."""
+        """Return the state before the first token: empty queues.
+
+        `position` counts the document's tokens.
+        """
         like = self.mix.weight.detach()
         position = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
         return {
@@ -256,7 +262,7 @@ class WaveNetStack(nn.Module):
         }
 
     def flops(self, tokens: int) -> int:
-        """Two per weight and token forward, four backward."""
+        """Count two operations per weight and token forward, four backward."""
         return 6 * tokens * sum(weight.numel() for weight in self.parameters() if weight.ndim == 2)
 
 
@@ -284,7 +290,7 @@ class WaveNet(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits for the token after each position, streamed from the layers' queues."""
+        """Return the logits for the token after each position, streamed from the layers' queues."""
         x = self.dropout(normed(self.embedding(tokens)))
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(
@@ -294,12 +300,12 @@ class WaveNet(SequenceModel):
         )
 
     def initial_state(self, batch_size: int) -> State:
-        """The layers' empty queues."""
+        """Return the layers' empty queues."""
         return State(self.stack.initial(batch_size))
 
     @property
     def receptive_field(self) -> int:
-        """Follows from layers, cycles and kernel."""
+        """The reach of layers, cycles and kernel together."""
         return self.config.receptive_field
 
     @property
@@ -313,5 +319,5 @@ class WaveNet(SequenceModel):
         return self.embedding
 
     def flops(self, tokens: int) -> int:
-        """The layers, and the head."""
+        """Count the operations of the layers and the head."""
         return self.stack.flops(tokens) + 6 * tokens * self.head.weight.numel()

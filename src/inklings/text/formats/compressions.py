@@ -11,7 +11,7 @@ from inklings.text.formats.format import Compression, TextFile
 
 
 def import_arrow(what: str) -> Any:
-    """The library, or an error that says what needs it."""
+    """Import pyarrow, or raise an error that says what needs it."""
     try:
         import pyarrow
         import pyarrow.parquet

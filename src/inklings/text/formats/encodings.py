@@ -1,4 +1,4 @@
-"""What bytes are that are not UTF-8 text, and the command that makes text of them."""
+"""Text that is not UTF-8: what it is, and the command that converts it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
 
 
 def foreign(block: bytes) -> str | None:
-    """What a file is that begins so, if it is no UTF-8 text.
+    """Return what a file that begins with this block is, if it is not UTF-8 text.
 
-    A clause for a message, with what would read it.
+    It is a clause for a message, with what would read it.
     """
     for beginning, (what, advice) in _CONTAINERS.items():
         if block.startswith(beginning):
@@ -70,9 +70,9 @@ def _without_mark(block: bytes) -> str | None:
 
 
 def advice(error: UnicodeDecodeError, *, utf8_before: bool) -> str:
-    """What to try with bytes that are not UTF-8.
+    """Return what to try with bytes that are not UTF-8.
 
-    `utf8_before`: what came before had characters beyond ASCII that are.
+    `utf8_before` says whether earlier bytes had characters beyond ASCII in UTF-8.
     """
     data = error.object[error.start :]
     high = {byte for byte in data if byte >= 0x80}

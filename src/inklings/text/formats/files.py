@@ -1,6 +1,6 @@
-"""Text from files: plain, JSONL, CSV or Parquet, compressed or not.
+"""Text from files: plain, JSONL, CSV or Parquet, compressed or not, read as a stream.
 
-They are read as a stream, in memory that does not grow with them.
+Memory does not grow with the files.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from inklings.text.formats.records import Wanted
 
 
 def text_file(path: Path, where: str | None = None) -> TextFile:
-    """How a file is read, by its suffixes.
+    """Return how a file is read, by its suffixes.
 
-    One without a suffix that we know is taken for plain text.
+    One without a known suffix is read as plain text.
     """
     inner, compression = _suffixes(path)
     plain = FORMATS["text"]
@@ -39,10 +39,10 @@ def text_file(path: Path, where: str | None = None) -> TextFile:
 
 
 def find_files(given: str) -> list[TextFile]:
-    """The files that a path, a folder or a pattern names, in the order of their names.
+    """Return the files that a path, a folder or a pattern names, in the order of their names.
 
-    A folder gives all files in it, at any depth, of a format that is taken from folders; hidden
-    ones are left out. A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
+    A folder gives all files in it, at any depth, of a format that is read from folders; hidden ones
+    are left out. A pattern (`*`, `?`, `[...]`, `**`) gives every file that it matches.
 
     Raises:
         SourceError: there is no such file, or none that can be read.
@@ -82,9 +82,9 @@ def find_files(given: str) -> list[TextFile]:
 
 
 def left_out_of(given: str) -> dict[str, int]:
-    """How many files of a folder `find_files` leaves out, by suffix.
+    """Count the files of a folder that `find_files` leaves out, by suffix.
 
-    Nothing where a path is no folder.
+    A path that is no folder gives none.
     """
     path = Path(given).expanduser()
     shown = _shown(path) if path.is_dir() else []
@@ -113,11 +113,11 @@ def _shown(folder: Path) -> list[Path]:
 
 
 def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
-    """The texts in a file: the file itself, or the field of each of its records.
+    """Iterate over the texts in a file: the file itself, or the field of each of its records.
 
     Raises:
-        SourceError: the file cannot be read, is not UTF-8 text, or a record has no such field; says
-            where.
+        SourceError: the file cannot be read, is not UTF-8 text, or a record has no such field; the
+            message says where.
         MissingExtraError: it needs pyarrow.
     """
     return file.format.read(file, Wanted(field) if isinstance(field, str) else field)

@@ -1,4 +1,4 @@
-"""What a file of text may be: its format, by its suffix, and how it is compressed."""
+"""Formats of text files, by their suffix, and how files are compressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inklings.text.formats.records import Wanted
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file and how it is read."""
+    """A file, and how it is read."""
 
     path: Path
     format: FileFormat
@@ -26,13 +26,13 @@ class TextFile:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFormat:
-    """A kind of file that texts are read from, and all that anybody asks about it."""
+    """A kind of file that texts are read from, and everything that is asked about it."""
 
     name: str
     """Part of the fingerprint of every text that is read so."""
     suffixes: tuple[str, ...]
     read: Callable[[TextFile, Wanted], Iterator[Text]]
-    """The texts of a file, streamed; errors say where."""
+    """Reads the texts of a file, streamed; errors say where."""
     records: bool = True
     """Whether it has records with fields; otherwise the file is one text."""
     in_folders: bool = True
@@ -46,9 +46,9 @@ class Compression:
     """A way in which any file may be compressed as a whole."""
 
     name: str
-    """The suffix that says so."""
+    """The suffix of files that are compressed so."""
     open: Callable[[TextFile], AbstractContextManager[Any]]
-    """The file, to be read as bytes that are no longer compressed."""
+    """Opens a file, to be read as bytes that are no longer compressed."""
 
 
 FORMATS: Registry[FileFormat] = Registry(
@@ -75,6 +75,6 @@ COMPRESSIONS: Registry[Compression] = Registry(
 
 
 def list_known(*, in_folders: bool = False) -> str:
-    """The suffixes that are read, for messages; of files in folders if asked."""
+    """Return the suffixes that are read, for messages; those read from folders if asked."""
     suffixes = [s for f in FORMATS if f.in_folders or not in_folders for s in f.suffixes]
     return ", ".join(suffixes) + ", each also as " + " or ".join(COMPRESSIONS.places)

@@ -17,7 +17,7 @@ from inklings.text.documents import Text, lines
 LONGEST_RECORD = 2**28
 """Characters that one JSON or CSV record may have: it is held in memory whole."""
 DELIMITERS = ",;\t|"
-"""What stands between the columns of a CSV file, in the order in which it is looked for."""
+"""Delimiters between the columns of a CSV file, in the order in which they are tried."""
 _CUT = 2**19
 """A beginning of a file longer than this may end anywhere."""
 SKIP = "--data.skip-bad leaves out such records, and counts them."
@@ -25,11 +25,11 @@ SKIP = "--data.skip-bad leaves out such records, and counts them."
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which text of a record is wanted, and what becomes of a record that has none."""
+    """Which field of a record is text, and what becomes of a record without it."""
 
     field: str
     skip_bad: bool = False
-    """Leave such records out, counting them by what is wrong; otherwise they are refused."""
+    """Leave such records out, and count them by what is wrong; otherwise they are refused."""
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
     def refuse(self, error: SourceError, why: str) -> None:
@@ -40,9 +40,14 @@ class Wanted:
 
 
 def record_texts(record: Any, wanted: Wanted, where: str) -> Iterator[Text]:
-    """The text of a record, or none where bad records are to be skipped.
+    """Yield the text of a record, or nothing where bad records are skipped.
 
     Errors as `record_text`.
+
+    Args:
+        record: a parsed JSON value.
+        wanted: which field is text, and what becomes of bad records.
+        where: what is read, for messages.
     """
     try:
         text = record_text(record, wanted.field, where)
@@ -53,7 +58,12 @@ def record_texts(record: Any, wanted: Wanted, where: str) -> Iterator[Text]:
 
 
 def record_text(record: Any, field: str, where: str) -> Text:
-    """The text in a field of a record.
+    """Return the text in a field of a record.
+
+    Args:
+        record: a parsed JSON value.
+        field: the name of the field.
+        where: what is read, for messages.
 
     Raises:
         SourceError: the field is missing, is not text, or cannot be UTF-8.
@@ -83,7 +93,12 @@ def record_text(record: Any, field: str, where: str) -> Text:
 
 
 def json_records(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
-    """The records of a JSON file: of one array, or one a line.
+    """Iterate over the records of a JSON file: one array, or one record a line.
+
+    Args:
+        chunks: the text of a file, in chunks.
+        wanted: which field is text, and what becomes of bad records.
+        where: what is read, for messages.
 
     Raises:
         SourceError: it is neither, or a record has no such text.
@@ -156,7 +171,7 @@ def _lines_of_json(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterato
 
 
 class _Unread:
-    """The part of a JSON text that is read and not used yet."""
+    """The part of a JSON text that was read and not parsed yet."""
 
     def __init__(self, chunks: Iterator[str], where: str) -> None:
         self.chunks = chunks
@@ -245,9 +260,13 @@ def _array(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
 def table_records(
     chunks: Iterator[str], wanted: Wanted, where: str, *, delimiters: str = DELIMITERS
 ) -> Iterator[Text]:
-    """The rows of a CSV file, or with one delimiter of that kind of table.
+    """Iterate over the rows of a CSV file, or of another table; its first line names the columns.
 
-    Its first line names the columns.
+    Args:
+        chunks: the text of a file, in chunks.
+        wanted: which field is text, and what becomes of bad records.
+        where: what is read, for messages.
+        delimiters: what may stand between columns; the first that fits is taken.
 
     Raises:
         SourceError: no column has the name that is wanted, or a row does not have the columns of
@@ -339,9 +358,13 @@ def _quotes(text: str) -> bool:
 def no_field(
     field: str, names: Iterable[str], where: str, *, no_header: str | None = None
 ) -> SourceError:
-    """Nothing of that name is in a record, which has other names.
+    """Make the error for a record that has no field of that name.
 
-    `no_header` is the delimiter of a table whose first line names them.
+    Args:
+        field: the name that is missing.
+        names: the names that the record has.
+        where: what is read, for messages.
+        no_header: the delimiter of a table whose first line may be a record; None for other files.
     """
     listed = [str(name) for name in names]
     advice = "Name the one that holds the text with --data.field."

@@ -18,7 +18,7 @@ from inklings.errors import DownloadError
 BLOCK = 2**18
 """Bytes read at a time."""
 TIMEOUT = 30.0
-"""Seconds."""
+"""Seconds to wait for an answer."""
 
 
 def download(url: str, path: Path, *, sha256: str | None = None, timeout: float = TIMEOUT) -> Path:

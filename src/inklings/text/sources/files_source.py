@@ -22,7 +22,12 @@ _RECORDS = re.compile(r'\s*(\[\s*)?\{\s*"[^"\n]*"\s*:')
 
 
 def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> Source:
-    """The files, read as `data` says; `address` names the same files another time.
+    """Make the source of the files, read as `data` says.
+
+    Args:
+        data: the settings.
+        files: in the order in which they are read.
+        address: a SOURCE that names the same files another time.
 
     Raises:
         SourceError: they hold no text.

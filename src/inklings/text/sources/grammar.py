@@ -1,4 +1,4 @@
-"""The grammar of SOURCE: a name of any scheme."""
+"""The grammar of SOURCE: which scheme a name belongs to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from inklings.text.sources.scheme import HOST, SCHEMES, SourceRequest
 
 
 def open_source(data: DataConfig, *, cache: Path | None = None, host: str = HOST) -> Source:
-    """The text that `data.source` names, read as `data` says.
-
-    By its layout, its separator and its field.
+    """Open the text that `data.source` names, read as `data` says.
 
     Local files are read once, to hash them. A well-known text is downloaded if it is not in the
     cache, stdin is copied there.

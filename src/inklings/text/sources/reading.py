@@ -1,4 +1,4 @@
-"""From texts to a source: documents as the settings of the data cut them, with a fingerprint."""
+"""Sources made from texts: documents as the settings cut them, with a fingerprint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from inklings.text.documents import Layout, Source, Text, TextPiece, documents
 from inklings.text.formats.records import Wanted
 
 _READER = 1
-"""Counted up when the same bytes begin to give other documents: it is part of every fingerprint."""
+"""A version of the reader, raised when the same bytes begin to give other documents: it is part of
+every fingerprint.
+"""
 
 
 def check_cutting(data: DataConfig) -> None:
-    """Refuse settings that say in two ways, or in none that can be used, what a document is.
+    """Refuse settings that define a document in two ways, or in none that can be used.
 
     Raises:
-        ConfigError: says which settings.
+        ConfigError: they do; the message says which settings.
     """
     separator, opening = data.document_separator, data.document_opening
     if separator is not None and not separator:
@@ -70,9 +72,15 @@ def make_source(
     *,
     opening: str | None = None,
 ) -> Source:
-    """A source of texts.
+    """Make a source of texts.
 
-    `hashes` say what is in them, `opening` how its documents are known to begin.
+    Args:
+        data: the settings.
+        address: a SOURCE that names the same text another time.
+        layout: whether a document is a line.
+        texts: reads the texts from their start.
+        hashes: of the content; part of the fingerprint.
+        opening: a pattern for lines that begin a document, where one is known.
     """
     if layout == "lines" or data.document_separator is not None:
         opening = None

@@ -1,4 +1,4 @@
-"""The ways to name a text: each scheme knows its own names and opens what they name."""
+"""Schemes: the ways to name a text. Each knows its own names and opens what they name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HOST = "https://raw.githubusercontent.com"
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """A text that is asked for."""
+    """A request for a text: its name, and how it is read."""
 
     data: DataConfig
-    """`source` names it, the rest says how it is read."""
+    """The settings; `source` is the name."""
     cache: Path
     """Where downloads and stdin are kept."""
     host: str = HOST
@@ -32,7 +32,7 @@ class SourceRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceScheme:
-    """A way to name texts, and all that anybody asks about it."""
+    """A way to name texts, and everything that the rest of the code asks about it."""
 
     name: str
     form: str

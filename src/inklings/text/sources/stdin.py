@@ -1,4 +1,4 @@
-"""`-`: what is piped in, kept so that it can be read again."""
+"""Standard input (`-`), copied to a file so that it can be read again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Corpora that the field knows by name.
+"""Well-known corpora, by name.
 
-Fetched from where their authors keep them, checked against pinned hashes.
+They are fetched from where their authors keep them, and checked against pinned hashes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class RemoteFile:
     """A file at a host, and its hash."""
 
     path: str
-    """At the host; it names a commit, so that the file cannot change under its name."""
+    """Its path at the host; it names a commit, so that the file cannot change under its name."""
     sha256: str
     split: SplitName | None = None
     convert: Callable[[str], str] | None = None
-    """What makes plain text of it."""
+    """Makes plain text of it."""
     converted_sha256: str = ""
 
 
@@ -136,7 +136,12 @@ CORPORA: dict[str, Corpus] = {
 
 
 def obtain(file: RemoteFile, folder: Path, *, host: str = HOST) -> Path:
-    """The file on this machine, downloaded and converted into `folder` if it is not there yet.
+    """Return the file on this machine, downloaded and converted if it is not there yet.
+
+    Args:
+        file: which file.
+        folder: where it is kept.
+        host: where it comes from.
 
     Raises:
         DownloadError: it cannot be fetched, or is not the one that is known.

@@ -14,7 +14,7 @@ _FORM = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?|\.\d+)(?P<factor>[kmbgt]?)-(?P<unit>[a-z]+)"
 )
 LARGEST = 10**30
-"""Largest amount of any unit: what is above is a slip of the finger."""
+"""Largest amount of any unit: a larger one is a slip of the finger."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Budget:
     unit: BudgetUnit
 
     def steps(self, step: StepCost) -> int:
-        """How many whole steps it pays for; at least one, unless it is nothing."""
+        """Return how many whole steps it pays for: at least one, unless the budget is zero."""
         return max(1, int(self.amount / self.unit.cost(step))) if self.amount else 0
 
 

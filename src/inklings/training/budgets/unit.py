@@ -1,4 +1,4 @@
-"""The unit of a budget: how it is written, and how many steps it pays for."""
+"""Units of a budget: how each is written, and how many steps it pays for."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from inklings.registry import Registry
 
 @dataclass(frozen=True)
 class StepCost:
-    """What one step of a run takes; a unit asks for what it counts, and for nothing else."""
+    """The cost of one step; a unit asks only for what it counts."""
 
     tokens: int
     """Target tokens."""
     flops: Callable[[], int]
-    """Of its forward and backward pass; needs the model."""
+    """Floating-point operations of its forward and backward pass; needs the model."""
     seconds: Callable[[], float]
-    """Measured on this machine."""
+    """Seconds of a step, measured on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetUnit:
-    """A unit in which a budget is given, and all that anybody asks about it."""
+    """A unit in which a budget is given, and everything that the rest of the code asks about it."""
 
     spellings: tuple[str, ...]
     """How it may be written, in small letters; the first one is its name."""
@@ -32,15 +32,17 @@ class BudgetUnit:
     cost: Callable[[StepCost], Fraction]
     """How many of the unit a step costs."""
     held: str | None = None
-    """What is equal in two arms of one such budget: `at equal time`. None: nothing to speak of."""
+    """What is equal in two arms of one such budget, as in `at equal time`; None where it is nothing
+    to compare at.
+    """
     timed: bool = False
     """Whether a step must be timed to know what it costs."""
     may_be_zero: bool = False
-    """Whether none of it is a budget too."""
+    """Whether a budget of zero is allowed."""
 
     @property
     def name(self) -> str:
-        """The usual spelling."""
+        """The first spelling, which is its name."""
         return self.spellings[0]
 
 

@@ -1,10 +1,9 @@
-"""The adversarial objective.
+"""The adversarial objective: a critic learns to tell real texts from generated ones.
 
-A critic learns to tell real texts from made ones, the generator to be taken for real.
-
-A step is `critic_steps` steps of the critic and one of the generator. The model that the run keeps
-is the running average of the generator's weights; the generator that learns, the critic and both
-optimisers belong to the objective, and to its checkpoints.
+The generator learns to be taken for real. A step is `critic_steps` steps of the critic and one of
+the generator. The model that the run keeps is the running average of the generator's weights; the
+generator that learns, the critic and both optimisers belong to the objective, and to its
+checkpoints.
 """
 
 from __future__ import annotations
@@ -33,9 +32,7 @@ from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.optimizers.optimizers import tensors_below
 
 BETAS = (0.0, 0.9)
-"""Betas of both Adams (Gulrajani et al. 2017): a moment of the gradient would point where the
-opponent was.
-"""
+"""Betas of both Adams (Gulrajani et al. 2017): momentum would point where the opponent was."""
 SHORTEST = 4
 """A curriculum begins with texts of 1/SHORTEST of the length."""
 UNREAD = (
@@ -51,18 +48,18 @@ UNREAD = (
     "precision",
     "compile",
 )
-"""Settings of training that are of models with a likelihood alone."""
+"""Settings of training that only models with a likelihood use."""
 
 
 @dataclass(frozen=True)
 class CriticLoss:
-    """What one step of the critic minimises, and its parts."""
+    """The loss of one step of the critic, and its parts."""
 
     loss: Float[Tensor, ""]
     penalty: Float[Tensor, ""]
-    """Before it is weighted."""
+    """The penalty before its weight is applied."""
     gap: Float[Tensor, ""]
-    """Mean score of real texts less that of made ones."""
+    """Mean score of real texts minus that of generated ones."""
 
 
 class AdversarialObjective(Objective[SampleModel]):
@@ -94,22 +91,22 @@ class AdversarialObjective(Objective[SampleModel]):
     def make(
         cls, model: SampleModel, split: TokenSplit, config: RunConfig, runtime: Runtime
     ) -> AdversarialObjective:
-        """Over the real texts of the split."""
+        """Make the objective over the real texts of the split."""
         training = config.training
         texts = real_texts(model, split, training.batch_size, training.seed)
         return cls(model, texts, seed=training.weights_seed)
 
     @classmethod
     def validation(cls, model: SampleModel, store: TokenStore, *, seed: int) -> SampleValidation:
-        """Bits of divergence."""
+        """Measure bits of divergence from held-out texts."""
         return SampleValidation(model, store, seed=seed)
 
     @classmethod
     def settle(cls, model: SampleModel, training: TrainingConfig) -> TrainingConfig:
-        """Texts of the length that the model makes, in float32.
+        """Set texts to the length that the model makes, in float32.
 
-        A penalty is a second derivative: half the digits are not enough for it, and compilers do
-        not take it.
+        A penalty is a second derivative: bfloat16 has too few digits for it, and compilers do not
+        take it.
         """
         length = model.config.context_length
         if training.sequence_length not in (None, length):
@@ -125,12 +122,12 @@ class AdversarialObjective(Objective[SampleModel]):
     def tokens_per_step(
         cls, model: SampleModel, store: TokenStore, training: TrainingConfig
     ) -> int:
-        """Real text that the critic reads."""
+        """Count the tokens of real text that the critic reads."""
         return model.adversary.critic_steps * super().tokens_per_step(model, store, training)
 
     @classmethod
     def ignored(cls, model: SampleModel, training: TrainingConfig) -> list[str]:
-        """What only models with a likelihood look at."""
+        """Name the settings that only models with a likelihood use."""
         notes = [
             f"training.{name} is not looked at: {type(model).__name__} learns against a critic, by"
             " two Adams in float32 (model.generator_rate, model.critic_rate, model.penalty)."
@@ -146,13 +143,13 @@ class AdversarialObjective(Objective[SampleModel]):
 
     @classmethod
     def text_notes(cls, model: SampleModel, split: TokenSplit) -> list[str]:
-        """What of the split the critic never reads."""
+        """Say what of the split the critic never reads."""
         return notes_on_real_texts(model, split)
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
         """Make the steps of both sides.
 
-        With `measure`, give the norms and entropies that a line of the metrics holds.
+        With `measure`, also return the norms and entropies that a line of the metrics holds.
         """
         adversary = self._adversary
         for side, peak in (
@@ -194,7 +191,7 @@ class AdversarialObjective(Objective[SampleModel]):
         return Step(told.loss.detach(), norm, figures=figures)
 
     def critic_loss(self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]) -> CriticLoss:
-        """The critic's loss, from what it reads of real and of made texts.
+        """Compute the critic's loss from the rows that it reads of real and of generated texts.
 
         WGAN-GP: E[D(made)] - E[D(real)] + lambda penalty. Relativistic: softplus(D(made) - D(real))
         + gamma (R1 + R2).
@@ -220,16 +217,16 @@ class AdversarialObjective(Objective[SampleModel]):
     def generator_loss(
         self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]
     ) -> Float[Tensor, ""]:
-        """The generator's loss, from what the critic reads. WGAN: -E[D(made)].
+        """Compute the generator's loss from what the critic reads.
 
-        Relativistic: softplus(D(real) - D(made)) (Huang et al. 2024).
+        WGAN: -E[D(made)]. Relativistic: softplus(D(real) - D(made)) (Huang et al. 2024).
         """
         if self._adversary.loss == "wgan_gp":
             return -self.critic.judge(made).mean()
         return F.softplus(self.critic.judge(real) - self.critic.judge(made)).mean()
 
     def _length(self, step: int) -> int:
-        """How long texts are at a step: all of T, or what the curriculum has come to."""
+        """Return the length of texts at a step: all of T, or what the curriculum has reached."""
         whole, over = self._texts.length, self._adversary.curriculum
         if step >= over:
             return whole
@@ -239,11 +236,10 @@ class AdversarialObjective(Objective[SampleModel]):
         return self.generator.noise(n, length).to(self._model.device)
 
     def _made_for_critic(self, length: int) -> Iterator[Tensor]:
-        """Make the texts for all of the critic's turns.
+        """Generate the texts for all steps of the critic at once.
 
-        They are tokens where their one-hot rows are what it reads, else the rows.
-
-        The generator stands still meanwhile, so all are made at once.
+        The generator does not change meanwhile. They are tokens where the critic reads one-hot
+        rows, else the rows themselves.
         """
         noise = self._noise(self._adversary.critic_steps * self._texts.batch_size, length)
         with torch.no_grad():
@@ -253,7 +249,7 @@ class AdversarialObjective(Objective[SampleModel]):
         return iter(torch.split(made, self._texts.batch_size))
 
     def _read(self, made: Tensor) -> Float[Tensor, "B T E"]:
-        """What the critic reads of made texts: see `_made_for_critic`."""
+        """Return the rows that the critic reads of generated texts (see `_made_for_critic`)."""
         return (
             self.critic.read_tokens(made, self.generator.alive(made))
             if self.generator.hard
@@ -261,9 +257,9 @@ class AdversarialObjective(Objective[SampleModel]):
         )
 
     def _moved(self, side: str, loss: Tensor) -> bool:
-        """Take one side's step down its loss.
+        """Take one optimiser step of one side.
 
-        False, and nothing is moved, where the loss or the gradient is not finite.
+        Return False, and move nothing, where the loss or the gradient is not finite.
         """
         adam = self._adams[side]
         adam.zero_grad(set_to_none=True)
@@ -276,9 +272,9 @@ class AdversarialObjective(Objective[SampleModel]):
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """Move the kept weights towards those that learn.
+        """Move the averaged weights towards the generator's.
 
-        The first steps count for more, so that the start is forgotten.
+        The first steps count for more, so that the initial weights are forgotten.
         """
         decay = min(self._adversary.average, (1 + step) / (10 + step))
         kept: list[Tensor] = list(self._model.parameters())
@@ -286,7 +282,7 @@ class AdversarialObjective(Objective[SampleModel]):
         torch._foreach_lerp_(kept, learned, 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The generator that learns, the critic, and both optimisers' state."""
+        """Return the generator that learns, the critic, and the state of both optimisers."""
         modules = {"generator": self.generator, "critic": self.critic}
         weights = {
             f"{side}/{name}": tensor
@@ -306,7 +302,7 @@ class AdversarialObjective(Objective[SampleModel]):
         return weights | moments
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take all of it up again; nothing is there before the first step."""
+        """Load what `tensors` gave; there is nothing to load before the first step."""
         if not tensors:
             return
         sides: dict[str, nn.Module] = {"generator": self.generator, "critic": self.critic}
@@ -321,7 +317,7 @@ class AdversarialObjective(Objective[SampleModel]):
 
 
 def _norm(module: nn.Module) -> Float[Tensor, ""]:
-    """The norm of the gradients that a side's step took."""
+    """Return the norm of the gradients of one side."""
     return torch.nn.utils.get_total_norm(
         [p.grad for p in module.parameters() if p.grad is not None]
     )

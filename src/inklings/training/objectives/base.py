@@ -1,7 +1,7 @@
-"""What an objective owns: a step of training, and all that depends on how a model learns.
+"""The base of all objectives: a step of training, and all that depends on how a model learns.
 
-One loop drives them all. Which one trains a model is said by its traits; the record of each stands
-in `models/objectives.py`, and names the class here.
+One loop drives them all. A model's traits say which one trains it; the record of each stands in
+`models/objectives.py`, and names the class here.
 """
 
 from __future__ import annotations
@@ -25,44 +25,45 @@ Trained = TypeVar("Trained", bound=Architecture)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of training gave."""
+    """The result of one step of training."""
 
     loss: Float[Tensor, ""] | None
     """Nats per target of the batch, auxiliary losses left out; None where learning has no loss."""
     gradient_norm: Float[Tensor, ""] | None = None
     """Before clipping; None if it was not measured."""
     moved: bool = True
-    """Whether the weights were changed: not, if the loss or the gradient was seen to be not finite.
+    """Whether the weights were changed; False if the loss or the gradient was seen not to be
+    finite.
     """
     figures: dict[str, Tensor] = field(default_factory=dict)
-    """What else is worth a place in the metrics, by name: numbers, or one for each position."""
+    """Other figures for the metrics, by name: numbers, or one for each position."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one evaluation in training gives: the figure that weights are chosen by, and others."""
+    """The figures of one evaluation in training; `loss` decides which weights are best."""
 
     loss: float
     """Lower is better, in the unit of the objective's record."""
     figures: dict[str, Any] = field(default_factory=dict)
-    """What else goes into the event; a number that is not finite is None."""
+    """Other figures of the event; a number that is not finite is None."""
 
 
 @runtime_checkable
 class Validation(Protocol):
-    """What is measured on the way."""
+    """The measurements that are made during training."""
 
     def score(self) -> Scores:
         """Measure the model as it is now."""
         ...
 
     def texts(self, samples: int, seed: int) -> list[str]:
-        """So many texts to be read; none where the model writes none."""
+        """Write so many texts for people to read; none where the model writes none."""
         ...
 
 
 class Objective(ABC, Generic[Trained]):
-    """How a model learns, a step at a time, and what must be saved of that beside the weights."""
+    """How a model learns, one step at a time, and what must be saved of that beside the weights."""
 
     peak_rate: float = 0.0
     """The learning rate at a rate of one; 0 where there is none."""
@@ -72,7 +73,13 @@ class Objective(ABC, Generic[Trained]):
     def make(
         cls, model: Trained, split: TokenSplit, config: RunConfig, runtime: Runtime
     ) -> Objective[Trained]:
-        """The objective of a model over a training split, with settings that were settled.
+        """Make the objective of a model over a training split.
+
+        Args:
+            model: the model that learns.
+            split: the training split.
+            config: settings with nothing left open.
+            runtime: how it computes.
 
         Raises:
             InputError: the split cannot be used.
@@ -81,56 +88,71 @@ class Objective(ABC, Generic[Trained]):
     @classmethod
     @abstractmethod
     def validation(cls, model: Trained, store: TokenStore, *, seed: int) -> Validation:
-        """The way that a model is measured while it learns."""
+        """Make what measures a model while it learns.
+
+        Args:
+            model: the model that learns.
+            store: the text.
+            seed: of the samples that are drawn.
+        """
 
     @classmethod
     def settle(cls, model: Trained, training: TrainingConfig) -> TrainingConfig:
-        """The settings, with order and length of rows taken from the model where they were open.
+        """Return the settings with order and row length taken from the model where they were open.
 
         Raises:
-            ConfigError: a setting cannot be had with the model.
+            ConfigError: a setting is not possible with the model.
         """
         length = training.sequence_length or model.config.context_length
         return replace(training, order="windows", sequence_length=length)
 
     @classmethod
     def tokens_per_step(cls, model: Trained, store: TokenStore, training: TrainingConfig) -> int:
-        """Target tokens of a step: nominal, alike for all architectures."""
+        """Return the target tokens of a step: nominal, the same for all architectures.
+
+        Args:
+            model: the model that learns.
+            store: the text.
+            training: settings with nothing left open.
+        """
         assert training.sequence_length is not None, "the length of a row has been settled"
         return training.batch_size * training.sequence_length
 
     @classmethod
     def ignored(cls, model: Trained, training: TrainingConfig) -> list[str]:
-        """A sentence for each setting that was asked for and is not looked at."""
+        """Make a sentence for each setting that was asked for and has no effect."""
         return []
 
     @classmethod
     def text_notes(cls, model: Trained, split: TokenSplit) -> list[str]:
-        """What of the training split the model cannot be trained on, in sentences.
+        """Say in sentences what of the training split the model cannot be trained on.
 
         Raises:
-            SourceError: it is all of the text.
+            SourceError: that is all of the text.
         """
         return []
 
     @abstractmethod
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Make step number `step` (from 0) at `rate` times the peak learning rates.
+        """Make one optimiser step.
 
-        With `measure`, the gradient's norm is wanted even where nothing is clipped.
+        Args:
+            step: its number, from 0.
+            rate: the learning rate as a share of the peak rates.
+            measure: whether the gradient's norm is wanted even where nothing is clipped.
         """
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """The state to be saved, as a flat dictionary."""
+        """Return the state to be saved, as a flat dictionary."""
 
     @abstractmethod
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up state that `tensors` gave."""
+        """Load the state that `tensors` gave."""
 
 
 def objective_type(model: Architecture) -> type[Objective[Any]]:
-    """The training half of the objective that a model declares.
+    """Return the training half of the objective that a model declares.
 
     Raises:
         ArchitectureError: as `objective_of`.
@@ -143,9 +165,13 @@ def objective_type(model: Architecture) -> type[Objective[Any]]:
 def make_objective(
     model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime
 ) -> Objective[Any]:
-    """Make the objective that trains the model, over a training split.
+    """Make the objective that trains the model over a training split.
 
-    Settings leave nothing `auto`.
+    Args:
+        model: the model that learns.
+        split: the training split.
+        config: settings with nothing left open.
+        runtime: how it computes.
 
     Raises:
         ArchitectureError: the model is not of the kind that its objective trains.

@@ -15,7 +15,7 @@ from inklings.training.objectives.validation import LikelihoodValidation
 
 
 class CountingObjective(Objective[SequenceModel]):
-    """One call of the model's `count` on the training split; there is nothing to go on with."""
+    """One call of the model's `count` on the training split; it has no state to save."""
 
     def __init__(self, model: SequenceModel, split: TokenSplit) -> None:
         count = getattr(model, "count", None)
@@ -31,19 +31,19 @@ class CountingObjective(Objective[SequenceModel]):
     def make(
         cls, model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime
     ) -> CountingObjective:
-        """Look at nothing but the split."""
+        """Make the objective; only the split matters."""
         return cls(model, split)
 
     @classmethod
     def validation(
         cls, model: SequenceModel, store: TokenStore, *, seed: int
     ) -> LikelihoodValidation:
-        """Nats per token."""
+        """Measure nats per token."""
         return LikelihoodValidation(model, store, seed=seed)
 
     @classmethod
     def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
-        """As of a model that learns by gradient, so that both are audited alike."""
+        """Settle as for a model that learns by gradient, so that both are audited alike."""
         return LikelihoodObjective.settle(model, training)
 
     @classmethod
@@ -55,7 +55,7 @@ class CountingObjective(Objective[SequenceModel]):
 
     @classmethod
     def ignored(cls, model: SequenceModel, training: TrainingConfig) -> list[str]:
-        """The budget."""
+        """Say that the budget has no effect."""
         return [
             f"{type(model).__name__} counts the training split once, so the budget of"
             f" {training.budget} is not looked at."
@@ -67,8 +67,8 @@ class CountingObjective(Objective[SequenceModel]):
         return Step(None)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Nothing: all is in the model's buffers."""
+        """Return nothing: the counts are the model's buffers."""
         return {}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Load nothing: counts are the weights."""
+        """Load nothing: the counts are the model's buffers."""

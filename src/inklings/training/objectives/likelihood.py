@@ -26,10 +26,10 @@ from inklings.training.optimizers.optimizers import Optimizers, tensors_below
 
 @runtime_checkable
 class Batches(Protocol):
-    """A batch for every step."""
+    """A source of batches: one for every step."""
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: a pure function of it."""
+        """Return the batch of a step: a pure function of it."""
         ...
 
 
@@ -62,7 +62,7 @@ class LikelihoodObjective(Objective[SequenceModel]):
     def make(
         cls, model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime
     ) -> LikelihoodObjective:
-        """Over batches in the order that was settled."""
+        """Make the objective over batches in the settled order."""
         training = config.training
         return cls(model, make_batches(model, split, training), training, runtime)
 
@@ -70,12 +70,12 @@ class LikelihoodObjective(Objective[SequenceModel]):
     def validation(
         cls, model: SequenceModel, store: TokenStore, *, seed: int
     ) -> LikelihoodValidation:
-        """Nats per token."""
+        """Measure nats per token."""
         return LikelihoodValidation(model, store, seed=seed)
 
     @classmethod
     def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:
-        """Rows in order where state is carried, else windows from anywhere."""
+        """Choose rows in reading order where state is carried, else windows from anywhere."""
         order = training.order
         if order == "auto":
             order = "streams" if model.traits.carries_state else "windows"
@@ -92,7 +92,7 @@ class LikelihoodObjective(Objective[SequenceModel]):
 
     @classmethod
     def ignored(cls, model: SequenceModel, training: TrainingConfig) -> list[str]:
-        """What the optimiser, the schedule, and the order do not look at."""
+        """Name the settings that the optimiser, the schedule and the order do not use."""
         return ignored_settings(training, model)
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
@@ -120,7 +120,7 @@ class LikelihoodObjective(Objective[SequenceModel]):
     def gradients(self, batch: Batch) -> Float[Tensor, ""]:
         """Add the gradient of the batch's mean loss to the parameters; return that loss.
 
-        The state is carried on.
+        The model's state is carried over to the next batch.
         """
         total = float(batch.weights.sum())
         assert total > 0, "a batch must have a target that counts"
@@ -167,7 +167,7 @@ class LikelihoodObjective(Objective[SequenceModel]):
         return loss.detach(), output.state if self._state is not None else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The optimisers' state, and the state that is carried from batch to batch."""
+        """Return the optimisers' state, and the model state that is carried from batch to batch."""
         carried = {} if self._state is None else self._model.state_to_tensors(self._state)
         return {
             **{f"optimizer/{name}": tensor for name, tensor in self.optimizers.tensors().items()},
@@ -175,7 +175,7 @@ class LikelihoodObjective(Objective[SequenceModel]):
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up both again; nothing is there before the first step."""
+        """Load both again; there is nothing to load before the first step."""
         self.optimizers.load(tensors_below("optimizer/", tensors))
         carried = tensors_below("carried/", tensors)
         if self._state is not None and carried:
@@ -183,15 +183,21 @@ class LikelihoodObjective(Objective[SequenceModel]):
 
 
 def reads_are_free(device: torch.device) -> bool:
-    """Whether a number can be looked at right away.
+    """Return whether reading a number from the device costs nothing.
 
-    Reading one off a GPU makes the host wait for all that it was given.
+    Reading one from a GPU makes the host wait for all work that was queued.
     """
     return device.type == "cpu"
 
 
 def make_batches(model: SequenceModel, split: TokenSplit, training: TrainingConfig) -> Batches:
-    """The batches in the order that was settled."""
+    """Make the batches in the settled order.
+
+    Args:
+        model: gives the context length and the warm-up tokens of a window.
+        split: the training split.
+        training: settings with nothing left open.
+    """
     size, length = training.batch_size, training.sequence_length
     assert length is not None, "the length of a row has been settled"
     if training.order == "positions":

@@ -1,8 +1,8 @@
-"""What keeps a critic's slope in bounds, so that its scores are worth following.
+"""Penalties on the slope of a critic, so that its scores are worth following.
 
-A critic reads rows by a linear map, so lines between rows are lines between what was read, and a
-slope h in what was read has the squared length h gram h^T in the rows (`Critic.gram`): the
-vocabulary need not be gone through.
+A critic reads rows by a linear map, so lines between rows are lines between what it reads, and a
+slope h there has the squared length h gram h^T in the rows (`Critic.gram`): nothing of the size of
+the vocabulary is computed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Judge = Callable[[Tensor], Tensor]
 def slopes(
     judge: Judge, read: Float[Tensor, "N T E"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N T E"]]:
-    """Scores of what was read, and their gradient in it.
+    """Return the scores of what was read, and their gradient with respect to it.
 
-    Both can be differentiated in the critic's weights.
+    Both can be differentiated with respect to the critic's weights.
     """
     if not read.requires_grad:
         read = read.detach().requires_grad_()
@@ -31,7 +31,7 @@ def slopes(
 
 
 def between(real: Float[Tensor, "N T E"], made: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
-    """For each pair a place on the line between, drawn evenly from torch's generator."""
+    """Return a random point on the line between each pair, uniform, from torch's generator."""
     share = torch.rand(real.shape[0], 1, 1).to(real.device)
     return made + share * (real - made)
 
@@ -39,7 +39,7 @@ def between(real: Float[Tensor, "N T E"], made: Float[Tensor, "N T E"]) -> Float
 def squared_lengths(
     gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
 ) -> Float[Tensor, " N"]:
-    """|gradient|^2 of each text, in the rows if `gram` is given."""
+    """Return |gradient|^2 of each text, measured in the rows if `gram` is given."""
     other = gradient if gram is None else gradient @ gram
     return (gradient * other).sum((1, 2))
 
@@ -47,9 +47,14 @@ def squared_lengths(
 def gradient_penalty(
     judge: Judge, read: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
 ) -> Float[Tensor, ""]:
-    """How far the critic's slope is from one.
+    """Return the penalty on slopes other than one: the mean of (|gradient| - 1)^2.
 
-    Mean of (|gradient| - 1)^2 (Gulrajani et al. 2017, equation 3).
+    Gulrajani et al. 2017, equation 3.
+
+    Args:
+        judge: the critic's score of what it reads, (N, T, E) to (N,).
+        read: what it reads of N texts.
+        gram: the Gram matrix of its linear map; None measures the slope in what is read.
     """
     lengths = (
         squared_lengths(slopes(judge, read)[1], gram) + 1e-12
@@ -61,8 +66,8 @@ def gradient_penalty(
 def zero_centred(
     gradient: Float[Tensor, "N T E"], gram: Float[Tensor, "E E"] | None = None
 ) -> Float[Tensor, ""]:
-    """R1 on real rows, R2 on made ones.
+    """Return half the mean of |gradient|^2: R1 on real rows, R2 on generated ones.
 
-    Half the mean of |gradient|^2 (Mescheder et al. 2018, equation 9).
+    Mescheder et al. 2018, equation 9.
     """
     return squared_lengths(gradient, gram).mean() / 2

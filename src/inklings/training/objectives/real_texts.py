@@ -1,4 +1,4 @@
-"""The real texts that a critic reads, and what of a text it never sees."""
+"""Real texts for a critic, and notes on what of a text it never sees."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from inklings.text.store import TokenSplit
 from inklings.text.whole_texts import TextBatches, left_out, text_windows, whole_texts
 
 FEW_TEXTS = 100
-"""Fewer real texts than this are learned by heart."""
+"""A generator learns fewer real texts than this by heart."""
 
 
 def real_texts(model: SampleModel, split: TokenSplit, batch_size: int, seed: int) -> TextBatches:
-    """The real texts that the model is trained towards.
+    """Return batches of the real texts that the model learns to imitate.
+
+    Args:
+        model: says whether it reads documents or windows, and how long.
+        split: the training split.
+        batch_size: texts in a batch.
+        seed: of their order.
 
     Raises:
         SourceError: no text of the split fits.

@@ -1,6 +1,6 @@
-"""What is measured on the way of a generator without likelihood.
+"""Validation of a generator without likelihood during training.
 
-How far its texts are from held-out ones, and whether it collapsed.
+It measures how far its texts are from held-out ones, and whether it collapsed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
 
 SAMPLES = 1000
-"""At most so many texts are drawn at an evaluation: as many as are held out, or fewer."""
+"""Most texts drawn at an evaluation; fewer where fewer are held out."""
 REAL_TOKENS = 200_000
 """Tokens of the training split, at most, that the alarm compares with."""
 ORDERS = (1, 2, 3, 4)
 
 
 class SampleValidation:
-    """The mean Jensen-Shannon divergence in bits of the 1- to 4-grams of texts and validation."""
+    """Mean Jensen-Shannon divergence of samples and validation, over 1- to 4-grams, in bits."""
 
     def __init__(self, model: SampleModel, store: TokenStore, *, seed: int) -> None:
         self._model, self._tokenizer, self._seed = model, store.tokenizer, seed
@@ -32,7 +32,7 @@ class SampleValidation:
         self._real = real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS)
 
     def score(self) -> Scores:
-        """The same noise at every evaluation: what changes is the model."""
+        """Measure samples from the same noise as before, so that only the model has changed."""
         n = min(SAMPLES, len(self._held_out))
         made = draw_as_trained(self._model, self._tokenizer, n, seed=self._seed)
         divergences = [js_divergence(made, self._held_out, order).estimate for order in ORDERS]
@@ -45,5 +45,5 @@ class SampleValidation:
         return Scores(float(np.mean(divergences)), figures)
 
     def texts(self, samples: int, seed: int) -> list[str]:
-        """Texts from the same noise at every evaluation."""
+        """Write texts from the same noise at every evaluation."""
         return [made.text for made in write(self._model, self._tokenizer, samples, seed=seed)]

@@ -1,6 +1,6 @@
-"""What is measured on the way.
+"""Validation of a model with a likelihood during training.
 
-The whole validation split, a part of the training split, and some samples.
+The whole validation split is scored, and a part of the training split; some texts are sampled.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
 
 TRAIN_TARGETS = 20_000
-"""At most so many targets of the training split are scored beside the validation split: enough to
-see the gap.
+"""Most targets of the training split that are scored beside the validation split: enough to see the
+gap.
 """
 SAMPLE_TOKENS = 160
 
@@ -30,7 +30,7 @@ class LikelihoodValidation:
         )
 
     def score(self) -> Scores:
-        """Score both, in float32, whatever the precision of training is."""
+        """Score both in float32, whatever the precision of training is."""
         found = evaluate(self._model, self._split, lossless=self._lossless)
         known = evaluate(self._model, self._train_part, lossless=False)
         figures = {name: value for name, value in found.metrics.items() if name != "loss"} | {
@@ -40,7 +40,7 @@ class LikelihoodValidation:
         return Scores(found.loss, figures={name: finite(value) for name, value in figures.items()})
 
     def texts(self, samples: int, seed: int) -> list[str]:
-        """Texts from an empty prompt."""
+        """Write texts from an empty prompt."""
         if samples == 0:
             return []
         sampling = SamplingConfig(seed=seed)

@@ -12,7 +12,7 @@ RATE = PeakRate(setting="learning_rate", whose="AdamW", default=0.01)
 
 
 def make_adamw(groups: ParameterGroups, parameters: list[nn.Parameter]) -> list[torch.optim.AdamW]:
-    """AdamW for some of the parameters; none where there are none."""
+    """Make AdamW for some of the parameters; no optimiser where there are none."""
     training, parts = groups.training, groups.by_decay(parameters)
     adamw = torch.optim.AdamW
     return (

@@ -29,7 +29,7 @@ value below makes up for one.
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Float[Tensor, "N R C"]:
-    """Each matrix with its singular values brought close to 1, by Newton-Schulz iterations.
+    """Return each matrix with its singular values brought close to 1, by Newton-Schulz iterations.
 
     They run in `dtype`; R <= C is cheapest.
 
@@ -110,7 +110,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_muon(groups: ParameterGroups) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices, AdamW for the rest."""
+    """Make Muon for the hidden matrices, and AdamW for the rest."""
     matrices, others = groups.matrices()
     training = groups.training
     muon: list[torch.optim.Optimizer] = []

@@ -1,7 +1,4 @@
-"""The optimisers of one model behind one small interface.
-
-Step, clip, and a flat dictionary of tensors to save.
-"""
+"""The optimisers of one model behind one small interface: step, clip, save and load."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from inklings.training.optimizers.parameter_groups import ParameterGroups
 
 
 class Optimizers:
-    """What moves the parameters of a model, at rates given as a share of each group's peak."""
+    """All optimisers of a model; rates are given as a share of each group's peak."""
 
     def __init__(
         self,
@@ -41,7 +38,7 @@ class Optimizers:
         ]
 
     def step(self, rate: float) -> None:
-        """Move the parameters along their gradients, at `rate` times the peak rates.
+        """Move the parameters along their gradients at `rate` times the peak rates.
 
         The gradients are dropped.
         """
@@ -67,7 +64,7 @@ class Optimizers:
         torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give all state as tensors named `PARAMETER/KEY`.
+        """Return all state as tensors named `PARAMETER/KEY`.
 
         With the weights and the step it is all that a resumed run needs.
         """
@@ -80,7 +77,7 @@ class Optimizers:
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take up state that `tensors` gave.
+        """Load the state that `tensors` gave.
 
         Raises:
             RunError: it belongs to a model with other parameters.
@@ -106,7 +103,7 @@ class Optimizers:
 
 
 def tensors_below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin with the prefix, without it."""
+    """Return the tensors whose names begin with the prefix, named without it."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

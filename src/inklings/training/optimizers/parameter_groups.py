@@ -1,4 +1,4 @@
-"""The parameters of a model as an optimiser takes them."""
+"""Parameters of a model, grouped as optimisers take them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ class ParameterGroups:
     model: Architecture
     training: TrainingConfig
     matrix_dtype: torch.dtype = torch.float32
-    """In which products of whole matrices are fast enough and exact enough here."""
+    """The type in which products of whole matrices are fast and exact enough on this device."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All that learn."""
+        """All parameters that learn."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def matrices(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The hidden matrices, and all others."""
+        """Return the hidden matrices, and all other parameters."""
         hidden = set(self.model.matrices())
         learning = self.parameters
         return [p for p in learning if p in hidden], [p for p in learning if p not in hidden]
 
     def by_decay(self, parameters: list[nn.Parameter]) -> list[dict[str, object]]:
-        """Groups that decay and that do not; none where there are no parameters.
+        """Return a group that decays and one that does not; no group where there are no parameters.
 
-        Weight decay falls on matrices only, never on vectors or embeddings (a head tied to an
-        embedding included).
+        Only matrices decay, never vectors or embeddings (a head tied to an embedding included).
         """
         decay = self.training.weight_decay
         if not decay:

@@ -9,7 +9,7 @@ from inklings.training.optimizers.parameter_groups import ParameterGroups
 
 
 def make_sgd(groups: ParameterGroups) -> list[torch.optim.SGD]:
-    """SGD for all parameters; none where nothing learns."""
+    """Make SGD for all parameters; no optimiser where nothing learns."""
     training, parts = groups.training, groups.by_decay(groups.parameters)
     sgd = torch.optim.SGD
     return (
