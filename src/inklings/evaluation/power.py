@@ -1,4 +1,4 @@
-"""How small a difference some paired seeds can show."""
+"""Power: how small a difference paired seeds can show."""
 
 from __future__ import annotations
 

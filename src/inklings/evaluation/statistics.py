@@ -1,9 +1,10 @@
-"""The one place for intervals and tests.
+"""Statistics: the one place for intervals and tests.
 
 Two sources of doubt are kept apart. Documents (or blocks of text) say how sure the figure of *one
 run* is: `bootstrap_ratio`, `paired_bootstrap`. Seeds say whether *an architecture* is better than
 another: `paired_t`, `sign_flip`, and `holm` where several pairs are looked at; `least_significant`
-and `detectable` say what so many seeds could have shown at all. All functions are deterministic.
+and `detectable` say what a number of seeds could have shown at all. All functions are
+deterministic.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from jaxtyping import Float, Int, Num
 from inklings.errors import ConfigError
 
 BATCH_ELEMENTS = 2**22
-"""How many resampled values are held at a time."""
+"""Most resampled values that are held at a time."""
 
 EXACT_FLIPS = 2**16
-"""Up to so many assignments of signs are enumerated; where there are more, so many are drawn."""
+"""Most assignments of signs that are enumerated; where there are more, this many are drawn."""
 
 LEVEL = 0.05
-"""Largest p at which a difference is claimed, after what correction there is."""
+"""Largest p-value, after any correction, at which a difference is claimed."""
 
 
 FLIPS_FROM = 6
@@ -72,7 +73,7 @@ class Interval:
         return not self.contains(0.0)
 
     def to_mapping(self) -> dict[str, float | int | str | None]:
-        """Plain values for JSON, which has no infinity: an end that is not known is None."""
+        """Return plain values for JSON; an end that is infinite is None."""
         known = {
             name: value if math.isfinite(value) else None
             for name, value in vars(self).items()
@@ -83,11 +84,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A mean difference with its interval, and how often chance alone would give one as great."""
+    """A mean difference with its interval, and its p-value."""
 
     interval: Interval
     p_value: float
-    """Two-sided p-value."""
+    """The two-sided p-value."""
 
 
 def bootstrap_ratio(
@@ -98,13 +99,20 @@ def bootstrap_ratio(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of sum(numerator) / sum(denominator) by resampling documents or blocks.
+    """Return the interval of sum(numerator) / sum(denominator) by resampling documents or blocks.
 
-    Nats over targets, or bits over bytes, of one run. It is the studentised bootstrap (Efron and
-    Tibshirani 1993, section 12.5), the standard error being that of the linearised ratio. scipy has
-    the percentile and BCa intervals only, and on 30 documents of very unequal length those at 95%
-    cover the truth in 91% and 89% of simulations, this one in 93%. Units of denominator zero do not
-    count. Fewer than four units leave the interval infinite.
+    It is for nats over targets, or bits over bytes, of one run. It is the studentised bootstrap
+    (Efron and Tibshirani 1993, section 12.5), the standard error being that of the linearised
+    ratio. scipy has the percentile and BCa intervals only, and on 30 documents of very unequal
+    length those at 95% cover the truth in 91% and 89% of simulations, this one in 93%. Units of
+    denominator zero do not count. Fewer than four units leave the interval infinite.
+
+    Args:
+        numerator: one sum for each unit.
+        denominator: one for each unit.
+        confidence: of the interval, in (0, 1).
+        resamples: how many.
+        seed: of the resampling.
 
     Raises:
         ConfigError: the confidence is not in (0, 1), or the arrays are empty, not finite, or of
@@ -187,14 +195,22 @@ def paired_bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the difference, first less second, between two models' sums over the same units.
+    """Return the interval of the difference between two models' sums over the same units.
 
     The denominator (targets of one tokenizer, or bytes where tokenizers differ) is the same for
     both, so the difference is itself a ratio of sums, and what makes a document hard for both
     models cancels.
 
+    Args:
+        first: one sum for each unit, of the first model.
+        second: of the second model, which is subtracted.
+        denominator: one for each unit.
+        confidence: of the interval, in (0, 1).
+        resamples: how many.
+        seed: of the resampling.
+
     Raises:
-        ConfigError: see `bootstrap_ratio`.
+        ConfigError: as `bootstrap_ratio`, or the models have other units.
     """
     if len(first) != len(second):
         raise ConfigError(
@@ -225,12 +241,19 @@ def group_jackknife(
     low: float = 0.0,
     high: float = 1.0,
 ) -> Interval:
-    """Interval of a statistic by the delete-a-group jackknife (Shao and Tu 1995, section 2.3).
+    """Return the interval of a statistic by the delete-a-group jackknife.
 
-    It serves statistics that depend on how many units there are (divergences, shares of distinct
-    things), where the values of resamples with replacement do not lie around the estimate: only how
-    the values differ between groups counts here. The ends are kept within `low` and `high`, what
-    the statistic can be.
+    Shao and Tu 1995, section 2.3. It serves statistics that depend on how many units there are
+    (divergences, shares of distinct things), where the values of resamples with replacement do not
+    lie around the estimate: only how the values differ between groups counts here.
+
+    Args:
+        estimate: the statistic of all units.
+        without: its value without each group in turn.
+        n: how many units there are.
+        confidence: of the interval, in (0, 1).
+        low: least value of the statistic.
+        high: greatest value of the statistic.
 
     Raises:
         ConfigError: the confidence is not in (0, 1).
@@ -257,7 +280,7 @@ def group_jackknife(
 def mean_interval(
     values: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95
 ) -> Interval:
-    """Student's interval of the mean of a few values (one for each seed).
+    """Return Student's interval of the mean of a few values (one for each seed).
 
     One value gives an infinite interval.
 
@@ -270,7 +293,7 @@ def mean_interval(
 def paired_t(
     differences: Sequence[float] | Float[np.ndarray, " n"], *, confidence: float = 0.95
 ) -> PairedTest:
-    """Student's paired t test on differences, one for each seed that both sides were run with.
+    """Apply Student's paired t test to differences, one for each shared seed.
 
     Raises:
         ConfigError: no difference, or the confidence is not in (0, 1).
@@ -303,13 +326,12 @@ def paired_t(
 def shared_error_p(
     differences: Sequence[float] | Float[np.ndarray, " n"], error: float, units: int
 ) -> float:
-    """Two-sided p of the mean of paired differences that share one more error.
+    """Return the two-sided p-value of the mean of paired differences that share one more error.
 
-    Their spread does not show that error.
-
-    All seeds are scored on the same held-out documents: what these happen to do for one side is in
-    every difference alike. The two variances are added, with the degrees of freedom of
-    Satterthwaite (1946). With no shared error it is the paired t test.
+    Their spread does not show that error. All seeds are scored on the same held-out documents: if
+    these happen to favour one side, they do so in every difference. The two variances are added,
+    with the degrees of freedom of Satterthwaite (1946). With no shared error it is the paired t
+    test.
 
     Args:
         differences: one for each seed, two or more.
@@ -328,7 +350,7 @@ def shared_error_p(
 
 
 def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0) -> float:
-    """Two-sided p value of the sign-flip (permutation) test on paired differences.
+    """Return the two-sided p-value of the sign-flip (permutation) test on paired differences.
 
     Under the hypothesis of no difference each sign is a fair coin. All 2^n assignments are
     enumerated up to `EXACT_FLIPS`. With n seeds the smallest possible value is 2 / 2^n: 0.0625 for
@@ -366,7 +388,7 @@ def _signs(n: int) -> Float[np.ndarray, "assignments n"]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) adjusted p values of a family of tests, in the given order.
+    """Return Holm's (1979) adjusted p-values of a family of tests, in the given order.
 
     Calling those below a level different errs anywhere in the family no more often than that level.
     """

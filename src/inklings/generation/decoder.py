@@ -1,6 +1,6 @@
-"""How a model is best read token by token on this machine.
+"""The choice of how a model decodes on this machine: threads, and weights in float32 or bfloat16.
 
-Threads, and weights in float32 or bfloat16, chosen by measuring.
+The choice is made by measuring.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SECONDS = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """A model to generate with, and how."""
+    """A model to generate with, and how it computes."""
 
     model: SequenceModel
     runtime: Runtime
@@ -54,13 +54,16 @@ def choose_decoder(
     rows: int = 1,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
 ) -> Decoder:
-    """The fastest way to write `rows` texts side by side whose loss is the same.
+    """Return the fastest way to write texts side by side whose loss is the same.
 
-    `runtime.reasons` says what was measured.
+    `runtime.reasons` says what was measured. Packed weights are a copy, the model itself stays. A
+    text depends on the precision: the same seed may lead elsewhere where the measurement comes out
+    the other way, unless `precision` is given.
 
-    Packed weights are a copy, the model itself stays. A text depends on the precision: the same
-    seed may lead elsewhere where the measurement comes out the other way, unless `precision` is
-    given.
+    Args:
+        model: the model.
+        rows: how many texts are written at a time.
+        precision: of the weights; `auto` measures.
 
     Raises:
         ConfigError: bfloat16 was asked for where weights cannot be packed.
@@ -95,9 +98,9 @@ def choose_decoder(
 
 
 def _probe(models: Mapping[Precision, SequenceModel], rows: int) -> Measure:
-    """Reads one more token in each row at every call, with whichever model.
+    """Make a function that reads one more token in each row at every call, with whichever model.
 
-    They go on from one state, so that memory holds one.
+    All go on from one state, so that memory holds one.
     """
     model = next(iter(models.values()))
     text = torch.randint(

@@ -16,12 +16,12 @@ from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
 
 ROWS = 256
-"""So many samples are written side by side, to bound memory; more come as some end."""
+"""Most samples that are written side by side, to bound memory; more come as some end."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One generated text."""
+    """One generated text, and why it ended."""
 
     text: str
     """What follows the prompt, without the stop string that ended it."""
@@ -113,9 +113,14 @@ def check_request(
     samples: int = 1,
     stop: tuple[str, ...] = (),
 ) -> None:
-    """Refuse what `generate` would refuse, without a model.
+    """Refuse what `generate` would refuse, without a model. Errors are those of `generate`.
 
-    Arguments and errors are those of `generate`.
+    Args:
+        tokenizer: the one that the model was trained with.
+        prompt: the beginning of the text.
+        max_new_tokens: most tokens that are drawn.
+        samples: how many texts.
+        stop: strings that end a text before them.
     """
     check_length(max_new_tokens)
     if samples < 1:
@@ -137,10 +142,19 @@ def stream(
 ) -> Iterator[str]:
     """Write one text and yield it as it comes.
 
-    Whole characters only, and nothing that may still begin a stop string.
+    Only whole characters are yielded, and nothing that may still begin a stop string. The pieces
+    together are the text of `generate` with one sample. Errors are those of `generate`, raised at
+    the call, before the first piece.
 
-    The pieces together are the text of `generate` with one sample. Arguments and errors are those
-    of `generate`; what is wrong is said at the call, before the first piece.
+    Args:
+        model: any architecture that streams.
+        tokenizer: the one that the model was trained with.
+        prompt: encoded as it is, with the boundary before it.
+        max_new_tokens: most tokens that are drawn.
+        sampling: how they are drawn; None is `SamplingConfig()`.
+        stop: strings that end the text before them.
+        stop_at_boundary: whether the end of a document ends the text.
+        use_cache: False reads the whole text anew for every token.
     """
     session = Session(
         model,

@@ -1,4 +1,4 @@
-"""Using a model without training it: no gradients, and everything in evaluation mode."""
+"""Inference: using a model without gradients, with everything in evaluation mode."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""A model for decoding whose weights are kept as the processor reads them fastest.
+"""A model for decoding whose weights are packed as the processor reads them fastest.
 
-They are packed in float32 or in bfloat16.
-
-A token costs one pass over the weights. PyTorch's matrix products on a CPU arrange a plain weight
-anew at every call; its compiler has them arranged once (`mkldnn` operators, oneDNN), and so do we.
-In bfloat16 there is also half as much to read.
+They are packed in float32 or in bfloat16. A token costs one pass over the weights. PyTorch's matrix
+products on a CPU arrange a plain weight anew at every call; its compiler has them arranged once
+(`mkldnn` operators, oneDNN), and so do we. In bfloat16 there is also half as much to read.
 """
 
 from __future__ import annotations
@@ -23,12 +21,10 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 class PackedLinear(nn.Module):
-    """A linear map for inference on a CPU.
+    """A linear map for inference on a CPU: products in its own precision.
 
-    Products in its own precision, inputs and outputs in that of the input.
-
-    `weight` and `bias` are those of the map that it stands for: an architecture may look at them,
-    or share them.
+    Inputs and outputs have the precision of the input. `weight` and `bias` are those of the map
+    that it replaces: an architecture may look at them, or share them.
     """
 
     def __init__(self, linear: nn.Linear, precision: Precision, rows: int) -> None:
@@ -58,9 +54,12 @@ def can_pack() -> bool:
 def with_packed_weights(
     model: SequenceModel, precision: Precision, *, rows: int = 1
 ) -> SequenceModel:
-    """A model like `model`, for inference on a CPU with about `rows` texts side by side.
+    """Return a copy of a model for inference on a CPU; all but its linear maps is shared.
 
-    All but linear maps is shared with it.
+    Args:
+        model: stays as it is.
+        precision: of the packed weights.
+        rows: about how many texts are written side by side.
     """
     shared: dict[int, object] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())

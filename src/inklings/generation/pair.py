@@ -1,4 +1,4 @@
-"""Whether a model and a tokenizer belong together."""
+"""A check that a model and a tokenizer belong together."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The origin of a text's tokens.
+"""The origin of a text's tokens: the remembered entries that contributed to each prediction.
 
-For each token it gives the remembered entries that its prediction took something of.
-
-A text is read again in one pass, which by the contract predicts what it predicted token by token as
-it was written.
+A text is read again in one pass, which by the contract predicts what it predicted token by token
+when it was written.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from inklings.models.remembering import Recollection, Remembering
 
 @dataclass(frozen=True)
 class Origin:
-    """An entry that a prediction took something of."""
+    """An entry that contributed to a prediction."""
 
     value: int
     """The token that followed there."""
@@ -81,7 +79,14 @@ def origins(
 def strongest(
     found: Recollection, place: int, *, at_least: float = 0.01, most: int = 5
 ) -> list[Origin]:
-    """The entries that mattered most to the prediction at one position, the weightiest first."""
+    """Return the entries that mattered most to one prediction, the greatest weight first.
+
+    Args:
+        found: what a row found.
+        place: the position.
+        at_least: smallest share in the prediction.
+        most: how many entries, at most.
+    """
     weights = found.weights[place]
     order = [
         int(hit)

@@ -1,6 +1,6 @@
-"""From logits to the next token.
+"""From logits to the next token: penalties, temperature, top-k, top-p and min-p.
 
-Penalties, temperature, top-k, top-p and min-p, with a generator per row.
+Every row has a random generator of its own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class SamplingConfig:
 
 
 def row_generators(seed: int, rows: Sequence[int]) -> list[torch.Generator]:
-    """One generator for each row number.
+    """Make a generator for each row number.
 
     They live on the CPU, so that a seed means the same draws on every device.
     """
@@ -102,10 +102,14 @@ def next_token_probabilities(
     counts: Integer[Tensor, "B V"] | None = None,
     banned: int | None = None,
 ) -> Float[Tensor, "B V"]:
-    """The distribution that the next token is drawn from, in float32 or better; each row sums to 1.
+    """Return the distribution that the next token is drawn from, in float32 or better.
 
-    `seen` marks the tokens that the repetition penalty applies to, `counts` says how often each was
-    drawn, for the other penalties. The token `banned` gets probability zero.
+    Args:
+        logits: (B, V).
+        sampling: the settings, the same for all rows.
+        seen: the tokens that the repetition penalty applies to.
+        counts: how often each token was drawn, for the other penalties.
+        banned: a token that gets probability zero.
 
     Raises:
         DivergedError: a logit is NaN or plus infinity. Minus infinity is a token that cannot come.
@@ -189,9 +193,15 @@ def sample_next(
 ) -> Int[Tensor, " B"]:
     """Draw one token for each row, on the CPU.
 
-    See `next_token_probabilities` for `seen`, `counts` and `banned`.
-
     Each row takes exactly one number from its own generator, whatever the other rows do.
+
+    Args:
+        logits: (B, V).
+        sampling: the settings, the same for all rows.
+        generators: one for each row.
+        seen: as for `next_token_probabilities`.
+        counts: as for `next_token_probabilities`.
+        banned: as for `next_token_probabilities`.
     """
     probabilities = next_token_probabilities(
         logits, sampling, seen=seen, counts=counts, banned=banned

@@ -1,7 +1,4 @@
-"""A text written in turns.
-
-The user writes some, the model goes on, and nothing is read twice.
-"""
+"""A text written in turns by user and model, in which nothing is read twice."""
 
 from __future__ import annotations
 
@@ -99,7 +96,7 @@ class Session:
                     yield delta.text
 
     def _step(self) -> list[Delta]:
-        """One pass; one that is interrupted leaves nothing behind, and all is read again."""
+        """Make one pass; if it is interrupted, it leaves nothing behind, and all is read again."""
         try:
             return self._engine.step()
         except BaseException:

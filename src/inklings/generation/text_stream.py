@@ -1,7 +1,4 @@
-"""Bytes in, text out, as they come.
-
-No character is ever broken, and nothing is shown that may begin a stop string.
-"""
+"""Bytes to text as they come: no character is broken, and no possible stop string is shown."""
 
 from __future__ import annotations
 
@@ -62,7 +59,7 @@ class TextStream:
         return shown
 
     def _possible_beginning(self) -> int:
-        """Length of the longest end of the held text that a stop string begins with."""
+        """Return the length of the longest end of the held text that begins a stop string."""
         longest = max((len(stop) for stop in self._stop), default=1) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):

@@ -1,6 +1,4 @@
-"""GPT-2 weights as the `transformers` library keeps them.
-
-A directory with `config.json` and `model.safetensors`.
+"""GPT-2 weights as the `transformers` library keeps them: `config.json` and `model.safetensors`.
 
 `load_gpt2` reads such a directory into a `GPT2`, `save_gpt2` writes one that
 `GPT2LMHeadModel.from_pretrained` opens. Neither needs `transformers`. Pickled weights
@@ -44,7 +42,7 @@ NAMES = {
     "blocks.#.feed_forward.widen": "h.#.mlp.c_fc",
     "blocks.#.feed_forward.project": "h.#.mlp.c_proj",
 }
-"""Modules of `GPT2` and what they are called there; # stands for the number of a layer."""
+"""Modules of `GPT2` and their names there; # stands for the number of a layer."""
 
 REQUIRED: dict[str, Any] = {
     "model_type": "gpt2",
@@ -56,8 +54,7 @@ REQUIRED: dict[str, Any] = {
     "add_cross_attention": False,
     "tie_word_embeddings": True,
 }
-"""Settings that make a model GPT-2 and not a relative of it; one that the file leaves out has this
-value there too.
+"""Settings that make a model GPT-2 and not a relative of it, with the value that an absent one has.
 """
 
 

@@ -1,7 +1,4 @@
-"""A run made of GPT-2 weights that somebody else trained.
-
-From a folder that `transformers` wrote, or from the hub.
-"""
+"""A run made of GPT-2 weights: from a folder that `transformers` wrote, or from the hub."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from inklings.text.vocabularies import read_tokenizer
 from inklings.training.objectives.likelihood import LikelihoodObjective
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt")
-"""What is fetched of a model on the hub: never a pickle."""
+"""Files of a model that are fetched from the hub: never a pickle."""
 
 
 def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> RunDirectory:

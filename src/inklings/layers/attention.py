@@ -1,11 +1,9 @@
-"""Causal attention over a sliding window and within documents.
-
-It runs as one parallel pass, or streams from a cache.
+"""Causal attention over a sliding window and within documents, in parallel or from a cache.
 
 A query may look back over as many tokens as its document has before it, and over `window` tokens at
-most, itself included. How a piece of new tokens lies in its rows (`Positions`) is worked out once a
-forward and serves every layer; each layer keeps its keys and values in a ring of `window` places
-(`KeyValueCache`), so the work per token is constant.
+most, itself included. How a piece of new tokens lies in its rows (`Positions`) is computed once for
+a forward pass and serves every layer; each layer keeps its keys and values in a ring of `window`
+places (`KeyValueCache`), so the work per token is constant.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Positions:
     """
     window: int
     cached: int
-    """How many places of the ring are attended to beside the new tokens."""
+    """How many places of the ring are attended to, beside the new tokens."""
     blocks: tuple[MaskBlock, ...]
     slot: int | None
     """The first place of the ring that the new tokens fill, where that is one run and the same for
@@ -54,10 +52,14 @@ class Positions:
         return self.positions.shape[1]
 
     def write(self, ring: Tensor, new: Tensor, *, dim: int = 1) -> Tensor:
-        """Write the newest of `new` (B, T, ...) into `ring` (B, window, ...).
+        """Write the newest vectors into a ring, each at its position modulo `window`.
 
-        A vector goes to its position modulo `window`, in place unless gradients are on. `dim` is
-        the dimension of the window and of T.
+        It is written in place unless gradients are on.
+
+        Args:
+            ring: (B, window, ...).
+            new: (B, T, ...).
+            dim: the dimension of the window and of T.
         """
         # One copy where all rows write the same run of places: the common case of a batch that
         # reads one prompt.
@@ -98,9 +100,15 @@ def place(
     starts: Bool[Tensor, "B T"] | None = None,
     device: torch.device,
 ) -> Positions:
-    """Lay out `length` new tokens after `past` tokens per row.
+    """Lay out new tokens in their rows.
 
-    A `past` of None is a fresh pass that keeps no cache.
+    Args:
+        length: T, how many new tokens a row has.
+        window: how many tokens a query may look back over, itself included.
+        past: how many tokens of the document each row has read; None for a fresh pass without a
+            cache.
+        starts: (B, T), marks the first tokens of documents.
+        device: of the positions.
     """
     rows = 1 if starts is None else starts.shape[0]
     before = torch.zeros(rows, dtype=torch.int64, device=device) if past is None else past
@@ -172,10 +180,8 @@ def _blocks(
 class KeyValueCache:
     """Keys and values of the last `window` tokens of each row, for one layer.
 
-    A token's stand at its position modulo `window`.
-
-    Those of a head lie side by side: a step that reads them all is up to six times as fast as over
-    the heads of each token.
+    Those of a token are at its position modulo `window`. Those of a head lie side by side: a step
+    that reads them all is up to six times as fast as over the heads of each token.
     """
 
     keys: Float[Tensor, "B H W D"]
@@ -184,7 +190,13 @@ class KeyValueCache:
     def extend(
         self, piece: Positions, keys: Float[Tensor, "B H T D"], values: Float[Tensor, "B H T D"]
     ) -> tuple[Float[Tensor, "B H K D"], Float[Tensor, "B H K D"]]:
-        """Take in the new keys and values; return all that the piece's blocks refer to."""
+        """Store new keys and values; return all that the piece's blocks refer to.
+
+        Args:
+            piece: how the new tokens lie in their rows.
+            keys: (B, H, T, D).
+            values: (B, H, T, D).
+        """
         if piece.length == 1:
             self.keys, self.values = (
                 piece.write(self.keys, keys, dim=2),
@@ -210,9 +222,15 @@ class KeyValueCache:
 def empty_caches(
     n_layer: int, batch_size: int, window: int, n_head: int, head_size: int, *, like: Tensor
 ) -> list[KeyValueCache]:
-    """A cache for each layer, on the device and of the type of `like`.
+    """Make a cache for each layer, filled with zeros, since a hidden NaN would still spread.
 
-    Zeros, since a hidden NaN would still spread.
+    Args:
+        n_layer: how many caches.
+        batch_size: B.
+        window: tokens that are kept.
+        n_head: H.
+        head_size: D.
+        like: a tensor of the wanted device and type.
     """
     shape = (batch_size, n_head, window, head_size)
     return [KeyValueCache(like.new_zeros(shape), like.new_zeros(shape)) for _ in range(n_layer)]
@@ -241,11 +259,15 @@ def attend(
     *,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B T C"]:
-    """Softmax attention of the new tokens to all that they may see.
+    """Apply softmax attention of the new tokens to all that they may see; return (B, T, H D).
 
-    The heads come back side by side (C = H D).
-
-    `dropout_rate` drops attention weights; leave it at 0 outside training.
+    Args:
+        queries: (B, T, H, D).
+        keys: (B, T, H, D).
+        values: (B, T, H, D).
+        piece: how the new tokens lie in their rows.
+        cache: keys and values of earlier tokens; None in a fresh pass.
+        dropout_rate: share of attention weights that is dropped; 0 outside training.
     """
     queries, keys, values = queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
     if cache is not None:

@@ -1,6 +1,4 @@
-"""Dilated causal convolution in two forms.
-
-All positions of a row at once, and one token at a time from a queue.
+"""Dilated causal convolution: all positions of a row at once, or one token at a time from a queue.
 
 A convolution of `taps` taps and some dilation sees, at each position, the vectors at 0, 1, ...
 (taps - 1) dilations before it. `causal_taps` lays them side by side, so that a linear map over them
@@ -29,13 +27,17 @@ def causal_taps(
     dilation: int,
     absent: Float[Tensor, " C"],
 ) -> Float[Tensor, "B T F"]:
-    """The vectors that each of the last T = `length` positions sees, side by side, oldest first.
+    """Return the vectors that each position sees, side by side, oldest first: (B, T, taps * C).
 
-    F = taps * C.
-
-    `before` says how many earlier positions of its document each position may look back on; beyond
-    them, and before the first of the L vectors, `absent` stands in. So it does for a position
-    itself where `before` is negative. None: only what lies before the first vector is absent.
+    Args:
+        vectors: (B, L, C); the last T positions are wanted.
+        before: how many earlier positions of its document each position may look back on; negative
+            where the position itself is absent. None: only what lies before the first vector is
+            absent.
+        length: T.
+        taps: how many vectors a position sees.
+        dilation: the distance between them.
+        absent: (C,), stands in for what is absent.
     """
     batch, width, channels = vectors.shape
     reach = (taps - 1) * dilation
@@ -105,9 +107,12 @@ class Queues:
         inputs: Sequence[Float[Tensor, "B T C"]],
         position: Int[Tensor, " B"],
     ) -> Float[Tensor, "B P C"]:
-        """The rings when each layer has read its `inputs` and the next position is `position`.
+        """Return new rings, in which each layer has read its inputs.
 
-        A new tensor.
+        Args:
+            rings: the layers' queues (B, P, C).
+            inputs: what each layer read (B, T, C).
+            position: the next position of each row (B,).
         """
         renewed = []
         for begin, reach, new in zip(self.begins, self.reaches, inputs, strict=True):
@@ -125,9 +130,9 @@ def _rows(vectors: Float[Tensor, "B L C"], places: Int[Tensor, "B R"]) -> Float[
 
 @dataclass(frozen=True)
 class OneToken:
-    """One more token in every row.
+    """One more token in every row: what all layers look back on, read at once.
 
-    What all layers look back on is read at once, and what they hand in written at once.
+    What the layers hand in is written at once too.
     """
 
     taps: Float[Tensor, "N B K C"]
@@ -145,9 +150,14 @@ class OneToken:
 def read_one_token(
     queues: Queues, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
 ) -> OneToken:
-    """Look back from the token at `position` in each row.
+    """Look back from one token in each row, without gradients.
 
-    What would lie before its document is zero. Not for autograd.
+    Absent vectors, before the token's document, are zero.
+
+    Args:
+        queues: the layout of the rings.
+        rings: the layers' queues (B, P, C).
+        position: of the token in each row (B,).
     """
     begin, reach, back = _layout(queues, position.device)
     rows, places, channels = rings.shape
@@ -164,7 +174,7 @@ def read_one_token(
 def _layout(
     queues: Queues, device: torch.device
 ) -> tuple[Int[Tensor, "N 1 1"], Int[Tensor, "N 1 1"], Int[Tensor, "N 1 K1"]]:
-    """For each layer: the first place of its ring, its length, and the reach of each tap.
+    """Return, for each layer, the first place of its ring, its length, and the reach of each tap.
 
     The last tap, which reads the present position, is left out.
     """

@@ -26,7 +26,7 @@ def dropout(x: Float[Tensor, "*shape"], rate: float) -> Float[Tensor, "*shape"]:
 
 
 class Dropout(nn.Module):
-    """`dropout` in training, nothing in evaluation (Srivastava et al. 2014)."""
+    """Dropout in training, nothing in evaluation (Srivastava et al. 2014)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -1,6 +1,4 @@
-"""RMSNorm without a gain (Zhang and Sennrich 2019).
-
-Each vector is scaled to a root mean square of one.
+"""RMSNorm without a gain (Zhang and Sennrich 2019): vectors scaled to a root mean square of one.
 
 A gain in front of a linear map is part of that map, so none is kept.
 """
@@ -22,7 +20,7 @@ EPSILON = 1e-6
 
 @functools.cache
 def _constants(size: int) -> tuple[Tensor, Tensor]:
-    """sqrt(size) and sqrt(size * epsilon), as tensors.
+    """Return sqrt(size) and sqrt(size * epsilon), as tensors.
 
     A step of decoding is so short that turning a Python number into one shows.
     """
@@ -32,7 +30,7 @@ def _constants(size: int) -> tuple[Tensor, Tensor]:
 
 
 class _RMSNorm(torch.autograd.Function):
-    """With a backward written out.
+    """RMSNorm with a backward pass written out.
 
     On a CPU autograd's own composition takes up to twice the time.
     """

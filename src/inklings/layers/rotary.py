@@ -1,6 +1,4 @@
-"""Rotary positions (Su et al. 2021).
-
-Pairs of channels turn by an angle that grows with the position.
+"""Rotary positions (Su et al. 2021): pairs of channels turn by an angle that grows with position.
 
 The product of a turned query and a turned key depends on their distance alone. Here every frequency
 is a whole multiple of 2 pi / period, so positions may be counted modulo the period: a stream of any
@@ -39,7 +37,7 @@ class Rotary(nn.Module):
         )
 
     def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T 1 D2 2"]:
-        """Cosine and sine of the turn of each pair at each position, the same for all heads."""
+        """Return cosine and sine of each pair's turn at each position, for all heads alike."""
         return self.table[positions % self.period][:, :, None]
 
 

@@ -23,11 +23,15 @@ def softmax_attention(
     causal: bool = False,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B H Q D"]:
-    """What `F.scaled_dot_product_attention` computes, by the faster of two ways.
+    """Compute `F.scaled_dot_product_attention` by the faster of two ways.
 
-    `causal` needs Q = K.
-
-    Weights are dropped at `dropout_rate` with masks from torch's global generator.
+    Args:
+        queries: (B, H, Q, D).
+        keys: (B, H, K, D).
+        values: (B, H, K, D).
+        mask: True where a query may look at a key; None everywhere.
+        causal: hide later keys; needs Q = K.
+        dropout_rate: share of weights dropped, with masks from torch's global generator.
     """
     learns = torch.is_grad_enabled() and (
         queries.requires_grad or keys.requires_grad or values.requires_grad
@@ -53,9 +57,17 @@ def plain_attention(
     causal: bool = False,
     dropout_rate: float = 0.0,
 ) -> Float[Tensor, "B H Q D"]:
-    """The definition, for autograd and compilers to differentiate.
+    """Compute softmax attention by its definition, for autograd and compilers to differentiate.
 
     Its masks of dropout are others than those of the fast way.
+
+    Args:
+        queries: (B, H, Q, D).
+        keys: (B, H, K, D).
+        values: (B, H, K, D).
+        mask: True where a query may look at a key; None everywhere.
+        causal: hide later keys; needs Q = K.
+        dropout_rate: share of weights dropped, with masks from torch's global generator.
     """
     scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
     if causal:

@@ -12,9 +12,10 @@ from torch.autograd.function import once_differentiable
 
 
 class _SquaredReLU(torch.autograd.Function):
-    """Autograd's own composition also masks the gradient where the ReLU was zero.
+    """The squared ReLU with one mask less in its backward pass.
 
-    Its derivative, 2 max(0, x), is zero there anyway.
+    Autograd's own composition also masks the gradient where the ReLU was zero; its derivative, 2
+    max(0, x), is zero there anyway.
     """
 
     @staticmethod
@@ -32,7 +33,7 @@ class _SquaredReLU(torch.autograd.Function):
 
 
 def squared_relu(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Element by element; same shape."""
+    """Apply the squared ReLU to each element."""
     if x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         bent: Tensor = _SquaredReLU.apply(x)  # type: ignore[no-untyped-call]
         return bent

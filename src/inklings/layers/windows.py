@@ -1,4 +1,4 @@
-"""The last n tokens before every prediction, never reaching across the start of a document."""
+"""Windows of the last n tokens before every prediction, never across the start of a document."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch import Tensor
 def tokens_before(
     before: Int[Tensor, " B"], starts: Bool[Tensor, "B T"] | None, length: int
 ) -> Int[Tensor, "B T"]:
-    """How many tokens of the same document come before each position.
+    """Count the tokens of the same document before each position.
 
-    `before` (B,) says it for the first position, as far as no document starts there. It may be
-    capped, as long as no reader looks further back than the cap.
+    Args:
+        before: (B,), the count at the first position, as far as no document starts there. It may be
+            capped, if no reader looks further back than the cap.
+        starts: (B, T), marks the first tokens of documents.
+        length: T.
     """
     positions = torch.arange(length, device=before.device)
     counted = before[:, None] + positions
@@ -29,11 +32,16 @@ def context_windows(
     starts: Bool[Tensor, "B T"] | None,
     boundary: int,
 ) -> Int[Tensor, "B T P+1"]:
-    """The last P + 1 tokens at every position, the current one included and last.
+    """Return the last P + 1 tokens at every position, the current one included and last.
 
-    `past` (B, P) holds the tokens before the first position. Whatever lies before the start of a
-    position's document is replaced by `boundary`; a window begins with P boundaries at a document's
-    first token. The new past is that of the last position: `windows[:, -1, 1:]`.
+    A window begins with P boundaries at a document's first token. The new past is that of the last
+    position: `windows[:, -1, 1:]`.
+
+    Args:
+        tokens: (B, T).
+        past: the tokens before the first position (B, P).
+        starts: (B, T), marks the first tokens of documents.
+        boundary: stands in for what lies before the start of a position's document.
     """
     reach = past.shape[1]
     windows = torch.cat([past, tokens], dim=1).unfold(1, reach + 1, 1)
@@ -45,7 +53,13 @@ def context_windows(
 
 
 def last_tokens(context: Int[Tensor, "B N"], count: int, boundary: int) -> Int[Tensor, "B P"]:
-    """The last P = `count` tokens of `context`, filled up with `boundary` on the left."""
+    """Return the last tokens of a context, padded on the left.
+
+    Args:
+        context: (B, N).
+        count: how many tokens are returned.
+        boundary: the padding.
+    """
     kept = context[:, max(context.shape[1] - count, 0) :]
     missing = kept.new_full((kept.shape[0], count - kept.shape[1]), boundary)
     return torch.cat([missing, kept], dim=1)

@@ -1,4 +1,4 @@
-"""What callers give a memory, checked and in the form that it keeps."""
+"""Checks of the arrays that callers give a memory, and their conversion."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ LONGEST = 1e15
 
 
 def checked_vectors(vectors: NDArray[Any], dimension: int, what: str) -> Float32[np.ndarray, "n d"]:
-    """Vectors as float32, copied.
+    """Return a copy of vectors as float32, or refuse them.
+
+    Args:
+        vectors: (n, dimension).
+        dimension: of the memory.
+        what: their name in messages.
 
     Raises:
-        InputError: another shape than (n, dimension), components that are no real numbers, not
-            finite or too large.
+        InputError: they have another shape, or components that are not real numbers, not finite or
+            too large.
     """
     given = _array(vectors, what)
     if given.ndim != 2 or given.shape[1] != dimension:
@@ -47,7 +52,7 @@ def lengths(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
 
 
 def checked_ids(ids: NDArray[Any]) -> Int64[np.ndarray, " n"]:
-    """Ids as int64, flat, copied.
+    """Return a flat copy of ids as int64, or refuse them.
 
     Raises:
         InputError: they are not whole numbers, or not all of their type fit into int64.
@@ -57,11 +62,17 @@ def checked_ids(ids: NDArray[Any]) -> Int64[np.ndarray, " n"]:
 
 
 def checked_column(name: str, given: NDArray[Any], count: int, dtype: DTypeLike) -> NDArray[Any]:
-    """One number for each entry or query, copied.
+    """Return a copy of one number for each entry or query, or refuse it.
+
+    Args:
+        name: of the column, in messages.
+        given: (count,).
+        count: how many entries or queries there are.
+        dtype: of the copy.
 
     Raises:
-        InputError: another shape than (count,), fractions where whole numbers are kept, or numbers
-            that are not finite in `dtype`.
+        InputError: it has another shape, fractions where whole numbers are kept, or numbers that
+            are not finite in `dtype`.
     """
     plain = _array(given, name)
     if plain.shape != (count,):
@@ -87,7 +98,7 @@ def _array(given: Any, what: str) -> NDArray[Any]:
 
 
 def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
-    """Real numbers as float32, copied; those beyond it become infinite."""
+    """Return a copy of real numbers as float32; those beyond it become infinite."""
     if given.dtype.kind not in "fiu" or given.dtype == np.uint64:
         raise InputError(
             f"{what} is of {given.dtype}, which float32 cannot hold; give real numbers, as float32"
@@ -98,7 +109,7 @@ def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
 
 
 def _as_int64(given: NDArray[Any], what: str) -> Int64[np.ndarray, "..."]:
-    """Whole numbers as int64, copied."""
+    """Return a copy of whole numbers as int64."""
     if given.dtype.kind not in "iu":
         raise InputError(f"{what} is of {given.dtype}; it must be of whole numbers, as int64.")
     if given.dtype == np.uint64:

@@ -1,4 +1,4 @@
-"""What is known about each entry of a memory beside its vector, and what a search gives back."""
+"""Entries of a memory without their vectors, and hits of a search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Entries:
 
     ids: Int64[np.ndarray, " n"]
     values: Int64[np.ndarray, " n"]
-    """The token that followed."""
+    """The token that followed each."""
     positions: Int64[np.ndarray, " n"]
     """The place of each value in its document."""
     documents: Int64[np.ndarray, " n"]
@@ -27,7 +27,7 @@ class Entries:
 
     @classmethod
     def empty(cls, count: int) -> Entries:
-        """Room for so many entries."""
+        """Make room for a number of entries."""
         return cls(
             *(
                 np.zeros(count, np.float32 if field.name == "scores" else np.int64)
@@ -52,16 +52,16 @@ class Hits:
     ages: Int64[np.ndarray, "q k"]
     """Steps of the memory's clock since the entry was added."""
     uses: Int64[np.ndarray, "q k"]
-    """How often the entry had been given back before this search."""
+    """How often earlier searches have found the entry."""
     scores: Float32[np.ndarray, "q k"]
     """0 where there is no entry."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """For each query positions of one document, `first` to `last`, both included.
+    """For each query, positions of one document, `first` to `last`, both included.
 
-    What it can see without a memory.
+    They are what it can see without a memory.
     """
 
     documents: Int64[np.ndarray, " q"]
@@ -75,7 +75,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Info:
-    """What a memory is and how good its answers are."""
+    """The size of a memory, and how good its answers are."""
 
     count: int
     capacity: int

@@ -1,4 +1,4 @@
-"""Which entries give way when a memory is full."""
+"""Eviction: which entries leave when a memory is full."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from jaxtyping import Int64, Shaped
 from inklings.memory.rows import Rows
 
 SHARE = 16
-"""One look at all entries finds this part of them, the first to go."""
+"""One look at all entries finds one in this many, the first to go."""
 
 
 class Order:
     """The entries with the lowest keys, of equal keys the oldest.
 
-    They are known beforehand, so that not every eviction looks at all.
-
-    One look takes the first sixteenth into a heap. Later it is corrected and not made anew: an
-    entry that has left, or whose key has risen, is found out when its turn comes, and those whose
-    key is new or has fallen are told of by `lowered`. So another look comes only after as many
-    entries have left or risen as the last one found: a change and an eviction each cost O(log n)
-    amortised. When all keys have changed, `forget` is due, and a look.
+    They are known beforehand, so that not every eviction looks at all. One look takes the first
+    sixteenth into a heap. Later it is corrected and not made anew: an entry that has left, or whose
+    key has risen, is found out when its turn comes, and those whose key is new or has fallen are
+    reported by `lowered`. So another look comes only after as many entries have left or risen as
+    the last one found: a change and an eviction each cost O(log n) amortised. When all keys have
+    changed, `forget` is due, and a look.
 
     What is kept here follows from the keys: an empty one gives the same answers.
     """
@@ -39,7 +38,7 @@ class Order:
         self._heap, self._bound = [], None
 
     def lowered(self, keys: Shaped[np.ndarray, " m"], ids: Int64[np.ndarray, " m"]) -> None:
-        """These entries are new, or their keys may have fallen."""
+        """Note entries that are new, or whose keys may have fallen."""
         if self._bound is None:
             return
         key, known = self._bound
@@ -92,9 +91,12 @@ class Order:
 def lowest(
     keys: Shaped[np.ndarray, " n"], ids: Int64[np.ndarray, " n"], count: int
 ) -> Int64[np.ndarray, " count"]:
-    """The ids of the `count` entries with the lowest keys.
+    """Return the ids of the entries with the lowest keys; of equal keys, the lowest ids.
 
-    Among equal keys the lowest ids, which are the oldest.
+    Args:
+        keys: one for each entry.
+        ids: one for each entry; a lower id is older.
+        count: how many are returned.
     """
     if count >= len(ids):
         return np.sort(ids)

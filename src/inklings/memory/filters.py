@@ -21,9 +21,17 @@ def nearest_outside(
     slots: Entries,
     span: Span | None,
 ) -> Answer:
-    """The nearest k that lie outside of each query's span.
+    """Return the nearest k that lie outside of each query's span.
 
-    It asks for more until there are enough.
+    It asks the index for more until there are enough.
+
+    Args:
+        index: the backend.
+        queries: (q, d).
+        k: how many.
+        rows: the row of each id.
+        slots: what is known about the entry of each row.
+        span: positions that are left out; None leaves out nothing.
     """
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
@@ -56,7 +64,17 @@ def nearest_in_documents(
     span: Span | None,
     documents: Int64[np.ndarray, " q"],
 ) -> Answer:
-    """Search each query among the entries of one document, all of which are compared."""
+    """Search each query among the entries of one document, all of which are compared.
+
+    Args:
+        index: the backend.
+        queries: (q, d).
+        k: how many.
+        rows: the row of each id.
+        slots: what is known about the entry of each row.
+        span: positions that are left out; None leaves out nothing.
+        documents: the document of each query.
+    """
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
     for document in np.unique(documents):

@@ -49,7 +49,7 @@ _OURS = re.compile(r"[a-z_]+-[0-9a-f]{8}\.npy|\.manifest\.json\.[0-9a-f]{8}\.tmp
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a saved memory says about itself."""
+    """The manifest of a saved memory."""
 
     config: MemoryConfig
     count: int
@@ -216,7 +216,7 @@ def read_manifest(folder: Path) -> Manifest:
 def _arrays(
     memory: Memory,
 ) -> dict[str, tuple[np.dtype[Any], tuple[int, ...], Iterator[np.ndarray]]]:
-    """Name, type, shape and parts of every array to write."""
+    """Iterate over name, type, shape and parts of every array to write."""
     ids = memory.ids
     entries = memory.entries()
     plain = {field.name: getattr(entries, field.name) for field in fields(Entries)} | {

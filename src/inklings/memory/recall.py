@@ -1,4 +1,4 @@
-"""How many of the truly nearest vectors a backend finds."""
+"""The recall of a backend: the share of the truly nearest vectors that it finds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ CHUNK = 65_536
 def noisy_keys(
     index: Index, ids: Int64[np.ndarray, " n"], count: int, noise: float, seed: int
 ) -> Float32[np.ndarray, "q d"]:
-    """Copies of at most `count` vectors, each moved by noise of `noise` times its own RMS."""
+    """Return noisy copies of some vectors, to be used as queries.
+
+    Args:
+        index: the backend.
+        ids: of the vectors to choose from.
+        count: how many, at most.
+        noise: size of the noise as a multiple of each vector's RMS.
+        seed: of choice and noise.
+    """
     generator = np.random.default_rng(seed)
     keys = index.vectors(np.sort(generator.choice(ids, min(count, len(ids)), replace=False)))
     size = np.sqrt(np.square(keys).mean(1, keepdims=True))
@@ -28,9 +36,15 @@ def noisy_keys(
 def recall(
     index: Index, ids: Int64[np.ndarray, " n"], queries: Float32[np.ndarray, "q d"], k: int
 ) -> float:
-    """Share of the nearest `min(k, n)` that a search for k gives.
+    """Return the share of the nearest `min(k, n)` that a search for k finds.
 
-    One at the same distance as the last of them is as good.
+    Another one at the same distance as the last of them is as good.
+
+    Args:
+        index: the backend.
+        ids: of all its vectors.
+        queries: (q, d).
+        k: how many are searched for.
     """
     k = min(k, len(ids))
     radius = np.sort(

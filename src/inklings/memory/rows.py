@@ -1,4 +1,4 @@
-"""Which row of a dense array belongs to which id: constant time to add, to find and to remove."""
+"""A table from ids to rows of a dense array: constant time to add, find and remove."""
 
 from __future__ import annotations
 

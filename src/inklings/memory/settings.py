@@ -15,7 +15,7 @@ Eviction = Literal["oldest", "least_used", "lowest_score"]
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig:
-    """How large a memory is, how it is searched, and which entries give way when it is full."""
+    """How large a memory is, how it is searched, and which entries leave when it is full."""
 
     dimension: int = 768
     """Numbers in a vector."""

@@ -15,7 +15,7 @@ from inklings.memory.rows import Rows
 from inklings.memory.settings import MemoryConfig
 
 COLUMNS = tuple(field.name for field in fields(Entries)[1:])
-"""What is known about an entry beside its id."""
+"""Names of what is known about an entry beside its id."""
 
 
 class Slots:
@@ -41,7 +41,13 @@ class Slots:
         known: Mapping[str, NDArray[Any] | int],
         lengths: Float32[np.ndarray, " n"],
     ) -> slice:
-        """Give entries rows, and return these."""
+        """Give rows to entries, and return the rows.
+
+        Args:
+            ids: of the entries.
+            known: columns of facts about them.
+            lengths: the L2 length of each vector.
+        """
         part = self.rows.add(ids)
         for name, column in known.items():
             getattr(self.columns, name)[part] = column
@@ -49,7 +55,7 @@ class Slots:
         return part
 
     def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
-        """Empty the rows of entries; the last ones move into the holes."""
+        """Free the rows of entries; the last rows move into the holes."""
         holes, movers = self.rows.remove(ids)
         for name in COLUMNS:
             column = getattr(self.columns, name)
@@ -70,7 +76,14 @@ class Slots:
         clock: int,
         count_uses: bool,
     ) -> Hits:
-        """What a search found, with what is known about each; id -1 stands for nothing."""
+        """Add to the ids and distances of a search what is known about each entry.
+
+        Args:
+            ids: -1 stands for nothing.
+            distances: of the same shape.
+            clock: the memory's step, for ages.
+            count_uses: whether the search counts as a use.
+        """
         rows = self.rows.find_known(ids.reshape(-1)).reshape(ids.shape)
         there = rows >= 0
 

@@ -1,7 +1,6 @@
-"""The associative memory.
+"""The associative memory: vectors with the token that followed them, found again by nearness.
 
-It holds vectors with what followed them, finds them again by nearness, and never has more of them
-than its capacity.
+It never has more entries than its capacity.
 """
 
 from __future__ import annotations
@@ -188,7 +187,15 @@ class Memory:
     ) -> None:
         """Change entries, each array as for `add`.
 
-        What is not given stays, and so do ids, times and uses.
+        What is None stays, and so do ids, times and uses.
+
+        Args:
+            ids: of the entries.
+            vectors: new vectors.
+            values: new tokens that followed.
+            positions: new positions in the document.
+            documents: new numbers of documents.
+            scores: new scores.
 
         Raises:
             InputError: an id is unknown or given twice, or an array as for `add`.
@@ -312,7 +319,13 @@ class Memory:
         return self._slots.entries(rows)
 
     def info(self, k: int = 5, *, sample: int = 64, noise: float = 0.1, seed: int = 0) -> Info:
-        """What the memory is, with its recall@k measured on noisy copies of `sample` of its keys.
+        """Describe the memory, with its recall measured on noisy copies of some of its keys.
+
+        Args:
+            k: how many entries each search finds.
+            sample: how many keys.
+            noise: size of the noise as a multiple of each key's RMS.
+            seed: of sample and noise.
 
         Raises:
             InputError: k or the sample is less than 1, or the noise negative or not finite.
@@ -363,7 +376,7 @@ class Memory:
         return other
 
     def compact(self) -> None:
-        """Give back the room that removed entries left; ids and entries stay.
+        """Free the room that removed entries left; ids and entries stay.
 
         The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew
         without them. A database is told that it may use the room again. For a while this takes as
@@ -378,9 +391,13 @@ class Memory:
     def fill(
         self, entries: Entries, lengths: Float32[np.ndarray, " n"], *, clock: int, next_id: int
     ) -> None:
-        """Take over entries whose vectors are in the index already.
+        """Take over entries whose vectors are in the index already, to open a saved memory.
 
-        How a saved memory is opened.
+        Args:
+            entries: facts about them.
+            lengths: the L2 length of each vector.
+            clock: the memory's step.
+            next_id: the id of the next new entry.
         """
         self._slots.add(entries.ids, {name: getattr(entries, name) for name in COLUMNS}, lengths)
         self.clock, self.next_id = clock, next_id

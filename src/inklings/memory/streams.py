@@ -1,6 +1,6 @@
-"""The memory of one row of a batch.
+"""The memory of one row of a batch: written by one state at a time, copied when it is shared.
 
-Written by one state at a time, copied when it is shared, and a part of checkpoints.
+It is a part of checkpoints.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Stream:
         return cls(Memory(config), next(_numbers))
 
     def copy(self) -> Stream:
-        """One that can be written to while this one stays."""
+        """Return a copy that can be written to while this one stays."""
         return Stream(self.memory.copy(), next(_numbers), self.version)
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -1,11 +1,9 @@
-"""How well a model predicts a text.
+"""Evaluation of a model's predictions: nats per token, bits per byte and others.
 
-Nats per token, bits per byte and the like, on a whole split, in a fixed order.
-
-Every target sees its full legal context, or at least the warm-up's (`evaluation/lanes.py`). Rows
-are streamed from the initial state, so any architecture is scored alike, and memory does not grow
-with the length of a document. Sums are float64. Nothing depends on the batch size but the rounding
-of float32.
+Whole splits are scored, in a fixed order. Every target sees its full legal context, or at least the
+warm-up's (`likelihood/windows.py`). Rows are streamed from the initial state, so any architecture
+is scored alike, and memory does not grow with the length of a document. Sums are float64. Nothing
+depends on the batch size but the rounding of float32.
 """
 
 from __future__ import annotations
@@ -36,14 +34,14 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class LikelihoodResult:
-    """The result of `evaluate`."""
+    """The result of `evaluate`: each metric, its interval, and sums by unit."""
 
     targets: int
     """How many tokens were predicted: all of the split, the end mark of each document included."""
     nats: float
     """Negative log-likelihood of them all."""
     metrics: dict[str, float | None]
-    """By the names of `likelihood_metric.METRICS`."""
+    """Figures by the names of `likelihood_metric.METRICS`."""
     loss_by_position: list[tuple[int, int, float, int]]
     """(first, last, loss, targets): nats per target at these places of a document, the first token
     being 1. The places double from one entry to the next.
@@ -57,7 +55,7 @@ class LikelihoodResult:
 
     @property
     def loss(self) -> float:
-        """Nats per target."""
+        """The loss in nats per target."""
         return self._figure("loss")
 
     @property
@@ -85,7 +83,7 @@ class LikelihoodResult:
 
     @property
     def macro_f1(self) -> float:
-        """See `metrics.macro_f1`."""
+        """The macro F1 (see `metrics.macro_f1`)."""
         return self._figure("macro_f1")
 
     def _figure(self, name: str) -> float:
@@ -107,7 +105,7 @@ class LikelihoodResult:
         return bootstrap_ratio(self.units.nats, self.units.targets, confidence=confidence)
 
     def summary(self) -> dict[str, Any]:
-        """The figures as plain values for JSON, without those of each unit.
+        """Return the figures as plain values for JSON, without those of each unit.
 
         One that is not finite is None.
         """

@@ -1,4 +1,4 @@
-"""What is told of a scored text, each figure by a record of its own."""
+"""Metrics of a scored text: a record for each figure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from inklings.evaluation.likelihood.scoring import Scored
 from inklings.registry import Registry
 
 Sums = npt.NDArray[Any]
-"""What a metric adds up; of any shape, the same for every part of a text."""
+"""The sums of a metric: of any shape, the same for every part of a text."""
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What is added up for every metric."""
+    """Totals of a text that every metric may use."""
 
     targets: int
     """How many tokens were predicted."""
     nats: float
     """Negative log-likelihood of them all."""
     bytes: int | None
-    """Of the text in UTF-8; None where the tokenizer loses some."""
+    """Bytes of the text in UTF-8; None where the tokenizer loses some."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodMetric:
-    """A figure of a scored text, and all that anybody asks about it."""
+    """A figure of a scored text, and everything that the rest of the code asks about it."""
 
     name: str
     """Its key in `likelihood.json`, `metrics.jsonl` and `comparison.json`."""

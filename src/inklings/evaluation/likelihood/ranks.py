@@ -1,4 +1,4 @@
-"""Where the right token stands among all tokens, by their logits."""
+"""The rank of the right token among all tokens, by their logits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Scoring a split by streaming its windows through a model.
+"""Scoring of a split: its windows are streamed through a model.
 
-Every target gets its nats, its rank, and what was predicted instead.
+Every target gets its nats, its rank, and the most likely token.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
 LOGITS = 2**25
-"""At most so many logits are computed at a time (128 MiB in float32; scoring them takes about twice
-as much again).
+"""Most logits that are computed at a time (128 MiB in float32; scoring them takes about twice as
+much again).
 """
 
 POSITIONS = 2**12
-"""At most so many positions, over all rows, are computed at a time."""
+"""Most positions, over all rows, that are computed at a time."""
 
 CHUNK = 256
-"""At most so many positions of a row: attention within a chunk grows with its square."""
+"""Most positions of a row that are computed at a time: attention within a chunk grows with its
+square.
+"""
 
 SHORTEST_CHUNK = 16
 """Least positions of each row that are read at once. Where the vocabulary is so large that fewer
@@ -40,7 +42,7 @@ would fit, fewer rows are taken instead.
 
 @dataclass(frozen=True)
 class Scored:
-    """Targets that were scored, flat."""
+    """Targets that were scored, in flat arrays."""
 
     document: Int[np.ndarray, " n"]
     index: Int[np.ndarray, " n"]
@@ -48,16 +50,20 @@ class Scored:
     target: Int[np.ndarray, " n"]
     nats: Float[np.ndarray, " n"]
     rank: Int[np.ndarray, " n"]
-    """See `ranks.ranks`."""
+    """The rank of the target (`ranks.ranks`)."""
     prediction: Int[np.ndarray, " n"]
 
 
 def score(
     model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int
 ) -> Iterator[Scored]:
-    """Stream the lanes, which come longest first, in batches.
+    """Stream the lanes in batches; yield the scored targets of each chunk.
 
-    Yields the scored targets of one chunk after the other.
+    Args:
+        model: the model.
+        split: the tokens.
+        lanes: the longest first.
+        batch_size: most lanes at a time.
     """
     vocab_size = model.config.vocab_size
     n_rows = min(batch_size, max(1, LOGITS // (SHORTEST_CHUNK * vocab_size)))
@@ -100,7 +106,7 @@ def score(
 
 
 def _chunk(n_rows: int, vocab_size: int) -> int:
-    """How many positions of each of so many rows are computed at a time."""
+    """Return how many positions of each row are computed at a time."""
     return min(CHUNK, max(1, min(POSITIONS, LOGITS // vocab_size) // n_rows))
 
 
@@ -114,7 +120,7 @@ def _tokens(split: TokenSplit, places: Int[np.ndarray, "B T"]) -> Int64[np.ndarr
 def _judge(
     logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]
 ) -> tuple[Float[Tensor, "B T"], Int[Tensor, "B T"], Int[Tensor, "B T"]]:
-    """For each target its nats, its rank, and the most likely token."""
+    """Return the nats, the rank and the most likely token of each target."""
     flat, of = logits.flatten(0, 1).float(), targets.flatten()
     nats = functional.cross_entropy(flat, of, reduction="none")
     return (

@@ -1,7 +1,4 @@
-"""Sums over the parts of a split that intervals resample.
-
-Its documents, or blocks of text where documents are few.
-"""
+"""Sums over the units that intervals resample: documents, or blocks of text where these are few."""
 
 from __future__ import annotations
 
@@ -11,17 +8,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 BLOCK_BYTES = 2048
-"""Bytes of text in a block, or somewhat less: a document is cut evenly."""
+"""Most bytes of text in a block: a document is cut evenly."""
 
 FEWEST_DOCUMENTS = 30
-"""Below so many documents, blocks are resampled instead: the bootstrap of a handful says too little
+"""With fewer documents than this, blocks are resampled: the bootstrap of a handful says too little
 of their spread.
 """
 
 
 @dataclass(frozen=True)
 class UnitSums:
-    """One number for each unit.
+    """The nats, targets, bytes and hits of each unit.
 
     The same split gives the same units for every model with the same tokenizer.
     """
@@ -37,7 +34,7 @@ class UnitSums:
 
 
 class Tally:
-    """Sums of targets by unit."""
+    """A running sum of targets by unit."""
 
     def __init__(
         self, targets_of: Int[np.ndarray, " D"], bytes_of: Int[np.ndarray, " D"], *, blocks: bool
@@ -73,10 +70,13 @@ class Tally:
         nats: Float[np.ndarray, " n"],
         hits: Int[np.ndarray, " n"],
     ) -> None:
-        """Add n targets.
+        """Add n targets to the sums.
 
-        Given are the number of the document, which of its targets each is (from 0), its nats, and 1
-        for a hit.
+        Args:
+            document: the number of each target's document.
+            place: which of its document's targets it is, from 0.
+            nats: of each target.
+            hits: 1 where the prediction was right, else 0.
         """
         unit = self._first[document] + place * self._parts[document] // self._targets_of[document]
         np.add.at(self._nats, unit, nats)

@@ -1,7 +1,4 @@
-"""Cutting a split for scoring.
-
-Every target has its context, and the cut does not depend on the batch size.
-"""
+"""Cutting of a split for scoring: every target has its context, whatever the batch size."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ import numpy as np
 from jaxtyping import Int
 
 SHORTEST_WARM_UP = 512
-"""Tokens of context that a lane's first target has at least, where the document has as many."""
+"""Least tokens of context of a lane's first target, where the document has as many."""
 
 LANE_OF_WARM_UPS = 8
-"""A lane has so many times the warm-up's targets: an eighth more is read than scored."""
+"""Targets of a lane as a multiple of the warm-up: an eighth more is read than scored."""
 
 
 def warm_up(context_length: int) -> int:
@@ -26,7 +23,7 @@ def warm_up(context_length: int) -> int:
 class Lanes:
     """Stretches of a split's tokens, each scored as one row.
 
-    Every target of the split is scored in exactly one.
+    Every target is scored in exactly one.
     """
 
     document: Int[np.ndarray, " n"]
@@ -42,7 +39,7 @@ class Lanes:
         return len(self.begin)
 
     def select(self, rows: Int[np.ndarray, " m"]) -> Lanes:
-        """Some of the lanes, in the given order."""
+        """Return some of the lanes, in the given order."""
         return Lanes(self.document[rows], self.begin[rows], self.scored[rows], self.end[rows])
 
     @property
@@ -53,13 +50,11 @@ class Lanes:
 
 
 def cut_lanes(offsets: Int[np.ndarray, " D1"], *, warm_up: int) -> Lanes:
-    """Cut documents of more than `LANE_OF_WARM_UPS * warm_up` targets into lanes of so many.
+    """Cut documents of more than `LANE_OF_WARM_UPS * warm_up` targets into lanes of that many.
 
-    A shorter one is a lane.
-
-    A lane reads `warm_up` tokens before its first scored one, less at the document's start and
-    never those of another document. `offsets` are the D + 1 places of the boundaries in the split's
-    tokens.
+    A shorter one is one lane. A lane reads `warm_up` tokens before its first scored one, less at
+    the document's start and never those of another document. `offsets` are the D + 1 places of the
+    boundaries in the split's tokens.
     """
     longest = LANE_OF_WARM_UPS * warm_up
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)

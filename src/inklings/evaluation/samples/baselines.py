@@ -1,6 +1,6 @@
 """Generators of known worth, to read a run's figures against.
 
-Samplers of growing order, and two cheaters.
+They are samplers of growing order, and two adversarial samplers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw
 
 RUNGS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": ORDER}
-"""Interpolated Kneser-Ney samplers, by order. The highest is the judge itself, which `judge`
-therefore likes.
+"""Interpolated Kneser-Ney samplers, by order. The highest is the judge itself, so `judge` favours
+it.
 """
 
 UNIFORM, REPLAY, REPEAT = "uniform", "replay", "repeat"
 
 
 def floor(ground: ReferenceSet) -> SampleSet:
-    """Real training documents, as many as there are samples.
+    """Return real training documents, as many as there are samples.
 
     No generator should be expected to do better.
     """
@@ -31,7 +31,7 @@ def floor(ground: ReferenceSet) -> SampleSet:
 
 
 def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
-    """Samples of the rungs, from the lowest: uniform, unigram, bigram, trigram, 5-gram.
+    """Return samples of the reference samplers: uniform, unigram, bigram, trigram, 5-gram.
 
     The uniform sampler draws from all tokens that the training text holds, and takes its lengths
     from training documents. The others are counted on the training text.
@@ -52,11 +52,10 @@ def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
 
 
 def cheaters(ground: ReferenceSet) -> dict[str, SampleSet]:
-    """Samples that no metric should praise.
+    """Return samples that no metric should praise.
 
-    Training documents replayed, and the most plausible one of them repeated.
-
-    Most plausible by nats per token under the judge, of documents not shorter than the median.
+    They are training documents replayed, and the most plausible one of them repeated: the one with
+    the fewest nats per token under the judge, of documents not shorter than the median.
     """
     training, n = ground.training, ground.setting.samples
     some = np.arange(min(len(training), 10_000))

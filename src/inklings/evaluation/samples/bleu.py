@@ -25,7 +25,7 @@ ORDER = 4
 EPSILON = 0.1
 
 SELF_GROUPS = 20
-"""Groups of the jackknife of self-BLEU, each of which takes a computation anew."""
+"""Groups of the jackknife of self-BLEU; each needs a computation of its own."""
 
 
 def bleu(samples: SampleSet, reference: SampleSet) -> Interval:
@@ -69,7 +69,7 @@ def bleu_scores(samples: SampleSet, reference: SampleSet) -> Float[np.ndarray, "
 
 
 def self_bleu_scores(samples: SampleSet) -> Float[np.ndarray, " N"]:
-    """BLEU-4 of each sample against the others; of a single one 0."""
+    """Return the BLEU-4 of each sample against the others; 0 for a single one."""
     if len(samples) < 2:
         return np.zeros(len(samples))
     matches = np.stack([_matches_of_others(samples, n) for n in range(1, ORDER + 1)], axis=1)
@@ -128,9 +128,9 @@ def _nearest(
     *,
     itself: int,
 ) -> Int[np.ndarray, " N"]:
-    """For each size, the length of the reference that is nearest to it.
+    """Return, for each size, the length of the reference that is nearest to it.
 
-    With `itself`, each size is one of those counted, and is no reference for itself.
+    With `itself`, each size is one of those counted, and is not a reference for itself.
     """
     place = np.searchsorted(lengths, sizes)
     at = place.clip(max=len(lengths) - 1)

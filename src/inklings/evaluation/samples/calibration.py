@@ -1,9 +1,7 @@
-"""The scale that sample metrics are read on.
+"""The scale that sample metrics are read on: real text and samplers of known worth.
 
-Real text, samplers of known worth, and cheaters, at one sample size.
-
-It depends on the text, the number of samples and the windows only, so it is computed once for all
-runs.
+All are measured at one sample size. The scale depends on the text, the number of samples and the
+windows only, so it is computed once for all runs.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from inklings.evaluation.samples.reference_set import ReferenceSet, SampleSettin
 from inklings.evaluation.statistics import Interval
 
 PLACED = {"js3": "JS-3", "js4": "JS-4", "reverse": "reverse likelihood"}
-"""The metrics by which a run is given its place on the ladder."""
+"""The metrics by which a run is placed among the reference samplers."""
 
 
 REAL = "real text"
@@ -31,7 +29,7 @@ REAL = "real text"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What real text, the ladder and the cheaters measure."""
+    """The figures of real text, the reference samplers and the adversarial samplers."""
 
     setting: SampleSettings
     floor: Measures
@@ -64,9 +62,9 @@ class Calibration:
     def place(self, value: Interval, metric: str) -> str:
         """Place a value among the reference samplers, as in `between bigram and trigram`.
 
-        It stands above the best rung that it beats and below the worst that beats it; of those
-        between the two, where the difference is less than what chance would make of two draws, it
-        is level with each. So a rung of unsure figure decides nothing where a better one is beaten.
+        It stands above the best sampler that it beats and below the worst that beats it; of those
+        between the two, it is level with each from which it differs by less than two draws would by
+        chance. So a sampler of uncertain figure decides nothing where a better one is beaten.
         """
         if not value.known:
             return "not placed, of too few samples"
@@ -94,7 +92,7 @@ class Calibration:
         )
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "setting": asdict(self.setting),
             "floor": self.floor.to_mapping(),

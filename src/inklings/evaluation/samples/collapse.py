@@ -1,7 +1,4 @@
-"""The alarm for a generator that says the same again and again.
-
-Cheap enough for every evaluation in training.
-"""
+"""The alarm for a generator that repeats itself; cheap enough for every evaluation in training."""
 
 from __future__ import annotations
 
@@ -21,13 +18,14 @@ RARE_RUN = 0.001
 """A run of one token is long if at most this share of real documents has one as long."""
 
 LOW_ENTROPY = 0.5
-"""Entropy per position is low below this part of that of real text."""
+"""Entropy per position is low below this share of that of real text."""
 
 POSITIONS = 16
 """How many first positions of the documents are looked at."""
 
 FEWEST = 20
-"""A position counts where at least so many documents reach it, of the samples and of real text."""
+"""A position counts where at least this many documents reach it, of the samples and of real text.
+"""
 
 ABOVE_SHARE, ABOVE_REAL = 0.01, 1e-4
 """How improbable a count must be, if the share were `SHARE`, and if it were that in real text."""
@@ -37,7 +35,7 @@ SHOWN = 40
 
 
 def collapse(samples: SampleSet, real: SampleSet, tokenizer: Tokenizer | None = None) -> list[str]:
-    """Why the samples must be called collapsed, in words; empty if they need not.
+    """Return why the samples count as collapsed, in words; empty if they do not.
 
     Args:
         samples: what the generator wrote.
@@ -117,11 +115,10 @@ def _low_entropy(samples: SampleSet, real: SampleSet) -> str | None:
 
 
 def entropies(samples: SampleSet) -> np.ndarray:
-    """Entropy in bits of the tokens at each of the first positions.
+    """Return the entropy in bits of the tokens at each of the first positions.
 
-    It is taken over the documents that reach the position; NaN if too few do.
-
-    With the correction of Miller 1955 for the number of documents.
+    It is taken over the documents that reach the position, with the correction of Miller 1955 for
+    their number; NaN if too few do.
     """
     found = np.full(POSITIONS, np.nan)
     for position in range(POSITIONS):
@@ -152,9 +149,14 @@ def _clearly_more(count: int, n: int, count_real: int, n_real: int) -> bool:
 
 
 def binomial_tail(count: int, n: int, p: float) -> float:
-    """The probability of at least `count` among n.
+    """Return the probability of at least `count` successes in n trials.
 
     Scipy's takes half a second to import, which training should not pay.
+
+    Args:
+        count: of successes.
+        n: how many trials.
+        p: the probability of a success.
     """
     k: Int[np.ndarray, " k"] = np.arange(count, n + 1)
     log_factorials = np.concatenate([np.zeros(1), np.cumsum(np.log(np.arange(1, n + 1)))])

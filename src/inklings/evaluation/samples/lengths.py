@@ -1,4 +1,4 @@
-"""Whether samples are as long as real documents."""
+"""The difference in length between samples and real documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inklings.evaluation.statistics import Interval, group_jackknife, groups
 
 
 def length_distance(samples: SampleSet, reference: SampleSet) -> Interval:
-    """Total variation distance between the distributions of lengths in tokens.
+    """Return the total variation distance between the distributions of lengths in tokens.
 
     A document that was cut counts apart from a whole one of its length.
 

@@ -1,4 +1,4 @@
-"""What is told of a set of samples, each figure by a record of its own."""
+"""Metrics of a set of samples: a record for each figure."""
 
 from __future__ import annotations
 

@@ -65,15 +65,15 @@ JUDGE = SampleMetric(
 
 @dataclass(frozen=True)
 class Measures:
-    """What one set of samples measures."""
+    """The figures of one set of samples."""
 
     values: dict[str, Interval]
-    """By the names of `metric.METRICS`; the intervals are over resamples of the samples."""
+    """Intervals by the names of `metric.METRICS`, over resamples of the samples."""
     alarm: list[str]
     """Why the samples must be called collapsed; see `evaluation.collapse`."""
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "values": {name: value.to_mapping() for name, value in self.values.items()},
             "alarm": self.alarm,

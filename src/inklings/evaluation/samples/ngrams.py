@@ -11,13 +11,12 @@ _ODD = 0x9E3779B97F4A7C15
 
 
 def ngrams(samples: SampleSet, n: int) -> tuple[Int64[np.ndarray, " G"], Int64[np.ndarray, " G"]]:
-    """All n-grams of tokens within documents, end marks included.
+    """Return all n-grams of tokens within documents, end marks included.
 
-    (a number for each n-gram, the document that it is of).
-
-    Equal n-grams, of whatever set over the same vocabulary, have equal numbers. Others have others,
-    for certain while the vocabulary has fewer than 2^(63/n) tokens (55,108 for n = 4); beyond, but
-    for one pair in 2^64.
+    They are given as (a number for each n-gram, the document that it is of). Equal n-grams, of
+    whatever set over the same vocabulary, have equal numbers. Others have others, for certain while
+    the vocabulary has fewer than 2^(63/n) tokens (55,108 for n = 4); beyond, but for one pair in
+    2^64.
     """
     assert n >= 1
     documents = samples.documents

@@ -1,10 +1,8 @@
-"""Two likelihoods that need a judge.
-
-One is of samples under a judge of real text, one of real text under a judge of samples.
+"""Two likelihoods that need a judge: of samples under a judge of real text, and the reverse.
 
 The judge is interpolated modified Kneser-Ney of order 5 (`models/ngram.py`): it is counted in one
-pass, so it knows no seed, and it takes well under a second. The order was chosen once, as the
-longest of the ladder.
+pass, so it has no seed, and it takes well under a second. The order was chosen once, as the longest
+of the reference samplers.
 """
 
 from __future__ import annotations
@@ -51,9 +49,9 @@ def train_judge(samples: SampleSet, *, order: int = ORDER) -> NGram:
 
 
 def nats_of(judge: SequenceModel, samples: SampleSet) -> Float64[np.ndarray, " N"]:
-    """Negative log-likelihood of each document's tokens, its end mark included where it has one.
+    """Return the negative log-likelihood of each document's tokens, its end mark included.
 
-    What a judge of windows expects of an end mark that no window has counts against all alike.
+    A judge of windows expects end marks that no window has; that counts against all alike.
     """
     nats = np.zeros(len(samples))
     order = np.argsort(-samples.sizes, kind="stable")
@@ -77,12 +75,10 @@ def nats_of(judge: SequenceModel, samples: SampleSet) -> Float64[np.ndarray, " N
 
 
 def judge_likelihood(judge: SequenceModel, samples: SampleSet) -> Interval:
-    """Nats per token of the samples under a judge of real text, end marks included.
+    """Return nats per token of the samples under a judge of real text, end marks included.
 
-    Bootstrap interval over samples.
-
-    Low is plausible, and nothing else: the one most likely sentence, said again and again, beats
-    real text.
+    The interval is a bootstrap over samples. Low is plausible, and nothing else: the one most
+    likely sentence, repeated, beats real text.
 
     Raises:
         SourceError: the samples have no tokens at all.
@@ -96,9 +92,9 @@ def judge_likelihood(judge: SequenceModel, samples: SampleSet) -> Interval:
 
 
 def reverse_likelihood(samples: SampleSet, reference: SampleSet) -> Interval:
-    """Nats per token of real text under a model that was counted on the samples, ends included.
+    """Return nats per token of real text under a model that was counted on the samples.
 
-    What the samples lack, the judge does not know, and what they have wrong, it believes: the best
+    What the samples lack, the model does not know, and what they have wrong, it believes: the best
     single figure (reverse perplexity, Zhao et al. 2018, "Adversarially Regularized Autoencoders").
     It falls with the number of samples; compare at one size. The interval is a delete-group
     jackknife over ten groups of samples; on names, over 100 independent sets of 1,000 names from a

@@ -1,7 +1,4 @@
-"""What samples are compared with.
-
-Held-out text as the reference, the training text, and how both are cut.
-"""
+"""The reference set: held-out text, training text, and how both are cut for comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ LONGEST = 512
 TRAINING_TOKENS, REFERENCE_TOKENS = 20_000_000, 1_000_000
 """Tokens of training and held-out text that are used; of larger ones, documents are drawn."""
 FEWEST = 50
-"""Fewer samples say little, which is noted; fewer than 2 say nothing."""
+"""Fewer samples than this say little, which is noted; fewer than 2 say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +191,7 @@ def _texts(
 def _spans(store: TokenStore, split: TokenSplit, width: int, seed: int) -> UInt64[np.ndarray, " S"]:
     """Fingerprint every span of `width` tokens of the training documents.
 
-    Of a large text, only the documents that are used.
+    Of a large text, only the documents that are used count.
     """
     longest = max(1, int(np.diff(split.offsets).max(initial=1)) - 1)
     whole = documents_of(

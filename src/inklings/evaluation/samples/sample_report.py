@@ -32,7 +32,7 @@ better model may be a colder one.
 
 @dataclass(frozen=True)
 class SampleReport:
-    """What `samples.json` holds."""
+    """The content of `samples.json`."""
 
     calibration: Calibration
     runs: dict[str, Measures]
@@ -53,7 +53,7 @@ class SampleReport:
         return {metric: names for metric, names in found.items() if names}
 
     def contestants(self) -> dict[str, Measures]:
-        """Everything measured, in the order of a table."""
+        """Return everything measured, in the order of a table."""
         calibration = self.calibration
         return {
             **self.runs,
@@ -63,10 +63,7 @@ class SampleReport:
         }
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain values for JSON.
-
-        Places and warnings are written beside the figures for readers of the file.
-        """
+        """Return plain values for JSON, with places and warnings beside the figures."""
         return {
             "calibration": self.calibration.to_mapping(),
             "runs": {name: measures.to_mapping() for name, measures in self.runs.items()},

@@ -17,7 +17,7 @@ _INVERSE = np.array([pow(0x9E3779B97F4A7C15, -1, 2**64)], dtype=np.uint64)
 
 @dataclass(frozen=True, eq=False)
 class SampleSet:
-    """Documents, or windows of documents, one after another.
+    """Documents, or windows of documents, in one array.
 
     A document that ended has the boundary as its last token, its end mark; one that was cut, or a
     window, has none.
@@ -55,7 +55,7 @@ class SampleSet:
         return self.tokens[self.offsets[index] : self.offsets[index] + self.lengths[index]]
 
     def select(self, rows: Integer[np.ndarray, " M"]) -> SampleSet:
-        """Some of the documents, in the given order; they may repeat."""
+        """Return some of the documents, in the given order; they may repeat."""
         sizes = self.sizes[rows]
         return SampleSet(
             self.tokens[ragged(self.offsets[rows], sizes)],
@@ -70,10 +70,7 @@ class SampleSet:
         return fingerprints(self.tokens, self.offsets[:-1], self.sizes)
 
     def spans(self, width: int) -> UInt64[np.ndarray, " S"]:
-        """Fingerprint every span of `width` tokens within a document.
-
-        End marks are no part of a span.
-        """
+        """Fingerprint every span of `width` tokens within a document, end marks left out."""
         counts = np.maximum(self.lengths - width + 1, 0)
         starts = ragged(self.offsets[:-1], counts)
         return fingerprints(self.tokens, starts, np.full(len(starts), width))
@@ -92,7 +89,7 @@ class SampleSet:
 
 
 def ragged(starts: Int[np.ndarray, " N"], sizes: Int[np.ndarray, " N"]) -> Int64[np.ndarray, " T"]:
-    """`start, start + 1, ...`, as many as the size says, of each row, one row after another."""
+    """Concatenate `start, start + 1, ...` of each row, as many as its size says."""
     shift = starts - (np.cumsum(sizes) - sizes)
     places: np.ndarray = np.repeat(shift, sizes) + np.arange(int(sizes.sum()))
     return places
@@ -101,11 +98,16 @@ def ragged(starts: Int[np.ndarray, " N"], sizes: Int[np.ndarray, " N"]) -> Int64
 def fingerprints(
     tokens: Int64[np.ndarray, " T"], starts: Int64[np.ndarray, " S"], sizes: Int64[np.ndarray, " S"]
 ) -> UInt64[np.ndarray, " S"]:
-    """A number for each span of tokens, equal for equal ones.
+    """Return a number for each span of tokens, equal for equal spans.
 
     The polynomial hash of Karp and Rabin 1987, modulo 2^64 over scrambled tokens. Two given spans
     that differ have the same number once in about 2^64 times; a million spans hold such a pair with
     probability 3e-8.
+
+    Args:
+        tokens: (T,).
+        starts: where each span begins.
+        sizes: how long it is.
     """
     powers = np.cumprod(np.repeat(_ODD, len(tokens) + 1))
     back = np.cumprod(np.repeat(_INVERSE, len(tokens) + 1))
@@ -131,7 +133,14 @@ def _scrambled(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
 def sample_set(
     rows: Sequence[Sequence[int]], ended: Sequence[bool], *, boundary: int, vocab_size: int
 ) -> SampleSet:
-    """The set of these documents, which are given without end marks."""
+    """Make a set of documents, which are given without end marks.
+
+    Args:
+        rows: tokens of each document.
+        ended: whether it ended, and gets an end mark.
+        boundary: the token of the end mark.
+        vocab_size: of the tokenizer.
+    """
     assert len(rows) == len(ended)
     flat = [
         token
@@ -158,7 +167,12 @@ def documents_of(
 ) -> SampleSet:
     """Take a split's documents in random order, cut at `max_length` tokens.
 
-    With `most_tokens`, only as many of them as have so many tokens together, at least one.
+    Args:
+        split: the text.
+        vocab_size: of the tokenizer.
+        max_length: tokens at which documents are cut.
+        seed: of the order.
+        most_tokens: take only as many documents as have this many tokens together, at least one.
 
     Raises:
         ConfigError: the length is below 1.
@@ -182,10 +196,16 @@ def documents_of(
 def windows_of(
     split: TokenSplit, width: int, *, vocab_size: int, seed: int = 0, most_tokens: int | None = None
 ) -> SampleSet:
-    """Windows of `width` tokens within the documents of a split, in a random order, without ends.
+    """Take windows within the documents of a split, in random order, without end marks.
 
-    What is left of a document after its last whole window is not used. With `most_tokens`, only as
-    many windows as have so many tokens together.
+    What is left of a document after its last whole window is not used.
+
+    Args:
+        split: the text.
+        width: tokens of a window.
+        vocab_size: of the tokenizer.
+        seed: of the order.
+        most_tokens: take only as many windows as have this many tokens together.
 
     Raises:
         ConfigError: the width is below 2.
@@ -209,7 +229,12 @@ def windows_of(
 def cut_windows(
     starts: Int[np.ndarray, " N"], lengths: Int[np.ndarray, " N"], width: int
 ) -> Int64[np.ndarray, " W"]:
-    """Cut documents into windows of `width` tokens; the result is where each begins.
+    """Cut documents into windows; return where each begins.
+
+    Args:
+        starts: where each document begins.
+        lengths: how long it is.
+        width: tokens of a window.
 
     Raises:
         ConfigError: the width is below 2.

@@ -1,7 +1,4 @@
-"""Drawing samples from any generator, in the form that real text is compared in.
-
-A generator may have a likelihood or not.
-"""
+"""Drawing samples from any generator, in the form that real text is compared in."""
 
 from __future__ import annotations
 
@@ -26,16 +23,13 @@ from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
 
 TEXTS = 64
-"""Windows are cut from so many long texts, written side by side."""
+"""Long texts, written side by side, that windows are cut from."""
 
 OPENING = 4
-"""Windows at the start of each of those texts that are not used: real windows hardly ever begin a
-document.
-"""
+"""Unused windows at the start of each of those texts: real windows hardly ever begin a document."""
 
 ROUNDS = 8
-"""How many times more is written if the documents of the texts give fewer windows than asked for.
-"""
+"""Most rounds of writing, where the texts give fewer windows than asked for."""
 
 
 def draw(
@@ -98,7 +92,14 @@ def draw(
 def draw_as_trained(
     model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0
 ) -> SampleSet:
-    """Texts of a model without a likelihood, in the form and of the length that it was made for."""
+    """Draw texts in the form and of the length that a model without likelihood was made for.
+
+    Args:
+        model: the model.
+        tokenizer: its own.
+        n: how many texts.
+        seed: of the noise.
+    """
     return draw(
         model,
         tokenizer,
@@ -112,7 +113,13 @@ def draw_as_trained(
 def real_as_trained(
     model: SampleModel, split: TokenSplit, *, most_tokens: int | None = None
 ) -> SampleSet:
-    """Real texts in the form of those of `draw_as_trained`."""
+    """Return real texts in the form of those of `draw_as_trained`.
+
+    Args:
+        model: says whether they are documents or windows, and how long.
+        split: the text.
+        most_tokens: take only as many as have this many tokens together.
+    """
     vocab_size, length = model.config.vocab_size, model.config.context_length
     if model.windows is not None:
         return windows_of(split, model.windows, vocab_size=vocab_size, most_tokens=most_tokens)

@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 FEATURES = 2**14
-"""N-grams are hashed to so many features."""
+"""Number of features that n-grams are hashed to."""
 ORDER = 4
 LENGTHS = 256
-"""Lengths have a feature each up to this one, and one together beyond."""
+"""Lengths have a feature each up to this one, and one for all beyond."""
 PENALTY = 1.0
 """Weight of half the squared coefficients, against the sum of the losses."""
 
 
 def classifier_accuracy(samples: SampleSet, reference: SampleSet) -> Interval:
-    """Held-out accuracy of a logistic regression that tells samples from as many real documents.
+    """Return how often a logistic regression tells held-out samples from as many real documents.
 
     It sees which n-grams of tokens a document has, n = 1 to 4, its beginning and its end counted as
-    tokens, hashed, and its length. Trained on each half, it is tested on the other. 0.5 is
-    indistinguishable, to this classifier; 1 is told apart always. Deterministic. Student's interval
-    over documents.
+    tokens, hashed, and its length. It is trained on each half and tested on the other. 0.5 is
+    indistinguishable, to this classifier; 1 is told apart always. It is deterministic. The interval
+    is Student's, over documents.
 
     Source: Lopez-Paz and Oquab 2017, "Revisiting Classifier Two-Sample Tests".
 
@@ -60,7 +60,7 @@ def classifier_accuracy(samples: SampleSet, reference: SampleSet) -> Interval:
 
 
 def _features(samples: SampleSet) -> csr_matrix:
-    """One row a document: 1 for each feature that it has."""
+    """Make one row a document: 1 for each feature that it has."""
     from scipy import sparse
 
     sizes = samples.sizes + 1
@@ -95,7 +95,7 @@ def _hashed(codes: Int64[np.ndarray, " G"], n: int) -> Int64[np.ndarray, " G"]:
 
 
 def _fit(x: csr_matrix, labels: Float[np.ndarray, " n"]) -> Float[np.ndarray, " F"]:
-    """Coefficients of the penalised logistic regression; `labels` are 1 and -1."""
+    """Fit the coefficients of the penalised logistic regression; `labels` are 1 and -1."""
     from scipy import optimize, special
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:

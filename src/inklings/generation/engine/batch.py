@@ -1,8 +1,8 @@
-"""Rows that share their forward passes: those that still read their prompts, and those that write.
+"""Rows that share their forward passes: those that read their prompts, and those that write.
 
-A prompt is read in pieces, several rows at a time, all but its last token. That one a row reads
-together with those who write, whatever they have read before: so their next tokens come from one
-pass, and one that begins has its first.
+A prompt is read in pieces, several rows at a time, all but its last token. That token is read
+together with the rows that write: so the next tokens of all come from one pass, and a row that
+begins gets its first one there.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from inklings.models.remembering import Recollection, Remembering
 from inklings.text.tokenizers import Tokenizer
 
 LEAST = 32
-"""A pass over fewer tokens takes about as long as one over so many."""
+"""A pass over fewer tokens takes about as long as one over this many."""
 LOGITS = 2**24
-"""A long prompt is read in pieces of so many logits (64 MiB in float32)."""
+"""Most logits of a piece of a long prompt (64 MiB in float32)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What was read of a text that has ended, for one that begins with it."""
+    """The state of a text that has ended, for a later one that begins with it."""
 
     tokens: tuple[int, ...]
     state: State
@@ -48,7 +48,7 @@ class Group:
     """
 
     kept: Kept | None = None
-    """Of the last text that was to be kept."""
+    """The last text that was to be kept."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class Group:
         return known if begins else 0
 
     def join(self, work: RequestRow, coming: int = 0) -> None:
-        """One more row; it has tokens to read, or to write, and `known` ones are read.
+        """Add a row; it has tokens to read, or to write, and `known` ones are read.
 
-        `coming` is how many may follow at once, for which room is made.
+        `coming` is how many may follow at once: room is made for them.
         """
         state = self.kept.state if self.kept is not None and work.read else None
         if work.to_read:
@@ -103,9 +103,9 @@ class Group:
             self._leave_writing(self.writing.index(work))
 
     def read(self, budget: int, texts: EntryTexts) -> list[Delta]:
-        """Read on in prompts, until about so many tokens were read.
+        """Read on in prompts, until about `budget` tokens were read.
 
-        Every row that reads gets a `Delta`, if an empty one.
+        Every row that reads gets a `Delta`, which may be empty.
         """
         told: dict[int, Delta] = {work.job.number: Delta(work.job.number) for work in self.reading}
         while self.reading and budget > 0:
@@ -183,9 +183,9 @@ class Group:
         works: Sequence[RequestRow],
         lines: Sequence[Sequence[int]],
     ) -> tuple[Tensor, Tensor, Sequence[Recollection | None]]:
-        """Logits (N, T, V) and hidden vectors (N, T, C) of every row.
+        """Return logits (N, T, V) and hidden vectors (N, T, C) of every row.
 
-        What each found in a memory stands beside, where one of them asks for it.
+        What each found in a memory comes with them, where a row asks for it.
         """
         model = self._model
         tokens = torch.tensor(lines, device=model.device)
@@ -238,7 +238,7 @@ class Group:
 
 
 def format_failure(error: Exception) -> str:
-    """What a client is told of a failure of the model."""
+    """Return the message that a client gets when the model fails."""
     if isinstance(error, InklingsError):
         return str(error)
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):

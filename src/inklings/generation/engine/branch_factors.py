@@ -1,4 +1,4 @@
-"""A model some of whose branches count for less, or for nothing, while a pass lasts."""
+"""Scaling of a model's branches, down to zero, while a pass lasts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inklings.models.branches import modules_of
 from inklings.models.contract import SequenceModel
 
 Factors = tuple[tuple[str, float], ...]
-"""Names of branches with what their outputs are multiplied by, sorted by name."""
+"""Names of branches with the factors of their outputs, sorted by name."""
 
 
 def checked_factors(model: SequenceModel, given: Factors) -> Factors:
@@ -46,7 +46,10 @@ def checked_factors(model: SequenceModel, given: Factors) -> Factors:
 
 @contextlib.contextmanager
 def branches_scaled(model: SequenceModel, factors: Factors) -> Iterator[None]:
-    """Multiply by its factor what a branch hands on (of a tuple, its first) within the block."""
+    """Multiply the output of each branch by its factor within the block.
+
+    Of a branch that returns a tuple, the first element is scaled.
+    """
     handles = [
         module.register_forward_hook(_scaling(factor))
         for name, factor in factors

@@ -1,11 +1,9 @@
-"""Many texts written side by side with one model.
+"""The engine: many texts written side by side with one model.
 
-Requests share its forward passes, and join and leave between two tokens.
-
-A text comes out as if it were alone: its logits are those of a pass over it alone within 1e-4, and
-its draws are those of `generate` for its seed and row. Whoever waits gets the next free row in turn
-with other clients; whoever reads a long prompt reads it in pieces between which those who write go
-on.
+Requests share its forward passes, and join and leave between two tokens. A text comes out as if it
+were alone: its logits are those of a pass over it alone within 1e-4, and its draws are those of
+`generate` for its seed and row. Free rows go to clients in turn. Long prompts are read in pieces,
+between which the other rows write.
 """
 
 from __future__ import annotations
@@ -31,17 +29,20 @@ from inklings.runs.memory import RunMemory
 from inklings.text.tokenizers import Tokenizer
 
 READERS = 16
-"""So many prompts are read at a time; more would each be read more slowly, and none sooner."""
+"""Most prompts that are read at a time; with more, each would be read more slowly, and none sooner.
+"""
 BETWEEN = 256
-"""Tokens of prompts that are read between two tokens of those who write."""
+"""Tokens of prompts that are read between two tokens of the rows that write."""
 PIECE = 512
-"""And where nobody writes; no more, since attention within a piece grows with its square."""
+"""Tokens of prompts that are read at a time where no row writes; attention within a piece grows
+with its square.
+"""
 
 
 class Engine:
-    """Write many texts side by side with one model.
+    """Writes many texts side by side with one model.
 
-    It is used by one thread; `step` does one pass, and whoever calls it decides when.
+    It is used by one thread; `step` does one pass, and the caller decides when.
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class Engine:
         failure: Callable[[Exception], str] = format_failure,
         use_cache: bool = True,
     ) -> None:
-        """An engine without work.
+        """Make an engine without work.
 
         Args:
             model: any that streams; it is left in the mode it is in.
-            tokenizer: its own.
-            rows: so many texts are read and written at a time; further ones wait.
+            tokenizer: the model's own.
+            rows: how many texts are read and written at a time; further ones wait.
             memory: the long-term memory that the model reads, for the names and texts of its
                 entries. (The model is given it elsewhere.)
-            clock: seconds, from whenever on; deadlines are told by it.
-            failure: what a client is told of an error that ends its job; if it raises, `step` does.
+            clock: returns seconds; deadlines are measured by it.
+            failure: makes the message of an error that ends a request; if it raises, `step` does.
             use_cache: False keeps no states and reads every text anew for every token.
 
         Raises:
@@ -89,10 +90,7 @@ class Engine:
 
     @property
     def memory(self) -> RunMemory | None:
-        """The long-term memory whose entries are shown.
-
-        Another one may take its place between two passes.
-        """
+        """The long-term memory that entries are shown from."""
         return self._memory
 
     @memory.setter
@@ -127,9 +125,9 @@ class Engine:
         )
 
     def cancel(self, number: int) -> None:
-        """Drop a job; nothing is said of it any more.
+        """Drop a request; nothing more is reported of it.
 
-        Numbers of jobs that are done, or never were, are passed over.
+        Numbers of requests that are done, or never were, are ignored.
         """
         if self._waiting.remove(number) is not None:
             del self._deadlines[number]
@@ -137,14 +135,14 @@ class Engine:
             self._group(work.job).leave(work)
 
     def step(self) -> list[Delta]:
-        """One pass.
+        """Make one pass.
 
-        Jobs whose time is up end, free rows are given away, prompts are read on, and every row that
-        writes draws a token.
+        Requests whose time is up end, free rows are given away, prompts are read on, and every row
+        that writes draws a token.
 
         Returns:
-            Something of every job that has a row, and of those that end; nothing only if there is
-            no job.
+            A `Delta` of every request that has a row, and of those that end; an empty list only if
+                there is no request.
         """
         told = self._end_late()
         told += self._give_rows()
@@ -229,7 +227,7 @@ class Engine:
         return RowStates(self._model, pads=self._rows > 1)
 
     def _end_late(self) -> list[Delta]:
-        """Jobs whose time is up end as they are, with a row or without."""
+        """End requests whose time is up as they are, with a row or without."""
         now = self._clock()
         told = []
         for number in [number for number, deadline in self._deadlines.items() if deadline <= now]:
@@ -245,9 +243,9 @@ class Engine:
         return told
 
     def _give_rows(self) -> list[Delta]:
-        """Rows for those whose turn it is, as long as there are any.
+        """Give free rows to those whose turn it is.
 
-        Who neither reads nor writes is done at once.
+        A request that neither reads nor writes is done at once.
         """
         told = []
         readers = sum(len(group.reading) for group in self._groups.values())

@@ -1,7 +1,4 @@
-"""Remembered entries in words, as a client is shown them.
-
-Names and the text around an entry take the place of numbers.
-"""
+"""Remembered entries as a client sees them: names and texts in place of numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Tokens: TypeAlias = Sequence[int] | Int64[np.ndarray, " n"]
 
 
 class EntryTexts:
-    """Puts entries into words.
+    """Adds names and texts to entries.
 
     It keeps the documents of a long-term memory, which are read when first needed.
     """

@@ -1,7 +1,4 @@
-"""Jobs that wait for a free row.
-
-Clients take turns, and the jobs of one client come in their order.
-"""
+"""A fair queue: clients take turns, and the requests of one client come in their order."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class Waiting:
         return number in self._client_of
 
     def add(self, job: GenerationRequest) -> None:
-        """The last of its client's; a client that had none is the last in turn."""
+        """Add a request behind its client's others; a new client is the last in turn."""
         self._clients.setdefault(job.client, {})[job.number] = job
         self._client_of[job.number] = job.client
 
@@ -42,7 +39,7 @@ class Waiting:
         return job
 
     def remove(self, number: int) -> GenerationRequest | None:
-        """Take a job out, wherever it stands; None where it does not wait."""
+        """Remove a request, wherever it stands; return None where it does not wait."""
         client = self._client_of.pop(number, None)
         if client is None:
             return None

@@ -1,7 +1,4 @@
-"""What a client may ask a model for, and what comes back.
-
-Plain values that travel between the processes of a server.
-"""
+"""Requests to a model and their results: plain values that travel between processes."""
 
 from __future__ import annotations
 
@@ -11,22 +8,23 @@ from typing import Literal
 from inklings.generation.sampling import SamplingConfig
 
 Ending = Literal["boundary", "length", "stop", "deadline"]
-"""Why a job is done: the model ended the document, all tokens asked for were drawn, a stop string
-came, or its time was up.
+"""Why a request is done: the model ended the document, all tokens asked for were drawn, a stop
+string came, or its time was up.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """One text to read and, where tokens are asked for, to go on from: one row of the engine.
+    """One text to read and, where tokens are asked for, to continue: one row of the engine.
 
-    A request for several texts is several jobs. Scoring and embedding are jobs that draw no token.
+    A client that asks for several texts makes several requests. Scoring and embedding draw no
+    token.
     """
 
     number: int
     """Its number, of its own among all requests that one engine is given."""
     client: str
-    """Whose it is: where jobs wait, clients take turns."""
+    """The client that asks: clients take turns."""
     prompt: tuple[int, ...]
     """The tokens, the boundary first."""
     max_new_tokens: int = 0
@@ -34,7 +32,7 @@ class GenerationRequest:
     row: int = 0
     """Draws come from the generator of (sampling.seed, row), as in `generate`."""
     draws: int = 0
-    """So many numbers of that generator were used before, by an earlier request for the text."""
+    """How many numbers of that generator an earlier request for the text has used."""
     keep: bool = False
     """Whether what is read of the text is kept when it ends: the next text that begins with it goes
     on from there.
@@ -42,16 +40,16 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     stop_at_boundary: bool = True
     alternatives: int | None = None
-    """With each drawn token its log-probability and so many of the likeliest tokens; None gives
-    neither.
+    """How many of the likeliest tokens come with each drawn token and its log-probability; None
+    gives neither.
     """
     prompt_alternatives: int | None = None
     """The same of the prompt's tokens but its first."""
     embed: bool = False
     """Whether the mean of the hidden vectors over the prompt's tokens is asked for."""
     entries: int = 0
-    """For a model with a memory: how many of the entries are told that each drawn token (and scored
-    token of the prompt) took something of.
+    """For a model with a memory: most entries that are reported as having contributed to a drawn
+    token (or a scored token of the prompt).
     """
     branches: tuple[tuple[str, float], ...] = ()
     """Factors that the outputs of named branches are multiplied by: 0 knocks a branch out, 1 leaves
@@ -63,7 +61,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Entry:
-    """Something remembered that a prediction took a part of."""
+    """A remembered entry that contributed to a prediction."""
 
     value: str
     """The token that followed there."""
@@ -78,14 +76,14 @@ class Entry:
     position: int
     """Place of the value in that document; the boundary that opens it is at 0."""
     before: str
-    """What stands before the value there."""
+    """The text before the value there."""
     after: str
     """The text after it."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """One token of a text, and what the model made of it."""
+    """One token of a text, with its log-probability and alternatives."""
 
     token: int
     logprob: float
@@ -99,9 +97,9 @@ class Token:
 
 @dataclass(frozen=True)
 class Delta:
-    """What one pass of the engine brought one job.
+    """The result of one pass of the engine for one request.
 
-    A job's `Delta`es, put together, are its answer.
+    The `Delta`s of a request, put together, are its answer.
     """
 
     number: int
@@ -117,7 +115,7 @@ class Delta:
     embedding: tuple[float, ...] | None = None
     """Once, where it was asked for."""
     ending: Ending | None = None
-    """In the last `Delta` of a job, unless `error` is."""
+    """Why the request ended, in its last `Delta`; None if `error` says it."""
     error: str | None = None
     """Why the job came to nothing."""
 

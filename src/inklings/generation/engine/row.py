@@ -1,7 +1,4 @@
-"""A job while the engine is at it.
-
-What was read of it, what was drawn, and what its client is told.
-"""
+"""A request in progress: what was read and drawn, and what its client gets."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from inklings.text.tokenizers import Tokenizer
 
 @dataclass(eq=False)
 class RequestRow:
-    """One row of the engine; see the module."""
+    """One row of the engine: a request with its history, its text and its draws."""
 
     job: GenerationRequest
     history: list[int]
@@ -38,16 +35,23 @@ class RequestRow:
     drawn: int = 0
     """How many tokens were drawn."""
     scored: list[Token] = field(default_factory=list)
-    """Of the prompt, where that is asked for."""
+    """Scored tokens of the prompt, where that is asked for."""
     summed: Float[Tensor, " C"] | None = None
-    """Of the hidden vectors that count for the embedding, with their number below."""
+    """Sum of the hidden vectors that count for the embedding; their number is below."""
     added: int = 0
 
     @classmethod
     def begin(
         cls, job: GenerationRequest, tokenizer: Tokenizer, deadline: float, read: int
     ) -> RequestRow:
-        """Nothing is drawn yet, and `read` tokens of the prompt were read for an earlier text."""
+        """Make the row of a request, with nothing drawn yet.
+
+        Args:
+            job: the request.
+            tokenizer: the model's own.
+            deadline: when its time is up, by the engine's clock.
+            read: how many tokens of the prompt were read for an earlier text.
+        """
         drawer = Drawer.begin(
             job.sampling,
             job.row,
@@ -80,8 +84,14 @@ class RequestRow:
     ) -> None:
         """Keep what is asked for of a piece of the prompt that was just read.
 
+        Args:
+            logits: of the piece.
+            hidden: its hidden vectors.
+            found: what it found in a memory; None without one.
+            texts: adds names and texts to entries.
+
         Raises:
-            DivergedError: what the model made of it is not finite.
+            DivergedError: the model's output is not finite.
             RunError: a document of the long-term memory is damaged.
         """
         job, length = self.job, len(logits)
@@ -134,7 +144,16 @@ class RequestRow:
         texts: EntryTexts,
         tokenizer: Tokenizer,
     ) -> Delta:
-        """Take a token that was drawn by a line of the logits. Errors as `take_piece`."""
+        """Add a token that was drawn, and return what the client gets. Errors as `take_piece`.
+
+        Args:
+            token: the token.
+            place: the row of `logits` that it was drawn from.
+            logits: of all rows that draw.
+            found: what the row found in a memory; None without one.
+            texts: adds names and texts to entries.
+            tokenizer: the model's own.
+        """
         job = self.job
         self.read += 1
         told: tuple[Token, ...] = ()
@@ -160,13 +179,13 @@ class RequestRow:
         return Delta(job.number, text=text, drawn=(token,), tokens=told, ending=ending)
 
     def _ending(self, token: int, tokenizer: Tokenizer) -> Ending | None:
-        """Why the text ends with a token, unless a stop string comes."""
+        """Return why the text ends with a token, unless a stop string comes."""
         if token == tokenizer.boundary and self.job.stop_at_boundary:
             return "boundary"
         return "length" if self.drawn == self.job.max_new_tokens else None
 
     def ended(self, ending: Ending) -> Delta:
-        """It ends as it is, with what text was held back."""
+        """End the text as it is, with what was held back of it."""
         return Delta(self.job.number, text=self.text.finish(), ending=ending)
 
     def failed(self, error: str) -> Delta:
@@ -175,7 +194,7 @@ class RequestRow:
 
 
 def _tokens(logits: Float[Tensor, "T V"], tokens: Sequence[int], alternatives: int) -> list[Token]:
-    """Tokens with what the model made of each, and of the likeliest in its place."""
+    """Return tokens with their log-probabilities, and the likeliest ones in their place."""
     log_probabilities = torch.log_softmax(logits.float(), dim=-1)
     chosen = log_probabilities.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[
         :, 0

@@ -1,7 +1,7 @@
-"""Drawing the next tokens of rows with settings of their own, in a few operations for all.
+"""Drawing the next tokens of rows that have settings of their own, in a few operations for all.
 
-Of each row it gives what `sampling.next_token_probabilities` gives for its settings; a test holds
-the two equal.
+Each row gets what `sampling.next_token_probabilities` gives for its settings; a test holds the two
+equal.
 """
 
 from __future__ import annotations
@@ -19,17 +19,23 @@ from torch import Tensor
 from inklings.generation.sampling import SamplingConfig, representable, row_generators
 
 AHEAD = 64
-"""So many numbers are drawn from a generator at once; one by one would give the same."""
+"""How many numbers are drawn from a generator at once; one by one would give the same."""
 BLOCK = 64
-"""Of tokens; see `drawn`."""
+"""Tokens whose probabilities are summed together first."""
 SMALL = 1024
-"""Tokens of a vocabulary up to which a running sum over all is as quick."""
+"""Largest vocabulary for which a running sum over all tokens is as quick."""
 FIRST = 64
-"""See `RowSampling`: so many of the likeliest tokens are looked at first."""
+"""How many of the likeliest tokens `RowSampling` looks at first."""
 
 
 def uniform_numbers(seed: int, row: int, used: int = 0) -> Iterator[float]:
-    """The numbers that tokens are drawn by, for a row of a seed, but the first; without end."""
+    """Yield the uniform numbers that the tokens of a row are drawn by, without end.
+
+    Args:
+        seed: of the request.
+        row: the number of the text in it.
+        used: how many numbers are skipped.
+    """
     (generator,) = row_generators(seed, [row])
     torch.rand(used, generator=generator, dtype=torch.float64)
     while True:
@@ -38,14 +44,17 @@ def uniform_numbers(seed: int, row: int, used: int = 0) -> Iterator[float]:
 
 @dataclass(eq=False)
 class Drawer:
-    """How one text's tokens are drawn, and what of its past the penalties need."""
+    """The draws of one text, with what the penalties need of its past."""
 
     sampling: SamplingConfig
     uniforms: Iterator[float]
     seen: Bool[Tensor, " V"] | None
-    """Where there is a repetition penalty: the tokens that occurred, the boundary aside."""
+    """For a repetition penalty: the tokens that occurred, without the boundary. None without one.
+    """
     counts: Int[Tensor, " V"] | None
-    """Where there are the other penalties: how often each token was drawn, the boundary aside."""
+    """For the other penalties: how often each token was drawn, without the boundary. None without
+    one.
+    """
 
     @classmethod
     def begin(
@@ -58,7 +67,16 @@ class Drawer:
         *,
         draws: int = 0,
     ) -> Drawer:
-        """For a text of which nothing is drawn yet, though `draws` tokens were before it."""
+        """Make the draws of a text of which nothing is drawn yet.
+
+        Args:
+            sampling: the settings.
+            row: the number of the text in its request.
+            history: tokens of the prompt.
+            vocab_size: of the tokenizer.
+            boundary: never counts as repeated.
+            draws: how many numbers of its generator are used already.
+        """
         seen = counts = None
         if sampling.repetition_penalty != 1:
             seen = torch.zeros(vocab_size, dtype=torch.bool)
@@ -72,7 +90,7 @@ class Drawer:
 class RowSampling:
     """The settings of some rows as tensors.
 
-    It is made anew when a row joins or leaves, and lives from draw to draw between.
+    It is made anew when a row joins or leaves, and kept from draw to draw.
     """
 
     def __init__(self, drawers: Sequence[Drawer], *, boundary: int, device: torch.device) -> None:
@@ -203,10 +221,10 @@ class RowSampling:
         return finite.cpu(), probabilities / probabilities.sum(dim=1, keepdim=True)
 
     def _keep_most_likely(self, probabilities: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
-        """As the function of this name in `sampling`, with a `top_k` and a `top_p` for each row.
+        """Keep the likeliest tokens, as `sampling` does, with a `top_k` and a `top_p` for each row.
 
-        Sorting all tokens would take longer than many a model's pass: only the likeliest are, up to
-        where all rows are cut.
+        Sorting all tokens would take longer than many a model's pass: only the likeliest are
+        sorted, up to where all rows are cut.
         """
         size = probabilities.shape[1]
         width = min(self._width, size)
@@ -268,9 +286,9 @@ def drawn(probabilities: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> 
 
 
 def _below(wanted: Float[Tensor, "B 1"], sums: Float[Tensor, "B N"]) -> Float[Tensor, "B 1"]:
-    """Strictly below the last sum.
+    """Return thresholds strictly below the last sum.
 
-    The first one that exceeds it then belongs to something that is possible.
+    The first sum that exceeds one then belongs to a token that is possible.
     """
     total = sums[:, -1:]
     return torch.minimum(wanted, torch.nextafter(total, torch.zeros_like(total)))
@@ -279,9 +297,9 @@ def _below(wanted: Float[Tensor, "B 1"], sums: Float[Tensor, "B N"]) -> Float[Te
 def _gathered(
     drawers: Sequence[Drawer], rows: Int[Tensor, " N"], name: Literal["seen", "counts"]
 ) -> Tensor:
-    """What these rows remember, one below the other.
+    """Stack a tensor of some rows' drawers.
 
-    The drawers then hold lines of it, so that it is theirs when rows change.
+    The drawers then hold views of it, so that each keeps its own when rows change.
     """
     if not len(rows):
         return torch.empty(0)

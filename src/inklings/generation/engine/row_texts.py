@@ -1,4 +1,4 @@
-"""Rows without states: a text is read anew for every token. Slow, to check the states against."""
+"""Rows without states: each text is read anew for every token. Slow; it checks the states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inklings.models.contract import SequenceModel, State
 
 
 class RowTexts:
-    """What `RowStates` offers, with the text of each row in place of its state."""
+    """The interface of `RowStates`, with the text of each row in place of its state."""
 
     def __init__(self, model: SequenceModel) -> None:
         self._model = model
@@ -21,7 +21,7 @@ class RowTexts:
         return len(self._texts)
 
     def begin(self, state: State | None = None, coming: int = 0) -> None:
-        """One more row, the last; no room is made for those to come."""
+        """Add a row, the last; no room is made for those to come."""
         nothing = torch.zeros(0, dtype=torch.int64, device=self._model.device)
         self._texts.append(nothing if state is None else state.tensors["text"][0])
 
@@ -36,7 +36,7 @@ class RowTexts:
             self._texts[row] = last
 
     def clear(self) -> None:
-        """Drop all rows."""
+        """Drop all rows of the batch."""
         self._texts = []
 
     def forward(

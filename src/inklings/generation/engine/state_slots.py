@@ -1,6 +1,6 @@
 """The states of rows that share forward passes, though each has read another length.
 
-They lie in one `State` with room for more rows, in its first slots. A forward pass takes a view of
+They lie in the first slots of one `State` with room for more rows. A forward pass takes a view of
 these, and only what the model did not write in place is copied back, so that joining and leaving
 cost one row and a step costs none.
 """
@@ -21,7 +21,7 @@ class RowStates:
     """
 
     def __init__(self, model: SequenceModel, *, pads: bool = True) -> None:
-        """No rows yet; `pads` is whether one row is read as two, see `forward`."""
+        """Make room for rows; `pads` is whether one row is read as two (see `forward`)."""
         self._model = model
         self._modules = tuple(model.modules())
         self._pads = pads
@@ -35,7 +35,7 @@ class RowStates:
         return self._count
 
     def begin(self, state: State | None = None, coming: int = 0) -> None:
-        """One more row, the last, that goes on from a copy of a state of one row.
+        """Add a row, the last, that continues from a copy of a state of one row.
 
         By default it has read nothing. `coming` is how many rows may follow at once.
         """
@@ -103,7 +103,7 @@ class RowStates:
         return output.logits[: self._count], output.hidden[: self._count]
 
     def _grown(self, like: State, least: int) -> State:
-        """Room for two rows, or twice as many as before; or for as many as are known to come."""
+        """Make room for two rows, or twice as many as before, or as many as are known to come."""
         rows = max(2, least, 2 * self._count)
         tensors = {
             name: tensor.new_zeros(rows, *tensor.shape[1:]) for name, tensor in like.tensors.items()

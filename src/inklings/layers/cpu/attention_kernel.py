@@ -18,12 +18,11 @@ from torch.autograd.function import once_differentiable
 from inklings.layers.cpu.dropout_masks import keep_mask, kept_scale
 
 RUN = 128
-"""Causal attention takes so many queries at a time, and for each run only the keys up to its end.
-"""
+"""Most queries that causal attention takes at a time, with only the keys up to the last of them."""
 
 
 class AttentionOnCPU(torch.autograd.Function):
-    """Heads and rows lie in one batch of products; causal attention goes by runs of queries."""
+    """Softmax attention with heads and rows in one batch of products, and queries in runs."""
 
     @staticmethod
     def forward(
@@ -35,7 +34,17 @@ class AttentionOnCPU(torch.autograd.Function):
         causal: bool,
         dropout_rate: float,
     ) -> Tensor:
-        """The mixed values, (B, H, Q, D); arguments as `softmax_attention` takes them."""
+        """Return the mixed values (B, H, Q, D).
+
+        Args:
+            ctx: autograd's.
+            queries: (B, H, Q, D).
+            keys: (B, H, K, D).
+            values: (B, H, K, D).
+            mask: True where a query may look at a key; None everywhere.
+            causal: hide later keys; needs Q = K.
+            dropout_rate: share of attention weights that is dropped; 0 outside training.
+        """
         shape = queries.shape
         queries = (queries * shape[-1] ** -0.5).flatten(0, 1)
         keys, values = keys.flatten(0, 1), values.flatten(0, 1)

@@ -30,7 +30,7 @@ def kept_scale(rate: float) -> float:
 
 @torch.library.custom_op("inklings::random_bits", mutates_args=(), schema="(int[] shape) -> Tensor")
 def random_bits(shape: list[int]) -> Tensor:
-    """Sixteen random bits (int16) for each number, from torch's global generator.
+    """Draw sixteen random bits (int16) for each number, from torch's global generator.
 
     Compiled code draws the same as eager code.
     """
@@ -45,11 +45,17 @@ def _(shape: list[int]) -> Tensor:
 
 
 class DropoutOnCPU(torch.autograd.Function):
-    """Keeps a byte a number for the backward pass, where autograd's own product would keep four."""
+    """Dropout that keeps a byte a number for the backward pass, where autograd would keep four."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        """The numbers of `x`, each set to zero with probability `rate`, the others scaled."""
+        """Set each number to zero with probability `rate`, and scale the others.
+
+        Args:
+            ctx: autograd's.
+            x: the numbers.
+            rate: the probability.
+        """
         kept = keep_mask(x.shape, rate)
         ctx.save_for_backward(kept)
         ctx.rate = rate

@@ -1,7 +1,4 @@
-"""The backend `exact`: the true nearest neighbours.
-
-The other backends are held to what it finds.
-"""
+"""The backend `exact`: the true nearest neighbours, the reference of the other backends."""
 
 from __future__ import annotations
 
@@ -26,15 +23,17 @@ from inklings.memory.backends.nearest import (
 from inklings.memory.rows import Rows
 
 FEW = 4096
-"""Up to so many vectors, products in bfloat16 are not worth a second look at the candidates."""
+"""With at most this many vectors, products in bfloat16 are not worth a second look at the
+candidates.
+"""
 
 DOUBTED = 32
-"""When more than one query in so many has to be searched twice, more candidates are taken: even one
+"""If more than one query in this many has to be searched twice, more candidates are taken: even one
 costs another pass.
 """
 
 PART = 2048
-"""Vectors looked at at once, so that they stay in the cache."""
+"""Vectors that are looked at at once, so that they stay in the cache."""
 
 
 class Exact:
@@ -130,9 +129,9 @@ class Exact:
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of the nearest k, nearest first, equally near ones by id.
+        """Return ids and squared distances of the nearest k, equally near ones by id.
 
-        -1 and infinity where there are fewer.
+        Missing ones are -1 at distance infinity.
         """
         found = nearest(torch.from_numpy(queries), self._among(), k, torch.from_numpy(self.ids))
         if self._among().rounded is not None:
@@ -144,9 +143,12 @@ class Exact:
     def rank(
         self, queries: Float32[np.ndarray, "q d"], candidates: Int64[np.ndarray, "q c"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Rank each query's own candidates (ids, -1 for none) and return the nearest k.
+        """Rank each query's own candidates and return the nearest k, to the bits of `search`.
 
-        Form and bits are those of `search`.
+        Args:
+            queries: (q, d).
+            candidates: ids, -1 for none.
+            k: how many are returned.
         """
         rows = torch.from_numpy(
             self._rows.find_known(candidates.reshape(-1)).reshape(candidates.shape)
@@ -186,7 +188,7 @@ class Exact:
         self._rounded = None if self._rounded is None else self._rounded[:count].clone()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Nothing beside the vectors decides the answers."""
+        """Return an empty state: only the vectors decide the answers."""
         return {}
 
     def restore(
@@ -195,15 +197,15 @@ class Exact:
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Take in what was saved, into an empty index; the array itself is kept, not copied."""
+        """Load what was saved into an empty index; the array itself is kept, not copied."""
         self._full = torch.from_numpy(vectors)
         self._rows.add(ids)
         self._settled = False
 
     def _settle(self) -> None:
-        """After a restore, look at the vectors once.
+        """Look at the vectors once after a restore.
 
-        Not before they are needed, so that opening a memory does not wait for it.
+        This waits until they are needed, so that opening a memory is fast.
         """
         if not self._settled:
             self._grow(0, len(self), keep_full=True)

@@ -1,6 +1,4 @@
-"""The approximate backends `ivf`, `ivfpq` and `hnsw` by FAISS.
-
-Each is built by rule from the vectors it holds.
+"""The approximate backends `ivf`, `ivfpq` and `hnsw` by FAISS, built by rule from their vectors.
 
 Each keeps its vectors in an `Exact` as well. That one answers until there are enough vectors to
 build from, gives the vectors back as they were added, and measures the candidates that FAISS finds:
@@ -21,22 +19,19 @@ from inklings.memory.backends.faiss_library import answer, from_array, library, 
 from inklings.memory.backends.flat import in_order
 
 VECTORS_A_CLUSTER = 39
-"""The fewest vectors that k-means takes for one centre."""
+"""Fewest vectors that k-means takes for one centre."""
 FEWEST_CLUSTERS = 16
 """With fewer than these there is nothing to gain over comparing with every vector."""
 GROWTH = 4
-"""Clusters are learned anew when so many times the vectors they were learned from have been there,
-counting those that left.
+"""Clusters are learned anew when this many times the vectors they were learned from have been
+there, counting those that left.
 """
 DEAD_SHARE = 0.3
 """A graph is built anew when more than this share of its nodes is removed."""
 
 
 class Approximate(ABC):
-    """What the three approximate backends share.
-
-    They decide alike when to build, and measure every candidate again on the vectors themselves.
-    """
+    """The base of the three approximate backends: when to build, and exact distances."""
 
     name: str
 
@@ -95,9 +90,9 @@ class Approximate(ABC):
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of near vectors, nearest first.
+        """Return ids and squared distances of near vectors, nearest first.
 
-        -1 and infinity where there are fewer than k.
+        Missing ones are -1 at distance infinity.
         """
         if not self.ready or not len(self):
             return self._exact.search(queries, k)
@@ -133,7 +128,7 @@ class Approximate(ABC):
             self._index = self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Give the index as FAISS writes it, and what it was built from.
+        """Return the index as FAISS writes it, and what it was built from.
 
         The order of the vectors is part of it: it decides what is built next.
         """
@@ -151,7 +146,7 @@ class Approximate(ABC):
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Take in what was saved, into an empty index."""
+        """Load what was saved into an empty index."""
         order = state["order"]
         self._exact.restore(
             order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order), {}
@@ -192,7 +187,7 @@ class Approximate(ABC):
 
     @abstractmethod
     def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
-        """At least k ids for each query, -1 where there are fewer."""
+        """Return at least k ids for each query, -1 where there are fewer."""
 
 
 class IVF(Approximate):

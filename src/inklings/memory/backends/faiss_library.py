@@ -46,7 +46,14 @@ def one_thread(faiss: Any) -> Iterator[None]:
 def answer(
     faiss_index: Any, queries: Float32[np.ndarray, "q d"], k: int, **settings: Any
 ) -> tuple[Float32[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]:
-    """Distances and labels as FAISS gives them, label -1 where there are fewer than k."""
+    """Search a FAISS index; return distances and labels, label -1 where there are fewer than k.
+
+    Args:
+        faiss_index: the index.
+        queries: (q, d).
+        k: how many.
+        **settings: of the search.
+    """
     distances, labels = faiss_index.search(queries, k, **settings)
     return distances, labels
 

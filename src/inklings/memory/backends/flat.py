@@ -63,9 +63,9 @@ class Flat:
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared distances of the nearest k, as near as FAISS computes them.
+        """Return ids and squared distances of the nearest k, as near as FAISS computes them.
 
-        -1 and infinity where there are fewer.
+        Missing ones are -1 at distance infinity.
         """
         distances, rows = answer(self._index, np.ascontiguousarray(queries), k)
         there = rows >= 0
@@ -104,12 +104,12 @@ class Flat:
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Take in what was saved, into an empty index."""
+        """Load what was saved into an empty index."""
         order = state["order"]
         self.add(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order))
 
     def _stored(self) -> Float32[np.ndarray, "n d"]:
-        """FAISS's own array, a view that the next `add` may move."""
+        """Return FAISS's own array, a view that the next `add` may move."""
         if not len(self):
             return np.empty((0, self.dimension), np.float32)
         view = self._faiss.rev_swig_ptr(self._index.get_xb(), len(self) * self.dimension)
@@ -121,6 +121,12 @@ def in_order(
     vectors: Float32[np.ndarray, "n d"],
     order: Int64[np.ndarray, " n"],
 ) -> np.ndarray:
-    """The vectors under `ids`, arranged so that they are those under `order`."""
+    """Rearrange vectors from one order of ids to another.
+
+    Args:
+        ids: of the vectors.
+        vectors: one for each id.
+        order: the same ids in the wanted order.
+    """
     by_id = ids.argsort()
     return vectors[by_id[np.searchsorted(ids, order, sorter=by_id)]]

@@ -1,4 +1,4 @@
-"""What a backend of the memory must do: keep vectors under ids, and find the nearest."""
+"""The interface of a memory's backend: keep vectors under ids, and find the nearest."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from inklings.errors import InklingsError
 class Index(Protocol):
     """Vectors of one size under ids that the store gives out, never twice.
 
-    Distances are squared L2, the nearest first.
-
-    Ids that are unknown, known already or given twice are an `InputError`, and the index is as it
-    was before the call.
+    Distances are squared L2, the nearest first. Ids that are unknown, known already or given twice
+    are an `InputError`, and the index stays as it was before the call.
     """
 
     name: str
@@ -40,9 +38,9 @@ class Index(Protocol):
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and distances of the nearest k, nearest first.
+        """Return ids and distances of the nearest k, nearest first.
 
-        Id -1 and distance infinity where there are fewer.
+        Missing ones are -1 at distance infinity.
         """
         ...
 
@@ -75,11 +73,11 @@ class LocalIndex(Index, Protocol):
         ...
 
     def copy(self) -> LocalIndex:
-        """One that gives the same answers, to be changed on its own."""
+        """Return an index that gives the same answers, to be changed on its own."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """What decides the answers beside the ids and the vectors."""
+        """Return what decides the answers beside the ids and the vectors."""
         ...
 
     def restore(
@@ -88,9 +86,12 @@ class LocalIndex(Index, Protocol):
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Become, from empty, the index that gave this state.
+        """Load what was saved into an empty index.
 
-        `vectors` may be kept and written to.
+        Args:
+            ids: of the vectors.
+            vectors: may be kept and written to.
+            state: what `state` returned.
         """
         ...
 
@@ -109,7 +110,13 @@ class SharedIndex(Index, Protocol):
         ids: Int64[np.ndarray, " n"],
         vectors: Float32[np.ndarray, "n d"],
     ) -> None:
-        """Forget vectors and take in others, all or nothing."""
+        """Remove vectors and add others, all or nothing.
+
+        Args:
+            leaving: ids that are removed.
+            ids: ids of the new vectors.
+            vectors: one for each new id.
+        """
         ...
 
 
@@ -119,7 +126,14 @@ def exchange(
     ids: Int64[np.ndarray, " n"],
     vectors: Float32[np.ndarray, "n d"],
 ) -> None:
-    """Take entries out and put others in."""
+    """Remove entries of any index and add others.
+
+    Args:
+        index: the index.
+        leaving: ids that are removed.
+        ids: ids of the new vectors.
+        vectors: one for each new id.
+    """
     if not len(leaving):
         index.add(ids, vectors)
         return

@@ -22,15 +22,15 @@ SPARE = 16
 """Candidates beyond k from products in float32."""
 SPARE_BFLOAT16 = (48, 96, 192, 384, 768)
 """Candidates beyond k from products in bfloat16: more where vectors lie so close together that
-fewer do not do.
+fewer are not enough.
 """
 _SCORES = 1 << 24
-"""How many scores are held at once."""
+"""Most scores held at once."""
 _BLOCK = 1 << 13
 """Vectors in one product: fewer do not keep a processor busy, with more the scores leave its cache.
 """
 _GROUP = 64
-"""Neighbouring scores of which at first only the lowest is looked at."""
+"""Neighbouring scores of which only the lowest is looked at first."""
 _GATHERED = 1 << 20
 """Components of candidates held at once."""
 _SAMPLE = 1024
@@ -48,7 +48,7 @@ _SMALLEST = 2.0**-126
 
 @dataclass(frozen=True)
 class Vectors:
-    """What is searched: n vectors of size d, and what the products and their error bounds need."""
+    """The vectors that are searched: n of size d, with what the products and their bounds need."""
 
     full: Float32[Tensor, "n d"]
     half_norms: Float32[Tensor, " n"]
@@ -74,7 +74,7 @@ class Nearest:
 
 
 def half_norms(vectors: Float32[Tensor, "n d"]) -> Float32[Tensor, " n"]:
-    """Half the squared length of each vector."""
+    """Return half the squared length of each vector."""
     lengths: Float32[Tensor, " n"] = torch.linalg.vector_norm(vectors, dim=1)
     return lengths.square() / 2
 
@@ -84,7 +84,11 @@ def nearest(
 ) -> Nearest:
     """Find the nearest `min(k, n)` vectors of each query.
 
-    Of equally near ones those with the lowest `order` come first.
+    Args:
+        queries: (q, d).
+        among: the vectors.
+        k: how many.
+        order: of equally near ones, those with the lowest come first.
     """
     k = min(k, among.full.shape[0])
     rows = torch.empty(queries.shape[0], k, dtype=torch.int64)
@@ -127,9 +131,14 @@ def rank(
     k: int,
     order: Int64[Tensor, " n"],
 ) -> tuple[Int64[Tensor, "q k"], Float64[Tensor, "q k"]]:
-    """The nearest k of each query's own candidates, by differences in float64.
+    """Return the nearest k of each query's own candidates, by differences in float64.
 
-    A candidate row of -1 is none, at distance infinity.
+    Args:
+        queries: (q, d).
+        full: the vectors (n, d).
+        candidates: rows of vectors; -1 is none, at distance infinity.
+        k: how many.
+        order: of equally near ones, those with the lowest come first.
     """
     distances = torch.empty(candidates.shape, dtype=torch.float64)
     step_c = max(1, min(candidates.shape[1], _DIFFERENCES // full.shape[1]))
@@ -229,10 +238,10 @@ def widened(
 
 
 def _shift(queries: Float32[Tensor, "q d"], among: Vectors) -> Float32[Tensor, " q"]:
-    """About the product of each query with vectors near to it, a number of bfloat16.
+    """Return about the product of each query with vectors near to it, a number of bfloat16.
 
-    A product is rounded to bfloat16 when it is done, the less the smaller it is. With this taken
-    off before, which the further component does, those that matter are small.
+    A product is rounded to bfloat16 when it is done, the less the smaller it is. With this
+    subtracted before, which the further component does, those that matter are small.
     """
     n = len(among.full)
     some = torch.arange(0, n, max(1, n // _SAMPLE))
@@ -242,9 +251,9 @@ def _shift(queries: Float32[Tensor, "q d"], among: Vectors) -> Float32[Tensor, "
 
 
 def _scores(queries: Tensor, among: Vectors, part: range) -> Float32[Tensor, "q part"]:
-    """`|v|^2 / 2 - q.v` for a part of the vectors, then infinity up to a multiple of `_GROUP`.
+    """Return `|v|^2 / 2 - q.v` for a part of the vectors, in bfloat16 if the queries are.
 
-    By bfloat16 if the queries are.
+    Infinities fill it up to a multiple of `_GROUP`.
     """
     scores = torch.empty(len(queries), -(-len(part) // _GROUP) * _GROUP)
     scores[:, len(part) :] = torch.inf
@@ -329,7 +338,13 @@ def fast_bfloat16() -> bool:
 def as_answer(
     ids: Int64[np.ndarray, " n"], found: Nearest, k: int
 ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-    """Ids and float32 distances of exactly k columns: -1 and infinity where there are fewer."""
+    """Return ids and float32 distances of exactly k columns: -1 and infinity where there are fewer.
+
+    Args:
+        ids: the id of each row.
+        found: rows and distances.
+        k: how many columns.
+    """
     count, width = found.rows.shape
     answer = np.full((count, k), -1, np.int64)
     distances = np.full((count, k), np.inf, np.float32)

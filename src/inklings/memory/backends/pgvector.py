@@ -15,9 +15,9 @@ from inklings.memory.backends.postgres import Connection, Database, reason
 from inklings.memory.backends.vector_table import IDENTITY, VectorTable, check_settings, prepare
 
 IDS_LOCK = 0x696E6B6C
-"""Held, with the number of the table, while ids are given out."""
+"""A lock that is held, with the number of the table, while ids are given out."""
 EXACT = {"enable_indexscan": "off", "enable_seqscan": "on"}
-"""What makes the server look at every row."""
+"""Settings by which the server looks at every row."""
 
 
 class PgVector:
@@ -130,7 +130,7 @@ class PgVector:
         ids: Int64[np.ndarray, " n"],
         vectors: Float32[np.ndarray, "n d"],
     ) -> None:
-        """Forget vectors and take in others, all of it or nothing.
+        """Remove vectors and add others, all or nothing.
 
         Raises:
             InputError: as for `remove` and `add`.
@@ -146,7 +146,7 @@ class PgVector:
         self._database.run(swap)
 
     def new_ids(self, count: int, above: int) -> Int64[np.ndarray, " count"]:
-        """Consecutive ids from `above` on that no other caller is given, on whichever machine.
+        """Reserve consecutive ids from `above` on that no other caller gets, on any machine.
 
         Raises:
             InklingsError: the server was lost, or this user may not use the table's sequence.
@@ -177,9 +177,9 @@ class PgVector:
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
     ) -> tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]:
-        """Ids and squared L2 distances of the nearest k, nearest first, equally near ones by id.
+        """Return ids and squared L2 distances of the nearest k, equally near ones by id.
 
-        -1 and infinity where there are fewer.
+        Missing ones are -1 at distance infinity.
 
         Raises:
             InputError: k is less than 1, a query has another dimension or is not finite.

@@ -1,4 +1,4 @@
-"""A connection to a PostgreSQL server that comes back when it is lost.
+"""A connection to a PostgreSQL server that reconnects when it is lost.
 
 No message shows its password.
 """
@@ -35,7 +35,7 @@ the parent.
 class Database:
     """One connection, used by one thread at a time.
 
-    Opened again after a loss, and in a process that was forked.
+    It is opened again after a loss, and in a process that was forked.
 
     Args:
         connection_string: what libpq takes: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, or

@@ -12,12 +12,14 @@ from inklings.evaluation.likelihood.scoring import Scored
 def macro_f1(
     hits: Int[np.ndarray, " V"], predicted: Int[np.ndarray, " V"], actual: Int[np.ndarray, " V"]
 ) -> float:
-    """The macro F1: the mean of 2 hits / (predicted + actual) over the classes that occur.
+    """Return the macro F1: the mean of 2 hits / (predicted + actual) over the classes that occur.
 
-    A class occurs as a target or as a prediction.
+    A class occurs as a target or as a prediction. One that is never hit counts as 0.
 
-    The arrays count, for each class, how often it was predicted rightly, predicted, and the target.
-    A class that is never hit counts as 0; one that neither occurs nor is predicted does not count.
+    Args:
+        hits: how often each class was predicted rightly.
+        predicted: how often it was predicted.
+        actual: how often it was the target.
     """
     occurring = predicted + actual > 0
     if not occurring.any():

@@ -7,11 +7,11 @@ import math
 from inklings.evaluation.likelihood.likelihood_metric import LikelihoodMetric, Sums, Totals
 
 LARGEST = 700
-"""Above so many nats `exp` overflows."""
+"""Nats above which `exp` overflows."""
 
 
 def loss(_: Sums, totals: Totals) -> float:
-    """Nats per target."""
+    """Return nats per target."""
     return totals.nats / totals.targets
 
 
@@ -22,7 +22,7 @@ def perplexity(_: Sums, totals: Totals) -> float:
 
 
 def bits_per_byte(_: Sums, totals: Totals) -> float | None:
-    """Bits for a byte of the text in UTF-8; comparable across tokenizers."""
+    """Return bits per byte of the text in UTF-8; comparable across tokenizers."""
     return totals.nats / math.log(2) / totals.bytes if totals.bytes else None
 
 
