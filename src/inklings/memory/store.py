@@ -29,9 +29,7 @@ __all__ = ["Entries", "Hits", "Info", "Memory", "MemoryConfig", "Span"]
 
 
 class Memory:
-    """A fixed number of slots for entries.
-
-    A vector, the token that followed it, and where that was.
+    """A fixed number of slots for entries: a vector, the token that followed it, and its place.
 
     Removing takes constant time and adding to a full memory O(log n), both amortised: about once in
     n / 16 evictions every entry is looked at, and at the first eviction by `lowest_score` after
@@ -324,7 +322,7 @@ class Memory:
         Args:
             k: how many entries each search finds.
             sample: how many keys.
-            noise: size of the noise as a multiple of each key's RMS.
+            noise: its size as a multiple of each key's RMS.
             seed: of sample and noise.
 
         Raises:
@@ -378,9 +376,8 @@ class Memory:
     def compact(self) -> None:
         """Free the room that removed entries left; ids and entries stay.
 
-        The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew
-        without them. A database is told that it may use the room again. For a while this takes as
-        much memory as a copy.
+        The answers stay too, but for `hnsw` with removed vectors in its graph, which is built anew.
+        A database may then use the room again. For a while this takes as much memory as a copy.
 
         Raises:
             InklingsError: the database was lost, or this user may not do it.

@@ -42,7 +42,7 @@ class RowTexts:
     def forward(
         self, tokens: Int[Tensor, "N T"], starts: Bool[Tensor, "N T"] | None = None
     ) -> tuple[Float[Tensor, "N T V"], Tensor]:
-        """Logits and hidden vectors of the new tokens, by one parallel pass over each text."""
+        """Return logits and hidden vectors of the new tokens, from a pass over each text."""
         self._texts = [
             torch.cat((text, new)) for text, new in zip(self._texts, tokens, strict=True)
         ]
