@@ -17,9 +17,15 @@ Json = Annotated[
 
 
 def parse(arguments_type: type[T], arguments: Sequence[str], *, verb: str, description: str) -> T:
-    """The verb's arguments as a dataclass.
+    """Parse a verb's arguments to a dataclass.
 
     Wrong ones end the process with tyro's message and exit code 2.
+
+    Args:
+        arguments_type: the dataclass.
+        arguments: of the command line.
+        verb: its name.
+        description: of the verb, for `--help`.
     """
     parsed: T = tyro.cli(
         arguments_type,

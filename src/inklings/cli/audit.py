@@ -2,7 +2,7 @@
 
 Exit code 3 if a check that applies does not hold.
 
-`inklings audit RUN --memory`: is its memory the reason of what it gains? See `cli/proof.py`.
+`inklings audit RUN --memory`: is its memory the reason of its gain? See `cli/proof.py`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from inklings.text.store import TokenStore, prepare
 
 STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 WIDTH = 104
-"""Columns that a summary may take, where the terminal has as many."""
+"""Most columns of a summary, where the terminal has as many."""
 BEFORE = 33
-"""Columns of the screen that stand before a summary."""
+"""Columns of the screen before a summary."""
 
 
 @dataclass(frozen=True)
 class AuditFlags:
-    """Flags of the verb itself."""
+    """Flags of the verb `audit` itself, beside those of a run."""
 
     arm: tyro.conf.Positional[str]
     """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or
@@ -63,7 +63,7 @@ class AuditFlags:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     parsed = parse_settings(
         arguments,
         AuditFlags,

@@ -34,14 +34,14 @@ from inklings.runs.arms import Arm, parse_arm
 T = TypeVar("T")
 
 HUB = "hf:"
-"""Begins an arm that is a Hugging Face model."""
+"""The prefix of an arm that is a Hugging Face model."""
 SAMPLE_WIDTH = 110
 """Characters of a sample that are printed; the report has all."""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Flags of the verb itself."""
+    """Flags of the verb `compare` itself, beside those of a run."""
 
     arms: tyro.conf.Positional[tuple[str, ...]]
     """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
@@ -95,7 +95,7 @@ class Compare:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     began = time.perf_counter()
     parsed = parse_settings(
         arguments,
@@ -215,7 +215,13 @@ def _say(verdict: Verdict | None, terminal: Terminal) -> None:
 
 
 def imported(text: str, out: Path, data: DataConfig) -> Arm:
-    """An arm `hf:OWNER/NAME` or `hf:FOLDER`, as a run that is kept in the comparison's folder."""
+    """Return an arm `hf:OWNER/NAME` or `hf:FOLDER` as a run in the comparison's folder.
+
+    Args:
+        text: the arm.
+        out: the folder.
+        data: settings of the text.
+    """
     source = text.removeprefix(HUB)
     run = out / "imports" / folder_name(source)
     if not run.exists():

@@ -13,13 +13,13 @@ from inklings.text.sources.scheme import known_sources
 
 @dataclass(frozen=True)
 class Corpora:
-    """Flags of the verb."""
+    """Flags of the verb `corpora`."""
 
     json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Corpora, arguments, verb="corpora", description="The texts that are known by name."
     )

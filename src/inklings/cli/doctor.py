@@ -17,7 +17,7 @@ from inklings.runs.run_check import check_run
 
 @dataclass(frozen=True)
 class Doctor:
-    """Flags of the verb."""
+    """Flags of the verb `doctor`."""
 
     run: tyro.conf.Positional[str | None] = None
     """A run (or builtin:reference) whose every file is to be checked; without it, the machine is
@@ -27,7 +27,7 @@ class Doctor:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb; damage found leaves with 1."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Doctor, arguments, verb="doctor", description="Check this machine, or every file of a run."
     )

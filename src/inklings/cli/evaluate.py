@@ -1,6 +1,6 @@
 """`inklings evaluate RUN`: score a run on held-out text.
 
-With `--samples` what it writes is compared with that text.
+With `--samples` its samples are compared with that text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from inklings.text.store import TokenStore, prepare
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Flags of the verb."""
+    """Flags of the verb `evaluate`."""
 
     run: tyro.conf.Positional[str]
     """A run's directory, or builtin:reference."""
@@ -75,7 +75,7 @@ class Evaluate:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Evaluate,
         arguments,
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
-    """The run's own text as it was trained beside it, or the other one that is asked for.
+    """Return the run's own text as it was trained on it, or the other one that is asked for.
 
     Raises:
         InputError: the text cannot be used, or `all` is asked for of the run's own.
@@ -196,7 +196,7 @@ def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
 def _trained_on(
     run: RunDirectory, store: TokenStore, part: SplitName, terminal: Terminal
 ) -> dict[str, Any] | None:
-    """Say how much of another text the run was trained on; None where that cannot be told."""
+    """Say how much of another text the run was trained on; None where that is not known."""
     trained = training_text(run)
     if trained is None:
         terminal.say(

@@ -38,12 +38,12 @@ ONLY_PREDICTED = (
     "interactive",
     "provenance",
 )
-"""Flags that say how a next token is drawn, or that go on from a text."""
+"""Flags that only a model that predicts tokens can use."""
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Flags of the verb."""
+    """Flags of the verb `generate`."""
 
     run: tyro.conf.Positional[str]
     """A run's directory, or builtin:reference."""
@@ -92,7 +92,7 @@ class Generate:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(Generate, arguments, verb="generate", description="Write text with a run.")
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
@@ -179,7 +179,7 @@ def _write(
     names: dict[int, str],
     terminal: Terminal,
 ) -> int:
-    """One text as it comes, or several when they are done.
+    """Print one text as it comes, or several when they are done.
 
     `names` are those of the documents of a long-term memory.
     """
@@ -290,9 +290,13 @@ def _interact(
 def write_from_noise(
     model: SampleModel, tokenizer: Tokenizer, flags: Generate, terminal: Terminal
 ) -> int:
-    """Texts of a generator that makes them whole.
+    """Print texts of a generator that makes them whole; refuse flags that it cannot use.
 
-    What only a model that goes on from a text can do is refused.
+    Args:
+        model: the generator.
+        tokenizer: its own.
+        flags: of the verb.
+        terminal: where they are printed.
     """
     if flags.prompt:
         raise ConfigError(

@@ -18,7 +18,7 @@ from inklings.models.contract import parameter_count
 
 @dataclass(frozen=True)
 class Import:
-    """Flags of the verb."""
+    """Flags of the verb `import`."""
 
     kind: tyro.conf.Positional[Literal["gpt2"]]
     """What the weights are of."""
@@ -32,7 +32,7 @@ class Import:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Import,
         arguments,

@@ -40,12 +40,12 @@ VERBS = {
     "report": "write the HTML report of a comparison again",
     "serve": "answer requests over HTTP, and show a page to try models on",
 }
-"""Verb -> what it does. Each lives in the module of its name and is imported only when it is
+"""Verbs and what they do. Each is in the module of its name, which is imported only when it is
 called.
 """
 
 MODULES = {"import": "import_gpt2"}
-"""But for those whose name Python keeps for itself."""
+"""Modules of verbs whose name is a keyword of Python."""
 
 GO_ON = "The same command goes on where it stopped."
 BEGIN = "The same command begins again."
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _drop_output() -> None:
-    """Nothing may be flushed at exit any more."""
+    """Make sure that nothing is flushed at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

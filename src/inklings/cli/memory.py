@@ -43,7 +43,7 @@ DOCUMENTS = 20
 
 @dataclass(frozen=True)
 class MemoryFlags:
-    """Flags of the verb."""
+    """Flags of the verb `memory`."""
 
     run: tyro.conf.Positional[str]
     """A run's directory."""
@@ -88,18 +88,18 @@ TAKES: dict[Action, tuple[str, ...]] = {
     "forget": ("factor", "seed"),
     "compact": (),
 }
-"""What each action can be told beside what all can."""
+"""Flags that each action can use beside those that all can."""
 
 NEEDS = {
     "TEXT": "what stands before the place that is sought",
     "FILE": "any text source, or `-` for stdin",
     "IDS": "numbers or ranges, as in 3 5-9",
 }
-"""What stands for `what` where it cannot be left out."""
+"""What `what` stands for, where it cannot be left out."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     description = "Look into the long-term memory of a run, add text to it, or forget."
     flags = parse(MemoryFlags, arguments, verb="memory", description=description)
     _check(flags)
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(flags: MemoryFlags) -> None:
-    """Refuse, with a `ConfigError`, what the action does not know or cannot do without."""
+    """Refuse, with a `ConfigError`, flags that the action cannot use, and missing ones."""
     told = [
         name
         for name in ("what", "k", "layout", "capacity", "backend", "factor", "seed")
@@ -309,7 +309,7 @@ def _remove(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[s
 
 
 def parse_ids(given: Sequence[str], known: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
-    """Ids given as numbers and as ranges, both ends included; of a range those that are known.
+    """Parse ids given as numbers and as ranges, both ends included; of a range, the known ones.
 
     Raises:
         ConfigError: something is not an id, or a range holds none.

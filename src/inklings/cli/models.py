@@ -15,7 +15,7 @@ from inklings.models.registry import available, load_class, summary
 
 @dataclass(frozen=True)
 class Models:
-    """Flags of the verb."""
+    """Flags of the verb `models`."""
 
     name: tyro.conf.Positional[str | None] = None
     """A registered name or FILE.py:CLASS; without it, all are listed."""
@@ -23,7 +23,7 @@ class Models:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Models,
         arguments,

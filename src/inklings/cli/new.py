@@ -15,7 +15,7 @@ from inklings.cli.terminal import open_terminal
 
 @dataclass(frozen=True)
 class New:
-    """Flags of the verb."""
+    """Flags of the verb `new`."""
 
     file: tyro.conf.Positional[Path]
     """The Python file to write; it may not exist."""
@@ -23,7 +23,7 @@ class New:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         New, arguments, verb="new", description="Write a template of an architecture of your own."
     )

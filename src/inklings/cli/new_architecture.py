@@ -1,4 +1,4 @@
-"""Writes the file that somebody's own architecture begins as."""
+"""The template of a user's own architecture, written to a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from inklings.durable import write_bytes
 from inklings.errors import InputError
 
 TEMPLATE_NAME = "my_model.py"
-"""What the template calls itself in its examples; the name of the file written takes its place."""
+"""The file name in the template's examples; the name of the file written takes its place."""
 
 CLASS_NAME = "MyModel"
 """The class that the template defines, as in `my_model.py:MyModel`."""

@@ -1,7 +1,4 @@
-"""What `generate --provenance` shows.
-
-For each new token it lists the entries that its prediction took something of.
-"""
+"""The output of `generate --provenance`: each new token with the entries that contributed to it."""
 
 from __future__ import annotations
 
@@ -23,9 +20,14 @@ def origins_of(
     result: Generation,
     names: Mapping[int, str],
 ) -> list[dict[str, Any]]:
-    """Each new token with its entries, as plain values.
+    """Return each new token with its entries, as plain values.
 
-    `names` are those of the documents of the long-term memory.
+    Args:
+        model: the model.
+        tokenizer: its own.
+        prompt: of the text.
+        result: the text.
+        names: of the documents of the long-term memory, by number.
 
     Raises:
         ArchitectureError: the model has no memory.

@@ -1,4 +1,4 @@
-"""What `train` and `resume` say when they end."""
+"""The last words of `train` and `resume`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from inklings.training.train import TrainingResult
 def report_result(
     result: TrainingResult, terminal: Terminal, *, left_out: dict[str, Any] | None = None
 ) -> int:
-    """Print how the run ended and what to do next, and for machines what of the text was left out.
+    """Print how the run ended and what to do next; return the exit code, 1 if it was interrupted.
 
-    An interrupted run leaves with 1.
+    Args:
+        result: of the run.
+        terminal: where it is printed.
+        left_out: what of the text is in no document, for `--json`.
     """
     interrupted = result.stopped == "interrupted"
     if interrupted:

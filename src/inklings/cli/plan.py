@@ -1,4 +1,4 @@
-"""What `inklings train --dry-run` shows."""
+"""The output of `inklings train --dry-run`: the plan of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ def show_plan(
     extend_vocabulary: bool,
     trust_code: bool,
 ) -> int:
-    """Print the resolved plan and train nothing."""
+    """Print the resolved plan and train nothing.
+
+    Args:
+        config: settings of the run.
+        terminal: where it is printed.
+        initial: the run whose weights are the beginning.
+        extend_vocabulary: add new characters of the training part to that run's tokenizer.
+        trust_code: run the Python code of `initial` even if another user or machine made it.
+    """
     with Display(terminal) as display:
         plan = plan_run(
             config,

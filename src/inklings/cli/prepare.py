@@ -19,7 +19,7 @@ from inklings.text.store import prepare
 
 @dataclass(frozen=True)
 class Prepare:
-    """Flags of the verb."""
+    """Flags of the verb `prepare`."""
 
     source: tyro.conf.Positional[str]
     """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
@@ -30,7 +30,7 @@ class Prepare:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Prepare,
         arguments,

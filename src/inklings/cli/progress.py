@@ -1,6 +1,6 @@
-"""The live display of long work.
+"""The live display of long work: a bar with loss, speed and time left.
 
-A bar with loss, speed and time left; plain lines where there is no terminal.
+Where there is no terminal it prints plain lines.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Display:
         self._line(f"{run}: {event['text']}" if run else event["text"], "yellow")
 
     def _on_prepare(self, event: PrepareEvent, run: str) -> None:
-        """Progress of a token store: stage, done, total (or None)."""
+        """Show the progress of a token store: stage, done, total (or None)."""
         task = self.tasks.get("prepare")
         if task is None:
             task = self.tasks["prepare"] = self.progress.add_task(

@@ -1,6 +1,6 @@
-"""What `inklings audit RUN --memory` shows.
+"""The output of `inklings audit RUN --memory`.
 
-Each way of reading the text as it is done, the table, and what it means.
+Each way of reading, the table, and the conclusion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ WIDTH = 100
 def show_proof(subject: Subject, terminal: Terminal, *, targets: int | None) -> int:
     """Carry out the proof of a run's memory and show it.
 
-    3 if the gain cannot be the memory's, else 0.
+    Return exit code 3 if the gain cannot be the memory's, else 0.
+
+    Args:
+        subject: the run.
+        terminal: where it is shown.
+        targets: read whole documents until they hold this many targets; None reads all.
 
     Raises:
         InputError: the text cannot be used.
@@ -117,13 +122,13 @@ def _changed(change: Change | None) -> tuple[str, str]:
 
 
 def interval(change: Change) -> str:
-    """`-20.4% to -17.8%`, of perplexity."""
+    """Format an interval of perplexity: `-20.4% to -17.8%`."""
     _, low, high = change.percent
     return "not known" if low is None or high is None else f"{low:+.1f}% to {high:+.1f}%"
 
 
 def _facts(proof: MemoryProof) -> str:
-    """What everything rests on."""
+    """Print the facts that all figures rest on."""
     of = proof.provenance
     wrong = of.ahead + of.untrue
     origin = (

@@ -18,7 +18,7 @@ from inklings.lab.sweep.sweep_results import FILE_NAME
 
 @dataclass(frozen=True)
 class Report:
-    """Flags of the verb."""
+    """Flags of the verb `report`."""
 
     directory: tyro.conf.Positional[Path]
     """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings
@@ -30,7 +30,7 @@ class Report:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Report,
         arguments,

@@ -17,7 +17,7 @@ from inklings.training.train import resume
 
 @dataclass(frozen=True)
 class Resume:
-    """Flags of the verb."""
+    """Flags of the verb `resume`."""
 
     run: tyro.conf.Positional[Path]
     """The directory of the run."""
@@ -31,7 +31,7 @@ class Resume:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Resume,
         arguments,

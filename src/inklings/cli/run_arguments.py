@@ -109,6 +109,12 @@ def parse_settings(
 
     Defaults < `--config` < flags.
 
+    Args:
+        arguments: of the command line.
+        verb_type: the dataclass of the verb's own flags.
+        verb: its name.
+        description: of the verb, for `--help`.
+
     Raises:
         ConfigError: the file is wrong.
     """
@@ -149,7 +155,7 @@ def given_flags(arguments: Sequence[str]) -> frozenset[str]:
 
 
 def _run_type(base: RunConfig, verb_type: type[Any]) -> type[Any]:
-    """A dataclass whose fields are the run's settings, those of its architecture included."""
+    """Make a dataclass whose fields are the run's settings, with those of its architecture."""
     model_type = load_class(base.architecture).Config
     # the tokenizer decides these two: they get placeholders and no flag
     placeholders = {"vocab_size": 2, "boundary_token": 0}

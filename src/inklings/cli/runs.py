@@ -15,7 +15,7 @@ from inklings.runs.directory import RunSummary, list_runs
 
 @dataclass(frozen=True)
 class Runs:
-    """Flags of the verb."""
+    """Flags of the verb `runs`."""
 
     directory: tyro.conf.Positional[Path] = Path("runs")
     """The folder that is searched, subfolders included."""
@@ -23,7 +23,7 @@ class Runs:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(Runs, arguments, verb="runs", description="The runs below a folder.")
     terminal = open_terminal(flags.json)
     found = list_runs(flags.directory)

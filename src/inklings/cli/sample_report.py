@@ -1,4 +1,4 @@
-"""The part of `inklings evaluate` that compares what a run writes with real text."""
+"""The part of `inklings evaluate` that compares a run's samples with real text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,15 @@ SHORT = {
 def report_on_samples(
     model: Architecture, ground: ReferenceSet, terminal: Terminal, *, name: str, temperature: float
 ) -> SampleReport:
-    """Let the model write, measure its samples beside what they are read against, print all."""
+    """Let the model write samples, measure them against the reference set, and print all.
+
+    Args:
+        model: the generator.
+        ground: the reference set.
+        terminal: where it is printed.
+        name: of the model in the table.
+        temperature: of the draws.
+    """
     setting = ground.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
     terminal.say(

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 KEY = "INKLINGS_API_KEY"
 """The environment variable that may hold the key."""
 EXTRA = ("fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn")
-"""What the extra `serve` brings."""
+"""Packages that the extra `serve` brings."""
 
 
 @dataclass(frozen=True)
 class Serve:
-    """Flags of the verb."""
+    """Flags of the verb `serve`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Directories of runs, or builtin:reference; NAME=RUN has clients call it NAME."""
@@ -83,7 +83,7 @@ class Serve:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     flags = parse(
         Serve,
         arguments,

@@ -28,7 +28,7 @@ from inklings.text.store import prepare
 
 @dataclass(frozen=True)
 class Sweeping:
-    """Flags of the verb itself."""
+    """Flags of the verb `sweep` itself, beside those of a run."""
 
     space: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUES ...")] = ()
     """What is searched: FIELD=LOW..HIGH[:log|:STEP] for numbers, 'FIELD=a|b|c' for choices. A FIELD
@@ -53,7 +53,7 @@ class Sweeping:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     began = time.perf_counter()
     parsed = parse_run(
         arguments,

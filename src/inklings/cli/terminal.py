@@ -43,7 +43,14 @@ class Terminal:
         right: Sequence[int] = (),
         title: str | None = None,
     ) -> None:
-        """Print a table for people; the columns numbered in `right` are aligned to the right."""
+        """Print a table for people.
+
+        Args:
+            columns: their names.
+            rows: of the cells' texts.
+            right: numbers of the columns that are aligned to the right.
+            title: above the table.
+        """
         table = Table(
             title=title,
             title_justify="left",
@@ -80,7 +87,7 @@ def open_terminal(as_json: bool) -> Terminal:
 
 
 def _plain(value: Any) -> Any:
-    """`value` in JSON's types; a number that is not finite becomes null."""
+    """Return `value` in JSON's types; a number that is not finite becomes null."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

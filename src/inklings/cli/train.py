@@ -27,7 +27,7 @@ from inklings.training.train import train
 
 
 class Origin(TypedDict):
-    """What a run begins with, as the functions that settle one take it."""
+    """The run that a new one begins with, as the functions that settle a run take it."""
 
     initial: Path | None
     extend_vocabulary: bool
@@ -36,7 +36,7 @@ class Origin(TypedDict):
 
 @dataclass(frozen=True)
 class Train:
-    """Flags of the verb itself."""
+    """Flags of the verb `train` itself, beside those of a run."""
 
     run: Path | None = None
     """Directory of the run; by default runs/ and a name made of the architecture, the text and a
@@ -82,7 +82,7 @@ def _beginning(arguments: Sequence[str]) -> RunConfig | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the verb with these arguments; return the exit code."""
     parsed = parse_run(
         arguments,
         Train,

@@ -1,8 +1,4 @@
-"""Settings of a server.
-
-They say where it listens, who may ask, and how much of everything one request and all together may
-take.
-"""
+"""Settings of a server: where it listens, who may ask, and all limits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The contestants of a comparison, settled.
+"""The settled contestants of a comparison.
 
-Each arm's settings made those of the comparison, and seen to work.
+Each arm gets the comparison's settings, and is built once to see that it works.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from inklings.training.setup import fresh_model, set_up
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedArm:
-    """An arm, settled: what its runs need to know."""
+    """An arm with everything settled that its runs need."""
 
     plan: ArmPlan
     config: RunConfig | None
@@ -83,7 +83,7 @@ def folder_name(label: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What is the same for all contestants."""
+    """The settings that are the same for all contestants."""
 
     data: DataConfig
     budget: str | None
@@ -97,10 +97,17 @@ class Terms:
 
 
 def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> ResolvedArm:
-    """Make an arm's settings those of the comparison, and see that it can be built.
+    """Give an arm the comparison's settings, and check that it can be built.
 
     Precision, compilation and threads are the same for all: what differs is the arm. One thread
     each, so that the same losses come out of any number of workers.
+
+    Args:
+        arm: as it was given.
+        label: its name in the comparison.
+        copy: which copy of an arm it is, from 0.
+        terms: the comparison's settings.
+        on_event: called with every event as it happens.
     """
     if arm.config is None:
         assert arm.run is not None
@@ -178,7 +185,7 @@ def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
 def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, list[str]]:
     """Bring the settings to the comparison's number of parameters, if it has one.
 
-    The note says what a reader must know of it.
+    Also return what a reader must know of that.
     """
     if terms.parameters is None or objective_of(load_class(config.architecture)).one_pass:
         return config, None, []
@@ -282,7 +289,7 @@ def _windows(model: Architecture | None) -> int | None:
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:
-    """Settings as JSON holds them, the seed left out: it is the comparison's."""
+    """Return settings as JSON holds them, without the seed: it is the comparison's."""
     plain: dict[str, Any] = json.loads(json.dumps(to_mapping(config)))
     del plain["training"]["seed"]
     return plain

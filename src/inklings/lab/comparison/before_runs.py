@@ -1,7 +1,4 @@
-"""What is found out about each arm before its ranked runs.
-
-The audit, its best learning rate, what it is able to do.
-"""
+"""Steps before the ranked runs of an arm: the audit, the learning-rate search, the probes."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ DoAll = Callable[[Sequence[Any], TaskHandler[Any, Any]], Iterator[tuple[Any, Any
 
 @dataclass(frozen=True, kw_only=True)
 class Preliminary:
-    """A task of an arm as such."""
+    """A task of an arm before its runs."""
 
     arm: str
     what: str
@@ -49,9 +46,14 @@ class Preliminary:
 def audited(
     comparison: Comparison, contestants: Sequence[ResolvedArm], report: OnEvent
 ) -> Comparison:
-    """The comparison with every architecture audited that was not yet.
+    """Audit every architecture that was not audited yet; return the comparison with the findings.
 
-    What fails is trained and shown, but not ranked.
+    An arm that fails is trained and shown, but not ranked.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        report: called with every event.
     """
     arms: list[ArmResult] = []
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
@@ -78,9 +80,15 @@ def audited(
 def searched(
     comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
 ) -> Comparison:
-    """The comparison with a search for every arm's learning rate, each saved as it ends.
+    """Search every arm's learning rate; return the comparison with the results.
 
-    Copies of an arm share one.
+    Each is saved as it ends. Copies of an arm share one.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        out: its folder.
+        do_all: does the searches.
     """
     tasks = [
         replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
@@ -102,7 +110,14 @@ def searched(
 def probed(
     comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
 ) -> Comparison:
-    """The comparison with every arm's small tasks, each saved as it ends."""
+    """Probe every arm; return the comparison with the results, each saved as it ends.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        out: its folder.
+        do_all: does the probes.
+    """
     arms = {arm.label: arm for arm in comparison.arms}
     tasks = [
         replace(task, config=with_rate(task.config, arms[task.arm].search))
@@ -131,7 +146,7 @@ def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
 
 
 def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Preliminary]:
-    """One for each different arm that learns by gradient on its likelihood."""
+    """Make a task for each different arm that learns by gradient on its likelihood."""
     return [
         Preliminary(arm=c.plan.label, what=what, config=c.config, folder=out, store=c.store.path)
         for c in contestants

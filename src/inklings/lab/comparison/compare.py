@@ -1,7 +1,4 @@
-"""`compare`.
-
-Train every arm with every seed under one budget, score all on held-out text, and say which is
-better.
+"""`compare`: train arms under one budget, score them on held-out text, and say which is better.
 
 A comparison is a folder. The same call goes on where it stopped: a run that is complete is not
 trained again, and one that is scored is not scored again. More arms or more seeds may be added to
@@ -54,9 +51,9 @@ from inklings.training.budgets.budget import parse_budget
 from inklings.training.setup import fresh_model
 
 FLOOR = "ngram"
-"""Interpolated modified Kneser-Ney, of its default order."""
+"""The baseline: interpolated modified Kneser-Ney, of its default order."""
 COPY_SEEDS = 1_000_000
-"""How far the seeds are apart with which copies of an arm draw their first weights."""
+"""Distance between the seeds of copies of an arm; a copy differs in its first weights alone."""
 
 
 def compare(
@@ -72,7 +69,7 @@ def compare(
     command: str | None = None,
     on_event: OnEvent = silent,
 ) -> Comparison:
-    """Compare arms.
+    """Train several arms with several seeds under one budget, and compare them.
 
     The results are in `out/comparison.json` and, as they come, in the folders beside it.
 
@@ -95,8 +92,7 @@ def compare(
 
     Returns:
         The comparison; `status` is "interrupted" if Ctrl-C or SIGTERM came (the same call goes on),
-        and runs that
-        failed are among the results with their message.
+            and runs that failed are among the results with their message.
 
     Raises:
         InputError: an arm, the budget or the text cannot be used, or `out` holds something else.
@@ -217,13 +213,18 @@ def _first_data(arms: Sequence[Arm]) -> DataConfig:
 
 
 def _own_text(arms: Sequence[Arm], report: OnEvent) -> TokenStore:
-    """What the first of runs that are all trained already was trained beside."""
+    """Return the text of the first run, where all arms are trained runs."""
     first = next(arm.run for arm in arms if arm.run is not None)
     return own_store(RunDirectory.open(first), on_event=report)
 
 
 def check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None) -> None:
-    """What can be refused before any work.
+    """Refuse what can be refused before any work.
+
+    Args:
+        arms: the arms as they were given.
+        seeds: of each arm.
+        workers: how many runs at a time; None is always allowed.
 
     Raises:
         ConfigError: there are too few arms, one is named twice that cannot be, or a number is out
@@ -268,7 +269,7 @@ def _copies(arms: Sequence[Arm], place: int) -> int:
 
 
 def _floor(arms: Sequence[Arm]) -> list[Arm]:
-    """The n-grams to put beside the arms, where none of them counts."""
+    """Return the n-grams to put beside the arms, where no arm counts."""
     configs = [arm.config for arm in arms if arm.config is not None]
     if not configs or any(
         objective_of(load_class(config.architecture)).one_pass for config in configs

@@ -1,4 +1,4 @@
-"""A comparison's file, `comparison.json`: how it is written and read."""
+"""Reading and writing a comparison's file, `comparison.json`."""
 
 from __future__ import annotations
 

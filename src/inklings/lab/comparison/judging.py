@@ -1,4 +1,4 @@
-"""From the results of a comparison to its differences, equal budgets, verdict and scaling."""
+"""Judging a comparison: from its results to differences, equal budgets, verdict and scaling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from inklings.lab.verdict.sentences import say
 
 
 def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -> Comparison:
-    """The comparison with the differences and verdicts of what is there."""
+    """Return the comparison with the differences and verdicts of its finished runs.
+
+    Args:
+        out: its folder.
+        comparison: the comparison so far.
+        calibration: the scale of sample metrics; None where no samples are compared.
+    """
 
     def units(run: RunResult) -> ResamplingUnits:
         assert run.results is not None

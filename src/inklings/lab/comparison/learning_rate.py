@@ -1,10 +1,8 @@
-"""The search for an arm's learning rate.
-
-A few factors on the rates of its settings, each tried at the whole budget.
+"""The search for an arm's learning rate: a few factors, each tried at the whole budget.
 
 Every architecture, and every size of one, has a best learning rate of its own; a comparison at one
-rate for all would compare how well that rate suits them. Factors are powers of two around the
-settings' own rates. What is clearly behind is given up on the way.
+rate for all would compare how well that rate suits them. Factors are powers of two on the settings'
+own rates. A trial that is clearly behind is given up early.
 """
 
 from __future__ import annotations
@@ -34,13 +32,13 @@ SEARCH_SEED = 271_828_182
 rate favours none of them.
 """
 FURTHER = 2
-"""How many more factors are tried at most, one after another, while the best is the outermost."""
+"""Most further factors that are tried, one after another, while the best is the outermost."""
 PROTECTED = 0.5
 """Share of the evaluations before which no trial is given up: the best rate is rarely the one that
 leads early.
 """
 FINISHED_FIRST = 2
-"""Trials that are finished before one is given up."""
+"""Trials that must finish before one may be given up."""
 
 
 def search_rate(
@@ -158,7 +156,7 @@ def _say(factor: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """A search for a rate, and its folder."""
+    """A search for a learning rate, and its folder."""
 
     folder: Path
     store: TokenStore

@@ -18,7 +18,7 @@ from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.comparison.settings import differing_settings
 
 MACHINE = ("machine", "processor", "cores", "devices")
-"""Facts of the environment by which a reader knows a machine."""
+"""Facts of the environment that tell a reader which machine it was."""
 
 
 def merge(parts: Sequence[Path], out: Path) -> Comparison:
@@ -82,7 +82,7 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
 
 
 def differences_of(first: Comparison, other: Comparison) -> list[str]:
-    """In what two comparisons differ beside arms and seeds, in words."""
+    """Say in words how two comparisons differ, beside arms and seeds."""
     found = ["the settings of the text"] if first.plan.data != other.plan.data else []
     if first.plan.budget != other.plan.budget:
         found.append(f"the budget ({first.plan.budget} and {other.plan.budget})")
@@ -168,10 +168,7 @@ def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
 
 
 def _copy(run: RunResult, folder: Path, out: Path) -> None:
-    """Bring a run, its points and its results over, unless they are there.
-
-    Each whole or not at all.
-    """
+    """Copy a run, its points and its results, unless they are there: each whole or not at all."""
     for place in (run.run, *(point.run for point in run.points), run.results):
         if (
             place is None

@@ -1,4 +1,4 @@
-"""What a comparison is to do: its arms, seeds, budget, and how samples are drawn."""
+"""The plan of a comparison: its arms, seeds and budget, and how samples are drawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from inklings.lab.comparison.settings import ComparisonMethod
 
 @dataclass(frozen=True, kw_only=True)
 class ArmPlan:
-    """One contestant: a configuration to train, or an existing run that is evaluated as it is."""
+    """One contestant: a configuration to train, or an existing run to evaluate."""
 
     label: str
     config: dict[str, Any] | None = None
     """The whole run configuration, seed aside; None for an existing run."""
     run: str | None = None
-    """Where the existing run is; None for an arm that is trained here."""
+    """The path of the existing run; None for an arm that is trained here."""
     steps: int | None = None
     """What the budget pays for; None where nothing is trained."""
     copy: int = 0
@@ -25,7 +25,7 @@ class ArmPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplePlan:
-    """How the samples of all runs are drawn."""
+    """How the samples of all runs are drawn and compared."""
 
     samples: int
     """How many of each run; fewer where the text has fewer documents to compare with."""
@@ -35,7 +35,7 @@ class SamplePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(ComparisonMethod):
-    """What was asked for: with the same plan, a comparison goes on where it stopped."""
+    """What was asked for: a later call with the same plan goes on with the comparison."""
 
     arms: list[ArmPlan]
     seeds: list[int]

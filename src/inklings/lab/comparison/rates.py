@@ -1,4 +1,4 @@
-"""What a search for a learning rate found: plain figures, for the plan, the disk and the report."""
+"""Results of a search for a learning rate: plain figures, for the plan, the disk and the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RateTrial:
     losses: list[float]
     """Validation loss at each evaluation, evenly spread over the budget; nats per token."""
     message: str | None = None
-    """Why it failed."""
+    """Why the trial failed."""
 
     @property
     def loss(self) -> float | None:
@@ -29,7 +29,7 @@ class RateTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class RateSearch:
-    """All factors that were tried, in their order, and the one that the arm is trained with."""
+    """All factors that were tried, in their order, and the chosen one."""
 
     trials: list[RateTrial]
     factor: float

@@ -1,7 +1,7 @@
-"""What a report shows of a run beside its figures: `results/ARM/seed-N/record.json`.
+"""The record of a run in a report: `results/ARM/seed-N/record.json`.
 
 It is copied from the run when that is scored, so that a report needs neither weights nor torch, and
-an existing run that lies elsewhere may move on.
+an existing run that lies elsewhere may be moved.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ReportRecord:
 
 
 Records = Mapping[tuple[str, int | None], ReportRecord]
-"""By (arm, seed)."""
+"""Records by (arm, seed)."""
 
 
 def write_record(folder: Path, record: ReportRecord) -> None:

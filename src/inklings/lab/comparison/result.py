@@ -1,17 +1,12 @@
-"""What a comparison is on disk.
+"""The files of a comparison: `comparison.json` has the plan and all figures.
 
-`comparison.json`, the plan and all figures, readable by people and other programs.
-
-OUT/ comparison.json              the plan, the data, every run's figures, the differences, the
-verdict
-     calibration.json             where samples are compared: what real text and samplers of known
-     worth measure search/ARM/                  the search for an arm's learning rate
-     runs/ARM/seed-N/             run directories; where they share a trunk with smaller budgets,
-     that of the whole budget imports/                     runs made of models from elsewhere
-     trunks/ARM/seed-N/           what the runs of one arm and seed have in common
-     points/ARM/seed-N/share-S/   the run of the share S of the budget results/ARM/seed-N/
-     what scoring that run gave: figures, those of every document, curve, samples report.html,
-     figures/        what `write_report` makes of the rest
+OUT/ comparison.json the plan, the data, every run's figures, the differences, the verdict
+calibration.json the scale of sample metrics, where samples are compared search/ARM/ the search for
+an arm's learning rate runs/ARM/seed-N/ run directories; the whole budget's, where there are
+branches imports/ runs made of models from elsewhere trunks/ARM/seed-N/ the stable run that the
+branches of one arm and seed share points/ARM/seed-N/share-S/ the run of the share S of the budget
+results/ARM/seed-N/ figures of a run, those of every document, curve, samples report.html, figures/
+what `write_report` makes of the rest
 """
 
 from __future__ import annotations
@@ -40,18 +35,18 @@ CONTENT = {
     "figures",
     "report.html",
 }
-"""What a comparison's folder holds."""
+"""Names of what a comparison's folder holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFigures:
-    """What the samples of a run measure, drawn at temperature 1.
+    """Figures of the samples of a run, drawn at temperature 1.
 
-    Intervals and other temperatures stand in its `samples.json`.
+    Intervals and other temperatures are in its `samples.json`.
     """
 
     values: dict[str, float]
-    """By the names of `evaluation.samples.metric.METRICS`."""
+    """Figures by the names of `evaluation.samples.metric.METRICS`."""
     alarm: list[str] = field(default_factory=list)
     """Why the samples must be called collapsed."""
 
@@ -60,11 +55,11 @@ class SampleFigures:
 class Point:
     """A moment of a run at which its learning rate has decayed.
 
-    Only then its weights are worth what its training cost.
+    Only then do its weights show what its training is worth.
     """
 
     share: float
-    """Share of the budget."""
+    """Share of the whole budget."""
     run: str
     """The run directory that ends here, as `RunResult.run`."""
     weights: str
@@ -97,7 +92,7 @@ class RunResult:
     parameters: int | None = None
     steps: int | None = None
     tokens: int | None = None
-    """Trained target tokens."""
+    """Target tokens that it was trained on."""
     seconds: float | None = None
     """Wall-clock time of training."""
     flops: int | None = None
@@ -106,13 +101,13 @@ class RunResult:
     """Parameters that are neither the embedding of the tokens nor the head that maps back to them.
     """
     points: list[Point] = field(default_factory=list)
-    """Where it was scored, in the order of their budgets; the last are the run's own figures. Empty
-    where there is one budget.
+    """The moments at which it was scored, in the order of their budgets; the last has the run's own
+    figures. Empty where there is one budget.
     """
     targets: int | None = None
     """Held-out targets scored."""
     loss: float | None = None
-    """Nats per token."""
+    """Loss in nats per token."""
     loss_interval: tuple[float, float] | None = None
     """95% interval of `loss`, from resampling its text: how sure this run's figure is, not the
     architecture's.
@@ -145,13 +140,13 @@ class Sizing:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult:
-    """A small task that tells one ability, learned from nothing in a few hundred steps."""
+    """The result of a probe: a small task that shows one ability."""
 
     name: Literal["copying", "induction", "associative recall"]
     accuracy: float
     """Share of the tokens right that the ability decides, on sequences that were not trained on."""
     chance: float
-    """What guessing gives."""
+    """The score of guessing."""
     steps: int
 
 
@@ -162,16 +157,14 @@ class ArmResult:
     label: str
     architecture: str
     kind: Literal["trained", "counted", "as it is"]
-    """`counted` arms are deterministic: one run stands for every seed. `as it is` had a budget of
-    its own.
+    """How the arm is made. A `counted` arm is deterministic: one run stands for every seed. One
+    that is taken `as it is` had a budget of its own.
     """
     tokenizer: str | None = None
     """Hash of the tokenizer; losses per token are comparable between equal ones only."""
     notes: list[str] = field(default_factory=list)
     floor: bool = False
-    """Whether the comparison itself put it beside the others: what counting gets is shown, not
-    ranked.
-    """
+    """Whether it is the baseline that the comparison itself added: shown, not ranked."""
     smaller_of: str | None = None
     """The arm of which this is a smaller size; None for the contestants themselves."""
     sizing: Sizing | None = None
@@ -200,7 +193,7 @@ class ArmResult:
 
     @property
     def findings(self) -> list[Finding]:
-        """The audit, where trained weights replace random ones unless these failed."""
+        """The findings of the audit, of trained weights where those of random ones did not fail."""
         found = {finding.check: finding for finding in self.audit}
         for run in self.runs:
             for finding in run.audit:
@@ -225,7 +218,7 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What separates two arms, in the comparison's unit or in nats of reverse likelihood.
+    """The difference of two arms, in the comparison's unit or in nats of reverse likelihood.
 
     `better` has the lower mean.
     """
@@ -255,12 +248,12 @@ class Difference:
     are too few for one.
     """
     any_text: float | None = None
-    """`p` where besides the seeds the held-out text is taken as a sample of all text of its kind,
-    which a claim needs too: corrected as `p`. None where text was resampled, and of samples.
+    """`p` if the held-out text is taken as a sample too, as are the seeds; a claim needs this as
+    well. Corrected as `p`. None where text was resampled, and for samples.
     """
     detectable: float | None = None
-    """The smallest true difference that so many seeds, with the spread that these and the text
-    have, find in 4 of 5 comparisons; None where text was resampled.
+    """The smallest true difference that this number of seeds, with their spread and that of the
+    text, finds in 4 of 5 comparisons; None where text was resampled.
     """
 
 
@@ -277,15 +270,15 @@ class ArmAt:
 
 @dataclass(frozen=True, kw_only=True)
 class EqualBudget:
-    """The trained arms at an equal amount of one thing.
+    """The trained arms at an equal amount of tokens, FLOPs or time.
 
-    The largest that all of them reached, or that most have a figure at.
+    It is the largest amount that all of them reached, or that most have a figure at.
     """
 
     axis: Literal["tokens", "flops", "seconds"]
     amount: float
     arms: list[ArmAt]
-    """The best first."""
+    """The arms, the best first."""
     absent: list[str]
     """Arms whose smallest point has cost more than `amount` already, or, where that holds for most,
     whose training cost less.
@@ -319,18 +312,18 @@ class Comparison:
     text: dict[str, Any]
     """Source, layout, tokenizer, splits with their documents, tokens and bytes, and overlap."""
     arms: list[ArmResult]
-    """In the order in which they were given."""
+    """The arms in the order in which they were given."""
     smaller: list[ArmResult] = field(default_factory=list)
     """Smaller sizes of the arms, which tell how each gains by size and compute."""
     scaling: Scaling | None = None
     """What the sizes tell; None where there is one size."""
     differences: list[Difference] = field(default_factory=list)
-    """At the budget that the arms were given."""
+    """Differences at the budget that the arms were given."""
     budgets: list[EqualBudget] = field(default_factory=list)
-    """At equal tokens, FLOPs and time; empty where runs have no points."""
+    """The arms at equal tokens, FLOPs and time; empty where runs have no points."""
     verdict: Verdict | None = None
     sample_differences: list[Difference] = field(default_factory=list)
-    """In nats per token of reverse likelihood."""
+    """Differences in nats per token of reverse likelihood."""
     sample_verdict: Verdict | None = None
     """None where no samples were compared."""
 

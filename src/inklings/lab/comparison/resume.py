@@ -1,7 +1,4 @@
-"""What an earlier call left in a comparison's folder.
-
-The present call goes on with it, or is refused.
-"""
+"""Resuming a comparison: the present call goes on with what is in the folder, or is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +51,15 @@ def begin(
     split: Split,
     command: str | None,
 ) -> Comparison:
-    """A new comparison, or the one in `out` with what was added to the plan.
+    """Return a new comparison, or the one in `out` with what was added to the plan.
+
+    Args:
+        out: the folder.
+        plan: what is asked for now.
+        contestants: its arms, settled.
+        store: the text.
+        split: the held-out split.
+        command: the command line that repeats this.
 
     Raises:
         RunError: `out` holds another comparison, or something else.
@@ -194,7 +199,7 @@ def plan_before(out: Path) -> Plan | None:
 
 
 def arm_before(plan: Plan | None, label: str) -> ArmPlan | None:
-    """An arm of an earlier plan, if it had such a one."""
+    """Return the arm of an earlier plan; None if it had no such arm."""
     return None if plan is None else next((arm for arm in plan.arms if arm.label == label), None)
 
 
@@ -226,7 +231,13 @@ def finished(comparison: Comparison, jobs: Sequence[ArmRun]) -> Results:
 
 
 def with_results(comparison: Comparison, jobs: Sequence[ArmRun], results: Results) -> Comparison:
-    """The comparison with what is known so far, in the order of the seeds."""
+    """Return the comparison with the results so far, in the order of the seeds.
+
+    Args:
+        comparison: the comparison so far.
+        jobs: all runs that it needs.
+        results: those that are known.
+    """
     keys = {
         arm.label: sorted(
             (job.seed for job in jobs if job.arm == arm.label), key=lambda seed: seed or 0

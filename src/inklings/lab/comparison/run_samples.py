@@ -1,6 +1,6 @@
-"""What the samples of one run of a comparison measure.
+"""Sample metrics of one run of a comparison.
 
-Drawn in the run's own process, kept as `results/ARM/seed-N/samples.json`.
+They are measured in the run's own process, and kept as `results/ARM/seed-N/samples.json`.
 """
 
 from __future__ import annotations
@@ -30,35 +30,38 @@ FILE_NAME = "samples.json"
 
 @dataclass(frozen=True)
 class RunSamples:
-    """What the samples of a run measure."""
+    """The metrics of the samples of a run."""
 
     judged: Measures
-    """At temperature 1: what the run is judged by."""
+    """Metrics at temperature 1: the run is judged by them."""
     at: dict[float, Measures] = field(default_factory=dict)
-    """At all temperatures that were looked at, 1 among them; empty for a generator without
-    likelihood, and but for the first run.
+    """Metrics at all temperatures that were tried, 1 among them; empty for a generator without
+    likelihood, and for all runs but the first.
     """
 
 
 Measured = Mapping[tuple[str, int | None], RunSamples]
-"""By (arm, seed)."""
+"""Sample metrics by (arm, seed)."""
 
 
 @functools.lru_cache(maxsize=1)
 def ground_of(store: Path, split: Literal["test", "validation"], plan: SamplePlan) -> ReferenceSet:
-    """What all samples of a comparison are compared with.
+    """Make the reference set of a comparison; a process that does several runs makes it once.
 
-    A process that does several runs lays it once.
+    Args:
+        store: the path of the token store.
+        split: the held-out split.
+        plan: how samples are drawn.
     """
     return make_reference_set(TokenStore(store), split, samples=plan.samples, windows=plan.windows)
 
 
 def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: bool) -> RunSamples:
-    """Let a run write and measure it.
+    """Let a run write samples, and measure them.
 
     Args:
         model: the run's.
-        ground: what it is compared with.
+        ground: the reference set.
         seed: of the draws. Runs of different seeds have different draws, so that the spread over
             seeds holds theirs too.
         sweep: whether a model that has a likelihood is measured at other temperatures too.

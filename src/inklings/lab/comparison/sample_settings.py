@@ -1,6 +1,6 @@
-"""How the samples of a comparison are drawn, and the one scale they are read on.
+"""Settings of a comparison's samples, and the one scale that they are read on.
 
-Settled before any run, the same for all.
+Both are settled before any run, the same for all.
 """
 
 from __future__ import annotations
@@ -68,9 +68,12 @@ def plan_samples(
 
 
 def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibration:
-    """The scale that is kept in a comparison's folder.
+    """Return the scale that is kept in a comparison's folder; measure and keep it if absent.
 
-    One that is not there yet is measured and kept.
+    Args:
+        out: the folder.
+        ground: the reference set.
+        on_event: called with every event as it happens.
 
     Raises:
         RunError: the one that is there is damaged.

@@ -1,7 +1,4 @@
-"""How the arms of a comparison are made comparable.
-
-What is asked for beside arms, text, budget and seeds.
-"""
+"""Settings of a comparison, beside arms, text, budget and seeds: how arms are made comparable."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ MOST_SIZES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class AboutSetting:
-    """What is said of a setting."""
+    """Facts about a setting of a comparison, beside its value."""
 
     title: str
-    """In messages, after "the"."""
+    """Its title in messages, after "the"."""
     fact: tuple[str, Callable[[Any], str]] | None = None
     """Heading and value among the facts of a report, where it is not at its default."""
     may_change: bool = False
@@ -36,7 +33,14 @@ def setting(
     fact: tuple[str, Callable[[Any], str]] | None = None,
     may_change: bool = False,
 ) -> Any:
-    """A field of `ComparisonMethod`: its default, and the fields of `AboutSetting`."""
+    """Make a field of `ComparisonMethod`.
+
+    Args:
+        default: its default.
+        title: its title in messages, after "the".
+        fact: heading and format for a reader of figures; None where they need not know it.
+        may_change: whether a comparison goes on with another value.
+    """
     about = AboutSetting(title=title, fact=fact, may_change=may_change)
     return field(default=default, metadata={"about": about})
 
@@ -48,7 +52,7 @@ def shares_in_words(points: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonMethod:
-    """What is asked for and what is planned have in common: each setting once.
+    """Settings that the request and the plan of a comparison share.
 
     The defaults take every arm as it is given and score it once, at the end of its budget.
     """
@@ -87,7 +91,7 @@ class ComparisonMethod:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings(ComparisonMethod):
-    """What is asked for beside arms, text, budget and seeds."""
+    """Settings of a comparison, beside arms, text, budget and seeds."""
 
     floor: bool = False
     """Whether n-grams are counted beside the arms where none of these counts: what they get is
@@ -130,7 +134,7 @@ def method_of(settings: ComparisonMethod) -> dict[str, Any]:
 def differing_settings(
     one: ComparisonMethod, other: ComparisonMethod
 ) -> list[tuple[str, Any, Any]]:
-    """Title and both values of each setting in which two differ and may not."""
+    """Return title and both values of each setting that differs and may not."""
     return [
         (f.metadata["about"].title, getattr(one, f.name), getattr(other, f.name))
         for f in fields(ComparisonMethod)
@@ -139,7 +143,7 @@ def differing_settings(
 
 
 def setting_facts(settings: ComparisonMethod) -> list[tuple[str, str]]:
-    """Heading and value of each setting that a reader of figures must know."""
+    """Return heading and value of each setting that a reader of figures must know."""
     found = []
     for f in fields(ComparisonMethod):
         value, fact = getattr(settings, f.name), f.metadata["about"].fact

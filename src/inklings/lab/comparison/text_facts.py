@@ -1,4 +1,4 @@
-"""What a report says about the text: its source, its cutting, its held-out part."""
+"""Facts about the text for a report: its source, its cutting, its held-out part."""
 
 from __future__ import annotations
 

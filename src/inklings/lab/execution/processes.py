@@ -1,6 +1,4 @@
-"""Several tasks at a time, each in a process of its own.
-
-Their events and results come back to one place.
+"""Several tasks at a time, each in a process of its own; events and results come back.
 
 Processes are spawned, never forked: torch's threads do not survive a fork. Each has its own pipe,
 so one that dies can neither block nor garble the others.
@@ -38,7 +36,7 @@ run makes thousands.
 
 @runtime_checkable
 class Task(Protocol):
-    """What can be handed to a worker: plain data, which says whose it is."""
+    """A task that can be sent to a worker: plain data with its arm and seed."""
 
     @property
     def name(self) -> str:
@@ -46,11 +44,11 @@ class Task(Protocol):
 
     @property
     def arm(self) -> str:
-        """The arm that the job is of."""
+        """The label of the arm that the task is of."""
 
     @property
     def seed(self) -> int | None:
-        """The seed, if the job is of one."""
+        """The seed, if the task is of one."""
 
 
 T = TypeVar("T", bound=Task)
@@ -59,9 +57,9 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class TaskHandler(Generic[T, R]):
-    """What is done with a kind of task.
+    """The functions that do a kind of task.
 
-    Module-level functions, since another process finds them by name.
+    They are module-level functions, since another process finds them by name.
     """
 
     do: Callable[[T, OnEvent], R | None]
@@ -73,12 +71,16 @@ class TaskHandler(Generic[T, R]):
 def do_jobs(
     jobs: Sequence[T], work: TaskHandler[T, R], *, workers: int, on_event: OnEvent
 ) -> Iterator[tuple[T, R]]:
-    """Do all jobs and yield each with its result as it ends.
+    """Do all tasks and yield each with its result as it ends.
 
-    After an interruption, the ones that ended until then.
+    After an interruption, those that ended are yielded. Ctrl-C and SIGTERM let every run finish its
+    step and save; a second Ctrl-C stops at once. With one worker all is done in this process.
 
-    Ctrl-C and SIGTERM let every run finish its step and save; a second Ctrl-C stops at once. With
-    one worker all is done in this process.
+    Args:
+        jobs: the tasks.
+        work: the functions that do them.
+        workers: how many processes.
+        on_event: called with every event as it happens.
     """
     if workers == 1:
         yield from _in_turn(jobs, work, on_event)
@@ -110,7 +112,7 @@ def _in_turn(
 
 
 class _Worker(Generic[T]):
-    """A process that does one job after another."""
+    """A process that does one task after another."""
 
     def __init__(self, do: Callable[[T, OnEvent], Any]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -187,7 +189,7 @@ def _side_by_side(
 
 
 def _ask_to_stop(processes: Sequence[BaseProcess]) -> None:
-    """SIGTERM, which training answers by saving.
+    """Send SIGTERM, which training answers by saving.
 
     On Windows it would kill, but there the console's Ctrl-C reaches all.
     """
@@ -229,7 +231,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 class _Sender:
-    """Sends a run's events to the parent, steps not more often than a display can show."""
+    """A sender of a run's events to the parent; steps not more often than a display can show."""
 
     def __init__(self, connection: Connection, job: Task) -> None:
         self.connection = connection

@@ -1,7 +1,4 @@
-"""One trial of a search.
-
-It is a run that may be given up at an evaluation, or stopped and resumed.
-"""
+"""One trial of a search: a run that may be given up at an evaluation, or stopped and resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from inklings.training.branch import check_settings, exists
 from inklings.training.train import resume, train
 
 Judge = Callable[[int, float], bool]
-"""Is told each validation loss with its number, from 0, and says whether to give the trial up."""
+"""A function of an evaluation's number, from 0, and its loss: whether to give the trial up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class TrialOutcome:
     losses: list[float]
     """Validation loss at each evaluation that was made."""
     message: str | None = None
-    """Why it failed."""
+    """Why the trial failed."""
 
 
 class _GivenUp(Exception):  # not an error: it ends a run from within
@@ -43,8 +40,15 @@ def attempt_trial(
 ) -> TrialOutcome | None:
     """Train the run, or go on with it, until its budget is spent, it is given up, or it diverges.
 
-    The judge is told every loss exactly once and in order, those of earlier sessions first, so that
-    it decides as if the run had never stopped; at the last evaluation its answer changes nothing.
+    The judge gets every loss exactly once and in order, those of earlier sessions first, so that it
+    decides as if the run had never stopped; at the last evaluation its answer changes nothing.
+
+    Args:
+        config: settings of the run.
+        run: its directory.
+        store: the text.
+        judge: says whether to give the trial up.
+        on_event: called with every event as it happens.
 
     Returns:
         None if it was interrupted: all is saved, and the same call goes on.

@@ -1,9 +1,7 @@
-"""The tasks of a comparison on a Ray cluster.
+"""The tasks of a comparison on a Ray cluster, on as many machines as it has.
 
-The same work, on as many machines as it has, with the same losses.
-
-All machines must see the comparison's folder and the token store at the same paths: what a task
-makes, it writes there.
+The losses are the same as on one machine. All machines must see the comparison's folder and the
+token store at the same paths: a task writes its results there.
 """
 
 from __future__ import annotations
@@ -25,19 +23,18 @@ CALM = {"checkpoint", "step", "sample"}
 def do_jobs_on_cluster(
     jobs: Sequence[T], work: TaskHandler[T, R], *, address: str, on_event: OnEvent
 ) -> Iterator[tuple[T, R]]:
-    """Do all jobs on a Ray cluster and yield each with its result as it ends.
+    """Do all tasks on a Ray cluster and yield each with its result as it ends.
 
-    As many run at a time as the cluster has processors.
-
-    Ctrl-C and SIGTERM let every run finish its step and save. A task whose machine is lost is begun
-    again elsewhere, twice at most, and goes on from its last checkpoint.
+    As many run at a time as the cluster has processors. Ctrl-C and SIGTERM let every run finish its
+    step and save. A task whose machine is lost is begun again elsewhere, twice at most, and goes on
+    from its last checkpoint.
 
     Args:
         jobs: what there is to do.
         work: how; its functions must be importable on the other machines.
         address: of the cluster: `auto` for the one that this machine is part of, or
             `ray://HOST:PORT`.
-        on_event: called with the events of each run when it ends, but those of its steps.
+        on_event: called with the events of each run when it ends, without those of its steps.
 
     Raises:
         MissingExtraError: Ray is not installed.

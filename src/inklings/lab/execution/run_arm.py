@@ -1,7 +1,4 @@
-"""The work behind one (arm, seed).
-
-Train the run or go on with it, score it on the held-out split, let it write.
-"""
+"""The work behind one (arm, seed): train the run, score it on the held-out split, let it write."""
 
 from __future__ import annotations
 
@@ -46,16 +43,16 @@ from inklings.training.branch import Branch, check_settings, exists, train_branc
 from inklings.training.train import resume, train
 
 TEMPERATURE = 0.8
-"""Temperature of the samples in a report: what most people read generators at."""
+"""Temperature of the samples in a report: the usual one for reading generators."""
 SAMPLES = {"lines": (10, 100), "documents": (2, 400)}
 """How many texts a report shows of an arm, and their greatest length in tokens, by layout."""
 PROOF_TARGETS = 30_000
-"""Held-out targets on which a memory is put to the proof: the text is read about ten times."""
+"""Held-out targets on which a memory is proved: the text is read about ten times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmRun:
-    """One (arm, seed), with all that another process needs to do it."""
+    """One (arm, seed), with everything that another process needs to do it."""
 
     arm: str
     seed: int | None
@@ -64,7 +61,7 @@ class ArmRun:
     out: Path
     run: Path
     results: str
-    """Where its results go, relative to `out`."""
+    """The folder of its results, relative to `out`."""
     store: Path
     """The token store: the comparison's text, in the tokens of this arm."""
     split: Literal["test", "validation"]
@@ -90,7 +87,7 @@ class ArmRun:
         return self.out / "trunks" / self._place
 
     def place(self, branch: Branch) -> Path:
-        """The run directory of a branch: of the whole budget, that of the run."""
+        """Return the run directory of a branch; the whole budget's is that of the run."""
         return (
             self.run
             if branch.share == 1
@@ -150,7 +147,7 @@ def _do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
 
 
 RUNS = TaskHandler(attempt, failed)
-"""Training and scoring."""
+"""Training and scoring of runs."""
 
 
 def score(job: ArmRun, store: TokenStore) -> RunResult:
@@ -279,7 +276,13 @@ def _proof(model: SequenceModel, store: TokenStore, job: ArmRun) -> MemoryProof 
 
 
 def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> list[str]:
-    """Texts from nothing, the same draws for every arm."""
+    """Write texts from nothing, with the same draws for every arm.
+
+    Args:
+        model: the trained model.
+        tokenizer: its own.
+        layout: of the text; decides how many there are and how long.
+    """
     samples, length = SAMPLES[layout]
     if makes_texts(model):
         return [made.text for made in write(model, tokenizer, samples)]
@@ -337,7 +340,7 @@ def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
 
 
 def weights_hash(run: Path) -> str | None:
-    """SHA-256 of a run's best weights; None where there are none yet."""
+    """Return the SHA-256 of a run's best weights; None where there are none yet."""
     path = run / WEIGHTS
     return file_sha256(path) if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""Probes: small tasks that tell what an architecture is able to do.
+"""Probes: small tasks that show what an architecture is able to do.
 
 They help to explain a verdict.
 """
@@ -29,7 +29,7 @@ TEST_ROWS = 512
 EVERY = 25
 """Steps between two events."""
 RUNTIME = Runtime(device="cpu", precision="float32", threads=1)
-"""The same everywhere, so that a seed's result is."""
+"""The runtime of all probes: the same everywhere, so that a seed's result is."""
 
 
 def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> list[ProbeResult]:
@@ -38,8 +38,8 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> li
     The model has the arm's fields, its context length among them, and the task's vocabulary; it
     learns with the arm's optimiser, rates and schedule. Rows have up to 36 tokens, and answers lie
     up to about 30 tokens back: an architecture that sees less shows chance, or what the nearest
-    answers are worth, and that is the finding. Whoever carries state begins every row with a fresh
-    one. Of a model that wraps another, the wrapped one is probed: a memory that is written by
+    answers are worth, and that is the finding. A model that carries state begins every row with a
+    fresh one. Of a model that wraps another, the wrapped one is probed: a memory that is written by
     segments finds nothing within a row this short.
 
     Args:
@@ -50,7 +50,7 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> li
 
     Returns:
         One result for each task; nothing for an architecture that does not learn a likelihood by
-        gradient.
+            gradient.
 
     Raises:
         InputError: the architecture or one of its fields cannot be used.
@@ -75,7 +75,15 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> li
 
 @torch.inference_mode()
 def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
-    """The share of decided tokens that the model predicts, on rows that training never draws."""
+    """Return the share of decided tokens that the model predicts.
+
+    It is measured on rows that training never draws.
+
+    Args:
+        model: the trained model.
+        task: the task.
+        seed: of the rows.
+    """
     model.eval()
     batch = as_batch(task.rows(np.random.default_rng((seed, STEPS)), TEST_ROWS))
     guesses = model(batch.tokens).logits.argmax(-1)

@@ -1,4 +1,4 @@
-"""Sequences that only one ability can go on with: copying, induction, associative recall.
+"""Probe tasks: sequences that only one ability can continue (copying, induction, recall).
 
 A row opens with the boundary. Of its targets only those count that the ability decides: all others
 are chance. A task shows every symbol that an answer may be, so the choice of symbols in a row gives
@@ -27,7 +27,7 @@ ProbeName = Literal["copying", "induction", "associative recall"]
 
 
 class ProbeTask(ABC):
-    """Random rows of one length, and where in them the ability decides."""
+    """A probe task: random rows of one length, with the positions that the ability decides."""
 
     name: ProbeName
     vocab_size: int
@@ -40,15 +40,20 @@ class ProbeTask(ABC):
 
     @abstractmethod
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """What is trained on when that share of the steps is over.
+        """Make the rows that are trained on at a moment of the training.
 
-        Shorter rows first, without which a few hundred steps teach nothing.
+        Shorter rows come first, without which a few hundred steps teach nothing.
+
+        Args:
+            random: the generator.
+            count: how many rows.
+            share: share of the steps that is over.
         """
 
 
 @dataclass(frozen=True)
 class TaskRows:
-    """Sequences of one length, and which of their tokens the ability decides.
+    """Sequences of one length, and the tokens that the ability decides.
 
     The same positions are decided in every row.
     """
@@ -61,8 +66,8 @@ class TaskRows:
 class Copying(ProbeTask):
     """A random string, a separator, the string again: every symbol of the second one is decided.
 
-    The string has always the same length: what must be found is what stands so many tokens back,
-    whatever it is.
+    The string always has the same length: the answer is the symbol at a fixed distance, whatever it
+    is.
     """
 
     length: int = 16
@@ -71,7 +76,7 @@ class Copying(ProbeTask):
 
     @property
     def vocab_size(self) -> int:  # type: ignore[override]  # follows from the sizes
-        """Boundary, separator, symbols."""
+        """The number of tokens: boundary, separator, symbols."""
         return FIRST + self.symbols
 
     @property
@@ -95,14 +100,12 @@ class Copying(ProbeTask):
 
 @dataclass(frozen=True)
 class Induction(ProbeTask):
-    """... A B ...
+    """Induction: ... A B ... A -> B.
 
-    A -> B: all symbols in random order, then some of its pairs of neighbours again; the second of
-    each is decided.
-
-    Any symbol may be the first or the second of a pair, and its distance is another in every row:
-    what must be found is what stood behind the same symbol. Source: Olsson et al., "In-context
-    Learning and Induction Heads", 2022.
+    A row is all symbols in random order, then some of its pairs of neighbours again; the second of
+    each pair is decided. Any symbol may be the first or the second of a pair, and its distance is
+    another in every row: the answer is what stood behind the same symbol. Source: Olsson et al.,
+    "In-context Learning and Induction Heads", 2022.
     """
 
     symbols: int = 16
@@ -111,7 +114,7 @@ class Induction(ProbeTask):
 
     @property
     def vocab_size(self) -> int:  # type: ignore[override]
-        """Boundary, separator, symbols."""
+        """The number of tokens: boundary, separator, symbols."""
         return FIRST + self.symbols
 
     @property
@@ -146,10 +149,8 @@ class Induction(ProbeTask):
 class AssociativeRecall(ProbeTask):
     """Key, value, key, value, ..., then some keys again, each followed by its value.
 
-    Those values are what is decided.
-
-    Keys and values are different symbols, as in the multi-query task of Arora et al., "Zoology",
-    2023.
+    Those values are decided. Keys and values are different symbols, as in the multi-query task of
+    Arora et al., "Zoology", 2023.
     """
 
     pairs: int = 8
@@ -178,7 +179,7 @@ class AssociativeRecall(ProbeTask):
         )
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """Induction over the same symbols first, of which this is a part.
+        """Begin with induction over the same symbols, of which this task is a part.
 
         From nothing, even transformers take thousands of steps.
         """
@@ -248,5 +249,5 @@ def _column(count: int, token: int) -> Int64[np.ndarray, "B 1"]:
 
 
 def _permutations(random: np.random.Generator, count: int, size: int) -> Int64[np.ndarray, "B N"]:
-    """Independent orders of 0 .. size - 1."""
+    """Draw independent orders of 0 .. size - 1."""
     return random.permuted(np.tile(np.arange(size), (count, 1)), axis=1)

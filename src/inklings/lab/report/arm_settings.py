@@ -1,7 +1,4 @@
-"""The settings of a comparison, as a reader wants them.
-
-What all arms share once, and what sets them apart.
-"""
+"""The settings of a comparison for a reader: what all arms share, and what differs."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from inklings.lab.comparison.result import Comparison
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: `training.batch_size` and so on."""
+    """Flatten nested settings to one level: `training.batch_size` and so on."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
@@ -24,10 +21,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def settings_of(comparison: Comparison, records: Records) -> dict[str, dict[str, Any]]:
-    """The settings of each arm.
-
-    Resolved, as its first run had them, or else as they were asked for.
-    """
+    """Return the settings of each arm: resolved, as its first run had them, or as asked for."""
     found = {}
     for arm, plan in zip(comparison.arms, comparison.plan.arms, strict=True):
         record = next(
@@ -43,14 +37,14 @@ def settings_of(comparison: Comparison, records: Records) -> dict[str, dict[str,
 
 
 def shared_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Settings that have one value in all arms."""
+    """Return the settings that have one value in all arms."""
     own = _own_names(settings)
     first: Mapping[str, Any] = next(iter(settings.values()), {})
     return {name: say_value(value) for name, value in first.items() if name not in own}
 
 
 def own_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """For each arm, the settings that not all share, and those of its model."""
+    """Return, for each arm, the settings that differ between arms, and those of its model."""
     own = _own_names(settings)
     return {
         label: {name: say_value(config[name]) for name in config if name in own}

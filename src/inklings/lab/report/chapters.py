@@ -1,4 +1,4 @@
-"""Which figures a comparison has, by chapters of its report, in the order of the page."""
+"""The chapters of a report: which figures a comparison has, in the order of the page."""
 
 from __future__ import annotations
 

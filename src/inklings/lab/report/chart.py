@@ -1,10 +1,8 @@
-"""What the figures of a report have in common, as Vega-Lite charts.
-
-Named data, one colour per arm, readable by colour-blind eyes.
+"""Common parts of a report's Vega-Lite charts: named data, one colour per arm, both schemes.
 
 A chart refers to its data by name, so that the page and every variant of a figure share one copy.
-Colours are not in the charts but in the theme (`theme("light")`, `theme("dark")`): the page can
-change scheme without new charts.
+Colours are readable by colour-blind eyes. They are not in the charts but in the theme
+(`theme("light")`, `theme("dark")`): the page can change scheme without new charts.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ COLORS = {
     ),
 }
 DASHES = ([1, 0], [6, 3], [2, 2])
-"""Beyond eight arms the colours come again, with another dash."""
+"""Dashes of lines: beyond eight arms the colours repeat, with another dash."""
 FONT = (
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', sans-serif"
 )
@@ -60,10 +58,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report.
-
-    One chart for each choice of its controls, keyed by the chosen options.
-    """
+    """A figure of the report: one chart for each choice of its controls."""
 
     name: str
     title: str
@@ -86,10 +81,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost of training as an axis.
-
-    It has a name where there is a choice, its column in the rows, and a title.
-    """
+    """A cost of training as an axis: its name in a choice, its column in the rows, and a title."""
 
     name: str
     column: str
@@ -101,7 +93,7 @@ AXES = (
     Axis("FLOPs", "flops", "training FLOPs"),
     Axis("time", "seconds", "training time, s"),
 )
-"""In the order in which they are offered; a figure has those that its rows have."""
+"""The axes in the order in which they are offered; a figure has those that its rows have."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +101,17 @@ class Chapter:
     """Figures under one heading of the page."""
 
     name: str
-    """Anchor of the figure."""
+    """Anchor of the chapter."""
     title: str
     lead: str
     figures: tuple[Figure, ...]
 
 
 def theme(scheme: Scheme) -> dict[str, Any]:
-    """Vega-Lite configuration: colours, type and lines of one scheme, on a transparent ground."""
+    """Return the Vega-Lite configuration of one scheme.
+
+    Colours, type and lines, on no background.
+    """
     ink, faint, grid = (
         ("#3c3a36", "#77736b", "#e8e4db")
         if scheme == "light"
@@ -164,7 +159,7 @@ def theme(scheme: Scheme) -> dict[str, Any]:
 
 
 def arm_color(arms: Sequence[str]) -> Any:
-    """One colour for each arm; the page has the legend."""
+    """Encode one colour for each arm; the page has the legend."""
     return alt.Color("arm:N", scale=alt.Scale(domain=list(arms)), legend=None)
 
 
@@ -175,7 +170,7 @@ def arm_dash(arms: Sequence[str]) -> Any:
 
 
 def focus_opacity(full: float = 1.0) -> Any:
-    """Full, unless another arm is in focus (a signal that the page's legend sets)."""
+    """Encode full opacity, unless another arm is in focus (a signal of the page's legend)."""
     return (
         alt.when("focus === null || focus === datum.arm")
         .then(alt.value(full))
@@ -195,7 +190,7 @@ def layered(*layers: Any, height: int | Any) -> Any:
 
 
 def cost_axis(axis: Axis, *, log: bool = False) -> Any:
-    """A horizontal axis of what training cost, from zero, or in powers of ten."""
+    """Encode a horizontal axis of a cost of training, from zero, or in powers of ten."""
     small = "datum.value < 1 ? format(datum.value, '.3~f') : format(datum.value, '~s')"
     label = (
         f"datum.value === 0 ? '0' : {small}"
@@ -219,7 +214,7 @@ def shared_axes(*tables: Rows) -> list[Axis]:
 
 
 def around(values: Sequence[float], pad: float = 0.05) -> tuple[float, float]:
-    """A range that holds all values, with that part of it free on either side."""
+    """Return a range that holds all values, with a share `pad` of it free on either side."""
     low, high = min(values), max(values)
     room = pad * (high - low) or 0.1
     return (round(low - room, 4), round(high + room, 4))

@@ -1,4 +1,4 @@
-"""The files of a figure: SVG and PNG for a paper or a talk, CSV for other programs."""
+"""Export of a figure: SVG and PNG for a paper or a talk, CSV for other programs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The learning curve of a run, raw and smoothed, as it is drawn.
-
-From the events that training wrote.
-"""
+"""The learning curve of a run as it is drawn, raw and smoothed, from the events of training."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ import numpy as np
 from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 
 RAW_POINTS = 400
-"""How many single steps a raw curve keeps: what a screen can show."""
+"""Most single steps that a raw curve keeps: what a screen can show."""
 WINDOWS = 30
-"""Into how many windows of steps the smoothed curve is cut."""
+"""Number of windows of steps that the smoothed curve is cut into."""
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -38,9 +35,9 @@ def window_ends(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def window_size(values: int) -> int:
-    """Values to a window, for at most `WINDOWS` windows.
+    """Return how many values a window holds, for at most `WINDOWS` windows.
 
-    A number that can be said (1, 2, 5, 10, 20, 50, ...).
+    It is a round number (1, 2, 5, 10, 20, 50, ...).
     """
     size = 1
     for size in (factor * 10**exponent for exponent in range(12) for factor in (1, 2, 5)):
@@ -50,16 +47,14 @@ def window_size(values: int) -> int:
 
 
 def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
-    """Columns to draw from the events of a run.
+    """Return the columns that are drawn, from the events of a run.
 
     Returns:
         `every`: how many steps a line of the metrics stands for; `window`: how many steps a window
-        does; and three
-        tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw` (the lines, evenly
-        thinned to `RAW_POINTS`),
-        `smoothed` (means over windows) and `validation` (every evaluation, with `accuracy`). A
-        counted model has
-        one evaluation and no steps.
+            does; and three tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw`
+            (the lines, evenly thinned to `RAW_POINTS`), `smoothed` (means over windows) and
+            `validation` (every evaluation, with `accuracy`). A counted model has one evaluation and
+            no steps.
     """
     steps: list[StepEvent] = []
     evaluations: list[EvaluationEvent] = []
@@ -93,5 +88,5 @@ def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
 
 
 def _listed(values: np.ndarray) -> list[float]:
-    """Plain numbers of six digits: enough to draw, and short in a file."""
+    """Return numbers of six digits: enough to draw, and short in a file."""
     return [float(f"{value:.6g}") for value in values]

@@ -1,6 +1,6 @@
-"""The report of a comparison.
+"""The report of a comparison: one HTML file, and its figures as PNG, SVG and CSV.
 
-One HTML file that needs no network, and its figures as PNG, SVG and CSV.
+It needs no network.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from inklings.lab.verdict.wording import say_half_width, say_p
 
 @dataclass(frozen=True)
 class Contents:
-    """What the page shows beside the verdict, the ranking and the settings.
+    """The sections of the page beside the verdict, the ranking and the settings.
 
-    What there are no data for is None or empty.
+    A section without data is None or empty.
     """
 
     chapters: list[Chapter]
@@ -93,7 +93,13 @@ def read_results(out: Path) -> tuple[Comparison, Records]:
 def make_contents(
     comparison: Comparison, records: Records, measured: SampleSection | None = None
 ) -> Contents:
-    """What the data of a comparison allow to show."""
+    """Make the sections that a comparison has data for.
+
+    Args:
+        comparison: the comparison.
+        records: of its runs.
+        measured: the section of samples, where they were compared.
+    """
     return Contents(
         chapters=make_chapters(comparison, records),
         budgets=budget_tables(comparison),
@@ -109,6 +115,11 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
     """Render the page.
 
     Everything that comes from text, labels and messages included, is escaped by the template.
+
+    Args:
+        comparison: the comparison.
+        records: of its runs.
+        contents: its sections.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab.report"),
@@ -152,7 +163,7 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
 
 @functools.cache
 def chart_script() -> Markup:
-    """Vega, Vega-Lite and its embedder as one script (900 KB), carried by vl-convert.
+    """Return Vega, Vega-Lite and its embedder as one script (900 KB), carried by vl-convert.
 
     Nothing is downloaded.
     """
@@ -162,7 +173,7 @@ def chart_script() -> Markup:
 
 
 def title(comparison: Comparison) -> str:
-    """`unicode-names: 5 generators`."""
+    """Return the title, such as `unicode-names: 5 generators`."""
     number = len(comparison.arms)
     return (
         f"{number} generator{'s' if number != 1 else ''} on"
@@ -171,7 +182,7 @@ def title(comparison: Comparison) -> str:
 
 
 def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
-    """Anchor and name of every section of the page, in its order."""
+    """Return anchor and name of every section of the page, in its order."""
     found = [
         ("table", "Ranking"),
         *((chapter.name, chapter.title) for chapter in contents.chapters),
@@ -186,7 +197,7 @@ def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
 
 
 def machine(environment: dict[str, Any]) -> dict[str, str]:
-    """Versions and hardware as text, memory in GiB; what was not installed is left out."""
+    """Describe versions and hardware, memory in GiB; what was not installed is left out."""
     found = {name: say_value(value) for name, value in environment.items() if value is not None}
     return {
         **found,
@@ -230,7 +241,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def samples(comparison: Comparison, records: Records) -> list[tuple[ArmResult, list[str]]]:
-    """Texts of each arm's first run, arms in the order of the table."""
+    """Return texts of each arm's first run, arms in the order of the table."""
     found = []
     for row in ranking.rank(comparison):
         for run in row.arm.runs:

@@ -1,7 +1,4 @@
-"""The table of a comparison.
-
-One row for each arm, the best first, in figures and in formatted text.
-"""
+"""The table of a comparison: a row for each arm, the best first, as figures and as text."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from inklings.lab.comparison.result import (
 from inklings.models.sizes import TOLERANCE
 
 WORDS = {"better": "worse", "better on this text": "worse on this text", "no claim": "no claim"}
-"""What a finding says of the arm that is not the best."""
+"""Words for a finding, said of the arm that is not the best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ class ArmRow:
 
 
 def rank(comparison: Comparison) -> list[ArmRow]:
-    """Rows sorted by the ranking figure.
+    """Return rows sorted by the ranking figure.
 
     Arms that could not be scored come last, in their given order.
     """
@@ -103,7 +100,7 @@ def _row(arm: ArmResult, place: int | None, unit: str, difference: Difference | 
 
 
 def _interval(arm: ArmResult, unit: str) -> tuple[float | None, float | None]:
-    """Interval of an arm's mean over seeds, or of its single run over documents."""
+    """Return the interval of an arm's mean over seeds, or of its single run over documents."""
     if len(arm.done) > 1:
         interval = mean_interval([run_value(run, unit) for run in arm.done])
         return (interval.low, interval.high)
@@ -124,7 +121,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Column names, and the rows as text."""
+    """Return column names, and the rows as text."""
     tokens = comparison.unit == "nats per token"
     found = rank(comparison)
     sizes, flops = knows_sizes(found), knows_flops(found)
@@ -173,7 +170,7 @@ def knows_flops(rows: Sequence[ArmRow]) -> bool:
 
 
 def sizing_note(arm: ArmResult) -> str | None:
-    """By how much an arm misses the size that was asked for; None where it is near enough."""
+    """Say by how much an arm misses the wanted size; None where it is near enough."""
     if (
         arm.sizing is None
         or abs(arm.sizing.reached - arm.sizing.asked) <= TOLERANCE * arm.sizing.asked
@@ -188,7 +185,13 @@ def sizing_note(arm: ArmResult) -> str | None:
 
 
 def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tuple[str, str]]:
-    """Arm and text: the first samples of each arm's first run, in the order of the table."""
+    """Return (arm, text) for the first samples of each arm's first run, in the order of the table.
+
+    Args:
+        comparison: the comparison.
+        out: its folder.
+        each: how many texts of an arm.
+    """
     found = []
     for row in rank(comparison):
         run = next((run for run in row.arm.runs if run.results is not None), None)
@@ -234,7 +237,7 @@ def to_the_best(row: ArmRow) -> str:
 
 
 def signed(difference: Difference, label: str) -> str:
-    """`+0.021 ± 0.006`: how much an arm lies above the other of the two."""
+    """Format how much an arm lies above the other of the two: `+0.021 ± 0.006`."""
     sign = 1 if difference.worse == label else -1
     low, high = difference.low, difference.high
     return f"{sign * difference.mean:+.3f}" + (
@@ -256,12 +259,12 @@ def figure(value: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """`76,579`; a dash for none, as counted arms have no parameters."""
+    """Format a count: `76,579`; a dash for none, as counted arms have no parameters."""
     return f"{value:,}" if value else "-"
 
 
 def short_count(value: int | None) -> str:
-    """`300k`, `2M`, `1.25M`, `12.3T`: three digits."""
+    """Format a count with three digits: `300k`, `2M`, `1.25M`, `12.3T`."""
     if value is None:
         return ""
     for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -275,7 +278,7 @@ def short_count(value: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`8.4 s`, `1 min 12 s`, `2 h 05 min`."""
+    """Format a duration: `8.4 s`, `1 min 12 s`, `2 h 05 min`."""
     if seconds is None or not math.isfinite(seconds):
         return ""
     if seconds < 59.95:

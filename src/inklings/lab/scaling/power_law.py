@@ -1,6 +1,6 @@
-"""The power law with a floor that losses follow as compute or size grows.
+"""The power law that losses follow as compute or size grows: L = E + A C^-alpha.
 
-L = E + A C^-alpha, fitted to a few points.
+It is fitted to a few points.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from jaxtyping import Float
 from inklings.errors import ConfigError
 
 HUBER = 0.01
-"""Residual of the logarithm, about a relative one, from which a point counts by its size and no
-longer by its square.
+"""Residual of the logarithm (about a relative one) from which a point counts by its size and not by
+its square.
 """
 FEW = 3
-"""Up to this number, points or sizes cannot tell an irreducible loss from a small exponent."""
+"""With at most this many points or sizes, an irreducible loss cannot be told from a small exponent.
+"""
 EXPONENTS = (1e-4, 5.0)
-"""Where an exponent is looked for; one at an end was not found."""
+"""The range in which an exponent is searched; one at an end was not found."""
 FLOORS = (0.0, 0.5, 0.9)
 """Starts of the search, as shares of the lowest loss."""
 
 Parameters = Float[np.ndarray, "3"]
-"""Floor, the logarithm of the part above it at the geometric mean of the compute, exponent."""
+"""Irreducible loss, the logarithm of the part above it at the geometric mean of the compute,
+exponent.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,9 @@ class PowerLaw:
     floor: float
     """E: what no compute takes away."""
     coefficient: float
-    """A."""
+    """The coefficient A."""
     exponent: float
-    """alpha."""
+    """The exponent alpha."""
     points: int
     floor_interval: tuple[float, float] | None = None
     """95%, from resampling the runs; None where each size has one, or E was set."""
@@ -53,14 +56,12 @@ class PowerLaw:
 def fit_power_law(
     compute: Sequence[float], loss: Sequence[float], *, few_sizes: bool = False
 ) -> PowerLaw:
-    """The law that is nearest to the points.
-
-    Huber's loss of the logarithms' residuals, from several starts.
+    """Fit the law to points, by Huber's loss of the logarithms' residuals, from several starts.
 
     With three different amounts of compute or fewer, or with `few_sizes`, E is set to 0 and the
     note says so. Sources: Kaplan et al. 2020; Hoffmann et al. 2022, appendix D.3 (whose threshold
-    is smaller: they had hundreds of runs, and of a few points so small a one keeps what it happens
-    to pass through).
+    is smaller: they had hundreds of runs, and with a few points so small a threshold keeps whatever
+    the law happens to pass through).
 
     Args:
         compute: FLOPs, or parameters: anything that grows.
@@ -116,9 +117,13 @@ def search(
     with_floor: bool,
     near: Parameters | None = None,
 ) -> tuple[float, Parameters]:
-    """The mean logarithm of the compute, and the parameters of the best fit.
+    """Return the mean logarithm of the compute, and the parameters of the best fit.
 
-    From `near` only, if that is given.
+    Args:
+        compute: of each point.
+        loss: of each point.
+        with_floor: whether E is fitted; otherwise it is 0.
+        near: begin from these parameters only; None begins from several.
     """
     from scipy.optimize import least_squares  # takes half a second to import
 
@@ -161,7 +166,13 @@ def search(
 def losses_at(
     center: float, parameters: Parameters, compute: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " m"]:
-    """What the law of `search` gives at amounts of compute."""
+    """Return what the law of `search` predicts at amounts of compute.
+
+    Args:
+        center: the mean logarithm of the compute.
+        parameters: of the fit.
+        compute: the amounts.
+    """
     floor, height, exponent = parameters
     losses: Float[np.ndarray, " m"] = floor + np.exp(height - exponent * (np.log(compute) - center))
     return losses

@@ -1,4 +1,4 @@
-"""What the sizes of each arm showed: plain figures, as a comparison keeps them."""
+"""Results of a comparison of sizes: plain figures, as a comparison keeps them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class LinePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmScaling:
-    """What the sizes of one arm tell."""
+    """The sizes of one arm: its frontier and its law."""
 
     arm: str
     runs: list[SizedRun]
     frontier: list[Optimum]
-    """By compute."""
+    """Points of the frontier, by compute."""
     law: PowerLaw | None
     """Law of the frontier's loss against FLOPs; None where the frontier has one point."""
     size_law: PowerLaw | None
@@ -65,7 +65,7 @@ class ArmScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What an arm's law says of more compute than was spent."""
+    """The loss that an arm's law predicts for more compute than was spent."""
 
     arm: str
     loss: float
@@ -84,13 +84,13 @@ class Extrapolation:
     factor: int
     flops: float
     forecasts: list[Forecast]
-    """The best first."""
+    """Predictions, the best first."""
     sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """All arms, their laws, and what these say of more compute."""
+    """All arms, their laws, and the predictions of these for more compute."""
 
     arms: list[ArmScaling]
     common_flops: float | None

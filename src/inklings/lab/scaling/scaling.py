@@ -1,9 +1,7 @@
-"""Several sizes of each arm.
+"""Several sizes of each arm: the law of its losses, the best size for its compute, predictions.
 
-The law that its losses follow, the size that is best for its compute, and a guess beyond.
-
-What a law says of more compute than was spent is an extrapolation, and every sentence of it begins
-by saying so.
+A prediction for more compute than was spent is an extrapolation, and every sentence of it begins by
+saying so.
 """
 
 from __future__ import annotations
@@ -28,9 +26,9 @@ from inklings.lab.scaling.result import (
 )
 
 FACTORS = (10, 100)
-"""How many times the largest compute that all arms were given."""
+"""Multiples of the largest compute that all arms were given, for the predictions."""
 SURE = 0.95
-"""Probability of the lead from which it is claimed."""
+"""Least probability of a lead at which it is claimed."""
 RESAMPLES = 400
 GRID = 60
 """Points of a fitted line."""
@@ -159,7 +157,7 @@ def _front(sizes: Sequence[_Size], logs: Sequence[Float[np.ndarray, " _"]]) -> l
 
 
 def _widening(sizes: Sequence[_Size]) -> list[float]:
-    """By how much the deviation of each size's resampled mean is widened; see `scale`."""
+    """Return by how much the deviation of each size's resampled mean is widened (see `scale`)."""
     from scipy import stats
 
     freedom = sum(len(size.logs) - 1 for size in sizes)
@@ -170,7 +168,7 @@ def _widening(sizes: Sequence[_Size]) -> list[float]:
 def _resampled(
     sizes: Sequence[_Size], widening: Sequence[float], random: np.random.Generator
 ) -> list[Float[np.ndarray, " _"]]:
-    """Means over as many runs of each size, drawn with replacement."""
+    """Return means over as many runs of each size, drawn with replacement."""
     means = []
     for size, wide in zip(sizes, widening, strict=True):
         count, mean = len(size.logs), size.logs.mean(axis=0)
@@ -189,7 +187,7 @@ def _fit(
     beyond: Float[np.ndarray, " F"],
     random: np.random.Generator,
 ) -> tuple[ArmScaling, Float[np.ndarray, "F R"] | None]:
-    """An arm's laws, and what those of its resamples give at the compute of the forecasts.
+    """Fit an arm's laws, and return what those of its resamples predict.
 
     None where nothing can be resampled.
     """

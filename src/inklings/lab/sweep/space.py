@@ -28,7 +28,7 @@ from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 
 GRAMMAR = "FIELD=LOW..HIGH, FIELD=LOW..HIGH:log, FIELD=LOW..HIGH:STEP or FIELD=a|b|c"
 DECADE = 10.0
-"""The default space reaches so many times below and above the settings' own learning rates."""
+"""The default space reaches this many times below and above the settings' own learning rates."""
 
 _SHORT = {"lr": "training.learning_rate", "training.lr": "training.learning_rate"}
 _NOT_SEARCHED = (
@@ -42,7 +42,7 @@ _NOT_SEARCHED = (
     "threads",
     "compile",
 )
-"""What equal trials must share, and what says nothing of the generator."""
+"""Fields that equal trials must share, or that say nothing of the generator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +50,14 @@ class Dimension:
     """One field of a space, and the values it may take."""
 
     field: str
-    """`model.NAME` or `training.NAME`."""
+    """Its name: `model.NAME` or `training.NAME`."""
     kind: Literal["int", "float", "choice"]
     low: int | float = 0
     high: int | float = 0
     log: bool = False
     step: int | float | None = None
     choices: tuple[Any, ...] = ()
-    """In the order in which they were written."""
+    """The choices in the order in which they were written."""
 
     def __str__(self) -> str:
         if self.kind == "choice":
@@ -121,9 +121,14 @@ def default_space(config: RunConfig) -> list[Dimension]:
 def apply(
     config: RunConfig, values: dict[str, Any], *, rates: frozenset[str] = frozenset()
 ) -> RunConfig:
-    """The settings with the values of a point.
+    """Return the settings with the values of a point.
 
     One peak rate moves both, unless `rates` says that the other one was given.
+
+    Args:
+        config: the settings.
+        values: by field.
+        rates: the peak rates that were given beside the space.
 
     Raises:
         ConfigError: they contradict each other.
@@ -139,9 +144,14 @@ def apply(
 
 
 def moves_with(space: Sequence[Dimension], config: RunConfig, rates: frozenset[str]) -> str | None:
-    """The peak rate that is not searched and yet differs between points.
+    """Return the peak rate that is not searched and yet differs between points.
 
-    Because the other one moves it; None without one.
+    The other one moves it. None where there is none.
+
+    Args:
+        space: its dimensions.
+        config: the settings.
+        rates: the peak rates that were given beside the space.
     """
     searched = {dimension.field.removeprefix("training.") for dimension in space} & set(PEAK_RATES)
     tried = [name for d in space if d.field == "training.optimizer" for name in d.choices]
@@ -215,7 +225,7 @@ def _field(name: str, hints: dict[str, Any], architecture: str) -> str:
 
 
 def _plain(hint: Any) -> Any:
-    """`int` of `int | None`: a range is of numbers."""
+    """Return `int` for `int | None`: a range is of numbers."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         inner = [argument for argument in typing.get_args(hint) if argument is not type(None)]
         return inner[0] if len(inner) == 1 else hint

@@ -1,6 +1,6 @@
-"""Where the trials of a sweep are kept.
+"""Storage of a sweep's trials: a journal in its folder, or a PostgreSQL database.
 
-A journal in its folder, or a PostgreSQL database that many machines share.
+Many machines can share the database.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from inklings.lab.sweep.space import Dimension
 JOURNAL = "trials.journal"
 
 HEARTBEAT = 30
-"""Seconds between two signs of life of a trial in a shared storage."""
+"""Seconds between two heartbeats of a trial in a shared storage."""
 GRACE = 180
-"""Seconds without one after which another machine takes the trial for lost and begins it anew."""
+"""Seconds without a heartbeat after which another machine takes the trial for lost and begins it
+anew.
+"""
 STARTUP = 10
 """Trials that are drawn at random before the sampler learns from them."""
 FINISHED_FIRST = 5
-"""Trials that are finished before one is given up."""
+"""Trials that must finish before one may be given up."""
 PROTECTED = 0.4
 """Share of the evaluations before which no trial is given up."""
 
@@ -44,7 +46,7 @@ machine.
 
 @dataclass(frozen=True, kw_only=True)
 class StudyLocation:
-    """What a worker needs to find the trials; it can be sent to another process."""
+    """Everything that a worker needs to find the trials; it can be sent to another process."""
 
     out: Path
     storage: str | None
@@ -56,8 +58,8 @@ class StudyLocation:
     trials: int
     """How many are to be finished in all."""
     rates: frozenset[str] = frozenset()
-    """The peak rates that somebody gave beside the space: such a one stays where the space has the
-    other alone.
+    """The peak rates that the user gave beside the space: such a rate stays where the space has the
+    other one alone.
     """
 
     @property
@@ -91,7 +93,7 @@ def check_storage(address: str) -> None:
 
 @contextlib.contextmanager
 def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
-    """Optuna's storage, and the study in it, which is made where it is absent.
+    """Open Optuna's storage and the study in it, which is made if absent.
 
     Connections are closed in the end.
 
@@ -169,12 +171,16 @@ def _sampler(place: StudyLocation, *numbers: int) -> Any:
 def draw(
     study: Any, trial_id: int, number: int, place: StudyLocation
 ) -> tuple[Any, dict[str, Any]]:
-    """Optuna's trial, and its point.
-
-    Values of the fields, drawn or, where it has them already, as they were.
+    """Return Optuna's trial, and its point: values that it has already stay, others are drawn.
 
     Every field is drawn with a generator of its own, so that a trial that was killed among its
     fields has the same point.
+
+    Args:
+        study: Optuna's.
+        trial_id: Optuna's id of the trial.
+        number: of the trial in the study.
+        place: where the trials are.
     """
     study.sampler = _sampler(place, number)
     trial = library("a sweep").trial.Trial(study, trial_id)
@@ -217,7 +223,7 @@ def values_of(params: dict[str, Any], space: tuple[Dimension, ...]) -> dict[str,
 
 
 def begin_anew(study: Any, lost: Any) -> None:
-    """Queue the point of a trial whose machine was lost; what of it was not drawn yet will be."""
+    """Queue the point of a trial whose machine was lost; values that were not drawn yet will be."""
     trials = library("a sweep").trial
     study.add_trial(
         trials.create_trial(
@@ -236,7 +242,13 @@ def recover_lost(study: Any) -> None:
 
 @contextlib.contextmanager
 def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
-    """Give signs of life of a trial while the block lasts (in a shared storage)."""
+    """Send heartbeats of a trial while the block lasts (in a shared storage).
+
+    Args:
+        place: where the trials are.
+        storage: Optuna's.
+        trial_id: Optuna's id of the trial.
+    """
     if not place.shared:
         yield
         return
@@ -303,7 +315,7 @@ class _JournalLock:
         return True
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock to others."""
         assert self._descriptor is not None
         os.close(self._descriptor)
         self._descriptor = None

@@ -1,7 +1,4 @@
-"""`sweep`.
-
-Search the settings of one architecture under one budget, with Optuna, on as many workers as there
-are.
+"""`sweep`: search the settings of one architecture under one budget, with Optuna.
 
 A sweep is a folder. The same call goes on where it stopped: a trial that ended is not done again,
 and one that was stopped goes on from its last checkpoint. Many machines may share the trials in one
@@ -56,7 +53,7 @@ from inklings.training.budgets.budget import parse_budget
 from inklings.training.setup import fresh_model
 
 IMPORTANCE_FROM = 5
-"""With fewer finished trials nothing is said of what matters."""
+"""Fewest finished trials from which the importance of fields is estimated."""
 
 
 def sweep(
@@ -172,7 +169,12 @@ def sweep(
 def settled(config: RunConfig, store: TokenStore, on_event: OnEvent) -> RunConfig:
     """Settle the settings as every trial has them.
 
-    Nothing is left to be measured, and no file is written that is not read.
+    Nothing is left to be measured, and only needed files are written.
+
+    Args:
+        config: as it was given.
+        store: the text.
+        on_event: called with every event as it happens.
 
     Raises:
         InputError: the architecture cannot be built with them.
@@ -282,7 +284,7 @@ def _collected(made: Sweep, place: StudyLocation, study: Any) -> Sweep:
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Values as the fields have them: JSON knows no tuples."""
+    """Return values as the fields have them: JSON has no tuples."""
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }

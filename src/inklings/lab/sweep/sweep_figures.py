@@ -1,4 +1,4 @@
-"""The figures of a sweep: its history, what matters, all points at once, and each field alone."""
+"""The figures of a sweep: its history, the importance of fields, all points, each field alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from inklings.lab.sweep.sweep_results import Sweep, SweepTrial
 
 FINISHED, GIVEN_UP = "finished", "given up"
 SHOWN = 0.9
-"""Share of the trials that a figure of losses is scaled to: a few that went astray would press all
-others into a line.
+"""Share of the trials that a figure of losses is scaled to: a few outliers would press all others
+into a line.
 """
 
 
@@ -34,7 +34,7 @@ def sweep_figures(sweep: Sweep, space: list[Dimension]) -> list[Figure]:
 
 
 def _seen(sweep: Sweep) -> list[SweepTrial]:
-    """Trials with a loss: those that were given up stand with their last one."""
+    """Return the trials with a loss: those that were given up count with their last one."""
     return [trial for trial in sweep.trials if trial.status != "failed" and trial.losses]
 
 

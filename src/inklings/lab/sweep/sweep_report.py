@@ -1,6 +1,6 @@
-"""The report of a sweep.
+"""The report of a sweep: a table, one HTML file, and its figures as PNG, SVG and CSV.
 
-A table, one HTML file that needs no network, and its figures as PNG, SVG and CSV.
+It needs no network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sweep found: plain figures, as `sweep.json` holds them."""
+"""Results of a sweep: plain figures, as `sweep.json` holds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SweepTrial:
-    """A point of the space, and how it did."""
+    """A point of the space, and its result."""
 
     number: int
     status: Literal["done", "pruned", "failed"]
@@ -27,11 +27,11 @@ class SweepTrial:
     its settings do not fit.
     """
     values: dict[str, Any]
-    """By field."""
+    """Values of the point by field."""
     losses: list[float]
     """Validation loss at each evaluation."""
     message: str | None = None
-    """Why it failed."""
+    """Why the trial failed."""
 
     @property
     def loss(self) -> float | None:
@@ -41,7 +41,7 @@ class SweepTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A sweep, done or under way."""
+    """A sweep, finished or in progress."""
 
     architecture: str
     study: str
@@ -81,7 +81,7 @@ class Sweep:
 
 
 def write_sweep(out: Path, sweep: Sweep) -> None:
-    """Write `sweep.json`."""
+    """Write a sweep to `sweep.json`."""
     write_json(out / FILE_NAME, {"format_version": FORMAT, **asdict(sweep)})
 
 
@@ -100,7 +100,13 @@ def read_sweep(out: Path) -> Sweep:
 
 
 def write_best(out: Path, config: dict[str, Any], sweep: Sweep) -> None:
-    """Write the best trial's settings as a run file."""
+    """Write the best trial's settings as a run file.
+
+    Args:
+        out: the folder.
+        config: the settings of the trial, as a mapping.
+        sweep: the sweep, which has a best trial.
+    """
     best = sweep.best
     assert best is not None
     done = len(sweep.ranked)

@@ -1,7 +1,4 @@
-"""What a worker of a sweep does.
-
-Take a trial, draw its point, train it, and tell the storage how it ended.
-"""
+"""The work of a worker of a sweep: take a trial, draw its point, train it, report the outcome."""
 
 from __future__ import annotations
 
@@ -21,12 +18,12 @@ from inklings.runs.lock import is_locked
 from inklings.text.store import TokenStore
 
 PREFIX = "trial-"
-"""A run's folder is this and the trial's number."""
+"""Prefix of a run's folder; the trial's number follows."""
 PLACE = "place"
-"""The attribute of a trial that says which folder its run is in."""
+"""The attribute of a trial with the folder of its run."""
 ORPHAN_SECONDS = 30.0
-"""How long a run is waited for whose process outlives the sweep that began it; it ends with its
-next message.
+"""Seconds to wait for a run whose process outlives the sweep that began it; it ends with its next
+message.
 """
 
 
@@ -36,12 +33,17 @@ def number_of(run: Path) -> int:
 
 
 def attempt_point(job: ArmRun, on_event: OnEvent, *, place: StudyLocation) -> RunResult | None:
-    """Do the trial that the job's run is named after, or go on with it.
+    """Do the trial that the task's run is named after, or go on with it.
+
+    Args:
+        job: the task.
+        on_event: called with every event as it happens.
+        place: where the trials are.
 
     Returns:
         A result: `done` if the storage knows how the trial ended, `not ranked` if the trial is
-        another machine's, `failed`
-        if it is still open (the disk is full, say). None if it was interrupted.
+            another machine's, `failed` if it is still open (the disk is full, say). None if it was
+            interrupted.
     """
     with opened(place) as (storage, study):
         return _attempt(job, on_event, place, storage, study)
@@ -105,7 +107,7 @@ def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
 
 
 def is_lost(trial: Any) -> bool:
-    """Whether the trial was lost with its machine, and another one stands for it."""
+    """Return whether the trial was lost with its machine, and another one replaces it."""
     return (
         trial.state == library("a sweep").trial.TrialState.FAIL and MESSAGE not in trial.user_attrs
     )
@@ -119,7 +121,7 @@ def _outcome(
     point: dict[str, Any],
     on_event: OnEvent,
 ) -> TrialOutcome | None:
-    """Train; what is wrong with the point itself is how it ended, and the others go on."""
+    """Train the trial; if the point itself is wrong, that is its outcome, and the others go on."""
     assert job.config is not None
     reported = set(trial.study.trials[trial.number].intermediate_values)
 

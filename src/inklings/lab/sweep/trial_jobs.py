@@ -1,4 +1,4 @@
-"""Do the trials of a sweep: which are to be done here, and what becomes of those that die."""
+"""The trials of a sweep on this machine: which to do, and what becomes of those that die."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from inklings.runs.interruption import Interruption
 from inklings.text.store import TokenStore
 
 ATTEMPTS = 2
-"""A trial whose process dies so often is given up: it takes more memory than there is, most likely.
+"""A trial whose process dies this often is given up: it most likely takes more memory than there
+is.
 """
 
 
@@ -37,7 +38,17 @@ def do_trials(
     storage: Any,
     study: Any,
 ) -> bool:
-    """Do trials until enough are finished; False if it was interrupted."""
+    """Do trials until enough are finished; return False if that was interrupted.
+
+    Args:
+        base: the settings that all trials share.
+        place: where the trials are.
+        store: the text.
+        workers: how many at a time; None is one a core.
+        report: called with every event.
+        storage: Optuna's.
+        study: Optuna's.
+    """
     died: Counter[int] = Counter()
     while jobs := _jobs(base, place, store, study):
         reasons: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""What a verdict says of equal parameters, tokens, FLOPs and time.
+"""Sentences of a verdict on equal parameters, tokens, FLOPs and time.
 
 A win at one of them need not be a win at another.
 """
@@ -25,7 +25,13 @@ def size_of(arm: ArmResult) -> int | None:
 
 
 def one_size(a: ArmResult, b: ArmResult, plan: Plan) -> bool:
-    """Whether two arms have equally many parameters, as far as is known."""
+    """Return whether two arms have equally many parameters, as far as is known.
+
+    Args:
+        a: an arm.
+        b: the other arm.
+        plan: of the comparison.
+    """
     sizes = size_of(a), size_of(b)
     if sizes[0] is None or sizes[1] is None:
         return plan.parameters is not None and a.kind == b.kind == "trained"
@@ -82,7 +88,7 @@ def at_equal(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class BudgetOutcome:
-    """What was found of the best arm and another on each axis on which both have a figure."""
+    """The findings for the best arm and another, on each axis on which both have a figure."""
 
     won: tuple[Axis, ...]
     open: tuple[Axis, ...]
@@ -154,10 +160,9 @@ def _between(
 ) -> Difference | None:
     """Find what a budget says of two arms.
 
-    Where it rests on the very figures of the main budget, that one's finding counts.
-
-    The main family has more pairs in it (counted arms), and one difference must not be claimed here
-    and left open there.
+    Where it has the same figures as the main budget, that one's finding counts: the main family has
+    more pairs in it (counted arms), and one difference must not be claimed here and left open
+    there.
     """
     found = next((d for d in budget.differences if {d.better, d.worse} == {best, other}), None)
     if found is None or main is None or found.better != main.better or found.count != main.count:
@@ -187,14 +192,14 @@ def _say_outcome(best: str, others: str, outcome: BudgetOutcome) -> str:
 
 
 def _nor(names: Sequence[str], last: str) -> str:
-    """`at equal FLOPs nor in equal time`."""
+    """Join names as in `at equal FLOPs nor in equal time`."""
     return f" {last} ".join(at_equal([name]) for name in names)
 
 
 def _say_change(budget: EqualBudget, best: str, unit: str) -> str:
-    """That another arm has the best figure at this budget, and by how much.
+    """Say that another arm has the best figure at this budget, and by how much.
 
-    Nothing where that was claimed, and so is said.
+    Say nothing where that was claimed already.
     """
     if (
         len(budget.arms) < 2

@@ -1,4 +1,4 @@
-"""What separates two arms, and whether it may be claimed. "No claim" is the default.
+"""Differences between two arms, and whether they may be claimed. "No claim" is the default.
 
 The seed is the unit of evidence: with two seeds or more, differences are tested by a paired t over
 the seeds that both arms have, corrected by Holm for all pairs. From 6 seeds on the sign-flip test
@@ -6,10 +6,10 @@ must agree, uncorrected. With one, documents are resampled: that tells how sure 
 very runs are, and nothing about another start of the same architecture; it is weaker evidence, and
 says so.
 
-All seeds are scored on one held-out text, and more seeds do not make it longer. What its documents
-happen to do for an arm stands in every seed's difference alike, so that a test over seeds takes it
-for a property of the arm: on this text it is one. A claim must therefore hold with that error added
-too (`any_text`); one that does not is "better on this text".
+All seeds are scored on one held-out text, and more seeds do not make it longer. If its documents
+happen to favour an arm, they do so in every seed's difference alike, so that a test over seeds
+takes it for a property of the arm: on this text it is one. A claim must therefore hold with that
+error added too (`any_text`); one that does not is "better on this text".
 
 Why both tests: t takes the seeds' differences for normal, the sign flips for symmetric only, so a
 claim that rests on the tails of a normal distribution is not made. Fewer than 6 seeds cannot reach
@@ -59,9 +59,14 @@ UnitsOf = Callable[[RunResult], ResamplingUnits]
 def find_differences(
     arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf
 ) -> list[Difference]:
-    """Every pair of scored arms, the better ones first.
+    """Return the difference of every pair of scored arms, the better ones first.
 
     Holm's correction is over all pairs that are tested over seeds.
+
+    Args:
+        arms: all arms.
+        unit: of the ranking, "nats per token" or "bits per byte".
+        units_of: gives the documents or blocks of a run.
     """
     pairs = combinations(ranked_arms(arms, unit), 2)
     return corrected(
@@ -111,7 +116,7 @@ def _judged(difference: Difference, p: float, any_text: float | None, tests: int
 
 
 def spread_of(difference: Difference) -> float:
-    """The standard deviation of paired differences that a tested difference's interval rests on."""
+    """Return the standard deviation of the paired differences behind a tested difference."""
     assert difference.low is not None and difference.high is not None, (
         "over seeds there is always an interval"
     )
@@ -124,9 +129,12 @@ def paired_runs(
     b: ArmResult,
     runs_of: Callable[[ArmResult], list[RunResult]] = lambda arm: arm.done,
 ) -> list[tuple[RunResult, RunResult]]:
-    """The runs of two arms that belong together.
+    """Pair the runs of two arms by seed; a counted run is paired with every seed.
 
-    Those of one seed; a counted run stands for every seed.
+    Args:
+        a: an arm.
+        b: the other arm.
+        runs_of: gives the runs of an arm.
     """
     of_a, of_b = runs_of(a), runs_of(b)
     if a.kind == "counted" and b.kind == "trained":
@@ -140,9 +148,15 @@ def paired_runs(
 
 
 def over_seeds(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) -> Difference | None:
-    """The difference as seeds tell it, p not yet corrected.
+    """Return the difference of two arms over paired seeds, p not yet corrected.
 
     None with fewer than two paired seeds.
+
+    Args:
+        a: an arm.
+        b: the other arm.
+        unit: of the ranking, "nats per token" or "bits per byte".
+        units_of: gives the documents or blocks of a run.
     """
     pairs = paired_runs(a, b)
     if len(pairs) < 2:
@@ -159,7 +173,7 @@ def over_seeds(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) -> Diff
 
 @dataclass(frozen=True, kw_only=True)
 class TextVariance:
-    """What the choice of the held-out documents adds to the variance of two arms' difference."""
+    """The variance of two arms' difference that the choice of held-out documents adds."""
 
     of_mean: float
     """Variance of the mean over seeds. It holds `of_seed` over the number of seeds, which the
@@ -175,14 +189,17 @@ class TextVariance:
 def text_variance(
     pairs: Sequence[tuple[RunResult, RunResult]], unit: str, units_of: UnitsOf
 ) -> TextVariance | None:
-    """How the difference of two arms, over paired seeds, depends on which documents were held out.
+    """Estimate how the difference of two arms depends on which documents were held out.
 
-    None of a single unit.
+    None for a single unit. Both figures are ratios of sums over the documents, so variances are
+    those of the linearised ratio. The mean over the seeds varies between documents for what the
+    arms are, and for what the seeds happened to be; the spread between the seeds within each
+    document says how much is the latter.
 
-    Both figures are ratios of sums over the documents, so variances are those of the linearised
-    ratio. The mean over the seeds varies between documents for what the arms are, and for what the
-    seeds happened to be; the spread between the seeds within each document says how much is the
-    latter.
+    Args:
+        pairs: runs of the two arms, paired by seed.
+        unit: of the ranking, "nats per token" or "bits per byte".
+        units_of: gives the documents or blocks of a run.
     """
     sums = [(units_of(of_a).sums, units_of(of_b).sums) for of_a, of_b in pairs]
     first = sums[0][0]
@@ -201,9 +218,13 @@ def text_variance(
 
 
 def tested(a: ArmResult, b: ArmResult, values: Sequence[float], test: PairedTest) -> Difference:
-    """What a paired test of seeds found.
+    """Return the difference that a paired test of seeds found; nothing is corrected yet.
 
-    `values` are how much lower `a` is, seed by seed; nothing is corrected yet.
+    Args:
+        a: an arm.
+        b: the other arm.
+        values: how much lower `a` is, seed by seed.
+        test: the t test of these.
     """
     flips = sign_flip(values) if len(values) >= FLIPS_FROM else None
     found = replace(
@@ -227,9 +248,14 @@ def _over_documents(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) ->
 
 
 def difference_of(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
-    """How much lower `a` is than `b`, or, where that is negative, `b` than `a`.
+    """Return the difference of two arms, the one with the lower mean as the better.
 
     A mean over fewer, paired runs may differ in sign.
+
+    Args:
+        a: an arm.
+        b: the other arm.
+        interval: of how much lower `a` is.
     """
     mean, low, high = interval.estimate, interval.low, interval.high
     if mean < 0:
@@ -250,7 +276,7 @@ def difference_of(a: ArmResult, b: ArmResult, interval: Interval) -> Difference:
 def _sized(
     difference: Difference, a: ArmResult, pairs: Sequence[tuple[RunResult, RunResult]], unit: str
 ) -> Difference:
-    """The difference with its size in other measures.
+    """Return the difference with its size in other measures.
 
     The pairs are those of `a`, first, and the other arm.
     """

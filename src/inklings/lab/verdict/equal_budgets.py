@@ -1,6 +1,6 @@
-"""The trained arms at an equal amount of tokens, of FLOPs, and of time.
+"""Equal budgets: the trained arms at an equal amount of tokens, of FLOPs, and of time.
 
-Who wins may depend on what is held equal.
+Which arm wins may depend on what is held equal.
 
 A run is scored where its learning rate has decayed, at a few points of its budget. Between two
 points its loss is taken as linear in the logarithm of the amount; at a point it is the point's own,
@@ -9,7 +9,7 @@ line lies a little above them: by 0.0015 nats at most where 0.3 nats are still t
 exponent of 0.3, between points a factor of two apart. An arm that is read between its points is at
 a disadvantage of that order.
 
-Seconds: a run's own wall clock tells more of what else its machine did than of its seed. So every
+Seconds: a run's own wall clock depends more on what else its machine did than on its seed. So every
 run of an arm is given the arm's speed, the median over its runs of seconds for each token, and its
 seconds are that times its tokens: all seeds of an arm have one speed, and their losses at an equal
 time differ by their seeds alone.
@@ -40,7 +40,7 @@ AXES: tuple[Axis, ...] = ("tokens", "flops", "seconds")
 
 
 def equal_budgets(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) -> list[EqualBudget]:
-    """The ranked, trained arms that have points, at an equal amount on each axis.
+    """Return the ranked, trained arms that have points, at an equal amount on each axis.
 
     The amount is the largest that all runs of these arms reached. Where an arm has spent more than
     that by its first point, no amount serves all; then it is the one that serves most arms, the
@@ -50,8 +50,8 @@ def equal_budgets(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) ->
     Args:
         arms: all arms of a comparison; others than those named above are passed over.
         unit: of the ranking, "nats per token" or "bits per byte".
-        units_of: the documents of a run as `find_differences` takes them; what they do for an arm
-            at the end of its training stands for what they do at any budget.
+        units_of: the documents of a run as `find_differences` takes them; their effect on an arm at
+            the end of its training stands for that at any budget.
 
     Returns:
         One for each axis; none where fewer than two arms have points.
@@ -66,7 +66,7 @@ def with_points(arm: ArmResult) -> list[RunResult]:
 
 
 def span(arm: ArmResult, axis: Axis) -> tuple[float, float]:
-    """From the first amount to the last that all runs of an arm with points can be read at."""
+    """Return the first and the last amount that all runs of an arm with points can be read at."""
     costs = [_costs(arm, run, axis) for run in with_points(arm)]
     return max(cost[0] for cost in costs), min(cost[-1] for cost in costs)
 
@@ -126,7 +126,7 @@ def _between(costs: Sequence[float], values: Sequence[float], amount: float) -> 
 
 
 def _costs(arm: ArmResult, run: RunResult, axis: Axis) -> list[float]:
-    """What each point of a run had cost."""
+    """Return the cost of a run up to each of its points."""
     if axis == "tokens":
         return [float(point.tokens) for point in run.points]
     if axis == "flops":

@@ -1,9 +1,7 @@
-"""Which arm writes better, and how sure that is.
+"""The verdict on samples: which arm writes better, and how sure that is.
 
-By reverse likelihood, the best single figure, with the seed as the unit.
-
-One run of each arm carries no claim about architectures, whatever the intervals over its samples
-say.
+It is by reverse likelihood, the best single figure, with the seed as the unit. One run of each arm
+carries no claim about architectures, whatever the intervals over its samples say.
 """
 
 from __future__ import annotations
@@ -26,10 +24,10 @@ UNIT = "nats of reverse likelihood"
 
 
 def sampled_arms(arms: Sequence[ArmResult]) -> list[ArmResult]:
-    """The arms that may be compared by their samples, the best first; ties by name.
+    """Return the arms that may be compared by their samples, the best first; ties by name.
 
-    An arm whose loss is no measure of it still writes what it writes; one without likelihood that
-    fails its audit does not count.
+    An arm whose loss is no measure of it still counts; one without likelihood that fails its audit
+    does not.
     """
     able = [arm for arm in arms if arm.measured and not (arm.likelihood_free and arm.dishonest)]
     return sorted(able, key=lambda arm: (mean_figure(arm, "reverse"), arm.label))
@@ -73,9 +71,9 @@ def _over_seeds(a: ArmResult, b: ArmResult, measured: Measured) -> Difference | 
 
 
 def _with_draws(test: PairedTest, counted: Interval) -> PairedTest:
-    """The test with the doubt that lies in the draws of a counted arm.
+    """Add to the test the uncertainty of a counted arm's draws.
 
-    One set of them stands in all pairs, so seeds do not show it.
+    One set of them is in all pairs, so seeds do not show it.
     """
     from scipy import (
         stats,
@@ -122,9 +120,16 @@ def say_samples(
     calibration: Calibration,
     measured: Measured,
 ) -> Verdict:
-    """The verdict by samples in words.
+    """Say the verdict by samples in words.
 
-    Who beats whom, where each arm stands on the ladder, what is gameable, and every alarm.
+    It says which arm beats which, where each stands among the reference samplers, what is gameable,
+    and every alarm.
+
+    Args:
+        arms: all arms.
+        differences: in reverse likelihood.
+        calibration: the scale of the metrics.
+        measured: the metrics of each run.
     """
     ranked = sampled_arms(arms)
     absent = [arm.label for arm in arms if arm not in ranked]
@@ -217,10 +222,7 @@ def say_alarm(arm: ArmResult) -> str:
 
 
 def say_gameable(ranked: Sequence[ArmResult], calibration: Calibration) -> str:
-    """Say which metrics of a verdict prove nothing alone here.
-
-    What to look at beside them is said too.
-    """
+    """Say which metrics of a verdict prove nothing alone here, and what to look at beside them."""
     games = {PLACED[metric]: calibration.gameable(metric) for metric in PLACED}
     by = list(dict.fromkeys(name for names in games.values() for name in names))
     if not by:

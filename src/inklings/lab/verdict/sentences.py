@@ -1,7 +1,4 @@
-"""The verdict in words.
-
-It says which arm is better, by how much, how sure that is, and what had to be equal for it.
-"""
+"""The verdict in words: which arm is better, by how much, how sure, and what was held equal."""
 
 from __future__ import annotations
 
@@ -29,10 +26,11 @@ from inklings.lab.verdict.wording import (
 from inklings.training.budgets.budget import parse_budget
 
 FEW_SEEDS = 3
-"""Up to so many seeds, a verdict says how large a difference must be for them to show it at all."""
+"""With at most this many seeds, a verdict says how large a difference must be for them to show it.
+"""
 
 ENOUGH_SEEDS = 5
-"""What it sets beside that."""
+"""The number of seeds that it compares this with."""
 
 
 def say(
@@ -139,7 +137,7 @@ def say(
 
 
 def _against_floor(best: ArmResult, arms: Sequence[ArmResult], unit: str) -> list[str]:
-    """Where the best arm lies beside what counting gets: figures, and no test."""
+    """Say where the best arm lies beside the baseline: figures, and no test."""
     said = []
     for arm in arms:
         if arm.floor and arm.done:
@@ -170,7 +168,7 @@ def _not_ranked(arms: Sequence[ArmResult], free: Sequence[str]) -> list[str]:
 
 
 def _lead(best: str, place: str, difference: Difference, unit: str, terms: str) -> str:
-    """By how much the best arm beats the next one that it does beat."""
+    """Say by how much the best arm beats the next one that it does beat."""
     how = say_effect(difference, unit)
     if difference.evidence == "seeds":
         said = (
@@ -201,7 +199,7 @@ def _other_text(difference: Difference) -> str:
 
 
 def _no_claim(best: str, difference: Difference, unit: str) -> str:
-    """What could not be told apart, and how large a difference the runs could have shown."""
+    """Say what could not be told apart, and how large a difference the runs could have shown."""
     if difference.detectable is not None:
         shown = (
             f"these runs could not have shown a difference below {difference.detectable:.3f} with a"
@@ -219,7 +217,7 @@ def _no_claim(best: str, difference: Difference, unit: str) -> str:
 
 
 def _turned(best: str, difference: Difference, unit: str) -> str:
-    """That another arm beats the one with the best mean on the seeds that both have."""
+    """Say that another arm beats the one with the best mean on the seeds that both have."""
     how = f"{say_effect(difference, unit)} ({say_evidence(difference)})"
     return (
         f"{best} has the best mean, but on the runs that can be paired {difference.better} beats it"
@@ -247,7 +245,7 @@ def _few_seeds(differences: Sequence[Difference]) -> list[str]:
 
 
 def _same_twice(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
-    """That arms are copies of each other, where they are: a test of the comparison itself."""
+    """Say that arms are copies of each other, where they are: a test of the comparison itself."""
     configs = {arm.label: arm.config for arm in plan.arms if arm.config is not None}
     copies: list[list[str]] = []
     for label in (arm.label for arm in ranked if arm.kind == "trained" and arm.label in configs):
@@ -265,9 +263,9 @@ def _same_twice(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
 
 
 def _terms(arms: Sequence[ArmResult], plan: Plan) -> str:
-    """` at equal parameters and tokens` and the like, where both arms were trained here.
+    """Return ` at equal parameters and tokens` and the like, where both arms were trained here.
 
-    What counts reads all there is.
+    A counted arm reads all of the text.
     """
     if plan.budget is None or any(arm.kind != "trained" for arm in arms):
         return ""

@@ -1,4 +1,4 @@
-"""How a verdict says a difference, its evidence, and a list of names."""
+"""Wording of a verdict: differences, their evidence, and lists of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from inklings.lab.comparison.result import Difference
 
 
 def say_effect(difference: Difference, unit: str) -> str:
-    """`0.021 ± 0.006 nats per token (1.2%, 0.030 bits per byte)`; what is not known is left out."""
+    """Format an effect: `0.021 ± 0.006 nats per token (1.2%, 0.030 bits per byte)`.
+
+    What is not known is left out.
+    """
     sizes = []
     if difference.relative is not None:
         sizes.append(
@@ -41,20 +44,20 @@ def say_evidence(difference: Difference) -> str:
 
 
 def say_half_width(difference: Difference) -> str:
-    """Half of the 95% interval, three digits; `?` where there is none."""
+    """Format half of the 95% interval, three digits; `?` where there is none."""
     if difference.low is None or difference.high is None:
         return "?"
     return f"{(difference.high - difference.low) / 2:.3f}"
 
 
 def say_p(p: float | None) -> str:
-    """`= 0.013`, two digits, or `< 0.001`."""
+    """Format a p-value: `= 0.013`, two digits, or `< 0.001`."""
     assert p is not None
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def say_list(names: Sequence[str], last: str = "and") -> str:
-    """`a`, `a and b`, or `a, b and c`."""
+    """Join names: `a`, `a and b`, or `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 

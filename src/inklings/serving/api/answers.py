@@ -1,4 +1,4 @@
-"""What clients are sent: the bodies of answers, for the description of the API."""
+"""Bodies of answers, for the description of the API."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How a conversation becomes one text for a model that only goes on from texts.
-
-A template, stated where it is used.
-"""
+"""The chat template: it turns a conversation into one text for a model that continues texts."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from inklings.errors import ConfigError, InputError
 
 LONGEST = 4_000_000
-"""Characters that a template may make of one conversation."""
+"""Most characters that a template may make of one conversation."""
 HELLO = {"role": "user", "content": "Hello"}
-"""What a template is tried with."""
+"""The message that a template is tried with."""
 
 PLAIN = """\
 {%- set stop = ["\\nUser:", "\\nSystem:"] -%}
@@ -28,8 +25,8 @@ PLAIN = """\
 {{ name }}: {{ message.content }}
 {% endfor -%}
 Assistant:"""
-"""`User: ...`, a line each, and `Assistant:` at the end; the answer ends where the model would
-speak for somebody else.
+"""The default template: `User: ...`, a line each, and `Assistant:` at the end; the answer ends
+where the model would write another speaker's line.
 """
 
 
@@ -95,7 +92,7 @@ class ChatTemplate:
         return tuple(found)
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The prompt for a conversation.
+        """Write the prompt for a conversation.
 
         Raises:
             InputError: the template refuses it, fails at it, or makes too long a text of it.
@@ -136,4 +133,4 @@ _GIVEN: dict[str, Any] = {
     "eos_token": "",
     "raise_exception": _refuse,
 }
-"""What templates of other tools ask for beside the messages."""
+"""Variables that templates of other tools ask for beside the messages."""

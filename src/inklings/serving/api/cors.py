@@ -1,6 +1,6 @@
-"""What a browser is told of who may ask (CORS).
+"""CORS: what a browser is told of who may ask.
 
-No page of another site, unless the server was started with its origin.
+No page of another site may, unless the server was started with its origin.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from inklings.serving.api.origins import ANY
 
 METHODS = "GET, HEAD, POST"
 FOR_SCRIPTS = "Retry-After"
-"""What a page may read of an answer's headers, beyond what every page may."""
+"""Headers of an answer that a page may read, beyond what every page may."""
 REMEMBERED = 600
 """Seconds for which a browser need not ask again."""
 
 
 class CrossOrigin:
-    """Tells browsers what they may show to pages of other sites."""
+    """Middleware that tells browsers what they may show to pages of other sites."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         self._allowed = frozenset(allowed)

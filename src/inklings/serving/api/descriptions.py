@@ -1,4 +1,4 @@
-"""What the description of the API says of the statuses that several routes have in common."""
+"""Descriptions of the statuses that several routes have in common, for the API's description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error of the API in one form, OpenAI's.
+"""Errors of the API in one form, OpenAI's.
 
 `{"error": {"message", "type", "param", "code"}}`, and the status that belongs to it.
 """
@@ -19,7 +19,7 @@ from inklings.errors import DiskError, InklingsError, InputError, MissingExtraEr
 from inklings.serving.process.failures import OverloadedError, StoppingError, WorkerLostError
 
 RETRY_AFTER = 1
-"""Seconds after which a client that was told there is no room may ask again."""
+"""Seconds after which a client that found no room may ask again."""
 CLIENT_LEFT = 499
 """The status that the log gives a request whose client left; it is not sent."""
 SHOWN = 60
@@ -74,12 +74,18 @@ class ApiError(HTTPException):
         }
 
     def response(self) -> Response:
-        """The whole response."""
+        """Make the response of the error."""
         return json_response(self.body, self.status_code, self.headers)
 
 
 def refused(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """What the client asked for cannot be done: status 400."""
+    """Make the error for a request that cannot be done: status 400.
+
+    Args:
+        message: what is wrong.
+        param: the field that is wrong.
+        code: OpenAI's code, where there is one.
+    """
     return ApiError(400, message, param=param, code=code)
 
 
@@ -95,7 +101,7 @@ def too_late(seconds: float) -> ApiError:
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8; NaN and infinity are refused, since JSON has none."""
+    """Encode compact JSON in UTF-8; NaN and infinity are refused, since JSON has none."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
         "utf-8", "replace"
     )
@@ -104,7 +110,13 @@ def encode(value: Any) -> bytes:
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Make a response of JSON."""
+    """Make a response of JSON.
+
+    Args:
+        value: what is encoded.
+        status: of the response.
+        headers: further headers.
+    """
     return Response(encode(value), status, dict(headers or {}), media_type="application/json")
 
 
@@ -181,7 +193,7 @@ def _of_http(error: StarletteHTTPException) -> ApiError:
 
 
 def _of_validation(found: Sequence[Any]) -> ApiError:
-    """One message for the first field that is wrong.
+    """Make one message for the first wrong field.
 
     All that was expected there, and what was given.
     """

@@ -1,9 +1,7 @@
-"""What stands before every route.
+"""The guard before every route: who may ask, from where, and how much.
 
-Who may ask, from where, with how much; and the headers that keep a browser from asking anybody
-else.
-
-Plain ASGI, so that streams pass through untouched.
+It also sets the headers that keep a browser from asking anybody else. It is plain ASGI, so that
+streams pass through untouched.
 """
 
 from __future__ import annotations
@@ -41,14 +39,12 @@ HEADERS = {
 """Headers of every answer that does not set them itself."""
 OPEN = ("/", "/health")
 OPEN_BELOW = "/page/"
-"""Paths that need no key: the page itself holds nothing of the models, and a watcher needs no more
-than the server's health.
-"""
+"""Paths that need no key: the page itself holds nothing of the models."""
 WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class Guard:
-    """Lets through what may pass; everything else is answered here."""
+    """Middleware that passes allowed requests on, and answers all others itself."""
 
     def __init__(self, app: App, config: ServeConfig) -> None:
         self._app = app
@@ -145,7 +141,7 @@ class Guard:
         )
 
     async def _whole_body(self, headers: Headers, receive: Receive) -> Receive:
-        """The body is read here, counted as it comes, and handed on in one piece."""
+        """Read the body, counted as it comes, and pass it on in one piece."""
         most = self._config.max_body_bytes
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > most):

@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 from inklings.errors import ConfigError
 
 ANY = "*"
-"""Pages of all sites."""
+"""The origin that stands for pages of all sites."""
 HOST = re.compile(r"[a-z0-9._:-]+")
 USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def check_origins(origins: Sequence[str]) -> None:
-    """Refuse what is not written as a browser writes an origin, since it would never be met.
+    """Refuse an origin that is not written as a browser writes it: it would never match.
 
     Raises:
-        ConfigError: one is none, or `*` is given beside others.
+        ConfigError: one is not an origin, or `*` is given beside others.
     """
     if ANY in origins and len(origins) > 1:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the server measures of itself, in the form that Prometheus reads.
+"""The server's measurements of itself, in the form that Prometheus reads.
 
 Each app has a registry of its own.
 """
@@ -69,7 +69,13 @@ class ServerMetrics:
         return Clock(self._first.labels(model), self._each.labels(model))
 
     def count(self, route: str, method: str, status: int) -> None:
-        """Count a request that was answered."""
+        """Count a request that was answered.
+
+        Args:
+            route: its path, with names in place of values.
+            method: of HTTP.
+            status: of the answer.
+        """
         self._requests.labels(route, method, str(status)).inc()
 
     def response(self) -> Response:
@@ -78,7 +84,7 @@ class ServerMetrics:
 
 
 class Clock:
-    """How long a text takes."""
+    """A clock of one text: the time to its first token, and between tokens."""
 
     def __init__(self, first: Histogram, each: Histogram) -> None:
         self._first_token, self._each = first, each
@@ -87,7 +93,7 @@ class Clock:
         self._count = 0
 
     def saw(self, progress: Delta) -> None:
-        """What has come of the text."""
+        """Note what has come of the text."""
         now = time.perf_counter()
         if self._began is None:
             if progress.count:
@@ -100,7 +106,7 @@ class Clock:
 
 
 class Counted:
-    """Counts every request, those that the guard refuses included. Plain ASGI."""
+    """Middleware that counts every request, those that the guard refuses included."""
 
     def __init__(self, app: App, measures: ServerMetrics) -> None:
         self._app = app
@@ -133,7 +139,7 @@ class Counted:
 
 
 class _Loads(Collector):
-    """What the models are at, looked up when it is asked for."""
+    """The current load of the models, looked up when Prometheus asks."""
 
     def __init__(self, models: Sequence[Served]) -> None:
         self._models = models

@@ -1,4 +1,4 @@
-"""From a request to the jobs of a model, and from their answers to one stream.
+"""From a request to a model's prompts, and from its answers to one stream.
 
 It finds the model and the tokens, and holds the limits.
 """
@@ -24,20 +24,22 @@ from inklings.serving.process.response_stream import Ticket, joined
 from inklings.serving.settings import ServeConfig
 
 Unlike = Mapping[str, tuple[tuple[Any, ...], str]]
-"""Names of fields that ask for what is not here, the values of each that ask for nothing, beside
-empty ones, and why.
+"""Names of fields for features that are absent here, the values of each (beside empty ones) that
+ask for nothing, and why.
 """
 MOST_TEXTS = 2_048
-"""That one request may have read, as at OpenAI; how many it may have written is a setting."""
+"""Most texts that one request may have read, as at OpenAI; how many it may have written is a
+setting.
+"""
 QUICKLY = 10_000
-"""Characters that are encoded at once; more are encoded beside, so that other requests are served
-meanwhile.
+"""Most characters that are encoded at once; more are encoded in a thread, so that other requests
+are served meanwhile.
 """
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What all routes share: models, limits, measures."""
+    """Everything that all routes share: models, limits, measures."""
 
     models: Mapping[str, Served]
     config: ServeConfig
@@ -166,14 +168,14 @@ def check_inside(served: Served, body: InsideBody) -> None:
 
 
 def check_unused(given: Body, unlike: Unlike, before: str = "") -> None:
-    """Refuse fields that ask for what is not here.
+    """Refuse fields that ask for a feature that is absent here.
 
-    Clients send them empty, too: that is nothing to refuse.
+    Clients send such fields empty, too: that is allowed.
 
     Args:
-        given: what has the fields.
-        unlike: those that are looked at.
-        before: what stands before the names of fields in the request.
+        given: the object with the fields.
+        unlike: the fields that are looked at.
+        before: the path of the object in the request, before the fields' names.
 
     Raises:
         ApiError: one asks for something.
@@ -198,27 +200,26 @@ def check_predicts(served: Served, what: str) -> None:
 
 
 def client_of(request: Request) -> str:
-    """Whose turn it is where requests wait: all connections of one address are one client."""
+    """Return the client for the fair queue: all connections of one address are one client."""
     return request.client.host if request.client is not None else ""
 
 
 async def progress_of(
     serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False
 ) -> AsyncGenerator[tuple[int, Delta]]:
-    """Have jobs done, and yield what each brings, with its number in `jobs`.
+    """Have requests done, and yield each `Delta` with its request's number in `jobs`.
 
-    The order within a job is kept.
-
-    A job that is waited for by nobody gathers what comes. All are cancelled if this is left early.
+    The order within a request is kept. Deltas of a request that is not looked at are gathered. All
+    requests are cancelled if this is left early.
 
     Args:
-        serving: of the time that they may take.
+        serving: has the time that they may take.
         served: the model that they are for.
         jobs: all of them.
         admitted: whether there is room for them in any case: others of the same request had it.
 
     Raises:
-        ApiError: one came to nothing, or its time was up.
+        ApiError: one failed, or its time was up.
         OverloadedError: there is no room for all of them.
         WorkerLostError: the process that was at one has died.
     """
@@ -241,7 +242,14 @@ async def progress_of(
 async def whole_of(
     serving: Serving, served: Served, jobs: Sequence[GenerationRequest], *, admitted: bool = False
 ) -> list[Delta]:
-    """Have jobs done, and wait for all of each. Arguments and errors as `progress_of`."""
+    """Have requests done, and wait for all of each. Errors as `progress_of`.
+
+    Args:
+        serving: models, limits and measures.
+        served: the model.
+        jobs: the requests.
+        admitted: as for `progress_of`.
+    """
     parts: list[list[Delta]] = [[] for _ in jobs]
     async with contextlib.aclosing(progress_of(serving, served, jobs, admitted=admitted)) as found:
         async for number, progress in found:
@@ -252,7 +260,13 @@ async def whole_of(
 async def read_of(
     serving: Serving, served: Served, jobs: Sequence[GenerationRequest]
 ) -> list[Delta]:
-    """As `whole_of`, of any number of jobs that draw nothing: no more at a time than have rows."""
+    """Have any number of requests done that draw nothing, a few at a time. Errors as `progress_of`.
+
+    Args:
+        serving: models, limits and measures.
+        served: the model.
+        jobs: the requests.
+    """
     found: list[Delta] = []
     for begin in range(0, len(jobs), served.rows):
         part = jobs[begin : begin + served.rows]

@@ -1,4 +1,4 @@
-"""What the bodies of requests share: types of fields, limits, what every request has."""
+"""Fields that the bodies of requests share: their types and limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 LONGEST_STOP = 256
-"""Characters of a stop string."""
+"""Most characters of a stop string."""
 MOST_STOPS = 32
 MOST_ALTERNATIVES = 20
 MOST_ENTRIES = 32
@@ -25,7 +25,7 @@ Texts = (
 """A text, the numbers of its tokens, or several of either."""
 Factors = dict[str, Annotated[float, Field(ge=0, le=100)]]
 EMPTY: tuple[Any, ...] = (None, [], {}, "")
-"""Values that ask for nothing."""
+"""Values of a field that ask for nothing."""
 Unused = Annotated[Any, Field(description="Refused unless empty.", examples=[None])]
 """A field of OpenAI's that asks for what is not here; clients send all fields of a schema, empty.
 """

@@ -1,4 +1,4 @@
-"""What `/v1/responses` takes and gives, in OpenAI's shapes: plain text, in and out."""
+"""Bodies of `/v1/responses`, in OpenAI's shapes: plain text, in and out."""
 
 from __future__ import annotations
 

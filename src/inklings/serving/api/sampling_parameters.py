@@ -1,7 +1,4 @@
-"""What completions and chats have in common.
-
-Their settings as jobs, their limits, and how their texts end.
-"""
+"""Common parts of completions and chats: their requests to a model, limits, and endings."""
 
 from __future__ import annotations
 
@@ -44,12 +41,12 @@ def check_drawing(
     """Refuse what is beyond this server's limits or cannot be done.
 
     Args:
-        serving: of the limits.
-        served: of the places that texts take.
+        serving: has the limits.
+        served: has the places that texts take.
         body: what is asked for.
-        prompts: how many texts are gone on from.
-        tokens: how many are drawn of each at most.
-        tokens_field: what the client calls that.
+        prompts: how many texts are continued.
+        tokens: most tokens that are drawn of each.
+        tokens_field: the client's name for that.
 
     Raises:
         ApiError: there are too many texts or tokens, or a field is given that has no effect here.
@@ -99,7 +96,21 @@ def jobs_of(
     alternatives: int | None,
     prompt_alternatives: int | None = None,
 ) -> list[GenerationRequest]:
-    """One job for each text: the n of the first prompt, then those of the next."""
+    """Make one request to the model for each text.
+
+    The n of the first prompt, then those of the next.
+
+    Args:
+        request: the HTTP request; its client is the one for the fair queue.
+        serving: models, limits and measures.
+        body: the sampling parameters.
+        prompts: the prompts.
+        tokens: most tokens that are drawn of each.
+        stop: strings that end a text before them.
+        alternatives: how many likely tokens are shown with each drawn one; None for no
+            log-probability.
+        prompt_alternatives: the same for the tokens of the prompt.
+    """
     sampling = SamplingConfig(
         temperature=1.0 if body.temperature is None else body.temperature,
         top_p=body.top_p,

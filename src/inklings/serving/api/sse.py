@@ -1,7 +1,4 @@
-"""Answers that end when their client leaves or their time is up.
-
-Whole ones, and streams of server-sent events.
-"""
+"""Answers that end when their client leaves or their time is up: whole, or server-sent events."""
 
 from __future__ import annotations
 
@@ -20,7 +17,8 @@ from inklings.serving.api.errors import CLIENT_LEFT, ApiError, as_api_error, enc
 T = TypeVar("T")
 
 MARGIN = 5.0
-"""Seconds that a request may take beyond its jobs, which end by themselves when their time is up.
+"""Seconds that an answer may take beyond the model's requests, which end by themselves when their
+time is up.
 """
 DONE = b"data: [DONE]\n\n"
 HEADERS = [
@@ -31,9 +29,12 @@ HEADERS = [
 
 
 async def in_time(request: Request, work: Coroutine[Any, Any, T], *, seconds: float) -> T:
-    """What `work` gives, unless the client leaves meanwhile or the time is up.
+    """Return what `work` gives, or cancel it if the client leaves or the time is up.
 
-    Then it is cancelled.
+    Args:
+        request: the HTTP request.
+        work: a coroutine.
+        seconds: that it may take.
 
     Raises:
         ApiError: the client has left, or the time is up.
@@ -47,15 +48,20 @@ def event(value: Any) -> bytes:
 
 
 def named_event(name: str, value: Any) -> bytes:
-    """One server-sent event of a kind that it names."""
+    """Encode one server-sent event with a name."""
     return f"event: {name}\n".encode() + event(value)
 
 
 async def stream(request: Request, events: AsyncGenerator[bytes], *, seconds: float) -> Response:
-    """The answer that sends events as they come.
+    """Make an answer that sends events as they come.
 
-    It waits for the first, so that what goes wrong until then is an answer with its own status;
-    later it is an event.
+    It waits for the first, so that an error until then is an answer with its own status; later it
+    is an event.
+
+    Args:
+        request: the HTTP request.
+        events: encoded events.
+        seconds: that all of it may take.
     """
     first = await in_time(request, anext(events), seconds=seconds)
     return _EventStream(first, events, seconds)

@@ -1,7 +1,4 @@
-"""Request bodies are read strictly.
-
-What JSON leaves open, or what no text can hold, is refused with the reason.
-"""
+"""Strict reading of request bodies: what JSON leaves open, or no text can hold, is refused."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ class _StrictRequest(Request):
 
 
 def _check_content_type(headers: Headers) -> None:
-    """Bodies are JSON in UTF-8.
+    """Refuse bodies that are not declared as JSON in UTF-8.
 
     A page of another site can send other types without asking the browser first.
     """

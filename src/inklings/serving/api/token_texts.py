@@ -1,4 +1,7 @@
-"""Tokens as the API shows them: their text or bytes, and where in a text each begins."""
+"""Tokens as the API shows them.
+
+Their text or bytes, and the place in the text where each begins.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ class Offsets:
     """
 
     def __init__(self, tokenizer: Tokenizer, previous: int) -> None:
-        """`previous` is the token before the first."""
+        """Begin before the first token; `previous` is the token before it."""
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._previous = previous

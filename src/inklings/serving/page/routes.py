@@ -52,7 +52,7 @@ MEDIA_TYPES = {
 
 @runtime_checkable
 class Shown(Protocol):
-    """What the page needs of a served model."""
+    """Everything that the page needs of a served model."""
 
     @property
     def card(self) -> Card:

@@ -1,7 +1,4 @@
-"""What a run's folder says about how its model came to be.
-
-Facts, learning curve, samples, audit and verdict, as they are just now.
-"""
+"""Facts about a run for the page: learning curve, samples, audit and verdict, as they are now."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked
 
 CURVE_POINTS = 500
-"""How many points a curve is thinned to: what a screen can show."""
+"""Most points of a curve: what a screen can show."""
 SAMPLED = 12
-"""How many of the latest evaluations have their sampled texts shown."""
+"""Most of the latest evaluations whose sampled texts are shown."""
 
 
 class CurvePoint(BaseModel):
-    """A moment of training."""
+    """A moment of training, with its losses."""
 
     step: int
     tokens: int = Field(description="Target tokens trained on so far.")
@@ -135,7 +132,7 @@ class RunLocation:
 
 
 def run_facts(opened: RunDirectory) -> RunFacts:
-    """Read where a run stands; what the folder no longer tells is taken from the opened run.
+    """Read the facts of a run; what its folder no longer has is taken from the opened run.
 
     Args:
         opened: the run as the server opened it; its folder is read anew.
@@ -255,7 +252,7 @@ def _point(event: StepEvent | EvaluationEvent) -> CurvePoint:
 
 
 def _thinned(points: Sequence[CurvePoint]) -> list[CurvePoint]:
-    """At most `CURVE_POINTS` of them.
+    """Thin points to at most `CURVE_POINTS`.
 
     Each stands at the end of its share, with the mean loss of it.
     """

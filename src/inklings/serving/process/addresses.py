@@ -1,4 +1,4 @@
-"""Where a server listens: sockets for every address of a host, and how the address is written."""
+"""Addresses of a server: sockets for every address of a host, and how the address is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inklings.errors import InputError
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Sockets of all addresses of a host, at one port.
+    """Bind sockets to all addresses of a host, at one port.
 
     Raises:
         InputError: there is no such host here, or the port is taken or not allowed.

@@ -1,4 +1,4 @@
-"""What a server cannot do though nothing about the request is wrong.
+"""Failures of a server for which a request is not to blame.
 
 Errors travel between processes as plain values.
 """
@@ -23,9 +23,9 @@ class StoppingError(InklingsError):
 
 
 class EngineError(InklingsError):
-    """Something unexpected went wrong in an engine process.
+    """An unexpected error happened in an engine process.
 
-    Its log tells where, and the process went on.
+    Its log says where, and the process went on.
     """
 
 

@@ -1,12 +1,9 @@
-"""One HTTP connection and its bounds.
-
-They say how much a client may send before it is looked at, and how long it may take to send and to
-read.
+"""One HTTP connection and its bounds: how much a client may send, and how long it may take.
 
 uvicorn hands a request to the application when its head is complete, and the application counts and
 times the body. What comes before and between is bounded here: heads, the extensions of chunks and
-trailers by their bytes, requests that are sent ahead by their number, and all of it by time. A wish
-to go on in another protocol (`Upgrade: h2c`) is not granted, and costs nothing.
+trailers by their bytes, requests that are sent ahead by their number, and all of it by time. A
+request to change to another protocol (`Upgrade: h2c`) is not granted, and costs nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +22,15 @@ from inklings.serving.api.guard import HEADERS, App
 from inklings.serving.settings import ServeConfig
 
 MOST_HEAD = 65_536
-"""Bytes of a request's first line and headers; as many may come within a body without any of it."""
+"""Most bytes of a request's first line and headers, and of what comes within a body without being
+part of it.
+"""
 MOST_AHEAD = 64
-"""Requests that a client may send on one connection before the first is answered; what is beyond
-them is not answered.
+"""Most requests that a client may send on one connection before the first is answered; further ones
+are not answered.
 """
 LOOKS = 4
-"""How often a connection is looked at in the time that its client has."""
+"""How often a connection is checked in the time that its client has."""
 LEAST_READ = 16_384
 """Bytes that a client has to take in that time, once it is behind."""
 REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
@@ -42,7 +41,7 @@ LAST_WORD = 2.0
 class HttpConfig(uvicorn.Config):
     """uvicorn's settings, with bounded connections.
 
-    It keeps and logs nothing of a request.
+    Nothing of a request is kept or logged.
     """
 
     def __init__(self, app: App, config: ServeConfig) -> None:

@@ -1,9 +1,7 @@
-"""What the processes of a server say to each other.
+"""Messages between the front and an engine process: commands, and reports.
 
-Commands to an engine process, and what it has to say.
-
-Requests and what they bring are in `generation/engine/request.py`; a `GenerationRequest` is itself
-a command.
+Requests and their results are in `generation/engine/request.py`; a `GenerationRequest` is itself a
+command.
 """
 
 from __future__ import annotations
@@ -19,14 +17,14 @@ CallName = Literal["make", "memory_info", "memory_search", "memory_add", "memory
 
 @dataclass(frozen=True)
 class Cancel:
-    """A job that is not waited for any more."""
+    """A request that nobody waits for any more."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Call:
-    """Do something that is not a job of the engine, and answer."""
+    """Do something that is not a request of the engine, and answer."""
 
     number: int
     """Its number, of its own among all jobs and calls of one front."""
@@ -36,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Stop:
-    """Leave what is being done, and end."""
+    """Abandon all work, and end."""
 
 
 Command: TypeAlias = GenerationRequest | Cancel | Call | Stop
@@ -58,7 +56,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What the passes since the last report brought."""
+    """The results of the passes since the last report."""
 
     progress: list[Delta]
     passes: int
@@ -66,7 +64,7 @@ class EngineReport:
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of a call; of a job only where it failed."""
+    """The result of a call; of a request only where it failed."""
 
     number: int
     value: Any = None

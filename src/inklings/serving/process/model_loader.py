@@ -1,7 +1,4 @@
-"""Opening a run to serve it.
-
-Its model as it is best read on this machine, its tokenizer and its long-term memory.
-"""
+"""Loading a run to serve it: its model, as it is fastest here, its tokenizer and its memory."""
 
 from __future__ import annotations
 
@@ -39,11 +36,11 @@ from inklings.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What an engine process is told at its start: plain data."""
+    """Everything that an engine process needs at its start: plain data."""
 
     name: str
     run: str
-    """Folder of the run."""
+    """The directory of the run."""
     rows: int
     precision: Literal["auto", "float32", "bfloat16"]
     workers: int
@@ -52,7 +49,7 @@ class Spec:
 
 
 class ServedModel:
-    """A model within its engine process, and what can be asked of it besides jobs.
+    """A model within its engine process, and what can be asked of it beside generation requests.
 
     Processes of one model share only the disk.
     """
@@ -111,7 +108,13 @@ class ServedModel:
     def make(
         self, samples: int, seed: int, style_seed: int | None, length: int | None
     ) -> list[Generation]:
-        """Texts out of noise; see `generation.from_noise.write`.
+        """Write texts out of noise (see `generation.from_noise.write`).
+
+        Args:
+            samples: how many.
+            seed: of all noise.
+            style_seed: of the noise that is global to a text; None draws it with the rest.
+            length: most tokens of a text; None is as many as the model was made for.
 
         Raises:
             ConfigError: the length is not one that the model can make, or the model predicts token

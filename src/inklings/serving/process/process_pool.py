@@ -1,6 +1,6 @@
-"""A served model as the front sees it.
+"""A pool of engine processes for each served model, as the front sees it.
 
-Jobs go to its engine processes, what they bring comes back, and one that dies is replaced.
+Requests go to its processes, their results come back, and a process that dies is replaced.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WITHIN = 300.0
 
 @dataclass(frozen=True)
 class Load:
-    """How much a model is at, and what it has done since the server began."""
+    """The current load of a model, and what it has done since the server began."""
 
     running: int
     """Texts that are read and written now."""
@@ -52,11 +52,14 @@ class Load:
     passes: int
     """Passes of its engines, those alone that brought something to a client."""
     workers_lost: int
-    """Processes that have died."""
+    """Processes that have died so far."""
 
 
 class Served:
-    """One model. `start` makes them; everything happens on the event loop that it was made on."""
+    """One served model. `start` makes it.
+
+    All of it happens on the event loop that it was made on.
+    """
 
     def __init__(self, spec: Spec, run: RunDirectory, launch: Launch, *, queue: int) -> None:
         self.run = run
@@ -140,9 +143,15 @@ class Served:
     async def make(
         self, samples: int, *, seed: int, style_seed: int | None, length: int | None
     ) -> list[Generation]:
-        """Texts out of noise, where `card.predicts` is False.
+        """Write texts out of noise, where `card.predicts` is False.
 
         Errors as `ask` and `generation.from_noise.write`.
+
+        Args:
+            samples: how many.
+            seed: of all noise.
+            style_seed: of the noise that is global to a text; None draws it with the rest.
+            length: most tokens of a text; None is as many as the model was made for.
         """
         made: list[Generation] = await self._call(
             "make", samples=samples, seed=seed, style_seed=style_seed, length=length
@@ -168,15 +177,15 @@ class Served:
     async def memory_add(self, name: str, text: str) -> Addition:
         """Add a document to the memory and save it.
 
-        Refused with a `ConfigError` beside other processes. Errors as `RunMemory.add`.
+        With several processes it is refused by a `ConfigError`. Errors as `RunMemory.add`.
         """
         addition: Addition = await self._call("memory_add", name=name, text=text)
         return addition
 
     async def memory_remove(self, ids: Sequence[int]) -> None:
-        """Forget entries and save; refused with a `ConfigError` beside other processes.
+        """Remove entries from the memory and save it.
 
-        Errors as `RunMemory.remove`.
+        With several processes it is refused by a `ConfigError`. Errors as `RunMemory.remove`.
         """
         await self._call("memory_remove", ids=list(ids))
 
@@ -195,7 +204,10 @@ class Served:
             )
 
     async def close(self, *, patience: float = PATIENCE) -> None:
-        """Stop, and end the processes; those that take longer than so many seconds are killed."""
+        """Stop, and end the processes.
+
+        Those that take longer than `patience` seconds are killed.
+        """
         self.stop()
         for task in self._tasks:
             task.cancel()
@@ -320,9 +332,12 @@ def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
 async def start(
     runs: Mapping[str, RunDirectory], config: ServeConfig, *, trust_code: bool = False
 ) -> list[Served]:
-    """Start the engine processes of all runs, under their names.
+    """Start the engine processes of all runs, and return when their models are loaded.
 
-    It returns when their models are loaded.
+    Args:
+        runs: by the name that clients call each.
+        config: settings of the server.
+        trust_code: run an architecture's Python code even if another user or machine made it.
 
     Raises:
         InklingsError: a run cannot be served; then none is.
@@ -334,6 +349,11 @@ async def start_in_thread(name: str, run: RunDirectory, config: ServeConfig) -> 
     """Serve a run from one thread of this process, whatever `config.workers` says.
 
     It is for tests and other programs. Errors are those of `start`.
+
+    Args:
+        name: of the model.
+        run: the run.
+        config: settings of the server.
     """
     return (await _start({name: run}, config, in_thread, workers=1, trust_code=False))[0]
 

@@ -1,4 +1,4 @@
-"""What a client waits by: the answer of one job as it comes, however slowly it is taken."""
+"""The stream of one request's answer, as it comes, however slowly a client takes it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from inklings.generation.engine.request import Delta, GenerationRequest
 
 
 class Ticket:
-    """The deltas of one job, one after the other.
+    """The deltas of one request, one after the other.
 
-    An asynchronous iterator that ends after the one with `ending` or `error`.
-
-    Whatever came since the last look is one `Delta`, so that a slow client falls behind by nothing
-    but time. As a context manager it cancels its job if the block is left before the end. To be
-    used on the event loop that it was made on.
+    An asynchronous iterator that ends after the one with `ending` or `error`. Whatever came since
+    the last look is one `Delta`, so that a slow client falls behind by nothing but time. As a
+    context manager it cancels its request if the block is left before the end. It is used on the
+    event loop that it was made on.
     """
 
     def __init__(self, job: GenerationRequest, on_cancel: Callable[[Ticket], None]) -> None:
@@ -96,7 +95,7 @@ class Ticket:
 
 
 def joined(parts: Sequence[Delta]) -> Delta:
-    """Several `Delta`es of one job, in their order, as one."""
+    """Join several `Delta`s of one request, in their order, to one."""
     if len(parts) == 1:
         return parts[0]
     return Delta(

@@ -1,7 +1,6 @@
-"""The life of a server.
+"""The life of a server: it takes its addresses first, then loads the models, then serves.
 
-It takes its addresses first, then the models, then requests; a signal ends it when what runs is
-done.
+A signal ends it when running requests are done.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Listening:
 
 @dataclass(frozen=True)
 class Stopping:
-    """A signal came: nothing new is taken, what runs is finished."""
+    """A signal came: no new request is taken, running ones are finished."""
 
     running: int
     grace: float
@@ -55,7 +54,7 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Stopped:
-    """All is over, and nothing is left behind."""
+    """The server has ended, and nothing is left behind."""
 
 
 ServerEvent: TypeAlias = Loading | Listening | Stopping | Stopped
@@ -103,7 +102,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Tells when it has begun, and leaves signals to us."""
+    """uvicorn's server, which tells when it has begun, and leaves signals to us."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -195,7 +194,7 @@ class _Stoppable:
                 signal.signal(number, handler)
 
     def _asked(self) -> None:
-        """Take a signal."""
+        """Begin to stop, because of a signal."""
         self.signals += 1
         if self.server is None:
             if self.loading is not None:
@@ -215,6 +214,6 @@ class _Stoppable:
         asyncio.get_running_loop().call_later(self.config.grace, self._give_up)
 
     def _give_up(self) -> None:
-        """End what still runs; its clients are told why."""
+        """End what still runs, and tell its clients why."""
         for model in self.models:
             model.stop()

@@ -1,8 +1,6 @@
-"""The engine process.
+"""The engine process: commands come through a pipe, and the results of each pass go back.
 
-Commands come through a pipe, one pass of the engine follows another, and what they bring goes back.
-
-Nothing of a request is ever logged: an error is told by its type and by the place in the code.
+Nothing of a request is ever logged: an error is logged by its type and its place in the code.
 """
 
 from __future__ import annotations
@@ -47,9 +45,9 @@ def main(connection: Connection, spec: Spec) -> None:
 
 
 def work(connection: Connection, spec: Spec) -> None:
-    """Load the model, say so, and do what comes through the pipe.
+    """Load the model, report that, and do what comes through the pipe.
 
-    It ends when it is told to stop, or the other end is gone.
+    It ends on a `Stop`, or when the other end is gone.
     """
     with suppress(EOFError, OSError), connection:  # the front is gone: nobody to tell
         try:
@@ -64,7 +62,7 @@ def work(connection: Connection, spec: Spec) -> None:
 
 
 class _Loop:
-    """What an engine process does once its model is there."""
+    """The loop of an engine process once its model is loaded."""
 
     def __init__(self, connection: Connection, model: ServedModel) -> None:
         self.connection = connection
@@ -76,7 +74,7 @@ class _Loop:
         """Since the last report."""
 
     def run(self) -> None:
-        """Until a `Stop`; `EOFError` if the front is gone."""
+        """Run until a `Stop`; raise `EOFError` if the front is gone."""
         while True:
             # with nothing to do, wait; else take only what is there
             while not self._busy or self.connection.poll():
@@ -160,7 +158,7 @@ class _Loop:
 
 
 def _failure(error: Exception, doing: str) -> Failure:
-    """What the front is told of an error.
+    """Return an error as the front gets it.
 
     An unexpected one is logged, its place but none of its values.
     """

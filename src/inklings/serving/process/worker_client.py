@@ -1,6 +1,6 @@
-"""The front's end of an engine process.
+"""The front's end of an engine process: it starts it, sends to it, listens and ends it.
 
-It is started, told things without ever being waited for, heard, and ended.
+Sending never waits for the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.response_stream import Ticket
 
 PATIENCE = 5.0
-"""Seconds that an engine process has to end after it is told to; then it is killed."""
+"""Seconds that an engine process has to end after a `Stop`; then it is killed."""
 
 
 @runtime_checkable
@@ -34,9 +34,9 @@ class Life(Protocol):
     """The home of an engine: a process of its own, or a thread of this one."""
 
     def end(self, patience: float) -> str:
-        """Wait until it is over, at most so many seconds, and then kill what can be killed.
+        """Wait until it has ended, kill it after `patience` seconds, and return how it ended.
 
-        How it ended. Blocks.
+        Blocks.
         """
         ...
 
@@ -157,7 +157,7 @@ class Link:
         )
 
     async def close(self, *, patience: float = PATIENCE) -> None:
-        """Tell it to end and wait until it has; after so many seconds it is killed."""
+        """Send a `Stop` and wait for the end; after `patience` seconds the process is killed."""
         self.alive = False
         self.ready.cancel()
         self.send(Stop())

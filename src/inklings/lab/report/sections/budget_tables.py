@@ -28,13 +28,13 @@ class BudgetTable:
     """The arms at an equal budget, the best first."""
 
     title: str
-    """`At 1.84M tokens`."""
+    """Its title, such as `At 1.84M tokens`."""
     rows: list[BudgetRow]
     absent: list[str]
 
 
 def budget_tables(comparison: Comparison) -> list[BudgetTable]:
-    """One table for each equal budget of a comparison."""
+    """Make one table for each equal budget of a comparison."""
     return [
         BudgetTable(
             f"At {say_amount(budget.axis, budget.amount)}",

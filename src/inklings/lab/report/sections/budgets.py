@@ -1,4 +1,4 @@
-"""The section of equal budgets: loss of decayed weights against what they cost."""
+"""The section of equal budgets: loss of decayed weights against their cost."""
 
 from __future__ import annotations
 
@@ -65,12 +65,18 @@ def points_figure(
     unit: str,
     split: str,
 ) -> Figure:
-    """Loss of decayed weights against their budget.
+    """Draw the loss of decayed weights against their budget.
 
-    A dot for each seed, a line through the means, the equal amount marked.
+    A dot is a seed, a line goes through the means, and the equal amount is marked.
 
-    Rows: `arm, seed, share, tokens, flops, seconds, value`; `arm, share, tokens, flops, seconds,
-    value`; `arm, value`; `axis, label` and the axis' own column.
+    Args:
+        arms: the arms, in the order of their colours.
+        points: rows of `arm, seed, share, tokens, flops, seconds, value`.
+        means: rows of `arm, share, tokens, flops, seconds, value`.
+        floors: rows of `arm, value` for counted arms.
+        amounts: rows of `axis, label` and the axis' own column.
+        unit: of the losses.
+        split: the held-out split.
     """
     y = alt.Y(
         "value:Q",
@@ -195,7 +201,7 @@ def amount_rows(comparison: Comparison) -> Rows:
 
 
 def say_amount(axis: str, amount: float) -> str:
-    """`1.84M tokens`, `12.3T FLOPs` or `1 min 12 s of training`."""
+    """Format an amount: `1.84M tokens`, `12.3T FLOPs` or `1 min 12 s of training`."""
     if axis == "seconds":
         return f"{duration(amount)} of training"
     return f"{short_count(round(amount))} {'tokens' if axis == 'tokens' else 'FLOPs'}"
@@ -222,7 +228,13 @@ def floor_rows(comparison: Comparison, domain: tuple[float, float]) -> Rows:
 
 
 def counted_rule(name: str, arms: Sequence[str], y: Any) -> Any:
-    """What is counted, as a level."""
+    """Draw counted arms as horizontal lines.
+
+    Args:
+        name: of the data: rows of `arm, value`.
+        arms: the arms, in the order of their colours.
+        y: the vertical axis.
+    """
     return (
         alt.Chart(alt.NamedData(name=name))
         .mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
@@ -241,5 +253,5 @@ def geometric_mean(values: Sequence[int | float]) -> float:
 
 
 def rounded(value: int | float) -> float:
-    """Six digits: enough to draw, and a fraction of a second stays above zero."""
+    """Round to six digits: enough to draw, and a fraction of a second stays above zero."""
     return float(f"{value:.6g}")

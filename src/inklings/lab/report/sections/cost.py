@@ -40,8 +40,8 @@ COST_TITLES = {
 
 
 APART = 1.1
-"""Costs that differ by less than this factor are equal: no arm is chosen for them, and there is no
-front to draw.
+"""Costs that differ by less than this factor are equal: no arm is chosen for them, and no front is
+drawn.
 """
 
 
@@ -74,12 +74,16 @@ def pareto_figure(
     split: str,
     several: bool,
 ) -> Figure:
-    """Loss against one cost.
+    """Draw loss against a cost: a dot for each run, and the front that nothing beats for less.
 
-    A dot for each run, the front of what nothing else beats for less, the dominated quiet.
-
-    Rows: `axis, arm, seed, share, cost, value, front`; `axis, arm, share, cost, value, front`;
-    `arm, value`. `several`: runs have points.
+    Args:
+        arms: the arms, in the order of their colours.
+        dots: rows of `axis, arm, seed, share, cost, value, front`.
+        means: rows of `axis, arm, share, cost, value, front`.
+        floors: rows of `arm, value` for counted arms.
+        unit: of the losses.
+        split: the held-out split.
+        several: whether runs have several points.
     """
     costs = tuple(cost for cost in COSTS if any(row["axis"] == cost for row in means))
     y = alt.Y(
@@ -147,12 +151,11 @@ def pareto_figure(
 
 
 def pareto_rows(comparison: Comparison) -> tuple[Rows, Rows]:
-    """For each cost, every run (at each of its decayed points) and the means over the seeds.
+    """Return, for each cost, every run at each decayed point and the means over the seeds.
 
-    `front` where nothing is better for less.
-
-    Runs that are evaluated as they are were trained elsewhere: of their costs only the size is
-    comparable. What is counted costs next to nothing, and is a level instead.
+    `front` marks those that nothing beats for less. Runs that are evaluated as they are were
+    trained elsewhere: of their costs only the size is comparable. A counted arm costs next to
+    nothing, and is drawn as a line instead.
     """
     dots: Rows = []
     means: Rows = []
@@ -206,9 +209,9 @@ def pareto_front(rows: Rows) -> Rows:
 def _costs(
     arm: ArmResult, cost: str, unit: str
 ) -> dict[float, list[tuple[int | None, float, float]]]:
-    """Seed, cost and ranking figure of an arm's runs, by share of the budget.
+    """Return seed, cost and ranking figure of an arm's runs, by share of the budget.
 
-    Without what is not known or costs nothing.
+    Costs that are unknown or zero are left out.
     """
     found: dict[float, list[tuple[int | None, float, float]]] = {}
     if not arm.ranked or arm.kind == "counted" or (arm.kind == "as it is" and cost != "parameters"):
@@ -232,5 +235,5 @@ def _prices(run: RunResult, cost: str, unit: str) -> list[tuple[float, int | flo
 
 
 def size(run: RunResult) -> int | None:
-    """Parameters without embedding and head, or all of them where those were not counted."""
+    """Return parameters without embedding and head, or all where those were not counted."""
     return run.parameters if run.non_embedding is None else run.non_embedding

@@ -1,4 +1,4 @@
-"""The section of learning curves: loss and accuracy against what training cost by then."""
+"""The section of learning curves: loss and accuracy against the cost of training so far."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ CURVE = Control("curve", "Curve", ("smoothed", "raw"))
 
 
 FORMATS = {"loss": (".2~f", ".4f"), "accuracy": (".0~%", ".1%")}
-"""Number formats of the axis, and of what is shown when a reader points at a mark."""
+"""Number formats of the axis, and of the tooltip."""
 
 
 MARKED = 12
-"""Up to so many curves, every evaluation has a dot; of more curves, the dots would hide the lines.
-"""
+"""Most curves on which every evaluation has a dot; with more, the dots would hide the lines."""
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
@@ -78,10 +77,15 @@ def recorded_runs(
 
 
 def curve_rows(comparison: Comparison, records: Records, part: str) -> Rows:
-    """One row for each point of every curve of a part (`smoothed`, `raw`, `validation`).
+    """Return one row for each point of every curve.
 
-    Of the raw ones only the first seed, for several would hide each other. FLOPs are those of a
-    token times the tokens; where a run does not say them, rows have none.
+    Of raw curves only the first seed's is returned, for several would hide each other. FLOPs are
+    those of a token times the tokens; where a run does not record them, rows have none.
+
+    Args:
+        comparison: the comparison.
+        records: of its runs.
+        part: `smoothed`, `raw` or `validation`.
     """
     rows: Rows = []
     for arm, run, record in recorded_runs(comparison, records):
@@ -97,7 +101,7 @@ def curve_rows(comparison: Comparison, records: Records, part: str) -> Rows:
 
 
 def floor_curve_rows(comparison: Comparison, records: Records) -> Rows:
-    """Validation figures of arms that have one evaluation only: what is counted has no curve."""
+    """Return validation figures of arms with one evaluation only: a counted arm has no curve."""
     return [
         {
             "arm": arm.label,
@@ -110,7 +114,7 @@ def floor_curve_rows(comparison: Comparison, records: Records) -> Rows:
 
 
 def steps_of(records: Records, name: str) -> str:
-    """`50`, or `20 to 50` where runs have different lengths."""
+    """Format a number of steps: `50`, or `20 to 50` where runs have different lengths."""
     sizes = sorted(
         {record.curve[name] for record in records.values() if record.curve["smoothed"]["loss"]}
     )
@@ -125,12 +129,13 @@ def against(axes: Sequence[Axis]) -> Control:
 def validation_figures(
     arms: Sequence[str], rows: Rows, floors: Rows, domain: tuple[float, float]
 ) -> list[Figure]:
-    """Loss and accuracy on the validation split as training goes on.
+    """Draw loss and accuracy on the validation split during training.
 
-    An arm that is counted at once is a level.
-
-    Rows: `arm, seed, tokens, seconds, loss, accuracy`, with `flops` where they are known; floors:
-    `arm, loss, accuracy`. `domain` is that of the loss.
+    Args:
+        arms: the arms, in the order of their colours.
+        rows: of `arm, seed, tokens, seconds, loss, accuracy`, with `flops` where they are known.
+        floors: rows of `arm, loss, accuracy` for counted arms.
+        domain: the range of the loss.
     """
     hits = accuracy_domain(rows)
     within = [row for row in floors if domain[0] <= row["loss"] <= domain[1]]
@@ -234,9 +239,15 @@ def training_figure(
     window: str,
     every: str,
 ) -> Figure:
-    """Training loss: means over windows of steps, or these over the single steps.
+    """Draw training loss: means over windows of steps, or these over the single steps.
 
-    Rows as for `validation_figures`, without accuracy.
+    Args:
+        arms: the arms, in the order of their colours.
+        smoothed: rows of `arm, seed, tokens, seconds, loss`.
+        raw: rows of the same columns.
+        domain: the range of the loss.
+        window: how many steps a window holds, in words.
+        every: how many steps a raw point stands for, in words.
     """
     many = len({(row["arm"], row["seed"]) for row in smoothed}) > MARKED
 
@@ -316,9 +327,9 @@ def focus_domain(rows: Rows, floors: Sequence[float] = ()) -> tuple[float, float
 
 
 def accuracy_domain(rows: Rows) -> tuple[float, float]:
-    """As `focus_domain`, for what rises.
+    """Return the range of the accuracy that is drawn.
 
-    From where the worst arm stood a tenth of the way in up to the best.
+    It goes from the worst arm a tenth of the way in up to the best.
     """
     low, high = focus_domain([{"tokens": row["tokens"], "loss": -row["accuracy"]} for row in rows])
     return (max(0.0, -high), min(1.0, -low))

@@ -1,4 +1,4 @@
-"""The section of memories: what the proof of each arm that has one says, drawn and in a table."""
+"""The section of memories: the proof of each arm that has one, as a figure and a table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MemorySection:
     figure: Figure
     rows: list[MemoryTableRow]
     units: str
-    """`62 documents`."""
+    """What was resampled, such as `62 documents`."""
     traced: str
 
 
@@ -137,9 +137,13 @@ def _changed(change: Change | None) -> tuple[str, str]:
 
 
 def memory_figure(name: str, arms: Sequence[str], rows: Rows, caption: str) -> Figure:
-    """What each way of reading the text costs against no memory.
+    """Draw what each way of reading the text costs against no memory.
 
-    Rows: `arm, way, value, low, high`, per cent of perplexity.
+    Args:
+        name: of the figure.
+        arms: the arms, in the order of their colours.
+        rows: of `arm, way, value, low, high`, per cent of perplexity.
+        caption: of the figure.
     """
     y = alt.Y(
         "way:N",

@@ -39,9 +39,13 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
 def position_figure(
     arms: Sequence[str], rows: Rows, domain: tuple[float, float], split: str
 ) -> Figure:
-    """Loss against the place in the document.
+    """Draw loss against the position in the document.
 
-    Rows: `arm, position, first, last, loss`, seeds averaged.
+    Args:
+        arms: the arms, in the order of their colours.
+        rows: of `arm, position, first, last, loss`, averaged over seeds.
+        domain: the range of the loss.
+        split: the held-out split.
     """
     base = alt.Chart(alt.NamedData(name="positions")).encode(
         x=alt.X(
@@ -79,7 +83,7 @@ def position_figure(
 
 
 def position_rows(comparison: Comparison, records: Records) -> Rows:
-    """Loss in each range of positions, averaged over an arm's seeds.
+    """Return the loss in each range of positions, averaged over an arm's seeds.
 
     A range is drawn at its geometric middle.
     """

@@ -1,7 +1,4 @@
-"""The probes of a comparison as a small table.
-
-What each architecture is able to do, against guessing.
-"""
+"""The section of probes: what each architecture is able to do, against guessing."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, la
 from inklings.lab.verdict.sample_verdict import sampled_arms
 
 MAIN = ("reverse", "js3", "js4", "classifier", "self_bleu", "unique", "novel", "judge")
-"""The metrics that the table shows at once, the one that decides first."""
+"""The metrics that the table shows at once; the first one decides."""
 
 
 SHARES = {"classifier", "unique", "novel"}
@@ -32,13 +32,14 @@ PAD = 0.12
 
 
 REACH = 0.75
-"""A rung is drawn if it lies no further from the arms and real text than this part of their range.
+"""A reference sampler is drawn if it lies no further from the arms and real text than this share of
+their range.
 """
 
 
 @dataclass(frozen=True)
 class Column:
-    """A metric of the table."""
+    """A metric of the table, with its heading."""
 
     metric: str
     title: str
@@ -63,13 +64,13 @@ class SampleTableRow:
     name: str
     kind: Literal["arm", "real", "ladder", "cheater"]
     cells: dict[str, Cell]
-    """By metric."""
+    """Cells by the name of the metric."""
     alarms: list[str]
 
 
 @dataclass(frozen=True)
 class SampleSection:
-    """What the page shows of samples."""
+    """The content of the section of samples."""
 
     facts: str
     """How many samples, against what."""
@@ -94,7 +95,13 @@ def load_section(out: Path, comparison: Comparison) -> SampleSection | None:
 def make_section(
     comparison: Comparison, calibration: Calibration, measured: Measured
 ) -> SampleSection:
-    """The section, from what was measured."""
+    """Make the section of samples.
+
+    Args:
+        comparison: the comparison.
+        calibration: the scale of the metrics.
+        measured: the metrics of each run.
+    """
     setting = calibration.setting
     kind = "documents" if setting.windows is None else f"windows of {setting.windows} tokens"
     columns = {metric: _column(metric, calibration) for metric in _known_metrics(calibration)}
@@ -160,7 +167,7 @@ def _over_runs(arm: ArmResult, metric: str, measured: Measured) -> Cell:
 
 
 def _alarms(arm: ArmResult) -> list[str]:
-    """With the seed, where there are several runs."""
+    """Return an arm's alarms, with the seed where there are several runs."""
     return [
         f"seed {run.seed}: {reason}" if len(arm.measured) > 1 else reason
         for run in arm.measured
@@ -213,12 +220,12 @@ def _figure(comparison: Comparison, calibration: Calibration, measured: Measured
 
 
 def _place(measures: Measures) -> dict[str, float]:
-    """Where a contestant stands in the chart."""
+    """Return the position of a contestant in the chart."""
     return {metric: round(measures.values[metric].estimate, 5) for metric in ("judge", "self_bleu")}
 
 
 def plain_table(section: SampleSection) -> tuple[list[str], list[list[str]]]:
-    """Column names, and the rows of arms and real text, for a terminal."""
+    """Return column names, and the rows of arms and real text, for a terminal."""
     names = ["", *(column.title for column in section.main)]
     return names, [
         [row.name, *(row.cells[c.metric].value for c in section.main)]
@@ -230,12 +237,16 @@ def plain_table(section: SampleSection) -> tuple[list[str], list[list[str]]]:
 def sample_figure(
     arms: Sequence[str], seeds: Rows, sweep: Rows, rungs: Rows, real: dict[str, Any]
 ) -> Figure:
-    """Every run as a dot, each arm's temperatures as a line, reference samplers in grey.
+    """Draw every run as a dot, each arm's temperatures as a line, reference samplers in grey.
 
     Real text is the target.
 
-    Rows: `arm, seed, judge, self_bleu`; `arm, temperature, judge, self_bleu`; `name, judge,
-    self_bleu`; the last for real text too.
+    Args:
+        arms: the arms, in the order of their colours.
+        seeds: rows of `arm, seed, judge, self_bleu`.
+        sweep: rows of `arm, temperature, judge, self_bleu`.
+        rungs: rows of `name, judge, self_bleu` for reference samplers.
+        real: one such row, for real text.
     """
     inner = [*seeds, *sweep, real]
     domains = {
@@ -337,7 +348,7 @@ def sample_figure(
 
 
 def _names(base: Any, rungs: Rows, domain: tuple[float, float]) -> list[Any]:
-    """The names of the reference samplers.
+    """Write the names of the reference samplers.
 
     They stand right of their marks, but left near the right edge, and above for the highest, which
     stands next to real text.

@@ -64,10 +64,13 @@ def make_chapter(comparison: Comparison) -> Chapter | None:
 
 
 def search_figure(arms: Sequence[str], trials: Rows, domain: tuple[float, float]) -> Figure:
-    """Every trial of every arm. Rows: `arm, factor, status, loss, drawn, chosen, why`.
+    """Draw every trial of every arm.
 
-    `drawn` is where a trial stands: at its loss, or near the upper edge of `domain` where that is
-    beyond it or the trial failed.
+    Args:
+        arms: the arms, in the order of their colours.
+        trials: rows of `arm, factor, status, loss, drawn, chosen, why`; `drawn` is the loss, or
+            near the upper edge of `domain` where that is beyond it or the trial failed.
+        domain: the range of the loss.
     """
     y = alt.Y(
         "drawn:Q",

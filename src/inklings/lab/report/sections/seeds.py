@@ -60,9 +60,15 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
 def loss_figure(
     arms: Sequence[str], means: Rows, seeds: Rows, *, unit: str, split: str, interval: str
 ) -> Figure:
-    """Mean and interval of every arm, and each seed as a dot.
+    """Draw mean and interval of every arm, and each seed as a dot.
 
-    Rows: `arm, value, low, high`; `arm, seed, value`.
+    Args:
+        arms: the arms, in the order of their colours.
+        means: rows of `arm, value, low, high`.
+        seeds: rows of `arm, seed, value`.
+        unit: of the losses.
+        split: the held-out split.
+        interval: what the interval is of, in words.
     """
     order = [row["arm"] for row in means]
     y = alt.Y(

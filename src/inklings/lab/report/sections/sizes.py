@@ -39,12 +39,10 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
 
 
 def scaling_figure(scaling: Scaling, *, unit: str) -> Figure:
-    """Loss against FLOPs, both on a logarithmic scale.
+    """Draw loss against FLOPs, both on a logarithmic scale: a dot for each run and point.
 
-    A dot for each run and point, a line for each law.
-
-    A line is solid up to the last point of its arm's frontier and dashed beyond; its band is the
-    law's 95% interval.
+    A law is a line, solid up to the last point of its arm's frontier and dashed beyond; its band is
+    the law's 95% interval.
     """
     arms = [arm.arm for arm in scaling.arms]
     points: Rows = [

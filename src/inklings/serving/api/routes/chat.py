@@ -1,6 +1,6 @@
 """`/v1/chat/completions`: a conversation, and the model's answer.
 
-A template makes the conversation one text, and what the model goes on with is the answer.
+A template turns the conversation into one text, and the model's continuation is the answer.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NOT_HERE: Unlike = {
     "moderation": ((), "nothing is moderated here"),
     "web_search_options": ((), "nothing is looked up in the web here"),
 }
-"""Fields of a conversation, beside what they may be: see `check_unused`."""
+"""Fields of a conversation for features that are absent here (see `check_unused`)."""
 NOT_IN_MESSAGES: Unlike = {
     "refusal": (
         (),
@@ -67,7 +67,7 @@ NOT_IN_MESSAGES: Unlike = {
     "tool_call_id": ((), NO_TOOLS),
     "function_call": ((), NO_FUNCTIONS),
 }
-"""The same of each message."""
+"""Fields of each message for features that are absent here."""
 
 
 def chat_routes(serving: Serving) -> APIRouter:
@@ -159,9 +159,13 @@ def _check(serving: Serving, body: ChatBody) -> int:
 async def prompts_of(
     serving: Serving, served: Served, messages: Sequence[Message], param: str
 ) -> list[Prompt]:
-    """The one prompt of a conversation, which stands in a field `param`.
+    """Return the one prompt of a conversation. Errors as `text_of` and `read_prompts`.
 
-    Errors as `text_of` and `read_prompts`.
+    Args:
+        serving: models, limits and measures.
+        served: the model.
+        messages: the conversation.
+        param: the field that it came in.
     """
     text = text_of(serving, messages)
     try:

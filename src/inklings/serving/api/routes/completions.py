@@ -36,7 +36,7 @@ from inklings.serving.api.token_texts import Offsets, TokenTexts, entries_of, lo
 from inklings.serving.process.process_pool import Served
 
 TOKENS = 16
-"""Drawn at most where nothing is said, as at OpenAI."""
+"""Most tokens that are drawn where the request does not say, as at OpenAI."""
 
 
 def completion_routes(serving: Serving) -> APIRouter:
@@ -141,7 +141,7 @@ def _writers(served: Served, body: CompletionBody, prompts: Sequence[Prompt]) ->
 
 
 class _Writer:
-    """Makes of the progress of one text what its choice shows, piece by piece or at once."""
+    """Turns the deltas of one text into its choice, piece by piece or at once."""
 
     def __init__(self, index: int, body: CompletionBody, prompt: Prompt, texts: TokenTexts) -> None:
         self._index = index

@@ -21,7 +21,7 @@ from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.process.process_pool import Served
 
 HITS = 5
-"""That a search gives where nothing is said."""
+"""Hits of a search where the request does not say."""
 T = TypeVar("T")
 Name = Annotated[str, Path(description="A model that reads a memory.")]
 

@@ -1,6 +1,6 @@
 """`/v1/completions` of a generator that makes whole texts out of noise.
 
-What a next token would need is refused by name.
+Fields that only a next token has are refused by name.
 """
 
 from __future__ import annotations
@@ -32,18 +32,22 @@ UNLIKE: dict[str, tuple[Any, ...]] = {
     "entries": (None, 0),
     "branches": (None, {}),
 }
-"""Fields that say how a next token is drawn, or what is made of it, and their values that say
-nothing.
-"""
+"""Fields that say how a next token is drawn or shown, and their values that ask for nothing."""
 
 
 async def write_whole(
     request: Request, serving: Serving, served: Served, body: CompletionBody
 ) -> Response:
-    """The answer: n texts, each a function of the seeds and its number alone.
+    """Answer with n texts, each a function of the seeds and its number alone.
+
+    Args:
+        request: the HTTP request.
+        serving: models, limits and measures.
+        served: the model.
+        body: its body.
 
     Raises:
-        ApiError: there is a prompt, or a field that such a generator knows nothing of.
+        ApiError: there is a prompt, or a field that such a generator cannot use.
     """
     name = served.card.name
     if body.prompt not in (None, "", [""], [[]]):

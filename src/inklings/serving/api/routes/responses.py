@@ -48,7 +48,7 @@ NOT_HERE: Unlike = {
     "truncation": (("disabled",), "a conversation is read as it is"),
     "access_programs": ((), "there are none"),
 }
-"""Fields of a request, beside what they may be: see `check_unused`."""
+"""Fields of a request for features that are absent here (see `check_unused`)."""
 ENDINGS: dict[Ending, str] = {
     "boundary": "completed",
     "stop": "completed",
@@ -130,7 +130,7 @@ def _message(item: InputItem) -> Message:
 
 
 class _Written:
-    """An answer as it grows, in the forms that events and the whole one show."""
+    """An answer in progress, in the forms that events and the whole response show."""
 
     def __init__(self, served: Served, body: ResponseBody, prompts: Sequence[Prompt]) -> None:
         frame = frame_of(served, "resp")
@@ -163,7 +163,7 @@ class _Written:
         return {**head, "status": self.status, "content": content}
 
     def response(self) -> dict[str, Any]:
-        """The whole response."""
+        """Return the response as it is now."""
         body, done = self._body, self.ending is not None
         counts = usage(self._prompts, self.drawn)
         used = {

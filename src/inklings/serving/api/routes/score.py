@@ -82,7 +82,7 @@ def score_routes(serving: Serving) -> APIRouter:
 
 
 def _check_size(serving: Serving, prompts: Sequence[Prompt]) -> None:
-    """Refuse more tokens than can be told of at once: each is a part of the answer."""
+    """Refuse more tokens than one answer can hold: each is a part of it."""
     most = serving.config.max_samples * serving.config.max_prompt_tokens
     total = sum(prompt.count for prompt in prompts)
     if total > most:
