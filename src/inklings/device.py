@@ -117,7 +117,7 @@ def choose_runtime(
 
 
 def thread_counts() -> list[int]:
-    """Numbers of CPU threads that are worth trying, one first."""
+    """Return numbers of CPU threads that are worth trying, one first."""
     available = torch.get_num_threads()
     return sorted({1, min(4, available), min(16, available), available})
 
@@ -163,7 +163,7 @@ def bfloat16_is_fast(device: str) -> bool:
 def _compilation(
     training: TrainingConfig, runtime: Runtime, probe: Measure | None, steps: int
 ) -> tuple[Runtime, str]:
-    """The runtime, compiled where that was asked for or saves more time than it takes."""
+    """Return the runtime, compiled where that was asked for or saves more time than it takes."""
     if training.compile == "off":
         return runtime, "not compiled: as asked"
     asked = training.compile == "on"
@@ -255,7 +255,7 @@ def fastest(
 
 
 def autocast(runtime: Runtime) -> AbstractContextManager[Any]:
-    """The context in which a model's forward pass runs."""
+    """Return the context in which a model's forward pass runs."""
     if runtime.precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(torch.device(runtime.device).type, dtype=torch.bfloat16)
@@ -303,7 +303,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The name of the processor, where the system tells it."""
+    """Return the name of the processor, where the system tells it."""
     if sys.platform == "linux":
         for line in (
             Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -314,10 +314,7 @@ def _processor() -> str:
 
 
 def memory_bytes() -> int | None:
-    """Main memory of this machine, as far as this process may use it.
-
-    None where the system does not tell.
-    """
+    """Return the bytes of main memory that this process may use."""
     if not hasattr(os, "sysconf"):
         return None
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -281,7 +281,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _hash_of(value: Any) -> str | None:
-    """The hash of a JSON value; None if it has none."""
+    """Return the hash of a JSON value; None if it has none."""
     try:
         return sha256(canonical(value))
     except RecursionError:
@@ -289,7 +289,7 @@ def _hash_of(value: Any) -> str | None:
 
 
 def sha256(data: bytes) -> str:
-    """Hexadecimal SHA-256 of `data`."""
+    """Return the hexadecimal SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -301,7 +301,10 @@ def file_sha256(path: Path) -> str:
 
 
 def block_hashes(path: Path) -> list[str]:
-    """SHA-256 of each block of `BLOCK` bytes of a file, in order. Errors as `read_bytes`."""
+    """Return the SHA-256 of each block of `BLOCK` bytes of a file, in order.
+
+    Errors as `read_bytes`.
+    """
     check_regular(path)
     with read_errors(path), open(path, "rb") as file:
         return [sha256(block) for block in iter(lambda: file.read(BLOCK), b"")]

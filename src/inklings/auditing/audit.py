@@ -1,6 +1,4 @@
-"""The audit: every check that applies to a subject.
-
-Checks run one after the other, whatever becomes of the others.
+"""The audit: every check that applies to a subject, one after the other, whatever the others find.
 
 A subject is an architecture with settings, or a run. Checks of the architecture use random weights,
 and a run's own as well.
@@ -38,7 +36,7 @@ class Audit:
         return [finding for finding in self.findings if not finding.holds]
 
     def plain(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "subject": self.subject,
             "trained": self.trained,
@@ -47,18 +45,18 @@ class Audit:
 
 
 def dishonest(findings: Iterable[Finding]) -> list[Finding]:
-    """Those failures for which a loss may not be ranked."""
+    """Return the failures for which a loss may not be ranked."""
     barring = {check.name for check in (*CHECKS, *NOISE_CHECKS) if check.bars_ranking}
     return [finding for finding in findings if not finding.holds and finding.check in barring]
 
 
 def before_training() -> list[str]:
-    """Names of the checks that a comparison asks of an arm before it trains it."""
+    """Name the checks that a comparison asks of an arm before training."""
     return [check.name for check in (*CHECKS, *NOISE_CHECKS) if check.before_training]
 
 
 def after_training() -> list[str]:
-    """Names of those that it asks once more of a trained run."""
+    """Name the checks that it asks once more of a trained run."""
     return [check.name for check in (*CHECKS, *NOISE_CHECKS) if check.after_training]
 
 
@@ -76,9 +74,13 @@ def audit(
     on_finding: Callable[[Finding], None] | None = None,
     only: Sequence[str] = (),
 ) -> Audit:
-    """Carry out every check that applies, or those named in `only` that its kind has.
+    """Carry out the checks that apply to a subject.
 
-    `on_finding` is told each outcome as it comes.
+    Args:
+        subject: an architecture or a run.
+        on_finding: called with each outcome as it comes.
+        only: names of the checks to carry out; those of another kind are passed over, and none
+            names all.
     """
     findings = []
     registry: Registry[Any] = NOISE_CHECKS if isinstance(subject, NoiseSubject) else CHECKS
@@ -97,14 +99,20 @@ def audit(
 
 
 def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding], None]) -> Audit:
-    """What can be said of a text alone, where there is no model to be audited."""
+    """Audit a text alone, where there is no model.
+
+    Args:
+        label: its name in the audit.
+        store: the text.
+        on_finding: called with the outcome.
+    """
     finding = _carried_out("overlap", lambda: check_overlap(store), of_text=True)
     on_finding(finding)
     return Audit(subject=label, trained=False, findings=(finding,))
 
 
 def _outcome(check: Check[Any], subject: Subject | NoiseSubject) -> Finding:
-    """The finding of a check, where the subject has what the check needs."""
+    """Return the finding of a check, where the subject has what the check needs."""
     if check.needs_run and subject.trained is None:
         return not_applicable(check.name, "it needs a trained model: audit a run")
     if check.needs_text and subject.store is None:
@@ -113,7 +121,7 @@ def _outcome(check: Check[Any], subject: Subject | NoiseSubject) -> Finding:
 
 
 def _carried_out(name: str, check: Callable[[], Finding], *, of_text: bool) -> Finding:
-    """The finding, or what kept the check from one.
+    """Return the finding, or what kept the check from one.
 
     A user's model may raise anything anywhere, and the other checks go on.
     """

@@ -1,4 +1,4 @@
-"""What a check of the audit says: whether it holds, in a sentence, with the evidence."""
+"""Findings of the audit: whether a check holds, in a sentence, with the evidence."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Finding:
 
 
 def not_applicable(check: str, why: str) -> Finding:
-    """The outcome of a check that cannot be asked of a subject."""
+    """Make the finding of a check that does not apply to a subject."""
     return Finding(check=check, status="not applicable", summary=why)

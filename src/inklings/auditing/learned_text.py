@@ -1,6 +1,6 @@
-"""What a subject was trained on, beside the text that it is audited with.
+"""The text that a subject was trained on, beside the text that it is audited with.
 
-Held-out text is unseen only if it is not among that.
+Held-out text is unseen only if it is not part of that.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from inklings.text.store import TokenSplit, TokenStore
 
 
 def learned_part(store: TokenStore, run: RunDirectory | None) -> TokenSplit:
-    """What a run was trained on, where it is audited with another text than its own.
+    """Return what a run was trained on, where it is audited with another text than its own.
 
-    Else the training part of the text.
+    Else it is the training part of the text.
 
     Raises:
         RunError: the run has another text, which is not at hand.

@@ -1,4 +1,4 @@
-"""Which spans of one text another one has, by a suffix automaton."""
+"""A suffix automaton: it tells which spans of one text occur in another."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _STRETCH = 2**18
-"""Tokens that are made Python numbers at a time."""
+"""Tokens that are converted to Python numbers at a time."""
 
 
 _BORDER = -1
-"""Stands after each text, and for boundaries in it: no training text has it, so nothing matches
-across.
+"""A number that stands after each text, and for boundaries in it: no training text has it, so
+nothing matches across.
 """
 
 
@@ -28,16 +28,15 @@ class Ends:
 class SuffixAutomaton:
     """All spans of some texts, each a path from state 0.
 
-    It finds which of them occur in a stream of any length.
-
-    It takes time and memory in proportion to the texts, and then time in proportion to what is
-    read. After Blumer et al., "The smallest automaton recognizing the subwords of a text", 1985. A
-    state stands for the spans that end at the same places of the texts; they are the ends of its
-    longest, of `_length` tokens, that are longer than all of `_link`'s.
+    It finds which of them occur in a stream of any length. It takes time and memory in proportion
+    to the texts, and then time in proportion to what is read. After Blumer et al., "The smallest
+    automaton recognizing the subwords of a text", 1985. A state stands for the spans that end at
+    the same places of the texts; they are the ends of its longest, of `_length` tokens, that are
+    longer than all of `_link`'s.
     """
 
     def __init__(self, texts: Sequence[Sequence[int]], boundary: int) -> None:
-        """Texts of tokens, none negative; no span has a boundary in it."""
+        """Build it from texts of tokens, none negative; no span has a boundary in it."""
         self._next: list[dict[int, int]] = [{}]
         self._link = [-1]
         self._length = [0]
@@ -111,7 +110,7 @@ class SuffixAutomaton:
         self._at = state, length, number + 1
 
     def ends(self) -> list[Ends]:
-        """What was found so far, for each text."""
+        """Return what was found so far, for each text."""
         longest, place = list(self._longest), list(self._place)
         order = sorted(range(1, len(longest)), key=self._length.__getitem__)
         for state in reversed(order):

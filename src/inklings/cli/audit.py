@@ -125,7 +125,7 @@ def _conclude(result: Audit, terminal: Terminal) -> int:
 
 
 def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
-    """The proof of a run's memory.
+    """Return the proof of a run's memory.
 
     Raises:
         InputError: the run or its text cannot be used, or there is no memory.
@@ -150,7 +150,7 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
 
 
 def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
-    """What the ARM names, with its text.
+    """Return what the ARM names, with its text.
 
     Raises:
         InputError: the arm, its run or its text cannot be used.

@@ -230,7 +230,7 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
 
 
 def _size(text: str | None) -> int | Literal["auto"] | None:
-    """A number of parameters as it is written."""
+    """Return a number of parameters as it is written."""
     if text is None:
         return None
     if text == "auto":
@@ -244,7 +244,7 @@ def _size(text: str | None) -> int | Literal["auto"] | None:
 
 
 def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:
-    """What the arms' own files say, where the command line does not.
+    """Return what the arms' own files say, where the command line does not.
 
     None if there are only existing runs.
 

@@ -246,7 +246,7 @@ def _show(result: LikelihoodResult, terminal: Terminal) -> None:
 
 
 def _interval(result: LikelihoodResult) -> str:
-    """How sure this run's figure is, in words."""
+    """Return how sure this run's figure is, in words."""
     if not math.isfinite(result.loss):
         return "the run diverged"
     interval = result.interval()
@@ -257,7 +257,7 @@ def _interval(result: LikelihoodResult) -> str:
 
 
 def _known_interval(result: LikelihoodResult) -> dict[str, Any] | None:
-    """The interval of the loss as plain values.
+    """Return the interval of the loss as plain values.
 
     None where the run diverged, or there are too few units to tell both ends.
     """
@@ -266,7 +266,7 @@ def _known_interval(result: LikelihoodResult) -> dict[str, Any] | None:
 
 
 def _flattered(known: Remembered, split: str) -> str:
-    """What of the scored text the memory holds, in words."""
+    """Return what of the scored text the memory holds, in words."""
     found = [f"{known.documents:,} of the {split} documents"] if known.documents else []
     if known.spans:
         found.append(f"{known.spans:.1%} of its spans of {known.span} tokens")

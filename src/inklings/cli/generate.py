@@ -155,7 +155,7 @@ def _refuse_contradictions(flags: Generate) -> None:
 
 
 def read_prompt() -> str:
-    """The prompt on stdin, without the newline that `echo` and editors put at the end.
+    """Return the prompt on stdin, without the newline that `echo` and editors put at the end.
 
     Raises:
         ConfigError: it is not UTF-8.

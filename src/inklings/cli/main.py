@@ -63,7 +63,7 @@ examples:
 
 
 def help_text() -> str:
-    """What `inklings --help` prints."""
+    """Return what `inklings --help` prints."""
     width = max(len(verb) for verb in VERBS)
     verbs = "\n".join(f"  {verb:<{width}}  {what}" for verb, what in VERBS.items())
     return (
@@ -130,13 +130,13 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning of ours is a line; what other packages warn developers of is not for a user."""
+    """Print our own warnings as one line; hide what other packages warn developers of."""
     if issubclass(category, UserWarning):
         print(f"inklings: {message}", file=sys.stderr)
 
 
 def run() -> None:
-    """The entry point of the installed command."""
+    """Run the installed command."""
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         if isinstance(

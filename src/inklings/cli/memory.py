@@ -233,12 +233,12 @@ def _search(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[s
 
 
 def _end(name: str) -> str:
-    """The end of a long name, which tells documents of one source apart."""
+    """Return the end of a long name, which tells documents of one source apart."""
     return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 def _snippet(hit: Hit, side: int) -> str:
-    """The text around a hit in one line, its value in marks, which stand below each other."""
+    """Return the text around a hit in one line, its value between marks that line up."""
     before, after = (re.sub(r"\s+", " ", text) for text in (hit.before, hit.after))
     return f"{before[-side:]:>{side}}«{_shown(hit.value)}»{after[:side]}"
 
@@ -281,7 +281,7 @@ def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str,
 
 
 def read_texts(data: DataConfig) -> list[tuple[str, str]]:
-    """Every document of a source, with a name for people.
+    """Return every document of a source, with a name for people.
 
     Raises:
         SourceError: the source is missing, empty, or not text.

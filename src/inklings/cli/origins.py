@@ -50,7 +50,10 @@ def origins_of(
 
 
 def show_origins(tokens: list[dict[str, Any]], terminal: Terminal) -> None:
-    """The same as a table; a document that is none of the long-term memory's is the text itself."""
+    """Print the origins as a table.
+
+    A document that is not of the long-term memory is the text itself.
+    """
     rows = [
         (
             repr(token["token"]) if number == 0 else "",

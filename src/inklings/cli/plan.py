@@ -74,7 +74,7 @@ def show_plan(
 
 
 def _rates(plan: RunPlan) -> list[tuple[str, str, str]]:
-    """A row for each peak rate that the optimiser looks at."""
+    """Return a row for each peak rate that the optimiser looks at."""
     training = plan.config.training
     if objective_of(load_class(plan.config.architecture)).without_rate:
         return []

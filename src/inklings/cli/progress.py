@@ -171,7 +171,7 @@ class Display:
 
 
 def _divergence(event: EvaluationEvent) -> str:
-    """An evaluation of a generator without likelihood, in a line."""
+    """Return an evaluation of a generator without likelihood, in a line."""
     far = " ".join(f"{value:.3f}" for value in event["divergences"])
     return (
         f"step {event['step']:>6}  JS divergence of 1- to 4-grams {far},"

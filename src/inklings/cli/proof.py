@@ -92,7 +92,7 @@ def _other(store: TokenStore, name: SplitName) -> TokenSplit | None:
 
 
 def _rows(proof: MemoryProof) -> list[list[str]]:
-    """The arms that apply, and the parts of the text."""
+    """Return the arms that apply, and the parts of the text."""
     rows = [
         [arm.name, f"{arm.loss:.4f}", f"{arm.perplexity:.2f}", *_changed(arm.change)]
         for arm in proof.arms

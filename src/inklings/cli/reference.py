@@ -11,6 +11,6 @@ REFERENCE = "builtin:reference"
 
 
 def open_run(name: str) -> RunDirectory:
-    """The run at a path, or `builtin:reference`."""
+    """Return the run at a path, or `builtin:reference`."""
     path = Path(inklings.__file__).parent / "reference" if name == REFERENCE else Path(name)
     return RunDirectory.open(path)

@@ -137,7 +137,7 @@ def _base(arguments: Sequence[str], beginning: RunConfig) -> tuple[RunConfig, fr
 
 
 def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
-    """What a flag of one value is given, before all of them are parsed; None without it."""
+    """Return what a flag of one value is given, before all of them are parsed; None without it."""
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name == flag and (equals or place + 1 < len(arguments)):
@@ -146,7 +146,9 @@ def flag_value(flag: str, arguments: Sequence[str]) -> str | None:
 
 
 def given_flags(arguments: Sequence[str]) -> frozenset[str]:
-    """The names of the settings that flags name, as fields are written: `training.learning_rate`.
+    """Return the names of the settings that flags name, as fields are written.
+
+    `training.learning_rate`.
 
     tyro tells what a setting is in the end, and not whether somebody asked for it.
     """
@@ -218,7 +220,7 @@ def _settings_type(
 
 
 def _training_flags(base: TrainingConfig) -> tuple[type[Any], Any]:
-    """The type of the settings of training, with the optimisers that there are, and its default."""
+    """Return the type and the default of the training settings, with all optimisers."""
     names: Any = Literal[tuple(OPTIMIZERS.places)]
     abouts = "; ".join(f"`{kind.name}`: {kind.about}" for kind in OPTIMIZERS)
     optimizer = Annotated[names, tyro.conf.arg(help=f"What moves the weights. {abouts}.")]
@@ -231,7 +233,7 @@ def _training_flags(base: TrainingConfig) -> tuple[type[Any], Any]:
 def _merge(
     base: RunConfig, parsed: Any, arguments: Sequence[str], rates: frozenset[str]
 ) -> RunArguments:
-    """The settings with the flags merged in.
+    """Return the settings with the flags merged in.
 
     `rates` are the peak rates that a file or the ARM gave.
     """

@@ -123,7 +123,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_key(file: str | None) -> str | None:
-    """The key that clients must show, from a file or the environment; None if neither is given.
+    """Return the key that clients must show, from a file or the environment.
+
+    None if neither is given.
 
     Raises:
         ConfigError: there is no such file, or it has no key. What was given is not repeated: it may
@@ -148,7 +150,7 @@ def read_key(file: str | None) -> str | None:
 
 
 def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
-    """The runs under the names that clients call them by.
+    """Return the runs under the names that clients call them by.
 
     The last part of the path, or NAME of `NAME=RUN`.
 

@@ -184,7 +184,7 @@ def _values(dimension: Dimension) -> tuple[str, str]:
 
 
 def _without_password(argument: str) -> str:
-    """An argument as it may be kept in a report."""
+    """Return an argument as it may be kept in a report."""
     flag, equals, value = argument.partition("=")
     return (
         f"{flag}={hidden_password(value)}"

@@ -76,7 +76,7 @@ class Terminal:
 
 
 def open_terminal(as_json: bool) -> Terminal:
-    """The terminal of this process."""
+    """Return the terminal of this process."""
     file = sys.stderr if as_json else sys.stdout
     # rich takes a file or a pipe for a terminal of 80 columns, and folds tables that nobody asked
     # it to

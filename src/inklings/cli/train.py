@@ -66,7 +66,7 @@ class Train:
 
 
 def _beginning(arguments: Sequence[str]) -> RunConfig | None:
-    """The model's settings of the run given with --from, if one is."""
+    """Return the model's settings of the run given with --from, if one is."""
     run = flag_value("--from", arguments)
     if run is None:
         return None
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def free_run(config: RunConfig) -> Path:
-    """The first free name below runs/ for a run of this architecture on this text."""
+    """Return the first free name below runs/ for a run of this architecture on this text."""
     architecture = Path(config.architecture.partition(":")[0]).stem
     source = (
         Path(config.data.source.partition("?")[0].replace(":", "-").rstrip("/")).stem or "stdin"

@@ -12,7 +12,7 @@ POWER = 0.8
 
 
 def least_significant(n: int, *, tests: int = 1) -> float:
-    """The mean of n paired differences, in their standard deviations.
+    """Return the mean of n paired differences, in their standard deviations.
 
     From which on a paired t test claims one.
 
@@ -28,14 +28,13 @@ def least_significant(n: int, *, tests: int = 1) -> float:
 
 @lru_cache(maxsize=256)
 def detectable(n: int, *, tests: int = 1) -> float:
-    """The smallest true difference that n paired seeds find with a chance of `POWER`.
+    """Return the smallest true difference that n paired seeds find with a chance of `POWER`.
 
     Its unit is the standard deviation of the paired differences.
 
     The noncentral t distribution for a two-sided test at `LEVEL`, divided by the number of tests
-    (the bound of Holm's
-    correction: Cohen 1988, section 2.2, for the power of a t test); where the sign-flip test must
-    agree, and asks for more, what that asks for.
+    (the bound of Holm's correction: Cohen 1988, section 2.2, for the power of a t test); where the
+    sign-flip test must agree, and asks for more, what that asks for.
 
     Args:
         n: paired seeds, two or more.

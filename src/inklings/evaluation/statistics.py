@@ -59,7 +59,7 @@ class Interval:
     """How many units it rests on: documents, blocks or seeds."""
 
     def contains(self, value: float) -> bool:
-        """Whether the value lies within the interval, ends included."""
+        """Return whether the value lies within the interval, ends included."""
         return self.low <= value <= self.high
 
     @property
@@ -164,7 +164,7 @@ def bootstrap_ratio(
 def _studentised(
     columns: Float[np.ndarray, "n 5"], resamples: int, rng: np.random.Generator
 ) -> Float[np.ndarray, " resamples"]:
-    """The studentised deviation of each resample's ratio from the estimate.
+    """Return the studentised deviation of each resample's ratio from the estimate.
 
     Each is divided by the standard error that the resample itself would state.
 
@@ -383,7 +383,7 @@ def sign_flip(differences: Sequence[float] | Float[np.ndarray, " n"], *, seed: i
 
 @lru_cache(maxsize=8)
 def _signs(n: int) -> Float[np.ndarray, "assignments n"]:
-    """All assignments of n signs, one of each pair that are each other's opposite."""
+    """Return all assignments of n signs, one of each pair that are each other's opposite."""
     return 1.0 - 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
 
 

@@ -47,7 +47,7 @@ class PackedLinear(nn.Module):
 
 
 def can_pack() -> bool:
-    """Whether this build of PyTorch arranges weights."""
+    """Return whether this build of PyTorch arranges weights."""
     return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
 

@@ -155,7 +155,7 @@ def next_token_probabilities(
 
 
 def representable(factor: float, limits: torch.finfo) -> float:
-    """The nearest factor that is neither 0 nor infinite in the logits' type.
+    """Return the nearest factor that is neither 0 nor infinite in the logits' type.
 
     With those, zeros would become NaN.
     """

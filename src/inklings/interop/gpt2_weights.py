@@ -143,7 +143,7 @@ def save_gpt2(model: GPT2, directory: Path) -> None:
 
 
 def _their_name(name: str) -> str:
-    """What a tensor of `GPT2` is called there, without the prefix that only some files have."""
+    """Return the name of a `GPT2` tensor there, without the prefix that only some files have."""
     module, _, kind = name.rpartition(".")
     layer = re.search(r"\d+", module)
     return (
@@ -205,7 +205,7 @@ def _read_config(
 
 
 def _read_weights(directory: Path) -> dict[str, Tensor]:
-    """All tensors, without the prefix of their names."""
+    """Return all tensors, without the prefix of their names."""
     path = directory / WEIGHTS
     if not path.is_file():
         others = sorted(

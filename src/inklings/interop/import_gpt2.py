@@ -81,7 +81,7 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
-    """The folder's tokenizer in either of its forms."""
+    """Return the folder's tokenizer in either of its forms."""
     if (folder / "tokenizer.json").is_file():
         return read_tokenizer(folder / "tokenizer.json")
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
@@ -100,7 +100,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _fetched(name: str) -> Path:
-    """The files of a model on the hub, in its own cache."""
+    """Return the files of a model on the hub, in its own cache."""
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise RunError(
             f"there is no folder {name}. Give a folder that transformers wrote, or OWNER/NAME of a"

@@ -237,13 +237,13 @@ def empty_caches(
 
 
 def cache_tensors(caches: Sequence[KeyValueCache]) -> dict[str, Tensor]:
-    """The caches as named tensors of a state."""
+    """Return the caches as named tensors of a state."""
     keys = {f"keys_{layer}": cache.keys for layer, cache in enumerate(caches)}
     return keys | {f"values_{layer}": cache.values for layer, cache in enumerate(caches)}
 
 
 def caches_of(tensors: Mapping[str, Tensor], n_layer: int) -> list[KeyValueCache]:
-    """The caches in the named tensors of a state."""
+    """Return the caches in the named tensors of a state."""
     return [
         KeyValueCache(tensors[f"keys_{layer}"], tensors[f"values_{layer}"])
         for layer in range(n_layer)

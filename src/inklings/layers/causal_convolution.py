@@ -92,7 +92,7 @@ class Queues:
     def in_order(
         self, rings: Float[Tensor, "B P C"], position: Int[Tensor, " B"]
     ) -> list[Float[Tensor, "B R C"]]:
-        """Each layer's inputs at the R positions before `position` (B,), the oldest first."""
+        """Return each layer's last R inputs before `position` (B,), the oldest first."""
         found = []
         for begin, reach in zip(self.begins, self.reaches, strict=True):
             places = (

@@ -62,7 +62,7 @@ def rotate(
 def rotate_plainly(
     x: Float[Tensor, "B T H D"], turns: Float[Tensor, "#B T 1 D2 2"]
 ) -> Float[Tensor, "B T H D"]:
-    """What `rotate` does, in real arithmetic."""
+    """Return what `rotate` does, in real arithmetic."""
     cos, sin = turns.unbind(-1)
     even, odd = x[..., 0::2], x[..., 1::2]
     return (

@@ -42,7 +42,7 @@ def checked_vectors(vectors: NDArray[Any], dimension: int, what: str) -> Float32
 
 
 def lengths(vectors: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, " n"]:
-    """The L2 length of each vector.
+    """Return the L2 length of each vector.
 
     Not a number or infinite where a component is, or where it is beyond float32.
     """

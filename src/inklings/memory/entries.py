@@ -69,7 +69,7 @@ class Span:
     last: Int64[np.ndarray, " q"]
 
     def of(self, queries: Int64[np.ndarray, " m"]) -> Span:
-        """The spans of some of the queries."""
+        """Return the spans of some of the queries."""
         return Span(self.documents[queries], self.first[queries], self.last[queries])
 
 

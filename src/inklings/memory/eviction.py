@@ -34,7 +34,7 @@ class Order:
         self._room = 0
 
     def forget(self) -> None:
-        """All keys may be others now."""
+        """Forget all keys: they may have changed."""
         self._heap, self._bound = [], None
 
     def lowered(self, keys: Shaped[np.ndarray, " m"], ids: Int64[np.ndarray, " m"]) -> None:
@@ -51,7 +51,7 @@ class Order:
     def first(
         self, count: int, keys: Shaped[np.ndarray, " n"], rows: Rows
     ) -> Int64[np.ndarray, " count"]:
-        """The ids of the `count` entries that go first, lowest id first.
+        """Return the ids of the `count` entries that go first, lowest id first.
 
         They stay until they leave `rows`.
 

@@ -173,7 +173,7 @@ def load(
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What a saved memory says about itself; only the manifest is read and checked.
+    """Return what a saved memory says about itself; only the manifest is read and checked.
 
     Raises:
         RunError: the folder is missing, is no memory, its manifest is damaged, or it was written by
@@ -253,7 +253,7 @@ def _write(
 
 
 def _read(folder: Path, manifest: Manifest) -> dict[str, np.ndarray]:
-    """Every array of a saved memory, checked."""
+    """Return every array of a saved memory, checked."""
     paths = {name: folder / str(about["name"]) for name, about in manifest.files.items()}
     for name, path in paths.items():
         if not is_file(path):
@@ -303,7 +303,7 @@ def _attach(index: Index, ids: Int64[np.ndarray, " n"], vectors: np.ndarray, fol
 
 @contextlib.contextmanager
 def _damage(folder: Path) -> Iterator[None]:
-    """What does not fit together is a damaged folder, not a mistake of the caller's."""
+    """Report what does not fit together as a damaged folder, not as a mistake of the caller."""
     try:
         yield
     except (
@@ -340,5 +340,5 @@ def _own_hash(content: Mapping[str, Any]) -> str:
 
 
 def _as_text(content: Mapping[str, Any]) -> bytes:
-    """The text that `write_json` would write."""
+    """Return the text that `write_json` would write."""
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -23,7 +23,7 @@ class Rows:
         return len(self._row_of)
 
     def copy(self) -> Rows:
-        """The same ids in the same rows, to be changed on its own."""
+        """Return the same ids in the same rows, to be changed on its own."""
         other = Rows()
         other._ids, other._row_of = self.ids.copy(), self._row_of.copy()
         return other
@@ -57,7 +57,7 @@ class Rows:
         return slice(start, stop)
 
     def row(self, known: int) -> int:
-        """The row of one id, -1 if the id is unknown."""
+        """Return the row of one id, -1 if the id is unknown."""
         return self._row_of.get(known, -1)
 
     def find(self, ids: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
@@ -76,7 +76,7 @@ class Rows:
         return rows
 
     def find_each(self, ids: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
-        """The row of each id, all different.
+        """Return the row of each id, all different.
 
         Raises:
             InputError: an id is unknown or given twice.
@@ -87,7 +87,7 @@ class Rows:
         return rows
 
     def find_known(self, ids: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
-        """The row of each id, -1 where the id is unknown."""
+        """Return the row of each id, -1 where the id is unknown."""
         get = self._row_of.get
         return np.fromiter((get(i, -1) for i in ids.tolist()), np.int64, len(ids))
 

@@ -71,7 +71,7 @@ class MemoryConfig:
 
 
 def make_index(config: MemoryConfig) -> Index:
-    """An empty index of the backend that the settings name.
+    """Return an empty index of the backend that the settings name.
 
     Raises:
         MissingExtraError: the backend needs FAISS, which is not installed.

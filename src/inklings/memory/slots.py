@@ -63,7 +63,7 @@ class Slots:
         self.lengths[holes] = self.lengths[movers]
 
     def entries(self, rows: Int64[np.ndarray, " n"]) -> Entries:
-        """What is known about the entries of these rows, copied."""
+        """Return what is known about the entries of these rows, copied."""
         return Entries(
             self.rows.ids[rows], *(getattr(self.columns, name)[rows] for name in COLUMNS)
         )
@@ -99,7 +99,7 @@ class Slots:
         return Hits(ids=ids, distances=distances, ages=ages, **known)
 
     def eviction_keys(self, config: MemoryConfig) -> Shaped[np.ndarray, " n"]:
-        """What the eviction policy goes by, of every row: the lowest go first."""
+        """Return what the eviction policy goes by, of every row: the lowest go first."""
         if config.eviction == "oldest":
             return self.rows.ids
         return (self.columns.uses if config.eviction == "least_used" else self.columns.scores)[
@@ -107,7 +107,7 @@ class Slots:
         ]
 
     def copy(self) -> Slots:
-        """The same rows, to be changed on their own."""
+        """Return the same rows, to be changed on their own."""
         other = Slots(len(self.lengths))
         other.rows = self.rows.copy()
         for name in COLUMNS:

@@ -133,7 +133,7 @@ class Memory:
         leaving_out: Span | None = None,
         count_uses: bool = True,
     ) -> Hits:
-        """The k entries nearest to each query.
+        """Return the k entries nearest to each query.
 
         Fewer, masked by id -1, where the memory or the filters leave fewer.
 
@@ -290,7 +290,7 @@ class Memory:
         return leaving
 
     def near_zero(self, threshold: float) -> Int64[np.ndarray, " found"]:
-        """The ids, lowest first, of entries whose vectors are at most `threshold` long (L2).
+        """Return the ids, lowest first, of entries whose vectors are at most `threshold` long (L2).
 
         Raises:
             InputError: the threshold is NaN.
@@ -300,7 +300,7 @@ class Memory:
         return np.sort(self._slots.rows.ids[self._slots.lengths[: len(self)] <= threshold])
 
     def vectors(self, ids: NDArray[np.integer] | None = None) -> Float32[np.ndarray, "n d"]:
-        """The vectors of these entries, or of all in the order of `ids`, copied.
+        """Return the vectors of these entries, or of all in the order of `ids`, copied.
 
         Raises:
             InputError: an id is unknown.
@@ -308,7 +308,7 @@ class Memory:
         return self.index.vectors(self.ids if ids is None else self._known(ids))
 
     def entries(self, ids: NDArray[np.integer] | None = None) -> Entries:
-        """What is known about these entries, or about all in the order of `ids`, copied.
+        """Return what is known about these entries, or about all in the order of `ids`, copied.
 
         Raises:
             InputError: an id is unknown.
@@ -356,7 +356,7 @@ class Memory:
         )
 
     def copy(self) -> Memory:
-        """A memory with the same entries, ids, clock and answers, to be changed on its own.
+        """Return a memory with the same entries, ids, clock and answers, to be changed on its own.
 
         Costs what copying its bytes does.
 

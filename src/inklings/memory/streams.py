@@ -83,7 +83,7 @@ class Stream:
 
     @classmethod
     def from_arrays(cls, config: MemoryConfig, arrays: Mapping[str, np.ndarray]) -> Stream:
-        """What `to_arrays` wrote down, under a new number."""
+        """Return what `to_arrays` wrote down, under a new number."""
         stream = cls.new(config)
         assert isinstance(stream.memory.index, LocalIndex)
         entries = Entries(*(arrays[f"entries.{field.name}"] for field in fields(Entries)))

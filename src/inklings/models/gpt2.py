@@ -172,7 +172,7 @@ class GPT2(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits for the token after each position.
+        """Return the logits for the token after each position.
 
         `state` holds each row's tokens and caches since the start of its segment.
         """

@@ -47,7 +47,7 @@ class NGramConfig(ModelConfig):
 
 
 class Grouped(NamedTuple):
-    """Equal keys, grouped."""
+    """Equal keys and the entries that have them."""
 
     keys: Int[Tensor, " G"]
     """The distinct keys, ascending."""

@@ -113,17 +113,17 @@ def objective_of(model: Architecture | type[Architecture]) -> ObjectiveRecord:
 
 
 def predicts_tokens(model: Architecture) -> TypeGuard[SequenceModel]:
-    """Whether the model gives every next token a probability."""
+    """Return whether the model gives every next token a probability."""
     return objective_of(model).predicts_tokens
 
 
 def makes_texts(model: Architecture) -> TypeGuard[SampleModel]:
-    """Whether the model makes whole texts out of noise."""
+    """Return whether the model makes whole texts out of noise."""
     return objective_of(model).makes_texts
 
 
 def has_likelihood(model: Architecture) -> bool:
-    """Whether a text can be scored: the model predicts tokens, and by a distribution."""
+    """Return whether a text can be scored: the model predicts tokens, and by a distribution."""
     return objective_of(model).predicts_tokens and model.traits.has_likelihood
 
 

@@ -62,7 +62,7 @@ def summary(name: str) -> str:
 
 
 def is_file(architecture: str) -> bool:
-    """Whether the name is of the form `path/to/file.py:Class`."""
+    """Return whether the name is of the form `path/to/file.py:Class`."""
     return architecture.partition(":")[0].endswith(".py")
 
 

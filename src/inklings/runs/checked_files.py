@@ -84,7 +84,7 @@ def check_tensors(path: Path) -> dict[str, str]:
 
 
 def tensor_sizes(path: Path) -> list[int]:
-    """How many elements each tensor of a file has, as its header says; the data is not read.
+    """Return how many elements each tensor of a file has, as its header says; the data is not read.
 
     Raises:
         RunError: the file is missing, cannot be read, or has no header.
@@ -138,7 +138,7 @@ def _checked(path: Path) -> tuple[bytes, dict[str, str]]:
 
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:
-    """The header of a safetensors file."""
+    """Return the header of a safetensors file."""
     header = parse_json(text, path)
     if not isinstance(header, dict):
         raise _no_safetensors(path)
@@ -160,7 +160,7 @@ def refuse_pickle(path: Path, beginning: bytes) -> None:
 
 
 def _plausible_header(path: Path, beginning: bytes) -> bool:
-    """Whether the first eight bytes are a length that fits the file.
+    """Return whether the first eight bytes are a length that fits the file.
 
     A small header may happen to begin with 0x80.
     """
@@ -168,7 +168,7 @@ def _plausible_header(path: Path, beginning: bytes) -> bool:
 
 
 def shared_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names of tied tensors, each with the first name under which the same memory appears."""
+    """Return names of tied tensors, each with the first name of the same memory."""
     first: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
     ties: dict[str, str] = {}
     for name, tensor in state.items():

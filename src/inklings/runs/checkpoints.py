@@ -84,7 +84,7 @@ def checkpoint_path(run: Path, step: int) -> Path:
 
 
 def checkpoint_steps(run: Path) -> list[int]:
-    """Steps of which there is a checkpoint, ascending."""
+    """Return the steps that have a checkpoint, ascending."""
     found = (
         re.fullmatch(r"step_([0-9]+)", path.name) for path in (run / "checkpoints").glob("step_*")
     )
@@ -148,7 +148,7 @@ def prune_checkpoints(run: Path, *, keep: int, best_step: int | None) -> None:
 
 
 def read_progress(path: Path) -> TrainerState:
-    """The progress of a checkpoint.
+    """Return the progress of a checkpoint.
 
     Raises:
         RunError: it is missing, damaged, or from a newer format.
@@ -276,7 +276,7 @@ def _step_of(path: Path, metadata: Mapping[str, str]) -> int:
 
 
 def read_objective(path: Path) -> dict[str, Tensor]:
-    """The state of the objective in a checkpoint; empty at step 0.
+    """Return the state of the objective in a checkpoint; empty at step 0.
 
     Raises:
         RunError: it is damaged.
@@ -290,7 +290,7 @@ def publish_weights(run: Path, step: int) -> None:
 
 
 def published_step(run: Path) -> int | None:
-    """The step whose weights are `RUN/model.safetensors`.
+    """Return the step whose weights are `RUN/model.safetensors`.
 
     None if that file is absent or damaged.
     """

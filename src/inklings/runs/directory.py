@@ -189,7 +189,7 @@ class RunDirectory:
 
     @property
     def config(self) -> RunConfig:
-        """The resolved settings."""
+        """The settings of the run, resolved: nothing in them is left open."""
         return self.record.config
 
     def usable_config(self, *, trust_code: bool = False) -> RunConfig:
@@ -239,7 +239,10 @@ class RunDirectory:
             )
 
     def _any_weights(self) -> Path | None:
-        """Weights of the run, to see how large its model is; None where there are none."""
+        """Return some weights of the run, to see how large its model is.
+
+        None where there are none.
+        """
         steps = checkpoints.checkpoint_steps(self.path)
         places = [self.path, *(checkpoints.checkpoint_path(self.path, step) for step in steps)]
         return next(
@@ -252,7 +255,7 @@ class RunDirectory:
         )
 
     def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
-        """The file with the weights of the lowest validation loss, or of the last checkpoint.
+        """Return the file of the best weights, or of those of the last checkpoint.
 
         Raises:
             RunError: there are none yet.
@@ -296,7 +299,7 @@ class RunDirectory:
         return read_metrics(self.path / METRICS)
 
     def samples(self) -> dict[int, list[str]]:
-        """The texts that were sampled in training, by step."""
+        """Return the texts that were sampled in training, by step."""
         return {
             event["step"]: event["texts"] for event in self.metrics() if event["event"] == "sample"
         }
@@ -372,7 +375,7 @@ _OF_RUNS = (METRICS, ENVIRONMENT)
 
 
 def list_runs(directory: Path) -> list[RunSummary]:
-    """All runs below a directory, by path."""
+    """Return all runs below a directory, by path."""
     with read_errors(directory):
         configs = sorted(directory.rglob(CONFIG))
     runs = (

@@ -66,7 +66,7 @@ class Interruption:
 
 
 def is_ignored_hangup(number: signal.Signals) -> bool:
-    """Whether this is SIGHUP and the process was started to outlive its terminal."""
+    """Return whether this is SIGHUP and the process was started to outlive its terminal."""
     return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
 
 

@@ -52,7 +52,7 @@ def locked(
 
 
 def is_locked(run: Path) -> bool:
-    """Whether a process trains in the run directory now."""
+    """Return whether a process trains in the run directory now."""
     try:
         descriptor = os.open(run / "lock", os.O_RDWR)
     except OSError:

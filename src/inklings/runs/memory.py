@@ -133,7 +133,7 @@ class RunMemory:
         return len(self.memory)
 
     def documents(self) -> list[Document]:
-        """The documents that the memory has entries of, in the order in which they were added.
+        """Return the documents that the memory has entries of, in the order of addition.
 
         Raises:
             RunError: one is damaged or missing.
@@ -320,7 +320,7 @@ class RunMemory:
         )
 
     def _new_documents(self, texts: Sequence[tuple[str, str]]) -> tuple[list[Document], list[str]]:
-        """The documents that are not there yet, numbered, and the names of the others."""
+        """Return the documents that are not there yet, numbered, and the names of the others."""
         hashes = {document.sha256 for document in self.documents()}
         # beyond what a killed addition left, and beyond entries whose file was lost
         number = 1 + max((*self._all(), *self.memory.entries().documents.tolist()), default=-1)
@@ -368,7 +368,7 @@ class RunMemory:
         )
 
     def _all(self) -> dict[int, Document]:
-        """Every document there is, with entries or without; read when first needed."""
+        """Return every document there is, with entries or without; read when first needed."""
         if self._documents is None:
             self._documents = read_documents(self.folder / DOCUMENTS)
         return self._documents

@@ -100,7 +100,7 @@ class MetricsLog:
 
 
 def sampled_text(texts: Sequence[str]) -> bytes:
-    """The file of `samples/` that holds the texts of a `sample` event."""
+    """Return the file of `samples/` that holds the texts of a `sample` event."""
     return "\n\n---\n\n".join(map(str, texts)).encode(errors="replace")
 
 
@@ -121,7 +121,7 @@ def lost_events(path: Path, *, length: int) -> str | None:
 
 
 def read_metrics(path: Path) -> list[LoggedEvent]:
-    """All events; a last line that was torn by a crash is left out.
+    """Return all events; a last line that was torn by a crash is left out.
 
     Raises:
         RunError: the file is missing or cannot be read, or a line that is not the last is not an

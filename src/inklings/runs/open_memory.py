@@ -33,7 +33,7 @@ Weights = Literal["best", "last"]
 
 
 def has_memory(run: RunDirectory) -> bool:
-    """Whether a run has a long-term memory, or has what is left of one."""
+    """Return whether a run has a long-term memory, or has what is left of one."""
     folder = run.path / FOLDER
     return os.path.lexists(folder / STORE / MANIFEST) or any(
         (folder / DOCUMENTS).glob("[0-9]*.json")
@@ -225,7 +225,7 @@ def _lost(folder: Path) -> str:
 
 
 def _table_of(folder: Path) -> str:
-    """The table of the database that a memory is in."""
+    """Return the table of the database that a memory is in."""
     content = read_json(folder / TABLE, format_version=FORMAT_VERSION)
     if not isinstance(content.get("table"), str):
         raise RunError(f"{folder / TABLE} is damaged: it names no table. Say it with --table.")

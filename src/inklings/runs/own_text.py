@@ -15,7 +15,7 @@ from inklings.text.store import TokenSplit, TokenStore, prepare
 
 
 def data_hash(store: TokenStore) -> str:
-    """Hash of the tokens of all splits: equal exactly if training would read the same."""
+    """Return a hash of the tokens of all splits: equal exactly if training would read the same."""
     tokens = {
         name: facts
         for name, facts in store.manifest["files"].items()
@@ -98,7 +98,7 @@ def training_text(run: RunDirectory) -> TokenStore | None:
 
 
 def same_text(one: TokenStore, other: TokenStore) -> bool:
-    """Whether two stores hold the same documents in the same splits, in whatever tokens."""
+    """Return whether two stores hold the same documents in the same splits, in whatever tokens."""
 
     def identity(store: TokenStore) -> list[object]:
         manifest = store.manifest

@@ -61,7 +61,7 @@ class _Checking:
         self._events: list[LoggedEvent] | None = None
 
     def _try(self, check: Callable[[], Any], *files: Path) -> Any:
-        """What a check returns; None, and a problem more, where it fails."""
+        """Return what a check returns; None, and a problem more, where it fails."""
         self._seen |= set(files)
         try:
             return check()

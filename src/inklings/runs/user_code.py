@@ -118,7 +118,7 @@ def named_code(config: RunConfig) -> list[str]:
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:
-    """Every string within a value of a configuration."""
+    """Yield every string within a value of a configuration."""
     _check_depth(depth)
     if isinstance(value, str):
         yield value
@@ -132,7 +132,7 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 
 def _names(text: str, depth: int) -> list[str]:
-    """The files of code in `NAME[:field=value,...]`, whose values may be of that form again."""
+    """Return the files of code in `NAME[:field=value,...]`, whose values may nest that form."""
     _check_depth(depth)
     head, fields = split_name(text)
     found = [head] if is_file(head) else []

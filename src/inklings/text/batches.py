@@ -74,7 +74,7 @@ class WindowBatches:
         self._drawn: tuple[Indices, Indices, Indices]
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: `tokens` (batch_size, lead + length)."""
+        """Return the batch of a step: `tokens` (batch_size, lead + length)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         begins, firsts, ends = self._rows_of(epoch)
         # The rows of an epoch are dealt evenly, so that no step has only the few that were left
@@ -140,7 +140,7 @@ class StreamBatches:
         self._drawn: tuple[int, Indices, Indices]
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step.
+        """Return the batch of a step.
 
         `tokens` (batch_size, length); at the first step of an epoch all streams begin anew.
         """
@@ -191,7 +191,7 @@ class PositionBatches:
         self.steps_per_epoch = -(-split.n_targets // batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step.
+        """Return the batch of a step.
 
         `tokens` (batch_size, 1), `context` (batch_size, context_length - 1).
         """
@@ -273,7 +273,7 @@ def _batch(
     begins_anew: bool = False,
     carried: bool = False,
 ) -> Batch:
-    """Tokens at positions of the ring and their targets.
+    """Read tokens at positions of the ring, and their targets.
 
     Where state is `carried` into the rows, a document that opens at the first position matters as
     well.

@@ -192,7 +192,7 @@ def left_out(source: Source) -> dict[str, dict[str, int]]:
 
 
 def manifest_hash(manifest: dict[str, Any]) -> str:
-    """SHA-256 of a manifest without its own hash."""
+    """Return the SHA-256 of a manifest without its own hash."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return durable.sha256(json.dumps(content, sort_keys=True).encode())
 
@@ -214,13 +214,13 @@ class _Reader:
                     file.write(json.dumps(piece) + "\n")
 
     def pieces(self, stage: str) -> Iterator[TextPiece]:
-        """All pieces, in order; `stage` is what the events call this reading."""
+        """Return all pieces, in order; `stage` is what the events call this reading."""
         return self._counted(
             self.plan.pieces() if self.spool is None else self._spooled(self.spool), stage
         )
 
     def texts(self) -> Iterator[tuple[str, bool]]:
-        """The text of each piece, and whether it is for training."""
+        """Yield the text of each piece, and whether it is for training."""
         for piece in self.pieces("learning a vocabulary"):
             yield piece.text, piece.split == "train"
 
@@ -341,9 +341,9 @@ def _whole_documents(pieces: Iterable[TextPiece]) -> Iterator[_Part]:
 def _encoded(
     parts: Iterable[_Part], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[_Part], list[Tokens]]]:
-    """Parts in batches with their tokens, in order.
+    """Yield parts in batches with their tokens, in order.
 
-    `_ENCODERS` batches are in the making at a time.
+    `_ENCODERS` batches are encoded at a time.
     """
     waiting: deque[tuple[list[_Part], Future[list[Tokens]]]] = deque()
     with ThreadPoolExecutor(_ENCODERS) as pool:
@@ -376,7 +376,7 @@ def _dtype(tokenizer: Tokenizer) -> np.dtype[Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Size and hashes of a file."""
+    """Return size and hashes of a file."""
     hashes: dict[str, Any] = (
         {"blocks": durable.block_hashes(path)}
         if path.suffix == ".bin"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """The folder named by INKLINGS_CACHE, else `inklings` in the user's cache folder.
+    """Return the folder named by INKLINGS_CACHE, else `inklings` in the user's cache folder.
 
     It may not exist yet.
     """

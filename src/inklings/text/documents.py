@@ -91,7 +91,7 @@ class Source:
     """
 
     def pieces(self) -> Iterator[TextPiece]:
-        """All documents in order, in bounded memory; blank documents are left out.
+        """Return all documents in order, in bounded memory; blank documents are left out.
 
         Raises:
             SourceError: something in the source is not text, raised when it is reached.
@@ -153,7 +153,7 @@ def documents(
 
 
 def _lines(text: Text) -> Iterator[TextPiece]:
-    """The lines of a text that are not blank."""
+    """Yield the lines of a text that are not blank."""
     advice = "Is it one long text? Then try --data.layout documents."
     for line in lines(text.chunks, text.where, longest=LONGEST_LINE, advice=advice):
         if line and not line.isspace():
@@ -194,7 +194,7 @@ def lines(chunks: Iterable[str], where: str, *, longest: int, advice: str) -> It
 
 
 def guess_layout(samples: Iterable[str]) -> Layout:
-    """`lines` if every text is a list of short lines, else `documents`.
+    """Return `lines` if every text is a list of short lines, else `documents`.
 
     A text is taken for a list of lines if it has at least `FEWEST_DOCUMENTS` of them, none is
     blank, and the median line is shorter than `SHORT_LINE` characters: names, sentences and
@@ -215,14 +215,14 @@ def guess_layout(samples: Iterable[str]) -> Layout:
 
 
 def _ended_once(chunks: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Chunks, and whether a document ends after each: only after the last."""
+    """Yield chunks, and whether a document ends after each: only after the last."""
     for chunk in chunks:
         yield chunk, False
     yield "", True
 
 
 def _ended_by(chunks: Iterable[str], separator: str) -> Iterator[tuple[str, bool]]:
-    """Chunks, and whether a document ends after each: wherever the separator stood."""
+    """Yield chunks, and whether a document ends after each: wherever the separator stood."""
     held = ""
     kept = len(separator) - 1  # the end of a chunk may be the beginning of a separator
     for chunk in chunks:
@@ -237,9 +237,9 @@ def _ended_by(chunks: Iterable[str], separator: str) -> Iterator[tuple[str, bool
 
 
 def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]]:
-    """Chunks, and whether a document ends after each.
+    """Yield chunks, and whether a document ends after each.
 
-    Before every line that the pattern fits as a whole.
+    It ends before every line that the whole pattern fits.
     """
     pattern = re.compile(opening)
     held = ""
@@ -260,7 +260,7 @@ def _opened_by(chunks: Iterable[str], opening: str) -> Iterator[tuple[str, bool]
 
 
 def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iterator[TextPiece]:
-    """Documents given as chunks and their ends, as pieces; blank documents are left out."""
+    """Yield documents, given as chunks and their ends, as pieces; blank ones are left out."""
     held: list[str] = []
     length = 0
     first = True
@@ -281,7 +281,7 @@ def _pieces(chunks: Iterable[tuple[str, bool]], split: SplitName | None) -> Iter
 
 
 def _place_to_cut(text: str) -> int | None:
-    """Where the next piece ends.
+    """Return where the next piece ends.
 
     None if all of `text` can be one, or can become one with what follows.
     """
@@ -308,7 +308,7 @@ def _place_to_cut(text: str) -> int | None:
 
 
 def _ends_a_token(text: str, newline: int) -> bool:
-    """Whether the GPT-2 pattern always ends a token after this newline.
+    """Return whether the GPT-2 pattern always ends a token after this newline.
 
     False at the end of what is read.
     """

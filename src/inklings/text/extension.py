@@ -54,7 +54,7 @@ def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
 
 
 def knows_all(tokenizer: Tokenizer) -> bool:
-    """Whether it has tokens for every text, whatever the rule for others says."""
+    """Return whether it has tokens for every text, whatever the rule for others says."""
     return tokenizer.kind in ("byte", "bpe") or (tokenizer.kind == "file" and tokenizer.lossless)
 
 
@@ -92,7 +92,7 @@ def extended(tokenizer: Tokenizer, texts: Texts, *, unknown: UnknownChoice = "au
 
 
 def is_extension(larger: Tokenizer, smaller: Tokenizer) -> bool:
-    """Whether all tokens of a vocabulary have the same numbers in another one of its kind."""
+    """Return whether one vocabulary extends another: old tokens keep their numbers."""
     ours, theirs = (
         tokenizer.backend.get_vocab(with_added_tokens=True) for tokenizer in (smaller, larger)
     )
@@ -101,7 +101,7 @@ def is_extension(larger: Tokenizer, smaller: Tokenizer) -> bool:
 
 
 def _made(tokenizer: Tokenizer, unknown: UnknownPolicy, names: list[str]) -> Tokenizer:
-    """The tokenizer with a rule, and with new tokens at its end."""
+    """Return the tokenizer with a rule, and with new tokens at its end."""
     rules = json.loads(tokenizer.backend.to_str())
     unknown_token = tokenizer.vocab_size if UNKNOWN in names else tokenizer.unknown_token
     if tokenizer.kind == "char":

@@ -79,7 +79,7 @@ def describe(
 
 
 def count_tokens(split: TokenSplit, vocab_size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How often each token occurs in a split, boundaries included; shape (vocab_size,)."""
+    """Return how often each token occurs in a split, boundaries included; shape (vocab_size,)."""
     counts = np.zeros(vocab_size, dtype=np.int64)
     for start in range(0, len(split.tokens), _STRETCH):
         counts += np.bincount(
@@ -107,7 +107,7 @@ def _describe_split(store: TokenStore, name: Any) -> dict[str, Any]:
 
 
 def _show(split: TokenSplit, tokenizer: Tokenizer, index: int, longest: int) -> dict[str, Any]:
-    """The beginning of a document."""
+    """Return the beginning of a document."""
     start, end = int(split.offsets[index]) + 1, int(split.offsets[index + 1])
     tokens = split.read(start, min(end, start + longest)).tolist()
     return {

@@ -38,12 +38,12 @@ class Rules:
 
     @classmethod
     def of(cls, data: DataConfig) -> Rules:
-        """The rules among the settings of a text."""
+        """Return the rules among the settings of a text."""
         return cls(data.min_length, data.max_length, data.min_known)
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any]) -> Rules:
-        """The rules by which a store was made.
+        """Return the rules by which a store was made.
 
         One from before there were rules kept every document.
         """
@@ -55,7 +55,10 @@ class Rules:
         return self != Rules()
 
     def broken_by(self, length: int, known: float) -> Rule | None:
-        """The first rule that a document of `length` tokens, `known` of them by share, breaks."""
+        """Return the first rule that a document breaks.
+
+        `known` is the share of its known tokens.
+        """
         if self.max_length is not None and length > self.max_length:
             return "max_length"
         if length < self.min_length:
@@ -77,7 +80,7 @@ class Sieve:
         self.kept_hashes = array("Q")
 
     def keeps(self, text: str, length: int, units: int, unknown: int) -> bool:
-        """Whether a document is kept.
+        """Return whether a document is kept.
 
         Args:
             text: the document.
@@ -117,7 +120,7 @@ class Sieve:
         )
 
     def _advice(self, rule: Rule) -> str:
-        """A value of the rule with which it keeps half of the documents, or more."""
+        """Return a value of the rule with which it keeps half of the documents, or more."""
         middle = (len(self.lengths) + 1) // 2 - 1
         if rule == "max_length":
             return (
@@ -162,7 +165,7 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
-    """Which files and records of a source are in no document, in words.
+    """Return which files and records of a source are in no document, in words.
 
     A store from before they were counted tells nothing.
     """
@@ -179,7 +182,7 @@ def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def dropped_documents(manifest: Mapping[str, Any]) -> list[str]:
-    """For each split of which documents were dropped, how many, and why, in words."""
+    """Say, for each split, how many documents were dropped and why."""
     rules, unit = Rules.of_manifest(manifest), _UNITS.get(manifest["tokenizer"]["kind"], "tokens")
     share = (
         f"fewer than {100 * rules.min_known:.4g}% known {unit}"

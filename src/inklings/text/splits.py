@@ -184,7 +184,7 @@ def assign(documents: int, shares: Shares, seed: int) -> npt.NDArray[np.int8]:
 
 
 def cut_points(length: int, shares: Shares) -> tuple[int, int]:
-    """Where validation and test begin in something of `length`.
+    """Return where validation and test begin in something of `length`.
 
     Exact, so that 0.7 + 0.2 of 10 is 9.
     """

@@ -88,7 +88,7 @@ class TokenSplit:
         return int(self.document_bytes.sum())
 
     def read(self, start: int, stop: int) -> Integer[np.ndarray, " n"]:
-        """Tokens from `start` to `stop`, which is not included, or to the end.
+        """Return tokens from `start` to `stop`, which is not included, or to the end.
 
         Raises:
             RunError: the file is damaged there.
@@ -101,7 +101,7 @@ class TokenSplit:
         return self.tokens[start:stop]
 
     def document(self, index: int) -> Integer[np.ndarray, " n"]:
-        """Tokens of one document, without its boundary."""
+        """Return the tokens of one document, without its boundary."""
         return self.read(int(self.offsets[index]) + 1, int(self.offsets[index + 1]))
 
     @classmethod
@@ -225,7 +225,7 @@ class TokenStore:
             raise RunError(f"{path} is damaged: its content does not fit its hash.")
 
     def lossless(self, name: SplitName) -> bool:
-        """Whether the tokens of a split hold all its bytes.
+        """Return whether the tokens of a split hold all its bytes.
 
         A vocabulary of characters may lack some only elsewhere.
         """

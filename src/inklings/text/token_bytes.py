@@ -12,7 +12,7 @@ Kind = Literal["byte", "char", "word", "bpe", "file"]
 
 @functools.cache
 def byte_names() -> tuple[str, ...]:
-    """The character by which byte-level vocabularies write each of the 256 bytes (GPT-2, 2019).
+    """Return the character that byte-level vocabularies write for each byte (GPT-2, 2019).
 
     Printable ones stand for themselves.
     """
@@ -30,7 +30,7 @@ def bytes_of_tokens(
     marks: frozenset[int],
     byte_level: bool,
 ) -> list[bytes]:
-    """The bytes that each token adds to a text; none for the boundary.
+    """Return the bytes that each token adds to a text; none for the boundary.
 
     Args:
         backend: the vocabulary.
@@ -68,7 +68,7 @@ def bytes_of_tokens(
 
 
 def _bytes_by_decoder(backend: tokenizers.Tokenizer, token: int, name: str) -> bytes:
-    """What a token of an unknown kind adds to a text.
+    """Return what a token of an unknown kind adds to a text.
 
     Decoded after another, since many decoders strip the first blank.
     """
@@ -80,7 +80,7 @@ def _bytes_by_decoder(backend: tokenizers.Tokenizer, token: int, name: str) -> b
 
 
 def keeps_all_bytes(rules: dict[str, Any]) -> bool:
-    """Whether a tokenizer.json is byte-level throughout.
+    """Return whether a tokenizer.json is byte-level throughout.
 
     Its decoder then undoes what its encoder did.
 

@@ -104,7 +104,7 @@ class Tokenizer:
         return self.kind == "word" and self._rules["normalizer"] is not None
 
     def encode(self, text: str) -> Tokens:
-        """The tokens of a text, without a boundary.
+        """Return the tokens of a text, without a boundary.
 
         Raises:
             TokenizerError: the vocabulary lacks something in it (listed) and the policy is `error`;
@@ -113,7 +113,7 @@ class Tokenizer:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text; in parallel where the vocabulary is more than a table.
+        """Return the tokens of each text; in parallel where the vocabulary is more than a table.
 
         Errors as `encode`.
         """
@@ -178,7 +178,7 @@ class Tokenizer:
         )
 
     def unknown_characters(self, text: str) -> list[str]:
-        """What in a text the vocabulary lacks, sorted, each once.
+        """Return what in a text the vocabulary lacks, sorted, each once.
 
         Characters, or words where words are the unit.
         """
@@ -196,7 +196,7 @@ class Tokenizer:
         return sorted(parts - {name})
 
     def count_unknown(self, text: str, tokens: Tokens) -> int:
-        """How many tokens of a text the vocabulary lacks, marked or skipped.
+        """Return how many tokens of a text the vocabulary lacks, marked or skipped.
 
         `tokens` are what `encode` gives for the text.
 
@@ -251,7 +251,7 @@ class Tokenizer:
         return b"".join(shown).decode("utf-8", errors="replace")
 
     def bytes_after(self, previous: int, token: int) -> bytes:
-        """The bytes that a token adds to a text behind another token.
+        """Return the bytes that a token adds to a text behind another token.
 
         The blank before a word only where one belongs.
 
@@ -263,7 +263,7 @@ class Tokenizer:
         return data.removeprefix(b" ") if joined and token not in self._marks else data
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes that a token adds to a text, for streaming; none for the boundary.
+        """Return the bytes that a token adds to a text, for streaming; none for the boundary.
 
         A word of the tokenizer `word` brings the blank before it; `bytes_after` knows where none
         belongs.
@@ -279,7 +279,7 @@ class Tokenizer:
         return self._token_bytes[token]
 
     def token_name(self, token: int) -> str:
-        """What a token looks like in a table.
+        """Return what a token looks like in a table.
 
         Its text quoted, the boundary and single bytes by name.
         """
@@ -347,7 +347,7 @@ class Tokenizer:
         }
 
     def to_json(self) -> str:
-        """Everything as one JSON document.
+        """Return everything as one JSON document.
 
         `tokenizer` in it is what Hugging Face's library reads.
         """
@@ -355,7 +355,7 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str | bytes, *, where: str = "the tokenizer") -> Tokenizer:
-        """The inverse of `to_json`; `where` names the place in errors.
+        """Return the inverse of `to_json`; `where` names the place in errors.
 
         Raises:
             RunError: it is damaged, was not written by Inklings, or comes from a newer format.
@@ -407,6 +407,6 @@ class Tokenizer:
 
 
 def _cut(tokens: Tokens, lengths: Sequence[int]) -> list[Tokens]:
-    """Consecutive parts of the given lengths."""
+    """Cut tokens into consecutive parts of the given lengths."""
     ends = np.cumsum(lengths).tolist()
     return [tokens[end - length : end] for end, length in zip(ends, lengths, strict=True)]

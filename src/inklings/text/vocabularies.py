@@ -61,7 +61,7 @@ part.
 
 @dataclass(frozen=True)
 class Survey:
-    """The characters of a text, and how many bytes it has."""
+    """The characters of a text, and its size in bytes."""
 
     n_bytes: int
     training: frozenset[str]
@@ -116,7 +116,7 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
 
 
 def names_a_file(spec: str) -> bool:
-    """Whether a spec is the path of a tokenizer.json and not the name of a tokenizer to be made."""
+    """Return whether a spec is the path of a tokenizer.json, not a tokenizer to be made."""
     made = spec in ("byte", "char", "auto") or spec.startswith(("word:", "bpe:"))
     return not made and (spec.endswith(".json") or Path(spec).is_file())
 
@@ -162,7 +162,7 @@ class _EvenShare:
         self._due = 1.0
 
     def takes(self, text: str) -> bool:
-        """Whether the next text is taken."""
+        """Return whether the next text is taken."""
         self.seen += len(text)
         self._due += min(1.0, self.limit / self.seen)
         taken = self._due >= 1.0
@@ -171,7 +171,7 @@ class _EvenShare:
 
 
 def _training_texts(texts: Texts) -> Iterator[str]:
-    """The training part in chunks.
+    """Yield the training part in chunks.
 
     Beyond `LEARNING_CHARACTERS` ever fewer are taken, evenly over what was read so far.
     """
@@ -195,7 +195,7 @@ def _bytes() -> Tokenizer:
 
 
 def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
-    """Characters in the order of their code points.
+    """Make a vocabulary of characters in the order of their code points.
 
     `auto` makes room for unknown ones only if held-out text has some.
     """
@@ -228,7 +228,7 @@ def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
 
 
 def _between_blanks() -> pre_tokenizers.PreTokenizer:
-    """Words as they stand between white space, with their capitals and punctuation."""
+    """Split a text into words at white space, with their capitals and punctuation."""
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
@@ -254,13 +254,16 @@ def _punctuation_apart() -> pre_tokenizers.PreTokenizer:
 
 
 def _single_blanks(*, lower: bool) -> normalizers.Normalizer:
-    """Every stretch of white space as one blank, none at the ends; and no capitals, if so asked."""
+    """Return every stretch of white space as one blank, none at the ends.
+
+    And no capitals, if so asked.
+    """
     steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     return normalizers.Sequence([*([normalizers.Lowercase()] if lower else []), *steps])
 
 
 def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice, *, way: str) -> Tokenizer:
-    """The `size` most frequent words, punctuation apart unless the way is `spaced`.
+    """Return the `size` most frequent words, punctuation apart unless the way is `spaced`.
 
     How much white space there was is lost.
     """
@@ -298,9 +301,9 @@ def _learn_words(texts: Iterator[str], size: int, unknown: UnknownChoice, *, way
 
 
 def _learn_byte_pairs(texts: Iterator[str], size: int) -> Tokenizer:
-    """Byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019).
+    """Learn a byte-level byte-pair encoding with GPT-2's pre-tokenisation (Radford et al. 2019).
 
-    Small corpora give fewer than `size`.
+    Small corpora give fewer than `size` tokens.
     """
     backend = tokenizers.Tokenizer(models.BPE())
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -333,7 +336,7 @@ def _bounded(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
-    """The texts without what is too long to be a word."""
+    """Return the texts without what is too long to be a word."""
     long = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
     return (long.sub(" ", text) for text in texts)
 
@@ -394,6 +397,6 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
 
 
 def with_special(backend: tokenizers.Tokenizer, *names: str) -> tokenizers.Tokenizer:
-    """The same tokenizer, with these names marked as what no text can spell."""
+    """Return the same tokenizer, with these names marked as what no text can spell."""
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     return backend

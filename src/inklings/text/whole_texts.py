@@ -41,9 +41,9 @@ class TextBatches:
         return len(self._starts)
 
     def batch(self, step: int) -> Int[Tensor, "B T"]:
-        """Tokens of the texts of a step.
+        """Return the tokens of the texts of a step.
 
-        After its end mark a row is filled up with the boundary.
+        After its end mark a row is padded with the boundary.
         """
         places = step * self.batch_size + np.arange(self.batch_size)
         drawn = np.array(
@@ -61,7 +61,7 @@ class TextBatches:
         return torch.from_numpy(tokens.astype(np.int64))
 
     def _text(self, epoch: int, place: int) -> int:
-        """The text at a place of an epoch.
+        """Return the text at a place of an epoch.
 
         Each epoch goes through all of them once, in an order of its own.
         """
@@ -105,7 +105,7 @@ def whole_texts(split: TokenSplit, *, batch_size: int, length: int, seed: int) -
 
 
 def left_out(split: TokenSplit, *, length: int) -> int:
-    """How many documents `whole_texts` leaves out."""
+    """Return how many documents `whole_texts` leaves out."""
     return int((np.diff(split.offsets) > length).sum())
 
 

@@ -151,7 +151,10 @@ def _forecast_rows(
 def _tried_rows(
     model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, most: int
 ) -> int:
-    """The largest size of which two steps succeed: doubled until one fails, then bisected."""
+    """Return the largest size of which two steps succeed.
+
+    Doubled until one fails, then bisected.
+    """
 
     def fits(rows: int) -> bool:
         training = replace(config.training, batch_size=rows, accumulate=1)

@@ -1,4 +1,4 @@
-"""Dead branches.
+"""The check for dead branches.
 
 Knocking out a named branch must change what is predicted, and every parameter must get a gradient.
 """
@@ -29,12 +29,14 @@ from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
 
 STEPS = 3
-"""A projection that begins at zero lets no gradient through at the first step."""
+"""Steps that are made first: a projection that begins at zero lets no gradient through at the
+first.
+"""
 
 
 @contextlib.contextmanager
 def knocked_out(model: nn.Module, branch: str) -> Iterator[None]:
-    """Within the block the branch hands on zeros: of a tuple, in its first place."""
+    """Make the branch return zeros within the block; of a tuple, in its first place."""
 
     def silence(module: nn.Module, inputs: object, output: Any) -> Any:
         return (
@@ -56,9 +58,12 @@ def check_branches(
 ) -> Finding:
     """Check that each branch of `traits.branches` has an effect.
 
-    With windows of held-out text (B, T + 1), say what each is worth in nats.
+    Where the model weighs its branches itself (`branch_shares`), those shares are evidence too.
 
-    Where the model weighs its branches itself (`branch_shares`), those shares stand beside.
+    Args:
+        model: the model; put into evaluation mode.
+        windows: held-out text (B, T + 1), on which each branch is valued in nats; None values none.
+        seed: of the tokens that are used without text.
     """
     branches = model.traits.branches
     if not branches:

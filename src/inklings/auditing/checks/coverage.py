@@ -1,4 +1,4 @@
-"""How much of a split an epoch of a loader reads."""
+"""The coverage of a split: how much of it an epoch of a loader reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from inklings.text.store import TokenSplit
 from inklings.training.objectives.likelihood import Batches, LikelihoodObjective, make_batches
 
 EPOCH_TARGETS = 2_000_000
-"""Coverage is measured on so much of a split."""
+"""Most targets of a split on which coverage is measured."""
 
 
 EPOCH_STEPS = 20_000
@@ -27,16 +27,18 @@ EPOCH_STEPS = 20_000
 
 
 LEAST = 0.9
-"""What an epoch in order, or shuffled, has to score."""
+"""Share of the targets that an epoch in order, or shuffled, has to score."""
 
 
 LEAST_DRAWN = 0.5
-"""What an epoch that draws with replacement has to score; 1 - 1/e, or 63%, is expected."""
+"""Share of the targets that an epoch that draws with replacement has to score; 1 - 1/e, or 63%, is
+expected.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class _Epoch:
-    """What an epoch scored."""
+    """The targets that an epoch scored."""
 
     steps: int
     rows: int
@@ -70,14 +72,12 @@ class _Epoch:
 def check_coverage(
     make_batches: Callable[[TokenSplit], Batches], split: TokenSplit, *, steps: int | None = None
 ) -> Finding:
-    """How much of a split an epoch of a loader scores; check name `coverage`.
+    """Check how much of a split an epoch of a loader scores; check name `coverage`.
 
     The loader is run on a stand-in for the split (or for the first `EPOCH_TARGETS` of it), with the
     same documents and the same boundary, but in which each other token occurs once, so that targets
-    tell where they are from.
-
-    Fails where less than `LEAST` of the targets is scored or, of a loader that draws with
-    replacement, `LEAST_DRAWN`.
+    tell where they are from. The check fails where less than `LEAST` of the targets is scored or,
+    of a loader that draws with replacement, `LEAST_DRAWN`.
 
     Args:
         make_batches: makes the loader that is to be checked, over the split that it is given.
@@ -138,7 +138,7 @@ def check_coverage(
 
 
 def _stand_in(split: TokenSplit) -> TokenSplit:
-    """The split with each token its own index, but for boundaries.
+    """Return the split with each token its own index, but for boundaries.
 
     The token whose index is a boundary's number has the next free one.
     """
@@ -150,7 +150,7 @@ def _stand_in(split: TokenSplit) -> TokenSplit:
 
 
 def _steps(batches: Batches, split: TokenSplit) -> int:
-    """About how many steps an epoch has."""
+    """Estimate how many steps an epoch has."""
     known: int | None = getattr(batches, "steps_per_epoch", None)
     if known is None:
         known = math.ceil(split.n_targets / max(1, int((batches.batch(0).weights > 0).sum())))
@@ -188,7 +188,7 @@ def _run(batches: Batches, split: TokenSplit, steps: int | None) -> _Epoch:
 
 
 def _places(split: TokenSplit, tokens: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """The place of each token in a stand-in; -1 for boundaries and what is not in it."""
+    """Return the place of each token in a stand-in; -1 for boundaries and what is not in it."""
     n = len(split.tokens)
     place: Int64[np.ndarray, " n"] = np.where(tokens == n, split.boundary, tokens).astype(np.int64)
     place[(tokens == split.boundary) | (place < 0) | (place >= n)] = -1

@@ -26,7 +26,8 @@ SAMPLES = 1000
 """Texts that the alarm and the search for copies look at, at most."""
 REAL_TOKENS = 200_000
 TOLERANCE = 1e-4
-"""Between logits of one text beside others and alone: a batch of another size takes another kernel.
+"""Largest difference between logits of one text beside others and alone: a batch of another size
+takes another kernel.
 """
 
 
@@ -65,7 +66,7 @@ def check_made(model: SampleModel) -> Finding:
 
 
 def check_texts_apart(model: SampleModel) -> Finding:
-    """Whether a text depends on its own noise alone."""
+    """Return whether a text depends on its own noise alone."""
     noise = model.noise(TEXTS, model.config.context_length).to(model.device)
     with torch.no_grad():
         whole: Drawn = model(noise)
@@ -131,7 +132,7 @@ def _silent(module: nn.Module) -> list[str]:
 
 
 def check_real_texts(model: SampleModel, split: TokenSplit) -> Finding:
-    """How much of the text the critic is shown."""
+    """Return how much of the text the critic is shown."""
     if model.reads == "windows":
         return Finding(
             check="coverage",
@@ -154,7 +155,7 @@ def check_real_texts(model: SampleModel, split: TokenSplit) -> Finding:
 
 
 def check_collapse(subject: NoiseSubject) -> Finding:
-    """Whether a run's texts are the same again and again, beside real text."""
+    """Check whether a run's texts repeat themselves more than real text does."""
     made, _ = _made_and_held_out(subject)
     real = real_as_trained(subject.model, subject.text.split("train"), most_tokens=REAL_TOKENS)
     reasons = collapse(made, real, subject.text.tokenizer)
@@ -169,7 +170,7 @@ def check_collapse(subject: NoiseSubject) -> Finding:
 
 
 def _made_and_held_out(subject: NoiseSubject) -> tuple[SampleSet, SampleSet]:
-    """Texts that the run makes, and held-out ones."""
+    """Return texts that the run makes, and held-out ones."""
     store, model = subject.text, subject.model
     held_out = real_as_trained(model, store.split(subject.split), most_tokens=REAL_TOKENS)
     return draw_as_trained(model, store.tokenizer, min(SAMPLES, len(held_out))), held_out
@@ -189,7 +190,7 @@ def _novelty(subject: NoiseSubject) -> Finding:
 
 
 def _seeded(check: Callable[[NoiseSubject], Finding]) -> Callable[[NoiseSubject], Finding]:
-    """A check whose draws are the same every time, and which leaves torch's generator as it was."""
+    """Return a check with the same draws every time, which leaves torch's generator as it was."""
 
     def seeded(subject: NoiseSubject) -> Finding:
         with torch.random.fork_rng(devices=[]):

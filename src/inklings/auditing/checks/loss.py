@@ -1,4 +1,4 @@
-"""Whether a loss is normal: its place between guessing and counted n-grams."""
+"""The check of a loss: its place between guessing and counted n-grams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 
 TRAIN_TARGETS = 5_000_000
-"""N-grams are counted on so much of the training text."""
+"""Most targets of the training text on which n-grams are counted."""
 SCORED = 16_384
 """Held-out targets that are scored."""
 SUSPICIOUS = 0.5
@@ -41,10 +41,15 @@ class Floors:
 
 
 def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -> Floors:
-    """Score counted n-grams on the first documents of a split that hold up to `targets` targets.
+    """Score counted n-grams on the first documents of a split.
 
     A loss on the same documents (the `head` of the split) is best compared with these; that of the
-    whole split differs by the luck of the draw.
+    whole split differs by chance.
+
+    Args:
+        store: the text.
+        split_name: the split that is scored.
+        targets: most targets of it.
 
     Raises:
         SourceError: the store has no text in train, or in the split.
@@ -75,11 +80,16 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
 
 
 def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
-    """Judge a held-out loss, in nats per target; check name `loss`.
+    """Judge a held-out loss; check name `loss`.
 
     A trained model fails where its loss is not finite, and gets a warning where it is above ln V,
     not below the unigram's, or below `SUSPICIOUS` times that of the best n-grams. An untrained one
     gets a warning where its loss is further than `NEAR` from ln V.
+
+    Args:
+        loss: in nats per target.
+        floors: losses of counted n-grams on the same text.
+        trained: whether the model is trained.
     """
     evidence: dict[str, Any] = {
         "loss": loss if math.isfinite(loss) else None,
@@ -103,14 +113,14 @@ def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
 
 
 def _untrained(loss: float, floors: Floors) -> tuple[bool, str]:
-    """Whether an untrained model's loss is as it should be, and in words."""
+    """Return whether an untrained model's loss is as it should be, and in words."""
     if abs(loss - floors.uniform) <= NEAR:
         return True, f"near ln V ({floors.uniform:.2f}), as an untrained model should be"
     return False, f"begins far from ln V ({floors.uniform:.2f}): check the initialisation"
 
 
 def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
-    """Whether a trained model's loss is as it should be, and in words."""
+    """Return whether a trained model's loss is as it should be, and in words."""
     if loss > floors.uniform:
         return False, f"worse than guessing (ln V is {floors.uniform:.2f})"
     rungs = {

@@ -1,6 +1,6 @@
-"""What of a sample is copied.
+"""The novelty of samples: the longest spans that are copied from the training text.
 
-The longest spans that stand in the training text, beside those of held-out text of the same size.
+Held-out text of the same size is measured beside them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CopiedSpan:
 
 @dataclass(frozen=True)
 class Copies:
-    """What of some texts stands in the training text."""
+    """What some texts have copied from the training text."""
 
     tokens: int
     """How many tokens the texts have."""
@@ -72,7 +72,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class Novelty:
-    """What samples and held-out text have in common with the training text."""
+    """The copies in samples, beside those in held-out text."""
 
     samples: Copies
     held_out: Copies
@@ -82,7 +82,7 @@ class Novelty:
     train_tokens: int
     """How much of the training text was compared with, boundaries included."""
     whole_train: bool
-    """Whether that is all of it."""
+    """Whether all of the training text was looked at."""
 
 
 def novelty(
@@ -123,7 +123,7 @@ def novelty(
 
 
 def _first(texts: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
-    """The first texts, with so many tokens; the last one is cut."""
+    """Return the first texts, with a number of tokens; the last one is cut."""
     kept = []
     for text in texts:
         if tokens <= 0:
@@ -141,7 +141,7 @@ def _copies(
     *,
     n_whole: int,
 ) -> Copies:
-    """What was found of the texts; the first `n_whole` of them are whole."""
+    """Return what was found of the texts; the first `n_whole` of them are whole."""
     longest = None
     for number, (text, ends) in enumerate(zip(texts, found, strict=True)):
         length = max(ends.lengths, default=0)
@@ -187,12 +187,17 @@ def check_novelty(
 ) -> Finding:
     """Check that samples copy no more of the training text than held-out text does.
 
-    Check name `novelty`.
-
-    A warning where the longest copied span is more than twice the held-out text's and has at least
-    `MANY_CHARACTERS` tokens (`MANY_PIECES` where tokens are not `characters` or bytes), or where
-    more of the samples are whole training documents, by `MORE_WHOLE`. Arguments and errors as
+    Check name `novelty`. A warning where the longest copied span is more than twice the held-out
+    text's and has at least `MANY_CHARACTERS` tokens (`MANY_PIECES` where tokens are not characters
+    or bytes), or where more of the samples are whole training documents, by `MORE_WHOLE`. Errors as
     `novelty`.
+
+    Args:
+        samples: tokens of each sample.
+        held_out: tokens of each held-out text.
+        train: the training text.
+        characters: whether tokens are characters or bytes.
+        lengths: of spans whose copied shares are told.
     """
     if not any(samples):
         return Finding(

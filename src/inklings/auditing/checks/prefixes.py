@@ -1,6 +1,4 @@
-"""The leak in nats: the loss of one parallel pass against that of prefixes.
-
-In the second, every position is computed from its prefix alone.
+"""The leak in nats: the loss of one parallel pass against that of each prefix alone.
 
 A model that writes text has nothing but the prefix. If a parallel pass finds a text easier than
 that, the difference is what it reads from the future. A broadcast from the end of the window shows
@@ -27,10 +25,10 @@ from inklings.models.objectives import has_likelihood
 from inklings.text.store import TokenSplit
 
 ALLOWED = 1e-3
-"""Nats per token between two ways to compute one loss that are rounding."""
+"""Nats per token by which two ways to compute one loss may differ by rounding."""
 ROWS = 16
 POSITIONS = 32
-"""At most so many prefixes are computed, spread over the window."""
+"""Most prefixes that are computed, spread over the window."""
 CLIFF_ROWS = 96
 
 
@@ -56,9 +54,13 @@ class PrefixLosses:
 def check_prefixes(
     model: SequenceModel, split: TokenSplit | None, *, trained: bool, seed: int = 0
 ) -> Finding:
-    """Whether a parallel pass scores a text as its prefixes alone would.
+    """Check that a parallel pass scores a text as its prefixes alone would.
 
-    On random tokens where there is no text.
+    Args:
+        model: the model; put into evaluation mode.
+        split: held-out text; None takes random tokens.
+        trained: whether the model is trained.
+        seed: of the windows.
     """
     length = window_length(model)
     if split is not None and split.n_targets > length:
@@ -109,14 +111,20 @@ def check_prefixes(
 
 
 def window_length(model: SequenceModel) -> int:
-    """The context, or what of it is looked at."""
+    """Return the context length, or as much of it as is looked at."""
     return max(2, min(model.config.context_length, LONGEST))
 
 
 def text_windows(split: TokenSplit, rows: int, length: int, seed: int = 0) -> Int[Tensor, "B T"]:
-    """Windows of `length` + 1 tokens from places spread over a split.
+    """Return windows of `length` + 1 tokens from random places of a split.
 
-    The last one is only a target.
+    The last is only a target.
+
+    Args:
+        split: the text.
+        rows: how many windows.
+        length: of each, without the last token.
+        seed: of the places.
     """
     places = np.random.default_rng(seed).integers(0, split.n_targets - length, rows)
     return torch.from_numpy(
@@ -125,10 +133,7 @@ def text_windows(split: TokenSplit, rows: int, length: int, seed: int = 0) -> In
 
 
 def prefix_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> PrefixLosses:
-    """Losses at up to `POSITIONS` positions of the windows.
-
-    From one pass and from each prefix alone, in evaluation mode.
-    """
+    """Compute losses at up to `POSITIONS` positions, from one pass and from each prefix alone."""
     length = windows.shape[1] - 1
     positions = np.unique(np.linspace(0, length - 1, min(POSITIONS, length)).astype(np.int64))
     parallel = parallel_losses(model, windows)[:, positions]
@@ -141,7 +146,7 @@ def prefix_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> PrefixLo
 
 
 def parallel_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> Float[Tensor, "B T1"]:
-    """Nats of every target of the windows, from one fresh pass over all but the last token."""
+    """Return nats of every target of the windows, from one pass over all but the last token."""
     tokens, targets = windows[:, :-1], windows[:, 1:]
     starts = tokens == model.config.boundary_token
     starts[:, 0] = False

@@ -1,6 +1,6 @@
-"""The check of a memory.
+"""The check of a memory: its hits were written before, and its gain is its own.
 
-What it finds was written before; empty, the model is its backbone; and the gain is due to it.
+With an empty memory, the model must be its backbone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TARGETS = 4_096
 
 
 def check_memory(model: SequenceModel, split: TokenSplit | None = None) -> Finding:
-    """Whether a memory is what it claims to be.
+    """Return whether a memory is what it claims to be.
 
     Its gain is looked at where there is a text, which only a trained model can read.
 

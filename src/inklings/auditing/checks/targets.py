@@ -1,9 +1,9 @@
-"""Targets: they are shifted by one, exactly once, and what cannot be predicted is not.
+"""The check of targets: they are shifted by one, exactly once.
 
 Two texts have a known answer. In a cycle every token is followed by its successor: a model that
 predicts the successor scores 0, and one that repeats the token just read may not. Of uniform random
-tokens nobody, however trained, can know more than ln V on average: less means that the answers are
-seen.
+tokens no model, however trained, can know more than ln V on average: less means that the answers
+are seen.
 """
 
 from __future__ import annotations
@@ -28,34 +28,36 @@ from inklings.text.store import TokenSplit
 from inklings.training.objectives.likelihood import Batches, LikelihoodObjective, make_batches
 
 SYMBOLS = 16
-"""Random tokens are drawn from so many: fewer are learned sooner."""
+"""Number of different random tokens: fewer are learned sooner."""
 ROWS, LENGTH = 16, 32
 STEPS = 50
 LAST = 15
-"""The mean loss of so many steps at the end counts; every batch is new, so nothing can be learned
-by heart.
+"""Steps at the end whose mean loss counts; every batch is new, so nothing can be learned by heart.
 """
 WORK = 6e11
 """Floating-point operations that learning random tokens may take; larger models make fewer steps.
 """
 FEWEST_STEPS = 20
 WRONG = 1.0
-"""A predictor that is wrong scores 20 nats, and below this is right but where the boundary comes
-between.
+"""Loss that tells a wrong predictor, which scores 20 nats, from a right one, which scores less than
+this (for the boundary between cycles).
 """
 MARGIN = 0.02
-"""Nats below ln V that are noise, beside three standard errors."""
+"""Nats below ln V that count as noise, beside three standard errors."""
 
 
 def check_targets(
     make_batches: Callable[[TokenSplit], Batches], *, targets: int = 4096, steps: int = 4
 ) -> Finding:
-    """Whether a loader's targets are the tokens one further on.
+    """Check that a loader's targets are the tokens one further on.
 
-    The answers of three known predictors tell.
+    The text is one document that repeats a cycle of 23 tokens; three known predictors are scored on
+    it.
 
-    The text is one document of at least so many `targets`, which must fill a batch, that goes round
-    and round a vocabulary of 23.
+    Args:
+        make_batches: makes the loader over a split.
+        targets: least targets of the text; they must fill a batch.
+        steps: batches that are looked at.
     """
     vocab_size, boundary = 23, 0
     split = cycle(vocab_size, boundary, rounds=-(-targets // (vocab_size - 1)))
@@ -89,7 +91,13 @@ def check_targets(
 
 
 def cycle(vocab_size: int, boundary: int, *, rounds: int) -> TokenSplit:
-    """A split of one document in which each token but the boundary is followed by its successor."""
+    """Make a split of one document in which each token is followed by its successor.
+
+    Args:
+        vocab_size: how many tokens there are, the boundary included.
+        boundary: occurs only around the document.
+        rounds: how often the cycle is repeated.
+    """
     symbols = np.array([token for token in range(vocab_size) if token != boundary])
     return TokenSplit.of([np.tile(symbols, rounds)], boundary)
 
@@ -122,8 +130,11 @@ def check_random_tokens(
 
     It is trained for a few steps, on new tokens in every step.
 
-    `loss` maps logits (B, T, V) and all tokens (B, T + 1) to a scalar; by default the likelihood of
-    the tokens one further on.
+    Args:
+        model: stays as it is.
+        loss: maps logits (B, T, V) and all tokens (B, T + 1) to a scalar; None is the likelihood of
+            the tokens one further on.
+        seed: of weights and tokens.
     """
     if not objective_of(model).learns_by_likelihood:
         return _not_applicable("it does not learn by gradient on the likelihood")

@@ -1,4 +1,4 @@
-"""What of the held-out text stands in the training text too."""
+"""The overlap of held-out text with the training text."""
 
 from __future__ import annotations
 
@@ -35,14 +35,12 @@ LONG_OF_PIECES = 13
 def check_overlap(
     text: TokenStore | Mapping[str, TokenSplit], *, length: int | None = None
 ) -> Finding:
-    """Whether held-out text stands in train too, and whether documents repeat.
+    """Check whether held-out text occurs in train too, and whether documents repeat.
 
-    Check name `overlap`.
-
-    A warning where more than `MOST` of a held-out split's documents, or of its spans of `length`
-    tokens, occur in train, or more than that of any split's documents repeat an earlier one of it.
-    Where few documents are that long, what few spans there are weigh little in a loss: those in
-    train must be more than `MOST` of the targets, too.
+    Check name `overlap`. A warning where more than `MOST` of a held-out split's documents, or of
+    its spans of `length` tokens, occur in train, or more than that of any split's documents repeat
+    an earlier one of it. Where few documents are that long, the few spans there are weigh little in
+    a loss: those in train must be more than `MOST` of the targets, too.
 
     Args:
         text: a store, or its splits by name: train, and validation or test or both.
@@ -112,14 +110,14 @@ def check_overlap(
 
 
 def span_length(tokenizer: Tokenizer) -> int:
-    """Tokens of a span that two texts in the tokens of this tokenizer hardly share by chance."""
+    """Return tokens of a span that two texts hardly share by chance, for this tokenizer."""
     return LONG.get(tokenizer.kind, LONG_OF_PIECES)
 
 
 def _opened(
     text: TokenStore | Mapping[str, TokenSplit], length: int | None
 ) -> tuple[dict[str, TokenSplit], bool, int]:
-    """The splits that hold text, whether they share documents, and the length of a span."""
+    """Return the splits that hold text, whether they share documents, and the length of a span."""
     if isinstance(text, TokenStore):
         splits: dict[str, TokenSplit] = {
             name: text.split(name) for name in SPLITS if text.manifest["splits"][name]["documents"]
@@ -141,7 +139,7 @@ def _documents(split: TokenSplit) -> list[bytes]:
 
 
 def _spans(split: TokenSplit, length: int) -> UInt64[np.ndarray, " n"]:
-    """A hash of every span of `length` tokens that has no boundary in it.
+    """Return a hash of every span of `length` tokens that has no boundary in it.
 
     Those of equal spans are equal.
 
@@ -171,7 +169,7 @@ def _spans(split: TokenSplit, length: int) -> UInt64[np.ndarray, " n"]:
 def _occur(
     hashes: UInt64[np.ndarray, " n"], known: UInt64[np.ndarray, " m"]
 ) -> Bool[np.ndarray, " n"]:
-    """Which of the hashes (ascending) are among the known ones (ascending too)."""
+    """Return which of the hashes (ascending) are among the known ones (ascending too)."""
     hashes = np.sort(hashes)  # searching in order is several times faster
     found: Bool[np.ndarray, " n"] = (
         known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
@@ -180,7 +178,7 @@ def _occur(
 
 
 def _overlaps(facts: dict[str, dict[str, Any]], held_out: list[str], length: int) -> list[str]:
-    """Overlaps that are worth a warning."""
+    """Return the overlaps that are worth a warning."""
     wrong = []
     for name in held_out:
         fact, found = facts[name], []
@@ -209,7 +207,7 @@ def _apart(
     *,
     cut: bool,
 ) -> str:
-    """What is said where nothing is wrong."""
+    """Return what is said where nothing is wrong."""
     found, missing = [], []
     if cut:
         missing.append("documents do not apply, since train is one document or parts of some")

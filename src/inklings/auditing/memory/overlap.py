@@ -1,8 +1,6 @@
-"""How much of a held-out text its model has met.
+"""The overlap of a held-out text with what its model has met: its long-term memory, or training.
 
-It may have met it in the long-term memory that it reads, or in what it was trained on.
-
-A loss on that would be a test of memory, not of prediction.
+A loss on such text tests memory, not prediction.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from inklings.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Remembered:
-    """How much of a split a memory or a training part holds, word for word."""
+    """The part of a split that a memory or a training part holds, word for word."""
 
     documents: int
     """How many of its documents are documents there."""
@@ -39,9 +37,14 @@ class Remembered:
 def remembered(
     documents: Sequence[Int64[np.ndarray, " _"]], split: TokenSplit, tokenizer: Tokenizer
 ) -> Remembered:
-    """Compare a split with the documents of a memory, given as tokens from boundary to boundary.
+    """Compare a split with the documents of a memory.
 
-    Whole documents are compared all, spans as far into both as `check_overlap` looks.
+    All whole documents are compared, and spans as far into both as `check_overlap` looks.
+
+    Args:
+        documents: tokens of each, from boundary to boundary.
+        split: the held-out text.
+        tokenizer: of both.
 
     Raises:
         RunError: the split is damaged.
@@ -59,8 +62,13 @@ def remembered(
 def learned(train: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> Remembered:
     """Compare a split with a training part in the same tokens.
 
-    Whole documents are compared all, spans as far into both as `check_overlap` looks. Texts of
+    All whole documents are compared, and spans as far into both as `check_overlap` looks. Texts of
     short documents share some by chance, so a document or two does not flatter yet.
+
+    Args:
+        train: the training part.
+        split: the held-out text.
+        tokenizer: of both.
 
     Raises:
         RunError: one of the two is damaged.
@@ -75,7 +83,7 @@ def learned(train: TokenSplit, split: TokenSplit, tokenizer: Tokenizer) -> Remem
 def _spans(
     known: TokenSplit, split: TokenSplit, tokenizer: Tokenizer
 ) -> tuple[float | None, int, bool]:
-    """The share of the split's spans that are known, a span's tokens, and whether it is much."""
+    """Return the share of the split's spans that are known, their length, and if it is much."""
     length = span_length(tokenizer)
     held_out = check_overlap({"train": known, "held-out": split}, length=length)
     facts = held_out.evidence.get("splits", {}).get("held-out", {})

@@ -1,12 +1,11 @@
-"""Proof that a memory helps, or that it does not.
+"""Proof that a memory helps, or that it does not: the same text read in several ways.
 
-The same text with the memory, without it, and with what should undo its gain.
-
-Differences are paired by document: what makes a document hard for all cancels. What a memory is
-worth is the difference to the same model without it. A memory that is not the reason loses nothing
-when its values are permuted; entries that the backbone sees anyway can be left out; and two rivals
-show whether as much could be had without it: a temperature, which mends a badly calibrated model,
-and a longer context for as much arithmetic. Both are chosen on another text.
+It is read with the memory, without it, and with changes that should undo its gain. Differences are
+paired by document: what makes a document hard for all cancels. What a memory is worth is the
+difference to the same model without it. A memory that is not the reason loses nothing when its
+values are permuted; entries that the backbone sees anyway can be left out; and two rivals show
+whether as much could be had without it: a temperature, which mends a badly calibrated model, and a
+longer context for as much arithmetic. Both are chosen on another text.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ ArmName = Literal[
 ]
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
 QUICK: tuple[ArmName, ...] = ("no memory", "memory", "permuted values")
-"""What a quick proof needs."""
+"""The ways of reading that a quick proof needs."""
 CONTROLS: dict[ArmName, Control] = {"no memory": "off", "memory": "none"}
-"""What is done to the memory, for the arms whose name says otherwise."""
+"""Changes to the memory, for the ways of reading whose names do not say them."""
 NOTES: dict[ArmName, str] = {
     "no memory": "the same model, its memory off",
     "memory": "as it is",
@@ -67,14 +66,14 @@ PIECE = 32
 writes at once.
 """
 TRACED = 4_096
-"""Targets of the text at which it is looked up where every hit comes from."""
+"""Targets of the text at which the origin of every hit is checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Nats per token more than without the memory, with a 95% interval over the units.
 
-    None where that is not known.
+    An end of the interval is None where it is not known.
     """
 
     nats: float
@@ -109,7 +108,7 @@ class ProofArm:
     loss: float | None
     """Nats per token; None where the arm does not apply, or its loss is not finite."""
     change: Change | None
-    """Change against `no memory`."""
+    """Difference from reading with `no memory`."""
     note: str
     """What this arm is, or why it does not apply."""
     setting: float | None = None
@@ -119,13 +118,13 @@ class ProofArm:
 
     @property
     def perplexity(self) -> float | None:
-        """The perplexity, exp(loss)."""
+        """The perplexity: exp(loss), where the loss is in nats per token."""
         return None if self.loss is None else math.exp(min(self.loss, 700.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What the memory changes for a part of the targets."""
+    """The effect of the memory on a part of the targets."""
 
     share: float
     """Share of all targets."""
@@ -134,7 +133,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryProof:
-    """What the arms gave, and what that means."""
+    """The figures of all ways of reading, and the conclusion."""
 
     targets: int
     documents: int
@@ -148,11 +147,11 @@ class MemoryProof:
     provenance: Provenance
 
     def arm(self, name: ArmName) -> ProofArm | None:
-        """The arm of that name, if it was carried out."""
+        """Return the arm of that name, if it was carried out."""
         return next((arm for arm in self.arms if arm.name == name), None)
 
     def change(self, name: ArmName) -> Change | None:
-        """What that arm changes, if it is known."""
+        """Return what that arm changes, if it is known."""
         arm = self.arm(name)
         return None if arm is None else arm.change
 
@@ -176,7 +175,7 @@ class MemoryProof:
         return self.provenance.holds and not self.keeps
 
     def plain(self) -> dict[str, Any]:
-        """Plain values for JSON, with what follows from the others."""
+        """Return plain values for JSON, with what follows from the others."""
         found = dataclasses.asdict(self)
         for value, arm in zip(found["arms"], self.arms, strict=True):
             value["perplexity"] = arm.perplexity
@@ -200,13 +199,13 @@ def prove(
         split: what is scored.
         fit: another text, on which the temperature and the length of the longer context are chosen;
             without one, these are left out.
-        targets: take whole documents, evenly spread over the split, until they hold so many; None:
-            all of them.
-        arms: those to carry out; `no memory` and `memory` are always.
-        on_arm: told each arm as it is done.
+        targets: take whole documents, evenly spread over the split, until they hold this many; None
+            takes all of them.
+        arms: the ways of reading to carry out; `no memory` and `memory` always are.
+        on_arm: called with each as it is done.
 
     Raises:
-        ArchitectureError: the model has no memory that can be put to the proof.
+        ArchitectureError: the model has no memory that can be proved.
         ConfigError: a memory from outside is attached, which not every control reaches; or
             `targets` is below 2.
         SourceError: the split is empty.
@@ -274,9 +273,9 @@ def prove(
 def _score(
     model: SequenceModel, name: ArmName, split: TokenSplit, fit: TokenSplit | None
 ) -> tuple[Float64[np.ndarray, " n"] | None, str, float | None]:
-    """Nats of every target as an arm reads the text, or None.
+    """Return the nats of every target for one way of reading; None where it does not apply.
 
-    What it is, or why it does not apply; and its setting.
+    What the way is, or why it does not apply, and its setting come with them.
     """
     assert isinstance(model, Provable)
     if name == "temperature":
@@ -316,7 +315,7 @@ def _score(
 
 
 def occurred_before(split: TokenSplit) -> Bool[np.ndarray, " n"]:
-    """For every target whether it stands in its document already.
+    """Return, for every target, whether it occurs in its document already.
 
     The mark at the end of a document never does.
     """

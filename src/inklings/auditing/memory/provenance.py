@@ -1,4 +1,4 @@
-"""The origin of what a memory gives back.
+"""The origin of a memory's hits: each must be from the text that was read before.
 
 An empty memory must leave the backbone as it is.
 """
@@ -22,21 +22,21 @@ from inklings.text.store import TokenSplit
 PIECE = 256
 """Positions of a document that are read at a time."""
 LONGEST_TEXT = 4096
-"""Random tokens at most, where there is no text."""
+"""Most random tokens that are read where there is no text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What was found on a part of a text, and how much of it should not have been."""
+    """The hits on a part of a text, and how many of them should not have been."""
 
     queries: int
     hits: int
     ahead: int
-    """Hits whose value stands behind the token that was read last: at the target, or beyond it."""
+    """Hits whose value stands behind the last token read: at the target, or beyond it."""
     untrue: int
-    """Hits whose value is not the token that stands where it is said to be from."""
+    """Hits whose value is not the token at the place that they name."""
     example: str = ""
-    """One example of these."""
+    """One example of these hits."""
 
     @property
     def holds(self) -> bool:
@@ -83,19 +83,25 @@ def provenance(model: SequenceModel, split: TokenSplit) -> Provenance:
 def _own(
     one: Recollection,
 ) -> tuple[Int[np.ndarray, "T k"], Int[np.ndarray, "T k"], Bool[np.ndarray, "T k"]]:
-    """Positions and values of a row's hits, and where there are any of the row's own memory."""
+    """Return positions and values of a row's hits, and which of them are of its own memory."""
     return one.hits.positions, one.hits.values, (one.hits.ids >= 0) & ~one.outside
 
 
 def random_text(model: SequenceModel, *, documents: int = 2, seed: int = 0) -> TokenSplit:
-    """Documents of random tokens, long enough that something is found in them."""
+    """Make documents of random tokens, long enough that something is found in them.
+
+    Args:
+        model: says how long.
+        documents: how many.
+        seed: of the tokens.
+    """
     length = min(LONGEST_TEXT, max(span(model), 3 * getattr(model.config, "segment", 0) + 2))
     drawn = random_tokens(model, documents, length, seed, symbols=8).cpu().numpy()
     return TokenSplit.of(list(drawn), model.config.boundary_token)
 
 
 def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:
-    """How the model differs from its backbone where its memory is empty or off.
+    """Return how the model differs from its backbone where its memory is empty or off.
 
     None where it does not.
 

@@ -1,6 +1,4 @@
-"""What a memory is set against.
-
-The same model with something done to its memory, or its backbone with something cheaper.
+"""Rivals of a memory: the model with its memory changed, or its backbone with something cheaper.
 
 All are scored alike: documents whole, each from an empty memory, side by side with others of about
 their length.
@@ -27,7 +25,7 @@ from inklings.models.varda.recall import Control
 from inklings.text.store import TokenSplit
 
 ROWS = 64
-"""Documents that are read side by side, at most."""
+"""Most documents that are read side by side."""
 CACHED = 2**16
 """Positions that a longer context may keep, over all rows: fewer rows where it is very long."""
 COLDEST, HOTTEST = 0.5, 2.0
@@ -38,7 +36,7 @@ TEMPERATURE_STEP = 2e-3
 
 @runtime_checkable
 class Provable(Remembering, Protocol):
-    """A model whose memory can be put to the proof."""
+    """A model whose memory can be proved."""
 
     backbone: SequenceModel
     """Loss of the model without a memory."""
@@ -51,10 +49,15 @@ class Provable(Remembering, Protocol):
 def token_nats(
     model: SequenceModel, split: TokenSplit, *, rows: int = ROWS
 ) -> Float64[np.ndarray, " n"]:
-    """Nats of every target of a split, in the order of the text.
+    """Return the nats of every target of a split, in the order of the text.
 
     No document is read alone if there are others: a model may be asked to look into the memory of
     the row beside it.
+
+    Args:
+        model: the model.
+        split: the text.
+        rows: most documents that are read side by side.
     """
     lanes = cut_lanes(split.offsets, warm_up=int(np.diff(split.offsets).max()))
     longest_first = np.argsort(-lanes.lengths, kind="stable")
@@ -81,16 +84,16 @@ class Tempered(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits of the model, divided by the temperature."""
+        """Return the logits of the model, divided by the temperature."""
         output: Output = self.model(tokens, state, starts=starts)
         return dataclasses.replace(output, logits=output.logits / self.temperature)
 
     def initial_state(self, batch_size: int) -> State:
-        """The model's initial state."""
+        """Return the model's initial state."""
         return self.model.initial_state(batch_size)
 
     def flops(self, tokens: int) -> int:
-        """The model's: a division is nothing beside it."""
+        """Return the model's operations: a division is nothing beside it."""
         return self.model.flops(tokens)
 
 
@@ -112,7 +115,7 @@ class InPieces(SequenceModel):
         *,
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
-        """Logits of the pieces, joined."""
+        """Return the logits of all pieces, concatenated."""
         carried: State | None = self.model.initial_state(len(tokens)) if state is None else state
         pieces: list[Output] = []
         for first in range(0, tokens.shape[1], self.size):
@@ -128,11 +131,11 @@ class InPieces(SequenceModel):
         return Output(logits=logits, state=None if state is None else carried, hidden=hidden)
 
     def initial_state(self, batch_size: int) -> State:
-        """The model's initial state."""
+        """Return the model's initial state."""
         return self.model.initial_state(batch_size)
 
     def flops(self, tokens: int) -> int:
-        """The model's operations."""
+        """Return the operations of the model."""
         return self.model.flops(tokens)
 
 
@@ -205,5 +208,5 @@ def longer_contexts(model: SequenceModel, longest: int) -> list[SequenceModel] |
 
 
 def rows_for(model: SequenceModel) -> int:
-    """How many documents may be read side by side with so long a context."""
+    """Return how many documents may be read side by side with so long a context."""
     return min(ROWS, max(2, CACHED // model.config.context_length))

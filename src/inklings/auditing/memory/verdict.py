@@ -1,11 +1,11 @@
-"""What a proof of a memory means, in a sentence."""
+"""The conclusion of a memory's proof, in a sentence."""
 
 from __future__ import annotations
 
 from inklings.auditing.memory.proof import Change, MemoryProof
 
 MOST = 0.5
-"""From which share on what permuted values keep is called the gain, rather than a part of it."""
+"""Share from which what permuted values keep is called the gain, rather than a part of it."""
 
 
 def say_proof(proof: MemoryProof) -> str:
@@ -59,7 +59,7 @@ def _not_the_memory(proof: MemoryProof, memory: Change) -> str:
 
 
 def _permuted(proof: MemoryProof) -> str:
-    """What becomes of it with permuted values, which do not lower it."""
+    """Say what becomes of the gain with permuted values, which do not lower it."""
     permuted = proof.change("permuted values")
     if permuted is None:
         return ""
@@ -72,7 +72,7 @@ def _permuted(proof: MemoryProof) -> str:
 
 
 def _rivals(proof: MemoryProof, memory: Change) -> str:
-    """What could be had without a memory."""
+    """Say what could be gained without a memory."""
     rivals = []
     longer, temperature = proof.arm("longer context"), proof.change("temperature")
     if longer is not None and longer.change is not None:
@@ -100,12 +100,15 @@ def _verb(change: Change) -> str:
 
 
 def _range(change: Change, proof: MemoryProof) -> str:
-    """`19.1% (17.8 to 20.4 over 62 documents)`; either direction in positive numbers."""
+    """Format a range: `19.1% (17.8 to 20.4 over 62 documents)`.
+
+    Either direction in positive numbers.
+    """
     return f"{_size(change)} ({_ends(change)} over {proof.resampled})"
 
 
 def _ends(change: Change) -> str:
-    """The interval in per cent.
+    """Format the interval in per cent.
 
     Positive numbers where all of it lies to one side of zero, else with signs.
     """

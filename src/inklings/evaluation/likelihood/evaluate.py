@@ -87,7 +87,7 @@ class LikelihoodResult:
         return self._figure("macro_f1")
 
     def _figure(self, name: str) -> float:
-        """A figure; NaN where it was not finite when it was written to disk."""
+        """Return a figure; NaN where it was not finite when it was written to disk."""
         value = self.metrics[name]
         return math.nan if value is None else value
 
@@ -215,7 +215,7 @@ def _check(model: SequenceModel, split: TokenSplit, batch_size: int) -> None:
 
 
 def finite(value: float | None) -> float | None:
-    """A value as JSON can hold it."""
+    """Return a value as JSON can hold it."""
     return value if value is not None and math.isfinite(value) else None
 
 

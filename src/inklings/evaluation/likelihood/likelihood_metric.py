@@ -56,7 +56,7 @@ class LikelihoodMetric:
         return self.title[0].upper() + self.title[1:]
 
     def format(self, value: float | None) -> str:
-        """A value as people read it."""
+        """Return a value as people read it."""
         return "-" if value is None else self.form.format(value)
 
 
@@ -91,7 +91,7 @@ class MetricSums:
                 self._sums[metric.name] = found if before is None else np.asarray(before + found)
 
     def values(self, totals: Totals) -> dict[str, float | None]:
-        """Every metric of all that was added."""
+        """Return every metric of all that was added."""
         return {
             metric.name: metric.finish(self._sums.get(metric.name, np.zeros(())), totals)
             for metric in self._metrics

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def ranks(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Int[Tensor, " N"]:
-    """How many tokens come before the target in order of their logits, counted up to five.
+    """Return how many tokens come before the target in order of their logits, counted up to five.
 
     0 is a hit.
 

@@ -84,5 +84,5 @@ class Tally:
         np.add.at(self._hits, unit, hits)
 
     def sums(self) -> UnitSums:
-        """What has been added so far."""
+        """Return what has been added so far."""
         return UnitSums(self._nats, self._targets, self._bytes, self._hits)

@@ -15,7 +15,7 @@ LANE_OF_WARM_UPS = 8
 
 
 def warm_up(context_length: int) -> int:
-    """How many tokens are read, unscored, before a lane that begins within a document."""
+    """Return how many tokens are read, unscored, before a lane that begins within a document."""
     return max(SHORTEST_WARM_UP, context_length)
 
 

@@ -80,7 +80,7 @@ def self_bleu_scores(samples: SampleSet) -> Float[np.ndarray, " N"]:
 def _counted(
     codes: Int[np.ndarray, " G"], documents: Int[np.ndarray, " G"]
 ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-    """Each n-gram of each document with its count, by n-gram, the greatest count first."""
+    """Return each n-gram of each document with its count, by n-gram, the greatest count first."""
     order = np.lexsort((documents, codes))
     codes, documents = codes[order], documents[order]
     new = np.ones(len(codes), dtype=bool)

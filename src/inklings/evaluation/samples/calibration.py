@@ -41,11 +41,7 @@ class Calibration:
     cheaters: dict[str, Measures]
 
     def gameable(self, metric: str) -> list[str]:
-        """Which contestants that are worth nothing do as well as real text on a metric, or better.
-
-        Not one whose interval merely reaches so far, while a rung that is worse than real text is
-        clearly better than it.
-        """
+        """Return which worthless contestants do as well as real text on a metric, or better."""
         known = {UNIFORM: self.ladder[UNIFORM], **self.cheaters}
         real = _cost(self.floor.values[metric].estimate, metric)
         rungs = [measures.values[metric] for measures in self.ladder.values()]

@@ -88,7 +88,7 @@ def _long_runs(samples: SampleSet, real: SampleSet, tokenizer: Tokenizer | None)
 
 
 def longest_runs(samples: SampleSet) -> Int64[np.ndarray, " N"]:
-    """How often at most each document has one token in a row."""
+    """Return how often at most each document has one token in a row."""
     longest = np.zeros(len(samples), dtype=np.int64)
     if len(samples.tokens):
         documents = samples.documents
@@ -134,7 +134,7 @@ def entropies(samples: SampleSet) -> np.ndarray:
 
 
 def _clearly_more(count: int, n: int, count_real: int, n_real: int) -> bool:
-    """Whether `count` of n are clearly more than the share in real text, and than `SHARE`.
+    """Return whether `count` of n are clearly more than the share in real text, and than `SHARE`.
 
     Clearly is: by more than chance would bring.
 

@@ -11,10 +11,10 @@ from inklings.evaluation.statistics import Interval, group_jackknife, groups
 
 
 def jensen_shannon(p: Num[np.ndarray, " U"], q: Num[np.ndarray, " U"]) -> float:
-    """Jensen-Shannon divergence in bits of two tables of counts of the same things (Lin 1991).
+    """Return the Jensen-Shannon divergence in bits of two tables of counts (Lin 1991).
 
-    It is symmetric, 0 for equal distributions and 1 for disjoint ones, as which one without any
-    counts is taken unless both are.
+    It is symmetric, 0 for equal distributions and 1 for disjoint ones; a table without any counts
+    is taken as disjoint unless both are.
     """
     total_p, total_q = p.sum(), q.sum()
     if not total_p or not total_q:

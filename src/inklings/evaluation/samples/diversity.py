@@ -35,7 +35,7 @@ def share_unique(samples: SampleSet) -> Interval:
 def _share_distinct(
     codes: Int[np.ndarray, " G"] | UInt64[np.ndarray, " G"], cuts: Int[np.ndarray, " C"], n: int
 ) -> Interval:
-    """The share of different codes, and that share with each group left out.
+    """Return the share of different codes, and that share with each group left out.
 
     A group reaches from one cut to the next.
     """
@@ -54,7 +54,7 @@ def _over(part: int, whole: int) -> float:
 
 
 def share_novel(samples: SampleSet, known: UInt64[np.ndarray, " K"]) -> Interval:
-    """The share of samples that are none of the known texts, given by fingerprint.
+    """Return the share of samples that are none of the known texts, given by fingerprint.
 
     The copied share is 1 less this.
 

@@ -96,7 +96,7 @@ def _interval(value: dict[str, Any]) -> Interval:
 
 
 def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
-    """Every metric of a set of samples.
+    """Return every metric of a set of samples.
 
     Raises:
         ConfigError: there are more or fewer samples than the ground is for: most metrics depend on

@@ -34,7 +34,7 @@ LOGITS = 2**18
 
 
 def train_judge(samples: SampleSet, *, order: int = ORDER) -> NGram:
-    """A judge that was counted on these documents.
+    """Return a judge that was counted on these documents.
 
     Raises:
         SourceError: there are none.

@@ -39,7 +39,7 @@ class SampleReport:
     """By name; the first is what was asked for."""
 
     def places(self, name: str) -> str:
-        """A sentence with a run's place on the ladder."""
+        """Return a sentence with a run's place on the ladder."""
         values = self.runs[name].values
         places = [
             f"{PLACED[metric]} {self.calibration.place(values[metric], metric)}"
@@ -48,7 +48,7 @@ class SampleReport:
         return f"{name}: {'; '.join(places)}."
 
     def gameable(self) -> dict[str, list[str]]:
-        """The metrics that contestants without worth do well on here, and which."""
+        """Return the metrics that contestants without worth do well on here, and which."""
         found = {metric: self.calibration.gameable(metric) for metric in METRICS.places}
         return {metric: names for metric, names in found.items() if names}
 

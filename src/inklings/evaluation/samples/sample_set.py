@@ -51,7 +51,7 @@ class SampleSet:
         return np.repeat(np.arange(len(self)), self.sizes)
 
     def document(self, index: int) -> Int64[np.ndarray, " L"]:
-        """The tokens of one document, without its end mark."""
+        """Return the tokens of one document, without its end mark."""
         return self.tokens[self.offsets[index] : self.offsets[index] + self.lengths[index]]
 
     def select(self, rows: Integer[np.ndarray, " M"]) -> SampleSet:
@@ -66,7 +66,7 @@ class SampleSet:
         )
 
     def fingerprints(self) -> UInt64[np.ndarray, " N"]:
-        """A number for each document, equal for equal ones."""
+        """Return a number for each document, equal for equal ones."""
         return fingerprints(self.tokens, self.offsets[:-1], self.sizes)
 
     def spans(self, width: int) -> UInt64[np.ndarray, " S"]:
@@ -122,7 +122,7 @@ def fingerprints(
 
 
 def _scrambled(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """Return the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     values = values + _ODD
     values = (values ^ (values >> np.uint64(30))) * np.array([0xBF58476D1CE4E5B9], dtype=np.uint64)
     values = (values ^ (values >> np.uint64(27))) * np.array([0x94D049BB133111EB], dtype=np.uint64)

@@ -59,7 +59,7 @@ class Group:
         make_states: Callable[[], RowStates | RowTexts],
         failure: Callable[[Exception], str],
     ) -> None:
-        """A group without rows; see `Engine` for `failure`."""
+        """Make a group without rows; see `Engine` for `failure`."""
         self._model = model
         self._tokenizer = tokenizer
         self._factors = factors
@@ -76,7 +76,7 @@ class Group:
         return len(self.reading) + len(self.writing)
 
     def known(self, job: GenerationRequest) -> int:
-        """How many tokens of a prompt need not be read again."""
+        """Return how many tokens of a prompt need not be read again."""
         if self.kept is None or job.embed or job.prompt_alternatives is not None:
             return 0
         known = len(self.kept.tokens)
@@ -96,7 +96,7 @@ class Group:
             self._begin_writing(work, state, coming)
 
     def leave(self, work: RequestRow) -> None:
-        """A row is dropped, between two passes."""
+        """Drop a row, between two passes."""
         if work in self.reading:
             self._leave_reading(self.reading.index(work))
         else:

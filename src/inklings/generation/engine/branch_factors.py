@@ -18,7 +18,7 @@ Factors = tuple[tuple[str, float], ...]
 
 
 def checked_factors(model: SequenceModel, given: Factors) -> Factors:
-    """The same without those that change nothing.
+    """Return the same without those that change nothing.
 
     Raises:
         ConfigError: the model has no such branch, or a factor is not a finite number.

@@ -165,7 +165,7 @@ class Engine:
         return told
 
     def deltas(self) -> Iterator[Delta]:
-        """What every pass brings, until no job is left."""
+        """Yield the result of every pass, until no request is left."""
         while told := self.step():
             yield from told
 

@@ -33,7 +33,7 @@ class EntryTexts:
     def entries(
         self, found: Recollection, place: int, history: Sequence[int], most: int
     ) -> tuple[Entry, ...]:
-        """The entries that mattered most to the prediction at one position, the weightiest first.
+        """Return the entries that mattered most to one prediction, the greatest weight first.
 
         Args:
             found: what the row found in the pass.

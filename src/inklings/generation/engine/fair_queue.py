@@ -29,7 +29,7 @@ class Waiting:
         self._client_of[job.number] = job.client
 
     def take(self) -> GenerationRequest:
-        """The first job of the client whose turn it is; it must be there."""
+        """Return the first job of the client whose turn it is; it must be there."""
         client, jobs = self._clients.popitem(last=False)
         number = next(iter(jobs))
         job = jobs.pop(number)

@@ -127,7 +127,7 @@ class RequestRow:
         self.read += length
 
     def told_of_prompt(self) -> Delta:
-        """What reading brought, now that it is done; the end, where nothing is drawn."""
+        """Return what reading brought, now that it is done; the end, where nothing is drawn."""
         return Delta(
             self.job.number,
             prompt=None if self.job.prompt_alternatives is None else tuple(self.scored),

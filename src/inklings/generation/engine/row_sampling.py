@@ -157,7 +157,9 @@ class RowSampling:
         """
 
     def draw(self, logits: Float[Tensor, "B V"]) -> tuple[list[int], list[bool]]:
-        """A token for each row, by one number of its own; and whether the row's logits were finite.
+        """Return a token for each row, by one number of its own.
+
+        And whether the row's logits were finite.
 
         If not, the token means nothing.
         """
@@ -175,7 +177,7 @@ class RowSampling:
     def probabilities(
         self, logits: Float[Tensor, "B V"]
     ) -> tuple[Bool[Tensor, " B"], Float[Tensor, "B V"]]:
-        """Which rows' logits are finite.
+        """Return which rows' logits are finite.
 
         And the distributions that those rows' next tokens are drawn from; on the CPU.
 
@@ -263,11 +265,7 @@ class RowSampling:
 
 
 def drawn(probabilities: Float[Tensor, "B V"], uniform: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
-    """The token of each row at which the cumulated probability first exceeds a share of its sum.
-
-    As `sampling.sample_next` has it, but first by blocks of tokens and then within one: a running
-    sum over them all takes many times as long.
-    """
+    """Return the first token of each row at which the running sum exceeds a share of the total."""
     rows, size = probabilities.shape
     if size <= SMALL:
         sums = probabilities.double().cumsum(dim=1)

@@ -26,11 +26,11 @@ class RowTexts:
         self._texts.append(nothing if state is None else state.tensors["text"][0])
 
     def part(self, row: int) -> State:
-        """A row's text as a state of one row."""
+        """Return a row's text as a state of one row."""
         return State({"text": self._texts[row][None]})
 
     def leave(self, row: int) -> None:
-        """A row is dropped; the last row takes its number."""
+        """Drop a row; the last row takes its number."""
         last = self._texts.pop()
         if row < len(self._texts):
             self._texts[row] = last

@@ -52,12 +52,12 @@ class RowStates:
         self._twins = False
 
     def part(self, row: int) -> State:
-        """A view of a row's state, until the next pass; clone it to keep it."""
+        """Return a view of a row's state, until the next pass; clone it to keep it."""
         assert self._room is not None
         return self._room.part(slice(row, row + 1))
 
     def leave(self, row: int) -> None:
-        """A row is dropped; the last row takes its number."""
+        """Drop a row; the last row takes its number."""
         assert self._room is not None and 0 <= row < self._count
         self._count -= 1
         self._twins = False

@@ -77,7 +77,7 @@ def unique_labels(arms: Sequence[Arm]) -> list[str]:
 
 
 def folder_name(label: str) -> str:
-    """The label as a folder of any system."""
+    """Return the label as a folder of any system."""
     return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", label).strip("-.") or "arm"
 
 
@@ -164,7 +164,7 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
 
 
 def trained_alike(config: RunConfig, terms: Terms) -> RunConfig:
-    """The settings with the comparison's text, budget and way of computing."""
+    """Return the settings with the comparison's text, budget and way of computing."""
     assert terms.budget is not None
     training = config.training
     device = choose_runtime(training).device
@@ -219,12 +219,12 @@ def sized(config: RunConfig, terms: Terms) -> tuple[RunConfig, Sizing | None, li
 
 
 def _steps(config: RunConfig, store: TokenStore) -> int:
-    """What the budget pays for; minutes are turned into steps by measuring, once."""
+    """Return what the budget pays for; minutes are turned into steps by measuring, once."""
     return set_up(config, store=store).record.steps
 
 
 def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> ResolvedArm:
-    """An existing run: the text is encoded with its own tokenizer."""
+    """Return an existing run: the text is encoded with its own tokenizer."""
     data, store = terms.data, terms.store
     directory = RunDirectory.open(run)
     tokenizer = directory.tokenizer()
@@ -273,7 +273,7 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
 
 
 def _met(run: RunDirectory, kept: TokenStore | None, store: TokenStore) -> str:
-    """What of the held-out text a run that was trained on another text has met there."""
+    """Return what of the held-out text a run that was trained on another text has met there."""
     where = f"it was trained on {run.config.data.source}, split its own way"
     if kept is None:
         return f"{where}: it may have seen the held-out text"

@@ -139,7 +139,7 @@ def probed(
 
 
 def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:
-    """The settings with the learning rates that were found for them."""
+    """Return the settings with the learning rates that were found for them."""
     if search is None:
         return config
     return replace(config, training=scaled_rates(config.training, search.factor))
@@ -155,7 +155,7 @@ def _tasks(contestants: Sequence[ResolvedArm], what: str, out: Path) -> list[Pre
 
 
 def _original(contestants: Sequence[ResolvedArm], arm: ArmResult) -> str:
-    """The first of the arms that are the same as this one."""
+    """Return the first of the arms that are the same as this one."""
     plan = next(c.plan for c in contestants if c.plan.label == arm.label)
     return next(
         c.plan.label

@@ -259,7 +259,7 @@ def check_request(arms: Sequence[Arm], seeds: Sequence[int], workers: int | None
 
 
 def _copies(arms: Sequence[Arm], place: int) -> int:
-    """How many arms before this one are the same."""
+    """Return how many arms before this one are the same."""
     arm = arms[place]
     return sum(
         arm.config == other.config
@@ -279,7 +279,7 @@ def _floor(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def _named(ground: ReferenceSet, store: TokenStore) -> ReferenceSet:
-    """The ground under the name by which the text was asked for.
+    """Return the ground under the name by which the text was asked for.
 
     The store may be that of another file with the same bytes.
     """
@@ -287,7 +287,7 @@ def _named(ground: ReferenceSet, store: TokenStore) -> ReferenceSet:
 
 
 def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
-    """The parameters of the first trained arm."""
+    """Return the parameters of the first trained arm."""
     for arm in arms:
         if (
             arm.config is not None
@@ -300,7 +300,7 @@ def _first_size(arms: Sequence[Arm], store: TokenStore) -> int | None:
 def _smaller(
     contestant: ResolvedArm, sizes: int, terms: Terms, report: OnEvent
 ) -> list[ResolvedArm]:
-    """A contestant at half its size, half of that, and so on."""
+    """Return a contestant at half its size, half of that, and so on."""
     if contestant.config is None or not contestant.learns_by_likelihood or contestant.plan.copy:
         return []
     largest = non_embedding_count(fresh_model(contestant.config, terms.store))
@@ -320,7 +320,7 @@ def _smaller(
 
 
 def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
-    """Whether all searches for learning rates are over.
+    """Return whether all searches for learning rates are over.
 
     Then every arm has the rate that it is trained with.
     """
@@ -333,7 +333,7 @@ def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
 def _jobs(
     out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, store: TokenStore
 ) -> list[ArmRun]:
-    """Every (arm, seed), seed by seed, so that a comparison that is stopped early has all arms."""
+    """Return every (arm, seed), seed by seed, so that a comparison stopped early has all arms."""
     searches = {arm.label: arm.search for arm in comparison.arms}
     jobs = []
     for i, seed in enumerate(comparison.plan.seeds):
@@ -386,7 +386,7 @@ def _jobs(
 
 
 def _workers(asked: int | None, tasks: Sequence[Any]) -> int:
-    """How many tasks at a time."""
+    """Return how many tasks at a time."""
     if asked is not None:
         return max(1, min(asked, len(tasks)))
     if any(

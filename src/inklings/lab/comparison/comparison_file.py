@@ -15,12 +15,12 @@ FORMAT_VERSION = 1
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
-    """Write `comparison.json`, atomically."""
+    """Write a comparison to `comparison.json`, atomically."""
     write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **to_plain(comparison)})
 
 
 def to_plain(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as values for JSON."""
+    """Return a comparison as values for JSON."""
     plain = dataclasses.asdict(comparison)
     for arm in (*plain["arms"], *plain["smaller"]):
         for run in arm["runs"]:
@@ -29,7 +29,7 @@ def to_plain(comparison: Comparison) -> dict[str, Any]:
 
 
 def _with_metrics(run: dict[str, Any]) -> dict[str, Any]:
-    """A run's values with its metrics by themselves: whatever is a figure, and no field."""
+    """Return a run's values with its metrics by themselves: whatever is a figure, and no field."""
     names = {f.name for f in dataclasses.fields(RunResult)}
     metrics = {
         name: value
@@ -43,7 +43,7 @@ def _with_metrics(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_comparison(out: Path) -> Comparison:
-    """The comparison in a folder.
+    """Return the comparison in a folder.
 
     Raises:
         RunError: there is none, it is damaged, or it is from a newer format.

@@ -57,7 +57,7 @@ def judged(out: Path, comparison: Comparison, calibration: Calibration | None) -
 
 
 def _scaling(comparison: Comparison) -> Scaling | None:
-    """What the sizes of the arms tell, where there are several."""
+    """Return what the sizes of the arms tell, where there are several."""
     runs = [
         SizedRun(
             arm=arm.smaller_of or arm.label,
@@ -77,5 +77,5 @@ def _scaling(comparison: Comparison) -> Scaling | None:
 
 
 def _value(point: Point, unit: str) -> float | None:
-    """The ranking figure of a point."""
+    """Return the ranking figure of a point."""
     return point.loss if unit == "nats per token" else point.bits_per_byte

@@ -104,7 +104,7 @@ def search_rate(
 
 
 def next_factor(done: list[RateTrial], trials: int) -> float | None:
-    """The factor to try after those that were tried, or None if the search is over."""
+    """Return the factor to try after those that were tried, or None if the search is over."""
     if len(done) < trials:
         half = (len(done) + 1) // 2
         return 2.0 ** (half if len(done) % 2 == 0 else -half)
@@ -119,7 +119,7 @@ def next_factor(done: list[RateTrial], trials: int) -> float | None:
 
 
 def _best(done: list[RateTrial]) -> RateTrial | None:
-    """The trial with the lowest loss at the end.
+    """Return the trial with the lowest loss at the end.
 
     Of equal ones, it is the one tried first, which is nearer to the settings' own rates.
     """
@@ -131,7 +131,7 @@ def _best(done: list[RateTrial]) -> RateTrial | None:
 
 
 def is_behind(losses: list[float], done: list[RateTrial], evaluations: int) -> bool:
-    """Whether a trial is given up.
+    """Return whether a trial is given up.
 
     Its lowest loss so far is above that of every finished trial at the same evaluation.
 
@@ -168,7 +168,7 @@ class _Search:
 
     @classmethod
     def open(cls, config: RunConfig, folder: Path, store: TokenStore, trials: int) -> _Search:
-        """The search in `folder`, begun or new.
+        """Return the search in `folder`, begun or new.
 
         Raises:
             RunError: the folder holds another one.

@@ -116,7 +116,7 @@ def _factor(arm: ArmResult) -> float | None:
 
 
 def _joined(first: Comparison, other: Comparison) -> Comparison:
-    """The comparison with the arms, seeds and runs of another one."""
+    """Return the comparison with the arms, seeds and runs of another one."""
     plan = replace(
         first.plan,
         arms=[
@@ -147,7 +147,7 @@ def _joined(first: Comparison, other: Comparison) -> Comparison:
 
 
 def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
-    """The arm with the runs that another part has and it lacks, or has as failed."""
+    """Return the arm with the runs that another part has and it lacks, or has as failed."""
     if arm.kind != "trained":  # one run stands for every seed: the first seed's
         both = [run for run in (*arm.runs, *other.runs) if run.status != "failed"] or [
             *arm.runs,

@@ -339,19 +339,19 @@ class Comparison:
 
 
 def run_value(run: RunResult, unit: str) -> float:
-    """The ranking figure of a scored run."""
+    """Return the ranking figure of a scored run."""
     value = run.loss if unit == "nats per token" else run.bits_per_byte
     assert value is not None
     return value
 
 
 def mean_value(arm: ArmResult, unit: str) -> float:
-    """The mean of an arm's ranking figure over its scored runs."""
+    """Return the mean of an arm's ranking figure over its scored runs."""
     return sum(run_value(run, unit) for run in arm.done) / len(arm.done)
 
 
 def ranked_arms(arms: Sequence[ArmResult], unit: str) -> list[ArmResult]:
-    """The arms that may be ranked, the best first.
+    """Return the arms that may be ranked, the best first.
 
     Ties by name, so that the order is always the same.
     """

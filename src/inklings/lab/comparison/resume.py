@@ -34,7 +34,7 @@ def save(out: Path, comparison: Comparison) -> None:
 
 
 def apart(comparison: Comparison) -> Comparison:
-    """The comparison with the contestants apart from their smaller sizes."""
+    """Return the comparison with the contestants apart from their smaller sizes."""
     together = [*comparison.arms, *comparison.smaller]
     return replace(
         comparison,
@@ -124,7 +124,7 @@ def begin(
 
 
 def conflicts(before: Plan, now: Plan) -> list[str]:
-    """What of an earlier plan the new one lacks or changes, in words.
+    """Return what of an earlier plan the new one lacks or changes, in words.
 
     More arms and more seeds are no conflict.
     """
@@ -155,7 +155,7 @@ def conflicts(before: Plan, now: Plan) -> list[str]:
 
 
 def _completed(plan: Plan) -> Plan:
-    """A plan with the settings that did not exist when it was written, at their defaults.
+    """Return a plan with the settings that did not exist when it was written, at their defaults.
 
     They change nothing.
     """
@@ -194,7 +194,7 @@ def _arm(comparison: Comparison, label: str) -> ArmResult | None:
 
 
 def plan_before(out: Path) -> Plan | None:
-    """The plan of the comparison in a folder, if there is one."""
+    """Return the plan of the comparison in a folder, if there is one."""
     return read_comparison(out).plan if (out / FILE_NAME).is_file() else None
 
 
@@ -204,12 +204,18 @@ def arm_before(plan: Plan | None, label: str) -> ArmPlan | None:
 
 
 def measurable(contestant: ResolvedArm, store: TokenStore) -> bool:
-    """Whether its samples can be compared with the text: tokens of another tokenizer cannot."""
+    """Return whether its samples can be compared with the text.
+
+    Tokens of another tokenizer cannot.
+    """
     return contestant.store.tokenizer.hash == store.tokenizer.hash
 
 
 def finished(comparison: Comparison, jobs: Sequence[ArmRun]) -> Results:
-    """The results of an earlier call that still hold: scored, with the weights that are there."""
+    """Return the results of an earlier call that still hold.
+
+    Scored, with the weights that are there.
+    """
     before = {
         (arm.label, run.seed): run
         for arm in comparison.arms

@@ -92,7 +92,7 @@ def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: 
 
 
 def figures_of(measured: RunSamples) -> SampleFigures:
-    """The figures without their intervals; what is not known is left out."""
+    """Return the figures without their intervals; what is not known is left out."""
     values = {
         name: value.estimate
         for name, value in measured.judged.values.items()
@@ -130,7 +130,7 @@ def read_run_samples(folder: Path) -> RunSamples:
 
 
 def read_measured(out: Path, comparison: Comparison) -> Measured:
-    """What the samples of all runs of a comparison measure. Errors as `read_run_samples`."""
+    """Return what the samples of all runs of a comparison measure. Errors as `read_run_samples`."""
     return {
         (arm.label, run.seed): read_run_samples(out / run.results)
         for arm in comparison.arms

@@ -29,7 +29,7 @@ def plan_samples(
     split: Literal["test", "validation"],
     before: SamplePlan | None,
 ) -> SamplePlan | None:
-    """How many samples every run writes, and in which form; None if none.
+    """Return how many samples every run writes, and in which form; None if none.
 
     Args:
         asked: how many were asked for. None goes on with what an earlier call settled, and else

@@ -46,7 +46,7 @@ def setting(
 
 
 def shares_in_words(points: int) -> str:
-    """The moments of a budget, as in `1/4, 1/2 and all`."""
+    """Return the moments of a budget, as in `1/4, 1/2 and all`."""
     return f"{', '.join(f'1/{2**i}' for i in range(points - 1, 0, -1))} and all"
 
 
@@ -127,7 +127,7 @@ class ComparisonSettings(ComparisonMethod):
 
 
 def method_of(settings: ComparisonMethod) -> dict[str, Any]:
-    """The settings by name."""
+    """Return the settings by name."""
     return {f.name: getattr(settings, f.name) for f in fields(ComparisonMethod)}
 
 

@@ -12,7 +12,7 @@ from inklings.text.store import TokenStore
 
 
 def describe_text(store: TokenStore) -> dict[str, Any]:
-    """What a report says about the text."""
+    """Return what a report says about the text."""
     manifest = store.manifest
     source, tokenizer, overlap = (
         manifest["source"],

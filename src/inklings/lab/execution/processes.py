@@ -207,7 +207,7 @@ def _death(process: BaseProcess) -> str:
 
 
 def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:
-    """The life of a worker: jobs in, events and results out, until the other end is closed."""
+    """Run a worker: tasks in, events and results out, until the other end is closed."""
     # A terminal's Ctrl-C or end reaches all of its processes. Between runs the parent decides;
     # within one, training saves.
     for number in SIGNALS:
@@ -222,11 +222,14 @@ def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
-    """A handler, not `SIG_IGN`: processes that a worker starts shall not inherit it."""
+    """Ignore a signal.
+
+    It is a handler, not `SIG_IGN`: processes that a worker starts shall not inherit it.
+    """
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """What the parent asks for outside of training: what is half-made is removed on the way out."""
+    """End as the parent asks outside of training: half-made files are removed on the way out."""
     raise KeyboardInterrupt
 
 

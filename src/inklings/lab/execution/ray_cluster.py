@@ -74,7 +74,7 @@ def do_jobs_on_cluster(
 
 
 def _connect(address: str) -> Any:
-    """The module `ray`, connected."""
+    """Return the module `ray`, connected."""
     try:
         ray = importlib.import_module("ray")
     except ImportError:
@@ -91,7 +91,7 @@ def _connect(address: str) -> Any:
 
 
 def attempt_there(do: Callable[[Any, OnEvent], Any], job: Any) -> tuple[list[Event], Any]:
-    """What a machine of the cluster does: the work, and its events with the result."""
+    """Return what a machine of the cluster does: the work, and its events with the result."""
     events: list[Event] = []
     result = do(job, lambda event: None if event["event"] in CALM else events.append(event))
     return events, result

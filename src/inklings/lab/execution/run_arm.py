@@ -118,7 +118,7 @@ def attempt(job: ArmRun, on_event: OnEvent) -> RunResult | None:
 
 
 def failed(job: ArmRun, message: str) -> RunResult:
-    """The result of a job that came to nothing."""
+    """Return the result of a job that came to nothing."""
     return RunResult(seed=job.seed, status="failed", run=_place(job), message=message)
 
 
@@ -242,7 +242,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
 
 
 def doubt_of_run(run: RunDirectory) -> str | None:
-    """What is doubtful of the loss that a run ended with."""
+    """Return what is doubtful of the loss that a run ended with."""
     steps = checkpoint_steps(run.path)
     return read_progress(checkpoint_path(run.path, steps[-1])).doubt if steps else None
 
@@ -250,7 +250,7 @@ def doubt_of_run(run: RunDirectory) -> str | None:
 def _with_samples(
     found: RunResult, model: Architecture, job: ArmRun, plan: SamplePlan
 ) -> RunResult:
-    """The result with what the samples measure.
+    """Return the result with what the samples measure.
 
     A likelihood is not lost where these cannot be measured.
     """
@@ -264,7 +264,7 @@ def _with_samples(
 
 
 def _proof(model: SequenceModel, store: TokenStore, job: ArmRun) -> MemoryProof | None:
-    """What the memory is worth, where there is one."""
+    """Return what the memory is worth, where there is one."""
     if not isinstance(model, Provable):
         return None
     fit = (
@@ -300,7 +300,7 @@ def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> 
 
 
 def _points(job: ArmRun, store: TokenStore, whole: RunResult) -> list[Point]:
-    """The scores of the run's branches; the last is the run itself."""
+    """Return the scores of the run's branches; the last is the run itself."""
     found = []
     for branch in job.branches:
         place = job.place(branch)
@@ -346,7 +346,7 @@ def weights_hash(run: Path) -> str | None:
 
 
 def _place(job: ArmRun) -> str:
-    """The run directory as `comparison.json` names it."""
+    """Return the run directory as `comparison.json` names it."""
     return _relative(job, job.run)
 
 

@@ -91,7 +91,7 @@ def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
 
 
 def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | None:
-    """The model to be trained, or the one that it wraps.
+    """Return the model to be trained, or the one that it wraps.
 
     None where there is no likelihood to learn by gradient.
     """
@@ -113,7 +113,7 @@ def _train(
     seed: int,
     on_event: OnEvent,
 ) -> int:
-    """All steps, or those until the loss is no number; how many were made."""
+    """Return all steps, or those until the loss is no number; how many were made."""
     training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
     objective = LikelihoodObjective(
         model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME

@@ -91,7 +91,7 @@ class Copying(ProbeTask):
         return TaskRows(tokens, np.arange(tokens.shape[1]) > 1 + self.length)
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """The same rows from the start.
+        """Return the same rows from the start.
 
         This is learned soon, and other lengths would teach other distances.
         """
@@ -130,7 +130,7 @@ class Induction(ProbeTask):
         return self._rows(random, count, self.symbols)
 
     def lesson(self, random: np.random.Generator, count: int, share: float) -> TaskRows:
-        """The order has some of the symbols, four at first."""
+        """Return the order has some of the symbols, four at first."""
         return self._rows(random, count, _grown(4, self.symbols, share))
 
     def _rows(self, random: np.random.Generator, count: int, length: int) -> TaskRows:
@@ -201,7 +201,7 @@ class TaskBatches:
     seed: int
 
     def batch(self, step: int) -> Batch:
-        """The lesson of a step, in which only what the ability decides has weight."""
+        """Return the lesson of a step, in which only what the ability decides has weight."""
         return as_batch(
             self.task.lesson(
                 np.random.default_rng((self.seed, step)), self.batch_size, (step + 1) / self.steps
@@ -210,7 +210,7 @@ class TaskBatches:
 
 
 def as_batch(rows: TaskRows) -> Batch:
-    """The rows with their targets, of which those weigh that the ability decides."""
+    """Return the rows with their targets, of which those weigh that the ability decides."""
     count, length = rows.tokens.shape
     weights = np.broadcast_to(rows.decided[1:].astype(np.float32), (count, length - 1)).copy()
     return Batch(
@@ -226,7 +226,7 @@ def _asked(
     questions: Int64[np.ndarray, "B Q"],
     answers: Int64[np.ndarray, "B Q"],
 ) -> TaskRows:
-    """What is shown, a separator, and each question with its answer, which is decided."""
+    """Return what is shown, a separator, and each question with its answer, which is decided."""
     count, queries = questions.shape
     pairs = np.stack([questions, answers], axis=2).reshape(count, -1)
     tokens = np.hstack([_column(count, BOUNDARY), shown, _column(count, SEPARATOR), pairs])
@@ -235,12 +235,12 @@ def _asked(
 
 
 def _at(of: Int64[np.ndarray, "B N"], places: Int64[np.ndarray, "B Q"]) -> Int64[np.ndarray, "B Q"]:
-    """The tokens at places of each row."""
+    """Return the tokens at places of each row."""
     return np.take_along_axis(of, places, axis=1)
 
 
 def _grown(least: int, most: int, share: float) -> int:
-    """A size that has grown up when `GROWN` of the steps are over."""
+    """Return a size that has grown up when `GROWN` of the steps are over."""
     return max(least, min(most, round(most * share / GROWN)))
 
 

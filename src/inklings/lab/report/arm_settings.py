@@ -63,7 +63,7 @@ def _own_names(settings: Mapping[str, Mapping[str, Any]]) -> set[str]:
 
 
 def say_value(value: Any) -> str:
-    """A value as one would write it in a run file."""
+    """Return a value as one would write it in a run file."""
     if value is None:
         return "none"
     if isinstance(value, bool):

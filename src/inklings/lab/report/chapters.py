@@ -26,6 +26,6 @@ SECTIONS: Registry[MakeChapter] = Registry(
 
 
 def make_chapters(comparison: Comparison, records: Records) -> list[Chapter]:
-    """The chapters of figures, without those that the comparison has no data for."""
+    """Return the chapters of figures, without those that the comparison has no data for."""
     chapters = [make_chapter(comparison, records) for make_chapter in SECTIONS]
     return [chapter for chapter in chapters if chapter is not None]

@@ -164,7 +164,7 @@ def arm_color(arms: Sequence[str]) -> Any:
 
 
 def arm_dash(arms: Sequence[str]) -> Any:
-    """A solid line for the first eight arms, dashes for those whose colours come again."""
+    """Return a solid line for the first eight arms, dashes for those whose colours come again."""
     dashes = [DASHES[(i // len(COLORS["light"])) % len(DASHES)] for i in range(len(arms))]
     return alt.StrokeDash("arm:N", scale=alt.Scale(domain=list(arms), range=dashes), legend=None)
 
@@ -179,7 +179,7 @@ def focus_opacity(full: float = 1.0) -> Any:
 
 
 def layered(*layers: Any, height: int | Any) -> Any:
-    """A chart of layers as wide as its place."""
+    """Return a chart of layers as wide as its place."""
     focus = alt.param(name="focus", value=None)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     return (
@@ -205,7 +205,7 @@ def cost_axis(axis: Axis, *, log: bool = False) -> Any:
 
 
 def shared_axes(*tables: Rows) -> list[Axis]:
-    """The axes that all rows have a figure for."""
+    """Return the axes that all rows have a figure for."""
     return [
         axis
         for axis in AXES
@@ -221,6 +221,6 @@ def around(values: Sequence[float], pad: float = 0.05) -> tuple[float, float]:
 
 
 def page_spec(chart: Any) -> dict[str, Any]:
-    """The chart as the page draws it: without data and theme, which the page has once."""
+    """Return the chart as the page draws it: without data and theme, which the page has once."""
     spec: dict[str, Any] = chart.to_dict(validate=True)
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}

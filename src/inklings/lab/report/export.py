@@ -36,7 +36,7 @@ def static_files(figure: Figure) -> dict[str, bytes]:
 
 
 def as_csv(data: Mapping[str, Rows]) -> str:
-    """All rows of a figure as one table; its first column names the part of the figure."""
+    """Return all rows of a figure as one table; its first column names the part of the figure."""
     columns = list(dict.fromkeys(name for rows in data.values() for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, ["part", *columns], lineterminator="\n")
@@ -54,7 +54,7 @@ def _give_legend(spec: dict[str, Any]) -> None:
 
 
 def one_clip(svg: str) -> str:
-    """The drawing with one clip path instead of one for each curve.
+    """Return the drawing with one clip path instead of one for each curve.
 
     Vega numbers its clip paths through a process, so that the same chart would differ from call to
     call; and each one costs a layer of the whole picture when it is turned into pixels, which for

@@ -16,7 +16,9 @@ WINDOWS = 30
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean over each window of that many values, in order; the last window may be shorter.
+    """Return the mean over each window of that many values, in order.
+
+    The last window may be shorter.
 
     The single losses of a run make a band, not a line; their mean over windows (makemore part 5
     takes 1000 steps) shows where the run is going.
@@ -29,7 +31,10 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def window_ends(values: np.ndarray, window: int) -> np.ndarray:
-    """The last value of each window of `smooth`: where on the axis a window's mean is drawn."""
+    """Return the last value of each window of `smooth`.
+
+    Where on the axis a window's mean is drawn.
+    """
     last = np.minimum(np.arange(window - 1, len(values) + window - 1, window), len(values) - 1)
     return values[last] if len(values) else values
 

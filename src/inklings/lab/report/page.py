@@ -80,7 +80,10 @@ def write_report(out: Path) -> Path:
 
 
 def read_results(out: Path) -> tuple[Comparison, Records]:
-    """A comparison's folder: its figures, and the records of its runs. Errors as `write_report`."""
+    """Return a comparison's folder: its figures, and the records of its runs.
+
+    Errors as `write_report`.
+    """
     comparison = read_comparison(out)
     return comparison, {
         (arm.label, run.seed): read_record(out / run.results)
@@ -210,7 +213,10 @@ def machine(environment: dict[str, Any]) -> dict[str, str]:
 
 
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
-    """What a reader must know before the figures: text, budget, seeds, held-out split, machine."""
+    """Return what a reader must know before the figures.
+
+    Text, budget, seeds, held-out split, machine.
+    """
     text, split = comparison.text, comparison.text.get("splits", {}).get(comparison.split, {})
     documents = sum(part["documents"] for part in text.get("splits", {}).values())
     unit = "lines" if text.get("layout") == "lines" else "documents"

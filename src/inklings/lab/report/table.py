@@ -160,12 +160,12 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def knows_sizes(rows: Sequence[ArmRow]) -> bool:
-    """Whether parameters without embedding and head were counted."""
+    """Return whether parameters without embedding and head were counted."""
     return any(row.non_embedding is not None for row in rows)
 
 
 def knows_flops(rows: Sequence[ArmRow]) -> bool:
-    """Whether the FLOPs of training were counted."""
+    """Return whether the FLOPs of training were counted."""
     return any(row.flops is not None for row in rows)
 
 
@@ -203,7 +203,7 @@ def sample_texts(comparison: Comparison, out: Path, *, each: int = 3) -> list[tu
 
 
 def finding(row: ArmRow) -> str:
-    """What is known about an arm against the best one."""
+    """Return what is known about an arm against the best one."""
     if row.arm.dishonest:
         return (
             "not ranked: its audit fails"
@@ -222,7 +222,7 @@ def finding(row: ArmRow) -> str:
 
 
 def beside_the_best(difference: Difference, label: str) -> str:
-    """What a difference says of an arm that has not the best mean.
+    """Return what a difference says of an arm that has not the best mean.
 
     Over the runs that can be paired it may be better still.
     """
@@ -232,7 +232,7 @@ def beside_the_best(difference: Difference, label: str) -> str:
 
 
 def to_the_best(row: ArmRow) -> str:
-    """How much an arm lies above the best one; empty for the best."""
+    """Return how much an arm lies above the best one; empty for the best."""
     return "" if row.difference is None else signed(row.difference, row.arm.label)
 
 
@@ -246,7 +246,7 @@ def signed(difference: Difference, label: str) -> str:
 
 
 def with_interval(row: ArmRow) -> str:
-    """The ranking figure, as `1.712 ± 0.006`."""
+    """Return the ranking figure, as `1.712 ± 0.006`."""
     half = (
         f" ± {(row.high - row.low) / 2:.3f}" if row.low is not None and row.high is not None else ""
     )

@@ -49,7 +49,7 @@ class PowerLaw:
     """What the points could not tell."""
 
     def at(self, compute: float) -> float:
-        """The loss that the law gives."""
+        """Return the loss that the law gives."""
         return float(self.floor + self.coefficient * compute**-self.exponent)
 
 
@@ -179,6 +179,6 @@ def losses_at(
 
 
 def _line(x: Float[np.ndarray, " n"], loss: Float[np.ndarray, " n"], floor: float) -> Parameters:
-    """The straight line through the logarithms of what lies above a floor."""
+    """Return the straight line through the logarithms of what lies above a floor."""
     slope, height = np.polyfit(x, np.log(loss - floor), 1)
     return np.array([floor, height, np.clip(-slope, *EXPONENTS)])

@@ -46,7 +46,7 @@ class _Size:
 
 
 def frontier(points: Iterable[tuple[int, float, float]]) -> list[Optimum]:
-    """The lower envelope of (size, FLOPs, loss).
+    """Return the lower envelope of (size, FLOPs, loss).
 
     What reached its loss for the least compute, by compute.
     """
@@ -125,7 +125,7 @@ def _check(run: SizedRun) -> None:
 
 
 def _sizes(runs: Sequence[SizedRun]) -> list[_Size]:
-    """The runs of an arm by size, smallest first."""
+    """Return the runs of an arm by size, smallest first."""
     by_size: dict[int, list[dict[float, float]]] = defaultdict(list)
     for run in runs:
         by_size[run.size].append(dict(run.points))
@@ -148,7 +148,7 @@ def _sizes(runs: Sequence[SizedRun]) -> list[_Size]:
 
 
 def _front(sizes: Sequence[_Size], logs: Sequence[Float[np.ndarray, " _"]]) -> list[Optimum]:
-    """The frontier of one value for each point of each size."""
+    """Return the frontier of one value for each point of each size."""
     return frontier(
         (size.size, float(flops), float(np.exp(log)))
         for size, values in zip(sizes, logs, strict=True)
@@ -263,7 +263,7 @@ def _extrapolate(
     place: int,
     flops: float,
 ) -> Extrapolation:
-    """All arms that have a law, at one amount of compute."""
+    """Return all arms that have a law, at one amount of compute."""
     laws = {arm.arm: arm.law for arm in arms if arm.law is not None}
     values = {arm: row[place] for arm, row in drawn.items() if row is not None}
     shares: dict[str, float] = {}
@@ -285,7 +285,7 @@ def _extrapolate(
 def _sentence(
     factor: int, flops: float, forecasts: Sequence[Forecast], misses: Mapping[str, float | None]
 ) -> str:
-    """What is claimed, or why nothing is."""
+    """Return what is claimed, or why nothing is."""
     opening = f"{MARK}: at {factor} times the compute ({flops:.2g} FLOPs)"
     first = forecasts[0]
     if len(forecasts) == 1:
@@ -332,7 +332,7 @@ def _share(probability: float) -> str:
 
 
 def _notes(arms: Sequence[ArmScaling], sizes: Mapping[str, Sequence[_Size]]) -> list[str]:
-    """What the runs could not tell, arm by arm."""
+    """Return what the runs could not tell, arm by arm."""
     notes = []
     for arm in arms:
         if arm.law is None:

@@ -9,7 +9,7 @@ from inklings.errors import MissingExtraError
 
 
 def library(what: str) -> Any:
-    """The module `optuna`, which from then on says nothing by itself.
+    """Return the module `optuna`, which from then on says nothing by itself.
 
     Args:
         what: what needs it, for the message.

@@ -67,7 +67,7 @@ class Dimension:
 
 
 def say(choice: Any) -> str:
-    """A value as one writes it in a space."""
+    """Return a value as one writes it in a space."""
     if isinstance(choice, bool) or choice is None:
         return str(choice).lower()
     return "/".join(map(say, choice)) if isinstance(choice, tuple) else str(choice)
@@ -94,7 +94,7 @@ def parse_space(texts: Sequence[str], config: RunConfig) -> list[Dimension]:
 
 
 def default_space(config: RunConfig) -> list[Dimension]:
-    """The optimiser's learning rates on a log scale, a decade below and above their settings.
+    """Return the default space: the optimiser's learning rates, a decade below and above.
 
     Raises:
         ConfigError: the architecture does not learn by gradient from one loss.
@@ -168,7 +168,7 @@ def _round(value: float) -> float:
 
 
 def _fields(config: RunConfig) -> dict[str, Any]:
-    """Every field that may be searched, with its type."""
+    """Return every field that may be searched, with its type."""
     training = field_hints(TrainingConfig, "training.")
     model = model_hints(load_class(config.architecture).Config)
     return {

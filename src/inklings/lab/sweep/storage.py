@@ -69,7 +69,7 @@ class StudyLocation:
 
 
 def hidden_password(text: str) -> str:
-    """An address as it may be shown and kept: `***` for its password."""
+    """Return an address as it may be shown and kept: `***` for its password."""
     try:
         parts = urlsplit(text)
         password = parts.password
@@ -160,7 +160,7 @@ def _study(place: StudyLocation, storage: Any) -> Any:
 
 
 def _sampler(place: StudyLocation, *numbers: int) -> Any:
-    """A sampler with a generator of its own for the numbers.
+    """Return a sampler with a generator of its own for the numbers.
 
     What it draws depends on them and on what is known.
     """
@@ -210,7 +210,7 @@ def draw(
 
 
 def values_of(params: dict[str, Any], space: tuple[Dimension, ...]) -> dict[str, Any]:
-    """What Optuna keeps of a point, as values of the fields, in the order of the space."""
+    """Return what Optuna keeps of a point, as values of the fields, in the order of the space."""
     return {
         dimension.field: (
             dimension.choices[params[dimension.field]]

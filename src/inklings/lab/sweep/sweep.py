@@ -248,7 +248,7 @@ def _check_folder(out: Path, made: Sweep) -> None:
 
 @contextlib.contextmanager
 def _unbroken(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
-    """The storage and the study; a journal is mended before anybody writes to it."""
+    """Open the storage and the study; a journal is repaired before anything is written to it."""
     if not place.shared:
         mend_journal(place.out)
     with opened(place) as (storage, study):
@@ -256,7 +256,7 @@ def _unbroken(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
 
 
 def _collected(made: Sweep, place: StudyLocation, study: Any) -> Sweep:
-    """The sweep with what the storage holds."""
+    """Return the sweep with what the storage holds."""
     optuna = library("a sweep")
     states = optuna.trial.TrialState
     names = {states.COMPLETE: "done", states.PRUNED: "pruned", states.FAIL: "failed"}
@@ -291,7 +291,7 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(config: RunConfig, store: TokenStore) -> dict[str, Any]:
-    """All settings, the fields of the model written out."""
+    """Return all settings, the fields of the model written out."""
     fields = dataclasses.asdict(fresh_model(config, store).config)
     model = {
         name: value

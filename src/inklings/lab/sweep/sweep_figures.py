@@ -20,7 +20,7 @@ into a line.
 
 
 def sweep_figures(sweep: Sweep, space: list[Dimension]) -> list[Figure]:
-    """The figures that the results allow; none without a finished trial."""
+    """Return the figures that the results allow; none without a finished trial."""
     if sweep.best is None:
         return []
     importance = [_importance(sweep)] if sweep.importance else []
@@ -236,7 +236,7 @@ def _parallel(sweep: Sweep, space: list[Dimension]) -> Figure:
 
 
 def _place(dimension: Dimension, value: Any) -> float:
-    """Where on its axis a value is, from 0 to 1."""
+    """Return where on its axis a value is, from 0 to 1."""
     if dimension.kind == "choice":
         plain = [
             list(choice) if isinstance(choice, tuple) else choice for choice in dimension.choices

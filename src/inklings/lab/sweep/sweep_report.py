@@ -96,7 +96,7 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
 
 
 def table(sweep: Sweep) -> tuple[list[str], list[list[str]]]:
-    """The best trials: loss, the values of the fields, number."""
+    """Return the best trials: loss, the values of the fields, number."""
     fields = [text.partition("=")[0] for text in sweep.space]
     rows = [
         [
@@ -110,7 +110,7 @@ def table(sweep: Sweep) -> tuple[list[str], list[list[str]]]:
 
 
 def headline(sweep: Sweep) -> str:
-    """The best point, in a sentence."""
+    """Return the best point, in a sentence."""
     best = sweep.best
     if best is None:
         return "No trial was finished."
@@ -143,7 +143,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _failures(sweep: Sweep) -> list[tuple[str, list[int]]]:
-    """What went wrong, with the trials it went wrong in."""
+    """Return what went wrong, with the trials it went wrong in."""
     found: dict[str, list[int]] = {}
     for trial in sweep.trials:
         if trial.message is not None:

@@ -28,7 +28,7 @@ message.
 
 
 def number_of(run: Path) -> int:
-    """The number of the trial whose run that is."""
+    """Return the number of the trial whose run that is."""
     return int(run.name.removeprefix(PREFIX))
 
 
@@ -83,7 +83,7 @@ def _attempt(
 
 
 def _claimed(storage: Any, trial_id: int, place: StudyLocation) -> bool:
-    """Whether the trial is ours: begun from this folder before, or claimed just now."""
+    """Return whether the trial is ours: begun from this folder before, or claimed just now."""
     states = library("a sweep").trial.TrialState
     found = storage.get_trial(trial_id)
     if found.state == states.RUNNING:

@@ -146,7 +146,7 @@ def remove_runs(place: StudyLocation, study: Any) -> None:
 
 
 def _cores(base: RunConfig) -> int:
-    """How many trials at a time."""
+    """Return how many trials at a time."""
     if choose_runtime(base.training).device != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

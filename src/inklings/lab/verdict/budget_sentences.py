@@ -20,7 +20,7 @@ NAMES: dict[Axis, str] = {"tokens": "tokens", "flops": "FLOPs", "seconds": "time
 
 
 def size_of(arm: ArmResult) -> int | None:
-    """An arm's parameters without embedding and head; None where that is not known."""
+    """Return an arm's parameters without embedding and head; None where that is not known."""
     return next((run.non_embedding for run in arm.runs if run.non_embedding is not None), None)
 
 
@@ -69,7 +69,7 @@ def _say_ratio(ratio: float, label: str) -> str:
 
 
 def _near(a: int, b: int, plan: Plan) -> bool:
-    """Whether two sizes are one.
+    """Return whether two sizes are one.
 
     Near each other, or both near the number that arms were brought to.
     """
@@ -80,7 +80,7 @@ def _near(a: int, b: int, plan: Plan) -> bool:
 
 
 def at_equal(names: Sequence[str]) -> str:
-    """The list in words: `at equal parameters, tokens and FLOPs`, `in equal time`."""
+    """Return the list in words: `at equal parameters, tokens and FLOPs`, `in equal time`."""
     counted = [name for name in names if name != "time"]
     said = [f"at equal {say_list(counted)}"] if counted else []
     return say_list([*said, *(["in equal time"] if "time" in names else [])])
@@ -172,7 +172,10 @@ def _between(
 
 
 def _say_outcome(best: str, others: str, outcome: BudgetOutcome) -> str:
-    """Where the best arm's lead holds, and where not; nothing where it is claimed nowhere."""
+    """Return where the best arm's lead holds, and where not.
+
+    Nothing where it is claimed nowhere.
+    """
     missed = [NAMES[axis] for axis in (*outcome.open, *outcome.lost)]
     same = ["parameters"] if outcome.one_size else []
     if not outcome.won:
@@ -220,7 +223,7 @@ def _say_change(budget: EqualBudget, best: str, unit: str) -> str:
 
 
 def _say_absent(ranked: Sequence[ArmResult], budgets: Sequence[EqualBudget]) -> list[str]:
-    """Which arms have no figure at a budget, and why."""
+    """Return which arms have no figure at a budget, and why."""
     by_label = {arm.label: arm for arm in ranked}
     said = []
     for budget in budgets:

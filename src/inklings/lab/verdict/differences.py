@@ -234,7 +234,7 @@ def tested(a: ArmResult, b: ArmResult, values: Sequence[float], test: PairedTest
 
 
 def _over_documents(a: ArmResult, b: ArmResult, unit: str, units_of: UnitsOf) -> Difference:
-    """The difference between one run of each arm, by resampling the documents that both scored."""
+    """Return the difference between one run of each arm, by resampling their shared documents."""
     of_a, of_b = (paired_runs(a, b) or [(a.done[0], b.done[0])])[0]
     units = units_of(of_a)
     left, right = units.sums, units_of(of_b).sums

@@ -61,7 +61,7 @@ def equal_budgets(arms: Sequence[ArmResult], *, unit: str, units_of: UnitsOf) ->
 
 
 def with_points(arm: ArmResult) -> list[RunResult]:
-    """The scored runs of an arm that have points."""
+    """Return the scored runs of an arm that have points."""
     return [run for run in arm.done if run.points]
 
 
@@ -104,7 +104,7 @@ def _at_equal(arms: Sequence[ArmResult], axis: Axis, unit: str, units_of: UnitsO
 
 
 def _arm_at(arm: ArmResult, axis: Axis, amount: float) -> ArmResult:
-    """The arm as it would have been scored at the amount."""
+    """Return the arm as it would have been scored at the amount."""
     return replace(
         arm, runs=[_run_at(run, _costs(arm, run, axis), amount) for run in with_points(arm)]
     )

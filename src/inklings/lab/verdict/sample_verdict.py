@@ -34,7 +34,7 @@ def sampled_arms(arms: Sequence[ArmResult]) -> list[ArmResult]:
 
 
 def mean_figure(arm: ArmResult, metric: str) -> float:
-    """The mean of a metric over an arm's measured runs."""
+    """Return the mean of a metric over an arm's measured runs."""
     return sum(_figure(run, metric) for run in arm.measured) / len(arm.measured)
 
 
@@ -44,7 +44,7 @@ def _figure(run: RunResult, metric: str) -> float:
 
 
 def find_sample_differences(arms: Sequence[ArmResult], measured: Measured) -> list[Difference]:
-    """Every pair of measured arms, the better ones first.
+    """Return every pair of measured arms, the better ones first.
 
     Holm's correction is over all pairs that are tested over seeds.
     """
@@ -55,7 +55,7 @@ def find_sample_differences(arms: Sequence[ArmResult], measured: Measured) -> li
 
 
 def _over_seeds(a: ArmResult, b: ArmResult, measured: Measured) -> Difference | None:
-    """The difference as seeds tell it, p not yet corrected.
+    """Return the difference as seeds tell it, p not yet corrected.
 
     None with fewer than two paired seeds.
     """
@@ -91,10 +91,7 @@ def _with_draws(test: PairedTest, counted: Interval) -> PairedTest:
 
 
 def _over_samples(a: ArmResult, b: ArmResult, measured: Measured) -> Difference:
-    """The difference between one run of each arm, with the doubt of what both happened to draw.
-
-    Never a claim.
-    """
+    """Return the difference between one run of each arm, with the uncertainty of their draws."""
     of_a, of_b = (paired_runs(a, b, lambda arm: arm.measured) or [(a.measured[0], b.measured[0])])[
         0
     ]
@@ -173,7 +170,7 @@ def say_samples(
 
 
 def _pair(difference: Difference, best: str) -> str:
-    """What separates the best arm from another."""
+    """Return what separates the best arm from another."""
     how = f"{difference.mean:.3f} ± {say_half_width(difference)} {UNIT}"
     if difference.finding == "better":
         return (

@@ -41,7 +41,7 @@ def say(
     plan: Plan,
     budgets: Sequence[EqualBudget] = (),
 ) -> Verdict:
-    """The verdict in words: a headline, and the sentences that carry it.
+    """Return the verdict in words: a headline, and the sentences that carry it.
 
     Args:
         arms: all arms of the comparison.
@@ -152,7 +152,7 @@ def _against_floor(best: ArmResult, arms: Sequence[ArmResult], unit: str) -> lis
 
 
 def _not_ranked(arms: Sequence[ArmResult], free: Sequence[str]) -> list[str]:
-    """Which arms are not ranked, and why; `free` have no likelihood."""
+    """Return which arms are not ranked, and why; `free` have no likelihood."""
     missing = [
         arm.label for arm in arms if not arm.done and not arm.dishonest and arm.label not in free
     ]
@@ -226,7 +226,7 @@ def _turned(best: str, difference: Difference, unit: str) -> str:
 
 
 def _few_seeds(differences: Sequence[Difference]) -> list[str]:
-    """Where two or three seeds left something open: what such a number can show at all."""
+    """Return where two or three seeds left something open: what such a number can show at all."""
     tested = [difference for difference in differences if difference.p is not None]
     few = min(
         (difference.count for difference in tested if difference.finding == "no claim"),

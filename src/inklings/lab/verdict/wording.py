@@ -62,5 +62,5 @@ def say_list(names: Sequence[str], last: str = "and") -> str:
 
 
 def other_of(difference: Difference, label: str) -> str:
-    """The arm of a difference that is not the named one."""
+    """Return the arm of a difference that is not the named one."""
     return difference.worse if difference.better == label else difference.better

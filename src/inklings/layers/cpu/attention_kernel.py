@@ -71,7 +71,7 @@ class AttentionOnCPU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of queries, keys and values; the weights are computed anew."""
+        """Return the gradients of queries, keys and values; the weights are computed anew."""
         queries, keys, values, bias, *kept = ctx.saved_tensors
         gradient = gradient.flatten(0, 1)
         if ctx.rate > 0:
@@ -116,7 +116,7 @@ def _runs(queries: int, keys: int, causal: bool) -> list[tuple[int, int, int]]:
 def _weights(
     queries: Float[Tensor, "N R D"], keys: Float[Tensor, "N K D"], bias: Tensor | None, causal: bool
 ) -> Float[Tensor, "N R K"]:
-    """The softmax of the scores of scaled queries.
+    """Return the softmax of the scores of scaled queries.
 
     The last R of the keys belong to a causal run itself.
     """

@@ -18,13 +18,13 @@ LEVELS = 1 << 16
 
 
 def keep_mask(shape: Sequence[int], rate: float) -> Bool[Tensor, "*shape"]:
-    """Which numbers stay, each with probability `1 - rate`; on the CPU."""
+    """Return which numbers stay, each with probability `1 - rate`; on the CPU."""
     bits: Tensor = random_bits(list(shape))
     return bits >= round(rate * LEVELS) - LEVELS // 2
 
 
 def kept_scale(rate: float) -> float:
-    """What the numbers that stay are multiplied with."""
+    """Return what the numbers that stay are multiplied with."""
     return LEVELS / (LEVELS - round(rate * LEVELS))
 
 

@@ -166,7 +166,7 @@ class Exact:
         return answer, near
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        """The vectors under these ids, as they were added.
+        """Return the vectors under these ids, as they were added.
 
         Raises:
             InputError: an id is unknown.
@@ -175,7 +175,7 @@ class Exact:
         return found
 
     def copy(self) -> Exact:
-        """The same vectors and answers, to be changed on its own."""
+        """Return the same vectors and answers, to be changed on its own."""
         other = copy(self)
         other.compact()
         return other
@@ -197,7 +197,13 @@ class Exact:
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Load what was saved into an empty index; the array itself is kept, not copied."""
+        """Load what was saved into an empty index.
+
+        Args:
+            ids: of the vectors.
+            vectors: one for each id; the array itself is kept, not copied.
+            state: not used.
+        """
         self._full = torch.from_numpy(vectors)
         self._rows.add(ids)
         self._settled = False

@@ -106,7 +106,7 @@ class Approximate(ABC):
         return ids, distances
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        """The vectors under these ids, as they were added.
+        """Return the vectors under these ids, as they were added.
 
         Raises:
             InputError: an id is unknown.
@@ -114,7 +114,7 @@ class Approximate(ABC):
         return self._exact.vectors(ids)
 
     def copy(self) -> Approximate:
-        """The same vectors and answers, to be changed on its own."""
+        """Return the same vectors and answers, to be changed on its own."""
         other = copy(self)
         other._exact = self._exact.copy()
         if self.ready:
@@ -146,7 +146,13 @@ class Approximate(ABC):
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Load what was saved into an empty index."""
+        """Load what was saved into an empty index.
+
+        Args:
+            ids: of the vectors.
+            vectors: one for each id.
+            state: what `state` returned.
+        """
         order = state["order"]
         self._exact.restore(
             order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order), {}
@@ -171,11 +177,11 @@ class Approximate(ABC):
 
     @abstractmethod
     def _due(self) -> bool:
-        """Whether the index is to be built, or built anew, from the vectors there are."""
+        """Return whether the index is to be built, or built anew, from the vectors there are."""
 
     @abstractmethod
     def _trained(self, vectors: Float32[np.ndarray, "n d"]) -> Any:
-        """An empty index of FAISS that has learned what it must from these vectors."""
+        """Return an empty index of FAISS that has learned what it must from these vectors."""
 
     @abstractmethod
     def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
@@ -258,7 +264,7 @@ class IVF(Approximate):
             self._with_table(self._index)
 
     def _with_table(self, index: Any) -> Any:
-        """By a table of ids, removing takes constant time."""
+        """Give the index a table of ids, by which removing takes constant time."""
         index.set_direct_map_type(self._faiss.DirectMap.Hashtable)
         return index
 

@@ -59,10 +59,10 @@ def answer(
 
 
 def to_array(faiss: Any, faiss_index: Any) -> np.ndarray:
-    """The bytes of an index, as FAISS would write them to a file."""
+    """Return the bytes of an index, as FAISS would write them to a file."""
     return np.array(faiss.serialize_index(faiss_index), dtype=np.uint8)
 
 
 def from_array(faiss: Any, data: np.ndarray) -> Any:
-    """The index that `to_array` gave."""
+    """Return the index that `to_array` gave."""
     return faiss.deserialize_index(data)

@@ -76,7 +76,7 @@ class Flat:
         return ids, np.where(there, distances, np.float32(np.inf))
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        """The vectors under these ids, as they were added.
+        """Return the vectors under these ids, as they were added.
 
         Raises:
             InputError: an id is unknown.
@@ -85,7 +85,7 @@ class Flat:
         return found
 
     def copy(self) -> Flat:
-        """The same vectors and answers, to be changed on its own."""
+        """Return the same vectors and answers, to be changed on its own."""
         other = copy(self)
         other.compact()
         return other
@@ -95,7 +95,7 @@ class Flat:
         self._rows, self._index = self._rows.copy(), self._faiss.clone_index(self._index)
 
     def state(self) -> dict[str, np.ndarray]:
-        """The order of the vectors: of equally near ones FAISS takes the first."""
+        """Return the order of the vectors: of equally near ones FAISS takes the first."""
         return {"order": self._rows.ids.copy()}
 
     def restore(
@@ -104,7 +104,13 @@ class Flat:
         vectors: Float32[np.ndarray, "n d"],
         state: dict[str, np.ndarray],
     ) -> None:
-        """Load what was saved into an empty index."""
+        """Load what was saved into an empty index.
+
+        Args:
+            ids: of the vectors.
+            vectors: one for each id.
+            state: what `state` returned.
+        """
         order = state["order"]
         self.add(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order))
 

@@ -45,7 +45,7 @@ class HNSW(Approximate):
         self._node_of: dict[int, int] = {}
 
     def copy(self) -> HNSW:
-        """The same vectors, graph and answers, to be changed on its own."""
+        """Return the same vectors, graph and answers, to be changed on its own."""
         other = super().copy()
         assert isinstance(other, HNSW)
         other._id_of, other._node_of = self._nodes.copy(), self._node_of.copy()

@@ -45,7 +45,7 @@ class Index(Protocol):
         ...
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        """The vectors under these ids, as they were added."""
+        """Return the vectors under these ids, as they were added."""
         ...
 
     def compact(self) -> None:
@@ -56,7 +56,7 @@ class Index(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many vectors there are."""
+        """Return how many vectors there are."""
         ...
 
 

@@ -287,7 +287,7 @@ def _lowest(
 
 
 def _error(queries: Float32[Tensor, "q d"], among: Vectors) -> Float64[Tensor, " q"]:
-    """How far a score can be from the true one by the sums in float32, in any order."""
+    """Return how far a score can be from the true one by the sums in float32, in any order."""
     length = queries.double().square().sum(1).sqrt()
     terms = queries.shape[1] + 8
     return 2 * terms * (_UNIT * (length * among.longest + among.longest**2) + _SMALLEST)
@@ -299,7 +299,7 @@ def _rounding_error(
     worst: Float64[Tensor, " q"],
     shift: Float32[Tensor, " q"],
 ) -> Float64[Tensor, " q"]:
-    """How far bfloat16's rounding can put a score of at least `worst` above the true one.
+    """Return how far bfloat16's rounding can put a score of at least `worst` above the true one.
 
     A product less its shift is half a squared length less its score, so a positive one is at most
     the largest half less `worst`. A negative one is no larger than its own score, and takes the
@@ -320,7 +320,7 @@ def _rounding_error(
 def _possible(
     query: Float32[Tensor, "1 d"], among: Vectors, distance: float
 ) -> Int64[Tensor, " c"]:
-    """Every row that may be as near as this squared distance."""
+    """Return every row that may be as near as this squared distance."""
     limit = distance / 2 - float(query.double().square().sum()) / 2 + float(_error(query, among))
     parts = []
     n = among.full.shape[0]
@@ -331,7 +331,7 @@ def _possible(
 
 
 def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32."""
+    """Return whether this processor multiplies bfloat16 faster than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

@@ -132,6 +132,11 @@ class PgVector:
     ) -> None:
         """Remove vectors and add others, all or nothing.
 
+        Args:
+            leaving: ids that are removed.
+            ids: of the new vectors.
+            vectors: one for each id.
+
         Raises:
             InputError: as for `remove` and `add`.
             InklingsError: the server was lost, or could not store them.
@@ -191,7 +196,7 @@ class PgVector:
         return self._database.run(lambda connection, _: self._search(connection, queries, k))
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
-        """The vectors under these ids, in their order, as they were added to the last bit.
+        """Return the vectors under these ids, in their order, as they were added to the last bit.
 
         Raises:
             InputError: there is no vector under an id.
@@ -205,7 +210,7 @@ class PgVector:
         return out
 
     def __len__(self) -> int:
-        """How many vectors the table has now, by whomever they were added.
+        """Return how many vectors the table has now, by whomever they were added.
 
         The server counts its rows.
         """

@@ -172,7 +172,7 @@ class Database:
 
 
 def reason(error: ServerError) -> str:
-    """The first line of what libpq or the server said, without a full stop."""
+    """Return the first line of what libpq or the server said, without a full stop."""
     return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
 
 
@@ -212,7 +212,7 @@ def _parameters(connection_string: str) -> dict[str, Any]:
 
 
 def _is_ambiguous(connection_string: str) -> bool:
-    """Whether a URI has an @ that libpq would read otherwise than its author.
+    """Return whether a URI has an @ that libpq would read otherwise than its author.
 
     It would take a part of the password for the host, and name it in its errors.
     """

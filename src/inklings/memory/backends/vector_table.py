@@ -96,13 +96,13 @@ class VectorTable:
             )
 
     def quoted(self, connection: Connection) -> str:
-        """The name as the server reads it."""
+        """Return the name as the server reads it."""
         from psycopg import sql
 
         return sql.Identifier(self.name).as_string(connection)
 
     def sql(self, template: str) -> Any:
-        """A statement with `{table}` and `{dimension}` filled in."""
+        """Return a statement with `{table}` and `{dimension}` filled in."""
         from psycopg import sql
 
         # psycopg would take a percent sign in a name for a placeholder, where there are others; so

@@ -67,7 +67,7 @@ class TransformerCritic(Critic):
         self.score = nn.Linear(2 * n_embd + spread, 1)
 
     def flops(self) -> int:
-        """Floating-point operations of one text's forward pass."""
+        """Return the floating-point operations of one text's forward pass."""
         length, channels = self.positions.shape[0], self.class_token.shape[0]
         blocks = len(self.backbone) * length + len(self.output) * (length + 1)
         attention = (
@@ -78,7 +78,7 @@ class TransformerCritic(Critic):
         return 2 * length * self.reader.weight.numel() + blocks * per_place + attention
 
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
-        """Scores of texts, of which this is what was read."""
+        """Return the score of each text from what was read of it."""
         n, length, _ = read.shape
         x = torch.cat((read, self.positions[:length].expand(n, -1, -1)), dim=-1)
         for block in self.backbone:
@@ -118,14 +118,14 @@ class PerceptronCritic(Critic):
         self.n_place = length
 
     def flops(self) -> int:
-        """Floating-point operations of one text's forward pass."""
+        """Return the floating-point operations of one text's forward pass."""
         embedding = 0 if self.reader is None else 2 * self.n_place * self.reader.weight.numel()
         return embedding + sum(
             2 * before * after for before, after in itertools.pairwise(self.sizes)
         )
 
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
-        """Scores of texts, of which this is what was read."""
+        """Return the score of each text from what was read of it."""
         x = read.flatten(1)
         x = nn.functional.pad(x, (0, self.sizes[0] - x.shape[1]))
         for layer in self.layers:

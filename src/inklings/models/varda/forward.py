@@ -120,7 +120,7 @@ class Pass:
         return np.concatenate(self._queries, axis=1)
 
     def state(self) -> State:
-        """The state after the pass."""
+        """Return the state after the pass."""
         rows, device = self._recall.rows, self._tokens.device
         assert self._backbone is not None
         tensors = {f"{BACKBONE}{name}": tensor for name, tensor in self._backbone.tensors.items()}

@@ -43,7 +43,7 @@ class Recalled:
         return torch.isfinite(self.log_scores)
 
     def log_shares(self, sharpness: Float[Tensor, ""]) -> Float[Tensor, "B T k"]:
-        """Unnormalised log-shares of the hits.
+        """Return unnormalised log-shares of the hits.
 
         A share is the score times how much nearer the hit is than the edge; minus infinity where
         there is no hit.

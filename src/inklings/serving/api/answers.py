@@ -139,7 +139,7 @@ class ChatLogprobs(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """The assistant's message."""
+    """A message of the assistant."""
 
     role: Literal["assistant"]
     content: str

@@ -41,7 +41,7 @@ whether they are given as text or as tokens.
 def make_app(
     models: Sequence[Served], config: ServeConfig, *, template: ChatTemplate | None = None
 ) -> FastAPI:
-    """The application that serves some models.
+    """Return the application that serves some models.
 
     Args:
         models: the models, ready; they are not closed with the app.

@@ -27,7 +27,7 @@ class CrossOrigin:
         self._allowed = frozenset(allowed)
 
     def headers(self, asked: Headers) -> Mapping[str, str]:
-        """What is added to every answer to a request."""
+        """Return what is added to every answer to a request."""
         if not self._allowed:
             return {}
         vary = {} if ANY in self._allowed else {"Vary": "Origin"}
@@ -41,7 +41,7 @@ class CrossOrigin:
         }
 
     def preflight(self, method: str, asked: Headers) -> Response | None:
-        """The answer to a browser that asks for leave, which it does without a key.
+        """Return the answer to a browser that asks for leave, which it does without a key.
 
         None if this is no such question.
 

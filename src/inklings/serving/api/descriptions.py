@@ -26,7 +26,7 @@ SAID = {
 
 
 def errors(*statuses: int) -> Responses:
-    """The description of some error statuses."""
+    """Return the description of some error statuses."""
     return {status: {"model": ErrorBody, "description": SAID[status]} for status in statuses}
 
 

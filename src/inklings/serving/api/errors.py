@@ -90,7 +90,7 @@ def refused(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def too_late(seconds: float) -> ApiError:
-    """The request took longer than the server allows: status 504."""
+    """Make the error for a request that took longer than the server allows: status 504."""
     return ApiError(
         504,
         f"the answer was not done within {seconds:g} seconds, the most that this server spends on"
@@ -168,7 +168,7 @@ def install(app: FastAPI) -> None:
 
 
 def _of_http(error: StarletteHTTPException) -> ApiError:
-    """What the framework itself refuses: unknown paths, methods and bodies."""
+    """Return what the framework itself refuses: unknown paths, methods and bodies."""
     if error.status_code == 404:
         if error.detail != "Not Found":
             return ApiError(404, str(error.detail), code="not_found", headers=error.headers)
@@ -249,7 +249,7 @@ def _said(error: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """What was given, where it is short and plain."""
+    """Return what was given, where it is short and plain."""
     if isinstance(value, bool | int | float | str):
         text = ascii(value)
         return f" is {text}" if len(text) <= SHOWN else ""

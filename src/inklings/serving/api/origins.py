@@ -40,7 +40,7 @@ def check_origins(origins: Sequence[str]) -> None:
 
 
 def _written(given: str) -> str | None:
-    """An address as browsers write its origin; None if it has none."""
+    """Return an address as browsers write its origin; None if it has none."""
     try:
         parts = urlsplit(given)
         port = parts.port

@@ -65,7 +65,7 @@ class ServerMetrics:
         self.registry.register(_Loads(models))
 
     def clock(self, model: str) -> Clock:
-        """A clock for one text that a model is asked for now."""
+        """Return a clock for one text that a model is asked for now."""
         return Clock(self._first.labels(model), self._each.labels(model))
 
     def count(self, route: str, method: str, status: int) -> None:

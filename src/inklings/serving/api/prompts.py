@@ -47,7 +47,7 @@ class Serving:
     measures: ServerMetrics
 
     def model(self, name: str) -> Served:
-        """The model that a request names.
+        """Return the model that a request names.
 
         Raises:
             ApiError: there is none of that name.
@@ -62,7 +62,7 @@ class Serving:
         return self.models[name]
 
     def model_or_only(self, name: str | None) -> Served:
-        """The model that a request names; the only one, where it names none.
+        """Return the model that a request names; the only one, where it names none.
 
         Raises:
             ApiError: there is none of that name, or there are several and it names none.
@@ -93,7 +93,7 @@ class Prompt:
 async def read_prompts(
     served: Served, given: Texts, config: ServeConfig, param: str, *, most: int
 ) -> list[Prompt]:
-    """The prompts that a field of a request gives, as texts or as tokens.
+    """Return the prompts that a field of a request gives, as texts or as tokens.
 
     Args:
         served: the model that reads them.
@@ -275,10 +275,7 @@ async def read_of(
 
 
 async def _merged(tickets: Sequence[Ticket]) -> AsyncGenerator[tuple[int, Delta]]:
-    """What any of the tickets brings, as it comes.
-
-    A ticket is looked at again only after what it brought was dealt with.
-    """
+    """Yield what any of the tickets brings, as it comes."""
     if len(tickets) == 1:
         async for progress in tickets[0]:
             yield 0, progress

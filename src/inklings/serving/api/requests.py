@@ -26,12 +26,15 @@ from inklings.serving.api.request_fields import (
 
 
 def _all_unless_positive(number: int | None) -> int | None:
-    """How many of the likeliest tokens are left; None for all, which vLLM writes as 0 or -1."""
+    """Return how many of the likeliest tokens are left.
+
+    None for all, which vLLM writes as 0 or -1.
+    """
     return number if number is not None and number > 0 else None
 
 
 def _without_empty(stop: str | list[str] | None) -> list[str] | None:
-    """The stop strings that could come; None where there is none."""
+    """Return the stop strings that could come; None where there is none."""
     given = [stop] if isinstance(stop, str) else stop or []
     return [text for text in given if text] or None
 

@@ -86,7 +86,7 @@ class ResponseBody(HintedBody):
 
 
 class OutputText(BaseModel):
-    """What was written."""
+    """The text that was written."""
 
     type: Literal["output_text"]
     text: str
@@ -95,7 +95,7 @@ class OutputText(BaseModel):
 
 
 class OutputItem(BaseModel):
-    """The assistant's message."""
+    """A message of the assistant."""
 
     id: str
     type: Literal["message"]

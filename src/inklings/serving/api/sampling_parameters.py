@@ -20,12 +20,12 @@ FINISH: dict[Ending, str] = {"boundary": "stop", "stop": "stop", "length": "leng
 
 
 def seed_of(body: DrawingBody) -> int:
-    """The seed that was given, or a random one."""
+    """Return the seed that was given, or a random one."""
     return secrets.randbits(63) if body.seed is None else body.seed % 2**64
 
 
 def stops_of(body: DrawingBody) -> tuple[str, ...]:
-    """The stop strings that were given, which reading the body has made a list."""
+    """Return the stop strings that were given, which reading the body has made a list."""
     return tuple(body.stop or ())
 
 
@@ -145,7 +145,7 @@ def jobs_of(
 
 
 def frame_of(served: Served, prefix: str) -> dict[str, Any]:
-    """What an answer and all events of a stream begin with; `prefix` is that of its id."""
+    """Return what an answer and all events of a stream begin with; `prefix` is that of its id."""
     return {
         "id": f"{prefix}-{secrets.token_hex(12)}",
         "created": int(time.time()),
@@ -154,6 +154,6 @@ def frame_of(served: Served, prefix: str) -> dict[str, Any]:
 
 
 def usage(prompts: Sequence[Prompt], drawn: int) -> dict[str, int]:
-    """How many tokens there were: each prompt once, however many texts go on from it."""
+    """Return how many tokens there were: each prompt once, however many texts go on from it."""
     read = sum(prompt.count for prompt in prompts)
     return {"prompt_tokens": read, "completion_tokens": drawn, "total_tokens": read + drawn}

@@ -23,7 +23,7 @@ class StrictRoute(APIRoute):
     """A route whose body is JSON and says so, and is parsed by `parse_json`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The framework's own handler, given a request that reads strictly."""
+        """Return the framework's own handler, given a request that reads strictly."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
@@ -62,7 +62,7 @@ def _check_content_type(headers: Headers) -> None:
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of a JSON document in UTF-8.
+    """Return the value of a JSON document in UTF-8.
 
     Raises:
         ApiError: it is no JSON or no UTF-8, nests too deeply, gives a name twice, or holds a number

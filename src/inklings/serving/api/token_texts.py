@@ -34,7 +34,7 @@ class TokenTexts:
         return found
 
     def bytes_of(self, token: int) -> list[int]:
-        """The bytes that a token adds to a text."""
+        """Return the bytes that a token adds to a text."""
         return list(self.tokenizer.token_bytes(token))
 
     def _make(self, token: int) -> str:
@@ -61,7 +61,7 @@ class Offsets:
         self._length = 0
 
     def next(self, token: int, *, drawn: bool) -> int:
-        """The character at which the next token begins, drawn or of the prompt."""
+        """Return the character at which the next token begins, drawn or of the prompt."""
         boundary, previous, self._previous = self._tokenizer.boundary, self._previous, token
         # a boundary that does not end a text shows as a newline in it; in a prompt it vanishes
         data = (
@@ -77,12 +77,12 @@ class Offsets:
 
 
 def logprob(value: float) -> float:
-    """A log-probability that JSON can hold."""
+    """Return a log-probability that JSON can hold."""
     return value if value > LOWEST else LOWEST
 
 
 def entries_of(token: Token) -> list[dict[str, object]]:
-    """What a token took of a memory."""
+    """Return what a token took of a memory."""
     return [_entry(entry) for entry in token.entries]
 
 

@@ -121,7 +121,7 @@ class PageFile:
 
 
 def page_files() -> Mapping[str, PageFile]:
-    """All files of the page by name, read from the package."""
+    """Return all files of the page by name, read from the package."""
     folder = importlib.resources.files("inklings.serving.page") / "static"
     found = {}
     for entry in folder.iterdir():
@@ -247,7 +247,10 @@ def _of_report(path: Path) -> Response:
 
 
 def _said(run: Path) -> str:
-    """How a command line names a run; the one that ships with the package has a name of its own."""
+    """Return how a command line names a run.
+
+    The one that ships with the package has a name of its own.
+    """
     return (
         "builtin:reference"
         if run.resolve() == Path(str(importlib.resources.files("inklings"))) / "reference"

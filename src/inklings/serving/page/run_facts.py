@@ -119,7 +119,7 @@ class RunLocation:
 
     @classmethod
     def of(cls, run: Path) -> RunLocation:
-        """The place of a run's folder; a comparison keeps runs up to four folders deep."""
+        """Return the place of a run's folder; a comparison keeps runs up to four folders deep."""
         run = run.resolve()
         found = next((folder for folder in run.parents[:4] if (folder / FILE_NAME).is_file()), None)
         return cls(run, found)
@@ -184,7 +184,7 @@ def run_facts(opened: RunDirectory) -> RunFacts:
 
 
 def compared_with(place: RunLocation, report: str) -> ComparedWith | None:
-    """What the comparison around a run says.
+    """Return what the comparison around a run says.
 
     None where there is none, or where it cannot be read or knows nothing of the run.
 
@@ -233,7 +233,7 @@ def _arm_of(comparison: Comparison, place: RunLocation) -> Any:
 
 
 def _ended(run: RunDirectory, events: Sequence[LoggedEvent]) -> bool:
-    """Whether its last session came to its end, and left nothing to do."""
+    """Return whether its last session came to its end, and left nothing to do."""
     last = events[-1] if events else None
     if last is None or last["event"] != "end":
         return False

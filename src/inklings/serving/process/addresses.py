@@ -83,5 +83,5 @@ def _refusal(error: OSError, host: str, port: int) -> str:
 
 
 def url_of(host: str, port: int) -> str:
-    """What to type into a browser."""
+    """Return what to type into a browser."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

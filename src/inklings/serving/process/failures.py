@@ -41,11 +41,11 @@ class Failure:
 
     @staticmethod
     def of(error: InklingsError) -> Failure:
-        """The failure that an error is, as the nearest kind that is not of a user's own file."""
+        """Return an error as a failure, by the nearest kind that is not of a user's own file."""
         kind = next(kind for kind in type(error).__mro__ if kind.__module__.startswith("inklings."))
         return Failure(kind, str(error))
 
     def error(self) -> InklingsError:
-        """An error of that kind and message."""
+        """Return an error of that kind and message."""
         # not through its constructor, whose arguments may be others than a message
         return self.kind.__new__(self.kind, self.message)

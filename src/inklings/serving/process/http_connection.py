@@ -87,7 +87,7 @@ class HttpConnection(HttpToolsProtocol):
         self._next_look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """A client has come; the transports of uvloop are none of asyncio's."""
+        """Take a client; the transports of uvloop are not asyncio's."""
         super().connection_made(transport)
         self._since = self.loop.time()
         self._next_look = self.loop.call_later(self._seconds / LOOKS, self._look)
@@ -139,12 +139,12 @@ class HttpConnection(HttpToolsProtocol):
         return b"\r\n".join([line, *fields, b"", b""])
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; what comes as one behind a body is left out."""
+        """Take a header; trailers behind a body are left out."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """A head is complete: the request begins, or waits for those before it."""
+        """Begin a request whose head is complete, or let it wait for those before it."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return
         if (
@@ -172,12 +172,12 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A request is answered: it is the client's turn."""
+        """Note that a request is answered: it is the client's turn."""
         self._since = self.loop.time()
         super().on_response_complete()
 
     def shutdown(self) -> None:
-        """The server is being stopped: what is being answered is finished."""
+        """Stop with the server, once running answers are finished."""
         if self._answering:
             super().shutdown()
         else:

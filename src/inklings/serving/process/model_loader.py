@@ -79,13 +79,13 @@ class ServedModel:
             self.reading, self.runtime = decoder.model, decoder.runtime
 
     def engine(self) -> Engine | None:
-        """A fresh engine; None for a model that makes its texts out of noise."""
+        """Return a fresh engine; None for a model that makes its texts out of noise."""
         if self.reading is None:
             return None
         return Engine(self.reading, self.tokenizer, rows=self.spec.rows, memory=self.memory)
 
     def card(self) -> Card:
-        """The card of the loaded model."""
+        """Return the card of the loaded model."""
         model = self.model
         return Card(
             name=self.spec.name,
@@ -130,7 +130,7 @@ class ServedModel:
         )
 
     def memory_info(self) -> MemoryInfo:
-        """What its long-term memory is.
+        """Return what its long-term memory is.
 
         Raises:
             ArchitectureError: the model reads no memory.
@@ -139,7 +139,7 @@ class ServedModel:
         return self._memory().info()
 
     def memory_search(self, text: str, k: int) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text.
+        """Return the k entries nearest to what the model would search with at the end of a text.
 
         Nearest first; it changes nothing.
         """
@@ -182,7 +182,7 @@ class ServedModel:
                 model.long_term = memory.memory
 
     def _memory(self) -> RunMemory:
-        """The memory that is on disk now: another command may have changed it."""
+        """Return the memory that is on disk now: another command may have changed it."""
         model = predictor(self.model, "a memory")
         manifest = self._manifest_on_disk()
         if self.memory is None or manifest != self._manifest:
@@ -220,7 +220,10 @@ class ServedModel:
 
 
 def _hidden_size(model: Architecture) -> int:
-    """The last dimension of its hidden vectors; what is counted, and not learned, has none."""
+    """Return the last dimension of its hidden vectors.
+
+    What is counted, and not learned, has none.
+    """
     if not predicts_tokens(model) or objective_of(model).one_pass:
         return 0
     with inference(model.modules()):

@@ -159,7 +159,7 @@ class Served:
         return made
 
     async def memory_info(self) -> MemoryInfo:
-        """What the long-term memory is.
+        """Return what the long-term memory is.
 
         Errors as `ask` and `RunMemory.info`; a `RunError` if there is none.
         """
@@ -167,7 +167,7 @@ class Served:
         return info
 
     async def memory_search(self, text: str, k: int) -> list[Hit]:
-        """The k entries nearest to what the model would search with at the end of a text.
+        """Return the k entries nearest to what the model would search with at the end of a text.
 
         Nearest first; it changes nothing.
         """
@@ -217,7 +217,7 @@ class Served:
         return Link(self._spec, self._launch, on_message=self._hear, on_lost=self._lose)
 
     def _free(self, *, admitted: bool = False) -> Link:
-        """The process with the fewest jobs."""
+        """Return the process with the fewest jobs."""
         name = self._spec.name
         if self._closing:
             raise StoppingError(
@@ -253,7 +253,7 @@ class Served:
                 link.send(Cancel(number))
 
     def _hear(self, link: Link, message: Message) -> None:
-        """What an engine process says."""
+        """Take a message of an engine process."""
         if isinstance(message, EngineReport):
             self._receive(link, message)
         elif isinstance(message, Answer):
@@ -289,7 +289,7 @@ class Served:
             _settle(call, answer.value if error is None else error)
 
     def _lose(self, link: Link) -> None:
-        """The pipe of a process was closed."""
+        """Note that the pipe of a process was closed."""
         if self._closing or not link.alive:
             return
         link.alive = False

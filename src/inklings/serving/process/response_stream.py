@@ -111,5 +111,5 @@ def joined(parts: Sequence[Delta]) -> Delta:
 
 
 def _only(values: Any) -> Any:
-    """The one that is not None, if any is."""
+    """Return the one that is not None, if any is."""
     return next((value for value in values if value is not None), None)

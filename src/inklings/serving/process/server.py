@@ -93,7 +93,7 @@ def serve(
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster loop, on the systems that it is made for."""
+    """Return the faster loop, on the systems that it is made for."""
     try:
         import uvloop
     except ModuleNotFoundError:

@@ -35,7 +35,7 @@ log = logging.getLogger("inklings.serving")
 
 
 def main(connection: Connection, spec: Spec) -> None:
-    """The life of an engine process."""
+    """Run an engine process from start to end."""
     # the front decides when it ends; a terminal's Ctrl-C or end and a service manager's SIGTERM
     # reach every process
     for number in SIGNALS:

@@ -149,7 +149,7 @@ class Link:
                 call.set_exception(error)
 
     async def death(self) -> WorkerLostError:
-        """How the process ended, once its pipe is closed."""
+        """Return how the process ended, once its pipe is closed."""
         how = await asyncio.to_thread(self._life.end, PATIENCE)
         return WorkerLostError(
             f"the process that runs {self.name} has died ({how}); what it was at is lost. Please"
@@ -164,7 +164,10 @@ class Link:
         await asyncio.to_thread(self._life.end, patience)
 
     def _read(self, writer: threading.Thread) -> None:
-        """A thread: one call on the event loop for each message, until the other end is closed."""
+        """Read messages in a thread, until the other end is closed.
+
+        Each becomes one call on the event loop.
+        """
         with suppress(RuntimeError):  # the loop is closed: nobody is there to hear
             with suppress(EOFError, OSError):
                 while True:
@@ -178,7 +181,7 @@ class Link:
         self._connection.close()
 
     def _write(self) -> None:
-        """A thread: whatever is to be said, until None."""
+        """Send commands in a thread, until a None comes."""
         with suppress(OSError):  # it is gone: `_read` sees that too
             for command in iter(self._commands.get, None):
                 self._connection.send(command)

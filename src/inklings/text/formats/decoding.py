@@ -1,4 +1,4 @@
-"""From the bytes of a file to its text, in blocks."""
+"""Decoding: from the bytes of a file to its text, in blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 2**20
 
 
 def read_chunks(file: TextFile) -> Iterator[str]:
-    """A file as text: UTF-8, without a byte order mark, with line feeds for line ends."""
+    """Yield a file as text: UTF-8, without a byte order mark, with line feeds for line ends."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     decoded = 0  # bytes given to the decoder before this block
     held = ""  # a carriage return whose next character is not read yet
@@ -57,7 +57,7 @@ def _with_end(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _blocks(file: TextFile) -> Iterator[bytes]:
-    """The decompressed bytes of a file."""
+    """Yield the decompressed bytes of a file."""
     with file_errors(file), _opened(file) as stream:
         while block := stream.read(BLOCK):
             yield block

@@ -100,7 +100,7 @@ def list_suffixes(counts: Mapping[str, int]) -> str:
 
 
 def _shown(folder: Path) -> list[Path]:
-    """All files in a folder, at any depth, in the order of their names, but for hidden ones."""
+    """Return all files in a folder that are not hidden, at any depth, by name."""
     inside = [(found.relative_to(folder), found) for found in folder.rglob("*") if found.is_file()]
     return [
         f
@@ -124,12 +124,12 @@ def read_texts(file: TextFile, field: str | Wanted) -> Iterator[Text]:
 
 
 def sample(file: TextFile) -> str:
-    """The beginning of a plain text file: about a megabyte, or less."""
+    """Return the beginning of a plain text file: about a megabyte, or less."""
     return next(read_chunks(file), "")
 
 
 def content_hash(file: TextFile) -> str:
-    """Hexadecimal SHA-256 of the bytes of a file as it lies on the disk."""
+    """Return the hexadecimal SHA-256 of the bytes of a file on the disk."""
     with file_errors(file), open(file.path, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -164,7 +164,7 @@ def keep_stream(read: Callable[[int], bytes], folder: Path) -> Path:
 
 
 def _suffixes(path: Path) -> tuple[str, Compression | None]:
-    """The suffix of a file's name, and the compression that is named behind it."""
+    """Return the suffix of a file's name, and the compression that is named behind it."""
     name = path.name.lower()
     compression = next((c for c in COMPRESSIONS if c.name == Path(name).suffix), None)
     return Path(name.removesuffix(compression.name) if compression else name).suffix, compression

@@ -123,7 +123,7 @@ def _put_back(first: str, chunks: Iterator[str]) -> Iterator[str]:
 
 
 def _not_a_record(line: str, more: str, field: str) -> str | None:
-    """What jq calls the records of a file that begins with this object.
+    """Return what jq calls the records of a file that begins with this object.
 
     None if its first line is a record.
     """
@@ -147,7 +147,7 @@ def _not_a_record(line: str, more: str, field: str) -> str | None:
 
 
 def _parsed(line: str) -> Any:
-    """A line as JSON; None where it is not."""
+    """Return a line as JSON; None where it is not."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -200,7 +200,10 @@ class _Unread:
         return read > 0
 
     def mark(self) -> str:
-        """The next character that is no white space, which is passed over; empty at the end."""
+        """Return the next character that is no white space, which is passed over.
+
+        Empty at the end.
+        """
         while True:
             while self.at < len(self.text):
                 self.at += 1
@@ -210,7 +213,7 @@ class _Unread:
                 return ""
 
     def value(self, what: str) -> Any:
-        """The JSON value that comes next."""
+        """Return the JSON value that comes next."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
@@ -229,7 +232,7 @@ _DECODER = json.JSONDecoder()
 
 
 def _array(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
-    """The elements of one JSON array, of which few are in memory at a time."""
+    """Yield the elements of one JSON array, of which few are in memory at a time."""
     held = _Unread(chunks, where)
     held.mark()  # the bracket
     number = 0
@@ -333,7 +336,7 @@ def _cell(row: list[str], column: int, header: list[str], where: str) -> Text:
 
 
 def _first_row(text: str) -> str:
-    """The text up to the end of its first row, which is no line end within quotes."""
+    """Return the text up to the end of its first row, which is no line end within quotes."""
     found = re.match(r'(?:"(?:[^"]|"")*"|[^"\r\n])*', text)
     return found[0] if found else ""
 
@@ -343,7 +346,7 @@ def _cells(head: str, delimiter: str) -> list[str]:
 
 
 def _quotes(text: str) -> bool:
-    """Whether quotation marks enclose fields of tab-separated values.
+    """Return whether quotation marks enclose fields of tab-separated values.
 
     Where they do not, a mark is a character like any other.
     """

@@ -24,7 +24,7 @@ _SPELLED_BY_RULE = ("CJK UNIFIED IDEOGRAPH-", "CJK COMPATIBILITY IDEOGRAPH-", "H
 
 
 def builtin(name: str) -> tuple[tuple[str, ...], Layout]:
-    """The texts of `builtin:NAME`, and its layout.
+    """Return the texts of `builtin:NAME`, and its layout.
 
     Raises:
         SourceError: there is no such text.
@@ -38,7 +38,7 @@ def builtin(name: str) -> tuple[tuple[str, ...], Layout]:
 
 @functools.cache
 def unicode_names() -> tuple[str, ...]:
-    """The 12,886 names in `unicodedata.ucd_3_2_0`, in the order of their characters.
+    """Return the 12,886 names in `unicodedata.ucd_3_2_0`, in the order of their characters.
 
     The same in every Python.
 
@@ -51,7 +51,7 @@ def unicode_names() -> tuple[str, ...]:
 
 @functools.cache
 def python_docs() -> tuple[str, ...]:
-    """The topics of `pydoc_data.topics` by name, without those that others contain.
+    """Return the topics of `pydoc_data.topics` by name, without those that others contain.
 
     Many topics are sections of longer ones ("for" of "compound statements"): split by document,
     they would put held-out text into the training part. A topic is left out if half of its text or

@@ -51,7 +51,7 @@ def download(url: str, path: Path, *, sha256: str | None = None, timeout: float 
 
 
 def _fetch(url: str, path: Path, sha256: str | None, timeout: float) -> str:
-    """Download to a temporary file, check it, rename it to `path`; its hash."""
+    """Download to a temporary file, check it, rename it to `path`; return its hash."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     by_hand = f"Or get the file in another way and save it as {path}."
     with disk_errors(path):
@@ -78,7 +78,7 @@ def _fetch(url: str, path: Path, sha256: str | None, timeout: float) -> str:
 
 
 def _blocks(url: str, timeout: float, by_hand: str) -> Iterator[bytes]:
-    """What the server sends, all of it or an error."""
+    """Yield what the server sends, all of it or an error."""
     host = urlsplit(url).netloc
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:

@@ -72,7 +72,7 @@ def _format_name(file: TextFile) -> str:
 
 
 def _notes(data: DataConfig, files: list[TextFile], samples: list[str]) -> tuple[str, ...]:
-    """What the beginnings of plain text files tell about a better way to read them."""
+    """Return what the beginnings of plain text files tell about a better way to read them."""
     found = []
     for file, text in zip(files, samples, strict=False):
         name = next((name for name in _BETWEEN_DOCUMENTS if name in text), None)

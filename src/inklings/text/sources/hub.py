@@ -77,7 +77,7 @@ def parse_address(given: str, *, field: str) -> HubAddress:
 
 
 def commit(address: HubAddress) -> str:
-    """The commit that an address means now: of its branch or tag, or the newest.
+    """Return the commit that an address means now: of its branch or tag, or the newest.
 
     Raises:
         SourceError: there is no such data set.
@@ -107,9 +107,9 @@ def commit(address: HubAddress) -> str:
 
 
 def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text]:
-    """The records of a data set, one at a time over the network.
+    """Iterate over the records of a data set, one at a time over the network.
 
-    What becomes of bad ones is for `wanted` to say.
+    `wanted` says what becomes of bad ones.
 
     Raises:
         DownloadError: the data set cannot be read.

@@ -20,7 +20,10 @@ def _open(request: SourceRequest) -> Source:
 
 
 def _local_files(given: str) -> list[TextFile]:
-    """The files that a path names; a name that is nothing at all may be a misspelt source."""
+    """Return the files that a path names.
+
+    A name that is nothing at all may be a misspelt source.
+    """
     if not given:
         raise SourceError(
             f"the source is empty. Give one of: {', '.join(scheme.form for scheme in SCHEMES)}."

@@ -53,7 +53,7 @@ def check_cutting(data: DataConfig) -> None:
 
 
 def choose_layout(data: DataConfig, known: Layout) -> Layout:
-    """The layout that was asked for, or else the known one."""
+    """Return the layout that was asked for, or else the known one."""
     if data.layout != "auto":
         return data.layout
     return (

@@ -59,5 +59,5 @@ SCHEMES: Registry[SourceScheme] = Registry(
 
 
 def known_sources() -> dict[str, tuple[str, str]]:
-    """All texts that are known by name, each with what it is and its licence."""
+    """Return all texts that are known by name, each with what it is and its licence."""
     return {name: about for scheme in SCHEMES for name, about in scheme.known().items()}

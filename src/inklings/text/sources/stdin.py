@@ -20,7 +20,7 @@ def _open(request: SourceRequest) -> Source:
 
 @functools.cache
 def _stdin(folder: Path) -> Path:
-    """Stdin, copied into a file: once in a process, since it can be read only once."""
+    """Copy stdin into a file: once in a process, since it can be read only once."""
     if sys.stdin is None or sys.stdin.isatty():
         raise SourceError(
             "the source is `-`, but nothing is piped in. Example: cat book.txt | inklings prepare -"

@@ -49,7 +49,7 @@ class Corpus:
 
 
 def fortune_lines(text: str) -> str:
-    """Fortunes, each quotation on one line, without the attribution that begins with `--`."""
+    """Put each fortune on one line, without the attribution that begins with `--`."""
     quotations = []
     for record in re.split(r"^%\s*$", text, flags=re.MULTILINE):
         first, *others = record.strip().split("\n")

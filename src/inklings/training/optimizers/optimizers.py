@@ -49,12 +49,12 @@ class Optimizers:
         self.zero_grad()
 
     def zero_grad(self) -> None:
-        """Drop all gradients."""
+        """Drop the gradients of all parameters."""
         for parameter in self._parameters:
             parameter.grad = None
 
     def gradient_norm(self) -> Float[Tensor, ""]:
-        """The Euclidean norm of all gradients together."""
+        """Return the Euclidean norm of all gradients together."""
         return torch.nn.utils.get_total_norm(
             [p.grad for p in self._parameters if p.grad is not None]
         )

@@ -6,7 +6,7 @@ from inklings.evaluation.likelihood.likelihood_metric import LikelihoodMetric, S
 
 
 def share(hits: Sums, totals: Totals) -> float:
-    """The share of the targets that were hit."""
+    """Return the share of the targets that were hit."""
     return int(hits) / totals.targets
 
 

@@ -28,7 +28,7 @@ def macro_f1(
 
 
 def count(scored: Scored, vocab_size: int) -> Sums:
-    """How often each token was predicted rightly, predicted, and the target: (3, V)."""
+    """Return how often each token was predicted rightly, predicted, and the target: (3, V)."""
     hits = scored.target[scored.rank == 0]
     return np.stack(
         [
@@ -39,7 +39,7 @@ def count(scored: Scored, vocab_size: int) -> Sums:
 
 
 def finish(sums: Sums, _: Totals) -> float:
-    """The macro F1 of what was counted."""
+    """Return the macro F1 of what was counted."""
     hits, predicted, actual = sums
     return macro_f1(hits, predicted, actual)
 

@@ -16,7 +16,10 @@ def loss(_: Sums, totals: Totals) -> float:
 
 
 def perplexity(_: Sums, totals: Totals) -> float:
-    """The exponential of the loss: among how many equally likely tokens one would guess as well."""
+    """Return the exponential of the loss.
+
+    Among how many equally likely tokens one would guess as well.
+    """
     nats = totals.nats / totals.targets
     return math.exp(nats) if nats < LARGEST else math.inf
 

@@ -32,7 +32,7 @@ DIGITS = 5
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of budgets, or None where no run was scored at points of its budget."""
+    """Return the chapter of budgets, or None where no run was scored at points of its budget."""
     points, means = point_rows(comparison)
     if not points:
         return None
@@ -149,7 +149,7 @@ def points_figure(
 
 
 def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
-    """Every decayed checkpoint of the arms that may be ranked, and the means over seeds.
+    """Return every decayed checkpoint of the arms that may be ranked, and the means over seeds.
 
     Costs are averaged as geometric means.
     """
@@ -188,7 +188,7 @@ def _mean(label: str, share: float, rows: Rows) -> dict[str, float | str]:
 
 
 def amount_rows(comparison: Comparison) -> Rows:
-    """The equal amounts at which arms are ranked, each in the column of its axis."""
+    """Return the equal amounts at which arms are ranked, each in the column of its axis."""
     names = {axis.column: axis.name for axis in AXES}
     return [
         {
@@ -208,14 +208,14 @@ def say_amount(axis: str, amount: float) -> str:
 
 
 def point_value(point: Point, unit: str) -> float:
-    """The ranking figure of a decayed point."""
+    """Return the ranking figure of a decayed point."""
     value = point.loss if unit == "nats per token" else point.bits_per_byte
     assert value is not None, "arms are ranked in bits per byte only where all have them"
     return value
 
 
 def floor_rows(comparison: Comparison, domain: tuple[float, float]) -> Rows:
-    """The ranking figure of counted arms, as far as it lies in a range.
+    """Return the ranking figure of counted arms, as far as it lies in a range.
 
     What is far off would press the rest together.
     """
@@ -248,7 +248,7 @@ def counted_rule(name: str, arms: Sequence[str], y: Any) -> Any:
 
 
 def geometric_mean(values: Sequence[int | float]) -> float:
-    """The middle on a logarithmic axis."""
+    """Return the middle on a logarithmic axis."""
     return rounded(math.exp(sum(math.log(value) for value in values) / len(values)))
 
 

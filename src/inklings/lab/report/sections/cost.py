@@ -46,7 +46,7 @@ drawn.
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of costs, or None where no two arms differ in any."""
+    """Return the chapter of costs, or None where no two arms differ in any."""
     dots, means = pareto_rows(comparison)
     if not means:
         return None
@@ -195,7 +195,7 @@ def pareto_rows(comparison: Comparison) -> tuple[Rows, Rows]:
 
 
 def pareto_front(rows: Rows) -> Rows:
-    """The rows on the Pareto front of `cost` and `value`, the cheapest first.
+    """Return the rows on the Pareto front of `cost` and `value`, the cheapest first.
 
     No other row beats them in one without being worse in the other.
     """

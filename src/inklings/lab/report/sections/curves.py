@@ -35,7 +35,7 @@ MARKED = 12
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of learning curves, or None where no run has one."""
+    """Return the chapter of learning curves, or None where no run has one."""
     arms = [arm.label for arm in comparison.arms]
     smoothed, raw, validation = (
         curve_rows(comparison, records, part) for part in ("smoothed", "raw", "validation")
@@ -67,7 +67,7 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
 def recorded_runs(
     comparison: Comparison, records: Records
 ) -> list[tuple[ArmResult, RunResult, ReportRecord]]:
-    """The runs of a comparison that have a record, with their arms."""
+    """Return the runs of a comparison that have a record, with their arms."""
     return [
         (arm, run, records[arm.label, run.seed])
         for arm in comparison.arms
@@ -122,7 +122,7 @@ def steps_of(records: Records, name: str) -> str:
 
 
 def against(axes: Sequence[Axis]) -> Control:
-    """The choice of what curves are drawn against."""
+    """Return the choice of what curves are drawn against."""
     return Control("against", "Against", tuple(axis.name for axis in axes))
 
 
@@ -306,7 +306,7 @@ def _y(column: str, domain: tuple[float, float]) -> Any:
 
 
 def focus_domain(rows: Rows, floors: Sequence[float] = ()) -> tuple[float, float]:
-    """Where the curves differ.
+    """Return where the curves differ.
 
     From the lowest loss up to where the worst arm stood a tenth of the way in.
 

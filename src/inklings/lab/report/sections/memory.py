@@ -41,7 +41,7 @@ class MemorySection:
 
 
 def memory_sections(comparison: Comparison, records: Records) -> list[MemorySection]:
-    """The sections of all arms with a memory, in the order in which the arms were given."""
+    """Return the sections of all arms with a memory, in the order in which the arms were given."""
     arms = [arm.label for arm in comparison.arms]
     found: list[MemorySection] = []
     for arm in comparison.arms:
@@ -126,7 +126,7 @@ def _note(part: Part, which: str) -> str:
 
 
 def _changed(change: Change | None) -> tuple[str, str]:
-    """The change and its interval."""
+    """Return the change and its interval."""
     if change is None:
         return "", ""
     value, low, high = change.percent

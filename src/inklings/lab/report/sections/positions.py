@@ -22,7 +22,7 @@ from inklings.lab.report.sections.curves import recorded_runs
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of positions, or None where there are too few to draw."""
+    """Return the chapter of positions, or None where there are too few to draw."""
     rows = position_rows(comparison, records)
     if len({row["position"] for row in rows}) <= 2:
         return None

@@ -28,7 +28,7 @@ class ProbeTable:
 
 
 def probe_table(comparison: Comparison) -> ProbeTable | None:
-    """The table; None where nothing was probed."""
+    """Return the table; None where nothing was probed."""
     probed = [arm for arm in comparison.arms if arm.probes]
     if not probed:
         return None

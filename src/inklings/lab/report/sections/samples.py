@@ -82,7 +82,7 @@ class SampleSection:
 
 
 def load_section(out: Path, comparison: Comparison) -> SampleSection | None:
-    """The section of a comparison's folder; None where no samples were measured.
+    """Return the section of a comparison's folder; None where no samples were measured.
 
     Raises:
         RunError: one of its files is missing or damaged.
@@ -119,7 +119,7 @@ def make_section(
 
 
 def _known_metrics(calibration: Calibration) -> list[str]:
-    """What was measured when the comparison was made, in the order of the registry."""
+    """Return what was measured when the comparison was made, in the order of the registry."""
     return [metric for metric in METRICS.places if metric in calibration.floor.values]
 
 
@@ -135,7 +135,7 @@ def _column(metric: str, calibration: Calibration) -> Column:
 def _rows(
     comparison: Comparison, calibration: Calibration, measured: Measured
 ) -> list[SampleTableRow]:
-    """The arms, the best by reverse likelihood first.
+    """Return the arms, the best by reverse likelihood first.
 
     Then real text, the ladder from its highest rung, and the cheaters.
     """
@@ -160,7 +160,10 @@ def _rows(
 
 
 def _over_runs(arm: ArmResult, metric: str, measured: Measured) -> Cell:
-    """The mean over the arm's runs with its interval; of a single run, that over its samples."""
+    """Return the mean over the arm's runs with its interval.
+
+    Of a single run, that over its samples.
+    """
     found = [measured[arm.label, run.seed].judged.values[metric] for run in arm.measured]
     interval = found[0] if len(found) == 1 else mean_interval([value.estimate for value in found])
     return _cell(interval, metric)
@@ -369,7 +372,7 @@ def _names(base: Any, rungs: Rows, domain: tuple[float, float]) -> list[Any]:
 
 
 def _domain(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
-    """A range that holds all values, and of the others those that are not far off."""
+    """Return a range that holds all values, and of the others those that are not far off."""
     low, high = min(values), max(values)
     reach = REACH * (high - low) or 0.5
     near = [value for value in others if low - reach <= value <= high + reach]

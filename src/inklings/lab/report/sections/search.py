@@ -21,7 +21,7 @@ from inklings.lab.report.chart import (
 
 
 def make_chapter(comparison: Comparison) -> Chapter | None:
-    """The searches for a learning rate of all arms.
+    """Return the searches for a learning rate of all arms.
 
     None where their rates were taken as they are.
     """

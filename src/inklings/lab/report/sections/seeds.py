@@ -20,7 +20,7 @@ from inklings.lab.report.chart import (
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of seeds, or None where no arm is ranked."""
+    """Return the chapter of seeds, or None where no arm is ranked."""
     rows = [row for row in ranking.rank(comparison) if row.value is not None]
     if not rows:
         return None

@@ -24,7 +24,7 @@ PAD = 0.04
 
 
 def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """The chapter of sizes, or None where each arm has one."""
+    """Return the chapter of sizes, or None where each arm has one."""
     if comparison.scaling is None:
         return None
     said = [
@@ -152,7 +152,7 @@ def _caption(lines: bool, bands: bool) -> str:
 
 
 def _line_rows(arm: ArmScaling) -> Rows:
-    """The law's points, in a part that was measured and one that was not.
+    """Return the law's points, in a part that was measured and one that was not.
 
     The first of the second is the last of the first.
     """
@@ -176,7 +176,7 @@ def _line_rows(arm: ArmScaling) -> Rows:
 
 
 def _domain(values: Sequence[float]) -> list[float]:
-    """A range of a logarithmic axis that holds all values."""
+    """Return a range of a logarithmic axis that holds all values."""
     low, high = math.log(min(values)), math.log(max(values))
     pad = PAD * (high - low) or 0.01
     return [round(math.exp(low - pad), 6), round(math.exp(high + pad), 6)]

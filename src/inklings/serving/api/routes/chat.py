@@ -181,7 +181,7 @@ async def prompts_of(
 
 
 def text_of(serving: Serving, messages: Sequence[Message]) -> str:
-    """What the chat template makes of a conversation.
+    """Return what the chat template makes of a conversation.
 
     Raises:
         ApiError: a message holds what is no text, or the template refuses it.
@@ -245,7 +245,7 @@ async def _events(
 
 
 def _rest(body: ChatBody, progress: Delta, texts: TokenTexts) -> dict[str, Any]:
-    """What whole answers and the parts of a stream have in common."""
+    """Return what whole answers and the parts of a stream have in common."""
     shown: dict[str, Any] = {"logprobs": None}
     if body.logprobs:
         shown["logprobs"] = {

@@ -154,7 +154,7 @@ class _Writer:
         )
 
     def choice(self, progress: Delta) -> dict[str, Any]:
-        """What a progress adds to the choice."""
+        """Return what a progress adds to the choice."""
         text, self._echo = self._echo + progress.text, ""
         choice: dict[str, Any] = {"index": self._index, "text": text, "logprobs": None}
         choice["finish_reason"] = None if progress.ending is None else FINISH[progress.ending]

@@ -145,7 +145,7 @@ def _remembering(serving: Serving, name: str) -> Served:
 
 
 def _check_filled(served: Served) -> int:
-    """How many entries there are; refused where there is none."""
+    """Return how many entries there are; refused where there is none."""
     count = served.card.memory
     if not count:
         raise refused(

@@ -99,7 +99,7 @@ async def _make(serving: Serving, served: Served, body: CompletionBody) -> dict[
 
 
 async def _events(serving: Serving, served: Served, body: CompletionBody) -> AsyncGenerator[bytes]:
-    """All in one event, and the count of tokens in another if it was asked for."""
+    """Yield all texts in one event, and the usage in another if it was asked for."""
     made = await _make(serving, served, body)
     used = made.pop("usage")
     counting = bool(body.stream_options and body.stream_options.include_usage)

@@ -106,7 +106,7 @@ def _check(body: ResponseBody) -> None:
 
 
 def _as_chat(body: ResponseBody) -> ChatBody:
-    """The chat that asks for the same."""
+    """Return the chat that asks for the same."""
     said = body.input
     messages = (
         [Message(role="user", content=said)] if isinstance(said, str) else list(map(_message, said))
@@ -153,11 +153,11 @@ class _Written:
         return "in_progress" if self.ending is None else ENDINGS[self.ending]
 
     def part(self) -> dict[str, Any]:
-        """The text as a part."""
+        """Return the text as a part."""
         return {"type": "output_text", "text": self.text, "annotations": [], "logprobs": []}
 
     def item(self, *, begun: bool = True) -> dict[str, Any]:
-        """The message, with its text if that has begun."""
+        """Return the message, with its text if that has begun."""
         content = [self.part()] if begun else []
         head = {"id": self.item_id, "type": "message", "role": "assistant"}
         return {**head, "status": self.status, "content": content}

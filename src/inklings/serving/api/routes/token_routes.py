@@ -106,7 +106,7 @@ def token_routes(serving: Serving) -> APIRouter:
 
 
 async def _tokens_of(tokenizer: Tokenizer, text: str, param: str) -> list[int]:
-    """The tokens of a text of any length.
+    """Return the tokens of a text of any length.
 
     The name of the boundary, alone, is the boundary: so clients ask for its number. In a longer
     text it is text like any other, as in every prompt.
