@@ -18,6 +18,9 @@ WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
+# Bytecode is kept, whatever the environment says: tests start many processes of the package.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test test-base test-all test-node browser check bench ledger surface format reference clean
 
 help: ## show what there is

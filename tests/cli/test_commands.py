@@ -17,6 +17,7 @@ import pytest
 import inklings
 from inklings import durable
 from inklings.cli.main import VERBS, help_text, main
+from inklings.generation.packed_weights import can_pack
 
 TINY = [
     "--training.threads",
@@ -213,9 +214,12 @@ def test_samples_depend_on_the_seed_and_their_number_alone(ask: Ask, run: str) -
         ]
     )
     assert ask("generate", run, "wo")["decoding"]["precision"] == "float32"
-    assert (
-        ask("generate", run, "wo", "--precision", "bfloat16")["decoding"]["precision"] == "bfloat16"
-    )
+
+
+@pytest.mark.skipif(not can_pack("bfloat16"), reason="oneDNN has no bfloat16 for this processor")
+def test_decoding_in_bfloat16_is_said(ask: Ask, run: str) -> None:
+    found = ask("generate", run, "wo", "--precision", "bfloat16")
+    assert found["decoding"]["precision"] == "bfloat16"
 
 
 def test_interactive_turns_go_on_from_the_text_so_far(

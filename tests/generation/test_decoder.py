@@ -11,7 +11,10 @@ from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 
-pytestmark = pytest.mark.skipif(not can_pack(), reason="this PyTorch has no oneDNN")
+pytestmark = pytest.mark.skipif(not can_pack("float32"), reason="this PyTorch has no oneDNN")
+needs_bfloat16 = pytest.mark.skipif(
+    not can_pack("bfloat16"), reason="oneDNN has no bfloat16 for this processor"
+)
 
 
 @pytest.fixture
@@ -39,6 +42,7 @@ def test_small_models_are_taken_as_they_are(model: SequenceModel) -> None:
     assert made.runtime == Runtime()
 
 
+@needs_bfloat16
 def test_what_was_asked_for_is_taken_unmeasured(
     model: SequenceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +54,11 @@ def test_what_was_asked_for_is_taken_unmeasured(
 
 
 @pytest.mark.parametrize(
-    ("precision", "tried"), [("auto", {"float32", "bfloat16"}), ("float32", {"float32"})]
+    ("precision", "tried"),
+    [
+        pytest.param("auto", {"float32", "bfloat16"}, marks=needs_bfloat16),
+        ("float32", {"float32"}),
+    ],
 )
 def test_large_models_are_measured(
     model: SequenceModel, monkeypatch: pytest.MonkeyPatch, precision: str, tried: set[str]
@@ -79,9 +87,21 @@ def test_large_models_are_measured(
 def test_bfloat16_is_refused_where_weights_cannot_be_packed(
     model: SequenceModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "can_pack", lambda: False)
+    monkeypatch.setattr(module, "can_pack", lambda precision: False)
     with pytest.raises(ConfigError, match="float32 or auto"):
         choose_decoder(model, precision="bfloat16")
     monkeypatch.setattr(module, "WORTH_MEASURING", 0)
     monkeypatch.setattr(module, "SECONDS", 0.0)
     assert choose_decoder(model, precision="float32").model is model
+
+
+def test_a_processor_without_bfloat16_decodes_in_float32(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "can_pack", lambda precision: precision == "float32")
+    monkeypatch.setattr(module, "bfloat16_is_fast", lambda device: True)
+    monkeypatch.setattr(module, "WORTH_MEASURING", 0)
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    with pytest.raises(ConfigError, match="AVX-512"):
+        choose_decoder(model, precision="bfloat16")
+    assert choose_decoder(model).runtime.precision == "float32"

@@ -69,11 +69,14 @@ def choose_decoder(
         ConfigError: bfloat16 was asked for where weights cannot be packed.
     """
     plain = Runtime(device=str(model.device))
-    packs = plain.device == "cpu" and can_pack()
-    if precision == "bfloat16" and not packs:
+    packs = plain.device == "cpu" and can_pack("float32")
+    packs_halves = packs and can_pack("bfloat16")
+    if precision == "bfloat16" and not packs_halves:
         raise ConfigError(
-            f"decoding in bfloat16 needs a CPU and a PyTorch with oneDNN; this is {plain.device}."
-            " Use float32 or auto."
+            "decoding in bfloat16 needs a CPU with AVX-512 or AVX-NE-CONVERT and a PyTorch with"
+            f" oneDNN; this {plain.device} has not both. Use float32 or auto."
+            if plain.device == "cpu"
+            else f"decoding in bfloat16 needs a CPU; this is {plain.device}. Use float32 or auto."
         )
     large = parameter_count(model) >= WORTH_MEASURING
     if plain.device != "cpu" or not (large or precision == "bfloat16"):
@@ -82,7 +85,7 @@ def choose_decoder(
         [precision]
         if precision != "auto"
         else ["float32", "bfloat16"]
-        if bfloat16_is_fast("cpu")
+        if packs_halves and bfloat16_is_fast("cpu")
         else ["float32"]
     )
     models = {

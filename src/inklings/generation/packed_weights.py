@@ -46,9 +46,14 @@ class PackedLinear(nn.Module):
         return out.to(x.dtype)
 
 
-def can_pack() -> bool:
-    """Return whether this build of PyTorch arranges weights."""
-    return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+def can_pack(precision: Precision) -> bool:
+    """Return whether this build of PyTorch, on this processor, arranges weights in a precision.
+
+    oneDNN has bfloat16 for processors with AVX-512 or AVX-NE-CONVERT alone.
+    """
+    if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+        return False
+    return precision != "bfloat16" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def with_packed_weights(
