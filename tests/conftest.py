@@ -1,6 +1,6 @@
 """What every test runs under.
 
-Checked shapes and types, poisoned memory, a private cache, one thread.
+Checked shapes, poisoned memory, a private cache, one thread.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from jaxtyping import install_import_hook
+from tests import shape_checks
 
-# Shapes and types in the signatures of the package are checked while tests run, and only then.
-install_import_hook("inklings", "beartype.beartype")
+shape_checks.install()
 
 # What starts the tests in the background may ignore a closed terminal and Ctrl-C, and its children
 # inherit that; the tests of signals, and the processes that they start, must not.
@@ -38,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Search spaces of inputs longer where the slow tests run too."""
     if config.getoption("-m"):
         settings.load_profile("full")
+
+
+def pytest_runtest_setup() -> None:
+    """Check shapes anew in every test."""
+    shape_checks.new_test()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
