@@ -38,6 +38,7 @@ def test_the_verdict_by_samples_is_printed_and_in_the_document(
     )
     printed = capsys.readouterr()
     found = json.loads(printed.out)
+    assert found["left_out"] == {"files": {}, "records": {}}
     assert found["plan"]["samples"] == {"samples": 20, "windows": None}
     assert found["sample_verdict"]["headline"].startswith("By samples, ")
     assert found["sample_verdict"]["headline"] in printed.err

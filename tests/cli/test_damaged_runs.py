@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 from inklings.cli.main import main
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.durable import canonical, sha256, write_checked_json
-from inklings.errors import InklingsError, RunError
+from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, load_class
 from inklings.runs.directory import CONFIG, RunDirectory, list_runs
 from inklings.runs.open_memory import attach, changing, create_memory
+from inklings.serving.process.model_loader import ServedModel, Spec
 from inklings.training.train import resume, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:field")
@@ -440,6 +442,16 @@ def test_a_memory_is_not_passed_over_in_silence(whole: Path, tmp_path: Path) -> 
     model: Any = RunDirectory.open(run).load_model()
     with pytest.raises(RunError, match="--no-memory"):
         attach(RunDirectory.open(run), model)
+    assert main(["serve", str(run), "--port", "0"]) == 2
+    spec = Spec(name="it", run=str(run), rows=1, precision="float32", workers=1, trust_code=False)
+    with pytest.raises(RunError, match=r"serve RUN --no-memory"):
+        ServedModel(spec)
+    served = ServedModel(replace(spec, memory=False))
+    assert (served.card().memory, served.card().remembers) == (None, False)
+    with pytest.raises(ConfigError, match="served without its memory"):
+        served.memory_add("a", "b")
+    with pytest.raises(ConfigError, match="served without its memory"):
+        served.memory_info()
 
 
 def test_the_doctor_says_what_it_cannot_check(

@@ -16,7 +16,9 @@ import pytest
 from inklings.cli.main import main
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.durable import sha256, write_checked_json
-from inklings.errors import ArchitectureError, InklingsError, RunError
+from inklings.errors import ArchitectureError, ConfigError, InklingsError, RunError
+from inklings.events import silent
+from inklings.lab.execution.run_arm import ArmRun, attempt
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, build, load_class
 from inklings.runs.directory import CONFIG, RunDirectory
@@ -172,17 +174,18 @@ def test_no_field_of_a_model_can_name_code_that_is_run(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_verb_runs_what_a_run_names(verb: str, foreign: Callable[..., Path], trap: Trap) -> None:
+def test_no_verb_runs_what_a_run_names(
+    verb: str, made: Path, foreign: Callable[..., Path], trap: Trap
+) -> None:
     name = f"{trap.file}:X"
-    backbones = [f"varda:backbone=[{name}]"]
+    # all other settings stay, as what lacks some is refused before anything is built
+    whole = RunDirectory.open(made / "varda").config.model
+    settings: list[dict[str, Any]] = [{"model": {**whole, "backbone": name}}]
     if verb != "compare":  # it trains
-        backbones += [
-            name,
-            f"varda:reader=concat,backbone=[varda:backbone=[{trap.file.name}:X:n_embd=4]]",
-        ]
-    settings: list[dict[str, Any]] = [{"model": {"backbone": backbone}} for backbone in backbones]
-    if verb != "compare":
+        nested = f"varda:reader=concat,backbone=[varda:backbone=[{trap.file.name}:X:n_embd=4]]"
         settings += [
+            {"model": {**whole, "backbone": f"varda:backbone=[{name}]"}},
+            {"model": {**whole, "backbone": nested}},
             {"architecture": name, "model": {}},
             {"architecture": "gpt", "model": {"n_layer": [name]}},
         ]
@@ -353,3 +356,26 @@ def test_a_run_that_recorded_one_file_opens_as_before(made: Path, tmp_path: Path
     run = Path(shutil.copytree(made / "mlp", tmp_path / "without"))
     rewrite(run, dict, code=None)
     assert RunDirectory.open(run).record.code == []
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_comparison_scores_a_run_of_somebody_else_that_is_trusted(
+    trusted: bool, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_bytes(OWN.read_bytes())
+    run = own_run(tmp_path, made, f"{tmp_path / 'mine.py'}:Convolution", {"n_embd": 4})
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another home"))
+    planned: list[ArmRun] = []
+
+    def plan(jobs: list[ArmRun], *_: Any, **__: Any) -> Iterator[Any]:
+        planned.extend(jobs)
+        if jobs:
+            raise ConfigError("that is enough")
+        yield from ()
+
+    monkeypatch.setattr("inklings.lab.comparison.compare.do_jobs", plan)
+    trust = ["--trust-code"] if trusted else []
+    assert main(["compare", str(run), str(made / "mlp"), "--out", str(tmp_path / "out"), *trust])
+    result = attempt(dataclasses.replace(planned[0], first=False), silent)
+    assert result is not None and (result.status == "done") == trusted
+    assert trusted or "--trust-code" in str(result.message)

@@ -340,3 +340,17 @@ def test_a_generated_text_says_where_it_comes_from(
         r"token +remembered +weight +distance +from +position", capsys.readouterr().out
     )
     assert main(["generate", "real", "--provenance", "--interactive"]) == 2
+
+
+def test_what_is_odd_in_an_added_text_is_noted(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("odd.txt").write_text("One went.<|endoftext|>Two came.\n" * 3)
+    folder = Path("folder")
+    folder.mkdir()
+    (folder / "a.txt").write_text("Three stayed.")
+    (folder / "b.pdf").write_text("no text")
+    for given, said in (("odd.txt", "document-separator"), ("folder", "1 .pdf")):
+        capsys.readouterr()
+        assert main(["memory", run, "add", given]) == 0
+        assert said in capsys.readouterr().out, given

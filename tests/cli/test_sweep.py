@@ -53,6 +53,7 @@ def test_a_sweep_ends_with_a_run_file_that_trains_and_goes_on_when_asked_again(
     assert (made["status"], len(made["trials"])) == ("complete", 2)
     assert made["best"]["losses"][-1] == min(trial["losses"][-1] for trial in made["trials"])
     assert Path(made["report"]).is_file()
+    assert made["left_out"] == {"files": {}, "records": {}}
     again = ask(*ASKED[:-3], "3", *ASKED[-2:])
     assert again["trials"][:2] == made["trials"]
     assert len(again["trials"]) == 3

@@ -38,7 +38,7 @@ from inklings.evaluation.samples.sample_report import (
     measure_model,
     save_report,
 )
-from inklings.evaluation.samples.sample_set import sample_set
+from inklings.evaluation.samples.sample_set import documents_of, sample_set, windows_of
 from inklings.evaluation.samples.two_sample import classifier_accuracy
 from inklings.evaluation.statistics import Interval
 from inklings.text.store import TokenStore, prepare
@@ -304,6 +304,35 @@ def test_windows_have_a_report_of_their_own(store: TokenStore) -> None:
     assert measure(moved, ground).values["novel"].estimate == 0, (
         "a window is copied wherever it begins"
     )
+
+
+@pytest.mark.parametrize("windows", [None, 6])
+def test_copies_of_what_a_model_learned_are_no_copies_of_the_text(
+    windows: int | None, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+
+    def stored(name: str) -> TokenStore:
+        lines = ["".join(draw.choice(list("abcdefghijkl"), 12)) for _ in range(60)]
+        (tmp_path / name).write_text("\n".join(lines))
+        return prepare(DataConfig(source=str(tmp_path / name), tokenizer="byte", layout="lines"))
+
+    own, text = stored("own.txt").split("train"), stored("text.txt")
+    ground = make_reference_set(text, samples=6, windows=windows, learned=own)
+    size = text.tokenizer.vocab_size
+    copies = (
+        documents_of(own, vocab_size=size, max_length=ground.setting.max_length)
+        if windows is None
+        else windows_of(own, windows, vocab_size=size)
+    )
+    found = measure(copies.select(np.arange(6)), ground)
+    assert found.learned is not None and found.learned.estimate == 1
+    assert found.values["novel"].estimate == 1
+    assert Measures.from_mapping(found.to_mapping()) == found
+    real = measure(floor(ground), ground)
+    assert real.learned is not None and real.learned.estimate == 0
+    assert real.values["novel"].estimate == 0
+    assert measure(floor(ground), dataclasses.replace(ground, learned=None)).learned is None
 
 
 def test_fewer_documents_than_asked_for_are_a_note(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 
@@ -91,6 +91,10 @@ class Compare:
     """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds:
     --out becomes the whole.
     """
+    trust_code: bool = False
+    """Allow the copies of architecture files in runs among the arms to be executed though another
+    machine made them.
+    """
     json: Json = False
 
 
@@ -111,9 +115,9 @@ def main(arguments: Sequence[str]) -> int:
                 f"--merge takes the arms of the folders that it names; leave {' '.join(flags.arms)}"
                 " out."
             )
-        comparison = merge(flags.merge, flags.out)
+        comparison, left_out = merge(flags.merge, flags.out), None
     else:
-        comparison = _compared(flags, parsed, arguments, terminal)
+        comparison, left_out = _compared(flags, parsed, arguments, terminal)
     _show(comparison, flags.out, terminal)
     report = write_report(flags.out)
     terminal.say(
@@ -124,14 +128,14 @@ def main(arguments: Sequence[str]) -> int:
             "interrupted; all is saved. The same command goes on where it stopped.",
             style="bold yellow",
         )
-    terminal.result({"report": str(report), **to_plain(comparison)})
+    terminal.result({"report": str(report), **to_plain(comparison), "left_out": left_out})
     return 1 if comparison.failed or comparison.status == "interrupted" else 0
 
 
 def _compared(
     flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal
-) -> Comparison:
-    """Run the comparison that the flags ask for."""
+) -> tuple[Comparison, dict[str, Any] | None]:
+    """Run the comparison that the flags ask for; what of its text was left out is told too."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
     base = parsed.config
@@ -165,7 +169,7 @@ def _compared(
     method = ComparisonSettings(**{**asked, "parameters": _size(flags.parameters)})
     command = shlex.join(["inklings", "compare", *arguments])
     with Display(terminal, quiet_runs=True) as display:
-        return compare(
+        comparison = compare(
             arms,
             data=data,
             budget=budget,
@@ -175,8 +179,10 @@ def _compared(
             cluster=flags.cluster,
             method=method,
             command=command,
+            trust_code=flags.trust_code,
             on_event=display,
         )
+    return comparison, display.left_out
 
 
 def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:

@@ -29,7 +29,7 @@ from inklings.events import OnEvent
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
-from inklings.runs.own_text import own_store, training_text
+from inklings.runs.own_text import is_own, own_store, training_text
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
 
@@ -131,8 +131,9 @@ def main(arguments: Sequence[str]) -> int:
         "source": source,
         "memory": about,
     }
+    own = None if flags.data is None else training_text(run)
     if flags.data is not None:
-        document["trained_on"] = _trained_on(run, store, part, terminal)
+        document["trained_on"] = _trained_on(own, store, part, terminal)
     if predicts_tokens(model):
         result = evaluate(
             model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
@@ -151,7 +152,13 @@ def main(arguments: Sequence[str]) -> int:
             max_length=flags.max_length,
             windows=windows,
             seed=flags.seed,
+            learned=None if own is None or is_own(run, store) else own.split("train"),
         )
+        if flags.data is not None and not is_own(run, store):
+            terminal.say(
+                f"novel and judge are read against the training part of {source}, which is not"
+                f" what the run was trained on ({run.config.data.source})"
+            )
         report = report_on_samples(
             model, ground, terminal, name=run.path.name, temperature=flags.temperature
         )
@@ -194,10 +201,9 @@ def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
 
 
 def _trained_on(
-    run: RunDirectory, store: TokenStore, part: SplitName, terminal: Terminal
+    trained: TokenStore | None, store: TokenStore, part: SplitName, terminal: Terminal
 ) -> dict[str, Any] | None:
     """Say how much of another text the run was trained on; None where that is not known."""
-    trained = training_text(run)
     if trained is None:
         terminal.say(
             "what of it the run was trained on cannot be told: the prepared text of the run is not"

@@ -21,12 +21,15 @@ from inklings.cli.reference import open_run
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
+from inklings.events import OnEvent, note, silent
 from inklings.memory.settings import Backend
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import predictor
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Hit, MemoryInfo, RunMemory
 from inklings.runs.open_memory import CAPACITY, changing, create_memory, has_memory, open_memory
+from inklings.text.building import left_out
+from inklings.text.rules import left_out_texts
 from inklings.text.sources.grammar import open_source
 
 Action = Literal["info", "search", "add", "remove", "forget", "compact"]
@@ -249,8 +252,9 @@ def _shown(value: str) -> str:
 
 def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
     given = flags.what[0]
-    texts = read_texts(DataConfig(source=given, layout=flags.layout or "auto"))
     with Display(terminal) as display:
+        data = DataConfig(source=given, layout=flags.layout or "auto")
+        texts = read_texts(data, on_event=display)
         added = memory.add(texts, on_event=display)
     some = "1 document" if len(added.documents) == 1 else f"{len(added.documents):,} documents"
     terminal.say(
@@ -280,19 +284,25 @@ def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str,
     return {**facts, **ids, "entries": len(memory)}
 
 
-def read_texts(data: DataConfig) -> list[tuple[str, str]]:
+def read_texts(data: DataConfig, *, on_event: OnEvent = silent) -> list[tuple[str, str]]:
     """Return every document of a source, with a name for people.
+
+    What is to be said of the text is told as notes, as where a text is prepared.
 
     Raises:
         SourceError: the source is missing, empty, or not text.
     """
     texts: list[str] = []
     held: list[str] = []
-    for piece in open_source(data).pieces():
+    source = open_source(data)
+    for piece in source.pieces():
         held.append(piece.text)
         if piece.last:
             texts.append("".join(held))
             held = []
+    sentences = (f"{source.name}: {text}." for text in left_out_texts(left_out(source)))
+    for text in (*source.notes, *sentences):
+        on_event(note(text))
     is_path = Path(data.source).expanduser().exists()
     name = "stdin" if data.source == "-" else Path(data.source).name if is_path else data.source
     return [

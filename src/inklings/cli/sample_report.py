@@ -97,6 +97,12 @@ def show_report(report: SampleReport, terminal: Terminal) -> None:
         terminal.table(["", *titles], found, right=range(1, len(metrics) + 1))
     for name in report.runs:
         terminal.say(report.places(name))
+        learned = report.runs[name].learned
+        if learned is not None:
+            terminal.say(
+                f"{name}: {learned.estimate:.1%} of its samples ({_ends(learned)}) stand in what it"
+                " was trained on"
+            )
     for name, measures in report.runs.items():
         for reason in measures.alarm:
             terminal.say(f"collapse alarm: {name}: {reason}", style="bold red")

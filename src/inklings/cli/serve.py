@@ -76,6 +76,8 @@ class Serve:
     """
     chat_template: Path | None = None
     """A file that says how the turns of a chat become one prompt."""
+    memory: bool = ServeConfig.memory
+    """Whether the runs' long-term memories are read, where they have one."""
     trust_code: bool = False
     """Allow a run's own copy of an architecture file to be executed though another machine made it.
     """

@@ -119,6 +119,7 @@ def main(arguments: Sequence[str]) -> int:
             "run_file": None if best is None else str(flags.out / BEST),
             "best": best,
             **dataclasses.asdict(made),
+            "left_out": display.left_out,
         }
     )
     return 0 if made.status == "complete" and made.best is not None else 1

@@ -29,6 +29,12 @@ CAPACITY = 1_000_000
 POSTGRES = "INKLINGS_POSTGRES"
 """The environment variable with the connection string of a memory in a database."""
 
+WITHOUT = (
+    "`inklings generate RUN --no-memory`, `inklings evaluate RUN --no-memory` and"
+    " `inklings serve RUN --no-memory` do without"
+)
+"""What helps where a memory cannot be used."""
+
 Weights = Literal["best", "last"]
 
 
@@ -83,8 +89,7 @@ def open_memory(
         raise RunError(
             f"{folder} was written with other weights than those of {run.weights_path(weights)}:"
             f" its vectors mean nothing to these. If the run was trained further, remove {folder}"
-            " and add the texts again; without it go `inklings generate RUN --no-memory` and"
-            " `inklings evaluate RUN --no-memory`."
+            f" and add the texts again; {WITHOUT}."
         )
     if manifest.config.backend != "pgvector":
         memory = _load_from_files(folder / STORE, reader.dimension, tokenizer)
@@ -219,8 +224,7 @@ def _lost(folder: Path) -> str:
     return (
         f"{folder} is damaged: it holds texts, and {Path(STORE) / MANIFEST}, which says what was"
         f" made of them, is missing. Restore it from a copy, or remove {folder} and add the texts"
-        " again; `inklings generate RUN --no-memory` and `inklings evaluate RUN --no-memory` do"
-        " without."
+        f" again; {WITHOUT}."
     )
 
 

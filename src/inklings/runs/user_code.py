@@ -171,9 +171,7 @@ def _check_copy(run: Path, copy: Path, kept: Mapping[str, Any], *, trust_code: b
     ):
         raise RunError(
             f"{run} was made by another user or on another machine, and its architecture is Python"
-            f" code ({copy}). Read that file; if you trust it, the verbs that open one run"
-            " (evaluate, generate, ...) take --trust-code. `compare` does not: copy the file"
-            " and train it yourself."
+            f" code ({copy}). Read that file; if you trust it, give --trust-code."
         )
 
 

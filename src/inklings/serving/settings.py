@@ -42,6 +42,8 @@ class ServeConfig:
     """
     timeout: float = 300.0
     """Seconds that one request may take."""
+    memory: bool = True
+    """Whether the long-term memories of runs are read."""
     grace: float = 30.0
     """Seconds in which a server that is told to stop finishes what is running."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"

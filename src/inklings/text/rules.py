@@ -151,7 +151,10 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
     )
     found = [
         f"{source}: {sentence}."
-        for sentence in (*left_out_texts(manifest), *dropped_documents(manifest))
+        for sentence in (
+            *left_out_texts(manifest["source"].get("left_out", {})),
+            *dropped_documents(manifest),
+        )
     ]
     if rules.min_known and (
         tokenizer["kind"] in ("byte", "bpe")
@@ -164,12 +167,11 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def left_out_texts(manifest: Mapping[str, Any]) -> list[str]:
+def left_out_texts(counted: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return which files and records of a source are in no document, in words.
 
-    A store from before they were counted tells nothing.
+    `counted` is what `building.left_out` gives; a store from before they were counted has nothing.
     """
-    counted: Mapping[str, Mapping[str, int]] = manifest["source"].get("left_out", {})
     sentences = []
     if files := counted.get("files"):
         sentences.append(

@@ -56,10 +56,13 @@ def _over(part: int, whole: int) -> float:
 def share_novel(samples: SampleSet, known: UInt64[np.ndarray, " K"]) -> Interval:
     """Return the share of samples that are none of the known texts, given by fingerprint.
 
-    The copied share is 1 less this.
-
     The known texts of documents are the training documents; those of windows are all spans of the
     training text that are as long (`SampleSet.spans`), wherever they begin. Student's interval over
     samples, which has no width where all samples are alike.
     """
     return mean_interval(1.0 - np.isin(samples.fingerprints(), known))
+
+
+def share_copied(samples: SampleSet, known: UInt64[np.ndarray, " K"]) -> Interval:
+    """Return the share of samples that are one of the known texts: 1 less the novel share."""
+    return mean_interval(1.0 * np.isin(samples.fingerprints(), known))

@@ -10,7 +10,12 @@ from inklings.errors import ConfigError, TokenizerError
 from inklings.evaluation.samples.bleu import bleu, self_bleu
 from inklings.evaluation.samples.collapse import collapse
 from inklings.evaluation.samples.divergence import js_divergence
-from inklings.evaluation.samples.diversity import distinct, share_novel, share_unique
+from inklings.evaluation.samples.diversity import (
+    distinct,
+    share_copied,
+    share_novel,
+    share_unique,
+)
 from inklings.evaluation.samples.lengths import length_distance
 from inklings.evaluation.samples.metric import METRICS, SampleMetric
 from inklings.evaluation.samples.reference_models import judge_likelihood, reverse_likelihood
@@ -71,12 +76,16 @@ class Measures:
     """Intervals by the names of `metric.METRICS`, over resamples of the samples."""
     alarm: list[str]
     """Why the samples must be called collapsed; see `evaluation.collapse`."""
+    learned: Interval | None = None
+    """The share that copies what the model was trained on, where it is compared with another text.
+    """
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             "values": {name: value.to_mapping() for name, value in self.values.items()},
             "alarm": self.alarm,
+            "learned": None if self.learned is None else self.learned.to_mapping(),
         }
 
     @staticmethod
@@ -85,6 +94,7 @@ class Measures:
         return Measures(
             {name: _interval(value) for name, value in mapping["values"].items()},
             list(mapping["alarm"]),
+            None if mapping.get("learned") is None else _interval(mapping["learned"]),
         )
 
 
@@ -117,4 +127,5 @@ def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
             " tokenizer that is stored with the model's run."
         )
     values = {name: METRICS[name].measure(samples, ground) for name in METRICS.places}
-    return Measures(values, collapse(samples, ground.training, ground.tokenizer))
+    learned = None if ground.learned is None else share_copied(samples, ground.learned)
+    return Measures(values, collapse(samples, ground.training, ground.tokenizer), learned)

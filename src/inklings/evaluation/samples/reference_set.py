@@ -56,6 +56,8 @@ class ReferenceSet:
     """Fingerprints of what counts as copied; see `evaluation.diversity.share_novel`."""
     judge: NGram
     """Counted on the training text."""
+    learned: UInt64[np.ndarray, " L"] | None = None
+    """As `known`, of the text that a model was trained on, where it is compared with another."""
 
 
 def make_reference_set(
@@ -66,6 +68,7 @@ def make_reference_set(
     max_length: int | None = None,
     windows: int | None = None,
     seed: int = 0,
+    learned: TokenSplit | None = None,
 ) -> ReferenceSet:
     """Prepare what samples are compared with.
 
@@ -78,6 +81,8 @@ def make_reference_set(
             most `LONGEST`.
         windows: compare windows of so many tokens instead of documents.
         seed: of the order in which real documents are taken.
+        learned: the training part of the model's own text, in the same tokens, where that is
+            another text.
 
     Raises:
         SourceError: there are too few documents to compare anything.
@@ -131,9 +136,10 @@ def make_reference_set(
             f"{1 - different / len(training):.1%} of the training {kind} are repeats, so real text"
             " is not all unique either."
         )
-    known = (
-        training.fingerprints() if windows is None else _spans(store, training_split, windows, seed)
-    )
+
+    def copies(of: TokenSplit) -> UInt64[np.ndarray, " K"]:
+        return _copies(of, length, windows, vocab_size=store.tokenizer.vocab_size, seed=seed)
+
     setting = SampleSettings(
         source=store.manifest["source"]["name"],
         split=split,
@@ -146,7 +152,13 @@ def make_reference_set(
         notes=notes,
     )
     return ReferenceSet(
-        setting, store.tokenizer, reference, training, np.unique(known), train_judge(training)
+        setting,
+        store.tokenizer,
+        reference,
+        training,
+        copies(training_split),
+        train_judge(training),
+        None if learned is None else copies(learned),
     )
 
 
@@ -188,17 +200,19 @@ def _texts(
     return found
 
 
-def _spans(store: TokenStore, split: TokenSplit, width: int, seed: int) -> UInt64[np.ndarray, " S"]:
-    """Fingerprint every span of `width` tokens of the training documents.
+def _copies(
+    split: TokenSplit, length: int, windows: int | None, *, vocab_size: int, seed: int
+) -> UInt64[np.ndarray, " K"]:
+    """Fingerprint what a sample would be a copy of: a split's documents, or every window of them.
 
     Of a large text, only the documents that are used count.
     """
     longest = max(1, int(np.diff(split.offsets).max(initial=1)) - 1)
     whole = documents_of(
         split,
-        vocab_size=store.tokenizer.vocab_size,
-        max_length=min(longest, TRAINING_TOKENS),
+        vocab_size=vocab_size,
+        max_length=length if windows is None else min(longest, TRAINING_TOKENS),
         seed=seed,
         most_tokens=TRAINING_TOKENS,
     )
-    return np.unique(whole.spans(width))
+    return np.unique(whole.fingerprints() if windows is None else whole.spans(windows))

@@ -94,6 +94,8 @@ class Terms:
     """What an earlier call measured, which then holds."""
     smaller: bool = False
     """Whether arms are made smaller than they are, whatever sizes they name."""
+    trust_code: bool = False
+    """Whether the Python code of an existing run may be run although another machine made it."""
 
 
 def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> ResolvedArm:
@@ -256,7 +258,7 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
     with contextlib.suppress(
         InklingsError
     ):  # what is wrong with a run is said where it is scored, and the others go on
-        model = directory.build_model()
+        model = directory.build_model(trust_code=terms.trust_code)
     if model is not None:
         refuse_silent(model, "a comparison")
     return ResolvedArm(

@@ -67,6 +67,7 @@ def compare(
     workers: int | None = None,
     cluster: str | None = None,
     command: str | None = None,
+    trust_code: bool = False,
     on_event: OnEvent = silent,
 ) -> Comparison:
     """Train several arms with several seeds under one budget, and compare them.
@@ -88,6 +89,8 @@ def compare(
         cluster: address of a Ray cluster that does the runs instead, `auto` for the one that this
             machine is part of; its machines must see `out` and the prepared text at the same paths.
         command: the command line that repeats this, for the report.
+        trust_code: whether the Python code of runs among the arms may be run although another user
+            or machine made it.
         on_event: called with every event of every run, which carries `run`, `arm` and `seed`.
 
     Returns:
@@ -120,6 +123,7 @@ def compare(
         points=method.points,
         parameters=parameters,
         before=before,
+        trust_code=trust_code,
     )
     floor = _floor(arms) if method.floor else []
     arms = [*arms, *floor]
@@ -161,7 +165,7 @@ def compare(
     with Interruption():  # one Ctrl-C ends searches, probes and runs alike
         comparison = searched(comparison, contestants, out, do_all)
         comparison = probed(comparison, contestants, out, do_all)
-        jobs = _jobs(out, contestants, comparison, store)
+        jobs = _jobs(out, contestants, comparison, terms)
         results = finished(comparison, jobs)
         if _ready(comparison, contestants):
             waiting = [job for job in jobs if (job.arm, job.seed) not in results]
@@ -331,7 +335,7 @@ def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
 
 
 def _jobs(
-    out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, store: TokenStore
+    out: Path, contestants: Sequence[ResolvedArm], comparison: Comparison, terms: Terms
 ) -> list[ArmRun]:
     """Return every (arm, seed), seed by seed, so that a comparison stopped early has all arms."""
     searches = {arm.label: arm.search for arm in comparison.arms}
@@ -373,9 +377,10 @@ def _jobs(
                 first=i == 0 and contestant.smaller_of is None,
                 samples=(
                     comparison.plan.samples
-                    if measurable(contestant, store) and not beside
+                    if measurable(contestant, terms.store) and not beside
                     else None
                 ),
+                trust_code=terms.trust_code,
                 steps=plan.steps or 0,
                 branches=[
                     replace(branch, config=of_seed(branch.config)) for branch in contestant.branches

@@ -30,7 +30,8 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
         if tokenizer["lossless"]
         else "; it loses what it does not know: no bits per byte for such a split"
     )
-    dropped = "; ".join((*left_out_texts(manifest), *dropped_documents(manifest)))
+    counted = manifest["source"].get("left_out", {})
+    dropped = "; ".join((*left_out_texts(counted), *dropped_documents(manifest)))
     shares = ", ".join(f"{share:.1%} of {name}" for name, share in (overlap or {}).items())
     return {
         "name": re.sub(r"^builtin:", "", source["name"]),

@@ -69,6 +69,8 @@ class ArmRun:
     """Whether it is its arm's first run: that one shows what it writes, at other temperatures too,
     and is audited.
     """
+    trust_code: bool = False
+    """Whether the Python code of an existing run may be run although another machine made it."""
     samples: SamplePlan | None = None
     """How many samples of it are measured; None: none are."""
     steps: int = 0
@@ -162,7 +164,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
         {"step": None, "tokens": None, "seconds": None},
     )
     with threads_of(directory.runtime):
-        model = directory.load_model().to(directory.runtime.device)
+        model = directory.load_model(trust_code=job.trust_code).to(directory.runtime.device)
         found = RunResult(
             seed=job.seed,
             status="not ranked",

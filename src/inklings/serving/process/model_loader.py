@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from inklings.generation.engine.request import Card
 from inklings.generation.from_noise import write
 from inklings.generation.generate import Generation
 from inklings.generation.inference import inference
-from inklings.memory.persistence import Manifest, read_manifest
+from inklings.memory.persistence import MANIFEST, Manifest, read_manifest
 from inklings.models.branches import modules_of
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
 from inklings.models.objectives import (
@@ -46,6 +47,8 @@ class Spec:
     workers: int
     """Processes of this model, this one included."""
     trust_code: bool
+    memory: bool = True
+    """Whether the run's long-term memory is read."""
 
 
 class ServedModel:
@@ -99,7 +102,7 @@ class ServedModel:
             hidden_size=_hidden_size(model),
             branches=tuple(branch for branch in model.traits.branches if modules_of(model, branch)),
             memory=None if self.memory is None else len(self.memory),
-            remembers=isinstance(model, Remembering),
+            remembers=self.spec.memory and isinstance(model, Remembering),
             precision=self.runtime.precision,
             threads=self.runtime.threads,
             created=int(self.run.weights_path().stat().st_mtime),
@@ -170,7 +173,7 @@ class ServedModel:
 
     def _open_memory(self, model: SequenceModel) -> None:
         """Give the model the memory that is on disk, if it reads one and there is one."""
-        if isinstance(model, Remembering) and has_memory(self.run):
+        if self.spec.memory and isinstance(model, Remembering) and has_memory(self.run):
             self._manifest = self._manifest_on_disk()
             self._use(open_memory(self.run, model))
 
@@ -183,7 +186,7 @@ class ServedModel:
 
     def _memory(self) -> RunMemory:
         """Return the memory that is on disk now: another command may have changed it."""
-        model = predictor(self.model, "a memory")
+        model = self._reader()
         manifest = self._manifest_on_disk()
         if self.memory is None or manifest != self._manifest:
             self._use(open_memory(self.run, model))
@@ -206,10 +209,21 @@ class ServedModel:
             self._use(memory)
 
     def _manifest_on_disk(self) -> Manifest | None:
-        return read_manifest(self.run.path / FOLDER / STORE) if has_memory(self.run) else None
+        """Return the manifest, if there is one: opening the memory says that it is lost."""
+        store = self.run.path / FOLDER / STORE
+        return read_manifest(store) if os.path.lexists(store / MANIFEST) else None
+
+    def _reader(self) -> SequenceModel:
+        """Return the model, if it may read a memory."""
+        if not self.spec.memory:
+            raise ConfigError(
+                f"{self.spec.name} is served without its memory (--no-memory); start the server"
+                " without that flag."
+            )
+        return predictor(self.model, "a memory")
 
     def _changeable(self) -> SequenceModel:
-        model = predictor(self.model, "a memory")
+        model = self._reader()
         if self.spec.workers > 1:
             raise ConfigError(
                 f"{self.spec.name} is served by {self.spec.workers} processes, and the others would"

@@ -375,6 +375,7 @@ async def _start(
                 rows=config.rows,
                 precision=config.precision,
                 workers=workers,
+                memory=config.memory,
                 trust_code=trust_code,
             )
             models.append(Served(spec, run, launch, queue=config.queue))
