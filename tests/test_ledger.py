@@ -35,7 +35,6 @@ from inklings.cli.terminal import open_terminal
 from inklings.cli.train import Train
 from inklings.errors import ConfigError
 from inklings.lab.comparison.compare import check_request
-from inklings.lab.comparison.settings import ComparisonSettings
 from inklings.runs.arms import parse_arm
 
 ROOT = Path(__file__).parents[1]
@@ -120,13 +119,6 @@ def test_the_arguments_of_a_command_are_accepted(
         assert "--seeds" in words, "the default may change, and with it what the command measures"
         assert "--points" in words
         assert "--rates" in words
-        ComparisonSettings(
-            points=flags.points,
-            rates=flags.rates,
-            sizes=flags.sizes,
-            probes=flags.probes,
-            samples=flags.samples,
-        )
         arms = [parse_arm(text, base=parsed.config) for text in flags.arms]
         check_request(arms, range(flags.seeds), flags.workers)
         labels = {arm.label for arm in arms}

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.auditing.checks import loss as sanity
-from inklings.auditing.checks.loss import Floors, check_loss, floors
+from inklings.auditing.checks.loss import Baselines, check_loss, score_baselines
 from inklings.config import DataConfig
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
 
-LADDER = Floors(uniform=4.0, unigram=3.0, bigram=2.4, fivegram=1.92, targets=100, train_tokens=1000)
+KNOWN = Baselines(
+    uniform=4.0, unigram=3.0, bigram=2.4, fivegram=1.92, targets=100, train_tokens=1000
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 
 def test_floors_are_the_losses_of_counted_models(store: TokenStore) -> None:
-    found = floors(store, "validation")
+    found = score_baselines(store, "validation")
     train, held_out = store.split("train"), store.split("validation")
     assert found.uniform == math.log(9)
     assert found.uniform > found.unigram > found.bigram + 0.5
@@ -54,7 +56,7 @@ def test_floors_are_those_of_the_head_of_the_split(
     store: TokenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sanity, "TRAIN_TARGETS", 2000)
-    found = floors(store, "test", targets=300)
+    found = score_baselines(store, "test", targets=300)
     train = store.split("train").head(2000)
     assert (found.targets, found.train_tokens) == (14 * 21, len(train.tokens))
     model = NGram(NGramConfig(vocab_size=9, boundary_token=train.boundary, order=2))
@@ -67,7 +69,7 @@ def test_one_document_is_cut(tmp_path: Path) -> None:
     store = prepare(
         DataConfig(source=str(tmp_path / "text.txt"), layout="documents", tokenizer="char")
     )
-    assert floors(store, "validation", targets=200).targets == 200
+    assert score_baselines(store, "validation", targets=200).targets == 200
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_one_document_is_cut(tmp_path: Path) -> None:
     ],
 )
 def test_a_trained_loss_is_placed_in_words(loss: float, status: str, said: str) -> None:
-    finding = check_loss(loss, LADDER, trained=True)
+    finding = check_loss(loss, KNOWN, trained=True)
     assert (finding.check, finding.status) == ("loss", status)
     assert said in finding.summary
     json.dumps(finding.evidence, allow_nan=False)
@@ -118,7 +120,7 @@ def test_a_trained_loss_is_placed_in_words(loss: float, status: str, said: str) 
     ],
 )
 def test_an_untrained_loss_should_be_near_guessing(loss: float, status: str) -> None:
-    finding = check_loss(loss, LADDER, trained=False)
+    finding = check_loss(loss, KNOWN, trained=False)
     assert finding.status == status
     assert ("check the initialisation" in finding.summary) == (status == "warning")
 
@@ -134,7 +136,7 @@ def test_what_is_said_of_a_loss_is_so_whatever_order_the_rungs_have(
     uniform, unigram, bigram, fivegram = figures
     finding = check_loss(
         loss,
-        replace(LADDER, uniform=uniform, unigram=unigram, bigram=bigram, fivegram=fivegram),
+        replace(KNOWN, uniform=uniform, unigram=unigram, bigram=bigram, fivegram=fivegram),
         trained=True,
     )
     said, best = finding.summary, min(figures)

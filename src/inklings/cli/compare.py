@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -39,6 +38,41 @@ SAMPLE_WIDTH = 110
 """Characters of a sample that are printed; the report has all."""
 
 
+def _size(words: Sequence[str]) -> int | Literal["auto"] | None:
+    """Return a number of parameters as it is written."""
+    text = words[0]
+    if text == "auto":
+        return "auto"
+    if text == "None":
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.lower().replace("_", "").replace(",", ""))
+    if match is None:
+        raise ConfigError(
+            f"--parameters is {text!r}; it must be a number such as 100k or 2M, or auto."
+        )
+    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2]])
+
+
+SIZE = tyro.constructors.PrimitiveConstructorSpec[int | Literal["auto"] | None](
+    nargs=1,
+    metavar="{None,auto}|SIZE",
+    instance_from_str=_size,
+    is_instance=lambda value: value is None or value == "auto" or isinstance(value, int),
+    str_from_instance=lambda size: [str(size)],
+)
+"""Sizes as people write them: 100k, 2M."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingFlags(ComparisonSettings):
+    """The settings of a comparison as flags."""
+
+    parameters: Annotated[int | Literal["auto"] | None, SIZE] = None
+    """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the
+    size of the first; fields that an arm names stay as they are.
+    """
+
+
 @dataclass(frozen=True)
 class Compare:
     """Flags of the verb `compare` itself, beside those of a run."""
@@ -54,35 +88,11 @@ class Compare:
     """
     seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""
-    points: int = 4
-    """At how many shares of its budget a copy of each run is decayed and scored: at 1/8, 1/4, 1/2
-    and all of it. So one comparison serves every budget: tokens, FLOPs and time.
-    """
-    parameters: str | None = None
-    """Bring every arm to so many parameters, embedding and head aside: 100k, 2M, or `auto` for the
-    size of the first; fields that an arm names stay as they are.
-    """
-    rates: int = 5
-    """How many learning rates are tried for each arm, at the whole budget, before it is trained
-    with the best; 0 tries none.
-    """
-    sizes: int = 1
-    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
-    smaller ones are not ranked; they tell how each gains by size, and what more compute would
-    bring.
-    """
-    probes: bool = False
-    """Let small tasks tell what each architecture is able to do: copying, induction, associative
-    recall.
-    """
-    samples: int | None = None
-    """Let every run write so many samples and compare them with the held-out text too; 3000 or as
-    many as it has documents, if less, where an arm has no likelihood.
-    """
+    settings: Annotated[SettingFlags, tyro.conf.arg(name="")] = SettingFlags(
+        points=4, rates=5, floor=True
+    )
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
-    floor: bool = True
-    """Count n-grams as a baseline where no arm counts; what they get is shown, not ranked."""
     cluster: str | None = None
     """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of,
     or ray://HOST:PORT.
@@ -165,8 +175,6 @@ def _compared(
     terminal.say(
         f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
     )
-    asked = {f.name: getattr(flags, f.name) for f in dataclasses.fields(ComparisonSettings)}
-    method = ComparisonSettings(**{**asked, "parameters": _size(flags.parameters)})
     command = shlex.join(["inklings", "compare", *arguments])
     with Display(terminal, quiet_runs=True) as display:
         comparison = compare(
@@ -177,7 +185,7 @@ def _compared(
             out=flags.out,
             workers=flags.workers,
             cluster=flags.cluster,
-            method=method,
+            method=flags.settings,
             command=command,
             trust_code=flags.trust_code,
             on_event=display,
@@ -233,20 +241,6 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
     if not run.exists():
         import_gpt2(source, run, data=data)
     return Arm(label=text, run=run)
-
-
-def _size(text: str | None) -> int | Literal["auto"] | None:
-    """Return a number of parameters as it is written."""
-    if text is None:
-        return None
-    if text == "auto":
-        return "auto"
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.lower().replace("_", "").replace(",", ""))
-    if match is None:
-        raise ConfigError(
-            f"--parameters is {text!r}; it must be a number such as 100k or 2M, or auto."
-        )
-    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}[match[2]])
 
 
 def _agreed(what: str, flag: str, default: T, of_arms: Sequence[T]) -> T | None:

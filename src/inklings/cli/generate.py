@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal
 
 import tyro
 
@@ -27,18 +27,10 @@ from inklings.models.objectives import makes_texts, predictor
 from inklings.runs.open_memory import attach
 from inklings.text.tokenizers import Tokenizer
 
-ONLY_PREDICTED = (
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "stop",
-    "across_documents",
-    "interactive",
-    "provenance",
-)
-"""Flags that only a model that predicts tokens can use."""
+ONLY_PREDICTED = ("stop", "across_documents", "interactive", "provenance")
+"""Flags beside the sampling parameters that only a model that predicts tokens can use."""
+SAMPLING = SamplingConfig(temperature=0.8)
+"""What is taken where no flag says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +42,9 @@ class Generate:
     prompt: tyro.conf.Positional[str] = ""
     """What the text begins with; `-` reads it from stdin, but for one newline at its end."""
     max_new_tokens: int = 200
-    temperature: float = 0.8
-    """0 always takes the likeliest token."""
-    top_k: int | None = None
-    """Only the K likeliest tokens."""
-    top_p: float | None = None
-    """Only the likeliest tokens that together hold this probability."""
-    min_p: float | None = None
-    """Only tokens at least this share as likely as the likeliest."""
-    repetition_penalty: float = 1.0
-    """Above 1, tokens that have occurred become less likely."""
+    sampling: Annotated[SamplingConfig, tyro.conf.arg(name="")] = SAMPLING
     stop: tuple[str, ...] = ()
     """End the text before any of these strings."""
-    seed: int = 0
     style_seed: int | None = None
     """For a generator that makes texts out of noise: fix the noise that is global to a text, so
     that all samples share it.
@@ -106,14 +88,6 @@ def main(arguments: Sequence[str]) -> int:
         )
     model = predictor(loaded, "going on from a prompt")
     prompt = read_prompt() if flags.prompt == "-" else flags.prompt
-    sampling = SamplingConfig(
-        temperature=flags.temperature,
-        top_k=flags.top_k,
-        top_p=flags.top_p,
-        min_p=flags.min_p,
-        repetition_penalty=flags.repetition_penalty,
-        seed=flags.seed,
-    )
     _refuse_contradictions(flags)
     check_request(
         tokenizer,
@@ -133,13 +107,13 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(reason, style="dim")
     with threads_of(decoder.runtime):
         if flags.interactive:
-            return _interact(decoder.model, tokenizer, sampling, flags)
+            return _interact(decoder.model, tokenizer, flags)
         names = (
             {}
             if memory is None or not flags.provenance
             else {made.number: made.name for made in memory.documents()}
         )
-        return _write(decoder, tokenizer, prompt, sampling, flags, names, terminal)
+        return _write(decoder, tokenizer, prompt, flags, names, terminal)
 
 
 def _refuse_contradictions(flags: Generate) -> None:
@@ -174,7 +148,6 @@ def _write(
     decoder: Decoder,
     tokenizer: Tokenizer,
     prompt: str,
-    sampling: SamplingConfig,
     flags: Generate,
     names: dict[int, str],
     terminal: Terminal,
@@ -191,7 +164,7 @@ def _write(
             tokenizer,
             prompt,
             max_new_tokens=flags.max_new_tokens,
-            sampling=sampling,
+            sampling=flags.sampling,
             stop=flags.stop,
             stop_at_boundary=not flags.across_documents,
         )
@@ -205,7 +178,7 @@ def _write(
         tokenizer,
         prompt,
         max_new_tokens=flags.max_new_tokens,
-        sampling=sampling,
+        sampling=flags.sampling,
         samples=flags.samples,
         stop=flags.stop,
         stop_at_boundary=not flags.across_documents,
@@ -250,14 +223,12 @@ def _warn_unknown(tokenizer: Tokenizer, prompt: str) -> None:
         )
 
 
-def _interact(
-    model: SequenceModel, tokenizer: Tokenizer, sampling: SamplingConfig, flags: Generate
-) -> int:
+def _interact(model: SequenceModel, tokenizer: Tokenizer, flags: Generate) -> int:
     """Turn by turn until end of input (Ctrl-D) or Ctrl-C."""
     session = Session(
         model,
         tokenizer,
-        sampling=sampling,
+        sampling=flags.sampling,
         max_new_tokens=flags.max_new_tokens,
         stop=flags.stop,
         stop_at_boundary=not flags.across_documents,
@@ -305,6 +276,11 @@ def write_from_noise(
         )
     plain = Generate(run=flags.run)
     given = [
+        f"--{f.name.replace('_', '-')}"
+        for f in fields(SamplingConfig)
+        if f.name != "seed" and getattr(flags.sampling, f.name) != getattr(SAMPLING, f.name)
+    ]
+    given += [
         f"--{name.replace('_', '-')}"
         for name in ONLY_PREDICTED
         if getattr(flags, name) != getattr(plain, name)
@@ -315,11 +291,12 @@ def write_from_noise(
             " from probabilities that could be changed. Leave that out."
         )
     length = min(flags.max_new_tokens, model.config.context_length)
+    seed = flags.sampling.seed
     made = write(
-        model, tokenizer, flags.samples, seed=flags.seed, style_seed=flags.style_seed, length=length
+        model, tokenizer, flags.samples, seed=seed, style_seed=flags.style_seed, length=length
     )
     for generation in made if not flags.json else []:
         print(generation.text)
     texts = [{"text": generation.text, "finished": generation.finished} for generation in made]
-    terminal.result({"samples": texts, "seed": flags.seed, "style_seed": flags.style_seed})
+    terminal.result({"samples": texts, "seed": seed, "style_seed": flags.style_seed})
     return 0

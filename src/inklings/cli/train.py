@@ -26,7 +26,7 @@ from inklings.training.inheritance import same_architecture
 from inklings.training.train import train
 
 
-class Origin(TypedDict):
+class Beginning(TypedDict):
     """The run that a new one begins with, as the functions that settle a run take it."""
 
     initial: Path | None
@@ -92,15 +92,15 @@ def main(arguments: Sequence[str]) -> int:
     )
     flags: Train = parsed.verb
     terminal = open_terminal(flags.json)
-    origin = Origin(
+    beginning = Beginning(
         initial=flags.from_, extend_vocabulary=flags.extend_vocabulary, trust_code=flags.trust_code
     )
     if flags.dry_run:
-        return show_plan(parsed.config, terminal, **origin)
+        return show_plan(parsed.config, terminal, **beginning)
     if flags.find_lr:
-        return _find_lr(parsed.config, terminal, origin)
+        return _find_lr(parsed.config, terminal, beginning)
     if flags.find_batch_size:
-        return _find_batch_size(parsed.config, terminal, origin)
+        return _find_batch_size(parsed.config, terminal, beginning)
     run = flags.run or free_run(parsed.config)
     terminal.say(
         f"training {parsed.config.architecture} on {parsed.config.data.source} for"
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     try:
         with Display(terminal) as display:
-            result = train(parsed.config, run, on_event=display, **origin)
+            result = train(parsed.config, run, on_event=display, **beginning)
     except KeyboardInterrupt:
         if not (run / CONFIG).is_file():
             raise
@@ -130,9 +130,9 @@ def free_run(config: RunConfig) -> Path:
     return path
 
 
-def _find_lr(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
+def _find_lr(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int:
     with Display(terminal) as display:
-        found = find_lr(config, on_event=display, **origin)
+        found = find_lr(config, on_event=display, **beginning)
     rows = [
         (f"{rate:.2e}", f"{loss:.4f}")
         for rate, loss in zip(found.learning_rates, found.losses, strict=True)
@@ -147,9 +147,9 @@ def _find_lr(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
     return 0
 
 
-def _find_batch_size(config: RunConfig, terminal: Terminal, origin: Origin) -> int:
+def _find_batch_size(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int:
     with Display(terminal) as display:
-        size = find_batch_size(config, on_event=display, **origin)
+        size = find_batch_size(config, on_event=display, **beginning)
     terminal.say(f"the largest batch that fits: --training.batch-size {size}", style="bold")
     terminal.result({"batch_size": size})
     return 0

@@ -24,38 +24,37 @@ NOT_FINITE = "the model's logits are not finite: its weights have diverged or ar
 class SamplingConfig:
     """How the next token is drawn.
 
+    The flags of `inklings generate` are made of these fields, and a request to the server is read
+    into them by name.
+
     Repetition, presence and frequency penalties, temperature, top-k, top-p and min-p apply in this
     order, each to what the one before left.
     """
 
     repetition_penalty: float = 1.0
-    """Logits of tokens that occurred are divided by this where positive and multiplied where
-    negative (Keskar et al. 2019); 1 is none.
+    """Above 1, tokens that occurred become less likely: logits above 0 are divided by this, others
+    multiplied (Keskar et al. 2019).
     """
     presence_penalty: float = 0.0
-    """Subtracted from the logits of tokens that were drawn in this text, the prompt aside (OpenAI's
-    definition); 0 is none.
+    """From -2 to 2: subtracted from the logits of tokens that were drawn in this text, the prompt
+    aside (OpenAI's definition).
     """
     frequency_penalty: float = 0.0
-    """The same, once for each time that a token was drawn."""
+    """From -2 to 2: subtracted once for each time that a token was drawn in this text."""
     temperature: float = 1.0
-    """Logits are divided by this; 0 takes the most likely token (the first of several)."""
+    """Logits are divided by this; 0 always takes the likeliest token (the first of several)."""
     top_k: int | None = None
-    """Only the k most likely tokens remain (Fan et al. 2018)."""
+    """Only the K likeliest tokens remain (Fan et al. 2018)."""
     top_p: float | None = None
-    """Only the fewest most likely tokens that together have this probability remain (Holtzman et
-    al. 2020), at least one.
+    """Only the fewest of the likeliest tokens that together have this probability remain, at least
+    one (Holtzman et al. 2020).
     """
     min_p: float | None = None
-    """Only tokens with at least this share of the greatest probability remain (Nguyen et al. 2024).
-    """
+    """Only tokens at least this share as likely as the likeliest remain (Nguyen et al. 2024)."""
     ban_boundary: bool = False
-    """Whether the end of a document is never drawn, so that only a length or a stop string ends a
-    text.
-    """
+    """Never draw the end of a document, so that only a length or a stop string ends a text."""
     seed: int = 0
-    """Seed of the draws; row r of a batch draws from a generator of its own, seeded by (seed, r).
-    """
+    """Seed of the draws; text r draws from a generator of its own, seeded by (seed, r)."""
 
     def __post_init__(self) -> None:
         check(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
 from tests.test_formats import FORMATS
 
 from inklings.cli.compare import Compare
+from inklings.cli.run_arguments import parse_settings
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.merge import differences_of
 from inklings.lab.comparison.plan import Plan
@@ -22,8 +24,30 @@ OTHER: dict[str, Any] = {"points": 3, "parameters": 5000, "rates": 7, "sizes": 2
 
 
 def test_every_setting_is_a_flag() -> None:
-    flags = {field.name for field in dataclasses.fields(Compare)}
-    assert {field.name for field in dataclasses.fields(ComparisonSettings)} <= flags
+    other: dict[str, Any] = {**OTHER, "floor": False, "samples": 40}
+    assert {field.name for field in dataclasses.fields(ComparisonSettings)} == set(other)
+    for name, value in other.items():
+        given = [f"--{name}={value}"]
+        if isinstance(value, bool):
+            given = [f"--{name}"] if value else [f"--no-{name}"]
+        parsed = parse_settings(given, Compare, verb="compare", description="")
+        usual = ComparisonSettings(points=4, rates=5, floor=True)
+        assert vars(parsed.verb.settings) == vars(dataclasses.replace(usual, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("100k", 100_000), ("2.5M", 2_500_000), ("1_000", 1000), ("auto", "auto")]
+)
+def test_a_size_is_written_as_people_do(text: str, size: int | str) -> None:
+    words = ["--parameters", text]
+    parsed = parse_settings(words, Compare, verb="compare", description="")
+    assert parsed.verb.settings.parameters == size
+
+
+def test_a_size_that_is_none_ends_with_what_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse_settings(["--parameters", "3x"], Compare, verb="compare", description="")
+    assert "100k or 2M" in capsys.readouterr().err
 
 
 def test_another_value_is_a_conflict_unless_it_may_change() -> None:

@@ -26,7 +26,7 @@ NEAR = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Floors:
+class Baselines:
     """Losses, in nats per target, that a trained model can be measured against."""
 
     uniform: float
@@ -40,7 +40,9 @@ class Floors:
     """Training tokens that were counted, boundaries included."""
 
 
-def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -> Floors:
+def score_baselines(
+    store: TokenStore, split_name: SplitName, *, targets: int = 32_768
+) -> Baselines:
     """Score counted n-grams on the first documents of a split.
 
     A loss on the same documents (the `head` of the split) is best compared with these; that of the
@@ -69,7 +71,7 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
         )
         model.count(tokens)
         losses.append(evaluate(model, held_out, lossless=False).loss)
-    return Floors(
+    return Baselines(
         uniform=math.log(store.tokenizer.vocab_size),
         unigram=losses[0],
         bigram=losses[1],
@@ -79,7 +81,7 @@ def floors(store: TokenStore, split_name: SplitName, *, targets: int = 32_768) -
     )
 
 
-def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
+def check_loss(loss: float, baselines: Baselines, *, trained: bool) -> Finding:
     """Judge a held-out loss; check name `loss`.
 
     A trained model fails where its loss is not finite, and gets a warning where it is above ln V,
@@ -88,13 +90,13 @@ def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
 
     Args:
         loss: in nats per target.
-        floors: losses of counted n-grams on the same text.
+        baselines: losses of counted n-grams on the same text.
         trained: whether the model is trained.
     """
     evidence: dict[str, Any] = {
         "loss": loss if math.isfinite(loss) else None,
         "trained": trained,
-        **vars(floors),
+        **vars(baselines),
     }
     if not math.isfinite(loss):
         return Finding(
@@ -103,7 +105,7 @@ def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
             summary=f"{loss}: the loss is not a finite number",
             evidence=evidence,
         )
-    passes, said = _untrained(loss, floors) if not trained else _trained(loss, floors)
+    passes, said = _untrained(loss, baselines) if not trained else _trained(loss, baselines)
     return Finding(
         check="loss",
         status="pass" if passes else "warning",
@@ -112,44 +114,43 @@ def check_loss(loss: float, floors: Floors, *, trained: bool) -> Finding:
     )
 
 
-def _untrained(loss: float, floors: Floors) -> tuple[bool, str]:
+def _untrained(loss: float, baselines: Baselines) -> tuple[bool, str]:
     """Return whether an untrained model's loss is as it should be, and in words."""
-    if abs(loss - floors.uniform) <= NEAR:
-        return True, f"near ln V ({floors.uniform:.2f}), as an untrained model should be"
-    return False, f"begins far from ln V ({floors.uniform:.2f}): check the initialisation"
+    if abs(loss - baselines.uniform) <= NEAR:
+        return True, f"near ln V ({baselines.uniform:.2f}), as an untrained model should be"
+    return False, f"begins far from ln V ({baselines.uniform:.2f}): check the initialisation"
 
 
-def _trained(loss: float, floors: Floors) -> tuple[bool, str]:
+def _trained(loss: float, baselines: Baselines) -> tuple[bool, str]:
     """Return whether a trained model's loss is as it should be, and in words."""
-    if loss > floors.uniform:
-        return False, f"worse than guessing (ln V is {floors.uniform:.2f})"
-    rungs = {
-        "guessing": floors.uniform,
-        "the unigram model": floors.unigram,
-        "the bigram model": floors.bigram,
+    if loss > baselines.uniform:
+        return False, f"worse than guessing (ln V is {baselines.uniform:.2f})"
+    losses = {
+        "guessing": baselines.uniform,
+        "the unigram model": baselines.unigram,
+        "the bigram model": baselines.bigram,
+        "the 5-gram model": baselines.fivegram,
     }
-    rungs["the 5-gram model"] = floors.fivegram
-    best = min(
-        rungs, key=lambda name: rungs[name]
-    )  # on little text a higher order need not be the better one
+    # on little text a higher order need not be the better one
+    best = min(losses, key=lambda name: losses[name])
     name = best.removeprefix("the ")
-    if loss < SUSPICIOUS * rungs[best]:
+    if loss < SUSPICIOUS * losses[best]:
         few = (
-            f"less than half of the {name}'s ({rungs[best]:.2f})"
+            f"less than half of the {name}'s ({losses[best]:.2f})"
             if best != "guessing"
-            else f"less than half of ln V ({rungs[best]:.2f})"
+            else f"less than half of ln V ({losses[best]:.2f})"
         )
         return (
             False,
             f"{few}, lower than any honest model of this size is likely to reach; look for a leak",
         )
-    if loss < rungs[best]:
+    if loss < losses[best]:
         below = f"below the {name}" if best != "guessing" else "below guessing"
-        return True, f"{below} ({rungs[best]:.2f}), as a trained network should be"
-    beaten = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss < of]
-    missed = [f"{name} ({of:.2f})" for name, of in rungs.items() if loss >= of]
+        return True, f"{below} ({losses[best]:.2f}), as a trained network should be"
+    beaten = [f"{name} ({of:.2f})" for name, of in losses.items() if loss < of]
+    missed = [f"{name} ({of:.2f})" for name, of in losses.items() if loss >= of]
     better = f"better than {_listed(beaten)}, but" if beaten else "no better than guessing, and"
-    return loss < min(floors.unigram, floors.uniform), f"{better} not than {_listed(missed)}"
+    return loss < min(baselines.unigram, baselines.uniform), f"{better} not than {_listed(missed)}"
 
 
 def _listed(names: list[str]) -> str:
@@ -164,7 +165,7 @@ def _run(subject: Subject) -> Finding:
     counts = objective_of(model).one_pass and subject.trained is None
     return check_loss(
         evaluate(model, head, lossless=False).loss,
-        floors(subject.text, subject.split, targets=SCORED),
+        score_baselines(subject.text, subject.split, targets=SCORED),
         trained=subject.trained is not None and not counts,
     )
 

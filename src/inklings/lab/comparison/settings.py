@@ -62,45 +62,48 @@ class ComparisonMethod:
         "points of the budget",
         fact=("Decayed and scored at", lambda points: f"{shares_in_words(points)} of the budget"),
     )
-    """At how many moments of its budget a trained arm is decayed and scored: at the end, at half of
-    it, at half of that, and so on.
+    """At how many shares of its budget each trained arm is decayed and scored: 4 are 1/8, 1/4, 1/2
+    and all of it, so that one comparison serves several budgets of tokens, FLOPs and time.
     """
     parameters: int | Literal["auto"] | None = setting(
         None,
         "parameters that arms are brought to",
         fact=("Size", lambda parameters: f"{parameters:,} parameters without embedding"),
     )
-    """Parameters, embedding and head aside, that every trained arm is brought to; `auto` takes
-    those of the first one; None leaves all as they are.
+    """Bring every trained arm to so many parameters, embedding and head aside, or with `auto` to
+    those of the first one; fields that an arm names stay as they are.
     """
     rates: int = setting(
         0,
         "learning rates tried",
         fact=("Learning rates", lambda rates: f"{rates} tried for each arm"),
     )
-    """How many learning rates are tried for each trained arm, at the whole budget; 0 takes them as
-    they are.
+    """How many learning rates are tried for each arm, at the whole budget, before it is trained
+    with the best; 0 tries none.
     """
     sizes: int = setting(1, "sizes of each arm")
-    """At how many sizes each trained arm is trained: the largest, half of it, half of that, and so
-    on; the smaller ones are not ranked, but tell how each architecture gains by size.
+    """At how many sizes each arm is trained: its own, half of it, half of that, and so on. The
+    smaller ones are not ranked; they tell how each gains by size, and what more compute would
+    bring.
     """
     probes: bool = setting(False, "probes", may_change=True)
-    """Whether small tasks tell what each trained architecture is able to do."""
+    """Let small tasks tell what each architecture is able to do: copying, induction, associative
+    recall.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings(ComparisonMethod):
-    """Settings of a comparison, beside arms, text, budget and seeds."""
+    """Settings of a comparison, beside arms, text, budget and seeds.
+
+    The flags of `inklings compare` are made of these fields.
+    """
 
     floor: bool = False
-    """Whether n-grams are counted beside the arms where none of these counts: what they get is
-    shown, not ranked.
-    """
+    """Count n-grams as a baseline where no arm counts; what they get is shown, not ranked."""
     samples: int | None = None
-    """How many samples every run writes, to be compared with the held-out documents; None writes as
-    many as there are such documents, at most 3000, where an arm has no likelihood, and none
-    otherwise.
+    """Let every run write so many samples and compare them with the held-out text too; None is 3000
+    or as many as it has documents, if less, where an arm has no likelihood, and otherwise none.
     """
 
     def __post_init__(self) -> None:

@@ -30,6 +30,8 @@ def errors(*statuses: int) -> Responses:
     return {status: {"model": ErrorBody, "description": SAID[status]} for status in statuses}
 
 
+OPEN: dict[str, Any] = {"security": []}
+"""`openapi_extra` of a route that needs no key; the guard lets it through."""
 GUARDED = errors(401, 421)
 """Responses that all routes but the open ones may give."""
 ASKING = {**GUARDED, **errors(400, 404, 408, 413, 415, 429, 500, 503, 504)}

@@ -11,12 +11,15 @@ import hmac
 import ipaddress
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 
 from inklings.serving.api.cors import CrossOrigin
+from inklings.serving.api.descriptions import OPEN
 from inklings.serving.api.errors import ApiError, as_api_error
 from inklings.serving.settings import ServeConfig
 
@@ -37,17 +40,27 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every answer that does not set them itself."""
-OPEN = ("/", "/health")
-OPEN_BELOW = "/page/"
-"""Paths that need no key: the page itself holds nothing of the models."""
 WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+def open_paths(routers: Iterable[APIRouter]) -> frozenset[str]:
+    """The paths that need no key, as their routes declare it with `OPEN`."""
+    return frozenset(
+        route.path
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.openapi_extra == OPEN
+    )
 
 
 class Guard:
     """Middleware that passes allowed requests on, and answers all others itself."""
 
-    def __init__(self, app: App, config: ServeConfig) -> None:
+    def __init__(
+        self, app: App, config: ServeConfig, *, open_paths: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
+        self._open = open_paths
         self._config = config
         self._key = None if config.key is None else config.key.encode()
         self._origins = CrossOrigin(config.allow_origin)
@@ -124,7 +137,7 @@ class Guard:
             )
 
     def _check_key(self, path: str, headers: Headers) -> None:
-        if self._key is None or path in OPEN or path.startswith(OPEN_BELOW):
+        if self._key is None or path in self._open:
             return
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(

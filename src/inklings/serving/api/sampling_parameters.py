@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from fastapi import Request
@@ -18,10 +19,20 @@ from inklings.serving.process.process_pool import Served
 
 FINISH: dict[Ending, str] = {"boundary": "stop", "stop": "stop", "length": "length"}
 
+ASKED = tuple(f for f in fields(SamplingConfig) if f.name in DrawingBody.model_fields)
+"""The sampling parameters that a request may name."""
+
 
 def seed_of(body: DrawingBody) -> int:
     """Return the seed that was given, or a random one."""
     return secrets.randbits(63) if body.seed is None else body.seed % 2**64
+
+
+def sampling_of(body: DrawingBody) -> SamplingConfig:
+    """How tokens are drawn: what the request names, by name, and the defaults."""
+    given = {f.name: getattr(body, f.name) for f in ASKED}
+    asked = {name: value for name, value in given.items() if value is not None}
+    return SamplingConfig(**{**asked, "seed": seed_of(body)})
 
 
 def stops_of(body: DrawingBody) -> tuple[str, ...]:
@@ -111,16 +122,7 @@ def jobs_of(
             log-probability.
         prompt_alternatives: the same for the tokens of the prompt.
     """
-    sampling = SamplingConfig(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_p=body.top_p,
-        top_k=body.top_k,
-        min_p=body.min_p,
-        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
-        presence_penalty=body.presence_penalty or 0.0,
-        frequency_penalty=body.frequency_penalty or 0.0,
-        seed=seed_of(body),
-    )
+    sampling = sampling_of(body)
     if body.entries and alternatives is None:
         alternatives = 0
     return [

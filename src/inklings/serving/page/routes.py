@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from inklings.generation.engine.request import Card
 from inklings.runs.directory import RunDirectory
-from inklings.serving.api.descriptions import GUARDED, errors
+from inklings.serving.api.descriptions import GUARDED, OPEN, errors
 from inklings.serving.api.errors import ApiError
 from inklings.serving.page.run_facts import (
     ComparedWith,
@@ -148,6 +148,7 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
             _file_route(file),
             methods=["GET", "HEAD"],
             include_in_schema=False,
+            openapi_extra=OPEN,  # the page's files hold nothing of the models
             response_class=Response,
         )
     shown = {model.card.name: (model, RunLocation.of(model.run.path)) for model in models}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inklings.errors import DivergedError
 from inklings.generation.engine.request import GenerationRequest
-from inklings.serving.api.answers import EmbeddingList
+from inklings.serving.api.answers import Usage
 from inklings.serving.api.descriptions import ASKING
 from inklings.serving.api.errors import json_response, refused
 from inklings.serving.api.prompts import (
@@ -22,10 +23,48 @@ from inklings.serving.api.prompts import (
     read_of,
     read_prompts,
 )
-from inklings.serving.api.requests import EmbeddingBody
+from inklings.serving.api.request_fields import ModelBody, Texts, WholeNumber
 from inklings.serving.api.sampling_parameters import usage
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
+
+
+class EmbeddingBody(ModelBody):
+    """Texts whose hidden vectors are wanted."""
+
+    input: Annotated[
+        Texts,
+        Field(
+            description="A text, the numbers of its tokens, or several of either.", examples=["A"]
+        ),
+    ]
+    encoding_format: Annotated[
+        Literal["float", "base64"] | None,
+        Field(
+            description="Numbers, or float32 in little-endian order as base64. Numbers if left out."
+        ),
+    ] = None
+    dimensions: Annotated[
+        WholeNumber | None,
+        Field(description="Refused unless it is the model's own.", examples=[None]),
+    ] = None
+
+
+class Embedding(BaseModel):
+    """The mean of a text's hidden vectors."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingList(BaseModel):
+    """A list with an embedding for each text."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
 
 
 def embedding_routes(serving: Serving) -> APIRouter:

@@ -8,14 +8,14 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inklings.errors import InklingsError
-from inklings.serving.api.answers import MemoryAddition, MemoryFacts, MemoryHits, MemoryRemoval
 from inklings.serving.api.descriptions import ASKING, GUARDED, errors
 from inklings.serving.api.errors import as_api_error, json_response, refused
 from inklings.serving.api.prompts import Serving, read_prompts
-from inklings.serving.api.requests import DocumentBody, RemovalBody, SearchBody
+from inklings.serving.api.request_fields import Body
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.process.process_pool import Served
@@ -24,6 +24,126 @@ HITS = 5
 """Hits of a search where the request does not say."""
 T = TypeVar("T")
 Name = Annotated[str, Path(description="A model that reads a memory.")]
+
+
+class SearchBody(Body):
+    """A search in a long-term memory."""
+
+    text: Annotated[
+        str,
+        Field(
+            min_length=1, description="What stands before the place that is sought.", examples=["A"]
+        ),
+    ]
+    k: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="How many entries, the nearest first; 5 if left out."),
+    ] = None
+
+
+class DocumentBody(Body):
+    """A document for a long-term memory."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="For people; it names no file.",
+            examples=["notes"],
+        ),
+    ]
+    text: Annotated[str, Field(min_length=1, examples=["A"])]
+
+
+class RemovalBody(Body):
+    """Entries of a long-term memory to forget."""
+
+    ids: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**63)]],
+        Field(
+            min_length=1,
+            max_length=100_000,
+            description="As `search` and `info` show them.",
+            examples=[[0]],
+        ),
+    ]
+
+
+class MemoryDocument(BaseModel):
+    """What the memory holds of a document."""
+
+    name: str
+    tokens: int
+    entries: int
+    first_id: int
+    last_id: int
+
+
+class MemoryFacts(BaseModel):
+    """What a long-term memory is."""
+
+    model: str
+    entries: int
+    capacity: int
+    dimension: int
+    backend: str
+    ready: Annotated[
+        bool,
+        Field(
+            description=(
+                "Whether the backend answers by its own means yet; until then it searches"
+                " everything."
+            )
+        ),
+    ]
+    eviction: str
+    clock: int
+    recall: Annotated[
+        float | None,
+        Field(description="Share of the truly nearest that a search finds; null when empty."),
+    ]
+    recall_at: int
+    bytes: Annotated[int, Field(description="On disk.")]
+    documents: list[MemoryDocument]
+
+
+class MemoryHit(BaseModel):
+    """An entry that a search found."""
+
+    id: int
+    distance: float | None
+    age: int
+    document: str
+    position: int
+    value: str
+    before: str
+    after: str
+
+
+class MemoryHits(BaseModel):
+    """The entries that were found, the nearest first."""
+
+    model: str
+    hits: list[MemoryHit]
+
+
+class MemoryAddition(BaseModel):
+    """The entries that were added."""
+
+    model: str
+    added: Annotated[int, Field(description="Entries.")]
+    first_id: int | None
+    last_id: int | None
+    evicted: Annotated[int, Field(description="Entries that gave way.")]
+
+
+class MemoryRemoval(BaseModel):
+    """The entries that were removed."""
+
+    model: str
+    removed: list[int]
 
 
 def memory_routes(serving: Serving) -> APIRouter:

@@ -14,18 +14,14 @@ from starlette.responses import Response
 from inklings.serving.api.errors import json_response, refused
 from inklings.serving.api.prompts import Serving
 from inklings.serving.api.requests import CompletionBody
-from inklings.serving.api.sampling_parameters import FINISH, check_drawing, frame_of, seed_of
+from inklings.serving.api.sampling_parameters import ASKED, FINISH, check_drawing, frame_of, seed_of
 from inklings.serving.api.sse import event, in_time, stream
 from inklings.serving.process.process_pool import Served
 
 UNLIKE: dict[str, tuple[Any, ...]] = {
-    "temperature": (None, 1),
+    **{f.name: (None, f.default) for f in ASKED if f.name != "seed"},
     "top_p": (None, 1),
-    "top_k": (None,),  # all of them, when the body is read
     "min_p": (None, 0),
-    "repetition_penalty": (None, 1),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
     "logprobs": (None,),
     "stop": (None,),
     "ignore_eos": (None, False),

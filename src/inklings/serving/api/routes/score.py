@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inklings.generation.engine.request import GenerationRequest, Token
-from inklings.serving.api.answers import ScoreList
+from inklings.serving.api.answers import LOWEST, EntryOut, Usage
 from inklings.serving.api.descriptions import ASKING
 from inklings.serving.api.errors import json_response, refused
 from inklings.serving.api.prompts import (
@@ -23,11 +24,84 @@ from inklings.serving.api.prompts import (
     read_of,
     read_prompts,
 )
-from inklings.serving.api.requests import ScoreBody
+from inklings.serving.api.request_fields import MOST_ALTERNATIVES, InsideBody
 from inklings.serving.api.sampling_parameters import usage
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import Offsets, TokenTexts, entries_of, logprob
+
+
+class ScoreBody(InsideBody):
+    """Texts whose tokens' probabilities are wanted."""
+
+    input: Annotated[
+        str | Annotated[list[str], Field(min_length=1)],
+        Field(description="A text or several; each begins a document.", examples=["A"]),
+    ]
+    alternatives: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MOST_ALTERNATIVES,
+            description="With each token so many of the likeliest in its place.",
+        ),
+    ] = None
+
+
+class Alternative(BaseModel):
+    """A token that could have stood in a place."""
+
+    text: str
+    logprob: Annotated[float, Field(description=LOWEST)]
+
+
+class ScoredToken(BaseModel):
+    """A token of a scored text."""
+
+    token: Annotated[int, Field(description="Its number in the vocabulary.")]
+    text: str
+    offset: Annotated[int, Field(description="Where in the text it begins, in characters.")]
+    logprob: Annotated[
+        float,
+        Field(description=f"Natural logarithm of its probability, given all before it. {LOWEST}"),
+    ]
+    alternatives: list[Alternative]
+    entries: Annotated[
+        list[EntryOut] | None, Field(description="Where asked for: what it took of the memory.")
+    ] = None
+
+
+class Score(BaseModel):
+    """What a model makes of a text."""
+
+    index: int
+    tokens: list[ScoredToken]
+    nats: Annotated[
+        float | None,
+        Field(
+            description=(
+                "Sum over the tokens; the end of the document is not among them. Null: impossible."
+            )
+        ),
+    ]
+    bytes: int
+    bits_per_byte: Annotated[
+        float | None,
+        Field(
+            description=(
+                "Null for an empty text, an impossible one, and a tokenizer that loses bytes."
+            )
+        ),
+    ]
+
+
+class ScoreList(BaseModel):
+    """A list with a score for each text."""
+
+    object: Literal["list"]
+    model: str
+    data: list[Score]
+    usage: Usage
 
 
 def score_routes(serving: Serving) -> APIRouter:

@@ -6,22 +6,92 @@ lm-evaluation-harness asks for them.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inklings.errors import TokenizerError
-from inklings.serving.api.answers import TextOfTokens, TokenizerFacts, TokensOfText
 from inklings.serving.api.descriptions import ASKING, GUARDED, errors
 from inklings.serving.api.errors import json_response, refused
 from inklings.serving.api.prompts import QUICKLY, Serving
-from inklings.serving.api.requests import DetokenizeBody, TokenizeBody
+from inklings.serving.api.request_fields import MOST_MESSAGES, Body, Token
+from inklings.serving.api.requests import Message
 from inklings.serving.api.routes.chat import text_of
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import TokenTexts
 from inklings.text.tokenizers import BOUNDARY, Tokenizer
+
+
+class TokenBody(Body):
+    """A request to a tokenizer."""
+
+    model: Annotated[
+        str | None,
+        Field(max_length=512, description="May be left out where one model alone is served."),
+    ] = None
+
+
+class TokenizeBody(TokenBody):
+    """A text, or a conversation, whose tokens are wanted."""
+
+    prompt: Annotated[
+        str | None,
+        Field(description="The text; `<|endoftext|>` alone is the boundary.", examples=["A"]),
+    ] = None
+    messages: Annotated[
+        list[Message] | None,
+        Field(
+            max_length=MOST_MESSAGES,
+            description="Or a conversation, which the chat template makes a text of.",
+            examples=[None],
+        ),
+    ] = None
+    add_special_tokens: Annotated[
+        bool | None,
+        Field(description="Taken and ignored: none are added, the server puts the boundary first."),
+    ] = None
+    return_token_strs: Annotated[
+        bool | None, Field(description="Whether the texts of the tokens are wanted too.")
+    ] = None
+
+
+class DetokenizeBody(TokenBody):
+    """Tokens whose text is wanted."""
+
+    tokens: Annotated[list[Token], Field(description="Boundaries vanish.", examples=[[1]])]
+
+
+class TokensOfText(BaseModel):
+    """A text as tokens, without a boundary."""
+
+    count: int
+    max_model_len: Annotated[int, Field(description="So many tokens of a prompt are read at most.")]
+    tokens: list[int]
+    token_strs: Annotated[list[str] | None, Field(description="Their texts, where asked for.")]
+
+
+class TextOfTokens(BaseModel):
+    """Tokens turned into a text."""
+
+    prompt: str
+
+
+class TokenizerFacts(BaseModel):
+    """A description of a tokenizer."""
+
+    tokenizer_class: str
+    model: Annotated[str, Field(description="The model that it belongs to.")]
+    kind: Literal["byte", "char", "word", "bpe", "file"]
+    vocab_size: Annotated[int, Field(description="The boundary included.")]
+    bos_token: Annotated[str, Field(description="The boundary, which opens every text.")]
+    eos_token: Annotated[str, Field(description="The boundary, which ends it.")]
+    pad_token: None
+    unk_token: Annotated[str | None, Field(description="What stands for unknown text.")]
+    model_max_length: Annotated[int, Field(description="As max_model_len of `/tokenize`.")]
+    chat_template: str
 
 
 def token_routes(serving: Serving) -> APIRouter:
