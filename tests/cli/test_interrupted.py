@@ -78,7 +78,8 @@ def stopped(
     ("at", "workers", "rates", "number"),
     [
         ("auditing", 2, 2, signal.SIGINT),
-        (" parameters", 2, 2, signal.SIGINT),  # of the search for rates
+        # of the search for rates
+        pytest.param(" parameters", 2, 2, signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("seed 0", 2, 0, signal.SIGHUP, marks=pytest.mark.slow),
         pytest.param("seed 0", 2, 0, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param(" parameters", 1, 2, signal.SIGINT, marks=pytest.mark.slow),
@@ -106,7 +107,9 @@ def test_a_comparison_says_last_how_to_go_on(
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_before_the_first_step_nothing_is_left(
     number: signal.Signals, words: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,10 @@ SCORING: dict[str, tuple[str, ...]] = {
     "audit": ("audit", "run"),
     "compare": ("compare", "run", "other", "--workers", "1", "--out", "out"),
 }
+# the store has one owner, so one verb is enough where time is short
+EACH = [
+    pytest.param(verb, marks=[] if verb == "evaluate" else [pytest.mark.slow]) for verb in SCORING
+]
 
 
 def _lines(count: int, seed: int) -> list[str]:
@@ -89,7 +93,7 @@ def _figures(document: dict[str, Any]) -> Any:
     return document["loss"], document["targets"], document["accuracy"]
 
 
-@pytest.mark.parametrize("verb", SCORING)
+@pytest.mark.parametrize("verb", EACH)
 def test_a_changed_text_changes_no_figure(verb: str, trained: Ask) -> None:
     before = _figures(trained(*SCORING[verb]))
     for change in {"evaluate": CHANGES, "audit": [_in_front, _gone], "compare": [_in_front]}[verb]:
@@ -98,7 +102,7 @@ def test_a_changed_text_changes_no_figure(verb: str, trained: Ask) -> None:
         assert _figures(trained(*SCORING[verb])) == before, change.__name__
 
 
-@pytest.mark.parametrize("verb", SCORING)
+@pytest.mark.parametrize("verb", EACH)
 def test_without_the_store_a_changed_text_is_refused(
     verb: str, trained: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:

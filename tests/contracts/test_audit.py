@@ -20,7 +20,9 @@ SHOWN = [
     # the first of each kind is enough
     pytest.param(
         subject,
-        marks=[pytest.mark.slow] if subject.architecture in NAMES[:index] else [],
+        marks=[pytest.mark.slow]
+        if subject.architecture in NAMES[:index] or subject.architecture == "varda"
+        else [],
         id=str(subject),
     )
     for index, subject in enumerate(SUBJECTS)
