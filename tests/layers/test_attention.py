@@ -112,9 +112,9 @@ def test_rows_may_have_read_different_amounts(length: int) -> None:
             torch.stack([x[row, past : past + length] for row, past in enumerate(pasts)])
             for x in (q, k, v)
         ]
-        found = attend(
-            *new, place(length, window, past=torch.tensor(pasts), device=q.device), cache
-        )
+        query, key, value = new
+        piece = place(length, window, past=torch.tensor(pasts), device=q.device)
+        found = attend(query, key, value, piece, cache)
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -45,11 +47,13 @@ def test_value_and_gradients_are_those_of_the_definition(
     gradient = torch.randn(2, 3, length, 4, generator=torch.Generator().manual_seed(seed + 1))
     usual, module.RUN = module.RUN, run
     try:
-        out = module.AttentionOnCPU.apply(*inputs, mask, causal, 0.0)
+        apply: Callable[..., Tensor] = module.AttentionOnCPU.apply
+        out = apply(*inputs, mask, causal, 0.0)
         found = torch.autograd.grad(out, inputs, gradient)
     finally:
         module.RUN = usual
-    expected = F.scaled_dot_product_attention(*inputs, attn_mask=mask, is_causal=causal)
+    query, key, value = inputs
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
     for one, other in zip(found, torch.autograd.grad(expected, inputs, gradient), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
@@ -106,9 +110,12 @@ def test_what_is_kept_for_the_backward_pass_does_not_grow_with_the_square() -> N
     def kept(length: int) -> int:
         sizes: list[int] = []
         inputs = case(length, length, 0, torch.bfloat16)
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda x: sizes.append(x.numel()) or x, lambda x: x
-        ):
+
+        def pack(x: Tensor) -> Tensor:
+            sizes.append(x.numel())
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
             softmax_attention(*inputs, causal=True)
         return sum(sizes)
 

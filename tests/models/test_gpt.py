@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.in_pieces import in_pieces
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,15 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from inklings.errors import ConfigError
 from inklings.layers.norm import rms_norm
 from inklings.models.contract import State, parameter_count
-from inklings.models.gpt import GPT, GPTConfig
+from inklings.models.gpt import GPT, Block, GPTConfig
 
 VOCABULARY = 17
 
 
-def tiny(window: int = 5, *, seed: int = 0, **fields: object) -> GPT:
+def tiny(window: int = 5, *, seed: int = 0, **fields: Any) -> GPT:
     """A model in evaluation mode whose weights, those that begin at zero included, are anything."""
     torch.manual_seed(seed)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "context_length": window,
         "n_layer": 2,
@@ -62,6 +64,7 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
 
     x = norm(model.embedding(tokens))
     for block in model.stack.blocks:
+        assert isinstance(block, Block)
         query, key, value = (
             block.attention.query_key_value(norm(x)).unflatten(-1, (3, config.n_head, -1)).unbind(2)
         )
@@ -76,17 +79,6 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
         else:
             x = x + block.feed_forward.project(F.relu(wide) ** 2)
     return F.linear(norm(x), model.head.weight)
-
-
-def stream(model: GPT, tokens: Tensor, starts: Tensor | None, pieces: list[int]) -> Tensor:
-    state, outputs = model.initial_state(tokens.shape[0]), []
-    parts = None if starts is None else starts.split(pieces, dim=1)
-    for index, part in enumerate(tokens.split(pieces, dim=1)):
-        output = model(part, state, starts=None if parts is None else parts[index])
-        assert output.state is not None
-        state = output.state
-        outputs.append(output.logits)
-    return torch.cat(outputs, dim=1)
 
 
 @given(
@@ -110,7 +102,7 @@ def test_sliding_window_is_the_explicit_mask(
             model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4
         )
         torch.testing.assert_close(
-            stream(model, tokens, given_starts, pieces), expected, atol=1e-4, rtol=1e-4
+            in_pieces(model, tokens, given_starts, pieces), expected, atol=1e-4, rtol=1e-4
         )
 
 

@@ -1,26 +1,27 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.in_pieces import in_pieces
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from inklings.models.contract import State
-from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.models.gpt2 import GPT2, Block, GPT2Config
 
 VOCABULARY = 17
 
 
-def tiny(window: int = 5, **fields: object) -> GPT2:
+def tiny(window: int = 5, **fields: Any) -> GPT2:
     """A model in evaluation mode whose weights are anything, so that positions and biases show."""
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "context_length": window,
         "n_layer": 2,
@@ -38,6 +39,7 @@ def plain_logits(model: GPT2, tokens: list[int]) -> Tensor:
     config = model.config
     x = model.embedding.weight[tokens] + model.position_embedding.weight[: len(tokens)]
     for block in model.blocks:
+        assert isinstance(block, Block)
         attention, feed_forward = block.attention, block.feed_forward
         joint = F.linear(
             attention.norm(x), attention.query_key_value.weight, attention.query_key_value.bias
@@ -52,7 +54,8 @@ def plain_logits(model: GPT2, tokens: list[int]) -> Tensor:
         wide = feed_forward.widen(feed_forward.norm(x))
         bent = 0.5 * wide * (1 + torch.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)))
         x = x + feed_forward.project(bent)
-    return model.norm(x) @ model.embedding.weight.T
+    logits: Tensor = model.norm(x) @ model.embedding.weight.T
+    return logits
 
 
 def naive_logits(model: GPT2, tokens: Tensor, starts: Tensor) -> Tensor:
@@ -76,19 +79,6 @@ def naive_logits(model: GPT2, tokens: Tensor, starts: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def go_on(
-    model: GPT2, state: State, tokens: Tensor, starts: Tensor | None, pieces: list[int]
-) -> Tensor:
-    parts = None if starts is None else starts.split(pieces, dim=1)
-    outputs = []
-    for index, part in enumerate(tokens.split(pieces, dim=1)):
-        output = model(part, state, starts=None if parts is None else parts[index])
-        assert output.state is not None
-        state = output.state
-        outputs.append(output.logits)
-    return torch.cat(outputs, dim=1)
-
-
 @given(
     window=st.integers(1, 7),
     pieces=st.lists(st.integers(1, 12), min_size=1, max_size=4),
@@ -110,7 +100,7 @@ def test_past_the_window_its_last_half_is_read_again(
         torch.testing.assert_close(
             model(tokens, starts=given_starts).logits, expected, atol=1e-4, rtol=1e-4
         )
-        found = go_on(model, model.initial_state(2), tokens, given_starts, pieces)
+        found = in_pieces(model, tokens, given_starts, pieces)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -130,7 +120,7 @@ def test_rows_at_different_places_of_their_windows_leave_them_each_by_itself(
             state.assign(torch.tensor([row]), alone)
     new = torch.stack([tokens[row, length : length + 14] for row, length in enumerate(lengths)])
     expected = naive_logits(model, tokens, torch.zeros_like(tokens, dtype=torch.bool))
-    found = go_on(model, state, new, None, pieces)
+    found = in_pieces(model, new, None, pieces, state)
     for row, length in enumerate(lengths):
         torch.testing.assert_close(
             found[row], expected[row, length : length + 14], atol=1e-4, rtol=1e-4
@@ -200,7 +190,9 @@ def test_dropout_works_in_training_only_and_reaches_attention() -> None:
     torch.manual_seed(5)
     assert torch.equal(model(tokens).logits, first)
     assert not torch.equal(first, second)
-    attention = model.blocks[0].attention
+    block = model.blocks[0]
+    assert isinstance(block, Block)
+    attention = block.attention
     attention.dropout.register_forward_hook(
         lambda module, inputs, output: inputs[0]
     )  # leaves the dropout of the weights

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import typing
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, gumbel_noise, mean_entropy, straight_through
@@ -120,7 +121,7 @@ def test_training_gives_the_words_and_the_gradients_of_the_definition(
             gradients[1][name],
             rtol=1e-3,
             atol=1e-3,
-            msg=lambda evidence, name=name: f"{name}: {evidence}",
+            msg=partial("{}: {}".format, name),
         )
     assert any(bool(gradient.any()) for gradient in gradients[0].values())
 
@@ -225,6 +226,7 @@ def test_any_number_of_linear_layers_maps_like_one(layers: int, seed: int) -> No
     mapping = StyleMap(T, 8, layers, "linear")
     weight, bias = torch.eye(T), torch.zeros(T)
     for layer in mapping.layers:
+        assert isinstance(layer, nn.Linear)
         weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
     noise = torch.randn(3, T)
     with torch.no_grad():
@@ -254,17 +256,21 @@ def test_the_perceptron_maps_as_no_linear_layer_can() -> None:
 # --- the mends ------------------------------------------------------------------------------------
 
 
+Preset = Literal["robust", "described"]
+
+
 def values_of(name: str) -> list[Any]:
     hint = typing.get_type_hints(Recipe)[name]
     choices = typing.get_args(hint)
     if choices:
         return list(choices)
-    return {bool: [True, False], int: [2, 3], float: [0.125, 0.25]}[hint]
+    values: dict[type, list[Any]] = {bool: [True, False], int: [2, 3], float: [0.125, 0.25]}
+    return values[hint]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
-def test_every_mend_is_a_setting_of_its_own(preset: str, name: str) -> None:
+def test_every_mend_is_a_setting_of_its_own(preset: Preset, name: str) -> None:
     assert TextGANConfig(**SIZES, preset=preset).recipe == PRESETS[preset]
     for value in values_of(name):
         if name == "feedback" and value == "through" and PRESETS[preset].rows == "soft":

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.errors import ConfigError
 from inklings.models.contract import State, parameter_count
-from inklings.models.tree_wavenet import BatchNorm, TreeWaveNet, TreeWaveNetConfig
+from inklings.models.tree_wavenet import BatchNorm, Level, TreeWaveNet, TreeWaveNetConfig
 
 SHAPES = ((8, 2), (4, 2), (2, 2), (9, 3), (5, 5), (16, 4))
 """Context length and fuse: trees of one to three levels, and a flat network."""
@@ -74,12 +74,12 @@ def test_the_tree_is_the_lectures() -> None:
     windows = random_text(4, 8)[0]
     x = made.embedding.weight[windows]
     for level in made.levels:
+        assert isinstance(level, Level)
         batch, length, channels = x.shape
         x = x.view(batch, length // 2, channels * 2) @ level.linear.weight.T
         norm = level.norm
-        x = torch.tanh(
-            (x - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias
-        )
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        x = torch.tanh((x - mean) / torch.sqrt(variance + 1e-5) * norm.weight + norm.bias)
     expected = x.squeeze(1) @ made.head.weight.T + made.head.bias
     torch.testing.assert_close(made(windows).logits[:, -1], expected)
 
@@ -156,15 +156,12 @@ def test_positions_train_on_exactly_the_lectures_windows() -> None:
     made = model(execution="window").train()
     windows = random_text(16, 8)[0]
     made(windows[:, -1:], made.state_after(windows[:, :-1]))
-    level = made.levels[0]
+    level, fresh = made.levels[0], model(execution="window").levels[0]
+    assert isinstance(level, Level)
     blocks = made.embedding(windows).view(16 * 4, 10) @ level.linear.weight.T
-    fresh = model(execution="window").levels[0].norm
-    torch.testing.assert_close(
-        level.norm.running_mean, 0.9 * fresh.running_mean + 0.1 * blocks.mean(0)
-    )
-    torch.testing.assert_close(
-        level.norm.running_var, 0.9 * fresh.running_var + 0.1 * blocks.var(0)
-    )
+    for name, of_batch in (("running_mean", blocks.mean(0)), ("running_var", blocks.var(0))):
+        begun = fresh.get_buffer(f"norm.{name}")
+        torch.testing.assert_close(level.norm.get_buffer(name), 0.9 * begun + 0.1 * of_batch)
 
 
 @pytest.mark.parametrize("shape", [(12, 3), (4, 3, 3)])
@@ -188,18 +185,20 @@ def test_the_bug_keeps_statistics_for_each_place() -> None:
     buggy, fixed = BatchNorm(3, places=4), BatchNorm(3)
     expected = (inputs - inputs.mean(0)) / torch.sqrt(inputs.var(0, correction=0) + 1e-5)
     torch.testing.assert_close(buggy(inputs), expected)
-    torch.testing.assert_close(buggy.running_mean.view(4, 3), 0.1 * inputs.mean(0))
+    mean, variance = buggy.get_buffer("running_mean"), buggy.get_buffer("running_var")
+    torch.testing.assert_close(mean.view(4, 3), 0.1 * inputs.mean(0))
     assert not torch.allclose(fixed(inputs), expected, atol=0.1)
     buggy.eval()
-    mean, variance = buggy.running_mean.view(4, 3), buggy.running_var.view(4, 3)
-    torch.testing.assert_close(buggy(inputs), (inputs - mean) / torch.sqrt(variance + 1e-5))
+    centred = inputs - mean.view(4, 3)
+    torch.testing.assert_close(buggy(inputs), centred / torch.sqrt(variance.view(4, 3) + 1e-5))
 
 
 def test_the_bug_has_one_set_of_statistics_for_each_block() -> None:
     made = TreeWaveNet(
         TreeWaveNetConfig(vocab_size=11, n_hidden=6, execution="window", batchnorm_bug=True)
     )
-    assert [level.norm.running_mean.numel() for level in made.levels] == [4 * 6, 2 * 6, 6]
+    means = [level.get_buffer("norm.running_mean") for level in made.levels]
+    assert [mean.numel() for mean in means] == [4 * 6, 2 * 6, 6]
 
 
 def test_the_trait_tells_whether_rows_mix_while_training() -> None:

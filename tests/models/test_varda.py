@@ -26,7 +26,7 @@ from inklings.models.contract import State, model_fields
 from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
 from inklings.models.varda.model import Varda
-from inklings.models.varda.readers import TIE
+from inklings.models.varda.readers import TIE, Mixture
 
 V, SEGMENT, K = 17, 4, 3
 SIZES = {
@@ -78,6 +78,7 @@ def memory_of(state: State, row: int = 0) -> Memory:
 def neural_cache(model: Varda, tokens: Tensor) -> Tensor:
     """What `mixture` with `write=all` must give, entry by entry and position by position."""
     output, reader = model.backbone(tokens[None]), model.reader
+    assert isinstance(reader, Mixture)
     hidden = output.hidden[0]
     keys = hidden / hidden.norm(dim=-1, keepdim=True)
     rows = []

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.in_pieces import in_pieces
 from torch import Tensor
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
@@ -22,7 +23,7 @@ from inklings.training.train import train
 
 VOCABULARY = 17
 FUSIONS = ("causal", "previous_segment", "closed_blocks", "leaky_broadcast")
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "context_length": 5,
     "n_layer": 1,
@@ -52,7 +53,7 @@ def block_of(config: WaveGPTConfig) -> int:
     """From the definition: a segment, or the tokens that the end of one cycle of dilations sees."""
     if config.fusion == "previous_segment":
         return config.context_length
-    return 1 + (config.kernel_size - 1) * sum(2**layer for layer in range(config.wave_layers))
+    return 1 + (config.kernel_size - 1) * sum(1 << layer for layer in range(config.wave_layers))
 
 
 def place_of_view(fusion: str, t: int, begin: int, block: int, length: int) -> int | None:
@@ -105,7 +106,8 @@ def naive_distribution(model: WaveGPT, tokens: Tensor, starts: Tensor) -> Tensor
     """
     x = model.embedding(tokens)
     x = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-    transformer, waves = model.transformer(x, None, starts)[0], model.wavenet(x, None, starts)[0]
+    transformer: Tensor = model.transformer(x, None, starts)[0]
+    waves: Tensor = model.wavenet(x, None, starts)[0]
     view = views_by_hand(model, waves, starts)
     share = share_by_hand(model, transformer, view)
     if model.config.mix == "hidden":
@@ -115,16 +117,6 @@ def naive_distribution(model: WaveGPT, tokens: Tensor, starts: Tensor) -> Tensor
     if model.config.mix == "probabilities":
         return share * ours.softmax(-1) + (1 - share) * theirs.softmax(-1)
     return (share * ours + (1 - share) * theirs).softmax(-1)
-
-
-def stream(model: WaveGPT, tokens: Tensor, starts: Tensor, pieces: list[int]) -> Tensor:
-    state, outputs = model.initial_state(tokens.shape[0]), []
-    for part, begins in zip(tokens.split(pieces, dim=1), starts.split(pieces, dim=1), strict=True):
-        output = model(part, state, starts=begins)
-        assert output.state is not None
-        state = output.state
-        outputs.append(output.logits)
-    return torch.cat(outputs, dim=1)
 
 
 @given(
@@ -174,7 +166,7 @@ def test_it_is_the_mixture_of_its_definition(
     )
     if fusion != "leaky_broadcast":
         torch.testing.assert_close(
-            stream(model, tokens, starts, pieces).softmax(-1), expected, atol=1e-5, rtol=1e-4
+            in_pieces(model, tokens, starts, pieces).softmax(-1), expected, atol=1e-5, rtol=1e-4
         )
 
 

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from tests.models.in_pieces import in_pieces
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.errors import ConfigError
-from inklings.models.wavenet.model import WaveNet, WaveNetConfig
+from inklings.models.wavenet.model import GatedLayer, WaveNet, WaveNetConfig
 
 VOCABULARY = 17
 
@@ -43,6 +44,7 @@ def naive_logits(model: WaveNet, tokens: Tensor) -> Tensor:
     x = norm(model.embedding(tokens))
     skips = torch.zeros(len(tokens), config.n_skip, dtype=x.dtype)
     for index, layer in enumerate(stack.layers):
+        assert isinstance(layer, GatedLayer)
         dilation = 2 ** (index % config.n_layer)
         weight = layer.convolution.weight.unflatten(
             1, (config.kernel_size, config.n_embd)
@@ -52,7 +54,7 @@ def naive_logits(model: WaveNet, tokens: Tensor) -> Tensor:
             0
         ].T.chunk(2, dim=-1)
         gated = 2 * torch.tanh(value) * torch.sigmoid(2 * gate)
-        if config.skip:
+        if stack.skip is not None:
             skips = (
                 skips
                 + gated
@@ -70,17 +72,6 @@ def document_by_document(model: WaveNet, tokens: Tensor, starts: Tensor) -> Tens
         cuts = [0, *(t for t in range(1, len(row)) if begins[t]), len(row)]
         rows.append(torch.cat([naive_logits(model, row[a:b]) for a, b in itertools.pairwise(cuts)]))
     return torch.stack(rows)
-
-
-def stream(model: WaveNet, tokens: Tensor, starts: Tensor | None, pieces: list[int]) -> Tensor:
-    state, outputs = model.initial_state(tokens.shape[0]), []
-    parts = None if starts is None else starts.split(pieces, dim=1)
-    for index, part in enumerate(tokens.split(pieces, dim=1)):
-        output = model(part, state, starts=None if parts is None else parts[index])
-        assert output.state is not None
-        state = output.state
-        outputs.append(output.logits)
-    return torch.cat(outputs, dim=1)
 
 
 SHAPES: list[dict[str, Any]] = [
@@ -113,10 +104,10 @@ def test_it_is_the_network_of_its_definition(
             model(tokens, starts=given_starts).logits, expected, atol=1e-5, rtol=1e-4
         )
         torch.testing.assert_close(
-            stream(model, tokens, given_starts, pieces), expected, atol=1e-5, rtol=1e-4
+            in_pieces(model, tokens, given_starts, pieces), expected, atol=1e-5, rtol=1e-4
         )
     torch.testing.assert_close(
-        stream(model, tokens, given_starts, pieces).detach(), expected, atol=1e-5, rtol=1e-4
+        in_pieces(model, tokens, given_starts, pieces).detach(), expected, atol=1e-5, rtol=1e-4
     )
 
 
@@ -236,13 +227,20 @@ def test_ablations_compute_something_else_with_the_same_weights() -> None:
     assert whole.stack.layers[-1].project is None  # nobody would read what it passes on
 
 
+def projections(model: WaveNet) -> list[nn.Parameter]:
+    """The weights of what leads from each layer to the next."""
+    return [
+        parameter
+        for name, parameter in model.stack.named_parameters()
+        if name.endswith(".project.weight")
+    ]
+
+
 def test_what_is_added_begins_at_zero() -> None:
     model = WaveNet(WaveNetConfig(vocab_size=VOCABULARY, n_layer=3, n_embd=8, skip=False))
-    assert not any(layer.project.weight.any() for layer in model.stack.layers)
+    assert not any(weight.any() for weight in projections(model))
     replacing = WaveNet(WaveNetConfig(vocab_size=VOCABULARY, n_layer=3, n_embd=8, residual=False))
-    assert all(
-        layer.project is None or layer.project.weight.any() for layer in replacing.stack.layers
-    )
+    assert all(weight.any() for weight in projections(replacing))
 
 
 def test_dropout_works_in_training_only() -> None:

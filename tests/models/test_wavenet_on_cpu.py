@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models.in_pieces import in_pieces
 from torch import Tensor, nn
 
 from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.wavenet import model as wavenet
 from inklings.models.wavenet.cpu_step import layers_on_cpu
-from inklings.models.wavenet.model import WaveNet, WaveNetConfig
+from inklings.models.wavenet.model import GatedLayer, WaveNet, WaveNetConfig
 
 VOCABULARY = 11
 SHAPES: list[dict[str, Any]] = [
@@ -49,15 +50,7 @@ def is_used(model: WaveNet) -> bool:
 
 @torch.no_grad()
 def one_by_one(model: WaveNet, tokens: Tensor, starts: Tensor | None = None) -> Tensor:
-    state, logits = model.initial_state(tokens.shape[0]), []
-    for t in range(tokens.shape[1]):
-        output = model(
-            tokens[:, t : t + 1], state, starts=None if starts is None else starts[:, t : t + 1]
-        )
-        assert output.state is not None
-        state = output.state
-        logits.append(output.logits)
-    return torch.cat(logits, dim=1)
+    return in_pieces(model, tokens, starts, [1] * tokens.shape[1])
 
 
 def in_torch(model: WaveNet, tokens: Tensor, starts: Tensor | None = None) -> Tensor:
@@ -86,6 +79,12 @@ def test_it_gives_what_the_modules_give(
     )
 
 
+def convolution_of(model: WaveNet) -> nn.Linear:
+    layer = model.stack.layers[1]
+    assert isinstance(layer, GatedLayer)
+    return layer.convolution
+
+
 def doubled(model: WaveNet) -> None:
     for parameter in model.parameters():
         parameter.data = parameter.data * 2
@@ -101,7 +100,7 @@ def exchanged(model: WaveNet) -> None:
 
 
 def reweighed(model: WaveNet) -> None:
-    model.stack.layers[1].convolution.weight = nn.Parameter(torch.randn(16, 16))
+    convolution_of(model).weight = nn.Parameter(torch.randn(16, 16))
 
 
 def other_layer(model: WaveNet) -> None:
@@ -114,19 +113,19 @@ def other_skip(model: WaveNet) -> None:
 
 
 def hooked_project(model: WaveNet) -> None:
-    model.stack.layers[0].project.register_forward_hook(
+    model.stack.get_submodule("layers.0.project").register_forward_hook(
         lambda module, inputs, output: torch.zeros_like(output)
     )
 
 
 def hooked_skip(model: WaveNet) -> None:
-    model.stack.skip.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,))
+    model.stack.get_submodule("skip").register_forward_pre_hook(
+        lambda module, inputs: (inputs[0] + 1,)
+    )
 
 
 def packed(model: WaveNet) -> None:
-    other = copy.deepcopy(model.stack.layers[1].convolution)
-    other.weight.mul_(2)
-    model.stack.layers[1].convolution = PackedLinear(other, "float32", 1)
+    model.stack.layers[1].convolution = PackedLinear(convolution_of(model), "bfloat16", 1)
 
 
 CHANGES = [
@@ -145,7 +144,7 @@ CHANGES = [
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_is_changed_is_seen(change: Callable[[WaveNet], None], rows: int) -> None:
-    if change is packed and not can_pack("float32"):
+    if change is packed and not can_pack():
         pytest.skip("this PyTorch has no oneDNN")
     model, tokens = tiny(), torch.randint(VOCABULARY, (rows, 6))
     before = one_by_one(model, tokens)
