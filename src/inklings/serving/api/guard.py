@@ -44,7 +44,7 @@ WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 def open_paths(routers: Iterable[APIRouter]) -> frozenset[str]:
-    """The paths that need no key, as their routes declare it with `OPEN`."""
+    """Return the paths that need no key, as their routes declare it with `OPEN`."""
     return frozenset(
         route.path
         for router in routers

@@ -29,7 +29,7 @@ def seed_of(body: DrawingBody) -> int:
 
 
 def sampling_of(body: DrawingBody) -> SamplingConfig:
-    """How tokens are drawn: what the request names, by name, and the defaults."""
+    """Return how tokens are drawn: the request's own fields, and defaults for the others."""
     given = {f.name: getattr(body, f.name) for f in ASKED}
     asked = {name: value for name, value in given.items() if value is not None}
     return SamplingConfig(**{**asked, "seed": seed_of(body)})
