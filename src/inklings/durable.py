@@ -238,19 +238,23 @@ def read_json(path: Path, *, format_version: int | None = None) -> Any:
 
 
 def write_checked_json(path: Path, content: Mapping[str, Any], *, format_version: int = 1) -> None:
-    """Write plain values with `format_version` and their hash, atomically.
+    """Write plain values with `format_version` and their hash, atomically, in the order given.
 
     Args:
         path: the file.
         content: what is written.
         format_version: the version of this kind of file.
     """
-    plain = json.loads(canonical({**content, "format_version": format_version}))
+    plain = json.loads(json.dumps({"format_version": format_version, **content}, allow_nan=False))
     write_json(path, {**plain, "sha256": sha256(canonical(plain))})
 
 
 def read_checked_json(
-    path: Path, *, format_version: int = 1, unhashed: bool = False
+    path: Path,
+    *,
+    format_version: int = 1,
+    unhashed: bool = False,
+    remedy: str = "Settings are given on the command line, for a new run.",
 ) -> dict[str, Any]:
     """Read what `write_checked_json` wrote, without the hash.
 
@@ -258,6 +262,7 @@ def read_checked_json(
         path: the file.
         format_version: the newest that is read.
         unhashed: whether a file without a hash is taken, from when its kind had none.
+        remedy: what to do about damage, in a sentence.
 
     Raises:
         RunError: the file is missing, damaged, changed since it was written, or from a newer
@@ -266,10 +271,7 @@ def read_checked_json(
     value = read_json(path, format_version=format_version)
     found = value.pop("sha256", None)
     if (found is not None or not unhashed) and found != _hash_of(value):
-        raise RunError(
-            f"{path} is damaged or was edited: its hash does not fit. Settings are given on the"
-            " command line, for a new run."
-        )
+        raise RunError(f"{path} is damaged or was edited: its hash does not fit. {remedy}")
     return dict(value)
 
 

@@ -92,7 +92,8 @@ def save(
             name: _write(folder, f"{name}-{suffix}.npy", *array)
             for name, array in _arrays(memory).items()
         }
-        sync_directory(folder)
+        with disk_errors(folder):
+            sync_directory(folder)
         content = {
             "format_version": FORMAT_VERSION,
             "inklings": inklings.__version__,
@@ -109,6 +110,8 @@ def save(
         }
         write_json(folder / MANIFEST, {**content, "sha256": _own_hash(content)})
     except BaseException:
+        if _is_named(folder, suffix):
+            raise  # the manifest was in its place already; only its folder could not be synced
         for path in folder.glob(f"*-{suffix}.npy"):
             path.unlink(missing_ok=True)
         if made:
@@ -118,6 +121,14 @@ def save(
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and not path.name.endswith(f"-{suffix}.npy"):
             path.unlink(missing_ok=True)
+
+
+def _is_named(folder: Path, suffix: str) -> bool:
+    """Whether the manifest on disk names the arrays of one save."""
+    try:
+        return suffix in (folder / MANIFEST).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def load(

@@ -12,7 +12,7 @@ import torch
 
 from inklings.config import RunConfig
 from inklings.device import choose_runtime, environment, threads_of
-from inklings.durable import sync_directory
+from inklings.durable import disk_errors, sync_directory
 from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
 from inklings.events import EndEvent, OnEvent, StartEvent, note, silent
 from inklings.models.contract import Architecture, parameter_count
@@ -333,7 +333,8 @@ def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
     if checkpoints.published_step(run) != progress.best_step:
         if progress.best_step is None:
             (run / checkpoints.WEIGHTS).unlink(missing_ok=True)
-            sync_directory(run)
+            with disk_errors(run):
+                sync_directory(run)
         else:
             checkpoints.publish_weights(run, progress.best_step)
     checkpoints.prune_checkpoints(

@@ -39,7 +39,7 @@ def api_schema(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     )
     beside = [site.served[name] for name in ("gpt", "wavegpt", "gan")]
     with serving(site.loop, {"diary": diary}, LIMITS, beside=beside) as url:
-        described = httpx.get(f"{url}/openapi.json").json()
+        described = httpx.get(f"{url}/openapi.json", timeout=60).json()
         names = ["diary", "gpt", "wavegpt", "gan"]
         for body in described["components"]["schemas"].values():
             if body.get("additionalProperties") is False and "model" in body["properties"]:

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from inklings.config import from_mapping
-from inklings.durable import read_json, write_json
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import ConfigError, RunError, nearest
 from inklings.lab.comparison.result import FILE_NAME, Comparison, RunResult
 
 FORMAT_VERSION = 1
+ANEW = "Delete it: the same compare command makes it again from the runs."
+"""What to do about a file of a comparison that is damaged."""
 
 
 def write_comparison(out: Path, comparison: Comparison) -> None:
     """Write a comparison to `comparison.json`, atomically."""
-    write_json(out / FILE_NAME, {"format_version": FORMAT_VERSION, **to_plain(comparison)})
+    write_checked_json(out / FILE_NAME, to_plain(comparison), format_version=FORMAT_VERSION)
 
 
 def to_plain(comparison: Comparison) -> dict[str, Any]:
@@ -58,14 +60,13 @@ def read_comparison(out: Path) -> Comparison:
             f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
             f"`inklings compare ARM ARM ... --out {out}` makes one."
         )
-    value = read_json(out / FILE_NAME, format_version=FORMAT_VERSION)
+    value = read_checked_json(
+        out / FILE_NAME, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
+    )
     fields = {key: item for key, item in value.items() if key != "format_version"}
     try:
         for arm in (*fields.get("arms", []), *fields.get("smaller", [])):
             arm["runs"] = [_with_metrics(run) for run in arm.get("runs", [])]
         return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
-    except ConfigError as error:
-        raise RunError(
-            f"{error} The file is damaged or was edited. Delete it: the same compare command makes"
-            " it again from the runs."
-        ) from None
+    except (ConfigError, TypeError, AttributeError) as error:
+        raise RunError(f"{out / FILE_NAME} is damaged or was edited ({error}). {ANEW}") from None

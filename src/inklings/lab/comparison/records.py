@@ -14,11 +14,13 @@ from typing import Any
 
 from inklings.auditing.memory.proof import MemoryProof
 from inklings.config import from_mapping
-from inklings.durable import read_json, write_json
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import ConfigError, RunError
 
 FORMAT_VERSION = 1
 FILE_NAME = "record.json"
+ANEW = "Delete comparison.json: the same command makes both anew."
+"""What to do about a file of a run's results that is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ Records = Mapping[tuple[str, int | None], ReportRecord]
 
 def write_record(folder: Path, record: ReportRecord) -> None:
     """Write `record.json` into a folder, which is made where it is absent."""
-    write_json(folder / FILE_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(record)})
+    content = dataclasses.asdict(record)
+    write_checked_json(folder / FILE_NAME, content, format_version=FORMAT_VERSION)
 
 
 def read_record(folder: Path) -> ReportRecord:
@@ -54,11 +57,11 @@ def read_record(folder: Path) -> ReportRecord:
     Raises:
         RunError: the file is missing, damaged, or from a newer format.
     """
-    value = read_json(folder / FILE_NAME, format_version=FORMAT_VERSION)
+    value = read_checked_json(
+        folder / FILE_NAME, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
+    )
     del value["format_version"]
     try:
         return from_mapping(ReportRecord, value, where=str(folder / FILE_NAME))
     except ConfigError as error:
-        raise RunError(
-            f"{error} The file is damaged; the same compare command makes it anew."
-        ) from None
+        raise RunError(f"{error} The file is damaged. {ANEW}") from None

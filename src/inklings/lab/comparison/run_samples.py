@@ -10,15 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from inklings.durable import read_json, write_json
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
 from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
 from inklings.evaluation.samples.sample_report import TEMPERATURES
 from inklings.evaluation.samples.sampling import draw
 from inklings.lab.comparison.plan import SamplePlan
+from inklings.lab.comparison.records import ANEW
 from inklings.lab.comparison.result import Comparison, SampleFigures
 from inklings.models.contract import Architecture
 from inklings.models.objectives import predicts_tokens
@@ -106,10 +107,8 @@ def write_run_samples(folder: Path, measured: RunSamples) -> None:
     at = [
         {"temperature": value, **measures.to_mapping()} for value, measures in measured.at.items()
     ]
-    write_json(
-        folder / FILE_NAME,
-        {"format_version": FORMAT_VERSION, "judged": measured.judged.to_mapping(), "at": at},
-    )
+    content = {"judged": measured.judged.to_mapping(), "at": at}
+    write_checked_json(folder / FILE_NAME, content, format_version=FORMAT_VERSION)
 
 
 def read_run_samples(folder: Path) -> RunSamples:
@@ -118,15 +117,14 @@ def read_run_samples(folder: Path) -> RunSamples:
     Raises:
         RunError: the file is missing, damaged, or from a newer format.
     """
-    value: dict[str, Any] = read_json(folder / FILE_NAME, format_version=FORMAT_VERSION)
+    value = read_checked_json(
+        folder / FILE_NAME, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
+    )
     try:
         at = {part["temperature"]: Measures.from_mapping(part) for part in value["at"]}
         return RunSamples(Measures.from_mapping(value["judged"]), at)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{folder / FILE_NAME} is damaged ({error}). Delete comparison.json: the same command"
-            " makes both anew."
-        ) from None
+        raise RunError(f"{folder / FILE_NAME} is damaged ({error}). {ANEW}") from None
 
 
 def read_measured(out: Path, comparison: Comparison) -> Measured:

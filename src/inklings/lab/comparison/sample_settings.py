@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from inklings.durable import read_json, write_json
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration, calibrate
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
@@ -18,6 +18,9 @@ from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.result import CALIBRATION
 from inklings.text.store import TokenStore
+
+ANEW = "Delete it; the same compare command makes it anew."
+"""What to do about a calibration that is damaged."""
 
 FORMAT_VERSION = 1
 
@@ -89,7 +92,8 @@ def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibratio
         )
     )
     calibration = calibrate(ground)
-    write_json(out / CALIBRATION, {"format_version": FORMAT_VERSION, **calibration.to_mapping()})
+    content = calibration.to_mapping()
+    write_checked_json(out / CALIBRATION, content, format_version=FORMAT_VERSION)
     return calibration
 
 
@@ -99,11 +103,10 @@ def read_calibration(out: Path) -> Calibration:
     Raises:
         RunError: the file is missing, damaged, or from a newer format.
     """
-    value = read_json(out / CALIBRATION, format_version=FORMAT_VERSION)
+    value = read_checked_json(
+        out / CALIBRATION, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
+    )
     try:
         return Calibration.from_mapping(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{out / CALIBRATION} is damaged ({error}). Delete it; the same compare command makes"
-            " it anew."
-        ) from None
+        raise RunError(f"{out / CALIBRATION} is damaged ({error}). {ANEW}") from None

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inklings.config import from_mapping
-from inklings.durable import read_json, write_bytes, write_json
+from inklings.durable import read_checked_json, write_bytes, write_checked_json
 from inklings.errors import ConfigError, RunError
 from inklings.lab.report.arm_settings import say_value
 
 FILE_NAME = "sweep.json"
 BEST = "best.toml"
 FORMAT = 1
+ANEW = "Delete it: the same sweep command makes it again from the trials."
+"""What to do about a file that is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ class Sweep:
 
 def write_sweep(out: Path, sweep: Sweep) -> None:
     """Write a sweep to `sweep.json`."""
-    write_json(out / FILE_NAME, {"format_version": FORMAT, **asdict(sweep)})
+    write_checked_json(out / FILE_NAME, asdict(sweep), format_version=FORMAT)
 
 
 def read_sweep(out: Path) -> Sweep:
@@ -91,12 +93,12 @@ def read_sweep(out: Path) -> Sweep:
     Raises:
         RunError: it is missing, damaged, or of a newer format.
     """
-    content = read_json(out / FILE_NAME, format_version=FORMAT)
+    content = read_checked_json(out / FILE_NAME, format_version=FORMAT, unhashed=True, remedy=ANEW)
     content.pop("format_version")
     try:
         return from_mapping(Sweep, content, where=str(out / FILE_NAME))
     except ConfigError as error:
-        raise RunError(f"{out / FILE_NAME} is damaged or was edited: {error}") from None
+        raise RunError(f"{out / FILE_NAME} is damaged or was edited ({error}). {ANEW}") from None
 
 
 def write_best(out: Path, config: dict[str, Any], sweep: Sweep) -> None:
