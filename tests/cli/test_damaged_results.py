@@ -17,13 +17,27 @@ from inklings.cli.main import main
 from inklings.config import DataConfig
 from inklings.durable import read_json, sha256, write_checked_json
 from inklings.errors import RunError
+from inklings.evaluation.likelihood.evaluate import load_likelihood
 from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.records import read_record
+from inklings.lab.comparison.run_samples import read_run_samples
+from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.sweep.sweep_results import read_sweep
 from inklings.text.store import TokenStore, prepare
 
 FORMATS = Path(__file__).parents[1] / "fixtures" / "formats"
 READ: dict[str, Callable[[Path], Any]] = {"comparison": read_comparison, "sweep": read_sweep}
 """What opens a folder, by its kind."""
+READERS: dict[str, Callable[[Path], Any]] = {
+    "comparison.json": read_comparison,
+    "calibration.json": read_calibration,
+    "record.json": read_record,
+    "samples.json": read_run_samples,
+    "likelihood.json": load_likelihood,
+    "units.safetensors": load_likelihood,
+    "sweep.json": read_sweep,
+}
+"""What reads a file of a folder, by its name."""
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +74,34 @@ def harmed(data: st.DataObject, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", READ)
 @given(data=st.data())
-def test_a_report_of_damaged_results_is_refused(
+def test_a_damaged_file_of_results_is_refused(
     kind: str, data: st.DataObject, folders: Path
 ) -> None:
     """Flip, cut, grow, replace or remove any file."""
     files = files_of(folders / kind)
     path = files[data.draw(st.integers(0, len(files) - 1))]
     content = path.read_bytes()
-    # a report without its scale leaves the section of samples out
-    needed = path.name != "calibration.json"
-    changed = None if needed and data.draw(st.booleans()) else harmed(data, content)
+    changed = None if data.draw(st.booleans()) else harmed(data, content)
     if changed is None:
         path.unlink()
     else:
         path.write_bytes(changed)
     try:
-        same = changed is not None and path.suffix == ".json" and _value(changed) == _value(content)
-        assert same or main(["report", str(folders / kind)]) == 2, (path, changed)
+        if changed is None or path.suffix != ".json" or _value(changed) != _value(content):
+            with pytest.raises(RunError):
+                READERS[path.name](path.parent)
     finally:
         path.write_bytes(content)
+
+
+def test_a_report_says_it(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in READ:
+        path = folders / kind / f"{kind}.json"
+        content = path.read_bytes()
+        path.write_bytes(content[:-40])
+        assert main(["report", str(folders / kind)]) == 2
+        path.write_bytes(content)
+        assert "is damaged" in capsys.readouterr().err
 
 
 def _value(content: bytes) -> object:

@@ -33,6 +33,9 @@ COMPARE = [
     "--no-floor",
 ]
 
+IMPORTS = ("-X", "importtime")
+"""Has Python say what it has imported: moments at which nothing else is said."""
+
 
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
@@ -49,11 +52,20 @@ def words(tmp_path: Path) -> Path:
 
 
 def stopped(
-    arguments: list[str], number: signal.Signals, *, at: str, prefix: tuple[str, ...] = ()
+    arguments: list[str],
+    number: signal.Signals,
+    *,
+    at: str,
+    prefix: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
+    times: int = 1,
 ) -> tuple[int, str]:
-    """Exit code and output of a command that gets a signal as soon as it has printed `at`."""
+    """Exit code and output of a command whose group gets a signal as soon as it has printed `at`.
+
+    Nothing of the group is left when it has ended. `options` are those of Python.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    command = [*prefix, sys.executable, "-m", "inklings", *arguments]
+    command = [*prefix, sys.executable, *options, "-m", "inklings", *arguments]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -68,9 +80,12 @@ def stopped(
             said += line
             if at in line:
                 break
-        os.killpg(process.pid, number)
-        said += process.communicate()[0]
+        for _ in range(times):
+            os.killpg(process.pid, number)
+        said += process.communicate()[0]  # to the end: whoever is left holds the pipe open
     assert "Traceback" not in said, said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
     return process.returncode, said
 
 
@@ -105,6 +120,80 @@ def test_a_comparison_says_last_how_to_go_on(
     last = said.strip().splitlines()[-1]
     assert "interrupted" in last and "The same command goes on where it stopped." in last, said
     assert list(tmp_path.rglob("*.tmp")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sweep_says_last_how_to_go_on(
+    number: signal.Signals, workers: int, words: Path, tmp_path: Path
+) -> None:
+    flags = ["--data", str(words), "--workers", str(workers), "--out", str(tmp_path / "out")]
+    code, said = stopped(
+        ["sweep", "mlp:n_embd=4,n_hidden=8", *flags, *TRAINING], number, at=" parameters"
+    )
+    assert code == 1
+    last = said.strip().splitlines()[-1]
+    assert "the same command" in last.lower(), said
+    assert list(tmp_path.rglob("*.tmp")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_audit_ends_at_once(number: signal.Signals) -> None:
+    code, said = stopped(
+        ["audit", "builtin:reference"], number, at="inklings.auditing", options=IMPORTS
+    )
+    assert code == 1
+    assert said.strip().splitlines()[-1].endswith("The same command begins again."), said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_preparation_leaves_nothing_half_made(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKLINGS_CACHE", str(tmp_path / "cache"))
+    text = tmp_path / "long.txt"
+    text.write_text("".join(f"{n * 7919 % 100_003} {n}\n" for n in range(300_000)))
+    code, said = stopped(
+        ["prepare", str(text), "--tokenizer", "bpe:3000"], number, at="tokenizers", options=IMPORTS
+    )
+    assert code == 1
+    assert said.strip().splitlines()[-1].endswith("The same command begins again."), said
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [text]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "torch._C",
+        pytest.param("numpy", marks=pytest.mark.slow),
+        pytest.param("torch.nn", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_while_libraries_are_loaded(at: str, words: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    training = ["train", "mlp", "--data", str(words), "--run", str(run), *TRAINING]
+    code, said = stopped(training, signal.SIGINT, at=at, options=IMPORTS)
+    assert code == 1
+    assert said.strip().splitlines()[-1].endswith("The same command begins again."), said
+    assert not run.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["train", "compare", "sweep"])
+def test_a_second_ctrl_c_ends_it_too(verb: str, words: Path, tmp_path: Path) -> None:
+    place = ["--run" if verb == "train" else "--out", str(tmp_path / "out")]
+    arms = COMPARE if verb == "compare" else ["mlp:n_embd=4,n_hidden=8"]
+    code, said = stopped(
+        [verb, *arms, "--data", str(words), *place, *TRAINING],
+        signal.SIGINT,
+        at="training mlp" if verb == "train" else " parameters",
+        times=2,
+    )
+    assert code == 1
+    assert "inklings resume" in said or "he same command" in said, said
 
 
 @pytest.mark.parametrize(
