@@ -32,6 +32,8 @@ PATIENT, HASTY = ServeConfig(key=KEY), ServeConfig(key=KEY, receive_timeout=0.6)
 LARGE = 30_000_000
 HALF_OPEN = 300
 POST = b"POST / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a-long-secret\r\n"
+OPEN = frozenset({"/", "/health"})
+"""Paths that need no key."""
 GET = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 UPGRADE = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
@@ -97,7 +99,7 @@ def placed(loop: Loop, config: ServeConfig) -> Iterator[Place]:
         return Echo()
 
     app = loop.run(make())
-    with listening(Guard(app, config), loop, config) as url:
+    with listening(Guard(app, config, open_paths=OPEN), loop, config) as url:
         host, _, port = url.removeprefix("http://").partition(":")
         yield Place((host, int(port)), loop, app)
 
