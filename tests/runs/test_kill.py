@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from inklings.config import RunConfig, to_mapping
+from inklings.models.objectives import predictor
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.runs.directory import RunDirectory
+from inklings.runs.open_memory import create_memory
 from inklings.text.store import TokenStore
 from inklings.training.train import resume, train
 
@@ -24,6 +28,7 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True)
 from inklings.config import RunConfig, from_mapping
 from inklings.text.store import TokenStore
 from inklings.training.train import resume, train
@@ -176,3 +181,46 @@ def test_a_signal_from_outside_loses_no_more_than_it_may(
         assert saved < 120
     assert resume(tmp_path / "run", store=store).steps == 120
     assert content(tmp_path / "run") == content(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", ["exact", "hnsw"])
+def test_a_killed_varda_goes_on_to_the_same_bits_its_index_included(
+    index: Literal["exact", "hnsw"], config_of, store: TokenStore, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    if index == "hnsw":
+        pytest.importorskip("faiss")
+    model = {
+        "backbone": "gpt:n_layer=1,n_head=2,n_embd=8,context_length=32",
+        "segment": 4,
+        "memory_size": 64,
+        "index_type": index,
+        "clear_at": "epoch",
+        "write": "learned",
+        "forgetfulness_factor": 0.2,
+    }
+    config = replace(config_of("varda", budget="48-steps", evaluations=12), model=model)
+    train(config, tmp_path / "whole", store=store)
+    with subprocess.Popen(
+        command(TRAIN, config, store, tmp_path / "killed"), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("checkpoint") and int(line.split()[1]) >= 12:
+                process.kill()
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < checkpoint_steps(tmp_path / "killed")[-1] < 48
+    assert resume(tmp_path / "killed", store=store).steps == 48
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    saved = [remembered(tmp_path / name, index) for name in ("whole", "killed")]
+    assert saved[0] == saved[1] and len(saved[0]) > 3
+
+
+def remembered(run: Path, backend: Literal["exact", "hnsw"]) -> dict[str, bytes]:
+    """Every array, those of the index included, of a memory that a run writes of some texts."""
+    opened = RunDirectory.open(run)
+    made = create_memory(opened, predictor(opened.load_model(), "a memory"), backend=backend)
+    made.add([(f"{number}", "annelooirt" * number) for number in range(1, 30)])
+    folder = run / "memory" / "store"
+    return {path.name.rpartition("-")[0]: path.read_bytes() for path in folder.glob("*.npy")}
