@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -171,6 +171,26 @@ class State:
         return State({name: tensor[rows] for name, tensor in self.tensors.items()}, self.stores)
 
     @staticmethod
+    def layered(layers: Sequence[Mapping[str, Tensor]]) -> State:
+        """Make a state of the tensors of each layer, first layer first."""
+        return State(
+            {
+                f"{number}.{name}": tensor
+                for number, layer in enumerate(layers)
+                for name, tensor in layer.items()
+            }
+        )
+
+    @property
+    def layers(self) -> list[dict[str, Tensor]]:
+        """The tensors of each layer, as `layered` took them."""
+        found: dict[int, dict[str, Tensor]] = {}
+        for full_name, tensor in self.tensors.items():
+            number, _, name = full_name.partition(".")
+            found.setdefault(int(number), {})[name] = tensor
+        return [found[number] for number in sorted(found)]
+
+    @staticmethod
     def joined(states: Sequence[State]) -> State:
         """Concatenate the rows of several states."""
         tensors = {
@@ -186,18 +206,25 @@ class State:
         return dict(self.stores)
 
 
+_NOT_GIVEN = torch.empty(0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Output:
     """The result of `forward`."""
 
     logits: Float[Tensor, "B T V"]
     """Unnormalised log-probabilities of the token after each position."""
-    state: State | None
+    state: State | None = None
     """The state after the last position; None if `forward` was given none."""
-    hidden: Float[Tensor, "B T C"]
-    """The representation that the head reads."""
+    hidden: Float[Tensor, "B T C"] = _NOT_GIVEN
+    """The representation that the head reads; the logits where a model names none."""
     losses: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
     """Named auxiliary losses, already weighted, to be added to the objective."""
+
+    def __post_init__(self) -> None:
+        if self.hidden is _NOT_GIVEN:
+            object.__setattr__(self, "hidden", self.logits)
 
 
 class Architecture(nn.Module, ABC):
@@ -219,14 +246,20 @@ class Architecture(nn.Module, ABC):
         super().__init__()
         self.config = config
 
-    @abstractmethod
     def flops(self, tokens: int) -> int:
         """Return the floating-point operations of training on that many tokens.
 
-        Forward and backward are counted.
-
-        They are computed from the sizes.
+        Forward and backward are counted. By default six for each weight and token (Kaplan et al.
+        2020), tables that are only looked up left out: right where every weight is used once a
+        token, and nothing else costs much. Attention scores, for one, do.
         """
+        used = {
+            id(weight): weight.numel()
+            for module in self.modules()
+            if not isinstance(module, nn.Embedding)
+            for weight in module.parameters(recurse=False)
+        }
+        return 6 * sum(used.values()) * tokens
 
     @property
     def receptive_field(self) -> int | None:

@@ -13,6 +13,7 @@ from typing import TypeGuard
 from inklings.errors import ArchitectureError, ConfigError
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
+from inklings.models.own_code.places import place_of
 from inklings.registry import Registry
 
 
@@ -103,7 +104,8 @@ def objective_of(model: Architecture | type[Architecture]) -> ObjectiveRecord:
     try:
         record = OBJECTIVES[name]
     except ConfigError as error:
-        raise ArchitectureError(f"{kind.__name__}.traits: {error}") from error
+        where = place_of(kind, "traits")
+        raise ArchitectureError(f"{where}: {kind.__name__}.traits: {error}") from error
     if not issubclass(kind, record.contract):
         raise ArchitectureError(
             f"{kind.__name__} declares the objective {name!r}, which trains a"

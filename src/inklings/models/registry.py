@@ -6,8 +6,10 @@ An architecture is a name here, a class in the user's own file, or another packa
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -126,9 +128,20 @@ def import_file(path: Path) -> Any:
         line = error.lineno if isinstance(error, SyntaxError) else calls[-1] if calls else None
         where = f"{path}, line {line}" if line else f"{path}"
         raise ArchitectureError(
-            f"{where} could not be imported: {type(error).__name__}: {error}"
+            f"{where} could not be imported: {type(error).__name__}: {error}{_known_traits(error)}"
         ) from error
     return module
+
+
+def _known_traits(error: Exception) -> str:
+    """Return what `Traits` takes, to follow the error of a trait that it does not."""
+    from inklings.models.contract import Traits
+
+    found = re.fullmatch(r"Traits\.__init__\(\) got an unexpected .* '(\w+)'", str(error))
+    if found is None:
+        return ""
+    allowed = [field.name for field in dataclasses.fields(Traits)]
+    return f" ({unknown_name('trait', found[1], allowed)})"
 
 
 class _SourceLoader(SourceFileLoader):
@@ -143,8 +156,9 @@ class _SourceLoader(SourceFileLoader):
 
 
 def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:
-    from inklings.models.contract import Architecture
+    from inklings.models.contract import Architecture, Traits
     from inklings.models.objectives import objective_of
+    from inklings.models.own_code.places import place_of
 
     found = [
         name
@@ -167,6 +181,11 @@ def _checked_class(module: Any, class_name: str, given: str) -> type[Architectur
         )
     if not hasattr(loaded, "Config"):
         raise ArchitectureError(f"{given} has no `Config`: set it to your subclass of ModelConfig.")
+    if not isinstance(loaded.traits, Traits):
+        raise ArchitectureError(
+            f"{place_of(loaded, 'traits')}: {class_name}.traits are {loaded.traits!r}. Allowed:"
+            " write traits = Traits(...), of inklings.models.contract."
+        )
     objective_of(loaded)
     return loaded
 

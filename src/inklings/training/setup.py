@@ -21,6 +21,7 @@ from inklings.errors import ConfigError
 from inklings.events import OnEvent, silent
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
+from inklings.models.own_code.contract_check import try_contract
 from inklings.models.registry import build
 from inklings.runs.directory import RunDirectory, RunManifest
 from inklings.runs.own_text import data_hash
@@ -192,6 +193,7 @@ def settle_model(
     if parent is not None:
         config = inherited(parent, config, trust_code=trust_code)
         tokenizer = inherited_tokenizer(parent, given.data, extend=extend_vocabulary)
+    try_contract(config.architecture, config.model)
     if store is None:
         store = prepare(
             config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event

@@ -40,6 +40,7 @@ from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
 from inklings.models.objectives import objective_of
+from inklings.models.own_code.contract_check import try_contract
 from inklings.models.registry import load_class
 from inklings.models.sizes import non_embedding_count
 from inklings.runs.arms import Arm
@@ -112,6 +113,9 @@ def compare(
     if budget is not None:
         parse_budget(budget)
     check_request(arms, seeds, workers)
+    for arm in arms:
+        if arm.config is not None:
+            try_contract(arm.config.architecture, arm.config.model)
     store = _own_text(arms, report) if own_text else prepare(data, on_event=report)
     split: Split = "test" if store.manifest["splits"]["test"]["documents"] else "validation"
     before = plan_before(out)

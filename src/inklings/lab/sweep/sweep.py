@@ -45,6 +45,7 @@ from inklings.lab.sweep.sweep_results import (
 from inklings.lab.sweep.trial import is_lost
 from inklings.lab.sweep.trial_jobs import do_trials, remove_runs
 from inklings.models.objectives import objective_of
+from inklings.models.own_code.contract_check import try_contract
 from inklings.runs.arms import Arm
 from inklings.runs.lock import locked
 from inklings.runs.own_text import data_hash
@@ -111,6 +112,7 @@ def sweep(
         check_storage(storage)
     library("a sweep")
     dimensions = parse_space(space, config)
+    try_contract(config.architecture, config.model)
     store = prepare(config.data, on_event=report)
     base = settled(config, store, report)
     moves = moves_with(dimensions, base, rates)
