@@ -16,7 +16,7 @@ import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from inklings.errors import DiskError, RunError
 
@@ -144,8 +144,12 @@ def sync_directory(path: Path) -> None:
 
     Does nothing where directories cannot be opened, as on Windows.
     """
-    if os.name == "nt":
-        return
+    if os.name != "nt":
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk holds what was written to a file or directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -153,8 +157,9 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically.
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that appears at `path`, synced, only when the block ends well.
 
     A reader sees the old file or the new one, never a part.
     """
@@ -163,7 +168,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             with open(temporary, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -171,6 +176,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with new_file(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -200,11 +211,7 @@ def new_directory(path: Path) -> Iterator[Path]:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
-                    descriptor = os.open(file, os.O_RDONLY)
-                    try:
-                        os.fsync(descriptor)
-                    finally:
-                        os.close(descriptor)
+                    _sync(file)
             try:
                 temporary.rename(path)
             except OSError:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from inklings.durable import disk_errors, file_sha256, read_bytes, write_bytes
+from inklings.durable import file_sha256, new_file, read_bytes, write_bytes
 from inklings.errors import DownloadError
 
 BLOCK = 2**18
@@ -52,28 +50,19 @@ def download(url: str, path: Path, *, sha256: str | None = None, timeout: float 
 
 def _fetch(url: str, path: Path, sha256: str | None, timeout: float) -> str:
     """Download to a temporary file, check it, rename it to `path`; return its hash."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     by_hand = f"Or get the file in another way and save it as {path}."
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        try:
-            with open(temporary, "wb") as file:
-                for block in _blocks(url, timeout, by_hand):
-                    digest.update(block)
-                    file.write(block)
-                file.flush()
-                os.fsync(file.fileno())
-            found = digest.hexdigest()
-            if sha256 is not None and found != sha256:
-                raise DownloadError(
-                    f"{url} is not the file that Inklings knows: its SHA-256 is {found}, expected"
-                    f" was {sha256}. It was changed at its source, or something on the way (a"
-                    f" proxy, a login page) answered instead. Try again later. {by_hand}"
-                )
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    with new_file(path) as file:
+        for block in _blocks(url, timeout, by_hand):
+            digest.update(block)
+            file.write(block)
+        found = digest.hexdigest()
+        if sha256 is not None and found != sha256:
+            raise DownloadError(
+                f"{url} is not the file that Inklings knows: its SHA-256 is {found}, expected"
+                f" was {sha256}. It was changed at its source, or something on the way (a"
+                f" proxy, a login page) answered instead. Try again later. {by_hand}"
+            )
     return found
 
 
