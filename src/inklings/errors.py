@@ -9,7 +9,9 @@ line leaves with.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InklingsError(Exception):
@@ -55,6 +57,23 @@ class MissingExtraError(InputError):
             f"{what} needs an optional dependency; install it with: pip install 'inklings[{extra}]'"
         )
         self.extra = extra
+
+
+def import_extra(module: str, what: str, extra: str) -> Any:
+    """Import a module that an optional dependency brings.
+
+    Args:
+        module: its full name.
+        what: what needs it, for the message.
+        extra: which of Inklings' extras installs it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:  # one whose own parts are missing is not always "not found"
+        raise MissingExtraError(what, extra) from error
 
 
 class DiskError(InklingsError):

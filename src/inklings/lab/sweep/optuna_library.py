@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from inklings.errors import MissingExtraError
+from inklings.errors import import_extra
 
 
 def library(what: str) -> Any:
@@ -17,9 +16,6 @@ def library(what: str) -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        optuna = importlib.import_module("optuna")
-    except ImportError:
-        raise MissingExtraError(what, "sweep") from None
+    optuna = import_extra("optuna", what, "sweep")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

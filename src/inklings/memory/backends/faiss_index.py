@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from inklings.memory.backends.exact import Exact
-from inklings.memory.backends.faiss_library import answer, from_array, library, one_thread, to_array
+from inklings.memory.backends.faiss_library import answer, library, one_thread
 from inklings.memory.backends.flat import in_order
 
 VECTORS_A_CLUSTER = 39
@@ -137,7 +137,7 @@ class Approximate(ABC):
             "built_from": np.array([self._built_from, self._added]),
         }
         if self.ready:
-            state["faiss"] = to_array(self._faiss, self._index)
+            state["faiss"] = np.array(self._faiss.serialize_index(self._index), dtype=np.uint8)
         return state
 
     def restore(
@@ -159,7 +159,7 @@ class Approximate(ABC):
         )
         self._built_from, self._added = state["built_from"].tolist()
         if "faiss" in state:
-            self._index = from_array(self._faiss, state["faiss"])
+            self._index = self._faiss.deserialize_index(state["faiss"])
 
     def _build(self) -> None:
         with one_thread(self._faiss):

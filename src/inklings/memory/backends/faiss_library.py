@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from inklings.errors import MissingExtraError
+from inklings.errors import import_extra
 
 
 def library(backend: str) -> Any:
@@ -20,13 +19,10 @@ def library(backend: str) -> Any:
     Raises:
         MissingExtraError: it is not installed; the message names the backend and the extra.
     """
-    try:
-        with warnings.catch_warnings():
-            # the generated bindings warn about types without a module; nothing of ours is concerned
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return importlib.import_module("faiss")
-    except ImportError:
-        raise MissingExtraError(f"the memory's backend {backend!r}", "memory") from None
+    with warnings.catch_warnings():
+        # the generated bindings warn about types without a module; nothing of ours is concerned
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return import_extra("faiss", f"the memory's backend {backend!r}", "memory")
 
 
 @contextlib.contextmanager
@@ -56,13 +52,3 @@ def answer(
     """
     distances, labels = faiss_index.search(queries, k, **settings)
     return distances, labels
-
-
-def to_array(faiss: Any, faiss_index: Any) -> np.ndarray:
-    """Return the bytes of an index, as FAISS would write them to a file."""
-    return np.array(faiss.serialize_index(faiss_index), dtype=np.uint8)
-
-
-def from_array(faiss: Any, data: np.ndarray) -> Any:
-    """Return the index that `to_array` gave."""
-    return faiss.deserialize_index(data)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inklings.errors import ConfigError, DiskError, InklingsError, MissingExtraError
+from inklings.errors import ConfigError, DiskError, InklingsError, import_extra
 
 if TYPE_CHECKING:
     import psycopg
@@ -181,12 +181,10 @@ def _parameters(connection_string: str) -> dict[str, Any]:
 
     A server that is silent for longer counts as lost.
     """
-    try:
-        import pgvector.psycopg  # noqa: F401  # both are needed, and one may be there without the other
-        from psycopg import ProgrammingError
-        from psycopg.conninfo import conninfo_to_dict
-    except ImportError as error:  # psycopg without libpq is no ModuleNotFoundError
-        raise MissingExtraError("the memory backend pgvector", "memory") from error
+    import_extra("pgvector.psycopg", "the memory backend pgvector", "memory")
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
     try:
         given = None if _is_ambiguous(connection_string) else conninfo_to_dict(connection_string)
     except ProgrammingError:

@@ -6,18 +6,14 @@ import gzip
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from inklings.errors import MissingExtraError
+from inklings.errors import import_extra
 from inklings.text.formats.format import Compression, TextFile
 
 
 def import_arrow(what: str) -> Any:
     """Import pyarrow, or raise an error that says what needs it."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(what, "hub") from error
-    return pyarrow
+    import_extra("pyarrow.parquet", what, "hub")
+    return import_extra("pyarrow", what, "hub")
 
 
 def _open_gzip(file: TextFile) -> AbstractContextManager[Any]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from inklings.errors import DownloadError, MissingExtraError, SourceError, unknown_name
+from inklings.errors import DownloadError, SourceError, import_extra, unknown_name
 from inklings.text.documents import Source, Text
 from inklings.text.formats.records import Wanted, record_texts
 from inklings.text.sources.reading import choose_layout, make_source
 from inklings.text.sources.scheme import SourceRequest, SourceScheme
 
 ALIASES = {"openwebtext": "hf:Skylion007/openwebtext?take=250000"}
+_HUB = "the Hugging Face hub"
 OPTIONS = ("split", "field", "take", "config", "revision")
 
 
@@ -86,15 +87,10 @@ def commit(address: HubAddress) -> str:
     """
     if address.revision is not None and re.fullmatch("[0-9a-f]{40}", address.revision):
         return address.revision
+    hub = import_extra("huggingface_hub", f"reading {address.name} from {_HUB}", "hub")
     try:
-        import huggingface_hub
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"reading {address.name} from the Hugging Face hub", "hub"
-        ) from error
-    try:
-        revision = huggingface_hub.HfApi().dataset_info(address.name, revision=address.revision).sha
-    except huggingface_hub.errors.RepositoryNotFoundError as error:
+        revision = hub.HfApi().dataset_info(address.name, revision=address.revision).sha
+    except hub.errors.RepositoryNotFoundError as error:
         raise SourceError(
             f"the Hugging Face hub has no public data set {address.name!r}. The form is OWNER/NAME."
         ) from error
@@ -116,12 +112,7 @@ def read_hub(address: HubAddress, wanted: Wanted | None = None) -> Iterator[Text
         SourceError: a record has no such field.
         MissingExtraError: the extra `hub` is not installed.
     """
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"reading {address.name} from the Hugging Face hub", "hub"
-        ) from error
+    datasets = import_extra("datasets", f"reading {address.name} from {_HUB}", "hub")
     wanted = wanted or Wanted(address.field)
     records = _records(datasets.load_dataset, address)
     for number, record in enumerate(itertools.islice(records, address.take), start=1):
