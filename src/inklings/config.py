@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from inklings.errors import ConfigError, unknown_name
+from inklings.errors import ConfigError, RunError, unknown_name
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES, moved_rates, peak_rates
 from inklings.registry import Registry
 
@@ -297,6 +297,25 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
     if missing:
         raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
     return config_type(**made)
+
+
+def from_file(config_type: type[T], content: Mapping[str, Any], path: Path, remedy: str = "") -> T:
+    """Make a dataclass of what a JSON file of ours holds beside its format's version.
+
+    Args:
+        config_type: the dataclass.
+        content: of the file.
+        path: where it lies.
+        remedy: what to do about a damaged one, a sentence.
+
+    Raises:
+        RunError: it does not hold such a thing.
+    """
+    values = {name: value for name, value in content.items() if name != "format_version"}
+    try:
+        return from_mapping(config_type, values, where=str(path))
+    except ConfigError as error:
+        raise RunError(f"{path} is damaged or was edited: {error} {remedy}".rstrip()) from None
 
 
 def convert(hint: Any, value: Any, *, where: str) -> Any:

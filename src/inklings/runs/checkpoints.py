@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from inklings.config import from_mapping
+from inklings.config import from_file
 from inklings.durable import (
     disk_errors,
     new_directory,
@@ -26,7 +26,7 @@ from inklings.durable import (
     write_bytes,
     write_checked_json,
 )
-from inklings.errors import ConfigError, RunError
+from inklings.errors import RunError
 from inklings.models.contract import Architecture
 from inklings.runs.checked_files import (
     check_tensors,
@@ -153,12 +153,7 @@ def read_progress(path: Path) -> TrainerState:
     Raises:
         RunError: it is missing, damaged, or from a newer format.
     """
-    content = read_checked_json(path / PROGRESS)
-    content.pop("format_version")
-    try:
-        progress = from_mapping(TrainerState, content, where=str(path / PROGRESS))
-    except ConfigError as error:
-        raise RunError(f"{path / PROGRESS} is damaged: {error}") from None
+    progress = from_file(TrainerState, read_checked_json(path / PROGRESS), path / PROGRESS)
     if path.name != f"step_{progress.step}":
         raise RunError(f"{path / PROGRESS} does not belong there: it is of step {progress.step}.")
     return progress

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from inklings.config import RunConfig, from_mapping, to_mapping
+from inklings.config import RunConfig, from_file, to_mapping
 from inklings.device import Runtime
 from inklings.durable import (
     disk_errors,
@@ -31,7 +31,7 @@ from inklings.durable import (
     write_bytes,
     write_checked_json,
 )
-from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
+from inklings.errors import InklingsError, RunError, TokenizerError
 from inklings.events import LoggedEvent
 from inklings.models.contract import Architecture
 from inklings.models.registry import build
@@ -360,14 +360,10 @@ def _runtime(environment: dict[str, Any]) -> Runtime | None:
 
 def _record(path: Path) -> RunManifest:
     content = read_checked_json(path)
-    content.pop("format_version")
     code = content.get("code")
     if code is None or isinstance(code, dict):  # of a run from when only one file could be kept
         content["code"] = [] if code is None else [code]
-    try:
-        return from_mapping(RunManifest, content, where=str(path))
-    except ConfigError as error:
-        raise RunError(f"{path} is damaged or was edited: {error}") from None
+    return from_file(RunManifest, content, path)
 
 
 _OF_RUNS = (METRICS, ENVIRONMENT)

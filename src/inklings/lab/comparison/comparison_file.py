@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from inklings.config import from_mapping
+from inklings.config import from_file
 from inklings.durable import read_checked_json, write_checked_json
-from inklings.errors import ConfigError, RunError, nearest
+from inklings.errors import RunError, nearest
 from inklings.lab.comparison.result import FILE_NAME, Comparison, RunResult
 
 FORMAT_VERSION = 1
@@ -60,13 +60,11 @@ def read_comparison(out: Path) -> Comparison:
             f"{out} holds no comparison (no {FILE_NAME}).{nearest(out.name, siblings)} "
             f"`inklings compare ARM ARM ... --out {out}` makes one."
         )
-    value = read_checked_json(
-        out / FILE_NAME, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
-    )
-    fields = {key: item for key, item in value.items() if key != "format_version"}
+    path = out / FILE_NAME
+    value = read_checked_json(path, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW)
     try:
-        for arm in (*fields.get("arms", []), *fields.get("smaller", [])):
+        for arm in (*value.get("arms", []), *value.get("smaller", [])):
             arm["runs"] = [_with_metrics(run) for run in arm.get("runs", [])]
-        return from_mapping(Comparison, fields, where=str(out / FILE_NAME))
-    except (ConfigError, TypeError, AttributeError) as error:
-        raise RunError(f"{out / FILE_NAME} is damaged or was edited ({error}). {ANEW}") from None
+    except (TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged or was edited ({error}). {ANEW}") from None
+    return from_file(Comparison, value, path, ANEW)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from inklings.auditing.memory.proof import MemoryProof
-from inklings.config import from_mapping
+from inklings.config import from_file
 from inklings.durable import read_checked_json, write_checked_json
-from inklings.errors import ConfigError, RunError
 
 FORMAT_VERSION = 1
 FILE_NAME = "record.json"
@@ -57,11 +56,6 @@ def read_record(folder: Path) -> ReportRecord:
     Raises:
         RunError: the file is missing, damaged, or from a newer format.
     """
-    value = read_checked_json(
-        folder / FILE_NAME, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW
-    )
-    del value["format_version"]
-    try:
-        return from_mapping(ReportRecord, value, where=str(folder / FILE_NAME))
-    except ConfigError as error:
-        raise RunError(f"{error} The file is damaged. {ANEW}") from None
+    path = folder / FILE_NAME
+    value = read_checked_json(path, format_version=FORMAT_VERSION, unhashed=True, remedy=ANEW)
+    return from_file(ReportRecord, value, path, ANEW)

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inklings.config import from_mapping
+from inklings.config import from_file
 from inklings.durable import read_checked_json, write_bytes, write_checked_json
-from inklings.errors import ConfigError, RunError
 from inklings.lab.report.arm_settings import say_value
 
 FILE_NAME = "sweep.json"
@@ -93,12 +92,9 @@ def read_sweep(out: Path) -> Sweep:
     Raises:
         RunError: it is missing, damaged, or of a newer format.
     """
-    content = read_checked_json(out / FILE_NAME, format_version=FORMAT, unhashed=True, remedy=ANEW)
-    content.pop("format_version")
-    try:
-        return from_mapping(Sweep, content, where=str(out / FILE_NAME))
-    except ConfigError as error:
-        raise RunError(f"{out / FILE_NAME} is damaged or was edited ({error}). {ANEW}") from None
+    path = out / FILE_NAME
+    content = read_checked_json(path, format_version=FORMAT, unhashed=True, remedy=ANEW)
+    return from_file(Sweep, content, path, ANEW)
 
 
 def write_best(out: Path, config: dict[str, Any], sweep: Sweep) -> None:
