@@ -11,9 +11,9 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.device import choose_runtime, environment
-from inklings.errors import DownloadError, MissingExtraError, RunError
+from inklings.errors import DownloadError, RunError, import_extra
 from inklings.interop.gpt2_weights import load_gpt2
-from inklings.models.contract import model_fields
+from inklings.models.contract import chosen_fields
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
 from inklings.text.tokenizers import Tokenizer
@@ -49,12 +49,14 @@ def import_gpt2(source: str, run: Path, *, data: DataConfig | None = None) -> Ru
     model = load_gpt2(folder, vocab_size=tokenizer.vocab_size, boundary_token=tokenizer.boundary)
     training = LikelihoodObjective.settle(model, TrainingConfig(budget="0-steps"))
     runtime = choose_runtime(dataclasses.replace(training, precision="float32", compile="off"))
-    fields = {name: getattr(model.config, name) for name in model_fields(type(model.config))}
     training = dataclasses.replace(
         training, device=runtime.device, precision="float32", compile="off", threads=runtime.threads
     )
     config = RunConfig(
-        architecture="gpt2", model=fields, data=data or DataConfig(), training=training
+        architecture="gpt2",
+        model=chosen_fields(model.config),
+        data=data or DataConfig(),
+        training=training,
     )
     assert training.sequence_length is not None
     record = RunManifest(
@@ -106,14 +108,10 @@ def _fetched(name: str) -> Path:
             f"there is no folder {name}. Give a folder that transformers wrote, or OWNER/NAME of a"
             " model on the hub."
         )
+    what = f"there is no folder {name}; reading it from the Hugging Face hub"
+    hub = import_extra("huggingface_hub", what, "hub")
     try:
-        import huggingface_hub
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"there is no folder {name}; reading it from the Hugging Face hub", "hub"
-        ) from error
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
+        return Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
     except (
         Exception
     ) as error:  # the library raises those of several HTTP clients, without a common root

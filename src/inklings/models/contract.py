@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ConfigError
+from inklings.config import check
 from inklings.fields import field_hints
 
 
@@ -64,20 +64,8 @@ class ModelConfig:
         )
 
 
-def require(config: Any, field_name: str, holds: bool, allowed: str) -> None:
-    """Raise a `ConfigError` unless `holds`.
-
-    Args:
-        config: the configuration that is checked.
-        field_name: the field.
-        holds: whether its value is allowed.
-        allowed: what is allowed, to follow "it must be".
-    """
-    if not holds:
-        raise ConfigError(
-            f"{type(config).__name__}.{field_name} is {getattr(config, field_name)!r}; it must be"
-            f" {allowed}."
-        )
+require = check
+"""Raise a `ConfigError` unless a field of a configuration holds what it must."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,6 +369,11 @@ def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[
         for f in dataclasses.fields(config_type)
         if f.name not in ("vocab_size", "boundary_token")
     }
+
+
+def chosen_fields(config: ModelConfig) -> dict[str, Any]:
+    """Return the values of the fields that a user may set, all of them written out."""
+    return {name: getattr(config, name) for name in model_fields(type(config))}
 
 
 def model_hints(config_type: type[ModelConfig]) -> dict[str, Any]:

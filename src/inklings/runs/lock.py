@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from inklings.durable import disk_errors
 from inklings.errors import RunError
@@ -35,17 +36,17 @@ def locked(
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _try_lock(descriptor):
+        with disk_errors(path):
+            free = lock_descriptor(descriptor, blocking=False)
+        if not free:
             raise RunError(
                 f"{run} is being {doing} by another process ({_holder(path)}). Wait for it, or"
                 f" {advice}."
             )
         with disk_errors(path):
             os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(
-                descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-            )
+            holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+            os.write(descriptor, f" {holder}".encode())  # Windows lets nobody read the first byte
         yield
     finally:
         os.close(descriptor)
@@ -53,36 +54,20 @@ def locked(
 
 def is_locked(run: Path) -> bool:
     """Return whether a process trains in the run directory now."""
-    try:
+    with contextlib.suppress(OSError):
         descriptor = os.open(run / "lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            # a byte far behind the text, so that others can read who holds the lock
-            os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        try:
+            return not lock_descriptor(descriptor, blocking=False)
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _holder(path: Path) -> str:
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", buffering=0) as file:
+            file.seek(1)
+            holder = json.loads(file.read())
         return f"process {holder['pid']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "unknown"

@@ -6,7 +6,6 @@ That is its text, model, precision, threads, and how many steps the budget pays 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from inklings.config import RunConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.errors import ConfigError
 from inklings.events import OnEvent, silent
-from inklings.models.contract import Architecture
+from inklings.models.contract import Architecture, chosen_fields
 from inklings.models.objectives import objective_of
 from inklings.models.own_code.contract_check import try_contract
 from inklings.models.registry import build
@@ -204,14 +203,8 @@ def settle_model(
     model = fresh_model(config, store)
     if parent is not None:
         take_weights(model, parent, config, trust_code=trust_code)
-    fields = dataclasses.asdict(model.config)
-    chosen = {
-        name: value
-        for name, value in fields.items()
-        if name not in ("vocab_size", "boundary_token")
-    }
     training = objective_type(model).settle(model, config.training)
-    config = replace(config, model=chosen, training=training)
+    config = replace(config, model=chosen_fields(model.config), training=training)
     return Settled(given=given, config=config, store=store, model=model, new_tokens=new_tokens)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
+from filelock import FileLock
 
 from inklings.durable import disk_errors
 from inklings.errors import ConfigError, InklingsError, MissingExtraError
@@ -92,10 +92,11 @@ def check_storage(address: str) -> None:
 
 
 @contextlib.contextmanager
-def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
+def opened(place: StudyLocation, *, mend: bool = False) -> Iterator[tuple[Any, Any]]:
     """Open Optuna's storage and the study in it, which is made if absent.
 
-    Connections are closed in the end.
+    Connections are closed in the end. With `mend`, a journal is mended first: no other process may
+    have it open.
 
     Raises:
         MissingExtraError: Optuna, or what it needs for PostgreSQL, is not installed.
@@ -105,9 +106,12 @@ def opened(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
     optuna = library("a sweep")
     if place.storage is None:
         path = place.out / JOURNAL
+        if mend:
+            _mend_journal(path)
         with disk_errors(path):
+            # Optuna's own lock would be waited for after its holder was killed
             backend = optuna.storages.journal.JournalFileBackend(
-                str(path), lock_obj=_JournalLock(path)
+                str(path), lock_obj=FileLock(path.with_suffix(".lock"))
             )
         storage = optuna.storages.JournalStorage(backend)
         yield storage, _study(place, storage)
@@ -273,12 +277,11 @@ def alive(place: StudyLocation, storage: Any, trial_id: int) -> Iterator[None]:
         thread.join()
 
 
-def mend_journal(out: Path) -> None:
+def _mend_journal(path: Path) -> None:
     """Cut off a last line that was torn when the machine went down.
 
     No other process may have the journal open.
     """
-    path = out / JOURNAL
     if not path.is_file():
         return
     with disk_errors(path), open(path, "r+b") as file:
@@ -288,37 +291,6 @@ def mend_journal(out: Path) -> None:
             file.truncate(whole)
             file.flush()
             os.fsync(file.fileno())
-
-
-class _JournalLock:
-    """A lock that the system frees when its holder is killed; Optuna's own would be waited for.
-
-    It has the two methods that Optuna asks of a lock.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path.with_suffix(".lock")
-        self._descriptor: int | None = None
-
-    def acquire(self) -> bool:
-        """Wait until no other process has the lock."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Release the lock to others."""
-        assert self._descriptor is not None
-        os.close(self._descriptor)
-        self._descriptor = None
 
 
 @contextlib.contextmanager

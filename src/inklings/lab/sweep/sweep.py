@@ -7,10 +7,8 @@ PostgreSQL database.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,6 @@ from inklings.lab.sweep.storage import (
     MESSAGE,
     StudyLocation,
     check_storage,
-    mend_journal,
     opened,
     storage_errors,
     values_of,
@@ -44,6 +41,7 @@ from inklings.lab.sweep.sweep_results import (
 )
 from inklings.lab.sweep.trial import is_lost
 from inklings.lab.sweep.trial_jobs import do_trials, remove_runs
+from inklings.models.contract import chosen_fields
 from inklings.models.objectives import objective_of
 from inklings.models.own_code.contract_check import try_contract
 from inklings.runs.arms import Arm
@@ -150,7 +148,7 @@ def sweep(
     with (
         locked(out, doing="searched", advice="choose another --out"),
         storage_errors(place),
-        _unbroken(place) as (storage, study),
+        opened(place, mend=True) as (storage, study),
     ):
         write_sweep(out, _collected(made, place, study))
         whole = do_trials(base, place, store, workers, report, storage, study)
@@ -248,15 +246,6 @@ def _check_folder(out: Path, made: Sweep) -> None:
         )
 
 
-@contextlib.contextmanager
-def _unbroken(place: StudyLocation) -> Iterator[tuple[Any, Any]]:
-    """Open the storage and the study; a journal is repaired before anything is written to it."""
-    if not place.shared:
-        mend_journal(place.out)
-    with opened(place) as (storage, study):
-        yield storage, study
-
-
 def _collected(made: Sweep, place: StudyLocation, study: Any) -> Sweep:
     """Return the sweep with what the storage holds."""
     optuna = library("a sweep")
@@ -294,10 +283,4 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 def _complete(config: RunConfig, store: TokenStore) -> dict[str, Any]:
     """Return all settings, the fields of the model written out."""
-    fields = dataclasses.asdict(fresh_model(config, store).config)
-    model = {
-        name: value
-        for name, value in fields.items()
-        if name not in ("vocab_size", "boundary_token")
-    }
-    return to_mapping(replace(config, model=model))
+    return to_mapping(replace(config, model=chosen_fields(fresh_model(config, store).config)))
