@@ -27,8 +27,10 @@ from inklings.runs.directory import RunDirectory
 from inklings.serving.api.app import make_app
 from inklings.serving.api.guard import App
 from inklings.serving.process.http_connection import HttpConfig
-from inklings.serving.process.process_pool import Served, start_in_thread
+from inklings.serving.process.process_pool import Served
 from inklings.serving.settings import ServeConfig
+
+from .engine_thread import start_in_thread
 
 T = TypeVar("T")
 

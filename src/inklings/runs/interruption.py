@@ -84,6 +84,14 @@ def held_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def exit_reason(code: int | None) -> str:
+    """Say how a process ended, by its exit code."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}: perhaps the machine ran out of memory" if name == "SIGKILL" else name
+
+
 def release_signals() -> None:
     """Let through what was held back since the start of this process."""
     if sys.platform != "win32":

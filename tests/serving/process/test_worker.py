@@ -19,9 +19,11 @@ from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.serving.process.failures import EngineError, StoppingError
 from inklings.serving.process.model_loader import ServedModel
-from inklings.serving.process.process_pool import Served, start_in_thread
+from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import joined
 from inklings.serving.settings import ServeConfig
+
+from ..engine_thread import start_in_thread
 
 ENDLESS = GenerationRequest(
     number=0, client="me", prompt=(0,), max_new_tokens=10**9, stop_at_boundary=False

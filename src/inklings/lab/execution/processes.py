@@ -23,6 +23,7 @@ from inklings.events import Event, OnEvent
 from inklings.runs.interruption import (
     SIGNALS,
     Interruption,
+    exit_reason,
     held_signals,
     is_ignored_hangup,
     release_signals,
@@ -66,6 +67,10 @@ class TaskHandler(Generic[T, R]):
     """None: it was interrupted, and the same call goes on."""
     failed: Callable[[T, str], R]
     """The result where its process died; with the reason."""
+
+    def died(self, job: T, how: str) -> R:
+        """Return the result of a job whose process ended before it."""
+        return self.failed(job, f"its process died ({how}); the same command tries it again")
 
 
 def do_jobs(
@@ -164,14 +169,7 @@ def _side_by_side(
                         workers.remove(worker)
                         worker.end()
                         if not stopping:
-                            yield (
-                                job,
-                                work.failed(
-                                    job,
-                                    f"its process died ({_death(worker.process)}); the same command"
-                                    " tries it again",
-                                ),
-                            )
+                            yield job, work.died(job, exit_reason(worker.process.exitcode))
                             workers += [_Worker(work.do)] if waiting else []
                         continue
                     if isinstance(message, dict):
@@ -196,14 +194,6 @@ def _ask_to_stop(processes: Sequence[BaseProcess]) -> None:
     if sys.platform != "win32":
         for process in processes:
             process.terminate()
-
-
-def _death(process: BaseProcess) -> str:
-    code = process.exitcode
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"{name}: perhaps the machine ran out of memory" if name == "SIGKILL" else name
-    return f"exit code {code}"
 
 
 def _serve(connection: Connection, do: Callable[[Any, OnEvent], Any]) -> None:

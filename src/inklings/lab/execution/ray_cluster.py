@@ -6,12 +6,11 @@ token store at the same paths: a task writes its results there.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from inklings.errors import ConfigError, MissingExtraError
+from inklings.errors import ConfigError, import_extra
 from inklings.events import Event, OnEvent
 from inklings.lab.execution.processes import R, T, TaskHandler, named
 from inklings.runs.interruption import Interruption
@@ -53,14 +52,7 @@ def do_jobs_on_cluster(
                     events, result = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     if not interruption.asked:
-                        yield (
-                            job,
-                            work.failed(
-                                job,
-                                f"its process died ({type(error).__name__}); the same command tries"
-                                " it again",
-                            ),
-                        )
+                        yield job, work.died(job, type(error).__name__)
                     continue
                 for event in events:
                     on_event(named(job, event))
@@ -75,10 +67,7 @@ def do_jobs_on_cluster(
 
 def _connect(address: str) -> Any:
     """Return the module `ray`, connected."""
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        raise MissingExtraError("running on a cluster", "scale") from None
+    ray = import_extra("ray", "running on a cluster", "scale")
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")

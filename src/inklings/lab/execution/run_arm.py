@@ -121,7 +121,7 @@ def attempt(job: ArmRun, on_event: OnEvent) -> RunResult | None:
 
 def failed(job: ArmRun, message: str) -> RunResult:
     """Return the result of a job that came to nothing."""
-    return RunResult(seed=job.seed, status="failed", run=_place(job), message=message)
+    return RunResult(seed=job.seed, status="failed", run=_relative(job, job.run), message=message)
 
 
 def _do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
@@ -168,7 +168,7 @@ def score(job: ArmRun, store: TokenStore) -> RunResult:
         found = RunResult(
             seed=job.seed,
             status="not ranked",
-            run=_place(job),
+            run=_relative(job, job.run),
             weights=weights_hash(job.run),
             parameters=parameter_count(model),
             steps=last["step"],
@@ -345,11 +345,6 @@ def weights_hash(run: Path) -> str | None:
     """Return the SHA-256 of a run's best weights; None where there are none yet."""
     path = run / WEIGHTS
     return file_sha256(path) if path.is_file() else None
-
-
-def _place(job: ArmRun) -> str:
-    """Return the run directory as `comparison.json` names it."""
-    return _relative(job, job.run)
 
 
 def _relative(job: ArmRun, run: Path) -> str:

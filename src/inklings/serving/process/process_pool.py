@@ -30,7 +30,7 @@ from inklings.serving.process.messages import (
 )
 from inklings.serving.process.model_loader import Spec
 from inklings.serving.process.response_stream import Ticket
-from inklings.serving.process.worker_client import PATIENCE, Launch, Link, in_process, in_thread
+from inklings.serving.process.worker_client import PATIENCE, Launch, Link, in_process
 from inklings.serving.settings import ServeConfig
 
 DEATHS = 3
@@ -330,7 +330,11 @@ def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
 
 
 async def start(
-    runs: Mapping[str, RunDirectory], config: ServeConfig, *, trust_code: bool = False
+    runs: Mapping[str, RunDirectory],
+    config: ServeConfig,
+    *,
+    trust_code: bool = False,
+    launch: Launch = in_process,
 ) -> list[Served]:
     """Start the engine processes of all runs, and return when their models are loaded.
 
@@ -338,34 +342,11 @@ async def start(
         runs: by the name that clients call each.
         config: settings of the server.
         trust_code: run an architecture's Python code even if another user or machine made it.
+        launch: starts one engine, in a process or in what a test puts in its place.
 
     Raises:
         InklingsError: a run cannot be served; then none is.
     """
-    return await _start(runs, config, in_process, workers=config.workers, trust_code=trust_code)
-
-
-async def start_in_thread(name: str, run: RunDirectory, config: ServeConfig) -> Served:
-    """Serve a run from one thread of this process, whatever `config.workers` says.
-
-    It is for tests and other programs. Errors are those of `start`.
-
-    Args:
-        name: of the model.
-        run: the run.
-        config: settings of the server.
-    """
-    return (await _start({name: run}, config, in_thread, workers=1, trust_code=False))[0]
-
-
-async def _start(
-    runs: Mapping[str, RunDirectory],
-    config: ServeConfig,
-    launch: Launch,
-    *,
-    workers: int,
-    trust_code: bool,
-) -> list[Served]:
     models: list[Served] = []
     try:
         for name, run in runs.items():
@@ -374,7 +355,7 @@ async def _start(
                 run=str(run.path),
                 rows=config.rows,
                 precision=config.precision,
-                workers=workers,
+                workers=config.workers,
                 memory=config.memory,
                 trust_code=trust_code,
             )

@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import multiprocessing
 import queue
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from inklings.errors import InklingsError
 from inklings.generation.engine.request import Card
-from inklings.runs.interruption import held_signals
+from inklings.runs.interruption import exit_reason, held_signals
 from inklings.serving.process import worker
 from inklings.serving.process.failures import WorkerLostError
 from inklings.serving.process.messages import Command, Message, Stop
@@ -56,20 +55,7 @@ class _Process:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        code = self.process.exitcode
-        if code >= 0:
-            return f"exit code {code}"
-        name = signal.Signals(-code).name
-        return f"{name}: perhaps the machine ran out of memory" if name == "SIGKILL" else name
-
-
-class _Thread:
-    def __init__(self, thread: threading.Thread) -> None:
-        self.thread = thread
-
-    def end(self, patience: float) -> str:
-        self.thread.join(patience)
-        return "its thread ended" if not self.thread.is_alive() else "its thread goes on"
+        return exit_reason(self.process.exitcode)
 
 
 def in_process(spec: Spec) -> tuple[Connection, Life]:
@@ -86,16 +72,6 @@ def in_process(spec: Spec) -> tuple[Connection, Life]:
         process.start()
     theirs.close()  # so that we see it end when it does
     return ours, _Process(process)
-
-
-def in_thread(spec: Spec) -> tuple[Connection, Life]:
-    """Start an engine in a thread of this process."""
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    thread = threading.Thread(
-        target=worker.work, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True
-    )
-    thread.start()
-    return ours, _Thread(thread)
 
 
 class Link:
