@@ -24,6 +24,17 @@ CLIENT_LEFT = 499
 """The status that the log gives a request whose client left; it is not sent."""
 SHOWN = 60
 """Characters of a wrong value that a message repeats."""
+ANSWERS: tuple[tuple[type[InklingsError], int, str, str | None], ...] = (
+    (OverloadedError, 429, "rate_limit_error", "rate_limit_exceeded"),
+    (WorkerLostError, 503, "server_error", "worker_lost"),
+    (StoppingError, 503, "server_error", "stopping"),
+    (MissingExtraError, 501, "server_error", "not_installed"),
+    (RunError, 409, "invalid_request_error", "conflict"),
+    (InputError, 400, "invalid_request_error", None),
+    (DiskError, 507, "server_error", "disk"),
+    (InklingsError, 500, "server_error", "model_failed"),
+)
+"""Status, type and code of an error; the first kind that fits decides."""
 
 
 class ErrorDetail(BaseModel):
@@ -131,25 +142,10 @@ def as_api_error(error: Exception) -> ApiError:
         return _of_validation(error.errors())
     if isinstance(error, StarletteHTTPException):
         return _of_http(error)
-    if isinstance(error, OverloadedError):
-        retry = {"Retry-After": str(RETRY_AFTER)}
-        return ApiError(
-            429, str(error), type="rate_limit_error", code="rate_limit_exceeded", headers=retry
-        )
-    if isinstance(error, WorkerLostError):
-        return ApiError(503, str(error), type="server_error", code="worker_lost")
-    if isinstance(error, StoppingError):
-        return ApiError(503, str(error), type="server_error", code="stopping")
-    if isinstance(error, MissingExtraError):
-        return ApiError(501, str(error), type="server_error", code="not_installed")
-    if isinstance(error, RunError):
-        return ApiError(409, str(error), code="conflict")
-    if isinstance(error, InputError):
-        return refused(str(error))
-    if isinstance(error, DiskError):
-        return ApiError(507, str(error), type="server_error", code="disk")
-    if isinstance(error, InklingsError):
-        return ApiError(500, str(error), type="server_error", code="model_failed")
+    for kind, status, type_, code in ANSWERS:
+        if isinstance(error, kind):
+            retry = {"Retry-After": str(RETRY_AFTER)} if status == 429 else None
+            return ApiError(status, str(error), type=type_, code=code, headers=retry)
     return ApiError(
         500,
         "the server failed at this request, and its log says why. Other requests are served.",

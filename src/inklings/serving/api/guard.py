@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -21,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from inklings.serving.api.cors import CrossOrigin
 from inklings.serving.api.descriptions import OPEN
 from inklings.serving.api.errors import ApiError, as_api_error
-from inklings.serving.settings import ServeConfig
+from inklings.serving.settings import ServeConfig, is_this_machine
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -127,7 +126,7 @@ class Guard:
         if self._key is not None or not self._config.only_this_machine:
             return
         host = headers.get("host", "")
-        if not _is_this_machine(host):
+        if not _names_this_machine(host):
             raise ApiError(
                 421,
                 f"this server answers this machine alone, and was asked as {host[:80]!a}. Use"
@@ -197,16 +196,9 @@ def _too_large(most: int) -> ApiError:
     )
 
 
-def _is_this_machine(host: str) -> bool:
+def _names_this_machine(host: str) -> bool:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(
-            name[1:-1] if name.startswith("[") and name.endswith("]") else name
-        ).is_loopback
-    except ValueError:
-        return False
+    return is_this_machine(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
 
 
 def _with_headers(send: Send, added: Mapping[str, str]) -> Send:

@@ -146,16 +146,13 @@ class _Loads(Collector):
 
     def collect(self) -> Iterable[Metric]:
         loads = [(model.card.name, model.load) for model in self._models]
-        for name, help_text in GAUGES.items():
-            gauge = GaugeMetricFamily(f"inklings_{name}", help_text, labels=("model",))
-            for model, load in loads:
-                gauge.add_metric((model,), getattr(load, name))
-            yield gauge
-        for name, help_text in COUNTERS.items():
-            counter = CounterMetricFamily(f"inklings_{name}", help_text, labels=("model",))
-            for model, load in loads:
-                counter.add_metric((model,), getattr(load, name))
-            yield counter
+        kinds = ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS))
+        for family, figures in kinds:
+            for name, help_text in figures.items():
+                made = family(f"inklings_{name}", help_text, labels=("model",))
+                for model, load in loads:
+                    made.add_metric((model,), getattr(load, name))
+                yield made
 
     def describe(self) -> Iterable[Metric]:
         return []
