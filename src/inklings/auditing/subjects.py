@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
-from inklings.auditing.probes import FreshModel, scrambled
+from inklings.auditing.probes import scrambled
 from inklings.config import RunConfig, TrainingConfig
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.from_noise import SampleModel
@@ -23,18 +23,19 @@ VOCAB_SIZE = 65
 """Size of the vocabulary where an architecture is audited without a text."""
 
 
+Model = TypeVar("Model", SequenceModel, SampleModel)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class AnySubject(Generic[Model]):
     """A model that can be made anew from any seed.
 
     What is known of its training and its text stands beside.
     """
 
     label: str
-    fresh: FreshModel
-    training: TrainingConfig
-    """Says how batches are made."""
-    trained: SequenceModel | None = None
+    fresh: Callable[[int], Model]
+    trained: Model | None = None
     """A run's model; None for an architecture."""
     store: TokenStore | None = None
     """The text; without one, what needs a text does not apply."""
@@ -49,6 +50,14 @@ class Subject:
         assert self.store is not None, "a check that needs a text is not carried out without"
         return self.store
 
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(AnySubject[SequenceModel]):
+    """A model that predicts tokens."""
+
+    training: TrainingConfig
+    """Says how batches are made."""
+
     @cached_property
     def scrambled(self) -> SequenceModel:
         """The architecture with random weights, made once."""
@@ -56,26 +65,8 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseSubject:
-    """A generator without likelihood that can be made anew from any seed.
-
-    What is known of its text stands beside.
-    """
-
-    label: str
-    fresh: Callable[[int], SampleModel]
-    trained: SampleModel | None = None
-    """A run's model; None for an architecture."""
-    store: TokenStore | None = None
-    split: SplitName = "validation"
-    run: RunDirectory | None = None
-    """The run, whose own text may be another one."""
-
-    @property
-    def text(self) -> TokenStore:
-        """The text, for a check that needs one."""
-        assert self.store is not None, "a check that needs a text is not carried out without"
-        return self.store
+class NoiseSubject(AnySubject[SampleModel]):
+    """A generator without likelihood."""
 
     @cached_property
     def model(self) -> SampleModel:

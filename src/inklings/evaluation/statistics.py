@@ -67,11 +67,6 @@ class Interval:
         """Whether there are units enough to tell both ends."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies clear of zero: what a claim of a difference needs."""
-        return not self.contains(0.0)
-
     def to_mapping(self) -> dict[str, float | int | str | None]:
         """Return plain values for JSON; an end that is infinite is None."""
         known = {

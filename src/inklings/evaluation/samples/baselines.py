@@ -12,7 +12,6 @@ import numpy as np
 from inklings.evaluation.samples.reference_models import ORDER, nats_of, train_judge
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_set import SampleSet
-from inklings.evaluation.samples.sampling import draw
 
 RUNGS = {"unigram": 1, "bigram": 2, "trigram": 3, "5-gram": ORDER}
 """Interpolated Kneser-Ney samplers, by order. The highest is the judge itself, so `judge` favours
@@ -36,18 +35,10 @@ def ladder(ground: ReferenceSet) -> dict[str, SampleSet]:
     The uniform sampler draws from all tokens that the training text holds, and takes its lengths
     from training documents. The others are counted on the training text.
     """
-    setting = ground.setting
     rungs = {UNIFORM: _uniform(ground)}
     for number, (name, order) in enumerate(RUNGS.items()):
         model = ground.judge if order == ORDER else train_judge(ground.training, order=order)
-        rungs[name] = draw(
-            model,
-            ground.tokenizer,
-            setting.samples,
-            max_length=setting.max_length,
-            windows=setting.windows,
-            seed=setting.seed + 1000 + number,
-        )
+        rungs[name] = ground.draw(model, seed=ground.setting.seed + 1000 + number)
     return rungs
 
 

@@ -10,6 +10,8 @@ from jaxtyping import UInt64
 from inklings.errors import ConfigError, SourceError
 from inklings.evaluation.samples.reference_models import train_judge
 from inklings.evaluation.samples.sample_set import SampleSet, documents_of, windows_of
+from inklings.evaluation.samples.sampling import draw
+from inklings.models.contract import Architecture
 from inklings.models.ngram import NGram
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenSplit, TokenStore
@@ -58,6 +60,26 @@ class ReferenceSet:
     """Counted on the training text."""
     learned: UInt64[np.ndarray, " L"] | None = None
     """As `known`, of the text that a model was trained on, where it is compared with another."""
+
+    def draw(self, model: Architecture, *, seed: int, temperature: float = 1.0) -> SampleSet:
+        """Draw samples of a model, as many and in the form that they are compared in.
+
+        Errors as `sampling.draw`.
+
+        Args:
+            model: writes them.
+            seed: of the draws.
+            temperature: of a model that predicts tokens.
+        """
+        return draw(
+            model,
+            self.tokenizer,
+            self.setting.samples,
+            max_length=self.setting.max_length,
+            windows=self.setting.windows,
+            temperature=temperature,
+            seed=seed,
+        )
 
 
 def make_reference_set(

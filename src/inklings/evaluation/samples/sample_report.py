@@ -16,8 +16,6 @@ from inklings.evaluation.samples.calibration import PLACED, REAL, Calibration
 from inklings.evaluation.samples.metric import METRICS
 from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet
-from inklings.evaluation.samples.sample_set import SampleSet
-from inklings.evaluation.samples.sampling import draw
 from inklings.models.contract import Architecture
 from inklings.models.objectives import predicts_tokens
 
@@ -99,26 +97,13 @@ def measure_model(
 
     Errors as `evaluation.drawing.draw`.
     """
+
+    def at(value: float) -> Measures:
+        return measure(ground.draw(model, seed=ground.setting.seed, temperature=value), ground)
+
     if not predicts_tokens(model):
-        return {name: measure(_drawn(model, ground, temperature), ground)}
-    temperatures = dict.fromkeys([temperature, *others])
-    return {
-        f"{name} at {value:g}": measure(_drawn(model, ground, value), ground)
-        for value in temperatures
-    }
-
-
-def _drawn(model: Architecture, ground: ReferenceSet, temperature: float) -> SampleSet:
-    setting = ground.setting
-    return draw(
-        model,
-        ground.tokenizer,
-        setting.samples,
-        max_length=setting.max_length,
-        windows=setting.windows,
-        temperature=temperature,
-        seed=setting.seed,
-    )
+        return {name: at(temperature)}
+    return {f"{name} at {value:g}": at(value) for value in dict.fromkeys([temperature, *others])}
 
 
 def save_report(report: SampleReport, folder: Path) -> Path:

@@ -338,7 +338,7 @@ class Comparison:
         ]
 
 
-def run_value(run: RunResult, unit: str) -> float:
+def run_value(run: RunResult | Point, unit: str) -> float:
     """Return the ranking figure of a scored run."""
     value = run.loss if unit == "nats per token" else run.bits_per_byte
     assert value is not None

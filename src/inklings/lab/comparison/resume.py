@@ -14,7 +14,7 @@ from inklings.device import environment
 from inklings.errors import RunError
 from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.comparison_file import read_comparison, write_comparison
-from inklings.lab.comparison.plan import ArmPlan, Plan, SamplePlan
+from inklings.lab.comparison.plan import Plan, SamplePlan
 from inklings.lab.comparison.result import CONTENT, FILE_NAME, ArmResult, Comparison, RunResult
 from inklings.lab.comparison.settings import differing_settings
 from inklings.lab.comparison.text_facts import describe_text
@@ -196,11 +196,6 @@ def _arm(comparison: Comparison, label: str) -> ArmResult | None:
 def plan_before(out: Path) -> Plan | None:
     """Return the plan of the comparison in a folder, if there is one."""
     return read_comparison(out).plan if (out / FILE_NAME).is_file() else None
-
-
-def arm_before(plan: Plan | None, label: str) -> ArmPlan | None:
-    """Return the arm of an earlier plan; None if it had no such arm."""
-    return None if plan is None else next((arm for arm in plan.arms if arm.label == label), None)
 
 
 def measurable(contestant: ResolvedArm, store: TokenStore) -> bool:

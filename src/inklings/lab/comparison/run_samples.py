@@ -17,7 +17,6 @@ from inklings.errors import RunError
 from inklings.evaluation.samples.metrics import Measures, measure
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
 from inklings.evaluation.samples.sample_report import TEMPERATURES
-from inklings.evaluation.samples.sampling import draw
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.records import ANEW
 from inklings.lab.comparison.result import Comparison, SampleFigures
@@ -70,19 +69,9 @@ def measure_run(model: Architecture, ground: ReferenceSet, *, seed: int, sweep: 
     Raises:
         SourceError: it writes too little to be measured.
     """
-    setting = ground.setting
 
     def at(temperature: float) -> Measures:
-        made = draw(
-            model,
-            ground.tokenizer,
-            setting.samples,
-            max_length=setting.max_length,
-            windows=setting.windows,
-            temperature=temperature,
-            seed=seed,
-        )
-        return measure(made, ground)
+        return measure(ground.draw(model, seed=seed, temperature=temperature), ground)
 
     judged = at(1.0)
     if not sweep or not predicts_tokens(model):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inklings.memory.backends.nearest import (
     SPARE_BFLOAT16,
+    Nearest,
     Vectors,
     as_answer,
     fast_bfloat16,
@@ -156,14 +157,7 @@ class Exact:
         places, distances = rank(
             torch.from_numpy(queries), self._full[: len(self)], rows, k, torch.from_numpy(self.ids)
         )
-        answer, near = (
-            np.full((len(queries), k), -1, np.int64),
-            np.full((len(queries), k), np.inf, np.float32),
-        )
-        there = np.isfinite(distances.numpy())
-        answer[:, : there.shape[1]] = np.where(there, self.ids[places.numpy()], -1)
-        near[:, : there.shape[1]] = distances.numpy()
-        return answer, near
+        return as_answer(self.ids, Nearest(places, distances, 0), k)
 
     def vectors(self, ids: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, "n d"]:
         """Return the vectors under these ids, as they were added.

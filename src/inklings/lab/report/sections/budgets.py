@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 
 from inklings.lab.comparison.records import Records
-from inklings.lab.comparison.result import Comparison, Point, run_value
+from inklings.lab.comparison.result import Comparison, run_value
 from inklings.lab.report.chart import (
     AXES,
     Axis,
@@ -168,7 +168,7 @@ def point_rows(comparison: Comparison) -> tuple[Rows, Rows]:
                     "tokens": point.tokens,
                     "flops": point.flops,
                     "seconds": rounded(point.seconds),
-                    "value": round(point_value(point, comparison.unit), DIGITS),
+                    "value": round(run_value(point, comparison.unit), DIGITS),
                     "accuracy": round(point.accuracy, DIGITS),
                 }
                 found.setdefault(point.share, []).append(row)
@@ -205,13 +205,6 @@ def say_amount(axis: str, amount: float) -> str:
     if axis == "seconds":
         return f"{duration(amount)} of training"
     return f"{short_count(round(amount))} {'tokens' if axis == 'tokens' else 'FLOPs'}"
-
-
-def point_value(point: Point, unit: str) -> float:
-    """Return the ranking figure of a decayed point."""
-    value = point.loss if unit == "nats per token" else point.bits_per_byte
-    assert value is not None, "arms are ranked in bits per byte only where all have them"
-    return value
 
 
 def floor_rows(comparison: Comparison, domain: tuple[float, float]) -> Rows:

@@ -25,7 +25,6 @@ from inklings.lab.report.sections.budgets import (
     counted_rule,
     floor_rows,
     geometric_mean,
-    point_value,
     rounded,
 )
 
@@ -228,7 +227,7 @@ def _prices(run: RunResult, cost: str, unit: str) -> list[tuple[float, int | flo
         return [(1.0, size(run), run_value(run, unit))]
     if run.points:
         return [
-            (p.share, p.flops if cost == "FLOPs" else p.seconds, point_value(p, unit))
+            (p.share, p.flops if cost == "FLOPs" else p.seconds, run_value(p, unit))
             for p in run.points
         ]
     return [(1.0, run.flops if cost == "FLOPs" else run.seconds, run_value(run, unit))]
