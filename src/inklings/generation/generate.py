@@ -72,7 +72,6 @@ def generate(
         model, tokenizer, rows=max(1, min(samples, ROWS)), failure=reraise, use_cache=use_cache
     )
     check_request(tokenizer, prompt, max_new_tokens=max_new_tokens, samples=samples, stop=stop)
-    sampling = sampling or SamplingConfig()
     request = GenerationRequest(
         number=samples,
         client="",
