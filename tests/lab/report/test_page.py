@@ -613,3 +613,16 @@ def test_the_domain_of_curves_leaves_the_first_fall_out() -> None:
     assert focus_domain(rows, [1.95])[0] < 1.95
     hits = [{"tokens": row["tokens"], "accuracy": 1 - row["loss"] / 5} for row in rows]
     assert accuracy_domain(hits) == pytest.approx((1 - high / 5, 1 - low / 5), abs=1e-3)
+
+
+def test_every_chart_is_one_of_vega_lite(full: Path, folder: Path) -> None:
+    """A report is written without asking; here each part is held against the schema."""
+    charts_of_all = [
+        chart
+        for out in (full, folder)
+        for figure in parts(out)[2].figures
+        for chart in figure.charts.values()
+    ]
+    assert charts_of_all
+    for chart in charts_of_all:
+        chart.to_dict(validate=True)

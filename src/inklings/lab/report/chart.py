@@ -222,5 +222,5 @@ def around(values: Sequence[float], pad: float = 0.05) -> tuple[float, float]:
 
 def page_spec(chart: Any) -> dict[str, Any]:
     """Return the chart as the page draws it: without data and theme, which the page has once."""
-    spec: dict[str, Any] = chart.to_dict(validate=True)
+    spec: dict[str, Any] = chart.to_dict(validate=False)
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}
