@@ -198,7 +198,17 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("kind", ["folder", "link to itself", "link to nothing", "pipe", "nothing"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "link to itself",
+        "nothing",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("folder", "link to nothing", "pipe")
+        ),
+    ],
+)
 def test_something_else_in_a_file_s_place_is_said(
     name: str, kind: str, ask: Callable[..., dict[str, tuple[int, str]]]
 ) -> None:
@@ -334,7 +344,13 @@ def test_a_forged_header_of_tensors_is_damage(
 HUGE = (10**7, 10**12)
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=[] if name in ("gpt", "recurrent") else [pytest.mark.slow])
+        for name in ARCHITECTURES
+    ],
+)
 def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(
     architecture: str, whole: Path, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_comparison_goes_on(room_for: Room, capsys: pytest.CaptureFixture[str]
         assert [arm.runs[0].loss for arm in read_comparison(Path("out")).arms] == whole
 
 
+@pytest.mark.slow
 def test_a_report_is_the_one_before(room_for: Room, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(FORMATS / "comparison", "out")
     syncs = done(["report", "out"], room_for)

@@ -202,6 +202,7 @@ def test_a_whole_text_is_asked_for_of_another_text_only(
     assert "--split validation or test" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_audit_with_another_text_looks_for_what_the_run_was_trained_on(trained: Ask) -> None:
     """The text as such is clean.
 

@@ -56,6 +56,7 @@ def train(ask: Ask, arm: str, run: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_run_with_a_memory_is_put_to_the_proof(
     repeating: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
