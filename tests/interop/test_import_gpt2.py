@@ -117,6 +117,7 @@ def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(
         import_gpt2(str(source), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_comparison_takes_it_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, _ = folder(tmp_path / "theirs", in_parts=False)
     text, out = tmp_path / "text.txt", tmp_path / "out"

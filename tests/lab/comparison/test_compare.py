@@ -495,6 +495,7 @@ def test_figures_of_an_audit_that_are_not_finite_can_be_written(
     assert read_comparison(tmp_path / "c").arms[0].audit
 
 
+@pytest.mark.slow
 def test_an_existing_run_is_audited_as_it_is(base: RunConfig, tmp_path: Path) -> None:
     first = compare(arms(base, LEAKY_ARM, MLP_ARM), out=tmp_path / "c", seeds=[0])
     runs = [str(tmp_path / "c" / run.run) for arm in first.arms for run in arm.runs]
