@@ -153,6 +153,11 @@ def _device(asked: str) -> tuple[str, str]:
     return asked, f"{asked}: as asked"
 
 
+def onednn_has_bfloat16() -> bool:
+    """Return whether oneDNN computes in bfloat16 here: with AVX-512 or AVX-NE-CONVERT alone."""
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def bfloat16_is_fast(device: str) -> bool:
     """Return whether this device has units of its own for products in bfloat16."""
     if device == "cpu":

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from inklings.device import Precision
+from inklings.device import Precision, onednn_has_bfloat16
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering
 
@@ -47,13 +47,10 @@ class PackedLinear(nn.Module):
 
 
 def can_pack(precision: Precision) -> bool:
-    """Return whether this build of PyTorch, on this processor, arranges weights in a precision.
-
-    oneDNN has bfloat16 for processors with AVX-512 or AVX-NE-CONVERT alone.
-    """
+    """Return whether this build of PyTorch, on this processor, arranges weights in a precision."""
     if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
         return False
-    return precision != "bfloat16" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return precision != "bfloat16" or onednn_has_bfloat16()
 
 
 def with_packed_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from inklings.device import onednn_has_bfloat16
 from inklings.layers.dropout import Dropout
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
@@ -146,7 +148,11 @@ class Recurrent(SequenceModel):
         Torch gives an LSTM a pair, the others a tensor.
         """
         if self.config.cell == "lstm":
-            return self.layers(inputs, memory)  # type: ignore[no-any-return]  # nn.Module calls are untyped
+            # oneDNN has the LSTM, alone of the three, and not in bfloat16 on every processor
+            mixed = torch.is_autocast_enabled("cpu") and not onednn_has_bfloat16()
+            with torch.autocast("cpu", enabled=False) if mixed else nullcontext():
+                out: tuple[Any, Memory] = self.layers(inputs, memory)
+            return out
         outputs, hidden = self.layers(inputs, memory[0])
         return outputs, (hidden,)
 

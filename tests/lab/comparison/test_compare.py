@@ -41,7 +41,7 @@ class Broken(MLP):
     Config = MLPConfig
 
     def forward(self, tokens, state=None, *, starts=None):
-        if self.training:
+        if self.training and tokens.shape[1] > 5:  # not where it is tried beforehand
             raise RuntimeError("this one <breaks>")
         return super().forward(tokens, state, starts=starts)
 """
