@@ -181,7 +181,8 @@ def _parameters(connection_string: str) -> dict[str, Any]:
 
     A server that is silent for longer counts as lost.
     """
-    import_extra("pgvector.psycopg", "the memory backend pgvector", "memory")
+    for module in ("psycopg", "pgvector", "pgvector.psycopg"):
+        import_extra(module, "the memory backend pgvector", "memory")
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
