@@ -42,6 +42,8 @@ class TextStream:
         return shown
 
     def _advance(self, text: str) -> str:
+        if not self._stop:  # as most texts are: nothing is searched for, nothing held back
+            return text
         if self.stopped:
             return ""
         self._held += text
@@ -60,7 +62,7 @@ class TextStream:
 
     def _possible_beginning(self) -> int:
         """Return the length of the longest end of the held text that begins a stop string."""
-        longest = max((len(stop) for stop in self._stop), default=1) - 1
+        longest = max(len(stop) for stop in self._stop) - 1
         for length in range(min(longest, len(self._held)), 0, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
                 return length

@@ -42,6 +42,7 @@ CARD = Card(
     hidden_size=4,
     branches=("attention",),
     memory=None,
+    unit="bits of divergence",
     remembers=False,
     precision="float32",
     threads=1,
@@ -173,7 +174,8 @@ def test_a_run_tells_its_facts_and_its_card(run: RunDirectory) -> None:
     facts, events = body["facts"], events_of(run)
     evaluations = [event for event in events if event["event"] == "evaluation"]
     assert (
-        body["card"]["branches"] == ["attention"]
+        body["facts"]["unit"] == CARD.unit
+        and body["card"]["branches"] == ["attention"]
         and body["audit_command"] == f"inklings audit {run.path}"
         and body["compared"] is None
     )
@@ -216,22 +218,24 @@ def test_a_run_that_is_not_there_is_named(run: RunDirectory) -> None:
 def test_the_state_is_what_it_is_now(run: RunDirectory) -> None:
     events = events_of(run)
     write_events(run, events[: len(events) // 2])
-    facts = run_facts(run)
+    facts = run_facts(run, CARD.unit)
     assert facts.state == "stopped" and 0 < facts.step < facts.steps
     with locked(run.path):
-        assert run_facts(run).state == "training"
+        assert run_facts(run, CARD.unit).state == "training"
     write_events(run, [*events[:-1], {**events[-1], "stopped": "interrupted"}])
-    assert run_facts(run).state == "stopped", "an interruption ends a session, not the run"
+    assert run_facts(run, CARD.unit).state == "stopped", (
+        "an interruption ends a session, not the run"
+    )
     write_events(run, events)
-    assert run_facts(run).state == "done"
+    assert run_facts(run, CARD.unit).state == "done"
     run.extended(budget="8M-tokens", steps=7812, from_step=3906)
-    facts = run_facts(run)
+    facts = run_facts(run, CARD.unit)
     assert (facts.state, facts.steps, facts.budget) == ("stopped", 7812, "8M-tokens")
 
 
 def test_a_folder_that_was_damaged_says_so_and_the_rest_stays(run: RunDirectory) -> None:
     (run.path / "metrics.jsonl").write_text("nonsense\nmore\n")
-    facts = run_facts(run)
+    facts = run_facts(run, CARD.unit)
     assert facts.problem is not None and "damaged in line 1" in facts.problem
     assert facts.text == "builtin:unicode-names" and facts.validation == []
 
@@ -246,7 +250,7 @@ def test_a_long_curve_is_thinned_to_means_that_keep_its_end(run: RunDirectory) -
             for i in range(1, count + 1)
         ],
     )
-    points = run_facts(run).training
+    points = run_facts(run, CARD.unit).training
     assert len(points) == CURVE_POINTS and points[-1].step == count
     assert sum(point.loss for point in points) / len(points) == pytest.approx(
         (count + 1) / 2, rel=0.01

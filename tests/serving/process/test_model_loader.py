@@ -93,6 +93,7 @@ def test_a_gan_makes_what_it_makes_elsewhere_and_has_no_engine(tmp_path: Path) -
     served = ServedModel(spec(train(tmp_path, GAN)))
     card = served.card()
     assert (card.predicts, card.hidden_size, served.engine()) == (False, 0, None)
+    assert card.unit == "bits of divergence"
     assert isinstance(served.model, SampleModel)
     assert served.make(3, 5, 7, 20) == write(
         served.model, served.tokenizer, 3, seed=5, style_seed=7, length=20

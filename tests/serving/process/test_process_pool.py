@@ -57,6 +57,7 @@ CARD = Card(
     hidden_size=4,
     branches=(),
     memory=None,
+    unit="nats per token",
     remembers=False,
     precision="float32",
     threads=1,

@@ -189,7 +189,7 @@ class Group:
         """
         model = self._model
         tokens = torch.tensor(lines, device=model.device)
-        starts = self._starts(works, lines, tokens)
+        starts = self._starts(works, tokens)
         with branches_scaled(model, self._factors):
             if any(work.job.entries for work in works):
                 assert isinstance(model, Remembering)
@@ -200,20 +200,13 @@ class Group:
             return logits, hidden, [None] * len(works)
 
     def _starts(
-        self,
-        works: Sequence[RequestRow],
-        lines: Sequence[Sequence[int]],
-        tokens: Int[Tensor, "N T"],
+        self, works: Sequence[RequestRow], tokens: Int[Tensor, "N T"]
     ) -> Bool[Tensor, "N T"] | None:
-        # nothing lies before the first of a text that it could cut off
-        if not any(
-            self._boundary in (line if work.read else line[1:])
-            for work, line in zip(works, lines, strict=True)
-        ):
-            return None
         starts = tokens == self._boundary
-        starts[[row for row, work in enumerate(works) if not work.read], 0] = False
-        return starts
+        # nothing lies before the first of a text that it could cut off
+        if opening := [row for row, work in enumerate(works) if not work.read]:
+            starts[opening, 0] = False
+        return starts if bool(starts.any()) else None
 
     def _begin_writing(self, work: RequestRow, state: State | None, coming: int = 0) -> None:
         self._writing_states.begin(state, coming)

@@ -149,6 +149,8 @@ class Card:
     """Those that can be knocked out."""
     memory: int | None
     """How many entries its long-term memory has; None where it has no such memory."""
+    unit: str
+    """What the losses of its run are counted in, as its objective says."""
     remembers: bool
     """Whether predictions read a memory, the text's own or a long-term one, so that entries can be
     asked for.

@@ -7,6 +7,7 @@ cost one row and a step costs none.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -27,7 +28,14 @@ class RowStates:
         self._pads = pads
         self._count = 0
         self._room: State | None = None
+        self._views: State | None = None
+        """The slots of the rows of the last pass, which the next pass takes again."""
         self._blank: State | None = None
+        self._filler: State | None = None
+        """What the slots from `_clean` on hold since the room was made, where more rows that begin
+        with the same state were known to come: these copy nothing.
+        """
+        self._clean = 0
         self._twins = False
         """Whether the second slot is a copy of the first, so that one row can be read as two."""
 
@@ -45,10 +53,14 @@ class RowStates:
                 self._blank = state
         if self._room is None or self._count == self._room.batch_size:
             self._room = self._grown(state, self._count + 1 + coming)
-        for name, tensor in self._room.tensors.items():
-            tensor[self._count].copy_(state.tensors[name][0])
+            self._views, self._clean = None, self._count
+            self._filler = state if coming else None
+        if state is not self._filler or self._count < self._clean:
+            for name, tensor in self._room.tensors.items():
+                tensor[self._count].copy_(state.tensors[name][0])
         self._room.stores.update(state.stores)
         self._count += 1
+        self._clean = max(self._clean, self._count)
         self._twins = False
 
     def part(self, row: int) -> State:
@@ -68,7 +80,8 @@ class RowStates:
 
     def clear(self) -> None:
         """Drop all rows, and give back their room."""
-        self._count, self._room, self._twins = 0, None, False
+        self._count, self._room, self._views, self._filler = 0, None, None, None
+        self._twins = False
 
     def forward(
         self, tokens: Int[Tensor, "N T"], starts: Bool[Tensor, "N T"] | None = None
@@ -87,26 +100,37 @@ class RowStates:
             starts = None if starts is None else starts.expand(2, 1).contiguous()
             if not self._twins:
                 self._copy(0, 1)
+                self._clean = max(self._clean, 2)
                 for store in self._room.stores.values():
                     store.shared = True
         self._twins = pads
-        given = self._room.part(slice(0, len(tokens)))
+        if self._views is None or self._views.batch_size != len(tokens):
+            self._views = self._room.part(slice(0, len(tokens)))
+        given = State(dict(self._views.tensors), self._room.stores)
         with inference(self._modules):
             output: Output = self._model(tokens, given, starts=starts)
         assert output.state is not None
-        for name, kept in given.tensors.items():
+        for name, kept in self._views.tensors.items():
             new = output.state.tensors[name]
-            if new.data_ptr() != kept.data_ptr() or new.stride() != kept.stride():
+            if new is not kept and (
+                new.data_ptr() != kept.data_ptr() or new.stride() != kept.stride()
+            ):
                 kept.copy_(new)
         # only what these rows refer to: what rows refer to that have left is let go
         self._room = State(self._room.tensors, dict(output.state.stores))
         return output.logits[: self._count], output.hidden[: self._count]
 
     def _grown(self, like: State, least: int) -> State:
-        """Make room for two rows, or twice as many as before, or as many as are known to come."""
+        """Make room for two rows, or twice as many as before, or as many as are known to come.
+
+        Every new slot holds `like`, a state of one row.
+        """
         rows = max(2, least, 2 * self._count)
         tensors = {
-            name: tensor.new_zeros(rows, *tensor.shape[1:]) for name, tensor in like.tensors.items()
+            name: tensor.expand(rows, *tensor.shape[1:]).clone(
+                memory_format=torch.contiguous_format
+            )
+            for name, tensor in like.tensors.items()
         }
         if self._room is None:
             return State(tensors)

@@ -181,7 +181,7 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
         return RunBody(
             id=model,
             card=_card(served.card),
-            facts=run_facts(served.run),
+            facts=run_facts(served.run, served.card.unit),
             compared=compared_with(place, f"/v1/runs/{urllib.parse.quote(model, safe='')}/report"),
             audit_command=f"inklings audit {_said(served.run.path)}",
         )

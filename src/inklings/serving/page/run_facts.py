@@ -86,8 +86,8 @@ class RunFacts(BaseModel):
     seconds: float = Field(description="Of training.")
     unit: str = Field(
         description=(
-            "Of the losses: nats per token, or the divergence of samples of a model without"
-            " likelihood."
+            "Of the losses, as the model's objective says: nats per token, or bits of divergence of"
+            " a model without likelihood."
         )
     )
     best_loss: float | None = Field(description="The lowest validation loss so far.")
@@ -131,11 +131,12 @@ class RunLocation:
         return path if path is not None and path.is_file() else None
 
 
-def run_facts(opened: RunDirectory) -> RunFacts:
+def run_facts(opened: RunDirectory, unit: str) -> RunFacts:
     """Read the facts of a run; what its folder no longer has is taken from the opened run.
 
     Args:
         opened: the run as the server opened it; its folder is read anew.
+        unit: what its losses are counted in.
     """
     problem = None
     run, events = opened, []
@@ -158,11 +159,7 @@ def run_facts(opened: RunDirectory) -> RunFacts:
         step=max((event["step"] for event in events if "step" in event), default=0),
         steps=run.record.steps,
         seconds=timed[-1]["seconds"] if timed else 0.0,
-        unit=(
-            "nats per token"
-            if not evaluations or "perplexity" in evaluations[-1]
-            else "divergence of samples, bits"
-        ),
+        unit=unit,
         best_loss=None if best is None else best["loss"],
         best_bits_per_byte=None if best is None else best.get("bits_per_byte"),
         training=_thinned([_point(event) for event in steps]),

@@ -102,6 +102,7 @@ class ServedModel:
             hidden_size=_hidden_size(model),
             branches=tuple(branch for branch in model.traits.branches if modules_of(model, branch)),
             memory=None if self.memory is None else len(self.memory),
+            unit=objective_of(model).unit,
             remembers=self.spec.memory and isinstance(model, Remembering),
             precision=self.runtime.precision,
             threads=self.runtime.threads,
