@@ -61,7 +61,17 @@ def shrink(command: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "document", [d for d in DOCUMENTS if commands(d)], ids=lambda path: str(path.relative_to(ROOT))
+    "document",
+    [
+        # that the flags of all of them exist is seen in tests/surface/test_advice.py, in no time
+        pytest.param(
+            document,
+            marks=[] if document == ROOT / "README.md" else [pytest.mark.slow],
+            id=str(document.relative_to(ROOT)),
+        )
+        for document in DOCUMENTS
+        if commands(document)
+    ],
 )
 def test_the_commands_of_a_document_run(
     document: Path,
