@@ -65,7 +65,7 @@ def _one_thread_and_poison() -> None:
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)  # noqa: B010
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from tests.commands import Ask
 
 from inklings.cli.main import main
 
@@ -23,8 +23,6 @@ FORMATS = Path(__file__).parent / "fixtures" / "formats"
 KNOWN: dict[str, Any] = json.loads((FORMATS / "known.json").read_text(encoding="utf-8"))
 NEAR = 1e-5
 """How far a figure may lie from the one that was written down."""
-
-Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture

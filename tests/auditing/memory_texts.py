@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from inklings.models.contract import SequenceModel
+from inklings.models.gpt import GPT
 from inklings.models.registry import build
+from inklings.models.varda.model import Varda
 from inklings.text.store import TokenSplit
 
 SYMBOLS = 24
@@ -39,7 +42,7 @@ def chains(documents: int, *, length: int = 48, seed: int = 0) -> TokenSplit:
     return split_of(list(np.cumsum(steps, axis=1) % SYMBOLS + 1))
 
 
-def untrained(architecture: str = "varda", **fields: object) -> SequenceModel:
+def untrained(architecture: str = "varda", **fields: Any) -> Varda:
     """An untrained gpt is the identity: its memory is one of what followed each token."""
     fields = {
         "backbone": "gpt:n_layer=1,n_head=2,n_embd=32",
@@ -49,12 +52,15 @@ def untrained(architecture: str = "varda", **fields: object) -> SequenceModel:
         **fields,
     }
     torch.manual_seed(0)
-    return build(architecture, fields, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
+    model = build(architecture, fields, vocab_size=SYMBOLS + 1, boundary_token=0)
+    assert isinstance(model, Varda)
+    return model.eval()
 
 
-def knows_the_chain(model: SequenceModel) -> SequenceModel:
+def knows_the_chain(model: Varda) -> Varda:
     """Give a model's gpt the successor of every symbol, but too little trust in it."""
     backbone = model.backbone
+    assert isinstance(backbone, GPT)
     with torch.no_grad():
         torch.manual_seed(1)
         torch.nn.init.orthogonal_(backbone.embedding.weight)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.from_noise import (
@@ -23,6 +24,7 @@ from inklings.auditing.checks.from_noise import (
 from inklings.auditing.subjects import NoiseSubject
 from inklings.config import DataConfig
 from inklings.models.from_noise import SampleModel
+from inklings.models.one_shot import OneShot
 from inklings.models.registry import build
 from inklings.text.store import TokenStore, prepare
 
@@ -91,8 +93,11 @@ def test_each_bug_is_found_by_the_checks_named_after_it(name: str) -> None:
 
 def test_a_bug_that_only_training_brings_is_found_in_the_run() -> None:
     model = maker("Honest")(0)
+    assert isinstance(model, OneShot)
+    last = model.layers[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        model.layers[-1].weight[0] = math.nan
+        last.weight[0] = math.nan
     result = audit(
         NoiseSubject(label="run", fresh=maker("Honest"), trained=model), only=("contract",)
     )

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.built import build_sequence_model
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.causality import check_causality
@@ -23,7 +24,6 @@ from inklings.auditing.probes import FreshModel, scrambled
 from inklings.auditing.subjects import Subject
 from inklings.config import TrainingConfig
 from inklings.models.contract import SequenceModel
-from inklings.models.registry import build
 
 CHEAP = (
     "contract",
@@ -146,7 +146,9 @@ def maker(
     def fresh(seed: int) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(architecture, fields, vocab_size=vocab_size, boundary_token=boundary)
+            return build_sequence_model(
+                architecture, fields, vocab_size=vocab_size, boundary_token=boundary
+            )
 
     return fresh
 
@@ -191,7 +193,7 @@ MANY: list[Callable[[SequenceModel, int], Finding]] = [
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", FIELDS)
 def test_no_seed_raises_an_alarm(architecture: str) -> None:
-    alarms = []
+    alarms: list[tuple[Any, ...]] = []
 
     @settings(max_examples=50)
     @given(FIELDS[architecture], st.integers(0, 10_000))

@@ -19,7 +19,7 @@ from inklings.auditing.checks.targets import check_random_tokens, check_targets
 from inklings.auditing.findings import Finding
 from inklings.auditing.subjects import Subject, of_architecture
 from inklings.config import RunConfig
-from inklings.text.batches import windows
+from inklings.text.batches import Batch, windows
 
 from .fixtures import known_bad
 from .test_data import random_documents, rows, split_of
@@ -88,14 +88,13 @@ LEAKS = {
 
 
 def subject(name: str) -> Subject:
+    config = RunConfig(architecture=f"{FILE}:{name}")
     if name == LEAKY:
         sizes = {"n_layer": 1, "n_head": 2, "n_embd": 16, "wave_layers": 2, "context_length": 6}
-        return of_architecture(
-            name,
-            RunConfig(architecture="wavegpt", model={"fusion": "leaky_broadcast", **sizes}),
-            None,
-        )
-    return of_architecture(name, RunConfig(architecture=f"{FILE}:{name}"), None)
+        config = RunConfig(architecture="wavegpt", model={"fusion": "leaky_broadcast", **sizes})
+    found = of_architecture(name, config, None)
+    assert isinstance(found, Subject)
+    return found
 
 
 @functools.cache
@@ -253,7 +252,7 @@ def test_targets_that_are_shifted_twice_are_found() -> None:
 
 def test_targets_that_are_anything_else_are_found() -> None:
     class Reversed(known_bad.Unshifted):
-        def batch(self, step):
+        def batch(self, step: int) -> Batch:
             batch = super().batch(step)
             return dataclasses.replace(batch, targets=batch.targets.flip(1))
 

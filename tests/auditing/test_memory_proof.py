@@ -9,16 +9,19 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.built import build_sequence_model
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.reads_memory import check_memory
 from inklings.auditing.memory.proof import (
     ARMS,
     QUICK,
+    ArmName,
     Change,
     MemoryProof,
     Part,
@@ -42,15 +45,25 @@ from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.models.registry import build
+from inklings.models.varda.model import Varda
 
 from .fixtures import bad_memories
 from .memory_texts import SYMBOLS, chains, knows_the_chain, repeats, split_of, untrained
 
 FILE = Path(bad_memories.__file__)
+Helped = tuple[MemoryProof, list[ProofArm]]
+Ends = tuple[float, float | None, float | None]
+
+
+def with_bad_memory(name: str, **fields: Any) -> Varda:
+    """A model of `fixtures/bad_memories.py`."""
+    model = build(f"{FILE}:{name}", fields, vocab_size=SYMBOLS + 1, boundary_token=0)
+    assert isinstance(model, Varda)
+    return model
 
 
 @pytest.fixture(scope="module")
-def helped() -> tuple[MemoryProof, list[ProofArm]]:
+def helped() -> Helped:
     """The whole proof of a memory that helps by construction."""
     told: list[ProofArm] = []
     proof = prove(
@@ -62,13 +75,13 @@ def helped() -> tuple[MemoryProof, list[ProofArm]]:
     return proof, told
 
 
-def change(proof: MemoryProof, name):
+def change(proof: MemoryProof, name: ArmName) -> Change:
     found = proof.change(name)
     assert found is not None
     return found
 
 
-def test_a_memory_that_helps_is_found_to_help(helped) -> None:
+def test_a_memory_that_helps_is_found_to_help(helped: Helped) -> None:
     proof, _ = helped
     assert (proof.documents, proof.unit, proof.units, proof.targets) == (
         30,
@@ -88,7 +101,7 @@ def test_a_memory_that_helps_is_found_to_help(helped) -> None:
     assert "so the gain comes from what is stored" in sentence
 
 
-def test_what_the_backbone_sees_is_not_what_helps(helped) -> None:
+def test_what_the_backbone_sees_is_not_what_helps(helped: Helped) -> None:
     """A string comes back after more symbols than the context holds.
 
     Nothing is lost with what stands in it.
@@ -97,7 +110,7 @@ def test_what_the_backbone_sees_is_not_what_helps(helped) -> None:
     assert change(proof, "outside the window").nats < 0.9 * change(proof, "memory").nats
 
 
-def test_the_gain_lies_with_what_occurred_before(helped) -> None:
+def test_the_gain_lies_with_what_occurred_before(helped: Helped) -> None:
     proof, _ = helped
     assert proof.seen.share == pytest.approx(2 * SYMBOLS / (3 * SYMBOLS + 1))
     assert proof.seen.change is not None
@@ -108,7 +121,7 @@ def test_the_gain_lies_with_what_occurred_before(helped) -> None:
     assert parts == pytest.approx(change(proof, "memory").nats)
 
 
-def test_rivals_do_not_replace_it(helped) -> None:
+def test_rivals_do_not_replace_it(helped: Helped) -> None:
     proof, told = helped
     assert abs(change(proof, "temperature").nats) < 0.05
     longer = proof.arm("longer context")
@@ -120,13 +133,13 @@ def test_rivals_do_not_replace_it(helped) -> None:
     assert told == proof.arms
 
 
-def test_hits_are_traced(helped) -> None:
+def test_hits_are_traced(helped: Helped) -> None:
     proof, _ = helped
     assert proof.provenance.holds
     assert proof.provenance.hits > 5_000
 
 
-def test_a_proof_survives_json(helped) -> None:
+def test_a_proof_survives_json(helped: Helped) -> None:
     proof, _ = helped
     assert (
         from_mapping(
@@ -164,9 +177,8 @@ def test_what_is_scored_is_what_is_evaluated() -> None:
 
 
 def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
-    fields = {"backbone": "gpt:n_layer=1,n_head=2,n_embd=64"}
     model = knows_the_chain(
-        build(f"{FILE}:Sharpens", fields, vocab_size=SYMBOLS + 1, boundary_token=0)
+        with_bad_memory("Sharpens", backbone="gpt:n_layer=1,n_head=2,n_embd=64")
     )
     proof = prove(model.eval(), chains(12), fit=chains(6, seed=1), arms=(*QUICK, "temperature"))
     assert change(proof, "memory").lowers
@@ -189,7 +201,7 @@ def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
     [("Foresees", "which stands at"), ("ForeseesAndLies", "which does not stand at")],
 )
 def test_a_memory_that_holds_the_answer_fails(name: str, said: str) -> None:
-    model = build(f"{FILE}:{name}", {}, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
+    model = with_bad_memory(name).eval()
     text = repeats(8, times=2)
     proof = prove(model, text, arms=QUICK)
     assert change(proof, "memory").lowers
@@ -210,7 +222,7 @@ def test_a_memory_that_holds_the_answer_fails(name: str, said: str) -> None:
 
 
 def test_the_finding_says_which_value_is_ahead() -> None:
-    model = build(f"{FILE}:Foresees", {}, vocab_size=SYMBOLS + 1, boundary_token=0).eval()
+    model = with_bad_memory("Foresees").eval()
     finding = check_memory(model, repeats(3))
     assert (
         "values that were found are not of the text before their target" in finding.summary
@@ -219,7 +231,7 @@ def test_the_finding_says_which_value_is_ahead() -> None:
 
 
 def test_a_reader_that_meddles_without_hits_fails() -> None:
-    model = build(f"{FILE}:Meddles", {}, vocab_size=SYMBOLS + 1, boundary_token=0)
+    model = with_bad_memory("Meddles")
     finding = check_memory(scrambled(lambda seed: model))
     assert finding.status == "fail"
     assert "with an empty memory it differs from its backbone by up to" in finding.summary
@@ -246,7 +258,7 @@ def test_a_memory_that_nothing_is_found_in_is_a_warning() -> None:
 
 
 def test_a_model_without_a_memory_has_nothing_to_prove() -> None:
-    model = build("gpt", {"n_layer": 1, "n_embd": 16, "n_head": 2}, vocab_size=9, boundary_token=0)
+    model = build_sequence_model("gpt", {"n_layer": 1, "n_embd": 16, "n_head": 2}, vocab_size=9)
     assert check_memory(model).summary == "it has no memory"
     with pytest.raises(ArchitectureError, match="GPT has no memory"):
         prove(model, repeats(2))
@@ -371,10 +383,15 @@ def test_what_needs_another_text_or_another_document_says_so() -> None:
 
 
 def made(
-    memory, permuted=(0.2, 0.1, 0.3), *, longer=None, temperature=None, ahead=0
+    memory: Ends | None,
+    permuted: Ends = (0.2, 0.1, 0.3),
+    *,
+    longer: Ends | None = None,
+    temperature: Ends | None = None,
+    ahead: int = 0,
 ) -> MemoryProof:
     """A proof with these changes in nats, each with its interval."""
-    changes = {
+    changes: dict[ArmName, Ends | None] = {
         "no memory": None,
         "memory": memory,
         "permuted values": permuted,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.built import build_sequence_model
 
 from inklings.auditing.probes import (
     LONGEST,
@@ -23,7 +24,6 @@ from inklings.auditing.probes import (
     with_documents,
 )
 from inklings.models.contract import Output, SequenceModel
-from inklings.models.registry import build
 
 from .fixtures.known_bad import DeclaredBatchNorm, Honest, SmallConfig
 
@@ -215,7 +215,9 @@ def test_scrambling_fills_running_statistics() -> None:
 
 
 def test_a_counting_model_has_counted() -> None:
-    made = scrambled(lambda seed: build("ngram", {"order": 3}, vocab_size=11, boundary_token=4))
+    made = scrambled(
+        lambda seed: build_sequence_model("ngram", {"order": 3}, vocab_size=11, boundary_token=4)
+    )
     with torch.no_grad():
         logits = made(random_tokens(made, 2, 9)).logits
     assert torch.isfinite(logits).all()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import Ask, words
 
 from inklings.cli.main import main
-
-Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +23,7 @@ def _figures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run a verb with --json and return its document."""
     monkeypatch.chdir(tmp_path)
-    Path("words.txt").write_text(
-        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(200))
-    )
+    Path("words.txt").write_text(words(200))
 
     def run(*arguments: str, code: int = 0) -> dict[str, Any]:
         capsys.readouterr()

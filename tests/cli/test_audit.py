@@ -6,26 +6,17 @@ One document with every finding, and an exit code that says whether all of them 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import TINY as TINY_RUN
+from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.cli.templates import architecture
 
 TINY = "n_layer=1,n_head=2,n_embd=16,context_length=6"
-MINUTE = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
 CHECKS = [
     "contract",
     "causality",
@@ -44,7 +35,6 @@ CHECKS = [
     "novelty",
     "loss",
 ]
-Ask = Callable[..., dict[str, Any]]
 
 
 def statuses(document: dict[str, Any]) -> dict[str, str]:
@@ -167,7 +157,7 @@ def test_a_run_is_audited_with_its_own_weights_and_text(ask: Ask) -> None:
         "30-steps",
         "--run",
         "run",
-        *MINUTE,
+        *TINY_RUN,
     )
     document = ask("audit", "run")
     assert document["trained"]

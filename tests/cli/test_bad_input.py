@@ -10,49 +10,12 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.commands import TINY, Command, words
 
 from inklings.cli.main import main
-
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
-
-
-@dataclass(frozen=True)
-class Command:
-    """Runs command lines in this process and reads what they print."""
-
-    capture: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str | Path) -> tuple[int, str]:
-        """Exit code, and everything printed."""
-        self.capture.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as leaving:  # tyro ends the process itself
-            code = int(leaving.code or 0)
-        out, err = self.capture.readouterr()
-        return code, out + err
-
-    def refuses(self, *arguments: str | Path, saying: str, code: int = 2) -> str:
-        """The command fails as it should, with one message that holds `saying`."""
-        found, text = self(*arguments)
-        flat = " ".join(text.split())
-        assert found == code, text
-        assert "Traceback" not in text
-        assert saying.lower() in flat.lower(), text
-        return flat
 
 
 @pytest.fixture
@@ -67,7 +30,7 @@ def command(
 def text(tmp_path: Path) -> Path:
     """A small honest text."""
     file = tmp_path / "words.txt"
-    file.write_text("\n".join(f"word {number} and {number * 7 % 13}" for number in range(200)))
+    file.write_text(words(200))
     return file
 
 

@@ -8,28 +8,17 @@ from __future__ import annotations
 import errno
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import Ask, tiny
 
 import inklings
 from inklings import durable
 from inklings.cli.main import VERBS, help_text, main
 from inklings.generation.packed_weights import can_pack
 
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "1",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
-Ask = Callable[..., dict[str, Any]]
+TINY = tiny(samples=1)
 
 
 @pytest.fixture

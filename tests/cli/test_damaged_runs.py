@@ -19,6 +19,7 @@ from inklings.cli.main import main
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.durable import canonical, sha256, write_checked_json
 from inklings.errors import ConfigError, InklingsError, RunError
+from inklings.events import Event
 from inklings.models.contract import model_fields
 from inklings.models.registry import ARCHITECTURES, load_class
 from inklings.runs.directory import CONFIG, RunDirectory, list_runs
@@ -379,17 +380,16 @@ def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(
 
 
 def test_a_run_goes_on_without_its_metrics(whole: Path, tmp_path: Path) -> None:
-    for number, harm in enumerate(
-        (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100]))
-    ):
+    harms: list[Callable[[Path], object]] = [
+        Path.unlink,
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+    ]
+    for number, harm in enumerate(harms):
         run = Path(shutil.copytree(whole, tmp_path / f"run{number}"))
         harm(run / "metrics.jsonl")
-        notes: list[str] = []
-        result = resume(
-            run,
-            budget="4-steps",
-            on_event=lambda event, notes=notes: notes.append(event.get("text", "")),
-        )
+        events: list[Event] = []
+        result = resume(run, budget="4-steps", on_event=events.append)
+        notes = [event["text"] for event in events if event["event"] == "note"]
         assert result.steps == 4
         assert any("metrics.jsonl" in note and "without the events" in note for note in notes)
         assert [problem for problem in RunDirectory.open(run).check() if "metrics" in problem] == []

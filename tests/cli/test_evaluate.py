@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.conftest import Ask
+from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.config import DataConfig
@@ -38,7 +39,7 @@ def _stored(folder: Path, documents: list[str], container: str) -> TokenStore:
         path.mkdir(exist_ok=True)
         for number, text in enumerate(documents):
             (path / f"{number:03}.txt").write_text(text, encoding="utf-8", newline="")
-    layout = "lines" if container == "txt" else "documents"
+    layout: Literal["lines", "documents"] = "lines" if container == "txt" else "documents"
     return prepare(DataConfig(source=str(path), tokenizer="byte", layout=layout))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.commands import Ask
 
 from inklings.cli import evaluate as verb
 from inklings.cli.main import main
@@ -19,8 +18,6 @@ from inklings.cli.terminal import open_terminal
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_report import load_report
 from inklings.evaluation.statistics import mean_interval
-
-Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture

@@ -6,15 +6,13 @@ What is inherited, what is refused, and what a vocabulary takes in, as a user se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import Ask
 
 from inklings.runs.directory import RunDirectory
 
-Ask = Callable[..., dict[str, Any]]
 TINY = (
     *(
         "--training.batch-size=2",

@@ -29,7 +29,13 @@ from inklings.training.train import train
 pytestmark = pytest.mark.filterwarnings("ignore:field")
 
 OWN = Path(__file__).parents[1] / "contracts" / "fixtures" / "own_architecture.py"
-TINY = {"budget": "2-steps", "batch_size": 2, "sequence_length": 8, "evaluations": 1, "samples": 0}
+TINY: dict[str, Any] = {
+    "budget": "2-steps",
+    "batch_size": 2,
+    "sequence_length": 8,
+    "evaluations": 1,
+    "samples": 0,
+}
 FIXED: dict[str, Any] = {"threads": 1, "precision": "float32", "compile": "off"}
 
 VERBS: dict[str, list[str]] = {
@@ -116,10 +122,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs and their text."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "words.txt").write_text("\n".join(f"word {n} and {n * 7 % 13}" for n in range(200)))
-    for name, model in {
+    models: dict[str, dict[str, Any]] = {
         "mlp": {"n_hidden": 4, "n_embd": 4},
         "varda": {"backbone": "mlp:n_hidden=4"},
-    }.items():
+    }
+    for name, model in models.items():
         config = RunConfig(
             architecture=name,
             model=model,
@@ -139,16 +146,23 @@ def foreign(made: Path, trap: Trap) -> Callable[..., Path]:
         run = trap.file.parent / "run"
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(made / base, run)
-        rewrite(run, lambda config: {**config, **changed})
+        rewrite(run, changed)
         return run
 
     return change
 
 
-def rewrite(run: Path, change: Callable[[dict[str, Any]], dict[str, Any]], **record: Any) -> None:
+def config_of(run: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((run / CONFIG).read_text())["config"]
+    return config
+
+
+def rewrite(run: Path, fields: dict[str, Any], **record: Any) -> None:
     content = json.loads((run / CONFIG).read_text())
     del content["sha256"]
-    write_checked_json(run / CONFIG, {**content, "config": change(content["config"]), **record})
+    write_checked_json(
+        run / CONFIG, {**content, "config": {**content["config"], **fields}, **record}
+    )
 
 
 def fields_of(architecture: str) -> list[str]:
@@ -164,10 +178,7 @@ def test_no_field_of_a_model_can_name_code_that_is_run(
     run = foreign()
     for field in fields:
         for value in trap.forms():
-            rewrite(
-                run,
-                lambda config, f=field, v=value: {**config, "architecture": name, "model": {f: v}},
-            )  # type: ignore[misc]
+            rewrite(run, {"architecture": name, "model": {field: value}})
             with pytest.raises(RunError, match=r"names the code|nested more than"):
                 RunDirectory.open(run).build_model()
             assert not trap.sprung(), (field, value)
@@ -242,13 +253,8 @@ def test_no_other_setting_can_name_code(
     for field in dataclasses.fields(kind):
         for value in (f"{trap.file}:X", str(trap.file), [f"{trap.file}:X"]):
             run = foreign("mlp")
-            rewrite(
-                run,
-                lambda config, f=field.name, v=value: {
-                    **config,
-                    section: {**config[section], f: v},
-                },
-            )  # type: ignore[misc]
+            given = {**config_of(run)[section], field.name: value}
+            rewrite(run, {section: given})
             try:
                 RunDirectory.open(run).load_model()
             except InklingsError:
@@ -262,14 +268,12 @@ def test_a_record_cannot_vouch_for_its_code(foreign: Callable[..., Path], trap: 
     run = foreign("varda", model={"backbone": f"varda:backbone=[{trap.file}:X]"})
     shutil.copy(trap.file, run / "architecture.py")
     digest = sha256(trap.file.read_bytes())
-    for signature in (None, "", 0, "0" * 64, "\u00fc", [], True):
-        for code in (
-            [{"file": str(trap.file), "sha256": digest, "signature": signature}],
-            None,
-            {},
-            [{}],
-        ):
-            rewrite(run, dict, code=code)
+    signatures: list[object] = [None, "", 0, "0" * 64, "\u00fc", [], True]
+    for signature in signatures:
+        claim = {"file": str(trap.file), "sha256": digest, "signature": signature}
+        codes: list[object] = [[claim], None, {}, [{}]]
+        for code in codes:
+            rewrite(run, {}, code=code)
             with pytest.raises(RunError, match=r"--trust-code|no copy"):
                 RunDirectory.open(run).load_model()
             assert not trap.sprung()
@@ -351,10 +355,10 @@ def test_a_run_that_recorded_one_file_opens_as_before(made: Path, tmp_path: Path
     (tmp_path / "mine.py").write_bytes(OWN.read_bytes())
     run = own_run(tmp_path, made, f"{tmp_path / 'mine.py'}:Convolution", {"n_embd": 4})
     (kept,) = RunDirectory.open(run).record.code
-    rewrite(run, dict, code={**kept, "class": "Convolution"})
+    rewrite(run, {}, code={**kept, "class": "Convolution"})
     assert type(RunDirectory.open(run).load_model()).__name__ == "Convolution"
     run = Path(shutil.copytree(made / "mlp", tmp_path / "without"))
-    rewrite(run, dict, code=None)
+    rewrite(run, {}, code=None)
     assert RunDirectory.open(run).record.code == []
 
 

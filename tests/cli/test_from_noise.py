@@ -6,57 +6,19 @@ What it does, and what it cannot do said in one message.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.commands import GAN, TINY, Command, words
 
 from inklings.cli.main import main
-
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
-GAN = "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1"
-
-
-@dataclass(frozen=True)
-class Command:
-    """Runs command lines in this process and reads what they print."""
-
-    capture: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str | Path) -> tuple[int, str]:
-        """Exit code, and everything printed, as one line."""
-        self.capture.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as leaving:  # tyro ends the process itself
-            code = int(leaving.code or 0)
-        out, err = self.capture.readouterr()
-        return code, " ".join((out + err).split())
-
-    def refuses(self, *arguments: str | Path, saying: str) -> str:
-        found, text = self(*arguments)
-        assert found == 2, text
-        assert "Traceback" not in text
-        assert saying.lower() in text.lower(), text
-        return text
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a text, a run of a text GAN on it and one of a model with likelihood."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "words.txt").write_text(
-        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(100))
-    )
+    (folder / "words.txt").write_text(words(100))
     for name, arm in (("gan", GAN), ("mlp", "mlp:n_hidden=8")):
         arguments = [
             "train",

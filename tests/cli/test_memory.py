@@ -6,28 +6,15 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import TINY, Ask
 
 from inklings.cli import terminal
 from inklings.cli.main import main
 
-Ask = Callable[..., dict[str, Any]]
-
 FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
 STORY = (
     "The lamp in the harbour was lit at nine. Nobody had seen the café door open since May, and the"
     " clerk slept."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ask
+from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory

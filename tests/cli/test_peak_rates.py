@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.commands import Ask
 
 from inklings.cli.compare import Compare
 from inklings.cli.main import main
@@ -33,7 +33,6 @@ from inklings.runs.directory import RunDirectory
 from inklings.training.branch import plan_branches, trunk_config
 from inklings.training.ignored import ignored_settings
 
-Ask = Callable[..., dict[str, Any]]
 RATE, MATRIX = "--training.learning-rate", "--training.matrix-learning-rate"
 TINY = (
     *(

@@ -5,28 +5,17 @@ A table and a sentence, one document for machines, and an exit code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.commands import TINY as TINY_RUN
+from tests.commands import Ask
 
 from inklings.cli.main import main
 
 TINY = "context_length=8,segment=4,num_search_results=4,backbone=[gpt:n_layer=1,n_head=2,n_embd=16]"
-MINUTE = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
 BAD = Path(__file__).parents[1] / "auditing" / "fixtures" / "bad_memories.py"
-Ask = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -52,7 +41,7 @@ def train(ask: Ask, arm: str, run: str) -> None:
         "3-steps",
         "--run",
         run,
-        *MINUTE,
+        *TINY_RUN,
     )
 
 

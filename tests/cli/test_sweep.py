@@ -6,18 +6,17 @@ One JSON document, a run file that trains, and clear words for what cannot be se
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import Ask
 
 from inklings.cli import sweep as verb
 from inklings.cli.main import main
 from inklings.cli.progress import Display
 from inklings.events import Event
 
-Ask = Callable[..., dict[str, Any]]
 TINY = [
     "--data",
     "words.txt",

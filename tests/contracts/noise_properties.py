@@ -229,7 +229,7 @@ def check_configuration(subject: Subject) -> None:
     """
     config_type = load_class(subject.architecture).Config
     defaults = {field.name: field.default for field in dataclasses.fields(config_type)}
-    refused = [
+    refused: list[tuple[str, float | str]] = [
         ("vocab_size", 1),
         ("context_length", 1),
         ("temperature", 0.0),
@@ -272,7 +272,7 @@ def check_flops(subject: Subject) -> None:
         with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
             warnings.filterwarnings("ignore", message="TF32 acceleration")
             run()
-        return counter.get_total_flops() / 4
+        return float(counter.get_total_flops()) / 4
 
     rows = made(model, noise).rows
     with torch.no_grad():

@@ -12,15 +12,17 @@ import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.events import Event
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
-from inklings.models.from_noise import SampleModel
+from inklings.models.from_noise import Noise, SampleModel
 from inklings.models.registry import load_class
 from inklings.runs.checkpoints import read_model, write_model
 from inklings.runs.directory import RunDirectory
@@ -62,7 +64,7 @@ class Run:
     losses: list[float]
 
 
-def configuration(subject: Subject, *, dropout: float = 0.2, **training: object) -> RunConfig:
+def configuration(subject: Subject, *, dropout: float = 0.2, **training: Any) -> RunConfig:
     """A run of a few steps.
 
     With dropout where the architecture has it, so that its seed matters too.
@@ -70,7 +72,7 @@ def configuration(subject: Subject, *, dropout: float = 0.2, **training: object)
     fields, model_type = dict(subject.fields), load_class(subject.architecture)
     if "dropout" in {field.name for field in dataclasses.fields(model_type.Config)}:
         fields["dropout"] = dropout
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "budget": f"{STEPS}-steps",
         "batch_size": 4,
         "sequence_length": (
@@ -96,7 +98,7 @@ def outcome(run: Path) -> Run:
     return Run({name: tensor.clone() for name, tensor in model.state_dict().items()}, losses)
 
 
-def trained(subject: Subject, **training: object) -> Run:
+def trained(subject: Subject, **training: Any) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(configuration(subject, **training), run, store=small_store())
@@ -128,6 +130,7 @@ def check_save_and_load(subject: Subject) -> None:
         path = Path(folder) / "model.safetensors"
         write_model(path, model, architecture=subject.architecture, step=7)
         assert read_model(path, fresh, architecture=subject.architecture) == 7
+    read: Noise | Tensor
     if isinstance(model, SampleModel):
         read = model.noise(3, model.config.context_length)
     else:
@@ -194,7 +197,7 @@ def check_resume(subject: Subject) -> None:
     """A run that is stopped and resumed gives the same bits as one that was not."""
     require_gradient(subject.build())
 
-    def stop(event: dict[str, object]) -> None:
+    def stop(event: Event) -> None:
         if event["event"] == "step" and event["step"] == 2:
             signal.raise_signal(signal.SIGINT)
 

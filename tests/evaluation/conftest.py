@@ -7,22 +7,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from tests.built import SMALL, build_opinionated
 from torch import Tensor
 
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State
-from inklings.models.registry import build
 from inklings.text.store import TokenSplit
 
 V = 11
 
-SMALL = {
-    "ngram": {"order": 3, "context_length": 2},
-    "mlp": {"context_length": 3, "n_embd": 8, "n_hidden": 16},
-    "recurrent": {"n_embd": 8, "n_hidden": 16, "dropout": 0.5},
-    "tree_wavenet": {"context_length": 4, "n_embd": 8, "n_hidden": 16},
-    "gpt": {"n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 6, "dropout": 0.5},
-    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 6, "dropout": 0.5},
-}
+MODELS = {**SMALL, "ngram": {"order": 3, "context_length": 2}}
 
 
 def make_split(documents: Sequence[Sequence[int]], *, bytes_per_token: int = 1) -> TokenSplit:
@@ -69,17 +62,10 @@ def table() -> Callable[[Tensor], SequenceModel]:
     return Table
 
 
-@pytest.fixture(params=sorted(SMALL))
+@pytest.fixture(params=sorted(MODELS))
 def any_model(request: pytest.FixtureRequest) -> SequenceModel:
     """A small model with weights large enough that its predictions are anything but uniform."""
-    model = build(request.param, SMALL[request.param], vocab_size=V, boundary_token=0)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.5, generator=generator)
-    if model.traits.objective == "counting":
-        model.count(make_split(random_documents([20] * 20, seed=1)).tokens)
-    return model
+    return build_opinionated(request.param, MODELS[request.param], vocab_size=V)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -12,8 +15,9 @@ from inklings.errors import ConfigError, SourceError
 from inklings.evaluation.samples.sampling import draw
 from inklings.models.contract import ModelConfig, SequenceModel
 from inklings.models.from_noise import Critic, Drawn, Noise, SampleModel
-from inklings.models.registry import build
+from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
+from inklings.text.tokenizers import Tokenizer
 
 
 class Fixed(SampleModel):
@@ -61,16 +65,17 @@ def store() -> TokenStore:
     return prepare(DataConfig(source="builtin:unicode-names"))
 
 
+def counted(order: int, tokenizer: Tokenizer, tokens: npt.NDArray[Any]) -> NGram:
+    """An n-gram model of the tokens."""
+    sizes = {"vocab_size": tokenizer.vocab_size, "boundary_token": tokenizer.boundary}
+    made = NGram(NGramConfig(order=order, **sizes))
+    made.count(tokens)
+    return made
+
+
 @pytest.fixture(scope="module")
 def model(store: TokenStore) -> SequenceModel:
-    made = build(
-        "ngram",
-        {"order": 3},
-        vocab_size=store.tokenizer.vocab_size,
-        boundary_token=store.tokenizer.boundary,
-    )
-    made.count(store.split("train").tokens)
-    return made
+    return counted(3, store.tokenizer, store.split("train").tokens)
 
 
 def test_documents_end_or_are_cut(store: TokenStore, model: SequenceModel) -> None:
@@ -87,14 +92,15 @@ def test_documents_end_or_are_cut(store: TokenStore, model: SequenceModel) -> No
 def test_draws_repeat_with_the_seed_and_change_with_seed_and_temperature(
     store: TokenStore, model: SequenceModel
 ) -> None:
-    def tokens(**how: float) -> list[int]:
-        return draw(model, store.tokenizer, 5, max_length=20, **how).tokens.tolist()  # type: ignore[arg-type]
+    def tokens(seed: int, temperature: float = 1.0) -> tuple[int, ...]:
+        return tuple(
+            draw(
+                model, store.tokenizer, 5, max_length=20, seed=seed, temperature=temperature
+            ).tokens.tolist()
+        )
 
     assert tokens(seed=1) == tokens(seed=1)
-    assert (
-        len({tuple(tokens(seed=1)), tuple(tokens(seed=2)), tuple(tokens(seed=1, temperature=0.5))})
-        == 3
-    )
+    assert len({tokens(seed=1), tokens(seed=2), tokens(seed=1, temperature=0.5)}) == 3
 
 
 def test_windows_are_full_and_without_end_marks(store: TokenStore, model: SequenceModel) -> None:
@@ -130,12 +136,6 @@ def test_what_cannot_be_drawn_says_so(store: TokenStore, model: SequenceModel) -
         draw(model, store.tokenizer, 2, max_length=0)
     with pytest.raises(ConfigError, match=r"Fixed has no likelihood, so no temperature; 0\.7"):
         draw(Fixed(0), store.tokenizer, 2, max_length=5, temperature=0.7)
-    ends = build(
-        "ngram",
-        {"order": 1},
-        vocab_size=store.tokenizer.vocab_size,
-        boundary_token=store.tokenizer.boundary,
-    )
-    ends.count(np.full(1000, store.tokenizer.boundary))
+    ends = counted(1, store.tokenizer, np.full(1000, store.tokenizer.boundary))
     with pytest.raises(SourceError, match="of 3 windows of 9 tokens"):
         draw(ends, store.tokenizer, 3, max_length=5, windows=9)

@@ -138,7 +138,7 @@ def test_the_paired_t_test_is_scipys(values: list[float], confidence: float) -> 
     theirs = stats.ttest_rel(values, np.zeros(len(values)))
     low, high = theirs.confidence_interval(confidence)
     assert ours.p_value == pytest.approx(theirs.pvalue)
-    assert (ours.interval.low, ours.interval.high) == (pytest.approx(low), pytest.approx(high))
+    assert (ours.interval.low, ours.interval.high) == pytest.approx((low, high))
     assert ours.interval.estimate == pytest.approx(np.mean(values))
     assert mean_interval(values, confidence=confidence) == ours.interval
 
@@ -146,13 +146,13 @@ def test_the_paired_t_test_is_scipys(values: list[float], confidence: float) -> 
 def test_on_well_behaved_units_it_is_scipys_bootstrap() -> None:
     nats, targets = (part.astype(float) for part in documents(np.random.default_rng(0), 1000))
     ours = bootstrap_ratio(nats, targets)
-    ratio = {
-        "statistic": lambda a, b, axis: a.sum(axis) / b.sum(axis),
-        "paired": True,
-        "vectorized": True,
-    }
     theirs = stats.bootstrap(
-        (nats, targets), **ratio, n_resamples=2000, rng=np.random.default_rng(5)
+        (nats, targets),
+        lambda a, b, axis: a.sum(axis) / b.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        rng=np.random.default_rng(5),
     )
     width = 4 * theirs.standard_error
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.06 * width)
@@ -215,11 +215,8 @@ def test_one_unit_claims_nothing_and_goes_into_json() -> None:
 
 def test_models_that_do_not_depend_on_the_seed_differ_exactly() -> None:
     same = paired_t([0.1, 0.1, 0.1])
-    assert (same.interval.low, same.interval.high, same.p_value) == (
-        pytest.approx(0.1),
-        pytest.approx(0.1),
-        0.0,
-    )
+    assert (same.interval.low, same.interval.high) == pytest.approx((0.1, 0.1))
+    assert same.p_value == 0.0
     assert paired_t([0.0, 0.0]).p_value == sign_flip([0.0, 0.0]) == 1.0
     constant = bootstrap_ratio(np.array([2.0, 4.0, 6.0]), np.array([1, 2, 3]))
     assert (constant.low, constant.high) == (2.0, 2.0)

@@ -6,23 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from tests.built import SMALL, build_opinionated
 from torch import Tensor
 
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
-from inklings.models.registry import build
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n\u00e9t\u00e9 \u4e2d\U0001f600\n"
-
-SMALL = {
-    "ngram": {"order": 3},
-    "mlp": {"context_length": 3, "n_embd": 8, "n_hidden": 16},
-    "recurrent": {"n_embd": 8, "n_hidden": 16, "dropout": 0.5},
-    "tree_wavenet": {"context_length": 4, "n_embd": 8, "n_hidden": 16},
-    "gpt": {"n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 6, "dropout": 0.5},
-    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 6, "dropout": 0.5},
-}
 
 
 def texts() -> Iterator[tuple[str, bool]]:
@@ -43,21 +34,13 @@ def characters() -> Tokenizer:
 
 def make_model(architecture: str, tokenizer: Tokenizer, *, seed: int = 0) -> SequenceModel:
     """A model with weights large enough that its next tokens are anything but equally likely."""
-    model = build(
+    return build_opinionated(
         architecture,
         SMALL[architecture],
         vocab_size=tokenizer.vocab_size,
         boundary_token=tokenizer.boundary,
+        seed=seed,
     )
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.5, generator=generator)
-    if model.traits.objective == "counting":
-        tokens = torch.randint(tokenizer.vocab_size, (400,), generator=generator)
-        tokens[0] = tokenizer.boundary
-        model.count(tokens.numpy())
-    return model
 
 
 @pytest.fixture(params=sorted(SMALL))
@@ -74,6 +57,7 @@ class Recital(SequenceModel):
 
     Config = ModelConfig
     traits = Traits()
+    script: Tensor
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         super().__init__(

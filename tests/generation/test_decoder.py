@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.built import build_sequence_model
 
 from inklings.device import Runtime
 from inklings.errors import ConfigError
@@ -9,7 +10,6 @@ from inklings.generation import decoder as module
 from inklings.generation.decoder import choose_decoder
 from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.contract import SequenceModel
-from inklings.models.registry import build
 
 pytestmark = pytest.mark.skipif(not can_pack("float32"), reason="this PyTorch has no oneDNN")
 needs_bfloat16 = pytest.mark.skipif(
@@ -20,14 +20,8 @@ needs_bfloat16 = pytest.mark.skipif(
 @pytest.fixture
 def model() -> SequenceModel:
     torch.manual_seed(0)
-    model = build(
-        "gpt",
-        {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8},
-        vocab_size=11,
-        boundary_token=0,
-    )
-    assert isinstance(model, SequenceModel)
-    return model.eval()
+    fields = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 8}
+    return build_sequence_model("gpt", fields, vocab_size=11).eval()
 
 
 def in_bfloat16(model: SequenceModel) -> bool:

@@ -111,5 +111,6 @@ def test_a_tokenizer_of_another_size_is_refused(characters: Tokenizer) -> None:
     model = build(
         "one_shot", MODELS["one_shot"][1], vocab_size=characters.vocab_size + 1, boundary_token=0
     )
+    assert isinstance(model, SampleModel)
     with pytest.raises(TokenizerError):
         write(model, characters, 1)

@@ -7,9 +7,11 @@ should.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
+from tests.generation.conftest import Recital
 
 from inklings.errors import ConfigError, TokenizerError
 from inklings.generation.generate import generate, stream
@@ -32,9 +34,11 @@ def test_a_state_changes_nothing(
     any_model: SequenceModel, characters: Tokenizer, prompt: str, sampling: SamplingConfig
 ) -> None:
     """Also past the context, which is at most 6, and across the ends of documents."""
-    settings = {"max_new_tokens": 25, "sampling": sampling, "samples": 3, "stop_at_boundary": False}
-    assert generate(any_model, characters, prompt, **settings) == generate(
-        any_model, characters, prompt, use_cache=False, **settings
+    write = partial(
+        generate, max_new_tokens=25, sampling=sampling, samples=3, stop_at_boundary=False
+    )
+    assert write(any_model, characters, prompt) == write(
+        any_model, characters, prompt, use_cache=False
     )
 
 
@@ -70,12 +74,10 @@ def test_the_stream_is_the_text_and_the_text_is_that_of_the_tokens(
 ) -> None:
     model = model_for("recurrent", any_tokenizer)
     for seed in range(3):
-        settings = {
-            "max_new_tokens": 40,
-            "sampling": SamplingConfig(seed=seed, ban_boundary=seed % 2 == 0),
-        }
-        (whole,) = generate(model, any_tokenizer, prompt, **settings)
-        pieces = list(stream(model, any_tokenizer, prompt, **settings))
+        sampling = SamplingConfig(seed=seed, ban_boundary=seed % 2 == 0)
+        asked = (model, any_tokenizer, prompt)
+        (whole,) = generate(*asked, max_new_tokens=40, sampling=sampling)
+        pieces = list(stream(*asked, max_new_tokens=40, sampling=sampling))
         assert "".join(pieces) == whole.text
         assert "" not in pieces
         if not prompt:
@@ -96,7 +98,7 @@ def test_other_seeds_are_other_texts(any_model: SequenceModel, characters: Token
     assert len(found) > 1
 
 
-def test_why_it_ended(characters: Tokenizer, recite: Callable[[str], SequenceModel]) -> None:
+def test_why_it_ended(characters: Tokenizer, recite: Callable[[str], Recital]) -> None:
     model, size = recite("the cat sat"), len(characters.encode("the cat sat"))
     (whole,) = generate(model, characters, max_new_tokens=50, sampling=GREEDY)
     assert (whole.text, len(whole.tokens), whole.finished) == ("the cat sat", size, "boundary")
@@ -112,7 +114,7 @@ def test_why_it_ended(characters: Tokenizer, recite: Callable[[str], SequenceMod
 
 
 def test_a_stop_string_that_only_began_is_shown(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+    characters: Tokenizer, recite: Callable[[str], Recital]
 ) -> None:
     model = recite("the cat")
     for length, text in ((50, "the cat"), (6, "the ca")):
@@ -131,7 +133,7 @@ def test_a_stop_string_that_only_began_is_shown(
 
 
 def test_documents_may_follow_one_another(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+    characters: Tokenizer, recite: Callable[[str], Recital]
 ) -> None:
     (found,) = generate(
         recite("cat"), characters, max_new_tokens=9, sampling=GREEDY, stop_at_boundary=False
@@ -153,7 +155,7 @@ def test_the_end_of_a_document_may_be_banned(
 
 
 def test_each_token_is_read_once_and_rows_that_have_ended_are_dropped(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+    characters: Tokenizer, recite: Callable[[str], Recital]
 ) -> None:
     model = recite("the cat sat on the mat")
     generate(model, characters, "the ", max_new_tokens=10, sampling=GREEDY, samples=3)
@@ -231,10 +233,11 @@ def test_the_prompt_follows_the_tokenizers_policy(model_for: Callable[..., Seque
             assert len(generate(model, tokenizer, "the Q", max_new_tokens=5)) == 1
             assert tokenizer.unknown_characters("the Q") == ["Q"]
         if policy == "skip":
-            settings = {"max_new_tokens": 5, "sampling": GREEDY}
-            assert generate(model, tokenizer, "the Q", **settings) == generate(
-                model, tokenizer, "the ", **settings
+            with_the_unknown, without = (
+                generate(model, tokenizer, prompt, max_new_tokens=5, sampling=GREEDY)
+                for prompt in ("the Q", "the ")
             )
+            assert with_the_unknown == without
 
 
 def test_a_tokenizer_of_another_model_is_refused(

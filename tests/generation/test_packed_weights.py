@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.built import build_sequence_model
 from torch import nn
 
 from inklings.device import Precision
 from inklings.generation.packed_weights import PackedLinear, can_pack, with_packed_weights
-from inklings.models.contract import parameter_count
-from inklings.models.registry import ARCHITECTURES, build, load_class
+from inklings.models.contract import SequenceModel, parameter_count
+from inklings.models.registry import ARCHITECTURES, load_class
 
 pytestmark = pytest.mark.skipif(not can_pack("float32"), reason="this PyTorch has no oneDNN")
 needs_bfloat16 = pytest.mark.skipif(
@@ -15,13 +16,10 @@ needs_bfloat16 = pytest.mark.skipif(
 )
 
 
-def model() -> nn.Module:
+def model() -> SequenceModel:
     torch.manual_seed(0)
-    made = build(
-        "gpt",
-        {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 8},
-        vocab_size=11,
-        boundary_token=0,
+    made = build_sequence_model(
+        "gpt", {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 8}, vocab_size=11
     )
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.3)
@@ -54,7 +52,8 @@ def test_the_model_stays_as_it_was_and_shares_the_rest() -> None:
     near = with_packed_weights(exact, "bfloat16")
     assert not any(isinstance(module, PackedLinear) for module in exact.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in exact.state_dict().items())
-    assert near.embedding.weight is exact.embedding.weight
+    assert near.input_embedding is not None and exact.input_embedding is not None
+    assert near.input_embedding.weight is exact.input_embedding.weight
     assert sum(isinstance(module, PackedLinear) for module in near.modules()) == sum(
         type(m) is nn.Linear for m in exact.modules()
     )
@@ -82,7 +81,7 @@ def test_a_bias_is_added(rows: int) -> None:
 def test_every_architecture_streams_with_packed_weights(architecture: str) -> None:
     """Some look at the weights of their linear maps, for a type or to share them."""
     torch.manual_seed(0)
-    exact = build(architecture, {}, vocab_size=11, boundary_token=0).eval()
+    exact = build_sequence_model(architecture, {}, vocab_size=11).eval()
     packed = with_packed_weights(exact, "float32")
     tokens = torch.randint(1, 11, (2, 9))
     with torch.no_grad():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.built import build_sequence_model
 
 from inklings.errors import ArchitectureError
 from inklings.generation.provenance import origins
-from inklings.models.contract import SequenceModel
-from inklings.models.registry import build
 from inklings.models.varda.model import Varda
 
 SIZES = {
@@ -21,7 +20,7 @@ SIZES = {
 
 def model_with_memory() -> Varda:
     torch.manual_seed(0)
-    model = build("varda", SIZES, vocab_size=11, boundary_token=0)
+    model = build_sequence_model("varda", SIZES, vocab_size=11)
     assert isinstance(model, Varda)
     return model.eval()
 
@@ -63,7 +62,6 @@ def test_small_shares_are_left_out_and_the_weightiest_come_first() -> None:
 
 
 def test_a_model_without_a_memory_is_told_how_to_get_one() -> None:
-    plain = build("gpt", {"n_layer": 1, "n_head": 2, "n_embd": 8}, vocab_size=11, boundary_token=0)
-    assert isinstance(plain, SequenceModel)
+    plain = build_sequence_model("gpt", {"n_layer": 1, "n_head": 2, "n_embd": 8}, vocab_size=11)
     with pytest.raises(ArchitectureError, match="inklings train varda --from RUN"):
         origins(plain, [0, 1, 2])

@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,8 +218,9 @@ def test_damaged_weights_are_noticed(bad: float) -> None:
     ],
 )
 def test_out_of_range_is_said_with_the_name(name: str, value: float) -> None:
+    given: dict[str, Any] = {name: value}
     with pytest.raises(ConfigError, match=name):
-        SamplingConfig(**{name: value})
+        SamplingConfig(**given)
 
 
 def test_presence_and_frequency_penalties_are_those_of_openai() -> None:
@@ -239,10 +241,13 @@ def test_presence_and_frequency_penalties_are_those_of_openai() -> None:
 @pytest.mark.parametrize(
     "extreme", [{"temperature": 1e-300}, {"temperature": 1e300}, {"repetition_penalty": 1e300}]
 )
-def test_settings_beyond_float32_are_its_extremes(extreme: dict[str, float]) -> None:
+def test_settings_beyond_float32_are_its_extremes(extreme: dict[str, Any]) -> None:
     logits = torch.tensor([[0.0, 1.0, -1.0, -math.inf]])
     p = next_token_probabilities(
-        logits, SamplingConfig(**extreme), seen=torch.ones(1, 4, dtype=torch.bool), banned=2
+        logits,
+        SamplingConfig(**extreme),
+        seen=torch.ones(1, 4, dtype=torch.bool),
+        banned=2,
     )
     assert bool(torch.isfinite(p).all())
     assert float(p[0, 2]) == 0

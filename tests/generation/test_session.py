@@ -6,9 +6,10 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
+from tests.generation.conftest import Recital
 
 from inklings.errors import TokenizerError
 from inklings.generation.engine.row_sampling import RowSampling
@@ -45,9 +46,7 @@ def test_turns_go_on_from_all_that_was_written(
         text += answer
 
 
-def test_nothing_is_read_twice(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
-) -> None:
+def test_nothing_is_read_twice(characters: Tokenizer, recite: Callable[[str], Recital]) -> None:
     model = recite("the cat sat on the mat the cat sat on the mat")
     session = Session(model, characters, sampling=ENDLESS, max_new_tokens=5)
     for said in ("the", "", "cat"):
@@ -60,6 +59,7 @@ def test_a_turn_left_early_is_gone_on_from(any_model: SequenceModel, characters:
     session = Session(any_model, characters, sampling=ENDLESS, max_new_tokens=9)
     turn = session.say("the")
     text = "the" + next(turn) + next(turn) + next(turn)
+    assert isinstance(turn, Generator)
     turn.close()
     text += "cat"
     assert (
@@ -70,7 +70,7 @@ def test_a_turn_left_early_is_gone_on_from(any_model: SequenceModel, characters:
 
 @pytest.mark.parametrize("interrupt_at", [2, 4, 6, 9])
 def test_ctrl_c_within_the_model_loses_nothing(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel], interrupt_at: int
+    characters: Tokenizer, recite: Callable[[str], Recital], interrupt_at: int
 ) -> None:
     model = recite("catthe sat on the mat")
     session = Session(model, characters, sampling=GREEDY, max_new_tokens=8)
@@ -84,7 +84,7 @@ def test_ctrl_c_within_the_model_loses_nothing(
 
 
 def test_ctrl_c_between_reading_and_drawing_loses_nothing(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel], monkeypatch: pytest.MonkeyPatch
+    characters: Tokenizer, recite: Callable[[str], Recital], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(recite("the cat sat"), characters, sampling=GREEDY, max_new_tokens=4)
     with monkeypatch.context() as patch:
@@ -99,7 +99,7 @@ def interrupted(*arguments: object, **settings: object) -> None:
 
 
 def test_after_the_end_of_a_document_a_new_one_begins(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+    characters: Tokenizer, recite: Callable[[str], Recital]
 ) -> None:
     session = Session(recite("the cat"), characters, sampling=GREEDY, max_new_tokens=50)
     assert ["".join(session.say()) for _ in range(3)] == ["the cat"] * 3
@@ -111,7 +111,7 @@ def test_after_the_end_of_a_document_a_new_one_begins(
     assert ["".join(session.say()) for _ in range(2)] == ["cat"] * 2
 
 
-def test_restart_forgets(characters: Tokenizer, recite: Callable[[str], SequenceModel]) -> None:
+def test_restart_forgets(characters: Tokenizer, recite: Callable[[str], Recital]) -> None:
     session = Session(recite("the cat"), characters, sampling=GREEDY, max_new_tokens=3)
     assert "".join(session.say()) == "the"
     session.restart()
@@ -119,7 +119,7 @@ def test_restart_forgets(characters: Tokenizer, recite: Callable[[str], Sequence
 
 
 def test_stop_strings_end_a_turn_and_stay_in_the_text(
-    characters: Tokenizer, recite: Callable[[str], SequenceModel]
+    characters: Tokenizer, recite: Callable[[str], Recital]
 ) -> None:
     session = Session(
         recite("the\ncat\nsat"), characters, sampling=GREEDY, max_new_tokens=50, stop=("\n",)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 
 from inklings.auditing.findings import Finding
-from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
+from inklings.auditing.memory.proof import ArmName, Change, MemoryProof, Part, ProofArm
 from inklings.auditing.memory.provenance import Provenance
 from inklings.durable import write_json
 from inklings.evaluation.likelihood.units import UnitSums
@@ -23,6 +24,7 @@ from inklings.evaluation.samples.metric import METRICS
 from inklings.evaluation.samples.metrics import Measures
 from inklings.evaluation.samples.reference_set import SampleSettings
 from inklings.evaluation.statistics import Interval, paired_t
+from inklings.events import LoggedEvent
 from inklings.lab.comparison.comparison_file import write_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.rates import RateSearch, RateTrial
@@ -40,6 +42,7 @@ from inklings.lab.comparison.result import (
     Sizing,
 )
 from inklings.lab.comparison.run_samples import RunSamples, figures_of, write_run_samples
+from inklings.lab.probes.tasks import ProbeName
 from inklings.lab.report.learning_curve import learning_curve
 from inklings.lab.verdict.differences import ResamplingUnits, find_differences
 from inklings.lab.verdict.sentences import say
@@ -61,6 +64,8 @@ NAMES = [
 
 
 FakeComparison = Callable[..., Comparison]
+Axis = Literal["tokens", "flops", "seconds"]
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 @pytest.fixture(scope="session")
@@ -118,9 +123,8 @@ def fill_folder(
             )
             total = float(nats.sum() / targets.sum())
             folder = f"results/{label}/seed-{seed}"
-            events = _events(
-                rng, total, steps=1 if counted else 900, speed=0.01 + parameters * 4e-7
-            )
+            steps, speed = 1 if counted else 900, 0.01 + parameters * 4e-7
+            events = _events(rng, total, steps=steps, speed=speed)
             gain = 0.03 if parameters > 50_000 else 0.0
             positions = [
                 [2.0**i, 2.0 ** (i + 1) - 1, total + 0.9 * 2.0**-i - gain * i, 400.0]
@@ -145,7 +149,7 @@ def fill_folder(
                     parameters=parameters,
                     steps=900,
                     tokens=1_843_200,
-                    seconds=float(str(events[-1]["seconds"])),
+                    seconds=round(steps * speed, 3),
                     targets=int(targets.sum()),
                     loss=total,
                     loss_interval=(total - 0.021, total + 0.022),
@@ -224,7 +228,7 @@ def fill_folder(
 
 def _events(
     rng: np.random.Generator, loss: float, *, steps: int, speed: float
-) -> list[dict[str, object]]:
+) -> list[LoggedEvent]:
     """What training writes: every step, and ten evaluations."""
     done = np.arange(1, steps + 1)
     curve = (
@@ -232,19 +236,30 @@ def _events(
         if steps > 1
         else np.array([loss])
     )
-    events: list[dict[str, object]] = []
+    events: list[LoggedEvent] = []
     for i, step in enumerate(done.tolist()):
-        at = {"step": step, "tokens": step * 2048, "seconds": round(step * speed, 3)}
+        tokens, seconds = step * 2048, round(step * speed, 3)
         if steps > 1:
             events.append(
-                {"event": "step", **at, "loss": float(curve[i] - 0.04 + rng.normal(0, 0.06))}
+                {
+                    "event": "step",
+                    "step": step,
+                    "tokens": tokens,
+                    "seconds": seconds,
+                    "loss": float(curve[i] - 0.04 + rng.normal(0, 0.06)),
+                    "learning_rate": 0.01,
+                    "gradient_norm": None,
+                }
             )
         if step % max(1, steps // 10) == 0:
             events.append(
                 {
                     "event": "evaluation",
-                    **at,
+                    "step": step,
+                    "tokens": tokens,
+                    "seconds": seconds,
                     "loss": float(curve[i]),
+                    "best": True,
                     "accuracy": float(0.62 - 0.12 * (curve[i] - 1.9)),
                 }
             )
@@ -252,7 +267,11 @@ def _events(
 
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-PROBES = {"copying": 1 / 16, "induction": 1 / 32, "associative recall": 1 / 8}
+PROBES: dict[ProbeName, float] = {
+    "copying": 1 / 16,
+    "induction": 1 / 32,
+    "associative recall": 1 / 8,
+}
 
 
 def fill_full_folder(
@@ -268,11 +287,11 @@ def fill_full_folder(
     trained = [arm for arm in results if arm.kind == "trained"]
     write_json(out / CALIBRATION, {"format_version": 1, **_calibration().to_mapping()})
     place = out / "results" / trained[-1].label / "seed-0"
-    write_record(place, replace(read_record(place), memory=_proof()))
+    write_record(place, replace(read_record(place), memory=memory_proof()))
     comparison = replace(
         base,
         arms=results,
-        budgets=[_equal(trained, axis) for axis in ("tokens", "flops", "seconds")],
+        budgets=[_equal(trained, axis) for axis in AXES],
         plan=replace(base.plan, points=len(SHARES), parameters=70_000, rates=6, probes=True),
     )
     write_comparison(out, comparison)
@@ -360,7 +379,7 @@ def _trial(exponent: int, loss: float) -> RateTrial:
     return RateTrial(factor=2.0**exponent, status="done", losses=losses)
 
 
-def _equal(arms: list[ArmResult], axis: str) -> EqualBudget:
+def _equal(arms: list[ArmResult], axis: Axis) -> EqualBudget:
     """At half of what the arm that reached least has reached.
 
     As if every arm had been decayed there.
@@ -441,18 +460,19 @@ def _calibration() -> Calibration:
     )
 
 
-def _proof() -> MemoryProof:
-    changes = {
+def memory_proof(permuted_high: float | None = 0.16, *others: ProofArm) -> MemoryProof:
+    """A proof of a memory that helps; what permuted values do has this upper bound."""
+    changes: dict[ArmName, tuple[float, float, float | None] | None] = {
         "no memory": None,
         "memory": (-0.2, -0.25, -0.15),
-        "permuted values": (0.1, 0.05, 0.16),
+        "permuted values": (0.1, 0.05, permuted_high),
         "temperature": (0.0, -0.1, 0.1),
     }
     of = {
         name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2])
         for name, ends in changes.items()
     }
-    parts = [
+    arms = [
         ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="")
         for name, change in of.items()
     ]
@@ -462,7 +482,7 @@ def _proof() -> MemoryProof:
         documents=62,
         unit="documents",
         units=62,
-        arms=parts,
+        arms=[*arms, *others],
         seen=seen,
         new=Part(share=0.25, change=None),
         provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),

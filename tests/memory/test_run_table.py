@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.built import as_sequence_model
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
@@ -50,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 def test_a_table_is_found_again_and_never_the_password(
     run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = run.load_model()
+    model = as_sequence_model(run.load_model())
     made = create_memory(run, model, backend="pgvector", connection=server.address())
     made.add_text("story", TEXT)
     made.remove([3])
@@ -76,7 +77,7 @@ def test_after_a_command_that_died_another_table_is_filled(
     run: RunDirectory, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(POSTGRES, server.address())
-    model = run.load_model()
+    model = as_sequence_model(run.load_model())
     made = create_memory(run, model, backend="pgvector")
     made.add_text("story", TEXT)
     found = made.search("The lamp", 3)

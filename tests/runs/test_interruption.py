@@ -11,10 +11,12 @@ from inklings.runs.interruption import SIGNALS, Interruption
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_asks_and_the_handlers_come_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
+    asked = []
     with Interruption() as interruption:
-        assert not interruption.asked
+        asked.append(interruption.asked)
         signal.raise_signal(number)
-        assert interruption.asked
+        asked.append(interruption.asked)
+    assert asked == [False, True]
     assert signal.getsignal(number) is before
 
 

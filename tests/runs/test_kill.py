@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -123,8 +124,8 @@ def content(run: Path) -> tuple[bytes, bytes, bytes, list[tuple[int, float]]]:
     [(11, 1), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(2, 12))],
 )
 def test_killed_at_any_write_it_goes_on_to_the_same_bits(
-    stride: int, first: int, config_of, store: TokenStore, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+    stride: int, first: int, config_of: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
+) -> None:
     config = config_of("recurrent", evaluations=4, samples=1, keep_checkpoints=1, budget="8-steps")
     train(config, tmp_path / "whole", store=store)
     made = subprocess.run(
@@ -154,8 +155,12 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(
     ],
 )
 def test_a_signal_from_outside_loses_no_more_than_it_may(
-    number: signal.Signals, after: int, config_of, store: TokenStore, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+    number: signal.Signals,
+    after: int,
+    config_of: Callable[..., RunConfig],
+    store: TokenStore,
+    tmp_path: Path,
+) -> None:
     config = config_of("mlp", budget="120-steps", evaluations=10)
     train(config, tmp_path / "whole", store=store)
     with subprocess.Popen(
@@ -186,8 +191,11 @@ def test_a_signal_from_outside_loses_no_more_than_it_may(
 @pytest.mark.slow
 @pytest.mark.parametrize("index", ["exact", "hnsw"])
 def test_a_killed_varda_goes_on_to_the_same_bits_its_index_included(
-    index: Literal["exact", "hnsw"], config_of, store: TokenStore, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+    index: Literal["exact", "hnsw"],
+    config_of: Callable[..., RunConfig],
+    store: TokenStore,
+    tmp_path: Path,
+) -> None:
     if index == "hnsw":
         pytest.importorskip("faiss")
     model = {

@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jaxtyping import Int
+from tests.built import as_sequence_model
 from torch import Tensor
 
 from inklings.config import DataConfig, RunConfig
@@ -80,7 +82,7 @@ def run(finished: list[Path], tmp_path: Path) -> RunDirectory:
 
 
 def model_of(run: RunDirectory) -> SequenceModel:
-    return run.load_model(trust_code=True)
+    return as_sequence_model(run.load_model(trust_code=True))
 
 
 @pytest.fixture
@@ -313,17 +315,18 @@ def test_the_memory_of_other_weights_is_refused(
     weights = run.path / "checkpoints" / "step_12" / "model.safetensors"
     weights.write_bytes((other.path / "checkpoints" / "step_12" / "model.safetensors").read_bytes())
     with pytest.raises(RunError, match="other weights"):
-        attach(run, run.load_model("last", trust_code=True), weights="last")
+        last = as_sequence_model(run.load_model("last", trust_code=True))
+        attach(run, last, weights="last")
 
 
 def test_attaching_gives_the_model_its_memory(run: RunDirectory, memory: RunMemory) -> None:
     model = model_of(run)
     assert isinstance(model, Remembering)
-    assert model.long_term is None
+    before = model.long_term
     opened = attach(run, model)
-    assert opened is not None
+    assert before is None and opened is not None
     assert model.long_term is opened.memory
-    assert len(model.long_term) == len(memory)
+    assert len(opened.memory) == len(memory)
     packed = with_packed_weights(model, "float32")
     assert isinstance(packed, Remembering)
     assert packed.long_term is opened.memory
@@ -336,10 +339,11 @@ def test_a_model_without_a_memory_is_told_how_to_get_one(
 ) -> None:
     train(small_config(text), tmp_path / "plain")
     plain = RunDirectory.open(tmp_path / "plain")
-    assert attach(plain, plain.load_model()) is None
+    model = model_of(plain)
+    assert attach(plain, model) is None
     for use in (open_memory, create_memory):
         with pytest.raises(ArchitectureError, match=f"train varda --from {plain.path}"):
-            use(plain, plain.load_model())
+            use(plain, model)
 
 
 def test_what_cannot_be_done_is_said_and_nothing_is_changed(
@@ -347,7 +351,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_changed(
 ) -> None:
     before = content(run)
     size = f"{len(memory)}"
-    for message, act in {
+    refused: dict[str, Callable[[], object]] = {
         f"has {size} entries": lambda: memory.search("lamp", len(memory) + 1),
         "k is 0": lambda: memory.search("lamp", 0),
         "to search for is empty": lambda: memory.search(""),
@@ -357,7 +361,8 @@ def test_what_cannot_be_done_is_said_and_nothing_is_changed(
         "seed is -1": lambda: memory.forget(0.5, -1),
         "e.txt holds no text": lambda: memory.add([("d.txt", "text"), ("e.txt", "")]),
         "holds no text": lambda: memory.add([]),
-    }.items():
+    }
+    for message, act in refused.items():
         with pytest.raises(InputError, match=message):
             act()
         assert content(run) == before
@@ -412,7 +417,8 @@ def test_a_memory_that_lost_its_manifest_is_not_passed_over(
 ) -> None:
     (run.path / "memory" / "store" / "manifest.json").unlink()
     assert "manifest.json" in check_memory(run)[0] and has_memory(run)
-    for use in (lambda: again(run), lambda: attach(run, model_of(run))):
+    uses: list[Callable[[], object]] = [lambda: again(run), lambda: attach(run, model_of(run))]
+    for use in uses:
         with pytest.raises(RunError, match=r"manifest\.json.*is missing.*--no-memory"):
             use()
     with pytest.raises(RunError, match="already"):
@@ -450,12 +456,13 @@ def test_one_command_changes_a_memory_at_a_time(run: RunDirectory, memory: RunMe
 def test_a_reader_waits_for_a_memory_that_is_replaced(
     run: RunDirectory, memory: RunMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, replaced = memory_opening.read_manifest, []
+    replaced: list[int] = []
 
     def slow(folder: Path) -> persistence.Manifest:
-        manifest = honest(folder)
+        manifest = persistence.read_manifest(folder)
         if len(replaced) < 2:  # after the weights were compared, and after the files were named
-            replaced.append(memory.remove([len(replaced)]))
+            memory.remove([len(replaced)])
+            replaced.append(len(replaced))
         return manifest
 
     monkeypatch.setattr(memory_opening, "read_manifest", slow)

@@ -19,6 +19,7 @@ import httpx2 as httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from tests.commands import GAN, TINY, words
 
 from inklings.cli.main import main
 from inklings.cli.reference import open_run
@@ -34,16 +35,6 @@ from .engine_thread import start_in_thread
 
 T = TypeVar("T")
 
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
 ARMS = {
     # random bytes are what a model that learned nothing writes: whole characters and halves of them
     "gpt": ("gpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "byte"),
@@ -53,10 +44,7 @@ ARMS = {
         "byte",
     ),
     "ngram": ("ngram:order=2", "word:30"),
-    "gan": (
-        "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1",
-        "word:30",
-    ),
+    "gan": (GAN, "word:30"),
 }
 
 
@@ -148,9 +136,7 @@ def loop() -> Iterator[Loop]:
 def api_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory]:
     """Runs of a few steps, and the one that ships with the package."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "words.txt").write_text(
-        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(200))
-    )
+    (folder / "words.txt").write_text(words(200))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         for name, (arm, tokenizer) in ARMS.items():

@@ -25,6 +25,8 @@ from pydantic import TypeAdapter
 from inklings.serving.api import requests as bodies
 from inklings.serving.api.request_fields import EMPTY, Body
 from inklings.serving.api.routes.chat import NOT_HERE, NOT_IN_MESSAGES
+from inklings.serving.api.routes.memory_routes import SearchBody
+from inklings.serving.api.routes.score import ScoreBody
 from inklings.serving.settings import ServeConfig
 from inklings.text.tokenizers import BOUNDARY
 
@@ -79,11 +81,12 @@ def test_every_field_that_may_be_left_out_may_be_null() -> None:
     for kind in subclasses(Body):
         for name, field in kind.model_fields.items():
             if not field.is_required():
-                adapter = TypeAdapter(Annotated[field.annotation, *field.metadata, "kept as it is"])  # type: ignore[valid-type]
+                hint: Any = Annotated[field.annotation, *field.metadata, "kept as it is"]
+                adapter: TypeAdapter[Any] = TypeAdapter(hint)
                 assert adapter.validate_python(None) in EMPTY, f"{kind.__name__}.{name}"
                 seen += 1
     assert seen > 60
-    assert {bodies.SearchBody, bodies.ScoreBody, bodies.TextPart} < {*subclasses(Body)}
+    assert {SearchBody, ScoreBody, bodies.TextPart} < {*subclasses(Body)}
 
 
 def test_every_optional_field_of_a_message_may_be_empty(client: httpx.Client) -> None:
@@ -99,7 +102,8 @@ def test_every_optional_field_of_a_message_may_be_empty(client: httpx.Client) ->
         schemas[role] = schema
     assert schemas.keys() > ROLES
     part = dict.fromkeys(optional(ChatCompletionContentPartTextParam))
-    for empty in (None, [], {}):
+    nothing: list[object] = [None, [], {}]
+    for empty in nothing:
         messages = []
         for role, text in said.items():
             names = {*optional(schemas[role]), *NOT_IN_MESSAGES} - {"content", "name"}
@@ -115,7 +119,13 @@ def test_what_the_assistant_said_may_be_nothing(client: httpx.Client, refused: R
         return {**ASKED[CHAT], "messages": [*HELLO, message]}
 
     plain = answer_to(client, CHAT, **chat(role="assistant", content=""))
-    for message in ({"content": None}, {}, {"content": []}, {"content": None, "tool_calls": []}):
+    nothing: list[dict[str, Any]] = [
+        {"content": None},
+        {},
+        {"content": []},
+        {"content": None, "tool_calls": []},
+    ]
+    for message in nothing:
         assert answer_to(client, CHAT, **chat(role="assistant", **message)) == plain
     for role in ROLES - {"assistant"}:
         assert refused(CHAT, chat(role=role, content=None))["param"] == "messages.1.content"

@@ -15,12 +15,13 @@ import httpx2 as httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.commands import TINY
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
 
-from .conftest import TINY, Loop, Site, serving
+from .conftest import Loop, Site, serving
 
 LETTERS = "abcdefgh"
 TOKENIZERS = ["byte", "char", "word:8", "bpe:270"]

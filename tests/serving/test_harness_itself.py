@@ -11,15 +11,17 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
+from tests.commands import TINY
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
 
-from .conftest import TINY, Loop, serving
+from .conftest import Loop, serving
 
 TASK = """\
 task: last_letter
@@ -59,7 +61,7 @@ def test_the_harness_finds_what_a_score_finds(tmp_path: Path, loop: Loop, tokeni
         tokenizer,
     ]
     assert main([*train, "--budget", "1-steps", "--run", str(tmp_path / "run"), *TINY]) == 0
-    questions = [
+    questions: list[dict[str, Any]] = [
         {"context": context, "choices": [f"{stem}{letter}" for letter in letters], "label": label}
         for context, stem, letters, label in [
             ("a cat", " sa", "xt", 1),

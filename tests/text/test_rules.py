@@ -24,6 +24,7 @@ from tokenizers import models
 from inklings import durable
 from inklings.config import DataConfig, from_mapping
 from inklings.errors import ConfigError
+from inklings.events import Event
 from inklings.text import documents, store
 from inklings.text.building import build, manifest_hash
 from inklings.text.documents import Source, SplitName, Text, TextPiece
@@ -33,11 +34,11 @@ from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, plan_splits
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
-from inklings.text.vocabularies import make_tokenizer
+from inklings.text.vocabularies import UnknownChoice, make_tokenizer
 
 KNOWN = "a a a bb bb ccc"
 """What the vocabularies below are learned from: three words, and four characters with the blank."""
-MAKERS = [
+MAKERS: list[tuple[str, UnknownChoice]] = [
     ("word:3:spaced", "replace"),
     ("word:3:spaced", "skip"),
     ("char", "replace"),
@@ -46,7 +47,7 @@ MAKERS = [
 ]
 TOKENIZERS = [
     make_tokenizer(spec, lambda: iter([(KNOWN, True)]), unknown=unknown) for spec, unknown in MAKERS
-]  # type: ignore[arg-type]
+]
 WORD, SKIPPING = TOKENIZERS[:2]
 WORDS = st.lists(st.sampled_from(["a", "a", "bb", "ccc", "zz", "é"]), min_size=1, max_size=9).map(
     " ".join
@@ -338,7 +339,7 @@ def test_what_was_dropped_is_told_in_words_from_the_cache_too(
     )
     told: list[list[str]] = []
     for _ in range(2):
-        events: list[dict[str, Any]] = []
+        events: list[Event] = []
         opened = prepare(data, tokenizer=WORD, cache=tmp_path / "cache", on_event=events.append)
         told.append(
             [

@@ -205,7 +205,7 @@ def test_a_source_brings_its_own_shares() -> None:
 def test_overlap_is_the_share_of_held_out_documents_in_train() -> None:
     source = source_of(
         ["a", "b", "c", "a", "d", "b", "e", "f"],
-        fixed=["train"] * 3 + ["validation"] * 2 + ["test"] * 3,
+        fixed=["train", "train", "train", "validation", "validation", "test", "test", "test"],
     )
     assert plan_splits(source).overlap == {"validation": 0.5, "test": 1 / 3}
 

@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from tokenizers import models, pre_tokenizers
 from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import DiskError, RunError, SourceError, TokenizerError
+from inklings.events import Event, OnEvent
 from inklings.text import building, documents, store
 from inklings.text.batches import streams, windows
 from inklings.text.building import build
+from inklings.text.chunks import chunks
 from inklings.text.documents import Source, Text, TextPiece
+from inklings.text.splits import SPLITS
 from inklings.text.store import TokenStore, prepare
-from inklings.text.tokenizers import Tokenizer
+from inklings.text.tokenizers import Tokenizer, Tokens
 from inklings.text.vocabularies import make_tokenizer
 
 LINES = [
@@ -63,13 +67,13 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def events() -> tuple[list[dict[str, Any]], Any]:
-    seen: list[dict[str, Any]] = []
+def events() -> tuple[list[Event], OnEvent]:
+    seen: list[Event] = []
     return seen, seen.append
 
 
 def texts(opened: TokenStore) -> dict[str, list[str]]:
-    result = {}
+    result: dict[str, list[str]] = {}
     for name, facts in opened.manifest["splits"].items():
         result[name] = []
         if facts["documents"]:
@@ -142,12 +146,12 @@ def test_the_tokens_of_a_document_in_pieces_are_those_of_the_whole(
         patch.setattr(documents, "PIECE", size)
         patch.setattr(documents, "LONGEST_PIECE", 120)
         patch.setattr(building, "BATCH", 3 * size)
-        patch.setattr(building.chunks, "__defaults__", (size // 2,))
+        patch.setattr(chunks, "__defaults__", (size // 2,))
         opened = built(folder / "store", source_of(given_texts), BPE)
     expected = {text: BPE.encode(text).tolist() for text in given_texts}
     found = []
-    for name in ("train", "validation", "test"):
-        split = opened.split(name)  # type: ignore[arg-type]
+    for name in SPLITS:
+        split = opened.split(name)
         found += [
             (BPE.decode(split.document(i)), split.document(i).tolist())
             for i in range(split.n_documents)
@@ -167,11 +171,12 @@ def test_a_tokenizer_that_minds_cuts_gets_whole_documents(
     given_texts = [f"{number} the word's word " * 5 for number in range(10)]
     seen: list[str] = []
     encode_batch = Tokenizer.encode_batch
-    monkeypatch.setattr(
-        Tokenizer,
-        "encode_batch",
-        lambda self, texts: seen.extend(texts) or encode_batch(self, texts),
-    )
+
+    def listening(self: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
+        seen.extend(texts)
+        return encode_batch(self, texts)
+
+    monkeypatch.setattr(Tokenizer, "encode_batch", listening)
     built(tmp_path / "store", source_of(given_texts), minding)
     assert sorted(seen) == sorted(given_texts)
 
@@ -224,15 +229,15 @@ def test_the_second_time_it_comes_from_the_cache(
     monkeypatch.setattr(store, "build", None)  # building again would fail
     seen, on_event = events()
     assert prepare(data, cache=tmp_path / "cache", on_event=on_event).path == first.path
-    assert seen[-1]["stage"] == "done"
+    assert seen[-1]["event"] == "prepare" and seen[-1]["stage"] == "done"
     shutil.copy(source, tmp_path / "copy.txt")
     copy = DataConfig(source=str(tmp_path / "copy.txt"), layout="lines", tokenizer="char")
     assert prepare(copy, cache=tmp_path / "cache").path == first.path
 
 
 def test_what_gives_other_tokens_gives_another_store(source: Path, tmp_path: Path) -> None:
-    data = {"source": str(source), "layout": "lines", "tokenizer": "char"}
-    variants = [
+    data = DataConfig(source=str(source), layout="lines", tokenizer="char")
+    variants: list[dict[str, Any]] = [
         {},
         {"tokenizer": "byte"},
         {"split_seed": 1},
@@ -241,26 +246,25 @@ def test_what_gives_other_tokens_gives_another_store(source: Path, tmp_path: Pat
         {"layout": "documents"},
     ]
     paths = [
-        prepare(DataConfig(**{**data, **variant}), cache=tmp_path / "cache").path
-        for variant in variants
+        prepare(replace(data, **variant), cache=tmp_path / "cache").path for variant in variants
     ]
-    paths.append(prepare(DataConfig(**data), tokenizer=BPE, cache=tmp_path / "cache").path)
+    paths.append(prepare(data, tokenizer=BPE, cache=tmp_path / "cache").path)
     BYTE.save(tmp_path / "mine.json")
     paths.append(
         prepare(
-            DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}),
+            replace(data, tokenizer=str(tmp_path / "mine.json")),
             cache=tmp_path / "cache",
         ).path
     )
     BPE.save(tmp_path / "mine.json")
     paths.append(
         prepare(
-            DataConfig(**{**data, "tokenizer": str(tmp_path / "mine.json")}),
+            replace(data, tokenizer=str(tmp_path / "mine.json")),
             cache=tmp_path / "cache",
         ).path
     )
     source.write_text("\n".join([*LINES, "one more 7"]))
-    paths.append(prepare(DataConfig(**data), cache=tmp_path / "cache").path)
+    paths.append(prepare(data, cache=tmp_path / "cache").path)
     assert len(set(paths)) == len(paths)
 
 
@@ -471,9 +475,11 @@ def test_events_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         None,
         on_event,
     )
-    stages = [event["stage"] for event in seen]
+    told = [event for event in seen if event["event"] == "prepare"]
+    assert told == seen
+    stages = [event["stage"] for event in told]
     assert list(dict.fromkeys(stages)) == ["reading", "learning a vocabulary", "encoding"]
-    encoding = [event for event in seen if event["stage"] == "encoding"]
+    encoding = [event for event in told if event["stage"] == "encoding"]
     assert [event["done"] for event in encoding] == list(range(0, 3000, 100))
     assert {event["total"] for event in encoding} == {3000}
 

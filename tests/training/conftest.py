@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ TEXT = "".join(
     for last in ("a", "n", "ssy", "", "ton", "e")
 )
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"n_embd": 4, "n_hidden": 16, "context_length": 4},
     "recurrent": {"n_embd": 4, "n_hidden": 8},
     "gpt": {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 16, "dropout": 0.2},
@@ -26,8 +27,8 @@ SMALL = {
 }
 
 
-def small_config(text: Path, architecture: str = "mlp", **training: object) -> RunConfig:
-    settings: dict[str, object] = {
+def small_config(text: Path, architecture: str = "mlp", **training: Any) -> RunConfig:
+    settings: dict[str, Any] = {
         "budget": "12-steps",
         "batch_size": 4,
         "sequence_length": 16,

@@ -84,7 +84,13 @@ def test_the_budget_is_never_exceeded_and_used_up_to_a_step(
     steps = Budget(Fraction(amount), UNITS[unit]).steps(
         StepCost(tokens, lambda: flops, lambda: seconds)
     )
-    cost = {"tokens": tokens, "steps": 1, "min": Fraction(seconds) / 60, "flops": flops}[unit]
+    costs: dict[str, int | Fraction] = {
+        "tokens": tokens,
+        "steps": 1,
+        "min": Fraction(seconds) / 60,
+        "flops": flops,
+    }
+    cost = costs[unit]
     assert steps >= 1
     assert steps == 1 or steps * cost <= amount
     assert (steps + 1) * cost > amount

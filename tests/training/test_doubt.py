@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.conftest import (
-    Ask,
-    ask,  # noqa: F401  # the fixture
-)
+from tests.cli.conftest import ask  # noqa: F401  # the fixture
+from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.config import DataConfig

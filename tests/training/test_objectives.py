@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.built import build_sequence_model
 from torch import Tensor, nn
 
-from inklings.config import TrainingConfig
+from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Runtime
 from inklings.errors import ArchitectureError
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
-from inklings.models.registry import build
 from inklings.text.batches import Batch
+from inklings.text.store import TokenStore
 from inklings.training.objectives.base import make_objective
 from inklings.training.objectives.counting import CountingObjective
 from inklings.training.objectives.likelihood import LikelihoodObjective
 
 V = 7
+Order = Literal["windows", "streams", "positions"]
 
 
 class Fixed:
@@ -68,20 +74,20 @@ def make(architecture: str) -> SequenceModel:
     torch.manual_seed(0)
     if architecture == "penalised":
         return Penalised()
-    fields = {
+    fields: dict[str, dict[str, Any]] = {
         "mlp": {"n_embd": 4, "n_hidden": 8, "context_length": 4},
         "recurrent": {"n_embd": 4, "n_hidden": 6},
         "gpt": {"n_layer": 1, "n_head": 2, "n_embd": 8, "context_length": 8},
-    }[architecture]
-    return build(architecture, fields, vocab_size=V, boundary_token=0)
+    }
+    return build_sequence_model(architecture, fields[architecture], vocab_size=V)
 
 
 def objective_of(
-    model: SequenceModel, batches: list[Batch], *, accumulate: int, order: str = "windows"
+    model: SequenceModel, batches: list[Batch], *, accumulate: int, order: Order = "windows"
 ) -> LikelihoodObjective:
     training = TrainingConfig(
         batch_size=len(batches[0].tokens), accumulate=accumulate, order=order, clip=0.0
-    )  # type: ignore[arg-type]
+    )
     return LikelihoodObjective(model, Fixed(batches), training, Runtime())
 
 
@@ -97,7 +103,7 @@ def test_accumulation_is_the_big_batch(
     architecture: str, parts: int, rows: int, length: int, seed: int, starts: bool
 ) -> None:
     batch = random_batch(parts * rows, length, seed, starts=starts)
-    order = "streams" if architecture == "recurrent" else "windows"
+    order: Order = "streams" if architecture == "recurrent" else "windows"
     model = make(architecture)
     whole = objective_of(model, [batch], accumulate=1, order=order).gradients(batch)
     expected = [p.grad.clone() for p in model.parameters() if p.grad is not None]
@@ -121,13 +127,9 @@ def test_the_loss_is_nats_per_target_that_counts() -> None:
 
 def test_state_is_carried_from_batch_to_batch_and_part_to_part() -> None:
     long = random_batch(4, 12, seed=2)
+    assert long.starts is not None
     first, second = (
-        Batch(
-            *(
-                None if f is None else f[:, s]
-                for f in (long.tokens, long.targets, long.weights, long.starts)
-            )
-        )  # type: ignore[arg-type]
+        Batch(long.tokens[:, s], long.targets[:, s], long.weights[:, s], long.starts[:, s])
         for s in (slice(0, 6), slice(6, 12))
     )
     model = make("recurrent")
@@ -184,7 +186,7 @@ def test_a_step_that_is_not_finite_leaves_the_weights_as_they_are() -> None:
     batch = random_batch(2, 3, seed=0)
     model = make("mlp")
     with torch.no_grad():
-        model.head.bias[0] = float("inf")
+        model.get_parameter("head.bias")[0] = float("inf")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     made = objective_of(model, [batch], accumulate=1).step(0, 1.0, measure=True)
     assert not made.moved
@@ -206,8 +208,17 @@ def test_bfloat16_products_leave_weights_and_loss_float32() -> None:
     assert float(loss) == pytest.approx(exact, abs=0.05)
 
 
-class Counter(Penalised):
+class Uncounted(Penalised):
     traits = Traits(objective="counting")
+
+
+class Counter(Uncounted):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[npt.NDArray[Any]] = []
+
+    def count(self, tokens: npt.NDArray[Any]) -> None:
+        self.seen.append(tokens)
 
 
 class Adversary(Penalised):
@@ -218,21 +229,21 @@ class Misspelt(Penalised):
     traits = Traits(objective="likelyhood")
 
 
-def test_objectives_that_do_not_apply_say_why(store, config_of) -> None:  # type: ignore[no-untyped-def]
+def test_objectives_that_do_not_apply_say_why(
+    store: TokenStore, config_of: Callable[..., RunConfig]
+) -> None:
     split = store.split("train")
     with pytest.raises(ArchitectureError, match="count"):
-        make_objective(Counter(), split, config_of(), Runtime())
+        make_objective(Uncounted(), split, config_of(), Runtime())
     with pytest.raises(ArchitectureError, match="'adversarial', which trains a SampleModel"):
         make_objective(Adversary(), split, config_of(), Runtime())
     with pytest.raises(ArchitectureError, match=r"'likelyhood'. Did you mean 'likelihood'\?"):
         make_objective(Misspelt(), split, config_of(), Runtime())
 
 
-def test_counting_reads_the_whole_split(store) -> None:  # type: ignore[no-untyped-def]
+def test_counting_reads_the_whole_split(store: TokenStore) -> None:
     model = Counter()
-    seen = []
-    model.count = seen.append  # type: ignore[attr-defined]
     split = store.split("train")
     made = CountingObjective(model, split).step(0, 1.0, measure=True)
     assert made.loss is None
-    assert len(seen) == 1 and (seen[0] == split.tokens).all()
+    assert len(model.seen) == 1 and (model.seen[0] == split.tokens).all()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.built import as_sequence_model
 
 from inklings.config import RunConfig
 from inklings.durable import disk_errors
@@ -25,6 +26,7 @@ from inklings.errors import (
     TokenizerError,
 )
 from inklings.evaluation.likelihood.evaluate import evaluate
+from inklings.events import Event, OnEvent
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.runs.directory import RunDirectory
 from inklings.runs.interruption import SIGNALS
@@ -32,15 +34,16 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training import loop
 from inklings.training import train as train_module
 from inklings.training.objectives import likelihood as objectives
+from inklings.training.objectives.base import Objective, make_objective
 from inklings.training.train import resume, train
 
 ConfigOf = Callable[..., RunConfig]
 
 
-def stop_at(step: int) -> Callable[[dict[str, Any]], None]:
+def stop_at(step: int) -> OnEvent:
     """Sends this process SIGTERM when that step is reported."""
 
-    def listen(event: dict[str, Any]) -> None:
+    def listen(event: Event) -> None:
         if event["event"] == "step" and event["step"] == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -82,7 +85,7 @@ def content(run: Path) -> dict[str, Any]:
 def test_a_run_leaves_all_that_is_promised(
     architecture: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path
 ) -> None:
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     config = config_of(architecture, samples=2)
     result = train(config, tmp_path / "run", store=store, on_event=events.append)
     assert (result.steps, result.tokens, result.stopped) == (12, 12 * 64, "budget")
@@ -102,13 +105,16 @@ def test_a_run_leaves_all_that_is_promised(
     evaluations = [event for event in events if event["event"] == "evaluation"]
     assert [event["step"] for event in evaluations] == [4, 8, 12]
     assert evaluations[-1]["loss"] == result.final_validation_loss
-    assert all(0 <= event["accuracy"] <= 1 and event["train_loss"] > 0 for event in evaluations)
+    for event in evaluations:
+        assert event["accuracy"] is not None and 0 <= event["accuracy"] <= 1
+        assert event["train_loss"] is not None and event["train_loss"] > 0
     assert result.best_validation_loss == min(event["loss"] for event in evaluations)
-    best = evaluate(run.load_model(), store.split("validation")).loss
-    assert best == pytest.approx(result.best_validation_loss, rel=1e-6)
-    assert evaluate(run.load_model("last"), store.split("validation")).loss == pytest.approx(
-        evaluations[-1]["loss"], rel=1e-6
+    best, last = (
+        evaluate(as_sequence_model(run.load_model(weights)), store.split("validation")).loss
+        for weights in ("best", "last")
     )
+    assert best == pytest.approx(result.best_validation_loss, rel=1e-6)
+    assert last == pytest.approx(evaluations[-1]["loss"], rel=1e-6)
     assert set(run.samples()) == {4, 8, 12} and all(
         len(texts) == 2 for texts in run.samples().values()
     )
@@ -142,12 +148,12 @@ def test_other_ways_to_train_resume_as_exactly(
 def test_counting_goes_through_the_same_loop(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path
 ) -> None:
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     result = train(config_of("ngram"), tmp_path / "run", store=store, on_event=events.append)
     assert result.steps == 1 and result.tokens == store.split("train").n_targets
-    assert "budget" in events[0]["text"]
+    assert events[0]["event"] == "note" and "budget" in events[0]["text"]
     assert [event["event"] for event in events[1:]] == ["start", "evaluation", "checkpoint", "end"]
-    model = RunDirectory.open(result.run).load_model()
+    model = as_sequence_model(RunDirectory.open(result.run).load_model())
     assert evaluate(model, store.split("validation")).loss == pytest.approx(
         result.best_validation_loss
     )
@@ -176,7 +182,7 @@ def test_lines_that_span_an_interruption_are_the_same(
     monkeypatch.setattr(loop, "LINES", 3)
     seen = []
 
-    def stop_within(event: dict[str, Any]) -> None:
+    def stop_within(event: Event) -> None:
         if event["event"] == "evaluation":
             seen.append(event["step"])
             os.kill(os.getpid(), signal.SIGTERM)
@@ -274,7 +280,7 @@ def test_an_extension_survives_being_killed_before_its_first_step(
 ) -> None:
     train(config_of(), tmp_path / "run", store=store)
 
-    def die(event: dict[str, Any]) -> None:
+    def die(event: Event) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -319,7 +325,7 @@ def test_there_is_a_checkpoint_at_least_every_minute(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     train(config_of(), tmp_path / "run", store=store, on_event=events.append)
     assert [event["step"] for event in events if event["event"] == "checkpoint"] == list(
         range(1, 13)
@@ -476,7 +482,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(bytes(damaged))
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     resume(tmp_path / "run", store=store, on_event=events.append)
     assert events[0]["event"] == "note" and "goes on from step 8" in events[0]["text"]
     assert content(tmp_path / "run") == content(tmp_path / "whole")
@@ -516,7 +522,7 @@ def test_resume_takes_the_tokens_the_run_began_with_or_the_same_text_never_anoth
 def test_what_is_asked_for_in_vain_is_said(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path
 ) -> None:
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     config = config_of(
         optimizer="adamw",
         matrix_learning_rate=0.5,
@@ -562,11 +568,10 @@ def test_an_interruption_before_the_first_step_leaves_a_whole_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the run's appearance on the disk and the loop: it is whole, and says how to go on."""
-    real = train_module.make_objective
 
-    def interrupted(*given: Any) -> Any:
+    def interrupted(*given: Any) -> Objective[Any]:
         signal.raise_signal(number)
-        return real(*given)
+        return make_objective(*given)
 
     monkeypatch.setattr(train_module, "make_objective", interrupted)
     result = train(config_of(), tmp_path / "run", store=store)
@@ -595,7 +600,7 @@ def test_a_disk_that_fails_in_training_advises_to_resume(
         with disk_errors(run):
             raise OSError(code, os.strerror(code))
 
-    def full(event: dict[str, Any]) -> None:
+    def full(event: Event) -> None:
         if event["event"] == "evaluation":
             monkeypatch.setattr(loop, "write_checkpoint", fail)
 

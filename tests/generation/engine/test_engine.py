@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.built import build_opinionated
 
 from inklings.auditing.checks.branches import knocked_out
 from inklings.generation.engine.engine import Engine
@@ -21,8 +22,7 @@ from inklings.generation.engine.request import Delta, GenerationRequest, Token
 from inklings.generation.generate import generate
 from inklings.generation.inference import inference
 from inklings.generation.sampling import SamplingConfig
-from inklings.models.contract import SequenceModel
-from inklings.models.registry import build
+from inklings.models.contract import Output, SequenceModel
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
 
@@ -51,22 +51,12 @@ def tokenizer() -> Tokenizer:
 
 def made(architecture: str, tokenizer: Tokenizer) -> SequenceModel:
     """Small, with weights large enough that its next tokens are anything but equally likely."""
-    model = build(
+    return build_opinionated(
         architecture,
         SMALL[architecture],
         vocab_size=tokenizer.vocab_size,
         boundary_token=tokenizer.boundary,
     )
-    assert isinstance(model, SequenceModel)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.5, generator=generator)
-    if model.traits.objective == "counting":
-        tokens = torch.randint(tokenizer.vocab_size, (400,), generator=generator)
-        tokens[0] = tokenizer.boundary
-        model.count(tokens.numpy())
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +176,7 @@ def log_probabilities(model: SequenceModel, history: list[int]) -> torch.Tensor:
     starts = tokens == model.config.boundary_token
     starts[:, 0] = False
     with inference(model.modules()):
-        output = model(tokens, starts=starts if bool(starts.any()) else None)
+        output: Output = model(tokens, starts=starts if bool(starts.any()) else None)
     return output.logits[0].log_softmax(-1)
 
 
@@ -271,6 +261,7 @@ def test_the_prompts_of_a_scored_text_and_of_an_embedding_may_hold_boundaries(
     assert_predicted(answers[1].prompt, tokens[1:], log_probabilities(gpt, tokens)[:-1])
     assert all(token.alternatives == () for token in answers[1].prompt)
     text = torch.tensor([token != boundary for token in tokens])
+    assert answers[2].embedding is not None and answers[3].embedding is not None
     np.testing.assert_allclose(answers[2].embedding, hidden[text].double().mean(0), atol=1e-5)
     np.testing.assert_allclose(answers[3].embedding, hidden[0], atol=1e-5)
     assert {answer.ending for answer in answers.values()} == {"length"}

@@ -50,19 +50,23 @@ class Reference:
         self.seen[0, history] = True
         self.seen[0, BOUNDARY] = False
         self.counts = torch.zeros(1, size, dtype=torch.int64)
-
-    def settings(self) -> dict[str, object]:
-        return {
-            "seen": self.seen,
-            "counts": self.counts,
-            "banned": BOUNDARY if self.sampling.ban_boundary else None,
-        }
+        self.banned = BOUNDARY if sampling.ban_boundary else None
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        return next_token_probabilities(logits[None], self.sampling, **self.settings())[0]
+        return next_token_probabilities(
+            logits[None], self.sampling, seen=self.seen, counts=self.counts, banned=self.banned
+        )[0]
 
     def draw(self, logits: torch.Tensor) -> int:
-        token = int(sample_next(logits[None], self.sampling, self.generators, **self.settings()))
+        drawn = sample_next(
+            logits[None],
+            self.sampling,
+            self.generators,
+            seen=self.seen,
+            counts=self.counts,
+            banned=self.banned,
+        )
+        token = int(drawn)
         if token != BOUNDARY:
             self.seen[0, token] = True
             self.counts[0, token] += 1

@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.built import build_opinionated
 from torch import Tensor
 from torch.testing import assert_close
 
 from inklings.generation.engine.state_slots import RowStates
 from inklings.generation.inference import inference
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State
-from inklings.models.registry import build
 
 SIZE = 11
 BOUNDARY = 0
@@ -41,22 +41,9 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def made(architecture: str) -> SequenceModel:
     """Small, with weights that make its predictions depend on what it has read."""
-    model = build(architecture, SMALL[architecture], vocab_size=SIZE, boundary_token=BOUNDARY)
-    assert isinstance(model, SequenceModel)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.4, generator=generator)
-    if model.traits.objective == "counting":
-        model.count(
-            torch.cat(
-                [
-                    torch.zeros(1, dtype=torch.int64),
-                    torch.randint(SIZE, (300,), generator=generator),
-                ]
-            ).numpy()
-        )
-    return model
+    return build_opinionated(
+        architecture, SMALL[architecture], vocab_size=SIZE, boundary_token=BOUNDARY, seed=1
+    )
 
 
 def starts_of(tokens: Tensor, fresh: list[bool]) -> Tensor | None:

@@ -10,7 +10,7 @@ import math
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, DivergedError, RunError
+from inklings.events import Event, silent
 from inklings.lab.comparison import learning_rate as rate_search
 from inklings.lab.comparison.learning_rate import SEARCH_SEED, is_behind, next_factor, search_rate
 from inklings.lab.comparison.rates import RateSearch, RateTrial
@@ -25,12 +26,7 @@ from inklings.lab.execution.prunable_run import TrialOutcome, attempt_trial
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
 
-Event = dict[str, Any]
 RATE = 0.12
-
-
-def quiet(event: Event) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +100,7 @@ def test_a_rate_far_too_small_is_raised_beyond_what_was_asked(
 def test_a_good_rate_stays_near_and_what_is_behind_is_given_up_in_its_second_half(
     config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
 ) -> None:
-    made = found(search_rate(config(), tmp_path, store, trials=5, on_event=quiet))
+    made = found(search_rate(config(), tmp_path, store, trials=5, on_event=silent))
     assert made.factor in (0.5, 1, 2)
     given_up = [trial for trial in made.trials if trial.status == "pruned"]
     assert given_up, "a quarter of a good rate is behind"
@@ -180,7 +176,7 @@ def test_stopped_at_any_evaluation_it_ends_as_if_undisturbed(
         except KeyboardInterrupt:
             continue
         assert stopped is None or left > 0 or stopped == whole
-    assert search_rate(make(), folder, store, trials=4, on_event=quiet) == whole
+    assert search_rate(make(), folder, store, trials=4, on_event=silent) == whole
     assert [path.name for path in folder.iterdir()] == ["search.json"]
 
 
@@ -209,7 +205,7 @@ def whole(
 ) -> RateSearch:
     """The search that nobody disturbed."""
     return found(
-        search_rate(make(), tmp_path_factory.mktemp("whole"), store, trials=4, on_event=quiet)
+        search_rate(make(), tmp_path_factory.mktemp("whole"), store, trials=4, on_event=silent)
     )
 
 
@@ -223,7 +219,7 @@ def test_a_trial_that_diverges_is_kept_as_failed(
     with pytest.raises(
         DivergedError, match=r"no learning rate that was tried stayed finite \(1, 1/2, 2 times"
     ):
-        search_rate(huge, tmp_path / "all", store, trials=3, on_event=quiet)
+        search_rate(huge, tmp_path / "all", store, trials=3, on_event=silent)
     again: list[Event] = []
     with pytest.raises(DivergedError, match="stayed finite"):
         search_rate(huge, tmp_path / "all", store, trials=3, on_event=again.append)
@@ -232,17 +228,16 @@ def test_a_trial_that_diverges_is_kept_as_failed(
     assert {trial["status"] for trial in kept} == {"failed"}
     assert "left the finite numbers at step" in kept[0]["message"]
     assert str(tmp_path) not in kept[0]["message"], "it speaks of no folder that is gone"
-    real = rate_search.attempt_trial
 
     def diverge_below_one(
         config: RunConfig, run: Path, *rest: Any, **more: Any
     ) -> TrialOutcome | None:
         if run.name == "x0.5":
             return TrialOutcome(status="failed", losses=[], message="gone")
-        return real(config, run, *rest, **more)
+        return attempt_trial(config, run, *rest, **more)
 
     monkeypatch.setattr(rate_search, "attempt_trial", diverge_below_one)
-    some = found(search_rate(config(), tmp_path / "some", store, trials=3, on_event=quiet))
+    some = found(search_rate(config(), tmp_path / "some", store, trials=3, on_event=silent))
     assert [trial.status for trial in some.trials][:3] == ["done", "failed", "done"]
     assert some.factor in (1, 2, 4, 8)
 
@@ -250,13 +245,13 @@ def test_a_trial_that_diverges_is_kept_as_failed(
 def test_another_search_in_the_folder_is_not_taken_for_this_one(
     config: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
 ) -> None:
-    search_rate(config(budget="2-steps"), tmp_path, store, trials=1, on_event=quiet)
+    search_rate(config(budget="2-steps"), tmp_path, store, trials=1, on_event=silent)
     with pytest.raises(RunError, match="differs in the settings"):
-        search_rate(config(budget="3-steps"), tmp_path, store, trials=1, on_event=quiet)
+        search_rate(config(budget="3-steps"), tmp_path, store, trials=1, on_event=silent)
     with pytest.raises(RunError, match="differs in the number of trials"):
-        search_rate(config(budget="2-steps"), tmp_path, store, trials=2, on_event=quiet)
+        search_rate(config(budget="2-steps"), tmp_path, store, trials=2, on_event=silent)
     with pytest.raises(ConfigError, match="at least 1"):
-        search_rate(config(), tmp_path, store, trials=0, on_event=quiet)
+        search_rate(config(), tmp_path, store, trials=0, on_event=silent)
 
 
 @given(trials=st.integers(1, 9), best=st.integers(-8, 8))
@@ -299,18 +294,18 @@ def test_a_trial_ends_where_it_is_given_up_but_not_at_its_last_evaluation(
 
         return judge
 
-    pruned = attempt_trial(config(), tmp_path / "a", store, judge=give_up(1), on_event=quiet)
+    pruned = attempt_trial(config(), tmp_path / "a", store, judge=give_up(1), on_event=silent)
     assert pruned is not None
     assert (pruned.status, list(enumerate(pruned.losses))) == ("pruned", told)
     assert len(told) == 2
-    whole = attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=quiet)
+    whole = attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=silent)
     assert whole is not None
     assert (whole.status, len(whole.losses)) == ("done", 4)
     assert (
-        attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=quiet) == whole
+        attempt_trial(config(), tmp_path / "b", store, judge=give_up(3), on_event=silent) == whole
     ), "a complete run is not trained again"
     with pytest.raises(RunError, match="other settings"):
-        attempt_trial(config(rate=1.0), tmp_path / "b", store, judge=give_up(3), on_event=quiet)
+        attempt_trial(config(rate=1.0), tmp_path / "b", store, judge=give_up(3), on_event=silent)
 
 
 @pytest.mark.parametrize(
@@ -345,9 +340,8 @@ def test_it_gives_up_what_a_percentile_pruner_of_optuna_does(
         "failed": optuna.trial.TrialState.FAIL,
     }
     done = []
-    for status in data.draw(
-        st.lists(st.sampled_from(["done", "done", "pruned", "failed"]), max_size=5)
-    ):
+    statuses: list[Literal["done", "pruned", "failed"]] = ["done", "done", "pruned", "failed"]
+    for status in data.draw(st.lists(st.sampled_from(statuses), max_size=5)):
         length = evaluations if status == "done" else data.draw(st.integers(0, evaluations))
         losses = data.draw(st.lists(LOSSES, min_size=length, max_size=length))
         done.append(RateTrial(factor=1.0, status=status, losses=losses))

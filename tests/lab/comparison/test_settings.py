@@ -10,6 +10,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
+from inklings.events import Event
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.judging import judged
@@ -119,7 +120,7 @@ def test_an_interruption_at_any_moment_changes_no_figure(
 ) -> None:
     seen = 0
 
-    def interrupt(event: dict[str, Any]) -> None:
+    def interrupt(event: Event) -> None:
         nonlocal seen
         seen += event["event"] in ("checkpoint", "evaluation", "result")
         if seen == moment + 1:
@@ -209,11 +210,8 @@ def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(
     assert smaller.sizing is not None
     whole, half = found.arms[0].runs[0], smaller.runs[0]
     assert whole.non_embedding is not None
-    assert (
-        half.non_embedding
-        == smaller.sizing.reached
-        == pytest.approx(whole.non_embedding / 2, rel=0.2)
-    )
+    assert half.non_embedding == smaller.sizing.reached
+    assert smaller.sizing.reached == pytest.approx(whole.non_embedding / 2, rel=0.2)
     assert all(smaller.label not in (d.better, d.worse) for d in found.differences)
     assert found.scaling is not None
     (scaling,) = found.scaling.arms
@@ -221,10 +219,12 @@ def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(
         whole.non_embedding: 3,
         half.non_embedding: 3,
     }
-    assert scaling.runs[0].points[-1] == (whole.flops, whole.loss)
+    size, loss = scaling.runs[0].points[-1]
+    assert size == whole.flops and loss == whole.loss
     in_bits = judged(tmp_path / "out", replace(found, unit="bits per byte"), None).scaling
     assert in_bits is not None
-    assert in_bits.arms[0].runs[0].points[-1] == (whole.flops, whole.bits_per_byte)
+    size, bits = in_bits.arms[0].runs[0].points[-1]
+    assert size == whole.flops and bits == whole.bits_per_byte
     assert read_comparison(tmp_path / "out") == found
 
 

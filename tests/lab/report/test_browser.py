@@ -6,31 +6,15 @@ It asks no host, draws every chart, and every control and every link does what i
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 from inklings.lab.report.page import write_report
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api",
-    reason="the package playwright is not installed; it is part of the extra `dev`",
-)
-
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 FIGURES = [
     "validation",
     "accuracy",
@@ -43,7 +27,6 @@ FIGURES = [
     "search",
     "memory1",
 ]
-PHONE, DESK = 390, 1280
 DRAWN = """() =>
   [...document.querySelectorAll("[data-figure]")].every((f) => f.querySelector(".chart svg"))"""
 REDRAWN = """(control) => [...document.querySelectorAll("[data-control]")].every((group) =>
@@ -54,19 +37,7 @@ MARKS = """(figure) => figure.querySelectorAll(
   + ".chart svg .mark-rect path"
 ).length"""
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)",
-)
-
-
-@dataclass
-class Opened:
-    """A page with all that it said and asked for."""
-
-    page: Any
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +51,14 @@ def report(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 def open_report(browser: Any, report: Path, width: int, scheme: str) -> Opened:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    opened = Opened(context.new_page())
-    opened.page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
-    opened.page.on("pageerror", lambda error: opened.said.append(f"error: {error}"))
-    opened.page.on("request", lambda request: opened.asked.append(request.url))
-    opened.page.goto(report.as_uri())
+    opened = Opened(context.new_page(), report.as_uri())
+    opened.page.goto(opened.url)
     opened.page.wait_for_function(DRAWN)
     return opened
 

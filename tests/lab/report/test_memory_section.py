@@ -6,59 +6,35 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from inklings.auditing.memory.proof import Change, MemoryProof, Part, ProofArm
-from inklings.auditing.memory.provenance import Provenance
+from tests.lab.conftest import FakeComparison, memory_proof
+
+from inklings.auditing.memory.proof import ProofArm
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record, write_record
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.memory import memory_sections
 
-
-def proof() -> MemoryProof:
-    changes = {
-        "no memory": None,
-        "memory": (-0.2, -0.25, -0.15),
-        "permuted values": (0.1, 0.05, None),
-        "temperature": (0.0, -0.1, 0.1),
-    }
-    of = {
-        name: None if ends is None else Change(nats=ends[0], low=ends[1], high=ends[2])
-        for name, ends in changes.items()
-    }
-    arms = [
-        ProofArm(name=name, loss=3.0 + (change.nats if change else 0.0), change=change, note="x")
-        for name, change in of.items()
-    ]
-    arms.append(
-        ProofArm(name="longer context", loss=None, change=None, note="not applicable: <b>why</b>")
-    )
-    seen = Part(share=0.75, change=Change(nats=-0.3, low=-0.4, high=-0.2))
-    return MemoryProof(
-        targets=30_000,
-        documents=62,
-        unit="documents",
-        units=62,
-        arms=arms,
-        seen=seen,
-        new=Part(share=0.25, change=None),
-        provenance=Provenance(queries=9, hits=1234, ahead=0, untrue=0),
-    )
+PROOF = memory_proof(
+    None, ProofArm(name="longer context", loss=None, change=None, note="not applicable: <b>why</b>")
+)
 
 
 def with_proof(out: Path, label: str) -> None:
     place = out / "results" / label / "seed-0"
-    write_record(place, replace(read_record(place), memory=proof()))
+    write_record(place, replace(read_record(place), memory=PROOF))
 
 
-def test_a_proof_is_read_back_as_it_was_written(tmp_path: Path, write_fake_comparison) -> None:
+def test_a_proof_is_read_back_as_it_was_written(
+    tmp_path: Path, write_fake_comparison: FakeComparison
+) -> None:
     write_fake_comparison(tmp_path, seeds=1)
     assert read_record(tmp_path / "results/gpt/seed-0").memory is None
     with_proof(tmp_path, "gpt")
-    assert read_record(tmp_path / "results/gpt/seed-0").memory == proof()
+    assert read_record(tmp_path / "results/gpt/seed-0").memory == PROOF
 
 
 def test_a_record_from_before_there_were_proofs_is_read(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     write_fake_comparison(tmp_path, seeds=1)
     path = tmp_path / "results/gpt/seed-0/record.json"
@@ -69,7 +45,7 @@ def test_a_record_from_before_there_were_proofs_is_read(
 
 
 def test_the_page_has_the_sentence_the_table_and_the_figure(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     write_fake_comparison(tmp_path, seeds=2)
     before = write_report(tmp_path).read_text()
@@ -89,7 +65,9 @@ def test_the_page_has_the_sentence_the_table_and_the_figure(
     assert write_report(tmp_path).read_text() == text
 
 
-def test_an_interval_that_is_not_known_is_no_line(tmp_path: Path, write_fake_comparison) -> None:
+def test_an_interval_that_is_not_known_is_no_line(
+    tmp_path: Path, write_fake_comparison: FakeComparison
+) -> None:
     write_fake_comparison(tmp_path, seeds=1)
     with_proof(tmp_path, "gpt")
     comparison = read_comparison(tmp_path)

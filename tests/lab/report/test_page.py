@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lab.conftest import FakeComparison
 
 from inklings.errors import RunError
 from inklings.lab.comparison.comparison_file import read_comparison
@@ -82,7 +83,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, write_fake_comparison) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_fake_comparison: FakeComparison) -> Path:
     out: Path = tmp_path_factory.mktemp("report") / "out"
     write_fake_comparison(
         out, arms=ARMS, samples=HOSTILE, failed={"broken": "it said <b>no</b> in line 3"}
@@ -97,7 +98,7 @@ def page(folder: Path) -> Page:
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, write_full_comparison) -> Path:
+def full(tmp_path_factory: pytest.TempPathFactory, write_full_comparison: FakeComparison) -> Path:
     out: Path = tmp_path_factory.mktemp("report") / "full"
     write_full_comparison(out, seeds=5)
     write_report(out)
@@ -308,8 +309,9 @@ def test_the_sections_are_in_order_with_the_verdict_first(full: Path, full_page:
         if tag == "a" and str(a["href"]).startswith("#")
     ]
     assert anchors == sections(full_page), "the outline names every section"
-    headline = read_comparison(full).verdict.headline
-    assert full_page.text.index(headline) < full_page.text.index("Ranking")
+    verdict = read_comparison(full).verdict
+    assert verdict is not None
+    assert full_page.text.index(verdict.headline) < full_page.text.index("Ranking")
 
 
 def test_the_whole_page_is_below_three_megabytes(full: Path) -> None:
@@ -567,7 +569,7 @@ def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
     }
 
 
-def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison) -> None:
+def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison: FakeComparison) -> None:
     write_fake_comparison(tmp_path, seeds=1, layout="documents")
     comparison, records, contents = parts(tmp_path)
     text = render(comparison, records, contents)
@@ -579,7 +581,9 @@ def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison) -> None:
     )
 
 
-def test_more_arms_than_colours_get_another_dash(tmp_path: Path, write_fake_comparison) -> None:
+def test_more_arms_than_colours_get_another_dash(
+    tmp_path: Path, write_fake_comparison: FakeComparison
+) -> None:
     write_fake_comparison(
         tmp_path, seeds=1, arms={f"arm{i}": (1000, 2 + 0.1 * i) for i in range(10)}
     )
@@ -590,7 +594,7 @@ def test_more_arms_than_colours_get_another_dash(tmp_path: Path, write_fake_comp
 
 
 def test_a_comparison_in_which_all_failed_still_has_a_report(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     write_fake_comparison(tmp_path, arms={}, failed={"a": "no", "b": "never"})
     text = write_report(tmp_path).read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.lab.conftest import FakeComparison
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import Comparison
@@ -14,7 +15,7 @@ from inklings.lab.report.table import duration, rank, render_table, sample_texts
 
 
 def test_rows_are_sorted_by_loss_and_failed_arms_come_last(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path, failed={"broken": "no luck"})
     rows = rank(comparison)
@@ -26,7 +27,7 @@ def test_rows_are_sorted_by_loss_and_failed_arms_come_last(
 
 
 def test_with_different_tokenizers_bits_per_byte_rank(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path)
     reverse = [
@@ -38,7 +39,7 @@ def test_with_different_tokenizers_bits_per_byte_rank(
 
 
 def test_the_interval_is_students_over_seeds_and_the_runs_own_for_one(
-    tmp_path: Path, write_fake_comparison
+    tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path)
     for row in rank(comparison):
@@ -52,7 +53,7 @@ def test_the_interval_is_students_over_seeds_and_the_runs_own_for_one(
             )
 
 
-def test_the_table_as_text(tmp_path: Path, write_fake_comparison) -> None:
+def test_the_table_as_text(tmp_path: Path, write_fake_comparison: FakeComparison) -> None:
     comparison: Comparison = write_fake_comparison(tmp_path, failed={"broken": "no luck"})
     columns, rows = render_table(comparison)
     assert all(len(row) == len(columns) for row in rows)
@@ -64,7 +65,9 @@ def test_the_table_as_text(tmp_path: Path, write_fake_comparison) -> None:
     assert cells[-1]["verdict"] == "failed: no luck"
 
 
-def test_the_first_samples_of_every_arm_are_shown(tmp_path: Path, write_fake_comparison) -> None:
+def test_the_first_samples_of_every_arm_are_shown(
+    tmp_path: Path, write_fake_comparison: FakeComparison
+) -> None:
     comparison = write_fake_comparison(tmp_path, samples=["one", "two", "three", "four"])
     shown = sample_texts(comparison, tmp_path, each=2)
     assert shown[:2] == [("gpt", "one"), ("gpt", "two")]

@@ -22,15 +22,16 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
 from inklings.errors import ConfigError, RunError
+from inklings.events import Event
+from inklings.lab.execution.processes import do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
-from inklings.lab.sweep import sweep as sweep_module
+from inklings.lab.sweep import trial_jobs
 from inklings.lab.sweep.storage import JOURNAL, check_storage, hidden_password
 from inklings.lab.sweep.sweep import sweep
 from inklings.lab.sweep.sweep_report import write_sweep_report
 from inklings.lab.sweep.sweep_results import Sweep, SweepTrial, read_sweep
 from inklings.training.train import train
 
-Event = dict[str, Any]
 SPACE = ["training.lr=1e-3..1:log", "n_hidden=4..16:4", "training.optimizer=adamw|sgd"]
 
 
@@ -273,18 +274,17 @@ def test_a_trial_whose_process_dies_twice_is_given_up(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
-    real = sweep_module.do_jobs
 
-    def deadly(jobs: list[ArmRun], **more: Any) -> Iterator[Any]:
+    def deadly(jobs: list[ArmRun], *how: Any, **more: Any) -> Iterator[Any]:
         for job in jobs:
             tried.append(job.arm)
             yield (
                 (job, failed(job, "its process died (SIGKILL)"))
                 if job.arm == "trial 1"
-                else next(iter(real([job], **more)))
+                else next(iter(do_jobs([job], *how, **more)))
             )
 
-    monkeypatch.setattr(sweep_module, "do_jobs", deadly)
+    monkeypatch.setattr(trial_jobs, "do_jobs", deadly)
     made = sweep(config, space=SPACE, trials=3, out=tmp_path / "s", workers=1)
     assert [(trial.number, trial.status) for trial in made.trials] == [
         (0, "done"),
@@ -306,12 +306,13 @@ def test_what_cannot_be_begun_is_refused_at_once(
             trials=3,
             out=out,
         )
-    for wrong in (
+    refused: list[dict[str, Any]] = [
         {"trials": 0},
         {"trials": 1, "workers": 0},
         {"trials": 1, "storage": "sqlite:///x"},
         {"trials": 1, "space": ["depth=1..2"]},
-    ):
+    ]
+    for wrong in refused:
         with pytest.raises(ConfigError):
             sweep(config, **{"space": SPACE, "out": out, **wrong})
     assert not out.exists(), "nothing was begun"

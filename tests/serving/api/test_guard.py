@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import httpx2 as httpx
@@ -73,8 +73,8 @@ class Wire:
     """One request to an app, event by event."""
 
     def __init__(self, app: FastAPI, body: Any, *, path: str = TEXT) -> None:
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self.received: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self.received.put_nowait(
             {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
         )
@@ -356,7 +356,7 @@ def test_another_name_is_421_even_for_health(client: httpx.Client, host: str) ->
 @given(host=st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=30))
 def test_no_host_breaks_the_guard(client: httpx.Client, host: str) -> None:
     try:
-        answer = client.get("/health", headers={"host": host.encode("latin-1")})
+        answer = client.get("/health", headers={b"host": host.encode("latin-1")})
     except (httpx.LocalProtocolError, ValueError):
         return  # not sent
     assert answer.status_code in (200, 400, 421)

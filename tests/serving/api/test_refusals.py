@@ -203,12 +203,12 @@ def test_models_that_lack_what_is_asked_for(refused: Refused) -> None:
     "path", [TEXT, CHAT, "/v1/score", "/v1/embeddings", "/v1/memory/{model}/search"]
 )
 def test_an_unknown_model_is_404_and_the_nearest_is_named(refused: Refused, path: str) -> None:
-    extra = {
+    extra: dict[str, dict[str, Any]] = {
         CHAT: {"messages": HELLO},
         "/v1/score": {"input": ""},
         "/v1/embeddings": {"input": ""},
-    }.get(path, {})
-    body = {"text": "x"} if "memory" in path else {"model": "vardda", **extra}
+    }
+    body = {"model": "vardda", **extra.get(path, {})} if "memory" not in path else {"text": "x"}
     error = refused(path.format(model="vardda"), body, status=404)
     assert error["code"] == "model_not_found"
     assert "Did you mean 'varda'?" in error["message"]

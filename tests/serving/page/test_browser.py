@@ -6,34 +6,17 @@ What it shows, what it asks for, and who can use it.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 from inklings.serving.settings import ServeConfig
 
 from ..conftest import listening, serving
 
-sync_api = pytest.importorskip(
-    "playwright.sync_api",
-    reason="the package playwright is not installed; it is part of the extra `dev`",
-)
-
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PHONE, DESK = 390, 1280
 PROMPT = "ARABIC "
 HALF_AN_ANSWER = """() => {
   window.fetch = async (path, { signal }) => {
@@ -67,20 +50,11 @@ CONTRAST = """(element) => {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }"""
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)",
-)
+pytestmark = needs_chromium
 
 
-@dataclass
-class Opened:
-    """A page with all that it said and asked for."""
-
-    page: Any
-    url: str
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+class View(Opened):
+    """The server's page."""
 
     def show(self, **settings: Any) -> None:
         """Open a view, as a shared link does."""
@@ -113,10 +87,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 def share_of(token: Any) -> float:
@@ -126,26 +98,22 @@ def share_of(token: Any) -> float:
     return float(found[1]) / 100
 
 
-def open_page(browser: Any, url: str, width: int, scheme: str) -> Opened:
+def open_page(browser: Any, url: str, width: int, scheme: str) -> View:
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
-    opened = Opened(context.new_page(), url)
-    opened.page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
-    opened.page.on("pageerror", lambda error: opened.said.append(f"error: {error}"))
-    opened.page.on("request", lambda request: opened.asked.append(request.url))
-    return opened
+    return View(context.new_page(), url)
 
 
 @pytest.fixture(scope="module")
-def desk_page(browser: Any, site: Any) -> Iterator[Opened]:
+def desk_page(browser: Any, site: Any) -> Iterator[View]:
     opened = open_page(browser, site.url, DESK, "light")
     yield opened
     opened.page.context.close()
 
 
 @pytest.fixture
-def desk(desk_page: Opened) -> Iterator[Opened]:
+def desk(desk_page: View) -> Iterator[View]:
     """The page on a desk.
 
     After each test it has said nothing on the console, and asked no other host.
@@ -159,7 +127,7 @@ def desk(desk_page: Opened) -> Iterator[Opened]:
     } == {True}
 
 
-def test_a_text_streams_in_and_its_tokens_are_shaded_by_probability(desk: Opened) -> None:
+def test_a_text_streams_in_and_its_tokens_are_shaded_by_probability(desk: View) -> None:
     desk.show(model="reference", seed=7, max_tokens=40, temperature=1)
     desk.page.fill("#prompt", PROMPT)
     desk.page.click("#start")
@@ -197,7 +165,7 @@ def test_a_text_streams_in_and_its_tokens_are_shaded_by_probability(desk: Opened
     )
 
 
-def test_the_bits_per_byte_are_those_of_the_score(desk: Opened, client: Any) -> None:
+def test_the_bits_per_byte_are_those_of_the_score(desk: View, client: Any) -> None:
     desk.show(model="reference", seed=3, max_tokens=30, temperature=1, go=1)
     desk.done()
     scored = client.post("/v1/score", json={"model": "reference", "input": desk.text()}).json()[
@@ -206,7 +174,7 @@ def test_the_bits_per_byte_are_those_of_the_score(desk: Opened, client: Any) -> 
     assert f"{scored['bits_per_byte']:.2f}" in desk.page.inner_text(".stats")
 
 
-def test_alternatives_show_on_hover_on_focus_and_on_tap(desk: Opened) -> None:
+def test_alternatives_show_on_hover_on_focus_and_on_tap(desk: View) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=20, go=1)
     desk.done()
     popover = desk.page.locator("#popover")
@@ -228,7 +196,7 @@ def test_alternatives_show_on_hover_on_focus_and_on_tap(desk: Opened) -> None:
     assert popover.is_hidden()
 
 
-def test_the_keyboard_walks_through_the_tokens_and_into_the_popover(desk: Opened) -> None:
+def test_the_keyboard_walks_through_the_tokens_and_into_the_popover(desk: View) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=20, go=1)
     desk.done()
     assert desk.page.locator('.token[tabindex="0"]').count() == 1, (
@@ -257,7 +225,7 @@ def test_the_keyboard_walks_through_the_tokens_and_into_the_popover(desk: Opened
     assert popover.is_hidden() and desk.page.evaluate(focused) == 0
 
 
-def test_another_token_can_be_chosen_and_the_text_goes_on_from_there(desk: Opened) -> None:
+def test_another_token_can_be_chosen_and_the_text_goes_on_from_there(desk: View) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=20, go=1)
     desk.done()
     kept = desk.page.locator(".token").nth(0).text_content()
@@ -273,7 +241,7 @@ def test_another_token_can_be_chosen_and_the_text_goes_on_from_there(desk: Opene
     )
 
 
-def test_what_was_written_can_be_continued_and_edited(desk: Opened) -> None:
+def test_what_was_written_can_be_continued_and_edited(desk: View) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=5, go=1)
     desk.done()
     whole = desk.text()
@@ -287,7 +255,7 @@ def test_what_was_written_can_be_continued_and_edited(desk: Opened) -> None:
     assert desk.page.text_content(".given") == whole and desk.text().startswith(whole)
 
 
-def test_tokens_show_before_the_text_is_whole_and_stop_keeps_them(desk: Opened) -> None:
+def test_tokens_show_before_the_text_is_whole_and_stop_keeps_them(desk: View) -> None:
     desk.show(model="reference", seed=1, prompt="A")
     desk.page.evaluate(HALF_AN_ANSWER)
     assert desk.page.is_disabled("#stop-writing")
@@ -303,7 +271,7 @@ def test_tokens_show_before_the_text_is_whole_and_stop_keeps_them(desk: Opened) 
 
 
 def test_a_shared_link_gives_the_same_view_and_the_same_text(
-    desk: Opened, browser: Any, site: Any
+    desk: View, browser: Any, site: Any
 ) -> None:
     desk.show(model="reference")
     desk.page.fill("#prompt", "GREEK\n&#+ SMALL")
@@ -326,7 +294,7 @@ def test_a_shared_link_gives_the_same_view_and_the_same_text(
     other.page.context.close()
 
 
-def test_two_models_stand_side_by_side_on_one_prompt(desk: Opened) -> None:
+def test_two_models_stand_side_by_side_on_one_prompt(desk: View) -> None:
     desk.show(
         **{
             "model": "reference",
@@ -346,7 +314,7 @@ def test_two_models_stand_side_by_side_on_one_prompt(desk: Opened) -> None:
     ]
 
 
-def test_an_error_stands_in_its_place_in_words(desk: Opened) -> None:
+def test_an_error_stands_in_its_place_in_words(desk: View) -> None:
     desk.show(model="reference", prompt="ä", seed=1, go=1)
     desk.done()
     notice = desk.page.inner_text(".column .notice")
@@ -354,7 +322,7 @@ def test_an_error_stands_in_its_place_in_words(desk: Opened) -> None:
     desk.said.clear()  # the browser itself notes the status
 
 
-def test_a_text_is_scored_and_its_surprises_are_listed(desk: Opened, client: Any) -> None:
+def test_a_text_is_scored_and_its_surprises_are_listed(desk: View, client: Any) -> None:
     text = "LATIN SMALL LXTTER A"
     desk.show(view="score", model="reference", text=text, go=1)
     desk.done()
@@ -375,7 +343,7 @@ def test_a_text_is_scored_and_its_surprises_are_listed(desk: Opened, client: Any
 
 
 def test_a_branch_that_is_knocked_out_is_asked_for_and_its_effect_told(
-    desk: Opened, client: Any
+    desk: View, client: Any
 ) -> None:
     desk.show(view="score", model="wavegpt", text="word 12")
     assert (
@@ -409,7 +377,7 @@ def test_a_branch_that_is_knocked_out_is_asked_for_and_its_effect_told(
 
 
 def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_took(
-    desk: Opened,
+    desk: View,
 ) -> None:
     desk.show(model="varda", view="memory")
     desk.page.fill("#memory-name", "a note")
@@ -441,7 +409,7 @@ def test_a_memory_is_filled_searched_and_forgotten_and_tokens_show_what_they_too
     ), entry
 
 
-def test_a_generator_out_of_noise_has_no_prompt_but_a_style_seed(desk: Opened) -> None:
+def test_a_generator_out_of_noise_has_no_prompt_but_a_style_seed(desk: View) -> None:
     desk.show(model="gan", seed=5, n=3, go=1)
     desk.done()
     assert (
@@ -458,7 +426,7 @@ def test_a_generator_out_of_noise_has_no_prompt_but_a_style_seed(desk: Opened) -
     assert desk.settings()["style_seed"] == "4" and desk.page.locator(".tokens").count() == 3
 
 
-def test_runs_show_their_facts_and_learning_curves(desk: Opened, site: Any) -> None:
+def test_runs_show_their_facts_and_learning_curves(desk: View, site: Any) -> None:
     desk.show(view="runs", model="reference")
     desk.page.wait_for_selector('.run[aria-label="reference"] .chart svg path')
     assert desk.page.locator(".run").count() == len(site.served)
@@ -475,7 +443,7 @@ def test_runs_show_their_facts_and_learning_curves(desk: Opened, site: Any) -> N
     assert "validation 0.624" in run.locator(".readout").inner_text()
 
 
-def test_a_run_that_trains_is_looked_at_again(desk: Opened) -> None:
+def test_a_run_that_trains_is_looked_at_again(desk: View) -> None:
     steps = iter(range(1, 100))
 
     def training(route: Any) -> None:
@@ -534,7 +502,7 @@ def test_every_control_has_a_name_and_every_view_fits_a_phone(
     phone.page.context.close()
 
 
-def test_text_can_be_read_on_every_shade_in_both_schemes(desk: Opened) -> None:
+def test_text_can_be_read_on_every_shade_in_both_schemes(desk: View) -> None:
     desk.show(model="reference", prompt=PROMPT, seed=7, max_tokens=20, go=1)
     desk.done()
     desk.page.locator(".token").nth(1).click()
@@ -650,7 +618,7 @@ EXTREMES: list[tuple[dict[str, str], dict[str, str]]] = [
     ids=[next(iter(asked)) + str(number) for number, (asked, _) in enumerate(EXTREMES)],
 )
 def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
-    desk: Opened, asked: dict[str, str], held: dict[str, str]
+    desk: View, asked: dict[str, str], held: dict[str, str]
 ) -> None:
     desk.show(**{"model": "reference", **asked})
     for name, value in held.items():
@@ -666,7 +634,7 @@ def test_what_an_address_asks_for_is_bounded_and_what_was_changed_is_said(
     assert desk.page.is_hidden("#trouble") and desk.page.input_value("#n") == "2"
 
 
-def test_an_address_that_asks_for_everything_at_once_still_writes(desk: Opened) -> None:
+def test_an_address_that_asks_for_everything_at_once_still_writes(desk: View) -> None:
     nonsense = dict.fromkeys(
         ("view", "with", "branches_with", "style_seed", "presence_penalty"), "x" * 5000
     )
@@ -694,7 +662,7 @@ def test_an_address_that_asks_for_everything_at_once_still_writes(desk: Opened) 
     desk.said.clear()  # the browser itself notes the status
 
 
-def test_an_address_sets_branches_that_the_model_has_and_no_others(desk: Opened) -> None:
+def test_an_address_sets_branches_that_the_model_has_and_no_others(desk: View) -> None:
     desk.show(model="wavegpt")
     name = desk.page.locator("#branches input").first.get_attribute("id").removeprefix("branches-")
     desk.show(model="wavegpt", branches=f"{name}:0.5,nobody:0,{name}x:0.1")
@@ -709,7 +677,7 @@ def test_an_address_sets_branches_that_the_model_has_and_no_others(desk: Opened)
         )
 
 
-def test_the_form_takes_what_an_address_may_ask_for(desk: Opened) -> None:
+def test_the_form_takes_what_an_address_may_ask_for(desk: View) -> None:
     desk.show(model="reference", n=3)
     for value in ("17", "0", "1e9", "2.5"):
         desk.page.fill("#n", value)

@@ -9,11 +9,14 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from tests.commands import GAN, TINY, words
 
 from inklings.cli.main import main
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
 from inklings.generation.from_noise import write
+from inklings.memory.store import Memory
 from inklings.models.from_noise import SampleModel
+from inklings.models.remembering import Remembering
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import changing, open_memory
 from inklings.serving.process import worker
@@ -21,25 +24,12 @@ from inklings.serving.process.messages import Call
 from inklings.serving.process.model_loader import ServedModel, Spec
 
 FILE = Path(__file__).resolve().parents[2] / "training" / "fixtures" / "remembering.py"
-TINY = [
-    "--training.threads",
-    "1",
-    "--training.samples",
-    "0",
-    "--training.evaluations",
-    "1",
-    "--training.precision",
-    "float32",
-]
-GAN = "textgan:context_length=24,n_embd=8,n_head=2,n_hidden=12,n_critic_hidden=10,critic_steps=1"
 STORY = "The lamp in the harbour was lit at nine."
 
 
 def train(folder: Path, arm: str) -> str:
     """A run of a few steps."""
-    (folder / "words.txt").write_text(
-        "\n".join(f"word {number} and {number * 7 % 13}" for number in range(100))
-    )
+    (folder / "words.txt").write_text(words(100))
     run = str(folder / "run")
     arguments = [
         "train",
@@ -115,6 +105,12 @@ def test_what_does_not_apply_is_refused(run: str) -> None:
     assert served.card().memory is None
 
 
+def remembered_by(model: object) -> Memory | None:
+    """The memory that a model reads."""
+    assert isinstance(model, Remembering)
+    return model.long_term
+
+
 def test_the_first_addition_makes_the_memory_and_all_readers_get_it(run: str) -> None:
     served = ServedModel(spec(run))
     engine = served.engine()
@@ -127,7 +123,9 @@ def test_the_first_addition_makes_the_memory_and_all_readers_get_it(run: str) ->
         size,
     )
     assert served.memory is not None
-    assert served.reading.long_term is served.model.long_term is served.memory.memory  # type: ignore[union-attr]
+    assert all(
+        remembered_by(model) is served.memory.memory for model in (served.reading, served.model)
+    )
     hit = served.memory_search("The lamp in the harbour", 1)[0]
     assert (hit.document, hit.value) == ("story", " ")
     served.memory_remove([hit.id])
@@ -135,7 +133,7 @@ def test_the_first_addition_makes_the_memory_and_all_readers_get_it(run: str) ->
     # it is saved
     again = ServedModel(spec(run))
     assert again.card().memory == size - 1
-    assert again.model.long_term is again.memory.memory  # type: ignore[union-attr]
+    assert again.memory is not None and remembered_by(again.model) is again.memory.memory
     with pytest.raises(InputError, match="word for word"):
         again.memory_add("story", STORY)
     assert again.card().memory == size - 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, InputError, MissingExtraError
 from inklings.generation.engine.request import Card, Delta, GenerationRequest, Token
+from inklings.runs.memory import Addition
 from inklings.serving.process import process_pool as module
 from inklings.serving.process.failures import (
     EngineError,
@@ -310,8 +312,9 @@ def test_a_call_gets_its_answer_or_its_error_and_the_card_is_renewed() -> None:
             call = await scripted.heard()
             assert (call.name, call.arguments) == ("memory_add", {"name": "a", "text": "b"})
             renewed = Card(**{**vars(CARD), "memory": 7})
-            scripted.ends[0].send(Answer(call.number, "added", card=renewed))
-            assert await asked == "added"
+            added = Addition(np.array([5]), ["a"], [], 0)
+            scripted.ends[0].send(Answer(call.number, added, card=renewed))
+            assert (await asked).documents == ["a"]
             assert served.card.memory == 7
             failing = asyncio.ensure_future(served.memory_search("b", 3))
             scripted.ends[0].send(

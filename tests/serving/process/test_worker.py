@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.built import as_sequence_model
 
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, RunError
@@ -62,13 +63,13 @@ def test_texts_are_those_that_generate_writes() -> None:
         run = open_run("builtin:reference")
         sampling = SamplingConfig(temperature=0.8, seed=3)
         texts = generate(
-            run.load_model(),
+            as_sequence_model(run.load_model()),
             run.tokenizer(),
             "LATIN",
             max_new_tokens=12,
             sampling=sampling,
             samples=3,
-        )  # type: ignore[arg-type]
+        )
         job = GenerationRequest(
             number=0,
             client="me",
@@ -144,7 +145,7 @@ def test_a_call_that_fails_is_an_error_and_the_process_lives_on(
     async def test(served: Served) -> None:
         with pytest.raises(ConfigError, match="predicts token by token"):
             await served.make(1, seed=0, style_seed=None, length=None)
-        monkeypatch.setattr(ServedModel, "memory_info", lambda _: {}["absent"])
+        monkeypatch.setattr(ServedModel, "memory_info", lambda _: 1 / 0)
         with pytest.raises(EngineError, match="memory_info failed unexpectedly"):
             await served.memory_info()
         assert (await answer(served, replace(ENDLESS, max_new_tokens=3))).count == 3
