@@ -21,7 +21,7 @@ LEDGER ?= ledger
 # Bytecode is kept, whatever the environment says: tests start many processes of the package.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-base test-all test-node browser check bench ledger surface format reference clean
+.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,12 @@ demo: $(BASE) ## compare five generators on two texts and write a report (three 
 
 test: $(INSTALLED) ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
+
+coverage: $(INSTALLED) ## the lines of src that no fast test reaches (installs coverage.py)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'coverage>=7.10'
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 test-base: ## install the wheel alone into an empty environment and run README's first commands there
 	$(CHECK_PYTHON)
