@@ -80,7 +80,8 @@ def test_the_commands_of_a_document_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for folder in ("configs", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     budget = 3
     for command in commands(document):
         small = shrink(command)

@@ -85,10 +85,7 @@ BAD_FILES = {
     "has no such class": ("class Other: pass\n", "Mine"),
     "is no model": (
         "class Mine: pass\n",
-        (
-            "is a subclass of neither inklings.models.contract.SequenceModel nor"
-            " from_noise.SampleModel"
-        ),
+        "mine.py:Mine makes a Mine; it must make a scorer (begin, predict, observe), a",
     ),
     "has no Config": (
         (
@@ -161,6 +158,7 @@ def test_a_run_is_audited_with_its_own_weights_and_text(ask: Ask) -> None:
     )
     document = ask("audit", "run")
     assert document["trained"]
+    assert ask("doctor", "run")["audits"] == ["audited on validation: it holds"]
     found = statuses(document)
     assert list(found) == CHECKS
     assert {check for check, status in found.items() if status == "not applicable"} == {

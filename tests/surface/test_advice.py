@@ -30,20 +30,27 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 """A command of ours, to the end of its line or of its quotation."""
 
 GLOBAL = {"help", "version"}
-THEIRS = {"lab/execution/ray_cluster.py": {"head"}, "text/formats/decoding.py": {"long"}}
+PYTEST = {"inklings-audit", "inklings-data"}
+THEIRS = {
+    "cli/pytest_plugin.py": PYTEST,
+    "lab/execution/ray_cluster.py": {"head"},
+    "text/formats/decoding.py": {"long"},
+}
 """Flags of another program, which a message tells to call."""
 OTHERS = {
     "README.md": {"find-links"},
     "docs/ledger.md": {"threads", "size", "only"},
     "docs/how-to/serving.md": {"batch_size"},
+    "docs/reference/audit-of-others.md": PYTEST,
 }
-"""Flags of pip, of our benchmarks, and of a harness."""
+"""Flags of pip, of our benchmarks, of a harness, and of pytest."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {
     "auditing/": ("audit",),
     "cli/": (),
     "cli/arguments.py": tuple(VERBS),
+    "cli/audited.py": ("audit",),
     "cli/main.py": tuple(VERBS),
     "cli/new_architecture.py": ("new",),
     "cli/origins.py": ("generate",),

@@ -1,7 +1,7 @@
 """The audit: every check that applies to a subject, one after the other, whatever the others find.
 
-A subject is an architecture with settings, or a run. Checks of the architecture use random weights,
-and a run's own as well.
+A subject is an architecture with settings, a run, or anything else that claims a likelihood: each
+kind has its own checks. Those of an architecture use random weights, and a run's own as well.
 """
 
 from __future__ import annotations
@@ -12,14 +12,33 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inklings.auditing.check import CHECKS, NOISE_CHECKS, Check
+import inklings
+from inklings.auditing.check import CHECKS, NOISE_CHECKS, Auditable, Check
 from inklings.auditing.checks.text_overlap import check_overlap
+from inklings.auditing.claims.claim_checks import CLAIM_CHECKS
+from inklings.auditing.claims.claim_file import ClaimSubject
 from inklings.auditing.findings import Finding, not_applicable
+from inklings.auditing.hugging_face.hugging_face_checks import HUGGING_FACE_CHECKS
+from inklings.auditing.hugging_face.hugging_face_subject import HuggingFaceSubject
+from inklings.auditing.scorers.scorer_checks import SCORER_CHECKS
+from inklings.auditing.scorers.subject import ScorerSubject
 from inklings.auditing.subjects import NoiseSubject, Subject
 from inklings.device import Runtime, threads_of
 from inklings.errors import InputError
 from inklings.registry import Registry
 from inklings.text.store import TokenStore
+
+FORMAT_VERSION = 1
+"""Of the document: it grows when a field changes its meaning or goes."""
+
+_CHECKS: tuple[tuple[type, Registry[Any]], ...] = (
+    (NoiseSubject, NOISE_CHECKS),
+    (ScorerSubject, SCORER_CHECKS),
+    (ClaimSubject, CLAIM_CHECKS),
+    (HuggingFaceSubject, HUGGING_FACE_CHECKS),
+    (Subject, CHECKS),
+)
+"""Kinds of subjects and their checks; what is of two kinds has the checks of the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +46,8 @@ class Audit:
     """The findings of all checks."""
 
     subject: str
+    kind: str
+    """What the subject is: `model`, `scorer`."""
     trained: bool
     findings: tuple[Finding, ...]
 
@@ -36,10 +57,14 @@ class Audit:
         return [finding for finding in self.findings if not finding.holds]
 
     def plain(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON, of the form that `audit.schema.json` gives."""
         return {
+            "format_version": FORMAT_VERSION,
+            "inklings": inklings.__version__,
             "subject": self.subject,
+            "kind": self.kind,
             "trained": self.trained,
+            "holds": not self.failed,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
 
@@ -69,7 +94,7 @@ def _finite(value: Any) -> Any:
 
 
 def audit(
-    subject: Subject | NoiseSubject,
+    subject: Auditable,
     *,
     on_finding: Callable[[Finding], None] | None = None,
     only: Sequence[str] = (),
@@ -77,13 +102,13 @@ def audit(
     """Carry out the checks that apply to a subject.
 
     Args:
-        subject: an architecture or a run.
+        subject: an architecture, a run, or something else that claims a likelihood.
         on_finding: called with each outcome as it comes.
         only: names of the checks to carry out; those of another kind are passed over, and none
             names all.
     """
     findings = []
-    registry: Registry[Any] = NOISE_CHECKS if isinstance(subject, NoiseSubject) else CHECKS
+    registry = checks_of(subject)
     names = dict.fromkeys(only or registry.places)
     with threads_of(
         Runtime(threads=1)
@@ -94,8 +119,16 @@ def audit(
             if on_finding is not None:
                 on_finding(finding)
     return Audit(
-        subject=subject.label, trained=subject.trained is not None, findings=tuple(findings)
+        subject=subject.label,
+        kind=subject.kind,
+        trained=subject.is_trained,
+        findings=tuple(findings),
     )
+
+
+def checks_of(subject: Auditable) -> Registry[Any]:
+    """Return the checks of this kind of subject."""
+    return next(checks for kind, checks in _CHECKS if isinstance(subject, kind))
 
 
 def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding], None]) -> Audit:
@@ -108,14 +141,14 @@ def audit_text(label: str, store: TokenStore, *, on_finding: Callable[[Finding],
     """
     finding = _carried_out("overlap", lambda: check_overlap(store), of_text=True)
     on_finding(finding)
-    return Audit(subject=label, trained=False, findings=(finding,))
+    return Audit(subject=label, kind="text", trained=False, findings=(finding,))
 
 
-def _outcome(check: Check[Any], subject: Subject | NoiseSubject) -> Finding:
+def _outcome(check: Check[Any], subject: Auditable) -> Finding:
     """Return the finding of a check, where the subject has what the check needs."""
-    if check.needs_run and subject.trained is None:
+    if check.needs_run and not subject.is_trained:
         return not_applicable(check.name, "it needs a trained model: audit a run")
-    if check.needs_text and subject.store is None:
+    if check.needs_text and not subject.has_text:
         return not_applicable(check.name, "it needs a text: give one with --data")
     return _carried_out(check.name, lambda: check.run(subject), of_text=check.needs_text)
 

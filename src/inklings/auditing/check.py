@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from inklings.auditing.findings import Finding
 from inklings.auditing.subjects import NoiseSubject, Subject
 from inklings.models.contract import SequenceModel
 from inklings.registry import Registry
 
-S = TypeVar("S", Subject, NoiseSubject)
+
+class Auditable(Protocol):
+    """What every subject of an audit says of itself."""
+
+    kind: ClassVar[str]
+    """What it is, as the document of an audit names it."""
+
+    @property
+    def label(self) -> str:
+        """Its name in the audit."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is judged with the weights that it is used with."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a real text to read to it."""
+
+
+S = TypeVar("S", bound=Auditable)
 
 
 @dataclass(frozen=True, kw_only=True)

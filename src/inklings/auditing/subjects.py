@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
@@ -33,6 +33,8 @@ class AnySubject(Generic[Model]):
     What is known of its training and its text stands beside.
     """
 
+    kind: ClassVar[str] = "model"
+
     label: str
     fresh: Callable[[int], Model]
     trained: Model | None = None
@@ -43,6 +45,16 @@ class AnySubject(Generic[Model]):
     """The held-out text."""
     run: RunDirectory | None = None
     """The run, whose own text may be another one."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are the weights of a run."""
+        return self.trained is not None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text."""
+        return self.store is not None
 
     @property
     def text(self) -> TokenStore:
@@ -67,6 +79,8 @@ class Subject(AnySubject[SequenceModel]):
 @dataclass(frozen=True, kw_only=True)
 class NoiseSubject(AnySubject[SampleModel]):
     """A generator without likelihood."""
+
+    kind: ClassVar[str] = "generator without likelihood"
 
     @cached_property
     def model(self) -> SampleModel:
@@ -94,9 +108,9 @@ def of_architecture(
     kind = load_class(config.architecture)
     refuse_silent(kind, "an audit")
     if objective_of(kind).makes_texts:
-        return NoiseSubject(label=label, fresh=_seeded(fresh), store=store, split=split)
+        return NoiseSubject(label=label, fresh=seeded(fresh), store=store, split=split)
     return Subject(
-        label=label, fresh=_seeded(fresh), training=config.training, store=store, split=split
+        label=label, fresh=seeded(fresh), training=config.training, store=store, split=split
     )
 
 
@@ -121,11 +135,11 @@ def of_run(
 
     if makes_texts(trained):
         return NoiseSubject(
-            label=label, fresh=_seeded(fresh), trained=trained, store=store, split=split, run=run
+            label=label, fresh=seeded(fresh), trained=trained, store=store, split=split, run=run
         )
     return Subject(
         label=label,
-        fresh=_seeded(fresh),
+        fresh=seeded(fresh),
         training=run.config.training,
         trained=predictor(trained, "an audit"),
         store=store,
@@ -134,7 +148,9 @@ def of_run(
     )
 
 
-def _seeded(make: Callable[[], Any]) -> Callable[[int], Any]:
+def seeded(make: Callable[[], Any]) -> Callable[[int], Any]:
+    """Return a factory of models by seed, for one that draws from the global generator."""
+
     def fresh(seed: int) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

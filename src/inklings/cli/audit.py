@@ -18,18 +18,16 @@ import tyro
 from inklings.auditing.audit import Audit, audit, audit_text
 from inklings.auditing.findings import Finding
 from inklings.auditing.memory.rivals import Provable
-from inklings.auditing.subjects import NoiseSubject, Subject, of_architecture, of_run
+from inklings.auditing.subjects import AnySubject, NoiseSubject
 from inklings.cli.arguments import Json
-from inklings.cli.progress import Display
+from inklings.cli.audited import Asked, run_of, subject_of, text_of
 from inklings.cli.proof import show_proof
-from inklings.cli.reference import open_run
-from inklings.cli.run_arguments import RunArguments, parse_settings
+from inklings.cli.run_arguments import parse_settings
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.config import DataConfig
-from inklings.errors import ArchitectureError, ConfigError
-from inklings.runs.arms import Arm, parse_arm
-from inklings.runs.own_text import own_store
-from inklings.text.store import TokenStore, prepare
+from inklings.errors import ArchitectureError, ConfigError, DiskError
+from inklings.runs.arms import parse_arm
+from inklings.runs.audits import keep_audit
+from inklings.runs.directory import RunDirectory
 
 STYLES = {"pass": "green", "warning": "yellow", "fail": "bold red", "not applicable": "dim"}
 WIDTH = 104
@@ -43,8 +41,9 @@ class AuditFlags:
     """Flags of the verb `audit` itself, beside those of a run."""
 
     arm: tyro.conf.Positional[str]
-    """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, or
-    builtin:reference.
+    """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, builtin:reference,
+    FILE.py:NAME of a scorer or of a function that loads a model, or hf:FOLDER_OR_NAME of a causal
+    model of transformers, or CLAIM.json.
     """
     split: Literal["validation", "test"] = "validation"
     """The held-out text that losses are taken on."""
@@ -57,8 +56,11 @@ class AuditFlags:
     predict; by default all of it.
     """
     trust_code: bool = False
-    """Allow a run's own copy of an architecture file to be executed though another machine made it.
+    """Allow a run's own copy of an architecture file to be executed though another machine made it,
+    or the code that comes with a Hugging Face model.
     """
+    untrained: bool = False
+    """Audit a Hugging Face model at random weights though it has some."""
     json: Json = False
 
 
@@ -76,8 +78,16 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "--targets limits the proof of a memory only. Add --memory, or leave it out."
         )
+    asked = Asked(
+        name=flags.arm,
+        parsed=parsed,
+        split=flags.split,
+        trust_code=flags.trust_code,
+        untrained=flags.untrained,
+        terminal=terminal,
+    )
     if flags.memory:
-        return _prove(flags, parsed, terminal)
+        return _prove(flags, asked)
     terminal.say(f"auditing {flags.arm}", style="bold")
 
     def show(finding: Finding) -> None:
@@ -91,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
             terminal.say(f"{'':{BEFORE}}{line}", style=STYLES[finding.status])
 
     try:
-        subject = _subject(flags, parsed, terminal)
+        subject = subject_of(asked)
     except ArchitectureError as error:
         if ".py" not in flags.arm or not Path(flags.arm.partition(".py")[0] + ".py").is_file():
             # a name that is not known is a slip; a file that cannot be used is what the audit is
@@ -99,12 +109,24 @@ def main(arguments: Sequence[str]) -> int:
             raise
         finding = Finding(check="contract", status="fail", summary=str(error))
         show(finding)
-        text = _text(parsed.config.data, terminal) if parsed.says_text else None
+        text = text_of(parsed.config.data, terminal) if parsed.says_text else None
         beside = () if text is None else audit_text(flags.arm, text, on_finding=show).findings
-        result = Audit(subject=flags.arm, trained=False, findings=(finding, *beside))
+        result = Audit(subject=flags.arm, kind="model", trained=False, findings=(finding, *beside))
     else:
         result = audit(subject, on_finding=show)
+        if isinstance(subject, AnySubject) and subject.run is not None:
+            _keep(subject.run, flags, result, terminal)
     return _conclude(result, terminal)
+
+
+def _keep(run: RunDirectory, flags: AuditFlags, result: Audit, terminal: Terminal) -> None:
+    """Keep the audit in the run's folder, if that may be written to."""
+    if flags.arm.startswith("builtin:"):
+        return
+    try:
+        keep_audit(run, flags.split, result.plain())
+    except (DiskError, OSError) as error:
+        terminal.say(f"the audit is not kept: {error}", style="yellow")
 
 
 def _conclude(result: Audit, terminal: Terminal) -> int:
@@ -120,16 +142,17 @@ def _conclude(result: Audit, terminal: Terminal) -> int:
         )
     else:
         terminal.say(f"{result.subject} holds ({words})", style="bold green")
-    terminal.result({**result.plain(), "holds": not result.failed})
+    terminal.result(result.plain())
     return 3 if result.failed else 0
 
 
-def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
+def _prove(flags: AuditFlags, asked: Asked) -> int:
     """Return the proof of a run's memory.
 
     Raises:
         InputError: the run or its text cannot be used, or there is no memory.
     """
+    parsed = asked.parsed
     if (
         flags.arm != "builtin:reference"
         and parse_arm(flags.arm, base=parsed.config, rates=parsed.rates).run is None
@@ -138,7 +161,7 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
             f"{flags.arm} is not trained, so its memory gains nothing yet. Train it (`inklings"
             " train`), and give the RUN."
         )
-    subject = _run(flags, parsed, terminal)
+    subject = run_of(asked)
     model = subject.trained
     assert model is not None
     if isinstance(subject, NoiseSubject) or not isinstance(model, Provable):
@@ -146,39 +169,4 @@ def _prove(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> int:
             f"{flags.arm} has no memory. Put one behind it: `inklings train varda --from"
             f" {flags.arm} --run NEW`, then audit NEW --memory."
         )
-    return show_proof(subject, terminal, targets=flags.targets)
-
-
-def _subject(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
-    """Return what the ARM names, with its text.
-
-    Raises:
-        InputError: the arm, its run or its text cannot be used.
-    """
-    named = flags.arm != "builtin:reference"
-    arm = parse_arm(flags.arm, base=parsed.config, rates=parsed.rates) if named else Arm(flags.arm)
-    if arm.config is None:
-        return _run(flags, parsed, terminal)
-    config = arm.config
-    names_text = parsed.says_text or config.data != DataConfig()
-    store = (
-        _text(parsed.config.data if parsed.says_text else config.data, terminal)
-        if names_text
-        else None
-    )
-    return of_architecture(flags.arm, config, store, split=flags.split)
-
-
-def _run(flags: AuditFlags, parsed: RunArguments, terminal: Terminal) -> Subject | NoiseSubject:
-    run = open_run(flags.arm)
-    with Display(terminal) as display:
-        if parsed.says_text:
-            store = prepare(parsed.config.data, tokenizer=run.tokenizer(), on_event=display)
-        else:
-            store = own_store(run, on_event=display)
-    return of_run(flags.arm, run, store, split=flags.split, trust_code=flags.trust_code)
-
-
-def _text(data: DataConfig, terminal: Terminal) -> TokenStore:
-    with Display(terminal) as display:
-        return prepare(data, on_event=display)
+    return show_proof(subject, asked.terminal, targets=flags.targets)

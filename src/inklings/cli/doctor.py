@@ -11,6 +11,7 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
 from inklings.device import environment
+from inklings.runs.audits import kept_audits
 from inklings.runs.open_memory import check_memory
 from inklings.runs.run_check import check_run
 
@@ -44,8 +45,18 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(f"damaged: {problem}", style="bold red")
     for unchecked in found.unchecked:
         terminal.say(f"not checked: {unchecked}", style="yellow")
+    audits = [] if problems else kept_audits(run)
+    for kept in audits:
+        terminal.say(str(kept), style="bold red" if kept.failed else None)
     if not problems:
         what = "every file that could be checked" if found.unchecked else "every file"
         terminal.say(f"{flags.run} is whole: {what} is as it was written.", style="bold green")
-    terminal.result({"run": str(flags.run), "problems": problems, "unchecked": found.unchecked})
+    terminal.result(
+        {
+            "run": str(flags.run),
+            "problems": problems,
+            "unchecked": found.unchecked,
+            "audits": [str(kept) for kept in audits],
+        }
+    )
     return 1 if problems else 0

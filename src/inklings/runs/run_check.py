@@ -13,6 +13,7 @@ from inklings.durable import read_bytes, read_checked_json, read_errors, read_js
 from inklings.errors import InklingsError, RunError
 from inklings.events import LoggedEvent
 from inklings.runs import checkpoints
+from inklings.runs.audits import AUDITS
 from inklings.runs.checked_files import check_tensors
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import CONFIG, ENVIRONMENT, METRICS, TOKENIZER, RunDirectory
@@ -44,6 +45,7 @@ def check_run(run: RunDirectory) -> RunCheck:
     checking.events()
     checking.samples()
     checking.evaluations()
+    checking.audits()
     checking.rest()
     return RunCheck(checking.problems, sorted(checking.unchecked))
 
@@ -177,6 +179,11 @@ class _Checking:
                 self._written(path)
             elif isinstance(value, dict) and "sha256" not in value:
                 self.unchecked.append(f"{self._name(path)} (written without a hash)")
+
+    def audits(self) -> None:
+        """Check the audits that were kept by their own hashes."""
+        for path in (self.run.path / AUDITS).glob("*.json"):
+            self._written(path)
 
     def rest(self) -> None:
         """Note every other file as unchecked."""

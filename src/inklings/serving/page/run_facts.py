@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from inklings.errors import InklingsError
 from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import FILE_NAME, Comparison
+from inklings.runs.audits import kept_audits
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked
@@ -105,6 +107,9 @@ class RunFacts(BaseModel):
         description=f"Of the latest {SAMPLED} evaluations, the latest first."
     )
     scores: dict[str, float] = Field(description="All figures of the best evaluation, by name.")
+    findings: list[CheckFinding] = Field(
+        description="The audit that the run's folder keeps, of its best weights as they are now."
+    )
     problem: str | None = Field(
         None, description="Why some of this cannot be told, if the run's folder cannot be read."
     )
@@ -176,8 +181,21 @@ def run_facts(opened: RunDirectory, unit: str) -> RunFacts:
             and isinstance(value, int | float)
             and not isinstance(value, bool)
         },
+        findings=[] if problem else _audited(run),
         problem=problem,
     )
+
+
+def _audited(run: RunDirectory) -> list[CheckFinding]:
+    """The findings of the audit that was kept, if it is of these weights and can be read."""
+    with contextlib.suppress(InklingsError):
+        for kept in reversed(kept_audits(run)):  # that on the validation split is the last
+            if kept.is_current:
+                return [
+                    CheckFinding(**{name: found[name] for name in CheckFinding.model_fields})
+                    for found in kept.document["findings"]
+                ]
+    return []
 
 
 def compared_with(place: RunLocation, report: str) -> ComparedWith | None:

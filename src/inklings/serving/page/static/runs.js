@@ -95,7 +95,7 @@ function runParts({ card, facts, compared, audit_command: command }, colour) {
     make("dl", { class: "facts" }, ...figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)))),
     curve(card, facts, colour),
     compared === null ? null : verdict(compared, card),
-    audit(compared, command),
+    audit(facts.findings.length ? facts.findings : (compared?.findings ?? []), command),
     samples(facts),
   ].filter((part) => part !== null);
 }
@@ -136,16 +136,15 @@ function reportLink(report, card) {
   return make("button", { type: "button", on: { click: save } }, "Save the whole report");
 }
 
-/** @param {any} compared @param {string} command */
-function audit(compared, command) {
-  const findings = compared?.findings ?? [];
+/** @param {any[]} findings @param {string} command */
+function audit(findings, command) {
   if (!findings.length) return make("p", { class: "note audit-note" }, "Audit: ", make("code", {}, command));
-  const failed = findings.filter((/** @type {any} */ finding) => finding.status === "fail").length;
+  const failed = findings.filter((finding) => finding.status === "fail").length;
   return make(
     "details",
     { class: "audit" },
     make("summary", {}, failed ? `Audit: ${failed} of ${findings.length} checks do not hold` : `Audit: holds, ${findings.length} checks`),
-    make("ul", {}, ...findings.map((/** @type {any} */ finding) => make("li", { class: finding.status.replace(" ", "-") }, make("b", {}, `${finding.check}: ${finding.status}. `), finding.summary))),
+    make("ul", {}, ...findings.map((finding) => make("li", { class: finding.status.replace(" ", "-") }, make("b", {}, `${finding.check}: ${finding.status}. `), finding.summary))),
   );
 }
 

@@ -1,0 +1,149 @@
+"""A causal model of `transformers`, of any architecture, on our contract.
+
+Nothing is known of it but that it maps token ids to logits: caches, masks and positions of its own
+are left alone, and windows are read anew (`rereading.py`). So it is scored, audited and generated
+from as what it computes in one plain pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from inklings.errors import ArchitectureError, MissingExtraError
+from inklings.models.adapters.rereading import RereadingModel
+from inklings.models.contract import ModelConfig
+
+PREFIX = "hf:"
+LONGEST = 1024
+"""Tokens of a window where a model has no limit, or a higher one."""
+_LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+"""What configurations call the number of their positions."""
+_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
+
+
+class HuggingFaceModel(RereadingModel):
+    """A causal model of `transformers`."""
+
+    def __init__(self, inner: nn.Module, *, boundary_token: int = 0) -> None:
+        settings = settings_of(inner)
+        limits = [int(getattr(settings, name)) for name in _LIMITS if hasattr(settings, name)]
+        config = ModelConfig(
+            vocab_size=int(settings.vocab_size),
+            boundary_token=boundary_token,
+            context_length=min([LONGEST, *(limit for limit in limits if limit > 0)]),
+        )
+        super().__init__(config)
+        self.inner = inner
+
+    def read(
+        self, tokens: Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T C"]]:
+        """Return the logits of one plain pass, and the last hidden states."""
+        output = self.inner(input_ids=tokens, use_cache=False, output_hidden_states=True)
+        hidden = getattr(output, "hidden_states", None)
+        return output.logits, output.logits if not hidden else hidden[-1]
+
+
+def settings_of(inner: nn.Module) -> Any:
+    """Return the configuration of its part that reads text."""
+    config: Any = inner.config
+    return config.get_text_config()
+
+
+def fresh_weights(inner: nn.Module) -> nn.Module:
+    """Return a model of the same class and configuration with weights drawn anew."""
+    made: nn.Module = type(inner)(copy.deepcopy(inner.config))  # as all classes of the library
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """What a folder, or a name on the hub, holds."""
+
+    inner: nn.Module
+    """In float32, in evaluation mode."""
+    is_trained: bool
+    """Whether its weights were there; else they are drawn."""
+    tokenizer: Any | None
+    """A tokenizer of `transformers`, if there is one."""
+
+
+def load_hugging_face(
+    name: str, *, untrained: bool = False, trust_code: bool = False
+) -> LoadedModel:
+    """Load a causal model of `transformers` and its tokenizer.
+
+    Args:
+        name: a folder, or OWNER/NAME on the hub; a folder may hold a configuration alone.
+        untrained: whether weights are drawn though there are some.
+        trust_code: whether Python code that comes with the model may be executed.
+
+    Raises:
+        MissingExtraError: `transformers` is not installed.
+        ArchitectureError: there is no such model, or it cannot be loaded.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"a model of `transformers` ({name})", "transformers") from error
+    folder = Path(name)
+    if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ArchitectureError(
+            f"there is no folder {name}. Give one that transformers wrote, or OWNER/NAME of a model"
+            " on the hub."
+        )
+    weights = not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
+    trained = weights and not untrained
+    auto = transformers.AutoModelForCausalLM
+    how: dict[str, Any] = {"trust_remote_code": trust_code}
+    try:
+        with warnings.catch_warnings(), _quiet(transformers), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")  # of the library's own future
+            torch.manual_seed(0)
+            if trained:
+                inner = auto.from_pretrained(name, dtype=torch.float32, **how)
+            else:
+                config = transformers.AutoConfig.from_pretrained(name, **how)
+                inner = auto.from_config(config, dtype=torch.float32, **how)
+            tokenizer = _tokenizer(transformers, name, how)
+    except Exception as error:  # the library raises whatever comes up in a user's files
+        raise ArchitectureError(
+            f"{PREFIX}{name} cannot be loaded as a causal model: {type(error).__name__}: {error}"
+        ) from error
+    return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer)
+
+
+def _tokenizer(transformers: Any, name: str, how: dict[str, Any]) -> Any | None:
+    folder = Path(name)
+    if folder.is_dir() and not any(folder.glob("*token*")):
+        return None  # a configuration may name a class of tokenizers that has no files here
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, **how)
+    except (OSError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Let the library say nothing of its own within the block."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        logging.enable_progress_bar()
