@@ -118,6 +118,8 @@ def test_a_memory_is_what_it_was(room_for: Room, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.slow
 def test_a_comparison_goes_on(room_for: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    done(COMPARE, room_for)  # with the text, which the next ones find prepared
+    shutil.rmtree("out")
     syncs = done(COMPARE, room_for)
     whole = [arm.runs[0].loss for arm in read_comparison(Path("out")).arms]
     for most in range(0, syncs, 9):

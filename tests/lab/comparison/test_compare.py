@@ -59,7 +59,8 @@ class Broken(MLP):
 
     def forward(self, tokens, state=None, *, starts=None):
         output = super().forward(tokens, state, starts=starts)
-        return replace(output, logits=output.logits * float("nan"))
+        # not where it is tried beforehand
+        return replace(output, logits=output.logits * float("nan" if tokens.shape[1] != 5 else 1))
 """
 
 MLP_ARM = "mlp:n_embd=4,n_hidden=8,context_length=3"
