@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
 from inklings.auditing.hugging_face.hugging_face_subject import HuggingFaceSubject
 from inklings.auditing.probes import difference, random_tokens
+from inklings.models.adapters.hugging_face import takes
 
 LENGTH, PADS = 19, 6
 
@@ -71,13 +73,13 @@ def _padded(
 def _pass(
     inner: nn.Module, tokens: Int[Tensor, "B T"], mask: Tensor | None = None
 ) -> Float[Tensor, "B T V"]:
-    given: dict[str, Tensor] = {}
+    given: dict[str, Any] = {"use_cache": False} if takes(inner, "use_cache") else {}
     if mask is not None:
         given["attention_mask"] = mask
         if "position_ids" in inspect.signature(inner.forward).parameters:
             given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
-        logits: Tensor = inner(input_ids=tokens, use_cache=False, **given).logits
+        logits: Tensor = inner(input_ids=tokens, **given).logits
     return logits
 
 

@@ -8,6 +8,7 @@ from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
 from inklings.auditing.scorers.protocol import prediction_of
 from inklings.auditing.scorers.subject import (
+    RELATIVE,
     Predictions,
     ScorerSubject,
     first_difference,
@@ -17,6 +18,10 @@ from inklings.auditing.scorers.subject import (
 
 EVERY = 5
 """Predictions are asked for at every so many positions where only some are."""
+OTHER_PIECES = 1e-3
+"""By how much predictions may be apart then: who reads what is pending in one piece rounds
+otherwise.
+"""
 
 
 def check_repeatable(subject: ScorerSubject) -> Finding:
@@ -48,12 +53,16 @@ def check_observation(subject: ScorerSubject) -> Finding:
     """
     document = subject.longest
     expected = replay(subject.make(), document)
-    for how, found in (
-        ("each prediction is asked for twice", _asked_twice(subject)),
-        (f"only one prediction of {EVERY} is asked for", _asked_seldom(subject, expected)),
-        ("another scorer reads another document in between", _beside_another(subject)),
+    for how, found, tolerance in (
+        ("each prediction is asked for twice", _asked_twice(subject), RELATIVE),
+        (
+            f"only one prediction of {EVERY} is asked for",
+            _asked_seldom(subject, expected),
+            OTHER_PIECES,
+        ),
+        ("another scorer reads another document in between", _beside_another(subject), RELATIVE),
     ):
-        broken = differs(found, expected)
+        broken = differs(found, expected, tolerance)
         if broken is not None:
             return Finding(
                 check="observation",
@@ -67,9 +76,15 @@ def check_observation(subject: ScorerSubject) -> Finding:
     )
 
 
-def differs(found: Predictions, expected: Predictions) -> str | None:
-    """Say from where on predictions of the same differ, and by how much; None where they do not."""
-    position = first_difference(found, expected)
+def differs(found: Predictions, expected: Predictions, tolerance: float = RELATIVE) -> str | None:
+    """Say from where on predictions of the same differ, and by how much; None where they do not.
+
+    Args:
+        found: predictions of a document.
+        expected: those that should be the same.
+        tolerance: as of `first_difference`.
+    """
+    position = first_difference(found, expected, tolerance)
     if position is None:
         return None
     by = float(np.max(gaps(found[position], expected[position])))

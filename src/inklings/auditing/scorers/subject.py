@@ -135,10 +135,18 @@ def nats_of(predictions: Predictions, document: Sequence[int]) -> Float64[np.nda
     return -chosen
 
 
-def first_difference(found: np.ndarray, expected: np.ndarray) -> int | None:
-    """Return the first position where two predictions of the same differ by more than rounding."""
+def first_difference(
+    found: np.ndarray, expected: np.ndarray, tolerance: float = RELATIVE
+) -> int | None:
+    """Return the first position where two predictions of the same differ by more than rounding.
+
+    Args:
+        found: predictions, the positions first.
+        expected: those that should be the same.
+        tolerance: in nats, and as a share of larger numbers.
+    """
     apart = gaps(found, expected)
-    allowed = RELATIVE * (1 + np.where(np.isfinite(expected), np.abs(expected), 0.0))
+    allowed = tolerance * (1 + np.where(np.isfinite(expected), np.abs(expected), 0.0))
     wrong = (apart > allowed).reshape(len(expected), -1).any(axis=1)
     return int(wrong.argmax()) if wrong.any() else None
 

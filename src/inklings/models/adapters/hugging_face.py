@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import os
 import warnings
 from collections.abc import Iterator
@@ -50,9 +51,20 @@ class HuggingFaceModel(RereadingModel):
         self, tokens: Int[Tensor, "B T"]
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T C"]]:
         """Return the logits of one plain pass, and the last hidden states."""
-        output = self.inner(input_ids=tokens, use_cache=False, output_hidden_states=True)
+        asked = {"use_cache": False, "output_hidden_states": True}
+        output = self.inner(
+            input_ids=tokens,
+            **{name: value for name, value in asked.items() if takes(self.inner, name)},
+        )
         hidden = getattr(output, "hidden_states", None)
         return output.logits, output.logits if not hidden else hidden[-1]
+
+
+def takes(inner: nn.Module, name: str) -> bool:
+    """Return whether a model's forward pass takes an argument of that name."""
+    parameters = inspect.signature(inner.forward).parameters
+    everything = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return name in parameters or everything
 
 
 def settings_of(inner: nn.Module) -> Any:
