@@ -12,17 +12,15 @@ from tests.built import build_sequence_model
 
 from inklings.auditing.probes import (
     LONGEST,
-    along,
     difference,
     in_mode,
     other_tokens,
     random_tokens,
     scrambled,
     span,
-    tensors_in,
-    traced,
     with_documents,
 )
+from inklings.auditing.traces import along, tensors_in, traced
 from inklings.models.contract import Output, SequenceModel
 
 from .fixtures.known_bad import DeclaredBatchNorm, Honest, SmallConfig
@@ -142,22 +140,22 @@ def test_traces_come_in_the_order_of_computation_and_end_with_the_block() -> Non
         logits = made(tokens).logits
     names = [trace.module for trace in traces]
     assert list(dict.fromkeys(names)) == [
+        "the model (Honest)",  # which gave the embedding its tokens
         "embedding (Embedding)",
         "norm (RMSNorm)",
+        "attention (Attention)",  # whose code is between its maps
         "attention.qkv (Linear)",
         "attention.project (Linear)",
-        "attention (Attention)",
         "convolution (Convolution)",
         "finish (Identity)",
         "head (Linear)",
-        "the model (Honest)",
     ]
     assert torch.equal(
         traces[-2].tensor, logits
     )  # of an output the logits and what the head read, in this order
     made(tokens)
     assert len(traces) == len(names)
-    assert not any(module._forward_hooks for module in made.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in made.modules())
 
 
 def test_hooks_are_taken_away_where_the_model_fails() -> None:

@@ -71,8 +71,12 @@ class Audit:
 
 def dishonest(findings: Iterable[Finding]) -> list[Finding]:
     """Return the failures for which a loss may not be ranked."""
-    barring = {check.name for check in (*CHECKS, *NOISE_CHECKS) if check.bars_ranking}
-    return [finding for finding in findings if not finding.holds and finding.check in barring]
+    checks = [*CHECKS, *NOISE_CHECKS]
+    return [
+        finding
+        for finding in findings
+        if any(check.name == finding.check and check.bars(finding) for check in checks)
+    ]
 
 
 def before_training() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from inklings.auditing.findings import Finding
@@ -50,12 +50,19 @@ class Check(Generic[S]):
     """Whether it does not apply to an architecture that is not trained."""
     bars_ranking: bool = False
     """Whether who fails it is not ranked, for its loss does not mean what others' do."""
+    bars_ranking_by: str = ""
+    """A figure of the evidence, in nats: who fails is not ranked either where it is above zero."""
     before_training: bool = False
     """Whether a comparison asks it of an arm before it trains it."""
     after_training: bool = False
     """Whether a comparison asks it once more of a trained run, where the text says what something
     is worth.
     """
+
+    def bars(self, finding: Finding) -> bool:
+        """Whether this finding of the check is a reason not to rank."""
+        gain = finding.evidence.get(self.bars_ranking_by)
+        return not finding.holds and (self.bars_ranking or (gain is not None and gain > 0))
 
 
 CHECKS: Registry[Check[Subject]] = Registry(
@@ -70,10 +77,15 @@ CHECKS: Registry[Check[Subject]] = Registry(
         "random tokens": "inklings.auditing.checks.targets:RANDOM_TOKENS",
         "overlap": "inklings.auditing.checks.text_overlap:OVERLAP",
         "coverage": "inklings.auditing.checks.coverage:COVERAGE",
+        "repeatable": "inklings.auditing.checks.repeatable:REPEATABLE",
+        "state": "inklings.auditing.checks.states:STATES",
+        "autocast": "inklings.auditing.checks.autocast:AUTOCAST",
+        "declarations": "inklings.auditing.checks.declarations:DECLARATIONS",
         "streaming": "inklings.auditing.checks.streaming:STREAMING",
         "generation": "inklings.auditing.checks.streaming:GENERATION",
         "branches": "inklings.auditing.checks.branches:BRANCHES",
         "gradients": "inklings.auditing.checks.branches:GRADIENTS",
+        "recorded": "inklings.auditing.checks.recorded:RECORDED",
         "memory": "inklings.auditing.checks.reads_memory:MEMORY",
         "novelty": "inklings.auditing.checks.novelty:NOVELTY",
         "loss": "inklings.auditing.checks.loss:LOSS",
@@ -96,15 +108,26 @@ NOISE_CHECKS: Registry[Check[NoiseSubject]] = Registry(
 """Of what makes whole texts out of noise."""
 
 
-def on_both(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
-    """A check of a model, with random weights and, if these pass, with a run's own."""
+def trained_first(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
+    """A check of a model, of a run's own weights and of random ones.
+
+    The figures are the run's; what random weights show beside is told where the run shows nothing.
+    """
 
     def both(subject: Subject) -> Finding:
-        finding = check(subject.scrambled)
-        return (
-            check(subject.trained)
-            if finding.status == "pass" and subject.trained is not None
-            else finding
-        )
+        if subject.trained is None:
+            return check(subject.scrambled)
+        finding = check(subject.trained)
+        if not finding.holds:
+            return finding
+        other = check(subject.scrambled)
+        if other.holds:
+            return finding
+        return replace(other, summary=f"with random weights, {other.summary}")
 
     return both
+
+
+def of_run_or_random(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
+    """A check of a model, of a run's own weights where there are any, else of random ones."""
+    return lambda subject: check(subject.trained or subject.scrambled)

@@ -6,10 +6,7 @@ Tokens, weights off their first values, outputs of every module.
 from __future__ import annotations
 
 import contextlib
-import copy
-import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +14,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from inklings.auditing.draws import AlikeDraws, seeded
+from inklings.auditing.snapshot import untouched
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
 
@@ -128,29 +127,23 @@ def _repeating_text(model: SequenceModel, seed: int) -> np.ndarray:
 def logits_of(
     model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None
 ) -> Tensor:
-    """The logits of one parallel pass, without gradients.
+    """The logits of one parallel pass, without gradients, in the mode that the model is in.
 
-    Dropout, where it is on, drops the same at every call.
+    It is made as if no pass had been before, and draws the same for every row.
     """
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with untouched(model), torch.no_grad(), seeded(0), AlikeDraws(len(tokens)):
         logits: Tensor = model(tokens, starts=starts).logits
     return logits
 
 
 @contextlib.contextmanager
 def in_mode(model: Model, *, training: bool) -> Iterator[Model]:
-    """A copy of the model in one mode.
+    """The model in one mode.
 
-    What it remembers of a pass (running statistics) does not reach the model itself.
+    What it remembers of a pass (running statistics) is forgotten after the block.
     """
-    made = copy.deepcopy(model) if training else model
-    before = made.training
-    made.train(training)
-    try:
-        yield made
-    finally:
-        made.train(before)
+    with untouched(model):
+        yield model.train(training)
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
@@ -163,63 +156,3 @@ def difference(found: Tensor, expected: Tensor) -> float:
     apart = float((found - expected).abs().max())
     allowed = TOLERANCE * (1.0 + float(expected.abs().max()))
     return apart / allowed if apart == apart else float("inf")
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One tensor that a module handed on."""
-
-    module: str
-    """Name of the module, and its class."""
-    tensor: Tensor
-
-
-@contextlib.contextmanager
-def traced(model: nn.Module) -> Iterator[list[Trace]]:
-    """A list that fills with what every module hands on, in the order in which they end."""
-    traces: list[Trace] = []
-    handles = []
-    for name, module in model.named_modules():
-        label = f"{name or 'the model'} ({type(module).__name__})"
-
-        def record(module: nn.Module, inputs: object, output: object, label: str = label) -> None:
-            traces.extend(Trace(label, tensor) for tensor in tensors_in(output))
-
-        handles.append(module.register_forward_hook(record))
-    try:
-        yield traces
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def tensors_in(value: object) -> list[Tensor]:
-    """All floating-point tensors in a module's output, whatever holds them.
-
-    A state is not part of it.
-    """
-    if isinstance(value, Tensor):
-        return [value] if value.is_floating_point() else []
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    if dataclasses.is_dataclass(value) and hasattr(value, "logits"):
-        return tensors_in([value.logits, getattr(value, "hidden", None)])
-    return []
-
-
-def along(tensor: Tensor, rows: int, length: int) -> Tensor | None:
-    """The tensor as (rows, length, the rest), if its shape says where rows and positions lie.
-
-    None if it does not.
-    """
-    shape = tuple(tensor.shape)
-    if shape and shape[0] == rows * length:
-        return tensor.reshape(rows, length, -1)
-    if shape and shape[0] == rows:
-        places = [axis for axis, size in enumerate(shape) if axis and size == length]
-        return (
-            tensor.movedim(places[0], 1).flatten(2)
-            if len(places) == 1 and tensor.ndim > 2
-            else None
-        )
-    return None

@@ -18,6 +18,7 @@ from inklings.models.registry import build, load_class
 from inklings.runs.directory import RunDirectory
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
+from inklings.training.objectives.likelihood import LikelihoodObjective
 
 VOCAB_SIZE = 65
 """Size of the vocabulary where an architecture is audited without a text."""
@@ -74,6 +75,15 @@ class Subject(AnySubject[SequenceModel]):
     def scrambled(self) -> SequenceModel:
         """The architecture with random weights, made once."""
         return scrambled(self.fresh)
+
+    @cached_property
+    def training_shape(self) -> tuple[int, int]:
+        """Rows and positions of what one pass of training computes."""
+        if not objective_of(self.scrambled).learns_by_likelihood:
+            return 32, 64
+        training = LikelihoodObjective.settle(self.scrambled, self.training)
+        length = (training.sequence_length or 1) + self.scrambled.lead
+        return training.batch_size // training.accumulate, length
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,16 @@ class Traits:
     exports: tuple[str, ...] = ()
     """Formats that it can be exported to, such as `transformers`."""
 
+    def __post_init__(self) -> None:
+        for name in (one.name for one in dataclasses.fields(self)):
+            value: Any = getattr(self, name)
+            kind: type = type(getattr(Traits, name))
+            allowed = {bool: "True or False", str: "a name", tuple: "a tuple of names"}[kind]
+            holds = isinstance(value, kind)
+            if kind is tuple:
+                holds = holds and all(isinstance(item, str) for item in value)
+            require(self, name, holds, allowed)
+
 
 @runtime_checkable
 class Store(Protocol):

@@ -35,6 +35,8 @@ class ObjectiveRecord:
     """Why the settings' learning rates have no effect, to follow the model's name in a sentence;
     empty where they have one.
     """
+    method: str = ""
+    """What its models have beside the contract, as `count`: it is how they learn."""
     one_pass: bool = False
     """Whether it learns by reading the training split once: no gradient, no batches, no seeds, and
     the same whatever the budget.
@@ -70,6 +72,7 @@ COUNTING = ObjectiveRecord(
     training="inklings.training.objectives.counting:CountingObjective",
     does="predicts token by token",
     without_rate="counts: it has no learning rate.",
+    method="count",
     one_pass=True,
 )
 ADVERSARIAL = ObjectiveRecord(
@@ -110,6 +113,11 @@ def objective_of(model: Architecture | type[Architecture]) -> ObjectiveRecord:
         raise ArchitectureError(
             f"{kind.__name__} declares the objective {name!r}, which trains a"
             f" {record.contract.__name__}, and it is none."
+        )
+    if record.method and not callable(getattr(kind, record.method, None)):
+        raise ArchitectureError(
+            f"{kind.__name__} declares the objective {name!r}, and has no method"
+            f" `{record.method}`, by which such models learn."
         )
     return record
 

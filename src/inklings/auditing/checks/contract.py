@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from inklings.auditing.check import Check, on_both
+from inklings.auditing.check import Check, trained_first
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import random_tokens, span
 from inklings.auditing.subjects import Subject
@@ -104,7 +104,7 @@ def _form(state: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 
 CONTRACT: Check[Subject] = Check(
     name="contract",
-    run=on_both(check_contract),
+    run=trained_first(check_contract),
     bars_ranking=True,
     before_training=True,
 )

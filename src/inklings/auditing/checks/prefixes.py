@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.auditing.check import Check
+from inklings.auditing.check import Check, trained_first
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import LONGEST, random_tokens
+from inklings.auditing.rounding import beyond_rounding
 from inklings.auditing.subjects import Subject
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
@@ -79,6 +80,7 @@ def check_prefixes(
         "prefix": float(losses.prefix.mean()),
         "leak": losses.leak,
         "largest": losses.largest,
+        "effect": losses.largest,
         "cliff": cliff,
         "positions": losses.positions.tolist(),
         "parallel_by_position": losses.parallel.tolist(),
@@ -156,11 +158,14 @@ def parallel_losses(model: SequenceModel, windows: Int[Tensor, "B T"]) -> Float[
 
 
 def _run(subject: Subject) -> Finding:
-    finding = check_prefixes(subject.scrambled, None, trained=False)
-    if subject.trained is None or not has_likelihood(subject.trained):
-        return finding
-    split = None if subject.store is None else subject.store.split(subject.split)
-    return check_prefixes(subject.trained, split, trained=split is not None)
+    def check(model: SequenceModel) -> Finding:
+        trained = model is subject.trained and subject.store is not None
+        split = subject.text.split(subject.split) if trained else None
+        return check_prefixes(model, split, trained=trained)
+
+    if subject.trained is not None and not has_likelihood(subject.trained):
+        return check_prefixes(subject.scrambled, None, trained=False)
+    return trained_first(beyond_rounding(check))(subject)
 
 
 PREFIXES: Check[Subject] = Check(

@@ -9,7 +9,6 @@ rows, those of one length say, the statistics tell a row what its company is.
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 from collections.abc import Sequence
 
@@ -17,20 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inklings.auditing.check import Check, on_both
+from inklings.auditing.check import Check, trained_first
 from inklings.auditing.findings import Finding
+from inklings.auditing.leaks import at_most
 from inklings.auditing.probes import (
-    along,
     difference,
     in_mode,
     logits_of,
     other_tokens,
     random_tokens,
     span,
-    traced,
     with_documents,
 )
+from inklings.auditing.rounding import beyond_rounding
+from inklings.auditing.snapshot import untouched
 from inklings.auditing.subjects import Subject
+from inklings.auditing.traces import parted, traced
+from inklings.auditing.twins import Setting, pass_of
 from inklings.errors import InputError
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
@@ -38,27 +40,39 @@ from inklings.text.batches import Batch
 from inklings.training.objectives.likelihood import LikelihoodObjective, make_batches
 
 ROWS = 5
+OFTEN = 24
+"""Short passes in training, each with a seed of its own."""
 BATCHES = 8
 """Training batches on which batch statistics are valued."""
 
 
 def check_rows(
-    model: SequenceModel, batches: Sequence[Batch] = (), *, trained: bool = False, seed: int = 0
+    model: SequenceModel,
+    batches: Sequence[Batch] = (),
+    *,
+    trained: bool = False,
+    shape: tuple[int, int] = (32, 64),
+    seed: int = 0,
 ) -> Finding:
     """Whether a row's logits depend on the other rows: what is in them, their order, their number.
 
-    `batches`, of those that a trained model learned from, tell what declared batch statistics are
-    worth.
+    Args:
+        model: what is checked; it is left in evaluation mode.
+        batches: of those that a trained model learned from; they tell what declared batch
+            statistics are worth.
+        trained: whether the weights are a run's own.
+        shape: rows and positions of a training batch.
+        seed: of the tokens.
     """
     model.eval()
     tokens = random_tokens(model, ROWS, span(model), seed)
-    broken = _in_evaluation(model, tokens)
+    broken = _in_evaluation(model, tokens) or _elsewhere(model, shape, training=False, seed=seed)
     if broken is not None:
         return Finding(
             check="rows",
             status="fail",
-            summary=f"in evaluation {broken}",
-            evidence={"mode": "evaluation"},
+            summary=f"in evaluation {broken[0]}",
+            evidence={"mode": "evaluation", "effect": broken[1]},
         )
     if objective_of(model).one_pass:
         return Finding(
@@ -69,6 +83,14 @@ def check_rows(
     with in_mode(model, training=True) as training:
         mixers = find_mixers(training, tokens)
     if not mixers:
+        other = _elsewhere(model, shape, training=True, seed=seed)
+        if other is not None:
+            return Finding(
+                check="rows",
+                status="fail",
+                summary=f"in training {other[0]}",
+                evidence={"mode": "training", "effect": other[1]},
+            )
         return Finding(
             check="rows",
             status="pass",
@@ -104,27 +126,56 @@ def check_rows(
     return Finding(check="rows", status="warning", summary=summary, evidence=evidence)
 
 
-def _in_evaluation(model: SequenceModel, tokens: Tensor) -> str | None:
-    """Say what is wrong in evaluation mode, or None."""
+def _in_evaluation(model: SequenceModel, tokens: Tensor) -> tuple[str, float] | None:
+    """Say what is wrong in evaluation mode, and by how much; or None."""
     logits = logits_of(model, tokens)
+
+    def far(found: Tensor, expected: Tensor) -> float:
+        apart = difference(found, expected) > 1
+        return float((found - expected).abs().max()) if apart else 0.0
+
     order = torch.tensor([3, 0, 4, 1, 2], device=tokens.device)
-    if difference(logits_of(model, tokens[order]), logits[order]) > 1:
-        return "the order of the rows changes their logits"
+    if effect := far(logits_of(model, tokens[order]), logits[order]):
+        return "the order of the rows changes their logits", effect
     others = other_tokens(model, tokens)
     others[2] = tokens[2]
-    if difference(logits_of(model, others)[2], logits[2]) > 1:
+    if effect := far(logits_of(model, others)[2], logits[2]):
         with traced(model) as plain:
             logits_of(model, tokens)
         with traced(model) as traces:
             logits_of(model, others)
-        for one, two in zip(plain, traces, strict=False):
-            was, now = (along(trace.tensor, *tokens.shape) for trace in (one, two))
-            if was is not None and now is not None and difference(now[2], was[2]) > 1:
-                return f"a row depends on what is in the others: first in {one.module}"
-        return "a row depends on what is in the others"
+        shape = (tokens.shape[0], tokens.shape[1])
+        (found,) = parted(plain, traces, ([2], [2]), [shape[1]], shape)
+        where = "" if found is None else f": first in {found[0]}"
+        return f"a row depends on what is in the others{where}", effect
     for row in range(len(tokens)):
-        if difference(logits_of(model, tokens[row : row + 1])[0], logits[row]) > 1:
-            return f"row {row} is another when it is alone in the batch"
+        if effect := far(logits_of(model, tokens[row : row + 1])[0], logits[row]):
+            return f"row {row} is another when it is alone in the batch", effect
+    return None
+
+
+def _elsewhere(
+    model: SequenceModel, shape: tuple[int, int], *, training: bool, seed: int
+) -> tuple[str, float] | None:
+    """The same in batches of other shapes, with documents, with gradients, and in many passes."""
+    setting = Setting(training=training, gradients=training)
+    other = Setting(training=training, gradients=not training)
+    batches = [(*(shape if training else (64, 64)), setting, 0), (9, span(model), other, 0)]
+    batches += [(4, 12, setting, often) for often in range(1, OFTEN) if training]
+    for rows, length, how, number in batches:
+        rows = at_most(model, rows, length)
+        tokens, starts = with_documents(
+            model, random_tokens(model, rows, length, seed + number), seed + number
+        )
+        changed, their_starts = with_documents(model, other_tokens(model, tokens), seed - 1)
+        changed[0], their_starts[0] = tokens[0], starts[0]
+        with untouched(model):
+            one = pass_of(model, tokens, starts, setting=how, seed=number)[0]
+        with untouched(model):
+            two = pass_of(model, changed, their_starts, setting=how, seed=number)[0]
+        if difference(two, one) > 1:
+            said = f"a row depends on what is in the others, in batches of {rows} rows of {length}"
+            return f"{said} tokens", float((two - one).abs().max())
     return None
 
 
@@ -156,11 +207,9 @@ def find_mixers(model: SequenceModel, tokens: Tensor) -> list[str]:
     ]
     if keeping:
         return keeping
-    for one, two in zip(plain, traces, strict=False):
-        was, now = (along(trace.tensor, *tokens.shape) for trace in (one, two))
-        if was is not None and now is not None and difference(now[0], was[0]) > 1:
-            return [one.module]
-    return ["the model"]
+    shape = (tokens.shape[0], tokens.shape[1])
+    (found,) = parted(plain, traces, ([0], [0]), [shape[1]], shape)
+    return ["the model" if found is None else found[0]]
 
 
 def batch_statistics_losses(model: SequenceModel, batches: Sequence[Batch]) -> tuple[float, float]:
@@ -170,11 +219,12 @@ def batch_statistics_losses(model: SequenceModel, batches: Sequence[Batch]) -> t
 
     The model is left as it is, its running statistics included.
     """
-    learned = copy.deepcopy(model).eval()
-    for module in learned.modules():
-        if any("running" in name for name, _ in module.named_buffers(recurse=False)):
-            module.train()
-    return _loss(learned, batches), _loss(model.eval(), batches)
+    with untouched(model) as learned:
+        for module in learned.eval().modules():
+            if any("running" in name for name, _ in module.named_buffers(recurse=False)):
+                module.train()
+        of_batches = _loss(learned, batches)
+    return of_batches, _loss(model.eval(), batches)
 
 
 def _loss(model: nn.Module, batches: Sequence[Batch]) -> float:
@@ -201,6 +251,7 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
         for first, last in itertools.pairwise(cuts):
             alone = logits_of(model, tokens[row : row + 1, first:last])
             if difference(logits[row, first:last], alone[0]) > 1:
+                effect = float((logits[row, first:last] - alone[0]).abs().max())
                 why = (
                     "nothing lies before it, but what is after or beside it is seen"
                     if first == 0
@@ -213,7 +264,7 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
                         f"the document at positions {first} to {last - 1} of a row is not read as"
                         f" if alone: {why}"
                     ),
-                    evidence={"first": first, "last": last},
+                    evidence={"first": first, "last": last, "effect": effect},
                 )
     return Finding(
         check="documents",
@@ -223,19 +274,26 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
 
 
 def _run(subject: Subject) -> Finding:
-    finding = check_rows(subject.scrambled)
-    if finding.status == "fail" or subject.trained is None or subject.store is None:
-        return finding
-    learns = objective_of(subject.trained).learns_by_likelihood
-    training = LikelihoodObjective.settle(subject.trained, subject.training)
-    batches: list[Batch] = []
-    if (
-        learns and training.order != "positions"
-    ):  # single positions come with a context, which a fresh pass does not take
-        with contextlib.suppress(InputError):  # a text too small for a batch values nothing
-            loader = make_batches(subject.trained, subject.store.split("train"), training)
-            batches = [loader.batch(step) for step in range(BATCHES)]
-    return check_rows(subject.trained, batches, trained=True)
+    def check(model: SequenceModel) -> Finding:
+        trained = model is subject.trained
+        batches = _batches(subject) if trained else []
+        return check_rows(model, batches, trained=trained, shape=subject.training_shape)
+
+    return trained_first(beyond_rounding(check))(subject)
+
+
+def _batches(subject: Subject) -> list[Batch]:
+    """Some of what a run learned from."""
+    model = subject.trained
+    if model is None or subject.store is None or not model.traits.batch_statistics:
+        return []
+    training = LikelihoodObjective.settle(model, subject.training)
+    if not objective_of(model).learns_by_likelihood or training.order == "positions":
+        return []  # single positions come with a context, which a fresh pass does not take
+    with contextlib.suppress(InputError):  # a text too small for a batch values nothing
+        loader = make_batches(model, subject.store.split("train"), training)
+        return [loader.batch(step) for step in range(BATCHES)]
+    return []
 
 
 ROWS_APART: Check[Subject] = Check(
@@ -247,7 +305,7 @@ ROWS_APART: Check[Subject] = Check(
 )
 DOCUMENTS_APART: Check[Subject] = Check(
     name="documents",
-    run=on_both(check_documents),
+    run=trained_first(beyond_rounding(check_documents)),
     bars_ranking=True,
     before_training=True,
 )

@@ -9,61 +9,83 @@ import itertools
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 from torch.nn import functional as F
 
-from inklings.auditing.check import Check, on_both
-from inklings.auditing.checks.prefixes import parallel_losses
+from inklings.auditing.check import Check, of_run_or_random
+from inklings.auditing.checks.prefixes import parallel_losses, text_windows, window_length
 from inklings.auditing.findings import Finding
 from inklings.auditing.probes import difference, logits_of, random_tokens, span, with_documents
+from inklings.auditing.rounding import beyond_rounding
 from inklings.auditing.subjects import Subject
 from inklings.generation.engine.state_slots import RowStates
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 
-CASES = 8
+CASES = 6
 PROMPT = 48
+PROMPTS = 8
+"""Of a run, so many are read side by side."""
+LONG = 2000
+"""Tokens of one stream, in which a state may drift."""
+PIECE = 256
+ALONE = 16
+"""Tokens at the end of it that are read one at a time."""
 
 
 def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) -> Finding:
-    """Check that a sequence read in pieces gives the logits of one pass, wherever it is cut."""
+    """Check that a sequence read in pieces gives the logits of one pass, wherever it is cut.
+
+    The last one is long.
+    """
     rng = np.random.default_rng(seed)
     model.eval()
     for case in range(cases):
         rows, length = int(rng.integers(1, 4)), span(model)
-        tokens = random_tokens(model, rows, length, seed=seed * 1009 + case)
-        starts = None
-        if case % 2:
+        tokens, starts = random_tokens(model, rows, length, seed=seed * 1009 + case), None
+        if case % 2 == 0:
             tokens, starts = with_documents(model, tokens, seed=case)
-        expected = logits_of(model, tokens, starts)
         cuts, how = _pieces(rng, length, case)
-        state, pieces = model.initial_state(rows), [0, *cuts, length]
-        for first, last in itertools.pairwise(pieces):
-            with torch.no_grad():
-                output = model(
-                    tokens[:, first:last],
-                    state,
-                    starts=None if starts is None else starts[:, first:last],
-                )
-            if output.state is None:
-                return _fail("forward was given a state and returned none", first)
-            apart = difference(output.logits, expected[:, first:last])
-            if apart > 1:
-                documents = " with documents in the rows" if starts is not None else ""
-                effect = float((output.logits - expected[:, first:last]).abs().max())
-                return _fail(
-                    f"read {how}{documents}, the logits from position {first} on differ by"
-                    f" {effect:.2g} from one pass",
-                    first,
-                )
-            state = output.state
+        apart = _apart(model, tokens, starts, cuts)
+        if apart is not None:
+            documents = " with documents in the rows" if starts is not None else ""
+            return _fail(f"read {how}{documents}", *apart)
+    long = LONG // 4 if model.traits.whole_documents else LONG
+    tokens = random_tokens(model, 1, long, seed)
+    cuts = [*range(PIECE, long - ALONE, PIECE), *range(long - ALONE, long)]
+    apart = _apart(model, tokens, None, cuts)
+    if apart is not None:
+        return _fail(f"read in a stream of {long:,} tokens", *apart)
     return Finding(
         check="streaming",
         status="pass",
         summary=(
             f"read token by token and in pieces, the logits are those of one pass ({cases} cases of"
-            f" {span(model)} positions)"
+            f" {span(model)} positions, and one of {long:,})"
         ),
     )
+
+
+def _apart(
+    model: SequenceModel, tokens: Tensor, starts: Tensor | None, cuts: list[int]
+) -> tuple[int, float] | None:
+    """Where pieces first differ from one pass, and by how much; None where they do not."""
+    rows, length = tokens.shape
+    expected = logits_of(model, tokens, starts)
+    state = model.initial_state(rows)
+    for first, last in itertools.pairwise([0, *cuts, length]):
+        with torch.no_grad():
+            output = model(
+                tokens[:, first:last],
+                state,
+                starts=None if starts is None else starts[:, first:last],
+            )
+        assert output.state is not None, "forward was given a state and returned none"
+        if difference(output.logits, expected[:, first:last]) > 1:
+            return first, float((output.logits - expected[:, first:last]).abs().max())
+        state = output.state
+    return None
 
 
 def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int], str]:
@@ -72,10 +94,9 @@ def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int]
     Token by token; a prompt, then token by token, as text is written; anyhow.
     """
     if case < 2:
-        return list(range(1, length)), "one token at a time"
-    if case < 4:
-        prompt = int(rng.integers(1, length))
-        return list(range(prompt, length)), f"one token at a time after the first {prompt}"
+        prompt = 1 if case == 0 else int(rng.integers(1, length))
+        after = f" after the first {prompt}" if case else ""
+        return list(range(prompt, length)), f"one token at a time{after}"
     cuts = sorted(rng.permutation(np.arange(1, length))[: int(rng.integers(1, 6))].tolist())
     return (
         cuts,
@@ -83,14 +104,25 @@ def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int]
     )
 
 
-def _fail(summary: str, position: int) -> Finding:
+def _fail(how: str, position: int, effect: float) -> Finding:
     return Finding(
-        check="streaming", status="fail", summary=summary, evidence={"position": position}
+        check="streaming",
+        status="fail",
+        summary=(
+            f"{how}, the logits from position {position} on differ by {effect:.2g} from one pass"
+        ),
+        evidence={"position": position, "effect": effect},
     )
 
 
-def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Check that a prompt read as generation reads it has the loss that evaluation gives it."""
+def check_generation(
+    model: SequenceModel, prompts: Int[Tensor, "B T"] | None = None, *, seed: int = 0
+) -> Finding:
+    """Check that prompts read as generation reads them have the loss that evaluation gives them.
+
+    By default one of random tokens. What the parallel pass gains on text is what a figure of a run
+    owes to reading more than the past.
+    """
     if not has_likelihood(model):
         return Finding(
             check="generation",
@@ -98,26 +130,38 @@ def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
             summary="it has no likelihood, so a prompt cannot be scored",
         )
     model.eval()
-    prompt = random_tokens(model, 1, min(PROMPT, span(model)), seed)
-    prompt[:, 0] = model.config.boundary_token
-    scored = float(parallel_losses(model, prompt).mean())
-    states, starts = RowStates(model, pads=False), prompt == model.config.boundary_token
+    of_text = prompts is not None
+    if prompts is None:
+        prompts = random_tokens(model, 1, min(PROMPT, span(model)), seed)
+        prompts[:, 0] = model.config.boundary_token
+    scored = float(parallel_losses(model, prompts).mean())
+    states, starts = RowStates(model, pads=False), prompts == model.config.boundary_token
     starts[:, 0] = False
-    states.begin()
+    for _ in prompts:
+        states.begin()
     logits = [
-        states.forward(prompt[:, at : at + 1], starts[:, at : at + 1])[0][0]
-        for at in range(prompt.shape[1] - 1)
+        states.forward(prompts[:, at : at + 1], starts[:, at : at + 1])[0]
+        for at in range(prompts.shape[1] - 1)
     ]  # as generation does: of all that was written so far the last token is new
-    nats = F.cross_entropy(torch.cat(logits).float(), prompt[0, 1:], reduction="none").tolist()
-    generated = sum(nats) / len(nats)
-    evidence = {"generation": generated, "evaluation": scored, "tokens": len(nats)}
-    if not abs(generated - scored) < 1e-3:
+    flat, targets = torch.cat(logits, dim=1).float().flatten(0, 1), prompts[:, 1:].flatten()
+    generated = float(F.cross_entropy(flat, targets).double())
+    gain = generated - scored
+    evidence = {
+        "generation": generated,
+        "evaluation": scored,
+        "tokens": len(targets),
+        "effect": abs(gain),
+    }
+    if of_text:
+        evidence["gain"] = gain
+    if not abs(gain) < 1e-3:
+        which = "the parallel pass is the better one" if gain > 0 else "generating is the better"
         return Finding(
             check="generation",
             status="fail",
             summary=(
                 f"a prompt costs {generated:.4f} nats per token as it is generated and {scored:.4f}"
-                " as it is evaluated"
+                " as it is evaluated" + (f": {which}" if of_text else "")
             ),
             evidence=evidence,
         )
@@ -129,5 +173,25 @@ def check_generation(model: SequenceModel, *, seed: int = 0) -> Finding:
     )
 
 
-STREAMING = Check(name="streaming", run=on_both(check_streaming), before_training=True)
-GENERATION: Check[Subject] = Check(name="generation", run=on_both(check_generation))
+def _generation(subject: Subject) -> Finding:
+    prompts = None
+    if subject.trained is not None and subject.store is not None:
+        split = subject.store.split(subject.split)
+        length = min(PROMPT, window_length(subject.trained) + 1)
+        if split.n_targets > length:
+            prompts = text_windows(split, PROMPTS, length - 1).to(subject.trained.device)
+
+    def check(model: SequenceModel) -> Finding:
+        return check_generation(model, prompts if model is subject.trained else None)
+
+    return of_run_or_random(beyond_rounding(check))(subject)
+
+
+STREAMING: Check[Subject] = Check(
+    name="streaming",
+    run=of_run_or_random(beyond_rounding(check_streaming)),
+    before_training=True,
+)
+GENERATION: Check[Subject] = Check(
+    name="generation", run=_generation, bars_ranking_by="gain", after_training=True
+)

@@ -8,7 +8,6 @@ are seen.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 
@@ -18,8 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inklings.auditing.check import Check
+from inklings.auditing.draws import seeded
 from inklings.auditing.findings import Finding, not_applicable
+from inklings.auditing.leaks import twin_leak
 from inklings.auditing.probes import random_tokens
+from inklings.auditing.snapshot import untouched
 from inklings.auditing.subjects import Subject
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
@@ -150,22 +152,11 @@ def check_random_tokens(
     symbols = min(SYMBOLS, model.config.vocab_size - 1)
     if symbols < 2:
         return _not_applicable("it knows one token beside the boundary; at least two are needed")
-    learner = copy.deepcopy(model).train()
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
-    losses = []
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        for step in range(steps):
-            tokens = random_tokens(
-                learner, ROWS, LENGTH + 1, seed=seed * 100_003 + step, symbols=symbols
-            )
-            output = learner(tokens[:, :-1])
-            found = (loss or _next_token_loss)(output.logits, tokens)
-            optimizer.zero_grad()
-            torch.stack([found, *output.losses.values()]).sum().backward()
-            nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-            optimizer.step()
-            losses.append(float(found.detach()))
+    with untouched(model) as learner:
+        losses = _learn(learner, steps, symbols, loss or _next_token_loss, seed)
+        leak = None if loss else twin_leak(learner, (ROWS, LENGTH), training=False, seed=seed)
+    if leak is not None and twin_leak(model, (ROWS, LENGTH), training=False, seed=seed):
+        leak = None  # it was open before: `causality` says so
     last = np.array(losses[-LAST:])
     mean, error = float(last.mean()), float(last.std(ddof=1) / math.sqrt(len(last)))
     least = math.log(symbols)
@@ -176,6 +167,16 @@ def check_random_tokens(
         "first_loss": losses[0],
         "standard_error": error,
     }
+    if leak is not None:
+        return Finding(
+            check="random tokens",
+            status="fail",
+            summary=(
+                f"after {steps} steps of training a later token moves a logit by {leak.effect:.2g},"
+                f" in {leak.module}"
+            ),
+            evidence={**evidence, "effect": leak.effect},
+        )
     if not math.isfinite(mean):
         return Finding(
             check="random tokens",
@@ -189,6 +190,32 @@ def check_random_tokens(
         return Finding(check="random tokens", status="pass", summary=summary, evidence=evidence)
     summary = f"{said}; without seeing the answers it cannot be below ln {symbols} = {least:.2f}"
     return Finding(check="random tokens", status="fail", summary=summary, evidence=evidence)
+
+
+def _learn(
+    learner: SequenceModel,
+    steps: int,
+    symbols: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    seed: int,
+) -> list[float]:
+    """Train on new random tokens in every step; returns the losses."""
+    learner.train()
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
+    losses = []
+    with seeded(seed), torch.enable_grad():
+        for step in range(steps):
+            tokens = random_tokens(
+                learner, ROWS, LENGTH + 1, seed=seed * 100_003 + step, symbols=symbols
+            )
+            output = learner(tokens[:, :-1])
+            found = loss(output.logits, tokens)
+            optimizer.zero_grad()
+            torch.stack([found, *output.losses.values()]).sum().backward()
+            nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+            optimizer.step()
+            losses.append(float(found.detach()))
+    return losses
 
 
 def _next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
