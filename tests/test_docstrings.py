@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.test_house import MODULES, name_of, room_of, tree_of
+from tests.test_house import MODULES, name_of, tree_of
 
 FEWEST_WORDS = 4
 """Fewer words say nothing: "The rest.", "See the module."."""
@@ -14,9 +14,6 @@ FEW_PARAMETERS = 2
 """A function with more of them has a section `Args:`."""
 VERBS_ARE_NOT = {"a", "all", "an", "each", "every", "how", "of", "the", "those", "what", "whether"}
 """Words that a sentence about what a function does cannot begin with."""
-
-NOT_YET = {"auditing"}
-"""Rooms whose functions do not all keep this yet; the set only shrinks."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Documented = ast.ClassDef | Function
@@ -94,7 +91,6 @@ def test_functions_of_three_parameters_or_more_explain_each() -> None:
         f"{name}({', '.join(missing)})"
         for name, node, owner in PUBLIC
         if isinstance(node, Function)
-        and room_of(name.partition(":")[0]) not in NOT_YET
         and len(parameters(node)) > FEW_PARAMETERS
         and not is_inherited(node.name, owner)
         and "overload" not in decorators(node)
@@ -108,7 +104,6 @@ def test_what_a_function_does_begins_with_a_verb() -> None:
         f"{name}: {said[0]}"
         for name, node, _ in PUBLIC
         if isinstance(node, Function)
-        and room_of(name.partition(":")[0]) not in NOT_YET
         and not decorators(node) & {"property", "cached_property", "setter", "overload"}
         and (said := (ast.get_docstring(node) or "").splitlines())
         and re.split(r"\W", said[0].lower())[0] in VERBS_ARE_NOT

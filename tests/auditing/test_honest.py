@@ -156,7 +156,13 @@ def maker(
     return fresh
 
 
-@pytest.mark.parametrize("architecture", FIELDS)
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("varda", "wavegpt") else [])
+        for name in FIELDS
+    ],
+)
 @settings(max_examples=2)
 @given(data=st.data(), seed=st.integers(0, 1000), vocab_size=st.integers(2, 40))
 def test_any_honest_model_passes(

@@ -60,7 +60,7 @@ class Check(Generic[S]):
     """
 
     def bars(self, finding: Finding) -> bool:
-        """Whether this finding of the check is a reason not to rank."""
+        """Return whether this finding of the check is a reason not to rank."""
         gain = finding.evidence.get(self.bars_ranking_by)
         return not finding.holds and (self.bars_ranking or (gain is not None and gain > 0))
 
@@ -109,9 +109,9 @@ NOISE_CHECKS: Registry[Check[NoiseSubject]] = Registry(
 
 
 def trained_first(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
-    """A check of a model, of a run's own weights and of random ones.
+    """Make a check of a model, of a run's own weights and of random ones.
 
-    The figures are the run's; what random weights show beside is told where the run shows nothing.
+    The figures are the run's; what random weights show is told where the run shows nothing.
     """
 
     def both(subject: Subject) -> Finding:
@@ -129,5 +129,5 @@ def trained_first(check: Callable[[SequenceModel], Finding]) -> Callable[[Subjec
 
 
 def of_run_or_random(check: Callable[[SequenceModel], Finding]) -> Callable[[Subject], Finding]:
-    """A check of a model, of a run's own weights where there are any, else of random ones."""
+    """Make a check of a model: of a run's own weights where there are any, else of random ones."""
     return lambda subject: check(subject.trained or subject.scrambled)

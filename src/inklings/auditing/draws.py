@@ -66,7 +66,10 @@ class AlikeDraws(TorchDispatchMode):
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """All that draws begins at a seed within the block, and goes on after it as if it had not."""
+    """Begin all random draws at a seed within the block.
+
+    Afterwards they go on as if it had not been.
+    """
     # a user's code may draw from any of the three
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):

@@ -80,9 +80,13 @@ class Trial:
 def twin_leak(
     model: SequenceModel, shape: tuple[int, int], *, training: bool, seed: int = 0
 ) -> Leak | None:
-    """The first leak that twins show in one mode; the model is left as it was.
+    """Return the first leak that twins show in one mode; the model is left as it was.
 
-    `shape` is that of a training batch: rows and positions.
+    Args:
+        model: the model.
+        shape: rows and positions of a training batch.
+        training: whether the mode is that of training.
+        seed: of the tokens.
     """
     with untouched(model):
         leak = _first(model, _trials(model, shape, training=training, seed=seed), anew=True)
@@ -268,7 +272,13 @@ def _counts(module: torch.nn.Module) -> dict[str, int]:
 
 
 def at_most(model: SequenceModel, rows: int, length: int) -> int:
-    """So many rows, or as many as are not too much work."""
+    """Return `rows`, or as many rows as are not too much work.
+
+    Args:
+        model: says what a token costs.
+        rows: how many are wanted.
+        length: positions of each.
+    """
     tokens = max(FEWEST_TOKENS, int(WORK / max(1, parameter_count(model))))
     if model.traits.whole_documents:
         tokens = WHOLE_TOKENS

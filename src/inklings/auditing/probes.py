@@ -40,7 +40,12 @@ def random_tokens(
 ) -> Int[Tensor, "B T"]:
     """Draw independent uniform tokens, never the boundary.
 
-    With `symbols`, only the first so many tokens are drawn.
+    Args:
+        model: gives the vocabulary and the device.
+        rows: B.
+        length: T.
+        seed: of the tokens.
+        symbols: draw only from the first tokens, this many; None draws from all.
     """
     config = model.config
     choices = torch.tensor(
@@ -53,7 +58,7 @@ def random_tokens(
 
 
 def other_tokens(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-    """Another token, not the boundary, at every place."""
+    """Return another token, not the boundary, at every place."""
     size, boundary = model.config.vocab_size, model.config.boundary_token
     changed = (tokens + 1) % size
     changed = torch.where(changed == boundary, (changed + 1) % size, changed)
@@ -63,9 +68,13 @@ def other_tokens(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Int[Tensor
 def with_documents(
     model: SequenceModel, tokens: Int[Tensor, "B T"], seed: int = 0, every: int = 7
 ) -> tuple[Tensor, Tensor]:
-    """Put a boundary about every so many positions, at other places in each row.
+    """Put boundaries at random positions, other ones in each row; the second tensor marks them.
 
-    The second tensor marks the boundaries.
+    Args:
+        model: gives the boundary.
+        tokens: (B, T).
+        seed: of the positions.
+        every: mean distance of two boundaries.
     """
     starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
     starts = starts.to(tokens.device)
@@ -73,7 +82,7 @@ def with_documents(
 
 
 def span(model: SequenceModel) -> int:
-    """How many positions a probe looks at.
+    """Return how many positions a probe looks at.
 
     Twice the context and a little more, and no size that the model has besides.
     """
@@ -85,10 +94,10 @@ def span(model: SequenceModel) -> int:
 
 
 def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
-    """A model in evaluation mode with nothing special about its weights.
+    """Make a model in evaluation mode with nothing special about its weights.
 
-    They are moved off their first values, since a projection that begins at zero would hide what
-    lies before it; running statistics are filled; a counting model has counted a text with
+    They are moved away from their initial values, since a projection that begins at zero would hide
+    what lies before it; running statistics are filled; a counting model has counted a text with
     repeating contexts.
     """
     model = fresh(seed)
@@ -127,9 +136,14 @@ def _repeating_text(model: SequenceModel, seed: int) -> np.ndarray:
 def logits_of(
     model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Tensor | None = None
 ) -> Tensor:
-    """The logits of one parallel pass, without gradients, in the mode that the model is in.
+    """Return the logits of one parallel pass, without gradients, in the mode that the model is in.
 
-    It is made as if no pass had been before, and draws the same for every row.
+    It is made as if no pass had been before, with the same draws for every row.
+
+    Args:
+        model: the model.
+        tokens: (B, T).
+        starts: (B, T), marks the first tokens of documents.
     """
     with untouched(model), torch.no_grad(), seeded(0), AlikeDraws(len(tokens)):
         logits: Tensor = model(tokens, starts=starts).logits
@@ -138,7 +152,7 @@ def logits_of(
 
 @contextlib.contextmanager
 def in_mode(model: Model, *, training: bool) -> Iterator[Model]:
-    """The model in one mode.
+    """Put the model into one mode within the block.
 
     What it remembers of a pass (running statistics) is forgotten after the block.
     """
@@ -147,7 +161,7 @@ def in_mode(model: Model, *, training: bool) -> Iterator[Model]:
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
-    """How far two results are apart, as a multiple of what is tolerated.
+    """Return how far two results are apart, as a multiple of what is tolerated.
 
     NaN counts as infinitely far.
     """

@@ -35,7 +35,7 @@ was met.
 
 @contextlib.contextmanager
 def in_double(model: SequenceModel) -> Iterator[SequenceModel]:
-    """The model in double precision within the block; what it makes anew is so as well."""
+    """Compute in double precision within the block, with everything that the model makes anew."""
     before = torch.get_default_dtype()
     with untouched(model):
         model.double()
@@ -47,7 +47,7 @@ def in_double(model: SequenceModel) -> Iterator[SequenceModel]:
 
 
 def rounding_of(model: SequenceModel, digits: float = LAST_DIGITS) -> float:
-    """Measure how far a logit moves where every weight changes in its last digits."""
+    """Return how far a logit moves where every weight changes in its last digits."""
     tokens = random_tokens(model, ROWS, span(model))
     expected = logits_of(model, tokens)
     largest = 0.0
@@ -64,7 +64,7 @@ def rounding_of(model: SequenceModel, digits: float = LAST_DIGITS) -> float:
 def beyond_rounding(
     check: Callable[[SequenceModel], Finding],
 ) -> Callable[[SequenceModel], Finding]:
-    """The check, in which what rounding alone explains is no failure."""
+    """Return the check with what rounding alone explains not counted as a failure."""
 
     def judged(model: SequenceModel) -> Finding:
         found = check(model)

@@ -138,6 +138,11 @@ class Snapshot:
         """Put everything back, or only some of it.
 
         Buffers that no checkpoint holds count as attributes.
+
+        Args:
+            weights: put weights and saved buffers back.
+            attributes: put attributes and other buffers back.
+            generators: put the states of random generators back.
         """
         for (_, module), tensors, kept, mode in zip(
             self._modules, self._weights, self._attributes, self._modes, strict=True

@@ -101,7 +101,13 @@ class NoiseSubject(AnySubject[SampleModel]):
 def of_architecture(
     label: str, config: RunConfig, store: TokenStore | None, *, split: SplitName = "validation"
 ) -> Subject | NoiseSubject:
-    """An architecture with the settings of a run that was not made.
+    """Make the subject of an architecture with settings.
+
+    Args:
+        label: its name in the audit.
+        config: the settings of a run that was not made.
+        store: the text; None audits without one.
+        split: the held-out text.
 
     Raises:
         ArchitectureError: it cannot be loaded or built.
@@ -132,7 +138,14 @@ def of_run(
     split: SplitName = "validation",
     trust_code: bool = False,
 ) -> Subject | NoiseSubject:
-    """A run with its best weights.
+    """Make the subject of a run, with its best weights.
+
+    Args:
+        label: its name in the audit.
+        run: the run.
+        store: the text; None audits without one.
+        split: the held-out text.
+        trust_code: run its Python code even if another user or machine made it.
 
     Raises:
         RunError: its weights are missing or damaged, or its code may not be executed.

@@ -33,7 +33,7 @@ class Trace:
 
 @contextlib.contextmanager
 def traced(model: nn.Module) -> Iterator[list[Trace]]:
-    """A list that fills with what every module is given and hands on, in the order of computing."""
+    """Give a list that fills with what every module is given and hands on, in their order."""
     traces: list[Trace] = []
     handles = []
     running: list[str] = []
@@ -63,7 +63,7 @@ def traced(model: nn.Module) -> Iterator[list[Trace]]:
 
 
 def tensors_in(value: object, *, integers: bool = False) -> list[Tensor]:
-    """All floating-point tensors in what a module is given or hands on, whatever holds them.
+    """Return all floating-point tensors that a module is given or returns, whatever holds them.
 
     A state is not part of it. With `integers`, tokens are.
     """
@@ -77,9 +77,12 @@ def tensors_in(value: object, *, integers: bool = False) -> list[Tensor]:
 
 
 def along(tensor: Tensor, rows: int, length: int) -> Tensor | None:
-    """The tensor as (rows, length, the rest), if its shape says where rows and positions lie.
+    """Return a tensor as (rows, length, the rest); None if its shape does not say where these lie.
 
-    None if it does not.
+    Args:
+        tensor: what a module was given or returned.
+        rows: B.
+        length: T.
     """
     shape = tuple(tensor.shape)
     if shape == (rows, length) and not tensor.is_floating_point():
@@ -138,10 +141,16 @@ def locate(
     tokens: Int[Tensor, "B T"],
     at: int,
 ) -> tuple[str, int] | None:
-    """Find the first module that sees a token after position `at` of the first row.
+    """Find the first module that sees a token after a position of the first row.
 
     The second number is how far ahead the nearest such token lies. All rows are given the first
     one's tokens, each with another single token exchanged. None where no exchange is seen.
+
+    Args:
+        model: the model.
+        run: makes the pass on tokens.
+        tokens: (B, T).
+        at: the position.
     """
     rows, length = tokens.shape
     last = min(length, at + 1 + NEAREST)

@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def mode(self) -> str:
-        """`training` or `evaluation`."""
+        """The name of the mode: `training` or `evaluation`."""
         return "training" if self.training else "evaluation"
 
 
@@ -60,9 +60,15 @@ def pass_of(
     seed: int = 0,
     alike: bool = True,
 ) -> Float[Tensor, "B T V"]:
-    """The logits of one pass; what it leaves behind stays.
+    """Return the logits of one pass; its after-effects stay.
 
-    In training all rows draw `alike`, or as they do.
+    Args:
+        model: the model.
+        tokens: (B, T).
+        starts: (B, T), marks the first tokens of documents.
+        setting: under which the pass is made.
+        seed: of random draws.
+        alike: whether all rows draw the same in training.
     """
     model.train(setting.training)
     rows = len(tokens)
@@ -80,7 +86,7 @@ def pass_of(
 
 
 def apart(logits: Float[Tensor, "B T V"], twins: Twins) -> tuple[float, int]:
-    """How far the logits of any two twins are apart where they may not be, and in which row.
+    """Return how far the logits of any two twins are apart where they may not be, and in which row.
 
     NaN counts as infinitely far.
     """
@@ -92,17 +98,23 @@ def apart(logits: Float[Tensor, "B T V"], twins: Twins) -> tuple[float, int]:
 
 
 def tolerated(logits: Tensor) -> float:
-    """How far logits of one pass may be apart by rounding."""
+    """Return how far logits of one pass may be apart by rounding."""
     return TOLERANCE * (1.0 + float(logits.abs().max()))
 
 
 def with_other_tails(
     model: SequenceModel, rows: int, length: int, *, documents: bool = False, seed: int = 0
 ) -> Twins:
-    """Pairs of rows; of each, all tokens after some position are drawn anew.
+    """Make pairs of rows; in each, all tokens after some position are drawn anew.
 
-    Half of the pairs are made of a few symbols. With `documents` both have boundaries, at other
-    places after that position.
+    Half of the pairs are made of a few symbols.
+
+    Args:
+        model: gives the vocabulary.
+        rows: how many rows.
+        length: tokens of each.
+        documents: whether both have boundaries, at other places after that position.
+        seed: of the tokens.
     """
     pairs = rows // 2
     one, other = (
@@ -140,7 +152,14 @@ def with_other_tails(
 
 
 def with_one_other_token(model: SequenceModel, rows: int, length: int, *, seed: int = 0) -> Twins:
-    """One row, and rows that differ from it in a single token, at places spread over the row."""
+    """Make a row, and rows that differ from it in a single token, at places spread over the row.
+
+    Args:
+        model: gives the vocabulary.
+        rows: how many rows.
+        length: tokens of each.
+        seed: of the tokens.
+    """
     tokens = random_tokens(model, 1, length, seed).repeat(rows, 1)
     changed = other_tokens(model, tokens[:1])[0]
     places = torch.linspace(1, length - 1, rows - 1).round().long().clamp(1, length - 1)
@@ -153,7 +172,13 @@ def with_one_other_token(model: SequenceModel, rows: int, length: int, *, seed: 
 def with_every_token(
     model: SequenceModel, vocabulary: Int[Tensor, " N"], *, seed: int = 0
 ) -> Twins:
-    """Short pairs in which each given token stands once just before the tails, and once after."""
+    """Make short pairs in which each given token stands once just before the tails, and once after.
+
+    Args:
+        model: gives the boundary.
+        vocabulary: the tokens (N,).
+        seed: of the tokens.
+    """
     size, length, at = len(vocabulary), 9, 4
     generator = _generator(seed)
     one = random_tokens(model, size, length, seed)

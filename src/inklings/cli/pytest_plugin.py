@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
+    """Add the options of an audit to those of pytest."""
     group = parser.getgroup("inklings", "judge what claims a likelihood")
     group.addoption(
         "--inklings-audit",

@@ -45,6 +45,11 @@ def check_causality(
 
     That must hold in evaluation and in training mode; `shape` is that of a training batch, rows and
     positions.
+
+    Args:
+        model: the model; left in evaluation mode.
+        shape: rows and positions of a training batch.
+        seed: of the tokens.
     """
     modes = [False] if objective_of(model).one_pass else [False, True]
     leak = None

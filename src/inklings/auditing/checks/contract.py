@@ -18,7 +18,7 @@ from inklings.models.contract import Output, SequenceModel
 
 
 def check_contract(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether `forward` and `initial_state` give what `SequenceModel` promises.
+    """Check that `forward` and `initial_state` give what `SequenceModel` promises.
 
     All clauses that fail are named.
     """

@@ -30,9 +30,12 @@ WORK = 4e11
 def check_recorded(
     model: SequenceModel, split: TokenSplit, recorded: float | None = None
 ) -> Finding:
-    """Compare losses of a validation split that must be one: the one recorded, and evaluations.
+    """Compare losses of a validation split that must be one: the recorded one, and evaluations.
 
-    Without `recorded` only evaluations are compared with each other.
+    Args:
+        model: the model; left in evaluation mode.
+        split: the validation split.
+        recorded: the loss that was recorded; None compares only evaluations with each other.
     """
     evidence: dict[str, Any] = {"recorded": recorded}
     wrong, left_out = [], ""

@@ -54,7 +54,7 @@ def check_rows(
     shape: tuple[int, int] = (32, 64),
     seed: int = 0,
 ) -> Finding:
-    """Whether a row's logits depend on the other rows: what is in them, their order, their number.
+    """Check that a row's logits do not depend on the other rows: their content, order or number.
 
     Args:
         model: what is checked; it is left in evaluation mode.
@@ -239,7 +239,7 @@ def _loss(model: nn.Module, batches: Sequence[Batch]) -> float:
 
 
 def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
-    """Whether a document predicts the same wherever it lies in a row.
+    """Check that a document predicts the same wherever it lies in a row.
 
     Nothing of the one before it may be seen.
     """

@@ -38,6 +38,11 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
     """Check that a sequence read in pieces gives the logits of one pass, wherever it is cut.
 
     The last one is long.
+
+    Args:
+        model: the model; left in evaluation mode.
+        cases: how many sequences are read.
+        seed: of the tokens.
     """
     rng = np.random.default_rng(seed)
     model.eval()
@@ -120,8 +125,13 @@ def check_generation(
 ) -> Finding:
     """Check that prompts read as generation reads them have the loss that evaluation gives them.
 
-    By default one of random tokens. What the parallel pass gains on text is what a figure of a run
-    owes to reading more than the past.
+    What the parallel pass gains on text is what a figure of a run owes to reading more than the
+    past.
+
+    Args:
+        model: the model; left in evaluation mode.
+        prompts: tokens (B, T); None takes one of random tokens.
+        seed: of the tokens.
     """
     if not has_likelihood(model):
         return Finding(

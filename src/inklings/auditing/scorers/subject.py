@@ -56,7 +56,7 @@ class ScorerSubject:
 
     @cached_property
     def vocab_size(self) -> int:
-        """V."""
+        """V, the number of tokens that the scorer knows."""
         return vocab_size_of(self.make())
 
     @cached_property
@@ -161,7 +161,13 @@ def gaps(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def with_other_tokens(document: Tokens, first: int, vocab_size: int) -> Tokens:
-    """Return the document with other tokens from position `first` on."""
+    """Return the document with other tokens from a position on.
+
+    Args:
+        document: the tokens.
+        first: position of the first token that becomes another.
+        vocab_size: V, below which all tokens are.
+    """
     draw = np.random.default_rng(first)
     shifts = draw.integers(1, max(2, vocab_size), len(document) - first)
     changed = [

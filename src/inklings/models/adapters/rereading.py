@@ -79,7 +79,7 @@ class RereadingModel(SequenceModel):
 
     @property
     def receptive_field(self) -> int:
-        """The window."""
+        """The number of tokens in the window that is reread."""
         return self.config.context_length
 
     def flops(self, tokens: int) -> int:
