@@ -9,6 +9,7 @@ of the vocabulary occur; and every counter is wound forward. Each batch is made 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ OFTEN = 40
 """Short passes in training: what opens in one of ten stays closed in all of them once in 70."""
 VOCABULARY = 1024
 """Of more tokens than so many, the first, the last and some between are tried."""
+PLAIN = 2
+"""The first trials in evaluation ask for nothing but some rows."""
 FAR = 10_000
 """By how much counters are wound forward."""
 
@@ -100,6 +103,13 @@ def twin_leak(
         with contextlib.suppress(Exception):
             return _first(later, _after_counting(later, training, seed, moved), anew=True)
     return None
+
+
+def plain_twin_leak(model: SequenceModel, *, seed: int = 0) -> Leak | None:
+    """The first leak that twins show in evaluation under no condition but documents in rows."""
+    with untouched(model):
+        trials = _trials(model, (2, 2), training=False, seed=seed)
+        return _first(model, itertools.islice(trials, PLAIN), anew=True)
 
 
 def _first(model: SequenceModel, trials: Iterable[Trial], *, anew: bool) -> Leak | None:

@@ -160,7 +160,7 @@ def _elsewhere(
     """The same in batches of other shapes, with documents, with gradients, and in many passes."""
     setting = Setting(training=training, gradients=training)
     other = Setting(training=training, gradients=not training)
-    batches = [(*(shape if training else (64, 64)), setting, 0), (9, span(model), other, 0)]
+    batches = [(*(shape if training else (25, 64)), setting, 0), (9, span(model), other, 0)]
     batches += [(4, 12, setting, often) for often in range(1, OFTEN) if training]
     for rows, length, how, number in batches:
         rows = at_most(model, rows, length)
