@@ -42,6 +42,9 @@ THEIRS = {"bos", "pad", "unk", "eos", "len", "vocab", "v1", "tokenizer", "class"
 """Fields and routes as other servers name them."""
 
 
+REMEDY = "add a line for each word to docs/contributing/glossary.md"
+
+
 def words(text: str) -> set[str]:
     """The words of a name or a title, in lower case."""
     return {word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]*", text) if len(word) > 1}
@@ -64,13 +67,13 @@ def unknown(text: str) -> set[str]:
 def test_verbs_and_their_flags(verb: str) -> None:
     lines = (SURFACE / "help.txt").read_text(encoding="utf-8").splitlines()
     flags = [flag for line in lines for flag in re.findall(rf"^{verb} (?:\w+ )?--(\S+)", line)]
-    assert not unknown(f"{verb} {' '.join(flags)}")
+    assert not unknown(f"{verb} {' '.join(flags)}"), REMEDY
 
 
 def test_settings() -> None:
     names = [*vars(DataConfig)["__dataclass_fields__"], *TrainingConfig.__dataclass_fields__]
     names += [name for each in ARCHITECTURES for name in model_fields(load_class(each).Config)]
-    assert not unknown(" ".join(names))
+    assert not unknown(" ".join(names)), REMEDY
 
 
 def server_words() -> Iterator[str]:
@@ -112,7 +115,7 @@ def report_titles() -> Iterator[str]:
 
 
 def test_headings_and_columns_of_the_report() -> None:
-    assert not {word for title in report_titles() for word in unknown(title)}
+    assert not {word for title in report_titles() for word in unknown(title)}, REMEDY
 
 
 def test_a_word_has_one_line() -> None:
