@@ -101,7 +101,19 @@ def test_the_model_that_the_bugs_are_built_into_has_none() -> None:
     assert found == {check: "not applicable" if check in needs_text else "pass" for check in CHECKS}
 
 
-@pytest.mark.parametrize(("name", "checks"), CAUGHT.items(), ids=list(CAUGHT))
+@pytest.mark.parametrize(
+    ("name", "checks"),
+    [
+        # a whole audit takes seconds: one for each set of checks that fail is enough
+        pytest.param(
+            name,
+            checks,
+            marks=[pytest.mark.slow] if checks in list(CAUGHT.values())[:index] else [],
+            id=name,
+        )
+        for index, (name, checks) in enumerate(CAUGHT.items())
+    ],
+)
 def test_a_bug_is_caught_and_by_nothing_that_is_not_about_it(name: str, checks: set[str]) -> None:
     result = audited(name)
     assert list(statuses(result)) == CHECKS
