@@ -145,7 +145,11 @@ def logits_of(
         tokens: (B, T).
         starts: (B, T), marks the first tokens of documents.
     """
-    with untouched(model), torch.no_grad(), seeded(0), AlikeDraws(len(tokens)):
+    # under inference mode a dispatch mode changes what attention gives: draws stay as they are
+    alike = (
+        contextlib.nullcontext() if torch.is_inference_mode_enabled() else AlikeDraws(len(tokens))
+    )
+    with untouched(model), torch.no_grad(), seeded(0), alike:
         logits: Tensor = model(tokens, starts=starts).logits
     return logits
 
