@@ -106,7 +106,7 @@ def twin_leak(
 
 
 def plain_twin_leak(model: SequenceModel, *, seed: int = 0) -> Leak | None:
-    """The first leak that twins show in evaluation under no condition but documents in rows."""
+    """Find the first leak that twins show in evaluation, with only documents in rows."""
     with untouched(model):
         trials = _trials(model, (2, 2), training=False, seed=seed)
         return _first(model, itertools.islice(trials, PLAIN), anew=True)
