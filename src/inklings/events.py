@@ -193,7 +193,7 @@ class ResultEvent(EventOrigin):
 Event = (
     LoggedEvent | NoteEvent | PrepareEvent | RangeTestEvent | ProbeEvent | RateEvent | ResultEvent
 )
-"""What a listener hears."""
+"""Every event that training, a comparison or a sweep tells a listener of."""
 
 OnEvent = Callable[[Event], None]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -124,6 +127,26 @@ def test_dropout_keeps_all_and_rows_draw_alike() -> None:
             assert all(torch.equal(row, drawn[0]) for row in drawn)
         assert len(torch.rand(5, 2).unique()) == 1  # of no row, so of all
         assert len({float(torch.rand(())) for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_is_computed_of_data_is_no_draw(
+    mode: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Attention and recurrent layers may draw by the way; rows of what they give stay apart."""
+    x = torch.randn(4, 2, 6, 8)
+    layer = torch.nn.GRU(8, 5, num_layers=2, dropout=0.5, batch_first=True)
+    with mode():
+        attention = F.scaled_dot_product_attention(x, x, x, is_causal=True)
+        recurrent, _ = layer.eval()(x[:, 0])
+        with AlikeDraws(4), seeded(0):
+            assert torch.equal(F.scaled_dot_product_attention(x, x, x, is_causal=True), attention)
+            torch.testing.assert_close(layer(x[:, 0])[0], recurrent)
+            torch.testing.assert_close(layer.train()(x[:, 0])[0], recurrent)
+            assert torch.equal(F.dropout(x, 0.5, True), x)
+            torch.testing.assert_close(
+                F.rrelu(x, 0.1, 0.3, training=True), F.leaky_relu(x, 0.2), atol=1e-6, rtol=0
+            )
 
 
 def test_draws_of_a_block_leave_those_after_it_alone() -> None:

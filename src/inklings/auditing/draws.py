@@ -23,6 +23,8 @@ from inklings.layers.cpu.dropout_masks import LEVELS, random_bits
 _BERNOULLI = torch.ops.aten.bernoulli_.float
 _BITS = random_bits._opoverload
 _DROPOUT = torch.ops.aten.native_dropout.default
+DRAW_NOTHING = {"dropout_p": 0.0, "training": False}
+"""Arguments of fused attention and of randomised ReLU by which they draw nothing."""
 
 
 class AlikeDraws(TorchDispatchMode):
@@ -46,6 +48,12 @@ class AlikeDraws(TorchDispatchMode):
             return torch.full(tuple(args[0]), LEVELS // 2 - 1, dtype=torch.int16)
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            # under inference mode whole layers come here: their parts are looked at instead
+            with self:
+                return func.decompose(*args, **kwargs)
+        if given := _without_draws(func, args, kwargs):
+            return func(**given)
         if func is _DROPOUT:
             return args[0].clone(), torch.ones_like(args[0], dtype=torch.bool)
         if func is _BERNOULLI and args[0].numel() > 1:
@@ -62,6 +70,16 @@ class AlikeDraws(TorchDispatchMode):
             by_row.copy_(by_row[:1].clone().expand_as(by_row))
         elif drawn.is_floating_point():
             drawn.fill_(drawn.flatten()[0].item())
+
+
+def _without_draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an operation on data that draws by the way, so that it draws nothing.
+
+    Attention has dropout of its own; what it gives is no draw. Empty for all else.
+    """
+    names = [argument.name for argument in func._schema.arguments]
+    nothing = {name: value for name, value in DRAW_NOTHING.items() if name in names}
+    return {**dict(zip(names, args, strict=False)), **kwargs, **nothing} if nothing else {}
 
 
 @contextlib.contextmanager

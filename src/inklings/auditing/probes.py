@@ -145,11 +145,7 @@ def logits_of(
         tokens: (B, T).
         starts: (B, T), marks the first tokens of documents.
     """
-    # under inference mode a dispatch mode changes what attention gives: draws stay as they are
-    alike = (
-        contextlib.nullcontext() if torch.is_inference_mode_enabled() else AlikeDraws(len(tokens))
-    )
-    with untouched(model), torch.no_grad(), seeded(0), alike:
+    with untouched(model), torch.no_grad(), seeded(0), AlikeDraws(len(tokens)):
         logits: Tensor = model(tokens, starts=starts).logits
     return logits
 
@@ -162,6 +158,11 @@ def in_mode(model: Model, *, training: bool) -> Iterator[Model]:
     """
     with untouched(model):
         yield model.train(training)
+
+
+def moved(found: Tensor, expected: Tensor) -> float:
+    """Return by how much results differ at most, and 0 where that is rounding."""
+    return float((found - expected).abs().max()) if difference(found, expected) > 1 else 0.0
 
 
 def difference(found: Tensor, expected: Tensor) -> float:

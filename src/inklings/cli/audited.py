@@ -22,6 +22,7 @@ from inklings.runs.arms import Arm, parse_arm
 from inklings.runs.own_text import own_store
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
+from inklings.text.tokenizers import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,7 @@ def _of_hugging_face(asked: Asked) -> Auditable:
                 f"{asked.name} has no tokenizer that can read a text. Put a tokenizer.json into its"
                 " folder, or leave --data out."
             )
-        with Display(asked.terminal) as display:
-            store = prepare(asked.parsed.config.data, tokenizer=tokenizer, on_event=display)
+        store = text_of(asked.parsed.config.data, asked.terminal, tokenizer)
     return of_hugging_face(asked.name, loaded, store, split=asked.split)
 
 
@@ -114,20 +114,24 @@ def run_of(asked: Asked) -> Subject | NoiseSubject:
         InputError: the run or its text cannot be used.
     """
     run = open_run(asked.name)
-    with Display(asked.terminal) as display:
-        if asked.parsed.says_text:
-            data = asked.parsed.config.data
-            store = prepare(data, tokenizer=run.tokenizer(), on_event=display)
-        else:
+    if asked.parsed.says_text:
+        store = text_of(asked.parsed.config.data, asked.terminal, run.tokenizer())
+    else:
+        with Display(asked.terminal) as display:
             store = own_store(run, on_event=display)
     return of_run(asked.name, run, store, split=asked.split, trust_code=asked.trust_code)
 
 
-def text_of(data: DataConfig, terminal: Terminal) -> TokenStore:
+def text_of(data: DataConfig, terminal: Terminal, tokenizer: Tokenizer | None = None) -> TokenStore:
     """Return the text of some settings.
+
+    Args:
+        data: names the text.
+        terminal: shows how far it is.
+        tokenizer: makes the tokens; None takes that of the settings.
 
     Raises:
         InputError: it cannot be used.
     """
     with Display(terminal) as display:
-        return prepare(data, on_event=display)
+        return prepare(data, tokenizer=tokenizer, on_event=display)

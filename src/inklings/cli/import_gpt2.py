@@ -21,7 +21,7 @@ class Import:
     """Flags of the verb `import`."""
 
     kind: tyro.conf.Positional[Literal["gpt2"]]
-    """What the weights are of."""
+    """The architecture whose weights are read."""
     source: tyro.conf.Positional[str]
     """A folder that transformers wrote, or OWNER/NAME of a model on the Hugging Face hub."""
     run: Path

@@ -9,6 +9,7 @@ from typing import Any
 
 from inklings.durable import read_checked_json, write_checked_json
 from inklings.runs.directory import RunDirectory
+from inklings.runs.metrics import best_evaluation
 
 AUDITS = "audits"
 
@@ -67,7 +68,6 @@ def kept_audits(run: RunDirectory) -> list[KeptAudit]:
 
 
 def _step(run: RunDirectory) -> int | None:
-    """The step of the best weights: that of the lowest loss; None where nothing was evaluated."""
-    evaluations = [event for event in run.metrics() if event["event"] == "evaluation"]
-    best = min(evaluations, key=lambda event: event["loss"], default=None)
+    """The step of the best weights; None where nothing was evaluated."""
+    best = best_evaluation(run.metrics())
     return None if best is None else best["step"]

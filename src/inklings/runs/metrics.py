@@ -16,7 +16,7 @@ from typing import cast
 
 from inklings.durable import disk_errors, parse_json, read_bytes
 from inklings.errors import RunError
-from inklings.events import LoggedEvent
+from inklings.events import EvaluationEvent, LoggedEvent
 
 NEEDED: dict[str, dict[str, type | tuple[type, ...]]] = {
     "step": {"step": int, "loss": (int, float)},
@@ -118,6 +118,12 @@ def lost_events(path: Path, *, length: int) -> str | None:
     if size < length:
         return f"{path} is damaged: it has {size} bytes and its checkpoint knows {length}."
     return None
+
+
+def best_evaluation(events: Sequence[LoggedEvent]) -> EvaluationEvent | None:
+    """Return the evaluation of the lowest loss, the one that the best weights are of."""
+    evaluations = [event for event in events if event["event"] == "evaluation"]
+    return min(evaluations, key=lambda event: event["loss"], default=None)
 
 
 def read_metrics(path: Path) -> list[LoggedEvent]:

@@ -26,8 +26,10 @@ from inklings.events import Event
 from inklings.lab.execution.processes import do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep import trial_jobs
+from inklings.lab.sweep.space import parse_space
 from inklings.lab.sweep.storage import JOURNAL, check_storage, hidden_password
 from inklings.lab.sweep.sweep import sweep
+from inklings.lab.sweep.sweep_figures import sweep_figures
 from inklings.lab.sweep.sweep_report import write_sweep_report
 from inklings.lab.sweep.sweep_results import Sweep, SweepTrial, read_sweep
 from inklings.training.train import train
@@ -449,6 +451,10 @@ def test_the_report_has_every_figure_and_asks_no_host(
     assert len(page) < 3_000_000
     before = report.read_bytes()
     assert write_sweep_report(out).read_bytes() == before, "the same folder gives the same bytes"
+    space = parse_space(made.space, RunConfig(architecture=made.architecture))
+    for figure in sweep_figures(made, space):
+        for chart in figure.charts.values():
+            chart.to_dict(validate=True)  # a report does not ask
     history = (out / "figures" / "history.csv").read_text().splitlines()
     assert len([line for line in history if line.startswith("trials,")]) == len(
         [t for t in made.trials if t.losses and t.status != "failed"]

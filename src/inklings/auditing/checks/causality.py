@@ -19,9 +19,9 @@ from inklings.auditing.draws import seeded
 from inklings.auditing.findings import Finding
 from inklings.auditing.leaks import Leak, twin_leak
 from inklings.auditing.probes import (
-    difference,
     in_mode,
     logits_of,
+    moved,
     other_tokens,
     random_tokens,
     span,
@@ -124,8 +124,7 @@ def _by_perturbation(model: SequenceModel, tokens: Tensor, tried: list[int]) -> 
     logits, changed = logits_of(model, tokens), other_tokens(model, tokens)
     for at in tried:
         after = logits_of(model, torch.cat([tokens[:, : at + 1], changed[:, at + 1 :]], dim=1))
-        if difference(after[:, : at + 1], logits[:, : at + 1]) > 1:
-            effect = float((after[:, : at + 1] - logits[:, : at + 1]).abs().max())
+        if effect := moved(after[:, : at + 1], logits[:, : at + 1]):
             module, offset = _locate_in_two_passes(model, tokens, changed, at)
             return Leak(_mode(model), module, offset, effect)
     return None

@@ -6,7 +6,6 @@ a second time, or in other batches.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from inklings.auditing.check import Check
@@ -15,7 +14,7 @@ from inklings.auditing.subjects import Subject
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.models.objectives import has_likelihood
-from inklings.runs.directory import RunDirectory
+from inklings.runs.metrics import best_evaluation
 from inklings.runs.own_text import is_own
 from inklings.text.store import TokenSplit
 
@@ -76,23 +75,14 @@ def check_recorded(
     )
 
 
-def _recorded(run: RunDirectory) -> float | None:
-    """The lowest validation loss of a run: that of its best weights."""
-    losses = [
-        event["loss"]
-        for event in run.metrics()
-        if event["event"] == "evaluation" and event["loss"] is not None
-    ]
-    return min(filter(math.isfinite, losses), default=None)
-
-
 def _run(subject: Subject) -> Finding:
     model = subject.trained
     assert model is not None, "the check needs a run"
     if not has_likelihood(model):
         return not_applicable("recorded", "it has no likelihood")
     own = subject.run is not None and is_own(subject.run, subject.text)
-    recorded = _recorded(subject.run) if own and subject.run is not None else None
+    best = best_evaluation(subject.run.metrics()) if own and subject.run is not None else None
+    recorded = None if best is None else best["loss"]
     return check_recorded(model, subject.text.split("validation"), recorded)
 
 

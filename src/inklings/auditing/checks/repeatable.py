@@ -16,7 +16,7 @@ from torch import Tensor
 from inklings.auditing.check import Check, of_run_or_random
 from inklings.auditing.findings import Finding
 from inklings.auditing.leaks import FAR, wind_forward
-from inklings.auditing.probes import difference, other_tokens, random_tokens
+from inklings.auditing.probes import difference, moved, other_tokens, random_tokens
 from inklings.auditing.rounding import beyond_rounding
 from inklings.auditing.snapshot import Snapshot, untouched
 from inklings.auditing.subjects import Subject
@@ -61,8 +61,7 @@ def _judged(model: SequenceModel, read: Tensor, asked: Texts) -> Finding:
         """By how much logits in evaluation are others after something; 0 for rounding."""
         happens()
         again = torch.cat([pass_of(model, text, setting=EVALUATION) for text in asked])
-        far = difference(again, expected) > 1
-        return float((again - expected).abs().max()) if far else 0.0
+        return moved(again, expected)
 
     expected = _each_anew(model, asked, EVALUATION, before)
     for happens, said in (

@@ -23,6 +23,7 @@ from inklings.auditing.probes import (
     difference,
     in_mode,
     logits_of,
+    moved,
     other_tokens,
     random_tokens,
     span,
@@ -130,16 +131,12 @@ def _in_evaluation(model: SequenceModel, tokens: Tensor) -> tuple[str, float] | 
     """Say what is wrong in evaluation mode, and by how much; or None."""
     logits = logits_of(model, tokens)
 
-    def far(found: Tensor, expected: Tensor) -> float:
-        apart = difference(found, expected) > 1
-        return float((found - expected).abs().max()) if apart else 0.0
-
     order = torch.tensor([3, 0, 4, 1, 2], device=tokens.device)
-    if effect := far(logits_of(model, tokens[order]), logits[order]):
+    if effect := moved(logits_of(model, tokens[order]), logits[order]):
         return "the order of the rows changes their logits", effect
     others = other_tokens(model, tokens)
     others[2] = tokens[2]
-    if effect := far(logits_of(model, others)[2], logits[2]):
+    if effect := moved(logits_of(model, others)[2], logits[2]):
         with traced(model) as plain:
             logits_of(model, tokens)
         with traced(model) as traces:
@@ -149,7 +146,7 @@ def _in_evaluation(model: SequenceModel, tokens: Tensor) -> tuple[str, float] | 
         where = "" if found is None else f": first in {found[0]}"
         return f"a row depends on what is in the others{where}", effect
     for row in range(len(tokens)):
-        if effect := far(logits_of(model, tokens[row : row + 1])[0], logits[row]):
+        if effect := moved(logits_of(model, tokens[row : row + 1])[0], logits[row]):
             return f"row {row} is another when it is alone in the batch", effect
     return None
 
@@ -173,9 +170,9 @@ def _elsewhere(
             one = pass_of(model, tokens, starts, setting=how, seed=number)[0]
         with untouched(model):
             two = pass_of(model, changed, their_starts, setting=how, seed=number)[0]
-        if difference(two, one) > 1:
+        if effect := moved(two, one):
             said = f"a row depends on what is in the others, in batches of {rows} rows of {length}"
-            return f"{said} tokens", float((two - one).abs().max())
+            return f"{said} tokens", effect
     return None
 
 
@@ -250,8 +247,7 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
         cuts = sorted({0, *torch.nonzero(starts[row]).flatten().tolist(), tokens.shape[1]})
         for first, last in itertools.pairwise(cuts):
             alone = logits_of(model, tokens[row : row + 1, first:last])
-            if difference(logits[row, first:last], alone[0]) > 1:
-                effect = float((logits[row, first:last] - alone[0]).abs().max())
+            if effect := moved(logits[row, first:last], alone[0]):
                 why = (
                     "nothing lies before it, but what is after or beside it is seen"
                     if first == 0

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inklings.auditing.check import Check, of_run_or_random
 from inklings.auditing.findings import Finding
-from inklings.auditing.probes import difference, logits_of, random_tokens
+from inklings.auditing.probes import logits_of, moved, random_tokens
 from inklings.auditing.rounding import beyond_rounding
 from inklings.auditing.snapshot import untouched
 from inklings.auditing.subjects import Subject
@@ -22,7 +22,7 @@ from inklings.models.contract import SequenceModel, State
 
 SHORT, LONG = 5, 12
 """Positions that were read before a state is copied, selected or overwritten."""
-PIECES = (1, 3, 1, 1)
+PIECES = [1, 3, 1, 1]
 """How a row is read on."""
 
 Text = Int[Tensor, "B T"]
@@ -34,8 +34,7 @@ def check_states(model: SequenceModel, *, seed: int = 0) -> Finding:
     with untouched(model):
         for operation, carry_out in OPERATIONS.items():
             for expected, found in carry_out(model, seed):
-                if difference(found, expected) > 1:
-                    effect = float((found - expected).abs().max())
+                if effect := moved(found, expected):
                     return Finding(
                         check="state",
                         status="fail",
@@ -60,20 +59,25 @@ def _read(model: SequenceModel, text: Text, state: State) -> State:
     return after
 
 
+def _in_pieces(model: SequenceModel, text: Text, state: State) -> Tensor:
+    """The logits of a text that is read in pieces from a state."""
+    found = []
+    for piece in text.split(PIECES, dim=1):
+        with torch.no_grad():
+            output = model(piece, state)
+        found.append(output.logits)
+        state = output.state
+    return torch.cat(found, dim=1)
+
+
 def _read_on(model: SequenceModel, past: Text, state: State, seed: int) -> tuple[Tensor, Tensor]:
     """Read new text in pieces from a state whose rows have read `past`.
 
     Returns the logits that one fresh pass gives each row, and those that were found.
     """
     text = random_tokens(model, len(past), sum(PIECES), seed)
-    found, at = [], 0
-    for length in PIECES:
-        with torch.no_grad():
-            output = model(text[:, at : at + length], state)
-        found.append(output.logits)
-        state, at = output.state, at + length
     whole = logits_of(model, torch.cat([past, text], dim=1))
-    return whole[:, past.shape[1] :], torch.cat(found, dim=1)
+    return whole[:, past.shape[1] :], _in_pieces(model, text, state)
 
 
 Logits = list[tuple[Tensor, Tensor]]
@@ -113,13 +117,7 @@ def _assign(model: SequenceModel, seed: int) -> Logits:
     rows = torch.tensor([3, 1], device=past.device)
     state.assign(rows, _read(model, other, model.initial_state(2)))
     text = random_tokens(model, 4, sum(PIECES), seed + 2)
-    found, at = [], 0
-    for length in PIECES:
-        with torch.no_grad():
-            output = model(text[:, at : at + length], state)
-        found.append(output.logits)
-        state, at = output.state, at + length
-    logits = torch.cat(found, dim=1)
+    logits = _in_pieces(model, text, state)
     pasts = [past[0], other[1], past[2], other[0]]
     return [
         (

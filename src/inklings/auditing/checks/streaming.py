@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from inklings.auditing.check import Check, of_run_or_random
 from inklings.auditing.checks.prefixes import parallel_losses, text_windows, window_length
 from inklings.auditing.findings import Finding
-from inklings.auditing.probes import difference, logits_of, random_tokens, span, with_documents
+from inklings.auditing.probes import logits_of, moved, random_tokens, span, with_documents
 from inklings.auditing.rounding import beyond_rounding
 from inklings.auditing.subjects import Subject
 from inklings.generation.engine.state_slots import RowStates
@@ -87,8 +87,8 @@ def _apart(
                 starts=None if starts is None else starts[:, first:last],
             )
         assert output.state is not None, "forward was given a state and returned none"
-        if difference(output.logits, expected[:, first:last]) > 1:
-            return first, float((output.logits - expected[:, first:last]).abs().max())
+        if effect := moved(output.logits, expected[:, first:last]):
+            return first, effect
         state = output.state
     return None
 

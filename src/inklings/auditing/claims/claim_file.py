@@ -37,7 +37,7 @@ class ClaimFile:
     text: str
     """The text that was scored, in UTF-8."""
     bits_per_byte: float
-    """What is claimed."""
+    """The figure that is claimed, and judged."""
     nats: float | None = None
     """The cost of the whole text."""
     loss: float | None = None

@@ -9,7 +9,7 @@ import torch
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.hugging_face.hugging_face_subject import HuggingFaceSubject
-from inklings.auditing.probes import difference, random_tokens
+from inklings.auditing.probes import moved, random_tokens
 
 PROMPT, NEW = 7, 24
 
@@ -39,8 +39,7 @@ def check_cache(subject: HuggingFaceSubject) -> Finding:
     found = torch.stack(written.logits, dim=1).float()
     expected = expected[:, PROMPT - 1 :].float()
     for step in range(new):
-        if difference(found[:, step], expected[:, step]) > 1:
-            by = float((found[:, step] - expected[:, step]).abs().max())
+        if by := moved(found[:, step], expected[:, step]):
             return Finding(
                 check="cache",
                 status="fail",

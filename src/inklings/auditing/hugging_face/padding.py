@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
 from inklings.auditing.hugging_face.hugging_face_subject import HuggingFaceSubject
-from inklings.auditing.probes import difference, random_tokens
+from inklings.auditing.probes import moved, random_tokens
 from inklings.models.adapters.hugging_face import takes
 
 LENGTH, PADS = 19, 6
@@ -32,8 +32,7 @@ def check_padding(subject: HuggingFaceSubject) -> Finding:
     for side in sides:
         for filling in pads:
             found = _padded(inner, tokens, filling, side, masked=takes_mask)
-            if difference(found, expected) > 1:
-                by = float((found - expected).abs().max())
+            if by := moved(found, expected):
                 return Finding(
                     check="padding",
                     status="fail",

@@ -188,8 +188,10 @@ class Group:
         What each found in a memory comes with them, where a row asks for it.
         """
         model = self._model
-        tokens = torch.tensor(lines, device=model.device)
-        starts = self._starts(works, tokens)
+        read = torch.tensor(lines)
+        # looked at before it is on the device, where looking would wait for all work that is queued
+        starts = self._starts(works, read)
+        tokens = read.to(model.device)
         with branches_scaled(model, self._factors):
             if any(work.job.entries for work in works):
                 assert isinstance(model, Remembering)
@@ -206,7 +208,7 @@ class Group:
         # nothing lies before the first of a text that it could cut off
         if opening := [row for row, work in enumerate(works) if not work.read]:
             starts[opening, 0] = False
-        return starts if bool(starts.any()) else None
+        return starts.to(self._model.device) if bool(starts.any()) else None
 
     def _begin_writing(self, work: RequestRow, state: State | None, coming: int = 0) -> None:
         self._writing_states.begin(state, coming)

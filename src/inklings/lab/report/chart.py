@@ -8,10 +8,12 @@ Colours are readable by colour-blind eyes. They are not in the charts but in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), its yellow and black replaced by tones that
 # hold on white and on near-black; the dark scheme has the same hues, lighter.
@@ -218,6 +220,15 @@ def around(values: Sequence[float], pad: float = 0.05) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = pad * (high - low) or 0.1
     return (round(low - room, 4), round(high + room, 4))
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Make charts that Altair does not hold against its schema within the block.
+
+    It would check every part of each, for about a third of the time that a report takes; the tests
+    of the sections do.
+    """
+    return debug_mode(False)
 
 
 def page_spec(chart: Any) -> dict[str, Any]:

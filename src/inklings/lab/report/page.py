@@ -13,7 +13,6 @@ from typing import Any
 import altair
 import jinja2
 import vl_convert
-from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from inklings.durable import write_bytes
@@ -72,9 +71,7 @@ def write_report(out: Path) -> Path:
         RunError: there is no comparison in `out`, or one of its files is damaged.
     """
     comparison, records = read_results(out)
-    # Altair would hold every part of a chart against its schema, for half of the time; the tests
-    # of the sections do.
-    with debug_mode(False):
+    with charts.unchecked():
         contents = make_contents(comparison, records, load_section(out, comparison))
         for figure in contents.figures:
             for name, data in static_files(figure).items():

@@ -6,6 +6,7 @@ It needs no network.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -16,7 +17,7 @@ from inklings.lab.report import chart as charts
 from inklings.lab.report.arm_settings import flat, say_value
 from inklings.lab.report.export import static_files
 from inklings.lab.report.page import chart_script
-from inklings.lab.sweep.space import parse_space
+from inklings.lab.sweep.space import Dimension, parse_space
 from inklings.lab.sweep.sweep_figures import sweep_figures
 from inklings.lab.sweep.sweep_results import Sweep, read_sweep
 from inklings.runs.user_code import named_code
@@ -55,7 +56,15 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
             f"the settings of the sweep in {out} name Python code ({', '.join(named)}), which its"
             f" report would execute. If you trust it: `inklings report {out} --trust-code`."
         )
-    figures = sweep_figures(sweep, parse_space(sweep.space, config))
+    with charts.unchecked():
+        page = _drawn(out, sweep, settings, parse_space(sweep.space, config))
+        write_bytes(out / "sweep.html", page.encode())
+    return out / "sweep.html"
+
+
+def _drawn(out: Path, sweep: Sweep, settings: dict[str, Any], space: list[Dimension]) -> str:
+    """Write the figures, and return the page."""
+    figures = sweep_figures(sweep, space)
     for figure in figures:
         for name, data in static_files(figure).items():
             write_bytes(out / "figures" / name, data)
@@ -68,7 +77,7 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
     )
     searched = {text.partition("=")[0] for text in sweep.space}
     fields, rows = table(sweep)
-    page = environment.get_template("sweep.html.jinja").render(
+    page: str = environment.get_template("sweep.html.jinja").render(
         sweep=sweep,
         title=f"{sweep.architecture} on {sweep.text['name']}: {len(sweep.trials)} trials",
         headline=headline(sweep),
@@ -91,8 +100,7 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
         script=chart_script(),
     )
-    write_bytes(out / "sweep.html", page.encode())
-    return out / "sweep.html"
+    return page
 
 
 def table(sweep: Sweep) -> tuple[list[str], list[list[str]]]:

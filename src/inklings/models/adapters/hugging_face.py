@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, MissingExtraError
+from inklings.errors import ArchitectureError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.contract import ModelConfig
 
@@ -106,10 +106,8 @@ def load_hugging_face(
         ArchitectureError: there is no such model, or it cannot be loaded.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"a model of `transformers` ({name})", "transformers") from error
+    what = f"a model of `transformers` ({name})"
+    transformers = import_extra("transformers", what, "transformers")
     folder = Path(name)
     if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ArchitectureError(

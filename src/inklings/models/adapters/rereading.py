@@ -82,10 +82,6 @@ class RereadingModel(SequenceModel):
         """The number of tokens in the window that is reread."""
         return self.config.context_length
 
-    def flops(self, tokens: int) -> int:
-        """Count two operations per weight and token forward, four backward."""
-        return 6 * tokens * sum(parameter.numel() for parameter in self.parameters())
-
 
 @dataclass
 class _Window:

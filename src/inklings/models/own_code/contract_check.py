@@ -81,8 +81,8 @@ def try_contract(architecture: str, fields: Mapping[str, Any]) -> None:
 
 def _declared(kind: type[Architecture]) -> None:
     """Check what a class says of itself, before it is built."""
+    known = {field.name for field in dataclasses.fields(kind.Config)}
     for base in reversed(kind.Config.__mro__):
-        known = {field.name for field in dataclasses.fields(kind.Config)}
         forgotten = [
             name
             for name, annotation in vars(base).get("__annotations__", {}).items()

@@ -19,6 +19,7 @@ from inklings.runs.audits import kept_audits
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked
+from inklings.runs.metrics import best_evaluation
 
 CURVE_POINTS = 500
 """Most points of a curve: what a screen can show."""
@@ -153,7 +154,7 @@ def run_facts(opened: RunDirectory, unit: str) -> RunFacts:
     config = run.config
     evaluations = [event for event in events if event["event"] == "evaluation"]
     steps = [event for event in events if event["event"] == "step"]
-    best = min(evaluations, key=lambda event: event["loss"], default=None)
+    best = best_evaluation(events)
     timed = [event for event in events if "seconds" in event]
     return RunFacts(
         text=config.data.source,
