@@ -13,7 +13,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,15 +22,16 @@ from tests.lab.conftest import FakeComparison
 
 from inklings.errors import RunError
 from inklings.lab.comparison.comparison_file import read_comparison
-from inklings.lab.comparison.result import Sizing
+from inklings.lab.comparison.result import Comparison, Sizing
 from inklings.lab.report import chart as charts
+from inklings.lab.report.chart import Figure
 from inklings.lab.report.export import static_files
-from inklings.lab.report.page import Contents, make_contents, read_results, render, write_report
-from inklings.lab.report.sections.budget_tables import budget_tables
-from inklings.lab.report.sections.budgets import point_rows
+from inklings.lab.report.page import figures_of, render, write_report
+from inklings.lab.report.section import Results, Section, make_sections, read_results
+from inklings.lab.report.sections.budgets import budget_tables, point_rows
 from inklings.lab.report.sections.cost import pareto_front, pareto_rows
 from inklings.lab.report.sections.curves import accuracy_domain, focus_domain
-from inklings.lab.report.sections.samples import load_section
+from inklings.lab.report.sections.probes import probe_table
 from inklings.lab.report.table import sizing_note
 
 HOSTILE = [
@@ -111,9 +111,10 @@ def full_page(full: Path) -> Page:
 
 
 @functools.cache
-def parts(out: Path) -> tuple[Any, Any, Contents]:
-    comparison, records = read_results(out)
-    return comparison, records, make_contents(comparison, records, load_section(out, comparison))
+def parts(out: Path) -> tuple[Comparison, list[Section], list[Figure]]:
+    results = read_results(out)
+    sections = make_sections(results)
+    return results.comparison, sections, figures_of(sections)
 
 
 def sections(page: Page) -> list[str | None]:
@@ -191,8 +192,8 @@ def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_p
         "samples",
         "memory1",
     ]
-    _, _, contents = parts(full)
-    assert sorted(figure.name for figure in contents.figures) == sorted(drawn)
+    _, _, figures = parts(full)
+    assert sorted(figure.name for figure in figures) == sorted(drawn)
     links = {
         a["href"] for tag, a in full_page.tags if tag == "a" and not str(a["href"]).startswith("#")
     }
@@ -202,7 +203,7 @@ def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_p
         assert data.startswith(
             {"svg": b"<svg", "png": b"\x89PNG", "csv": b"part,"}[str(link).rpartition(".")[2]]
         )
-    for figure in contents.figures:
+    for figure in figures:
         written = list(
             csv.DictReader(io.StringIO((full / f"figures/{figure.name}.csv").read_text()))
         )
@@ -216,11 +217,11 @@ def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_p
 
 
 def test_all_charts_name_the_arms_in_one_order_so_that_colours_agree(full: Path) -> None:
-    comparison, _, contents = parts(full)
+    comparison, _, figures = parts(full)
     arms = [arm.label for arm in comparison.arms]
     domains = [
         layer["encoding"]["color"]["scale"]["domain"]
-        for figure in contents.figures
+        for figure in figures
         for chart in figure.charts.values()
         for layer in charts.page_spec(chart)["layer"]
         if "color" in layer.get("encoding", {})
@@ -233,7 +234,7 @@ def test_every_chart_finds_its_data_and_every_choice_has_a_chart(
     full: Path, full_page: Page
 ) -> None:
     data = json.loads(full_page.scripts[1])
-    for figure in parts(full)[2].figures:
+    for figure in parts(full)[2]:
         choices = [""]
         for control in figure.controls:
             choices = [
@@ -261,10 +262,10 @@ def test_curves_are_there_raw_and_smoothed_against_all_that_training_costs(full_
 
 
 def test_the_flops_of_an_event_are_its_tokens_times_those_of_a_token(full: Path) -> None:
-    comparison, _, contents = parts(full)
+    comparison, _, figures = parts(full)
     runs = {(arm.label, run.seed): run for arm in comparison.arms for run in arm.runs}
     for name in ("validation", "training"):
-        figure = next(figure for figure in contents.figures if figure.name == name)
+        figure = next(figure for figure in figures if figure.name == name)
         for row in (
             row for key in ("validation", "smoothed", "raw") for row in figure.data.get(key, [])
         ):
@@ -273,7 +274,7 @@ def test_the_flops_of_an_event_are_its_tokens_times_those_of_a_token(full: Path)
 
 
 def test_accuracy_has_a_curve_like_loss(full: Path) -> None:
-    figures = {figure.name: figure for figure in parts(full)[2].figures}
+    figures = {figure.name: figure for figure in parts(full)[2]}
     assert figures["accuracy"].data["validation"] == figures["validation"].data["validation"]
     for spec in (charts.page_spec(chart) for chart in figures["accuracy"].charts.values()):
         assert {layer["encoding"]["y"]["field"] for layer in spec["layer"]} == {"accuracy"}
@@ -336,7 +337,7 @@ def test_a_folder_without_points_or_searches_has_no_such_sections(page: Page, fo
 
 
 def test_decayed_points_are_dots_with_a_line_through_their_means(full: Path) -> None:
-    comparison, _, contents = parts(full)
+    comparison, _, figures = parts(full)
     trained = [arm for arm in comparison.arms if arm.kind == "trained"]
     points, means = point_rows(comparison)
     assert len(points) == sum(len(run.points) for arm in trained for run in arm.runs) == 4 * 5 * 4
@@ -347,7 +348,7 @@ def test_decayed_points_are_dots_with_a_line_through_their_means(full: Path) -> 
         assert mean["seconds"] == pytest.approx(
             np.exp(np.mean(np.log([row["seconds"] for row in of]))), rel=1e-4
         )
-    figure = next(figure for figure in contents.figures if figure.name == "points")
+    figure = next(figure for figure in figures if figure.name == "points")
     assert set(figure.charts) == {"tokens", "FLOPs", "time"}
     for name, chart in figure.charts.items():
         layers = charts.page_spec(chart)["layer"]
@@ -376,10 +377,10 @@ def test_equal_budgets_are_small_tables_the_best_first(full: Path, full_page: Pa
 
 
 def test_an_arm_that_costs_too_much_for_an_equal_budget_is_named(full: Path) -> None:
-    comparison, records = read_results(full)
-    first = replace(comparison.budgets[0], absent=["<gpt>"])
-    some = replace(comparison, budgets=[first])
-    page = Page(render(some, records, make_contents(some, records)))
+    results = read_results(full)
+    first = replace(results.comparison.budgets[0], absent=["<gpt>"])
+    some = replace(results, comparison=replace(results.comparison, budgets=[first]))
+    page = Page(render(some.comparison, make_sections(some)))
     assert "<gpt> is absent: its first decayed checkpoint has cost more already." in page.text
 
 
@@ -421,14 +422,14 @@ def test_costs_that_are_equal_have_no_front(full: Path) -> None:
 
 
 def test_what_is_counted_is_a_level_and_never_on_the_front(full: Path) -> None:
-    comparison, _, contents = parts(full)
+    comparison, _, figures = parts(full)
     dots, means = pareto_rows(comparison)
     assert {row["arm"] for row in [*dots, *means]} == {
         arm.label for arm in comparison.arms if arm.kind == "trained"
     }
     counted = next(arm for arm in comparison.arms if arm.kind == "counted")
     for name, part in (("pareto", "pareto_floors"), ("points", "point_floors")):
-        figure = next(figure for figure in contents.figures if figure.name == name)
+        figure = next(figure for figure in figures if figure.name == name)
         assert figure.data[part] == [
             {"arm": counted.label, "value": pytest.approx(counted.runs[0].loss, abs=1e-4)}
         ]
@@ -437,7 +438,7 @@ def test_what_is_counted_is_a_level_and_never_on_the_front(full: Path) -> None:
     assert pareto_rows(better) == (dots, means)
     assert all(
         "floors" not in part
-        for figure in make_contents(better, {}).figures
+        for figure in figures_of(make_sections(Results(full, better, {})))
         for part in figure.data
         if figure.name == "pareto"
     )
@@ -478,8 +479,8 @@ def test_what_was_trained_elsewhere_is_compared_by_its_size_alone(full: Path) ->
 
 
 def test_a_search_shows_every_trial_and_rings_the_chosen(full: Path) -> None:
-    comparison, _, contents = parts(full)
-    figure = next(figure for figure in contents.figures if figure.name == "search")
+    comparison, _, figures = parts(full)
+    figure = next(figure for figure in figures if figure.name == "search")
     rows = figure.data["trials"]
     low, high = charts.page_spec(figure.first)["layer"][0]["encoding"]["y"]["scale"]["domain"]
     for arm in comparison.arms:
@@ -500,20 +501,20 @@ def test_a_search_shows_every_trial_and_rings_the_chosen(full: Path) -> None:
 
 
 def test_probes_are_read_against_guessing(full: Path, full_page: Page) -> None:
-    _, _, contents = parts(full)
-    assert contents.probes is not None
-    assert contents.probes.columns == [
+    table = probe_table(read_comparison(full))
+    assert table is not None
+    assert table.columns == [
         ("copying", "6.2%"),
         ("induction", "3.1%"),
         ("associative recall", "12.5%"),
     ]
-    assert [label for label, _ in contents.probes.rows] == [
+    assert [label for label, _ in table.rows] == [
         "mlp",
         "recurrent",
         "tree_wavenet",
         "gpt",
     ]
-    cells = dict(contents.probes.rows)["gpt"]
+    cells = dict(table.rows)["gpt"]
     assert (cells["copying"].accuracy, cells["copying"].solved) == ("100.0%", 1.0)
     assert 0 < cells["associative recall"].solved < cells["induction"].solved < 1
     assert "guessing gives 12.5%" in full_page.text
@@ -559,8 +560,8 @@ def test_bits_per_byte_rank_the_points_too(full: Path) -> None:
 
 
 def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
-    assert render(*parts(folder)) == (folder / "report.html").read_text()
-    figure = parts(folder)[2].figures[0]
+    assert render(*parts(folder)[:2]) == (folder / "report.html").read_text()
+    figure = parts(folder)[2][0]
     assert figure.name == "validation", (
         "one with clipped curves, whose paths Vega numbers through the process"
     )
@@ -571,11 +572,11 @@ def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
 
 def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison: FakeComparison) -> None:
     write_fake_comparison(tmp_path, seeds=1, layout="documents")
-    comparison, records, contents = parts(tmp_path)
-    text = render(comparison, records, contents)
+    comparison, sections, figures = parts(tmp_path)
+    text = render(comparison, sections)
     assert "Single runs carry no claim about architectures." in text
     assert 'class="samples long"' in text
-    loss = next(figure for figure in contents.figures if figure.name == "loss")
+    loss = next(figure for figure in figures if figure.name == "loss")
     assert loss.caption.startswith(
         "The bar is the loss; the line is the 95% interval from resampling the text"
     )
@@ -587,7 +588,7 @@ def test_more_arms_than_colours_get_another_dash(
     write_fake_comparison(
         tmp_path, seeds=1, arms={f"arm{i}": (1000, 2 + 0.1 * i) for i in range(10)}
     )
-    spec = charts.page_spec(parts(tmp_path)[2].figures[0].first)
+    spec = charts.page_spec(parts(tmp_path)[2][0].first)
     line = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     dashes = line["encoding"]["strokeDash"]["scale"]["range"]
     assert dashes[0] == dashes[7] != dashes[8] == dashes[9]
@@ -624,7 +625,7 @@ def test_every_chart_is_one_of_vega_lite(full: Path, folder: Path) -> None:
     charts_of_all = [
         chart
         for out in (full, folder)
-        for figure in parts(out)[2].figures
+        for figure in parts(out)[2]
         for chart in figure.charts.values()
     ]
     assert charts_of_all

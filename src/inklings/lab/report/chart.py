@@ -98,17 +98,6 @@ AXES = (
 """The axes in the order in which they are offered; a figure has those that its rows have."""
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """Figures under one heading of the page."""
-
-    name: str
-    """Anchor of the chapter."""
-    title: str
-    lead: str
-    figures: tuple[Figure, ...]
-
-
 def theme(scheme: Scheme) -> dict[str, Any]:
     """Return the Vega-Lite configuration of one scheme.
 

@@ -6,9 +6,9 @@ It needs no network.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import altair
 import jinja2
@@ -16,49 +16,14 @@ import vl_convert
 from markupsafe import Markup
 
 from inklings.durable import write_bytes
-from inklings.evaluation.likelihood.likelihood_metric import METRICS
-from inklings.lab.comparison.comparison_file import read_comparison
-from inklings.lab.comparison.records import Records, read_record
-from inklings.lab.comparison.result import ArmResult, Comparison
+from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.settings import setting_facts
 from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
-from inklings.lab.report.arm_settings import own_settings, say_value, settings_of, shared_settings
-from inklings.lab.report.chapters import make_chapters
-from inklings.lab.report.chart import Chapter, Figure
+from inklings.lab.report.chart import Figure
 from inklings.lab.report.export import static_files
-from inklings.lab.report.sections import search
-from inklings.lab.report.sections.budget_tables import BudgetTable, budget_tables
-from inklings.lab.report.sections.memory import MemorySection, memory_sections
-from inklings.lab.report.sections.probes import ProbeTable, probe_table
-from inklings.lab.report.sections.samples import SampleSection, load_section
+from inklings.lab.report.section import Section, make_sections, read_results
 from inklings.lab.verdict.wording import say_half_width, say_p
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The sections of the page beside the verdict, the ranking and the settings.
-
-    A section without data is None or empty.
-    """
-
-    chapters: list[Chapter]
-    budgets: list[BudgetTable]
-    measured: SampleSection | None
-    search: Chapter | None
-    probes: ProbeTable | None
-    samples: list[tuple[ArmResult, list[str]]]
-    memories: list[MemorySection]
-
-    @property
-    def figures(self) -> list[Figure]:
-        """All figures, in the order of the page."""
-        chapters = [*self.chapters, *([self.search] if self.search else [])]
-        return [
-            *(figure for chapter in chapters for figure in chapter.figures),
-            *([self.measured.figure] if self.measured else []),
-            *(section.figure for section in self.memories),
-        ]
 
 
 def write_report(out: Path) -> Path:
@@ -70,60 +35,25 @@ def write_report(out: Path) -> Path:
     Raises:
         RunError: there is no comparison in `out`, or one of its files is damaged.
     """
-    comparison, records = read_results(out)
+    results = read_results(out)
     with charts.unchecked():
-        contents = make_contents(comparison, records, load_section(out, comparison))
-        for figure in contents.figures:
+        sections = make_sections(results)
+        for figure in figures_of(sections):
             for name, data in static_files(figure).items():
                 write_bytes(out / "figures" / name, data)
-        write_bytes(out / "report.html", render(comparison, records, contents).encode())
+        write_bytes(out / "report.html", render(results.comparison, sections).encode())
     return out / "report.html"
 
 
-def read_results(out: Path) -> tuple[Comparison, Records]:
-    """Return a comparison's folder: its figures, and the records of its runs.
-
-    Errors as `write_report`.
-    """
-    comparison = read_comparison(out)
-    return comparison, {
-        (arm.label, run.seed): read_record(out / run.results)
-        for arm in comparison.arms
-        for run in arm.runs
-        if run.results is not None
-    }
+def figures_of(sections: Sequence[Section]) -> list[Figure]:
+    """Return all figures, in the order of the page."""
+    return [figure for section in sections for figure in section.figures]
 
 
-def make_contents(
-    comparison: Comparison, records: Records, measured: SampleSection | None = None
-) -> Contents:
-    """Make the sections that a comparison has data for.
-
-    Args:
-        comparison: the comparison.
-        records: of its runs.
-        measured: the section of samples, where they were compared.
-    """
-    return Contents(
-        chapters=make_chapters(comparison, records),
-        budgets=budget_tables(comparison),
-        measured=measured,
-        search=search.make_chapter(comparison),
-        probes=probe_table(comparison),
-        samples=samples(comparison, records),
-        memories=memory_sections(comparison, records),
-    )
-
-
-def render(comparison: Comparison, records: Records, contents: Contents) -> str:
+def render(comparison: Comparison, sections: Sequence[Section]) -> str:
     """Render the page.
 
     Everything that comes from text, labels and messages included, is escaped by the template.
-
-    Args:
-        comparison: the comparison.
-        records: of its runs.
-        contents: its sections.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab.report"),
@@ -132,21 +62,17 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    rows = ranking.rank(comparison)
-    settings = settings_of(comparison, records)
-    figures = contents.figures
+    figures = figures_of(sections)
+    groups = itertools.groupby(sections, key=lambda section: section.under_legend)
     return environment.get_template("report.html.jinja").render(
         comparison=comparison,
-        contents=contents,
         title=title(comparison),
         facts=facts(comparison),
-        outline=outline(contents, audited=any(row.arm.findings for row in rows)),
-        rows=rows,
+        sections=sections,
+        groups=[(under_legend, list(group)) for under_legend, group in groups],
         ranking=ranking,
-        likelihood_metrics=list(METRICS),
         say_half_width=say_half_width,
         say_p=say_p,
-        has_bits=any(row.bits_per_byte is not None for row in rows),
         colors={
             arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)
         },
@@ -157,10 +83,6 @@ def render(comparison: Comparison, records: Records, contents: Contents) -> str:
         },
         datasets={name: rows for figure in figures for name, rows in figure.data.items()},
         themes={scheme: charts.theme(scheme) for scheme in ("light", "dark")},
-        checks=list(dict.fromkeys(finding.check for row in rows for finding in row.arm.findings)),
-        shared=shared_settings(settings),
-        own=own_settings(settings),
-        machine=machine(comparison.environment),
         script=chart_script(),
     )
 
@@ -183,34 +105,6 @@ def title(comparison: Comparison) -> str:
         f"{number} generator{'s' if number != 1 else ''} on"
         f" {comparison.text.get('name', comparison.text.get('source', 'text'))}"
     )
-
-
-def outline(contents: Contents, *, audited: bool) -> list[tuple[str, str]]:
-    """Return anchor and name of every section of the page, in its order."""
-    found = [
-        ("table", "Ranking"),
-        *((chapter.name, chapter.title) for chapter in contents.chapters),
-    ]
-    found += [("measured", "Samples measured")] if contents.measured else []
-    found += [(contents.search.name, contents.search.title)] if contents.search else []
-    found += [("probes", "Probes")] if contents.probes else []
-    found += [("samples", "Samples")] if contents.samples else []
-    found += [("audit", "Audit")] if audited else []
-    found += [("memory", "Memory")] if contents.memories else []
-    return [*found, ("text", "Text"), ("settings", "Settings")]
-
-
-def machine(environment: dict[str, Any]) -> dict[str, str]:
-    """Describe versions and hardware, memory in GiB; what was not installed is left out."""
-    found = {name: say_value(value) for name, value in environment.items() if value is not None}
-    return {
-        **found,
-        **(
-            {"memory": f"{environment['memory'] / 2**30:.1f} GiB"}
-            if environment.get("memory")
-            else {}
-        ),
-    }
 
 
 def facts(comparison: Comparison) -> list[tuple[str, str]]:
@@ -244,16 +138,4 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
         ("Machine", ", ".join([f"{environment.get('processor', 'not recorded')}{cores}", *gpus]))
     )
     found.append(("Begun", comparison.created.replace("T", " ").replace("+00:00", " UTC")))
-    return found
-
-
-def samples(comparison: Comparison, records: Records) -> list[tuple[ArmResult, list[str]]]:
-    """Return texts of each arm's first run, arms in the order of the table."""
-    found = []
-    for row in ranking.rank(comparison):
-        for run in row.arm.runs:
-            record = records.get((row.arm.label, run.seed))
-            if record is not None and record.samples:
-                found.append((row.arm, record.samples))
-                break
     return found

@@ -1,19 +1,19 @@
-"""The section of equal budgets: loss of decayed weights against their cost."""
+"""The section of equal budgets: loss of decayed weights against cost, as a chart and as tables."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
-from inklings.lab.comparison.records import Records
-from inklings.lab.comparison.result import Comparison, run_value
+from inklings.evaluation.statistics import mean_interval
+from inklings.lab.comparison.result import ArmAt, Comparison, Difference, EqualBudget, run_value
 from inklings.lab.report.chart import (
     AXES,
     Axis,
-    Chapter,
     Control,
     Figure,
     Rows,
@@ -25,14 +25,16 @@ from inklings.lab.report.chart import (
     layered,
     shared_axes,
 )
-from inklings.lab.report.table import duration, short_count
+from inklings.lab.report.section import Results, Section
+from inklings.lab.report.table import beside_the_best, duration, short_count, signed
 
 DIGITS = 5
 """Digits of a loss in the page and its tables: what seeds leave of it."""
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of budgets, or None where no run was scored at points of its budget."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of budgets, or None where no run was scored at points of its budget."""
+    comparison = results.comparison
     points, means = point_rows(comparison)
     if not points:
         return None
@@ -52,7 +54,9 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
         " figure at an amount lies between its two nearest checkpoints, over the logarithm of the"
         " amount."
     )
-    return Chapter("budgets", "Equal budgets", lead, (figure,))
+    return Section(
+        "budgets", "Equal budgets", lead, (figure,), "budgets", budget_tables(comparison)
+    )
 
 
 def points_figure(
@@ -248,3 +252,60 @@ def geometric_mean(values: Sequence[int | float]) -> float:
 def rounded(value: int | float) -> float:
     """Round to six digits: enough to draw, and a fraction of a second stays above zero."""
     return float(f"{value:.6g}")
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """An arm at an equal budget, as text."""
+
+    label: str
+    value: str
+    """`1.712`, its mean over seeds."""
+    spread: str
+    """Half of the 95% interval of that; empty where there is one seed."""
+    to_the_best: str
+    finding: str
+
+
+@dataclass(frozen=True)
+class BudgetTable:
+    """The arms at an equal budget, the best first."""
+
+    title: str
+    """Its title, such as `At 1.84M tokens`."""
+    rows: list[BudgetRow]
+    absent: list[str]
+
+
+def budget_tables(comparison: Comparison) -> list[BudgetTable]:
+    """Make one table for each equal budget of a comparison."""
+    return [
+        BudgetTable(
+            f"At {say_amount(budget.axis, budget.amount)}",
+            [_budget_row(arm, budget) for arm in budget.arms],
+            budget.absent,
+        )
+        for budget in comparison.budgets
+    ]
+
+
+def _budget_row(arm: ArmAt, budget: EqualBudget) -> BudgetRow:
+    best = budget.arms[0].label
+    values = list(arm.values.values())
+    interval = mean_interval(values) if len(values) > 1 else None
+    difference = next(
+        (d for d in budget.differences if {d.better, d.worse} == {best, arm.label}), None
+    )
+    return BudgetRow(
+        arm.label,
+        f"{sum(values) / len(values):.3f}",
+        "" if interval is None else f"{(interval.high - interval.low) / 2:.3f}",
+        "" if difference is None else signed(difference, arm.label),
+        _finding(arm.label, best, difference),
+    )
+
+
+def _finding(label: str, best: str, difference: Difference | None) -> str:
+    if label == best:
+        return "best"
+    return "not tested" if difference is None else beside_the_best(difference, label)

@@ -7,11 +7,9 @@ from typing import Any
 
 import altair as alt
 
-from inklings.lab.comparison.records import Records
 from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, run_value
 from inklings.lab.report.chart import (
     Axis,
-    Chapter,
     Control,
     Figure,
     Rows,
@@ -20,6 +18,7 @@ from inklings.lab.report.chart import (
     cost_axis,
     layered,
 )
+from inklings.lab.report.section import Results, Section
 from inklings.lab.report.sections.budgets import (
     DIGITS,
     counted_rule,
@@ -44,8 +43,9 @@ drawn.
 """
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of costs, or None where no two arms differ in any."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of costs, or None where no two arms differ in any."""
+    comparison = results.comparison
     dots, means = pareto_rows(comparison)
     if not means:
         return None
@@ -55,7 +55,7 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
     figure = pareto_figure(
         arms, dots, means, floors, unit=comparison.unit, split=comparison.split, several=several
     )
-    return Chapter(
+    return Section(
         "cost",
         "What it costs",
         "Which arm one would choose for what one is ready to pay.",

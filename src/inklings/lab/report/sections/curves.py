@@ -11,7 +11,6 @@ from inklings.lab.comparison.records import Records, ReportRecord
 from inklings.lab.comparison.result import ArmResult, Comparison, RunResult
 from inklings.lab.report.chart import (
     Axis,
-    Chapter,
     Control,
     Figure,
     Rows,
@@ -22,6 +21,7 @@ from inklings.lab.report.chart import (
     layered,
     shared_axes,
 )
+from inklings.lab.report.section import Results, Section
 
 CURVE = Control("curve", "Curve", ("smoothed", "raw"))
 
@@ -34,8 +34,9 @@ MARKED = 12
 """Most curves on which every evaluation has a dot; with more, the dots would hide the lines."""
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of learning curves, or None where no run has one."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of learning curves, or None where no run has one."""
+    comparison, records = results.comparison, results.records
     arms = [arm.label for arm in comparison.arms]
     smoothed, raw, validation = (
         curve_rows(comparison, records, part) for part in ("smoothed", "raw", "validation")
@@ -56,7 +57,7 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
                 every=steps_of(records, "every"),
             )
         )
-    return Chapter(
+    return Section(
         "curves",
         "Learning curves",
         "How each run came to its figures, against what it cost by then.",

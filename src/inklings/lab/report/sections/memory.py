@@ -12,6 +12,7 @@ from inklings.auditing.memory.verdict import say_proof
 from inklings.lab.comparison.records import Records
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
+from inklings.lab.report.section import Results, Section
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,27 @@ class MemorySection:
     units: str
     """What was resampled, such as `62 documents`."""
     traced: str
+
+
+def make_section(results: Results) -> Section | None:
+    """Return the section of memories, or None where no arm has the proof of one."""
+    memories = memory_sections(results.comparison, results.records)
+    if not memories:
+        return None
+    lead = (
+        f"What an arm's memory is worth, on documents of the {results.comparison.split} split that"
+        f" hold some {memories[0].proof.targets:,} tokens: its first run, with its memory, without"
+        " it, and with what should undo the gain. Every document begins with an empty memory."
+    )
+    return Section(
+        "memory",
+        "Memory",
+        lead,
+        tuple(memory.figure for memory in memories),
+        "memory",
+        memories,
+        under_legend=False,
+    )
 
 
 def memory_sections(comparison: Comparison, records: Records) -> list[MemorySection]:

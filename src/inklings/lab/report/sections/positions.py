@@ -9,7 +9,6 @@ import altair as alt
 from inklings.lab.comparison.records import Records
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.chart import (
-    Chapter,
     Figure,
     Rows,
     arm_color,
@@ -18,17 +17,19 @@ from inklings.lab.report.chart import (
     focus_opacity,
     layered,
 )
+from inklings.lab.report.section import Results, Section
 from inklings.lab.report.sections.curves import recorded_runs
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of positions, or None where there are too few to draw."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of positions, or None where there are too few to draw."""
+    comparison, records = results.comparison, results.records
     rows = position_rows(comparison, records)
     if len({row["position"] for row in rows}) <= 2:
         return None
     domain = around([row["loss"] for row in rows])
     figure = position_figure([arm.label for arm in comparison.arms], rows, domain, comparison.split)
-    return Chapter(
+    return Section(
         "positions",
         "Context",
         "The further into a document, the more there is to go by.",

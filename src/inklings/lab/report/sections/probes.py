@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inklings.lab.comparison.result import Comparison
+from inklings.lab.report.section import Results, Section
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,19 @@ class ProbeTable:
     rows: list[tuple[str, dict[str, ProbeCell]]]
     """Arm, and its results by task."""
     steps: str
+
+
+def make_section(results: Results) -> Section | None:
+    """Return the section of probes, or None where nothing was probed."""
+    table = probe_table(results.comparison)
+    if table is None:
+        return None
+    lead = (
+        "What each architecture is able to do: small tasks, learned from nothing in"
+        f" {table.steps} steps. The share of deciding tokens right, on sequences that were not"
+        " trained on."
+    )
+    return Section("probes", "Probes", lead, template="probes", content=table)
 
 
 def probe_table(comparison: Comparison) -> ProbeTable | None:

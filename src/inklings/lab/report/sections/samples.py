@@ -18,6 +18,7 @@ from inklings.lab.comparison.result import CALIBRATION, ArmResult, Comparison
 from inklings.lab.comparison.run_samples import Measured, read_measured
 from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.report.chart import Figure, Rows, arm_color, focus_opacity, layered
+from inklings.lab.report.section import Results, Section
 from inklings.lab.verdict.sample_verdict import sampled_arms
 
 MAIN = ("reverse", "js3", "js4", "classifier", "self_bleu", "unique", "novel", "judge")
@@ -81,18 +82,44 @@ class SampleSection:
     figure: Figure
 
 
+def make_section(results: Results) -> Section | None:
+    """Return the section of measured samples, or None where none were measured."""
+    table = load_section(results.out, results.comparison)
+    if table is None:
+        return None
+    lead = (
+        f"{table.facts}; the same for real text, for reference samplers of growing order, and for"
+        " two adversarial samplers, which a metric must not fall for: one replays training text,"
+        " one repeats its likeliest document."
+    )
+    return Section(
+        "measured",
+        "Samples measured",
+        lead,
+        (table.figure,),
+        "samples",
+        table,
+        heading="Samples",
+    )
+
+
+def was_measured(out: Path, comparison: Comparison) -> bool:
+    """Return whether a comparison measured the samples of its runs."""
+    return any(arm.measured for arm in comparison.arms) and (out / CALIBRATION).is_file()
+
+
 def load_section(out: Path, comparison: Comparison) -> SampleSection | None:
     """Return the section of a comparison's folder; None where no samples were measured.
 
     Raises:
         RunError: one of its files is missing or damaged.
     """
-    if not any(arm.measured for arm in comparison.arms) or not (out / CALIBRATION).is_file():
+    if not was_measured(out, comparison):
         return None
-    return make_section(comparison, read_calibration(out), read_measured(out, comparison))
+    return sample_section(comparison, read_calibration(out), read_measured(out, comparison))
 
 
-def make_section(
+def sample_section(
     comparison: Comparison, calibration: Calibration, measured: Measured
 ) -> SampleSection:
     """Make the section of samples.

@@ -7,9 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.chart import (
-    Chapter,
     Figure,
     Rows,
     arm_color,
@@ -18,13 +16,15 @@ from inklings.lab.report.chart import (
     focus_opacity,
     layered,
 )
+from inklings.lab.report.section import Results, Section
 
 
-def make_chapter(comparison: Comparison) -> Chapter | None:
+def make_section(results: Results) -> Section | None:
     """Return the searches for a learning rate of all arms.
 
     None where their rates were taken as they are.
     """
+    comparison = results.comparison
     searches = [(arm.label, arm.search) for arm in comparison.arms if arm.search is not None]
     done = [
         trial.loss for _, search in searches for trial in search.trials if trial.loss is not None
@@ -60,7 +60,7 @@ def make_chapter(comparison: Comparison) -> Chapter | None:
         "The learning rate of each arm was searched for at the same budget, with a seed that no"
         " ranked run has."
     )
-    return Chapter("search", "A fair chance", lead, (figure,))
+    return Section("search", "A fair chance", lead, (figure,))
 
 
 def search_figure(arms: Sequence[str], trials: Rows, domain: tuple[float, float]) -> Figure:

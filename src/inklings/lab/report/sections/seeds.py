@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from inklings.lab.comparison.records import Records
-from inklings.lab.comparison.result import Comparison, run_value
+from inklings.lab.comparison.result import run_value
 from inklings.lab.report import table as ranking
 from inklings.lab.report.chart import (
-    Chapter,
     Figure,
     Rows,
     arm_color,
     focus_opacity,
     layered,
 )
+from inklings.lab.report.section import Results, Section
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of seeds, or None where no arm is ranked."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of seeds, or None where no arm is ranked."""
+    comparison = results.comparison
     rows = [row for row in ranking.rank(comparison) if row.value is not None]
     if not rows:
         return None
@@ -51,10 +51,10 @@ def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
     arms = [arm.label for arm in comparison.arms]
     figure = loss_figure(arms, means, seeds, unit=unit, split=comparison.split, interval=interval)
     if many:
-        return Chapter(
+        return Section(
             "seeds", "Seeds", "A difference counts only where the seeds agree on it.", (figure,)
         )
-    return Chapter("seeds", "Single runs", "Another seed may change the order.", (figure,))
+    return Section("seeds", "Single runs", "Another seed may change the order.", (figure,))
 
 
 def loss_figure(

@@ -7,30 +7,29 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from inklings.lab.comparison.records import Records
-from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.chart import (
-    Chapter,
     Figure,
     Rows,
     arm_color,
     focus_opacity,
     layered,
 )
+from inklings.lab.report.section import Results, Section
 from inklings.lab.scaling.result import ArmScaling, Scaling
 
 PAD = 0.04
 """Room above and below, as a share of the range of the logarithm."""
 
 
-def make_chapter(comparison: Comparison, records: Records) -> Chapter | None:
-    """Return the chapter of sizes, or None where each arm has one."""
+def make_section(results: Results) -> Section | None:
+    """Return the section of sizes, or None where each arm has one."""
+    comparison = results.comparison
     if comparison.scaling is None:
         return None
     said = [
         extrapolation.sentence for extrapolation in comparison.scaling.extrapolations
     ] + comparison.scaling.notes
-    return Chapter(
+    return Section(
         "scaling",
         "Size and compute",
         " ".join(said),
