@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.models.in_pieces import in_pieces
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -177,6 +177,18 @@ def test_there_are_no_biases_and_matrices_are_all_but_embedding_and_head() -> No
     matrices = {id(matrix) for matrix in model.matrices()}
     others = [name for name, parameter in model.named_parameters() if id(parameter) not in matrices]
     assert others == ["embedding.weight", "head.weight"]
+
+
+def test_a_part_of_a_subclass_may_have_vectors_tables_and_stacks() -> None:
+    """Only matrices go to the optimiser for matrices."""
+    model = GPT(GPTConfig(vocab_size=48, n_embd=16, n_head=2, n_layer=1))
+    part = nn.Sequential(nn.Linear(16, 8), nn.LayerNorm(8), nn.Embedding(5, 8))
+    part.register_parameter("experts", nn.Parameter(torch.zeros(3, 8, 16)))
+    model.stack.blocks[0].feed_forward = part
+    own = [
+        weight for weight in model.matrices() if any(weight is mine for mine in part.parameters())
+    ]
+    assert [tuple(weight.shape) for weight in own] == [(8, 16)]
 
 
 def test_a_tied_head_is_the_embedding() -> None:

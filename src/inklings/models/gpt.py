@@ -289,8 +289,14 @@ class GPT(SequenceModel):
         return self.stack.receptive_field
 
     def matrices(self) -> list[nn.Parameter]:
-        """Return all matrices of the layers."""
-        return list(self.stack.parameters())
+        """Return all matrices of the layers, those of a subclass's own parts included."""
+        return [
+            weight
+            for module in self.stack.modules()
+            if not isinstance(module, nn.Embedding)
+            for weight in module.parameters(recurse=False)
+            if weight.ndim == 2
+        ]
 
     @property
     def token_rows(self) -> tuple[str, ...]:

@@ -88,6 +88,11 @@ FAULTS = {
         "x",
         "returns a state of the form .* keep the form of `initial_state`",
     ),
+    "a vector among the matrices": (
+        "    def initial_state",
+        "    def matrices(self):\n        return list(self.parameters())\n\n    def initial_state",
+        r"matrices returns a weight of shape \(13,\)\. Allowed: weights of two dimensions",
+    ),
     "no state": ("Output(logits, after,", "Output(logits, None,", "returns no state"),
     "a tuple": (
         "return Output(logits, after, losses=losses)",

@@ -139,6 +139,14 @@ def _reads_tokens(kind: type[Architecture], model: SequenceModel) -> None:
     cost = _call(kind, lambda: model.flops(LENGTH), "flops")
     if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < math.inf:
         raise _broken(kind, "flops", f"returns {cost!r}", "a number of operations, 0 or more")
+    for weight in _call(kind, model.matrices, "matrices"):
+        if weight.ndim != 2:
+            raise _broken(
+                kind,
+                "matrices",
+                f"returns a weight of shape {tuple(weight.shape)}",
+                "weights of two dimensions",
+            )
     if objective_of(model).learns_by_likelihood:
         _learns(kind, model, tokens)
 
