@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inklings.config import from_mapping, read_toml
+from inklings.config import read_toml
 from inklings.errors import ConfigError, unknown_name
+from inklings.values import from_mapping
 
 FOLDER = Path(__file__).parents[1] / "configs" / "ledger"
 PLACES = {"data": "INKLINGS_TEST_DATA", "nanogpt": "NANOGPT", "gan_textgen": "GAN_TEXTGEN"}

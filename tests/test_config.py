@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.config import (
-    DataConfig,
-    RunConfig,
-    TrainingConfig,
-    from_mapping,
-    load_run_config,
-    to_mapping,
-)
+from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
 from inklings.errors import ConfigError
 from inklings.fields import parse_value
+from inklings.values import from_mapping
 
 
 @given(

@@ -24,6 +24,7 @@ ORDER = [
     "durable",
     "registry",
     "optimizers",
+    "values",
     "config",
     "fields",
     "device",

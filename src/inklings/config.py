@@ -8,19 +8,16 @@ Precedence is: defaults < file < flags. An unknown key is an error that names th
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal
 
-from inklings.errors import ConfigError, RunError, unknown_name
+from inklings.errors import ConfigError
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES, moved_rates, peak_rates
-from inklings.registry import Registry
-
-T = TypeVar("T")
+from inklings.values import check, check_types, from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +66,7 @@ class DataConfig:
     """Seed of the assignment of documents to splits."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         check(self, "min_known", 0 <= self.min_known <= 1, "a share in [0, 1]")
         check(self, "min_length", self.min_length >= 0, "0 or more")
         least = max(1, self.min_length)
@@ -78,6 +76,7 @@ class DataConfig:
             self.max_length is None or self.max_length >= least,
             f"None, or at least {least} (min_length, or 1)",
         )
+        check(self, "split_seed", self.split_seed >= 0, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +145,12 @@ class TrainingConfig:
     """CPU threads; 0 measures and chooses."""
 
     def __post_init__(self) -> None:
-        OPTIMIZERS.check(self.optimizer)
+        check_types(self)
         given = {
             name: getattr(self, name) for name in PEAK_RATES if getattr(self, name) is not None
         }
+        for name in given:
+            check(self, name, getattr(self, name) > 0, "more than 0")
         for name, rate in moved_rates(
             peak_rates(self.optimizer), given, optimizer=self.optimizer
         ).items():
@@ -170,8 +171,14 @@ class TrainingConfig:
         check(
             self, "init_seed", self.init_seed is None or self.init_seed >= 0, "None, or 0 or more"
         )
-        for name in PEAK_RATES:
-            check(self, name, getattr(self, name) > 0, "more than 0")
+        check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
+        check(self, "momentum", self.momentum < 1, "in [0, 1)")
+        check(
+            self,
+            "device",
+            re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", self.device) is not None,
+            "auto, cpu, cuda, cuda:N or mps",
+        )
         check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")
         warm = self.warmup
         check(
@@ -249,122 +256,8 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
-
-def check(config: Any, name: str, holds: bool, allowed: str) -> None:
-    """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`.
-
-    Args:
-        config: the dataclass that is checked.
-        name: the field.
-        holds: whether its value is allowed.
-        allowed: what is allowed, to follow "it must be".
-    """
-    if not holds:
-        raise ConfigError(
-            f"{type(config).__name__}.{name} is {getattr(config, name)!r}; it must be {allowed}."
-        )
-
-
-def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str) -> T:
-    """Make a dataclass from plain values, checking names and types.
-
-    Nested dataclasses take nested mappings.
-
-    Args:
-        config_type: the dataclass.
-        values: field names (with `-` or `_`) and their values.
-        where: what is read, for messages.
-
-    Raises:
-        ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a
-            value out of range.
-    """
-    hints = typing.get_type_hints(config_type, include_extras=True)
-    fields = {f.name: f for f in dataclasses.fields(config_type) if f.init}  # type: ignore[arg-type]  # T is a dataclass
-    made: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        if name not in fields:
-            raise ConfigError(f"{where}: {unknown_name('setting', key, fields)}")
-        made[name] = convert(hints[name], value, where=f"{where}: {name}")
-    missing = [
-        name
-        for name, f in fields.items()
-        if name not in made
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{where}: {', '.join(missing)} must be given.")
-    return config_type(**made)
-
-
-def from_file(config_type: type[T], content: Mapping[str, Any], path: Path, remedy: str = "") -> T:
-    """Make a dataclass of what a JSON file of ours holds beside its format's version.
-
-    Args:
-        config_type: the dataclass.
-        content: of the file.
-        path: where it lies.
-        remedy: what to do about a damaged one, a sentence.
-
-    Raises:
-        RunError: it does not hold such a thing.
-    """
-    values = {name: value for name, value in content.items() if name != "format_version"}
-    try:
-        return from_mapping(config_type, values, where=str(path))
-    except ConfigError as error:
-        raise RunError(f"{path} is damaged or was edited: {error} {remedy}".rstrip()) from None
-
-
-def convert(hint: Any, value: Any, *, where: str) -> Any:
-    """Return `value` as the annotated type.
-
-    Args:
-        hint: the type; a registry in `Annotated` is asked for the name.
-        value: a plain value, as JSON or TOML has it.
-        where: what is read, for messages.
-
-    Raises:
-        ConfigError: it is of another type; the message says what is allowed.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return from_mapping(typing.cast(type, hint), value, where=where)
-    if origin is Annotated:
-        for registry in (about for about in arguments[1:] if isinstance(about, Registry)):
-            registry.check(value, where=where)
-        return convert(arguments[0], value, where=where)
-    if origin is Literal:
-        if value in arguments:
-            return value
-        raise ConfigError(
-            f"{where}: {unknown_name('value', str(value), [str(a) for a in arguments])}"
-        )
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        inner = [a for a in arguments if a is not type(None)]
-        return convert(inner[0], value, where=where) if len(inner) == 1 else value
-    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
-        return tuple(convert(a, v, where=where) for a, v in zip(arguments, value, strict=True))
-    if origin is dict and isinstance(value, Mapping):
-        return dict(value)
-    if origin is list and isinstance(value, list):
-        return [convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)]
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and not (hint is int and isinstance(value, bool))
-    ):
-        return value
-    expected = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be {expected}.")
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union
 
-from inklings.config import convert
 from inklings.errors import ConfigError
 from inklings.registry import Registry
+from inklings.values import convert
 
 
 def parse_value(hint: Any, text: str, *, where: str) -> Any:

@@ -39,13 +39,14 @@ from inklings.auditing.memory.rivals import (
 from inklings.auditing.memory.verdict import say_proof
 from inklings.auditing.probes import scrambled
 from inklings.auditing.subjects import of_architecture
-from inklings.config import RunConfig, from_mapping
+from inklings.config import RunConfig
 from inklings.errors import ArchitectureError, ConfigError
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
 from inklings.models.registry import build
 from inklings.models.varda.model import Varda
+from inklings.values import from_mapping
 
 from .fixtures import bad_memories
 from .memory_texts import SYMBOLS, chains, knows_the_chain, repeats, split_of, untrained

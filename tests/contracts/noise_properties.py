@@ -18,10 +18,11 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.auditing.checks.from_noise import check_both_learn
-from inklings.config import from_mapping, to_mapping
+from inklings.config import to_mapping
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, SampleModel
 from inklings.models.registry import load_class
+from inklings.values import from_mapping
 
 from .properties import assert_same, require
 from .subjects import Subject, prepared

@@ -9,9 +9,10 @@ from tests.recipes.pages import add
 from inklings import train
 from inklings.auditing.audit import after_training, audit, before_training
 from inklings.auditing.subjects import of_architecture, of_run
-from inklings.config import RunConfig, TrainingConfig, from_mapping
+from inklings.config import RunConfig, TrainingConfig
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import own_store
+from inklings.values import from_mapping
 
 SMALL = RunConfig(
     architecture="recurrent",

@@ -8,10 +8,11 @@ import pytest
 from tests.recipes.pages import add
 
 from inklings import train
-from inklings.config import RunConfig, TrainingConfig, from_mapping
+from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import ConfigError
 from inklings.runs.directory import RunDirectory
 from inklings.training.budgets.budget import budget_examples, parse_budget
+from inklings.values import from_mapping
 
 SMALL = RunConfig(
     architecture="recurrent",

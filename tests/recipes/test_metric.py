@@ -10,11 +10,12 @@ from tests.recipes.pages import add
 
 from inklings import compare, train
 from inklings.cli.main import main
-from inklings.config import RunConfig, TrainingConfig, from_mapping
+from inklings.config import RunConfig, TrainingConfig
 from inklings.lab.comparison.comparison_file import read_comparison, write_comparison
 from inklings.lab.report.page import write_report
 from inklings.runs.arms import Arm
 from inklings.runs.directory import RunDirectory
+from inklings.values import from_mapping
 
 SMALL = RunConfig(
     architecture="recurrent",

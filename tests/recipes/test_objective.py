@@ -11,13 +11,14 @@ from tests.recipes.pages import RECIPES, add
 from inklings import resume, train
 from inklings.auditing.subjects import of_architecture, of_run
 from inklings.cli.main import main
-from inklings.config import RunConfig, TrainingConfig, from_mapping
+from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import ArchitectureError
 from inklings.lab.comparison.compare import compare
 from inklings.runs.arms import Arm
 from inklings.runs.directory import RunDirectory
 from inklings.training.find_lr import find_lr
 from inklings.training.plan import plan_run
+from inklings.values import from_mapping
 
 SMALL = RunConfig(
     model={"n_embd": 4, "context_length": 8},

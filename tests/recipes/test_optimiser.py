@@ -9,7 +9,7 @@ from tests.recipes.pages import add
 
 from inklings import train
 from inklings.cli.main import main
-from inklings.config import DataConfig, RunConfig, TrainingConfig, from_mapping
+from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
 from inklings.lab.sweep.space import default_space, parse_space
 from inklings.models.registry import build
@@ -19,6 +19,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.training.find_lr import find_lr
 from inklings.training.ignored import ignored_settings
 from inklings.training.train import resume
+from inklings.values import from_mapping
 
 SMALL = RunConfig(
     architecture="recurrent",

@@ -30,7 +30,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
-from inklings.config import RunConfig, from_mapping
+from inklings.config import RunConfig
+from inklings.values import from_mapping
 from inklings.text.store import TokenStore
 from inklings.training.train import resume, train
 config = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test")

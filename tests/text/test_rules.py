@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tokenizers import models
 
 from inklings import durable
-from inklings.config import DataConfig, from_mapping
+from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.events import Event
 from inklings.text import documents, store
@@ -35,6 +35,7 @@ from inklings.text.splits import SPLITS, plan_splits
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import UnknownChoice, make_tokenizer
+from inklings.values import from_mapping
 
 KNOWN = "a a a bb bb ccc"
 """What the vocabularies below are learned from: three words, and four characters with the blank."""

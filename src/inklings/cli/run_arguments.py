@@ -14,19 +14,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from inklings.cli.arguments import parse
-from inklings.config import (
-    DataConfig,
-    RunConfig,
-    TrainingConfig,
-    from_mapping,
-    rates_in,
-    with_training,
-)
+from inklings.config import DataConfig, RunConfig, TrainingConfig, rates_in, with_training
 from inklings.errors import ConfigError
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES
 from inklings.runs.arms import parse_arm, with_file
 from inklings.training.budgets.budget import budget_examples
+from inklings.values import from_mapping
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from inklings.config import check
 from inklings.errors import DivergedError
+from inklings.values import check, check_types
 
 NOT_FINITE = "the model's logits are not finite: its weights have diverged or are damaged."
 
@@ -57,6 +57,7 @@ class SamplingConfig:
     """Seed of the draws; text r draws from a generator of its own, seeded by (seed, r)."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         check(
             self,
             "repetition_penalty",

@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Int64
 
 import inklings
-from inklings.config import from_mapping
 from inklings.durable import (
     disk_errors,
     file_sha256,
@@ -38,6 +37,7 @@ from inklings.memory.backends.index import Index, LocalIndex
 from inklings.memory.entries import Entries
 from inklings.memory.settings import MemoryConfig
 from inklings.memory.store import Memory
+from inklings.values import from_mapping
 
 FORMAT_VERSION = 1
 METRIC = "squared_l2"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from inklings.config import check
-from inklings.errors import ConfigError, unknown_name
+from inklings.errors import ConfigError
 from inklings.memory.backends.index import Index
+from inklings.values import check, check_types
 
 Backend = Literal["exact", "flat", "ivf", "ivfpq", "hnsw", "pgvector"]
 Eviction = Literal["oldest", "least_used", "lowest_score"]
@@ -47,11 +47,7 @@ class MemoryConfig:
     """`ivf`, `ivfpq`: of the clusters."""
 
     def __post_init__(self) -> None:
-        for kind, allowed in (("backend", get_args(Backend)), ("eviction", get_args(Eviction))):
-            if getattr(self, kind) not in allowed:
-                raise ConfigError(
-                    f"MemoryConfig.{kind}: {unknown_name(kind, str(getattr(self, kind)), allowed)}"
-                )
+        check_types(self)
         for name in (
             "dimension",
             "capacity",

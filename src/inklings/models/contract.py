@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from inklings.config import check
 from inklings.fields import field_hints
+from inklings.values import check, check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class ModelConfig:
     """
 
     def __post_init__(self) -> None:
+        check_types(self)
         require(self, "vocab_size", self.vocab_size >= 2, "at least 2")
         require(self, "context_length", self.context_length >= 1, "at least 1")
         require(

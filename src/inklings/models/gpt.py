@@ -77,7 +77,6 @@ class GPTConfig(ModelConfig):
             self.n_embd % (2 * self.n_head) == 0,
             f"a multiple of 2 * n_head = {2 * self.n_head}",
         )
-        require(self, "feed_forward", self.feed_forward in ("relu2", "swiglu"), "relu2 or swiglu")
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
 

@@ -18,9 +18,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inklings.config import from_mapping
 from inklings.errors import ArchitectureError, unknown_name
 from inklings.fields import outside_brackets
+from inklings.values import from_mapping
 
 if TYPE_CHECKING:
     from inklings.models.contract import Architecture

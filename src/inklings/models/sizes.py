@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from inklings.config import from_mapping
 from inklings.errors import ConfigError
 from inklings.models.contract import Architecture, ModelConfig
 from inklings.models.registry import build, load_class
+from inklings.values import from_mapping
 
 TOLERANCE = 0.03
 """Share by which a size may miss the wanted number and still be called equal."""

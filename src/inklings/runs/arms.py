@@ -14,7 +14,6 @@ from inklings.config import (
     DataConfig,
     RunConfig,
     TrainingConfig,
-    from_mapping,
     rates_in,
     read_toml,
     to_mapping,
@@ -25,6 +24,7 @@ from inklings.fields import field_hints, parse_fields
 from inklings.models.contract import model_hints
 from inklings.models.registry import available, load_class, split_name
 from inklings.runs.directory import CONFIG
+from inklings.values import from_mapping
 
 GRAMMAR = (
     "NAME[:field=value,...], FILE.py:CLASS[:field=value,...], FILE.toml, or the directory of a run"

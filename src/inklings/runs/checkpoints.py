@@ -17,7 +17,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from inklings.config import from_file
 from inklings.durable import (
     disk_errors,
     new_directory,
@@ -34,6 +33,7 @@ from inklings.runs.checked_files import (
     shared_names,
     write_tensors,
 )
+from inklings.values import from_file
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from inklings.config import RunConfig, from_file, to_mapping
+from inklings.config import RunConfig, to_mapping
 from inklings.device import Runtime
 from inklings.durable import (
     disk_errors,
@@ -42,6 +42,7 @@ from inklings.runs.lock import is_locked
 from inklings.runs.metrics import read_metrics
 from inklings.runs.user_code import keep_copies, with_own_code
 from inklings.text.tokenizers import Tokenizer
+from inklings.values import from_file
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"

@@ -6,9 +6,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inklings.config import check
 from inklings.errors import ConfigError
 from inklings.serving.api.origins import check_origins
+from inklings.values import check, check_types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ class ServeConfig:
     """
 
     def __post_init__(self) -> None:
+        check_types(self)
         check(self, "port", 0 <= self.port <= 65_535, "0 to 65535")
         for name in (
             "workers",

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.config import from_mapping
 from inklings.errors import ConfigError
 from inklings.lab.scaling import scaling
 from inklings.lab.scaling.power_law import PowerLaw, fit_power_law
 from inklings.lab.scaling.result import Scaling, SizedRun
 from inklings.lab.scaling.scaling import MARK, frontier, scale
+from inklings.values import from_mapping
 
 SIZES = (30_000, 96_000, 307_000, 983_000)
 

@@ -174,7 +174,8 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from inklings.config import RunConfig, from_mapping
+from inklings.config import RunConfig
+from inklings.values import from_mapping
 from inklings.lab.sweep.sweep import sweep
 
 config = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test")

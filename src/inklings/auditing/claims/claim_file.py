@@ -26,8 +26,8 @@ from typing import ClassVar
 import numpy as np
 import tokenizers
 
-from inklings.config import from_mapping
 from inklings.errors import ConfigError
+from inklings.values import from_mapping
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from inklings.config import from_file
 from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError, nearest
 from inklings.lab.comparison.result import FILE_NAME, Comparison, RunResult
+from inklings.values import from_file
 
 FORMAT_VERSION = 1
 ANEW = "Delete it: the same compare command makes it again from the runs."

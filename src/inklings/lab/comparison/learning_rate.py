@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.config import RunConfig, from_mapping, scaled_rates, to_mapping
+from inklings.config import RunConfig, scaled_rates, to_mapping
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, DivergedError, RunError
 from inklings.events import Event, OnEvent
@@ -23,6 +23,7 @@ from inklings.lab.execution.prunable_run import attempt_trial
 from inklings.runs.interruption import Interruption
 from inklings.runs.own_text import data_hash
 from inklings.text.store import TokenStore
+from inklings.values import from_mapping
 
 FILE_NAME = "search.json"
 FORMAT = 1

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from inklings.auditing.memory.proof import MemoryProof
-from inklings.config import from_file
 from inklings.durable import read_checked_json, write_checked_json
+from inklings.values import from_file
 
 FORMAT_VERSION = 1
 FILE_NAME = "record.json"

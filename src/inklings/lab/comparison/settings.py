@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from inklings.errors import ConfigError
+from inklings.values import check, check_types
 
 MOST_POINTS = 8
 """The first of eight points has less than a hundredth of the budget."""
@@ -107,26 +107,37 @@ class ComparisonSettings(ComparisonMethod):
     """
 
     def __post_init__(self) -> None:
-        if not 1 <= self.points <= MOST_POINTS:
-            raise ConfigError(
-                f"points is {self.points}; it must be 1 to {MOST_POINTS}. 4 scores at 1/8, 1/4, 1/2"
-                " and all of the budget."
-            )
-        if isinstance(self.parameters, int) and self.parameters < 1:
-            raise ConfigError(
-                f"parameters is {self.parameters}; it must be a number above 0, `auto`, or left"
-                " out."
-            )
-        if not 1 <= self.sizes <= MOST_SIZES:
-            raise ConfigError(
-                f"sizes is {self.sizes}; it must be 1 to {MOST_SIZES}. 4 trains each arm at 1/8,"
-                " 1/4, 1/2 and all of its size."
-            )
-        if self.rates < 0:
-            raise ConfigError(
-                f"rates is {self.rates}; it must be 0 (learning rates as they are) or how many are"
-                " tried, such as 5."
-            )
+        check_types(self)
+        check(
+            self,
+            "points",
+            1 <= self.points <= MOST_POINTS,
+            f"1 to {MOST_POINTS}; 4 scores at 1/8, 1/4, 1/2 and all of the budget",
+        )
+        check(
+            self,
+            "parameters",
+            not isinstance(self.parameters, int) or self.parameters >= 1,
+            "a number above 0, 'auto', or None",
+        )
+        check(
+            self,
+            "sizes",
+            1 <= self.sizes <= MOST_SIZES,
+            f"1 to {MOST_SIZES}; 4 trains each arm at 1/8, 1/4, 1/2 and all of its size",
+        )
+        check(
+            self,
+            "rates",
+            self.rates >= 0,
+            "0 (learning rates as they are) or how many are tried, such as 5",
+        )
+        check(
+            self,
+            "samples",
+            self.samples is None or self.samples >= 0,
+            "None, 0 for none, or how many, such as 3000",
+        )
 
 
 def method_of(settings: ComparisonMethod) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from inklings.config import RunConfig, from_mapping
+from inklings.config import RunConfig
 from inklings.durable import write_bytes
 from inklings.errors import RunError
 from inklings.lab.report import chart as charts
@@ -21,6 +21,7 @@ from inklings.lab.sweep.space import Dimension, parse_space
 from inklings.lab.sweep.sweep_figures import sweep_figures
 from inklings.lab.sweep.sweep_results import Sweep, read_sweep
 from inklings.runs.user_code import named_code
+from inklings.values import from_mapping
 
 BEST_SHOWN = 10
 """Trials in the table; the figures and `sweep.json` have all."""

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inklings.config import from_file
 from inklings.durable import read_checked_json, write_bytes, write_checked_json
 from inklings.lab.report.arm_settings import say_value
+from inklings.values import from_file
 
 FILE_NAME = "sweep.json"
 BEST = "best.toml"

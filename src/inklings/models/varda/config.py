@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 from inklings.memory.settings import Backend, Eviction
 from inklings.models.contract import (
@@ -76,18 +76,6 @@ class VardaConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self,
-            "reader",
-            self.reader in ("mixture", "attention", "concat"),
-            "mixture, attention or concat",
-        )
-        require(
-            self,
-            "write",
-            self.write in ("all", "random", "surprisal", "learned"),
-            "all, random, surprisal or learned",
-        )
         require(self, "num_search_results", self.num_search_results >= 1, "at least 1")
         require(self, "sharpness", self.sharpness > 0, "above 0")
         require(self, "share", 0 < self.share < 1, "above 0 and below 1")
@@ -106,21 +94,11 @@ class VardaConfig(ModelConfig):
             "at least 1, or none",
         )
         require(
-            self,
-            "index_type",
-            self.index_type in get_args(Backend) and self.index_type != "pgvector",
-            "exact, flat, ivf, ivfpq or hnsw",
+            self, "index_type", self.index_type != "pgvector", "exact, flat, ivf, ivfpq or hnsw"
         )
         require(self, "num_clusters", self.num_clusters >= 1, "at least 1")
-        require(
-            self,
-            "eviction",
-            self.eviction in get_args(Eviction),
-            "oldest, least_used or lowest_score",
-        )
         for name in ("forgetfulness_factor", "decay"):
             require(self, name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
         require(self, "delete_within", self.delete_within >= 0, "0 or more")
-        require(self, "clear_at", self.clear_at in ("document", "epoch"), "document or epoch")
         require(self, "gate_weight", self.gate_weight >= 0, "0 or more")
         require(self, "memory_seed", self.memory_seed >= 0, "0 or more")
