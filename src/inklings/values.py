@@ -52,7 +52,7 @@ def check_types(config: Any) -> None:
         if value is each.default:
             continue
         where = f"{type(config).__name__}.{each.name}"
-        made = convert(_type_hints(type(config))[each.name], value, where=where)
+        made = convert(_type_hints(config.__class__)[each.name], value, where=where)
         numbers = made if isinstance(made, tuple) else (made,)
         finite = all(math.isfinite(n) for n in numbers if isinstance(n, float))
         check(config, each.name, finite, "a finite number")
