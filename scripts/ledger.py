@@ -20,6 +20,7 @@ from pathlib import Path
 from ledger_claims import PLACES, Claim, chosen, identity, markdown, read_claims
 from ledger_replay import ROOT, Outcome, is_there, lay_out_corpora, places_here, replay
 
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.durable import write_bytes
 from inklings.errors import ConfigError, InklingsError
@@ -127,7 +128,14 @@ def show_plan(
             what, minutes = "to run", minutes + claim.minutes
         length = f"{'about ' if claim.estimated else ''}{claim.minutes:g} min"
         rows.append((name, claim.source, length, claim.verdict, what))
-    terminal.table(["claim", "source", "time", "verdict", ""], rows, right=(2,))
+    columns = [
+        name_column("claim"),
+        words_column("source", 2),
+        number_column("time", 1),
+        words_column("verdict"),
+        words_column(),
+    ]
+    terminal.table(columns, rows)
     runs = sum(row[4] == "to run" for row in rows)
     terminal.say(
         f"\n{runs} commands to run, {_duration(minutes)} in all on two cores; into {out}",
@@ -189,7 +197,14 @@ def show_outcomes(
         length = "" if outcome.seconds is None else _duration(outcome.seconds / 60)
         rows.append((name, claim.verdict, outcome.state, outcome.words.splitlines()[0], length))
     terminal.say()
-    terminal.table(["claim", "verdict", "now", "", "took"], rows, right=(4,))
+    columns = [
+        name_column("claim"),
+        words_column("verdict"),
+        words_column("now"),
+        words_column(),
+        number_column("took", 1),
+    ]
+    terminal.table(columns, rows)
     counts = {
         state: sum(outcome.state == state for outcome in outcomes.values()) for state in STYLES
     }

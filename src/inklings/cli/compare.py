@@ -15,6 +15,7 @@ import tyro
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
+from inklings.cli.table import Column, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
@@ -34,8 +35,6 @@ T = TypeVar("T")
 
 HUB = "hf:"
 """The prefix of an arm that is a Hugging Face model."""
-SAMPLE_WIDTH = 110
-"""Characters of a sample that are printed; the report has all."""
 
 
 def _size(words: Sequence[str]) -> int | Literal["auto"] | None:
@@ -61,6 +60,21 @@ SIZE = tyro.constructors.PrimitiveConstructorSpec[int | Literal["auto"] | None](
     str_from_instance=lambda size: [str(size)],
 )
 """Sizes as people write them: 100k, 2M."""
+
+
+IMPORTANCE = (
+    "arm",
+    "verdict",
+    "loss",
+    "bits/byte",
+    "to the best",
+    "",
+    "parameters",
+    "time",
+    "accuracy",
+    "tokens",
+)
+"""Titles of the ranking, those first that a narrow screen keeps longest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +145,9 @@ def main(arguments: Sequence[str]) -> int:
     _show(comparison, flags.out, terminal)
     report = write_report(flags.out)
     terminal.say(
-        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold"
+        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)",
+        style="bold",
+        as_is=True,
     )
     if comparison.status == "interrupted":
         terminal.say(
@@ -195,9 +211,9 @@ def _compared(
 
 def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
     """Print the table, the verdicts and some samples."""
-    columns, rows = render_table(comparison)
+    titles, rows = render_table(comparison)
     terminal.say()
-    terminal.table(columns, rows, right=range(2, len(columns) - 1))
+    terminal.table([_column(title) for title in titles], rows)
     for arm in comparison.arms:
         for run in arm.done:
             if run.message is not None:
@@ -210,15 +226,22 @@ def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
     section = load_section(out, comparison)
     if section is not None:
         terminal.say(f"\n{section.facts}")
-        columns, rows = plain_table(section)
-        terminal.table(columns, rows, right=range(1, len(columns)))
+        (first, *titles), rows = plain_table(section)
+        columns = [number_column(title, place) for place, title in enumerate(titles)]
+        terminal.table([name_column(first), *columns], rows)
     _say(comparison.sample_verdict, terminal)
     shown = ""
     for label, text in sample_texts(comparison, out):
         if label != shown:
             terminal.say(f"\n{label}", style="bold")
             shown = label
-        terminal.say(f"  {' '.join(text.split())[:SAMPLE_WIDTH]}", style="dim")
+        terminal.say(terminal.one_line(f"  {' '.join(text.split())}"), style="dim")
+
+
+def _column(title: str) -> Column:
+    """Return a column of the ranking, as important as its title."""
+    kind = {"arm": name_column, "verdict": words_column}.get(title, number_column)
+    return kind(title, IMPORTANCE.index(title) if title in IMPORTANCE else len(IMPORTANCE))
 
 
 def _say(verdict: Verdict | None, terminal: Terminal) -> None:

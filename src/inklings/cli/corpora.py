@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inklings.cli.arguments import Json, parse
+from inklings.cli.table import name_column, words_column
 from inklings.cli.terminal import open_terminal
 from inklings.text.formats.format import list_known
 from inklings.text.sources.scheme import known_sources
@@ -26,11 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     known = known_sources()
     terminal.table(
-        ["source", "what it is", "licence"],
-        [(name, about, licence) for name, (about, licence) in known.items()],
+        [name_column("source"), words_column("what it is"), words_column("licence", 1)],
+        [(source, about, licence) for source, (about, licence) in known.items()],
     )
     terminal.say(
-        f"\nAnything else is a path (file, folder, glob; {list_known()}), `-` for stdin,\nor"
+        f"\nAnything else is a path (file, folder, glob; {list_known()}), `-` for stdin, or"
         " hf:OWNER/NAME?split=train&field=text&take=1000"
     )
     terminal.result(

@@ -9,6 +9,7 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import open_run
+from inklings.cli.table import name_column, words_column
 from inklings.cli.terminal import open_terminal
 from inklings.device import environment
 from inklings.runs.audits import kept_audits
@@ -35,7 +36,10 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     if flags.run is None:
         facts = environment()
-        terminal.table(["", ""], [(str(key), str(value)) for key, value in facts.items()])
+        terminal.table(
+            [name_column(), words_column()],
+            [(key, _shown(key, value)) for key, value in facts.items()],
+        )
         terminal.result(facts)
         return 0
     run = open_run(flags.run)
@@ -60,3 +64,10 @@ def main(arguments: Sequence[str]) -> int:
         }
     )
     return 1 if problems else 0
+
+
+def _shown(fact: str, value: object) -> str:
+    """Return a fact about the machine for people."""
+    if fact == "memory" and isinstance(value, int):
+        return f"{value / 2**30:.1f} GiB"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -19,6 +19,7 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
+from inklings.cli.table import number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
@@ -228,7 +229,7 @@ def _trained_on(
 def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
     """Save figures beside the run, or say why not: they are printed in any case."""
     try:
-        terminal.say(f"{what}: {save()}")
+        terminal.say(f"{what}: {save()}", as_is=True)
     except DiskError as error:
         terminal.say(f"warning: the {what} could not be kept: {error.problem}", style="yellow")
 
@@ -243,12 +244,15 @@ def _show(result: LikelihoodResult, terminal: Terminal) -> None:
             if value is None
             else (metric.title, f"{metric.format(value)} {metric.unit}".rstrip(), beside)
         )
-    terminal.table(["", "", ""], rows)
+    terminal.table([words_column(), words_column(), words_column()], rows)
     places = [
         (f"{first} to {last}", f"{loss:.4f}", f"{count:,}")
         for first, last, loss, count in result.loss_by_position
     ]
-    terminal.table(["place in the document", "loss", "targets"], places, right=(1, 2))
+    terminal.table(
+        [words_column("place in the document"), number_column("loss"), number_column("targets", 1)],
+        places,
+    )
 
 
 def _interval(result: LikelihoodResult) -> str:

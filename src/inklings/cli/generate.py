@@ -190,7 +190,7 @@ def _write(
     )
     for number, result in enumerate(results, start=1):
         terminal.say(f"--- sample {number}", style="dim")
-        terminal.say(prompt + result.text)
+        terminal.say(prompt + result.text, as_is=True)
         if found:
             show_origins(found[number - 1], terminal)
     decoding = {"precision": decoder.runtime.precision, "threads": decoder.runtime.threads}

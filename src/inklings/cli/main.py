@@ -11,8 +11,10 @@ import importlib
 import io
 import json
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -118,7 +120,14 @@ def _drop_output() -> None:
 def _fail(message: str, code: int, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": message, "exit_code": code}))
-    print(f"inklings: {message}", file=sys.stderr)
+    text = f"inklings: {message}"
+    if sys.stderr.isatty():  # a terminal breaks lines anywhere
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(
+            textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            for line in text.splitlines()
+        )
+    print(text, file=sys.stderr)
     return code
 
 

@@ -18,6 +18,7 @@ import tyro
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
+from inklings.cli.table import GAP, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
@@ -209,13 +210,19 @@ def _show_info(info: MemoryInfo, run: str, terminal: Terminal) -> None:
         rows.append(
             (f"recall@{found.recall_at}", f"{found.recall:.1%} of the truly nearest are found")
         )
-    terminal.table(["", ""], rows)
+    terminal.table([name_column(), words_column()], rows)
     documents = [
         (d.name, f"{d.tokens:,}", f"{d.entries:,}", f"{d.first_id} to {d.last_id}")
         for d in info.documents[:DOCUMENTS]
     ]
     if documents:
-        terminal.table(["document", "tokens", "entries", "ids"], documents, right=(1, 2))
+        columns = [
+            name_column("document"),
+            number_column("tokens", 2),
+            number_column("entries", 1),
+            number_column("ids"),
+        ]
+        terminal.table(columns, documents)
     if len(info.documents) > DOCUMENTS:
         terminal.say(f"and {len(info.documents) - DOCUMENTS:,} more; --json lists all", style="dim")
 
@@ -224,14 +231,20 @@ def _search(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[s
     k = min(HITS, max(1, len(memory))) if flags.k is None else flags.k
     hits = memory.search(flags.what[0], k)
     found = [(str(hit.id), f"{hit.distance:.4f}", str(hit.age), _end(hit.document)) for hit in hits]
-    columns = ["id", "distance", "age", "document"]
+    columns = [
+        number_column("id"),
+        number_column("distance", 1),
+        number_column("age", 2),
+        name_column("document", 3),
+    ]
     beside = sum(
-        max(len(cell) + 2 for cell in column) for column in zip(columns, *found, strict=True)
+        max(len(cell) + GAP for cell in cells)
+        for cells in zip([column.title for column in columns], *found, strict=True)
     )
     value = max(len(_shown(hit.value)) for hit in hits) if hits else 0
     side = min(WIDEST, max(NARROWEST, (terminal.console.width - beside - value - 2) // 2))
     rows = [(*cells, _snippet(hit, side)) for cells, hit in zip(found, hits, strict=True)]
-    terminal.table([*columns, "text"], rows, right=(0, 1, 2))
+    terminal.table([*columns, words_column("text")], rows)
     return {"text": flags.what[0], "hits": [dataclasses.asdict(hit) for hit in hits]}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tyro
 
 from inklings.cli.arguments import Json, parse
+from inklings.cli.table import name_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.models.registry import available, load_class, summary
 
@@ -34,17 +35,17 @@ def main(arguments: Sequence[str]) -> int:
     if flags.name is not None:
         _show_one(flags.name, terminal)
         return 0
-    found = {name: summary(name) for name in available()}
-    terminal.table(["architecture", "what it is"], list(found.items()))
+    found = {known: summary(known) for known in available()}
+    terminal.table([name_column("architecture"), words_column("what it is")], list(found.items()))
     terminal.say("\n`inklings models NAME` shows its settings. Your own: inklings new my_model.py")
     terminal.result({"models": found})
     return 0
 
 
-def _show_one(name: str, terminal: Terminal) -> None:
+def _show_one(architecture: str, terminal: Terminal) -> None:
     from inklings.models.contract import model_fields
 
-    model_type = load_class(name)
+    model_type = load_class(architecture)
     fields = {
         field.name: {
             "type": str(field.type),
@@ -52,15 +53,13 @@ def _show_one(name: str, terminal: Terminal) -> None:
         }
         for field in model_fields(model_type.Config).values()
     }
-    terminal.say(
-        f"{name}: {summary(name) if name in available() else (model_type.__doc__ or '').strip()}",
-        style="bold",
-    )
+    about = summary(architecture) if architecture in available() else model_type.__doc__ or ""
+    terminal.say(f"{architecture}: {about.strip()}", style="bold")
     terminal.table(
-        ["setting", "type", "default"],
+        [name_column("setting"), words_column("type", 1), words_column("default")],
         [(n, str(f["type"]), repr(f["default"])) for n, f in fields.items()],
     )
-    terminal.say(f"\n`inklings train {name} --help` explains each.")
+    terminal.say(f"\n`inklings train {architecture} --help` explains each.")
     terminal.result(
-        {"name": name, "settings": fields, "traits": dataclasses.asdict(model_type.traits)}
+        {"name": architecture, "settings": fields, "traits": dataclasses.asdict(model_type.traits)}
     )

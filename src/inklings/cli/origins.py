@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal
 from inklings.generation.generate import Generation
 from inklings.generation.provenance import Origin, origins
@@ -68,7 +69,15 @@ def show_origins(tokens: list[dict[str, Any]], terminal: Terminal) -> None:
     ]
     if rows:
         terminal.table(
-            ["token", "remembered", "weight", "distance", "from", "position"], rows, right=(2, 3, 5)
+            [
+                name_column("token"),
+                name_column("remembered"),
+                number_column("weight"),
+                number_column("distance", 2),
+                name_column("from", 1),
+                number_column("position", 3),
+            ],
+            rows,
         )
     else:
         terminal.say(

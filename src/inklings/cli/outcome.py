@@ -43,8 +43,7 @@ def report_result(
                 f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.",
                 style="bold yellow",
             )
-        terminal.say(
-            f"next: inklings generate {result.run}    inklings evaluate {result.run} --split test"
-        )
+        terminal.say(f"next: inklings generate {result.run}", as_is=True)
+        terminal.say(f"      inklings evaluate {result.run} --split test", as_is=True)
     terminal.result({**dataclasses.asdict(result), "left_out": left_out})
     return 1 if interrupted else 0

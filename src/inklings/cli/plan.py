@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from inklings.cli.progress import Display
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.report.table import duration
@@ -59,13 +60,15 @@ def show_plan(
         ),
         ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
     ]
-    terminal.table(["", "", ""], rows, right=(1,))
+    terminal.table([words_column(), number_column(""), words_column()], rows)
     settings = to_mapping(plan.config)
     terminal.table(
-        ["setting", "value"], [(f"model.{k}", str(v)) for k, v in settings["model"].items()]
+        [name_column("setting"), words_column("value")],
+        [(f"model.{k}", str(v)) for k, v in settings["model"].items()],
     )
     terminal.table(
-        ["setting", "value"], [(f"training.{k}", str(v)) for k, v in settings["training"].items()]
+        [name_column("setting"), words_column("value")],
+        [(f"training.{k}", str(v)) for k, v in settings["training"].items()],
     )
     for reason in plan.reasons:
         terminal.say(reason, style="dim")

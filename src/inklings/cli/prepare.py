@@ -11,6 +11,7 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.progress import Display
+from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.text.inspect import describe
@@ -58,21 +59,21 @@ def _show(description: dict[str, Any], terminal: Terminal) -> None:
         style="bold",
     )
     columns = [
-        "split",
-        "documents",
-        "tokens",
-        "bytes",
-        "tokens/byte",
-        "shortest",
-        "median",
-        "longest",
-        "also in train",
+        name_column("split"),
+        number_column("documents"),
+        number_column("tokens"),
+        number_column("bytes", 3),
+        number_column("tokens/byte", 5),
+        number_column("shortest", 4),
+        number_column("median", 2),
+        number_column("longest", 1),
+        number_column("also in train"),
     ]
     rows = [
-        _split_row(name, facts, (split["overlap"] or {}).get(name))
-        for name, facts in description["splits"].items()
+        _split_row(part, facts, (split["overlap"] or {}).get(part))
+        for part, facts in description["splits"].items()
     ]
-    terminal.table(columns, rows, right=range(1, len(columns)))
+    terminal.table(columns, rows)
     shares = (
         "/".join(f"{share:g}" for share in split["shares"])
         if split.get("shares")
@@ -91,22 +92,21 @@ def _show(description: dict[str, Any], terminal: Terminal) -> None:
     )
     terminal.say("\nfirst documents of the training part:")
     for document in description["documents"]:
-        text = " ".join(document["text"].split())
-        terminal.say(f"  {text[:110]}{'...' if len(text) > 110 else ''}", style="dim")
+        terminal.say(terminal.one_line(f"  {' '.join(document['text'].split())}"), style="dim")
 
 
-def _split_row(name: str, facts: dict[str, Any], overlap: float | None) -> tuple[str, ...]:
-    def number(value: float | int | None, form: str = ",.0f") -> str:
+def _split_row(part: str, facts: dict[str, Any], overlap: float | None) -> tuple[str, ...]:
+    def figure(value: float | int | None, form: str = ",.0f") -> str:
         return "" if value is None else format(value, form)
 
     return (
-        name,
-        number(facts["documents"]),
-        number(facts["tokens"]),
-        number(facts["bytes"]),
-        number(facts["tokens_per_byte"], ".3f"),
-        number(facts["shortest"]),
-        number(facts["median"]),
-        number(facts["longest"]),
+        part,
+        figure(facts["documents"]),
+        figure(facts["tokens"]),
+        figure(facts["bytes"]),
+        figure(facts["tokens_per_byte"], ".3f"),
+        figure(facts["shortest"]),
+        figure(facts["median"]),
+        figure(facts["longest"]),
         "" if overlap is None else f"{overlap:.1%}",
     )

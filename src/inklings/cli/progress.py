@@ -89,7 +89,7 @@ class Display:
                     raise
 
     def _line(self, text: str, style: str | None = None) -> None:
-        self.progress.console.print(Text(text, style=style or ""), soft_wrap=True)
+        self.progress.console.print(Text(text, style=style or ""), soft_wrap=not self.live)
 
     def _on_note(self, event: NoteEvent, run: str) -> None:
         self._line(f"{run}: {event['text']}" if run else event["text"], "yellow")
@@ -152,7 +152,7 @@ class Display:
     def _on_sample(self, event: SampleEvent, run: str) -> None:
         if not self.quiet_runs and event["texts"]:
             first = " ".join(event["texts"][0].split())
-            self._line(f"       sample  {first[:100]}", "dim")
+            self._line(self.terminal.one_line(f"       sample  {first}"), "dim")
 
     def _on_end(self, event: EndEvent, run: str) -> None:
         if run in self.tasks:

@@ -10,13 +10,20 @@ import textwrap
 from inklings.auditing.memory.proof import ARMS, Change, MemoryProof, ProofArm, prove
 from inklings.auditing.memory.verdict import say_proof
 from inklings.auditing.subjects import Subject
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal
 from inklings.device import Runtime, threads_of
 from inklings.errors import SourceError
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenSplit, TokenStore
 
-COLUMNS = ("", "nats", "perplexity", "change", "95% interval")
+COLUMNS = (
+    name_column(),
+    number_column("nats"),
+    number_column("perplexity", 3),
+    number_column("change"),
+    number_column("95% interval", 2),
+)
 WIDTH = 100
 """Columns that the sentence may take, where the terminal has as many."""
 
@@ -60,10 +67,11 @@ def show_proof(subject: Subject, terminal: Terminal, *, targets: int | None) -> 
             on_arm=show,
         )
     terminal.say()
-    terminal.table(COLUMNS, _rows(proof), right=(1, 2, 3))
+    terminal.table(COLUMNS, _rows(proof))
     terminal.say()
     terminal.table(
-        ("", "what it is"), [*((arm.name, arm.note) for arm in proof.arms), *_parts(proof)]
+        (name_column(), words_column("what it is")),
+        [*((arm.name, arm.note) for arm in proof.arms), *_parts(proof)],
     )
     terminal.say(f"\n{_facts(proof)}", style="dim")
     sentence = say_proof(proof)

@@ -42,6 +42,6 @@ def main(arguments: Sequence[str]) -> int:
         path = write_sweep_report(flags.directory, trust_code=flags.trust_code)
     else:
         path = write_report(flags.directory)
-    terminal.say(f"report: {path}")
+    terminal.say(f"report: {path}", as_is=True)
     terminal.result({"report": str(path)})
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from inklings.cli.arguments import Json, parse
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import open_terminal
 from inklings.runs.directory import RunSummary, list_runs
 
@@ -29,9 +30,15 @@ def main(arguments: Sequence[str]) -> int:
     found = list_runs(flags.directory)
     if found:
         terminal.table(
-            ["run", "architecture", "text", "step", "validation loss", "state"],
+            [
+                name_column("run"),
+                name_column("architecture", 3),
+                name_column("text", 2),
+                number_column("step", 1),
+                number_column("validation loss"),
+                words_column("state"),
+            ],
             [_row(run) for run in found],
-            right=(3, 4),
         )
         for run in found:
             if run.doubt is not None:

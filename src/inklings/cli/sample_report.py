@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal
 from inklings.evaluation.samples.calibration import calibrate
 from inklings.evaluation.samples.metric import METRICS
@@ -86,7 +87,15 @@ def show_report(report: SampleReport, terminal: Terminal) -> None:
             )
         )
     terminal.table(
-        ["", run, "95% interval", "real text", "better", "gameable here by"], rows, right=(1, 2, 3)
+        [
+            words_column(),
+            number_column(run),
+            number_column("95% interval", 2),
+            number_column("real text"),
+            words_column("better", 3),
+            words_column("gameable here by", 1),
+        ],
+        rows,
     )
     for metrics in TABLES:
         titles = [SHORT.get(metric, METRICS[metric].title) for metric in metrics]
@@ -94,7 +103,10 @@ def show_report(report: SampleReport, terminal: Terminal) -> None:
             (name, *(_number(of.values[metric].estimate) for metric in metrics))
             for name, of in report.contestants().items()
         ]
-        terminal.table(["", *titles], found, right=range(1, len(metrics) + 1))
+        terminal.table(
+            [name_column(), *(number_column(title, place) for place, title in enumerate(titles))],
+            found,
+        )
     for name in report.runs:
         terminal.say(report.places(name))
         learned = report.runs[name].learned

@@ -17,6 +17,7 @@ import tyro
 
 from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import REFERENCE, open_run
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError, MissingExtraError
 from inklings.runs.directory import RunDirectory
@@ -209,7 +210,14 @@ def _show(event: ServerEvent, terminal: Terminal) -> None:
             )
             for card in event.cards
         ]
-        terminal.table(["model", "architecture", "parameters", "memory", ""], rows, right=(2, 3))
+        columns = [
+            name_column("model"),
+            name_column("architecture", 2),
+            number_column("parameters", 1),
+            number_column("memory", 3),
+            words_column(),
+        ]
+        terminal.table(columns, rows)
         terminal.say(f"serving on {event.url} (Ctrl-C ends it)", style="bold")
         terminal.result(
             {"url": event.url, "models": [dataclasses.asdict(card) for card in event.cards]}

@@ -15,6 +15,7 @@ import tyro
 from inklings.cli.arguments import Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
+from inklings.cli.table import Column, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.sweep.space import Dimension, moves_with, parse_space
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     columns, rows = table(made)
     terminal.say()
-    terminal.table(columns, rows, right=range(len(columns)))
+    terminal.table(_by_importance(columns), rows)
     if made.importance:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in made.importance.items())
         terminal.say(f"\nwhat matters ({made.evaluator}): {shares}")
@@ -101,10 +102,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     if made.best is not None:
         terminal.say(CAUTION, style="dim")
-        terminal.say(f"next: inklings train --config {flags.out / BEST}")
+        terminal.say(f"next: inklings train --config {flags.out / BEST}", as_is=True)
     report = write_sweep_report(flags.out, trust_code=True)
     terminal.say(
-        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)", style="bold"
+        f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)",
+        style="bold",
+        as_is=True,
     )
     if made.status == "unfinished":
         terminal.say(
@@ -123,6 +126,16 @@ def main(arguments: Sequence[str]) -> int:
         }
     )
     return 0 if made.status == "complete" and made.best is not None else 1
+
+
+def _by_importance(titles: Sequence[str]) -> list[Column]:
+    """Return the columns of the best trials: loss, the fields searched, number."""
+    loss, *fields, trial = titles
+    return [
+        number_column(loss),
+        *(number_column(field, place) for place, field in enumerate(fields, start=1)),
+        number_column(trial),
+    ]
 
 
 def _show_space(
@@ -148,7 +161,7 @@ def _show_space(
                 ),
             ]
         )
-    terminal.table(["field", "values", "drawn"], rows)
+    terminal.table([name_column("field"), words_column("values"), words_column("drawn")], rows)
     searched = {dimension.field for dimension in space} | {moves}
     shared = {
         f"{section}.{name}": value
@@ -156,7 +169,7 @@ def _show_space(
         for name, value in base[section].items()
     }
     terminal.table(
-        ["all trials", "value"],
+        [name_column("all trials"), words_column("value")],
         [(name, str(value)) for name, value in shared.items() if name not in searched],
     )
     terminal.result(

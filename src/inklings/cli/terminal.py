@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from inklings.cli.table import Column, drawn
 
 WIDE = 180
 """Columns of an output that is not a terminal."""
+LINE = 110
+"""Most columns of the beginning of a text."""
 
 
 @dataclass(frozen=True)
@@ -31,41 +35,37 @@ class Terminal:
     json: bool
     console: Console
 
-    def say(self, text: str = "", *, style: str | None = None) -> None:
-        """Print a line for people; the text is taken literally."""
-        self.console.print(Text(text, style=style or ""), soft_wrap=True)
+    @property
+    def dots(self) -> str:
+        """What stands for something left out, in the terminal's encoding."""
+        return "…" if self.console.encoding.startswith("utf") else "..."
 
-    def table(
-        self,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        *,
-        right: Sequence[int] = (),
-        title: str | None = None,
-    ) -> None:
-        """Print a table for people.
+    def say(self, text: str = "", *, style: str | None = None, as_is: bool = False) -> None:
+        """Print a line for people; the text is taken literally.
 
         Args:
-            columns: their names.
-            rows: of the cells' texts.
-            right: numbers of the columns that are aligned to the right.
-            title: above the table.
+            text: the line.
+            style: of rich.
+            as_is: break no line, so that a command can be copied; sentences are broken between
+                words where there is a terminal.
         """
-        table = Table(
-            title=title,
-            title_justify="left",
-            header_style="bold",
-            box=None,
-            pad_edge=False,
-            padding=(0, 2, 0, 0),
+        self.console.print(
+            Text(text, style=style or ""), soft_wrap=as_is or not self.console.is_terminal
         )
-        for number, column in enumerate(columns):
-            table.add_column(
-                column, justify="right" if number in right else "left", overflow="fold"
-            )
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+
+    def one_line(self, text: str, most: int = LINE) -> str:
+        """Return the beginning of a text, as much as goes into one line."""
+        width = min(most, self.console.width)
+        if cell_len(text) <= width:
+            return text
+        return chop_cells(text, width - len(self.dots))[0] + self.dots
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table for people, and say what the screen is too narrow for."""
+        table, absent = drawn(columns, rows, self.console.width, self.dots)
         self.console.print(table)
+        if absent:
+            self.say(f"too narrow for: {', '.join(absent)}", style="dim")
 
     def result(self, value: dict[str, Any]) -> None:
         """Print the machine's document, if one was asked for."""

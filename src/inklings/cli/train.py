@@ -15,6 +15,7 @@ from inklings.cli.outcome import report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import flag_value, given_flags, parse_run
+from inklings.cli.table import number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
 from inklings.errors import InterruptedWorkError
@@ -137,7 +138,9 @@ def _find_lr(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int
         (f"{rate:.2e}", f"{loss:.4f}")
         for rate, loss in zip(found.learning_rates, found.losses, strict=True)
     ]
-    terminal.table(["learning rate", "loss"], rows[:: max(1, len(rows) // 20)], right=(0, 1))
+    terminal.table(
+        [number_column("learning rate"), number_column("loss")], rows[:: max(1, len(rows) // 20)]
+    )
     flags = (
         f"--training.{name.replace('_', '-')} {rate:.2g}"
         for name, rate in found.suggestions.items()

@@ -65,7 +65,8 @@ def say_sizes(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
 def _say_ratio(ratio: float, label: str) -> str:
     if 0.67 < ratio < 1.5:
         return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'fewer'} parameters than {label}"
-    return f"{ratio:.2g} times the parameters of {label}"
+    times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+    return f"{times} times the parameters of {label}"
 
 
 def _near(a: int, b: int, plan: Plan) -> bool:
