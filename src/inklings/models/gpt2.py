@@ -1,11 +1,12 @@
 """GPT-2 as published in 2019: learned positions, LayerNorm, GELU, biases, a tied head.
 
-It is that of Radford et al. There are `context_length` positions and no more. **Past them the last half window is read again**:
-when a document has filled its window of W = `context_length` tokens and goes on, its last H = W //
-2 tokens are read afresh as positions 0 to H - 1, with nothing before them, and the text goes on at
-position H. The token at position j of a document is thus read in segment s = 0 where j < W, else 1
-+ (j - W) // (W - H), whose window begins at position s (W - H) of the document. A parallel pass
-over more than W tokens reads each token in the segment that streaming would.
+It is that of Radford et al. There are `context_length` positions and no more. **Past them the last
+half window is read again**: when a document has filled its window of W = `context_length` tokens
+and goes on, its last H = W // 2 tokens are read afresh as positions 0 to H - 1, with nothing before
+them, and the text goes on at position H. The token at position j of a document is thus read in
+segment s = 0 where j < W, else 1 + (j - W) // (W - H), whose window begins at position s (W - H) of
+the document. A parallel pass over more than W tokens reads each token in the segment that streaming
+would.
 """
 
 from __future__ import annotations
