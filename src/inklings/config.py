@@ -42,12 +42,12 @@ class DataConfig:
     """Leave out records without a text in that field, and count them; otherwise they are refused.
     """
     tokenizer: str = "auto"
-    """`byte`, `char`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char below 2 MB,
-    bpe:4096 above).
+    """`byte`, `char`, `char+bytes`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char
+    below 2 MB, char+bytes where held-out text has characters that training lacks, bpe:4096 above).
     """
     unknown: Literal["auto", "error", "skip", "replace"] = "auto"
-    """What becomes of a character that the tokenizer lacks; `auto` replaces it if held-out text has
-    one, else refuses.
+    """What becomes of a character that `char` lacks, or a word; `auto` replaces it if held-out text
+    has one, else refuses. Where it is given, the tokenizer `auto` spells nothing in bytes.
     """
     min_known: float = 0.0
     """Least share of a document's tokens that the vocabulary has; others are dropped. 1 drops all

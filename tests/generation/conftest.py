@@ -20,7 +20,7 @@ def texts() -> Iterator[tuple[str, bool]]:
     return iter([(TEXT, True)])
 
 
-@pytest.fixture(scope="session", params=["char", "byte", "word:20", "bpe:270"])
+@pytest.fixture(scope="session", params=["char", "char+bytes", "byte", "word:20", "bpe:270"])
 def any_tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return make_tokenizer(
         request.param, texts, unknown="replace" if request.param == "word:20" else "auto"

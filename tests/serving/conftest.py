@@ -38,7 +38,7 @@ T = TypeVar("T")
 ARMS = {
     # random bytes are what a model that learned nothing writes: whole characters and halves of them
     "gpt": ("gpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "byte"),
-    "wavegpt": ("wavegpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "byte"),
+    "wavegpt": ("wavegpt:n_layer=1,n_head=2,n_embd=16,context_length=16", "char+bytes"),
     "varda": (
         "varda:backbone=[gpt:n_layer=1,n_head=2,n_embd=16],segment=4,num_search_results=3",
         "byte",

@@ -24,7 +24,7 @@ from inklings.serving.settings import ServeConfig
 from .conftest import Loop, Site, serving
 
 LETTERS = "abcdefgh"
-TOKENIZERS = ["byte", "char", "word:8", "bpe:270"]
+TOKENIZERS = ["byte", "char", "char+bytes", "word:8", "bpe:270"]
 # counts of single tokens: after whatever text, the end of these short documents is the likeliest
 ENDS = [f"ngram-{tokenizer.split(':')[0]}" for tokenizer in TOKENIZERS]
 BOUNDARY = "<|endoftext|>"

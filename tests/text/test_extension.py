@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.errors import TokenizerError
+from inklings.text.characters import Texts, UnknownChoice
 from inklings.text.extension import extended, is_extension, with_policy
 from inklings.text.tokenizers import Tokenizer
-from inklings.text.vocabularies import Texts, UnknownChoice, make_tokenizer, read_tokenizer
+from inklings.text.vocabularies import make_tokenizer, read_tokenizer
 
 POLICIES = st.sampled_from(["error", "skip", "replace"])
 words = st.text(st.characters(codec="utf-8"), max_size=20)

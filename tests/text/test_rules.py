@@ -27,6 +27,7 @@ from inklings.errors import ConfigError
 from inklings.events import Event
 from inklings.text import documents, store
 from inklings.text.building import build, manifest_hash
+from inklings.text.characters import UnknownChoice
 from inklings.text.documents import Source, SplitName, Text, TextPiece
 from inklings.text.inspect import describe
 from inklings.text.rules import RULES, notes
@@ -34,7 +35,7 @@ from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS, plan_splits
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
-from inklings.text.vocabularies import UnknownChoice, make_tokenizer
+from inklings.text.vocabularies import make_tokenizer
 from inklings.values import from_mapping
 
 KNOWN = "a a a bb bb ccc"

@@ -30,12 +30,13 @@ def made(spec: str, training: str = TRAINING, held_out: str = "", **options: str
 
 
 BYTE, BPE, CHAR, WORD = made("byte"), made("bpe:300"), made("char"), made("word:5:spaced")
+SPELLING = made("char+bytes")
 REPLACING, SKIPPING = made("char", unknown="replace"), made("char", unknown="skip")
 
 
 @given(TEXTS)
-def test_byte_and_bpe_keep_every_byte(text: str) -> None:
-    for tokenizer in (BYTE, BPE):
+def test_every_byte_is_kept(text: str) -> None:
+    for tokenizer in (BYTE, BPE, SPELLING):
         tokens = tokenizer.encode(text)
         assert tokenizer.lossless
         assert tokenizer.decode(tokens) == text
@@ -52,13 +53,13 @@ def test_char_keeps_every_character_that_it_knows(text: str) -> None:
 
 @given(TEXTS)
 def test_no_text_spells_the_boundary(text: str) -> None:
-    for tokenizer in (BYTE, BPE, REPLACING, SKIPPING, WORD):
+    for tokenizer in (BYTE, BPE, SPELLING, REPLACING, SKIPPING, WORD):
         assert tokenizer.boundary not in tokenizer.encode(text + BOUNDARY + text + " " + BOUNDARY)
 
 
 @given(st.lists(TEXTS, max_size=5))
 def test_the_quick_ways_equal_the_reference(texts: list[str]) -> None:
-    for tokenizer in (BYTE, REPLACING, SKIPPING):
+    for tokenizer in (BYTE, SPELLING, REPLACING, SKIPPING):
         reference = tokenizer.backend.encode_batch(texts, add_special_tokens=False)
         for tokens, encoding in zip(tokenizer.encode_batch(texts), reference, strict=True):
             assert tokens.dtype == np.int32
@@ -73,9 +74,27 @@ def test_the_quick_way_for_known_characters_equals_the_reference(texts: list[str
 
 @given(st.lists(TEXTS, max_size=5))
 def test_a_batch_is_its_texts_one_by_one(texts: list[str]) -> None:
-    for tokenizer in (BYTE, BPE, WORD, REPLACING, SKIPPING):
+    for tokenizer in (BYTE, BPE, SPELLING, WORD, REPLACING, SKIPPING):
         for text, tokens in zip(texts, tokenizer.encode_batch(texts), strict=True):
             assert tokens.tolist() == tokenizer.encode(text).tolist()
+
+
+def test_known_characters_are_one_token_and_others_their_bytes() -> None:
+    tokens = SPELLING.encode("caf\u00e9 \u65e5Z\U0001f642").tolist()
+    assert [SPELLING.token_bytes(token) for token in tokens] == [
+        *(character.encode() for character in "caf\u00e9 "),
+        *(bytes([byte]) for byte in "\u65e5Z\U0001f642".encode()),
+    ]
+    assert SPELLING.unknown_characters("\u65e5Z") == []
+    assert SPELLING.count_unknown("\u65e5Z", SPELLING.encode("\u65e5Z")) == 0
+    assert SPELLING.spells_all
+
+
+def test_each_token_is_needed_by_some_text() -> None:
+    never = {0xC0, 0xC1, *range(0xF5, 0x100)}
+    shown = [SPELLING.token_bytes(token) for token in range(1, SPELLING.vocab_size)]
+    assert len(set(shown)) == len(shown)
+    assert {data[0] for data in shown if len(data) == 1} == set(range(256)) - never
 
 
 def test_unknown_characters_are_refused_by_name() -> None:
@@ -113,7 +132,7 @@ def test_the_policies_for_unknown_words() -> None:
 
 
 def test_boundaries_vanish_when_decoded() -> None:
-    for tokenizer in (BYTE, BPE, CHAR):
+    for tokenizer in (BYTE, BPE, CHAR, SPELLING):
         tokens = [tokenizer.boundary, *tokenizer.encode("cat").tolist(), tokenizer.boundary]
         assert tokenizer.decode(tokens) == "cat"
         assert tokenizer.token_bytes(tokenizer.boundary) == b""
@@ -124,7 +143,7 @@ def test_half_a_character_decodes_to_the_replacement_character() -> None:
     assert BYTE.token_bytes(int(BYTE.encode("é")[0])) == b"\xc3"
 
 
-@pytest.mark.parametrize("tokenizer", [BYTE, BPE, CHAR, WORD], ids=lambda t: t.kind)
+@pytest.mark.parametrize("tokenizer", [BYTE, BPE, CHAR, SPELLING, WORD], ids=lambda t: t.kind)
 def test_lone_surrogates_are_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(TokenizerError, match="udcff"):
         tokenizer.encode("cat\udcff")
@@ -151,7 +170,9 @@ def test_token_names_tell_what_a_token_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "tokenizer", [BYTE, BPE, CHAR, REPLACING, SKIPPING, WORD], ids=lambda t: f"{t.kind}-{t.unknown}"
+    "tokenizer",
+    [BYTE, BPE, CHAR, SPELLING, REPLACING, SKIPPING, WORD],
+    ids=lambda t: f"{t.kind}-{t.unknown}",
 )
 def test_saved_and_loaded_it_is_the_same(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
@@ -168,7 +189,7 @@ def test_saved_and_loaded_it_is_the_same(tokenizer: Tokenizer, tmp_path: Path) -
 
 
 def test_hashes_differ_where_encodings_do() -> None:
-    assert len({t.hash for t in (BYTE, BPE, CHAR, REPLACING, SKIPPING, WORD)}) == 6
+    assert len({t.hash for t in (BYTE, BPE, CHAR, SPELLING, REPLACING, SKIPPING, WORD)}) == 7
     assert made("char").hash == CHAR.hash
     assert made("bpe:300").hash == BPE.hash
 

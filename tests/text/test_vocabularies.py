@@ -58,7 +58,16 @@ def test_there_is_an_unknown_character_only_if_held_out_text_needs_one() -> None
     assert make_tokenizer("char", Text("abc", "abc"), unknown="replace").vocab_size == 5
 
 
-@pytest.mark.parametrize("spec", ["char", "word:100", "bpe:400"])
+def test_auto_spells_what_only_held_out_text_has() -> None:
+    assert make_tokenizer("auto", Text("abc", "xa")).kind == "char+bytes"
+    assert make_tokenizer("auto", Text("abc", "cab")).kind == "char"
+    assert make_tokenizer("auto", Text("abcx", "a")).kind == "char"
+    for rule in ("error", "skip", "replace"):
+        made = make_tokenizer("auto", Text("abc", "xa"), unknown=rule)
+        assert (made.kind, made.unknown) == ("char", rule)
+
+
+@pytest.mark.parametrize("spec", ["char", "char+bytes", "word:100", "bpe:400"])
 def test_only_the_training_part_is_learned_from(spec: str) -> None:
     alone = make_tokenizer(spec, Text(PROSE), unknown="skip")
     beside = make_tokenizer(
@@ -70,7 +79,7 @@ def test_only_the_training_part_is_learned_from(spec: str) -> None:
 def test_auto_looks_at_the_size_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabularies, "AUTO_LARGE", "bpe:300")
     monkeypatch.setattr(vocabularies, "AUTO_BYTES", 20)
-    assert make_tokenizer("auto", Text("a" * 10, "b" * 9)).kind == "char"
+    assert make_tokenizer("auto", Text("a" * 10, "a" * 9)).kind == "char"
     assert make_tokenizer("auto", Text("a" * 10, "b" * 10)).kind == "bpe"
     assert make_tokenizer("auto", Text("a" * 10, "\u00e9" * 5)).kind == "bpe"
 
@@ -96,7 +105,8 @@ def test_the_most_frequent_words_are_kept() -> None:
 
 
 def test_learning_reads_the_text_once_and_byte_never() -> None:
-    for spec, readings in (("byte", 0), ("char", 1), ("bpe:300", 1), ("word:5", 1)):
+    specs = (("byte", 0), ("char", 1), ("char+bytes", 1), ("bpe:300", 1), ("word:5", 1))
+    for spec, readings in specs:
         text = Text(PROSE)
         make_tokenizer(spec, text)
         assert text.readings == readings
@@ -130,7 +140,7 @@ def test_a_spec_that_is_none_is_explained(spec: str, message: str) -> None:
         make_tokenizer(spec, Text(PROSE))
 
 
-@pytest.mark.parametrize("spec", ["char", "word:5", "bpe:300"])
+@pytest.mark.parametrize("spec", ["char", "char+bytes", "word:5", "bpe:300"])
 def test_without_training_text_nothing_is_learned(spec: str) -> None:
     with pytest.raises(TokenizerError, match="no training text"):
         make_tokenizer(spec, Text("", "held out"))

@@ -25,7 +25,7 @@ class Prepare:
     source: tyro.conf.Positional[str]
     """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
     tokenizer: str | None = None
-    """byte, char, word:N, bpe:N, or a tokenizer.json."""
+    """byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."""
     data: DataConfig = field(default_factory=DataConfig)
     json: Json = False
 

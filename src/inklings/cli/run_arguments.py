@@ -201,7 +201,9 @@ def _settings_type(
             ),
             (
                 "tokenizer",
-                shortcut("tokenizer", "byte, char, word:N, bpe:N, or a tokenizer.json."),
+                shortcut(
+                    "tokenizer", "byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."
+                ),
                 None,
             ),
             ("budget", shortcut("budget", f"One of {', '.join(budget_examples())}."), None),

@@ -11,11 +11,12 @@ import json
 import tokenizers
 
 from inklings.errors import TokenizerError
+from inklings.text.characters import Texts, UnknownChoice, survey, with_special
 from inklings.text.tokenizers import UNKNOWN, Tokenizer, UnknownPolicy
-from inklings.text.vocabularies import Texts, UnknownChoice, survey, with_special
 
 _NOT_EXTENDED = {
     "byte": "it has a token for every byte, so no text is new to it",
+    "char+bytes": "it spells new characters out of bytes, so no text is new to it",
     "bpe": "it spells every text out of bytes, so no text is new to it",
     "word": "its tokens are words, and a text has more new words than rows that could learn them",
     "file": "it is somebody else's, with rules of its own",
@@ -32,7 +33,7 @@ def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
         TokenizerError: it has no token that could stand for unknown text, or none that would show
             it.
     """
-    if unknown in ("auto", tokenizer.unknown) or knows_all(tokenizer):
+    if unknown in ("auto", tokenizer.unknown) or tokenizer.spells_all:
         return tokenizer
     assert unknown != "auto"
     if tokenizer.unknown_token is None and unknown == "replace":
@@ -51,11 +52,6 @@ def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
             " Take 'skip'."
         )
     return _made(tokenizer, unknown, [])
-
-
-def knows_all(tokenizer: Tokenizer) -> bool:
-    """Return whether it has tokens for every text, whatever the rule for others says."""
-    return tokenizer.kind in ("byte", "bpe") or (tokenizer.kind == "file" and tokenizer.lossless)
 
 
 def refuse_extension(tokenizer: Tokenizer) -> None:

@@ -17,6 +17,7 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.text.documents import SplitName
 from inklings.text.formats.files import list_suffixes
+from inklings.text.token_bytes import SPELLS_ALL
 
 Rule = Literal["max_length", "min_length", "min_known"]
 RULES: tuple[Rule, Rule, Rule] = ("max_length", "min_length", "min_known")
@@ -157,8 +158,7 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
         )
     ]
     if rules.min_known and (
-        tokenizer["kind"] in ("byte", "bpe")
-        or (tokenizer["kind"] == "file" and tokenizer["lossless"])
+        tokenizer["kind"] in SPELLS_ALL or (tokenizer["kind"] == "file" and tokenizer["lossless"])
     ):
         found.append(
             f"{source}: data.min_known is {rules.min_known:g}, but this tokenizer has tokens for"

@@ -346,6 +346,8 @@ def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, ext
     vocabulary = [data.tokenizer, data.unknown]
     if data.tokenizer.startswith("word:") and not data.tokenizer.endswith(":spaced"):
         vocabulary.append("punctuation apart")  # earlier stores of this name have other words
+    if data.tokenizer == data.unknown == "auto":
+        vocabulary.append("nothing unknown")  # earlier stores of this name may lose characters
     if tokenizer is not None:
         vocabulary = [tokenizer.hash, "extended", data.unknown] if extend else [tokenizer.hash]
     elif names_a_file(data.tokenizer) and durable.is_file(Path(data.tokenizer)):

@@ -7,7 +7,11 @@ from typing import Any, Literal
 
 import tokenizers
 
-Kind = Literal["byte", "char", "word", "bpe", "file"]
+Kind = Literal["byte", "char", "char+bytes", "word", "bpe", "file"]
+SPELLS_ALL: frozenset[Kind] = frozenset({"byte", "char+bytes", "bpe"})
+"""The kinds that fall back on bytes: every text has tokens, and decodes to itself."""
+OF_LETTERS: frozenset[Kind] = frozenset({"byte", "char", "char+bytes"})
+"""The kinds whose tokens are no longer than a character."""
 
 
 @functools.cache
@@ -19,6 +23,12 @@ def byte_names() -> tuple[str, ...]:
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+@functools.cache
+def fallback_names() -> tuple[str, ...]:
+    """Return what vocabularies with a fallback on bytes write for each (SentencePiece, 2018)."""
+    return tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 def bytes_of_tokens(
@@ -45,6 +55,7 @@ def bytes_of_tokens(
     added = {token: entry.content for token, entry in backend.get_added_tokens_decoder().items()}
     names = {token: name for name, token in ids.items()}
     values = {character: byte for byte, character in enumerate(byte_names())}
+    fallback = {spelled: bytes([byte]) for byte, spelled in enumerate(fallback_names())}
     result = []
     for token in range(max(ids.values()) + 1):
         name = names.get(token)
@@ -58,8 +69,8 @@ def bytes_of_tokens(
             # a character outside the table belongs to a token that somebody added to the
             # vocabulary by hand
             result.append(b"".join(bytes([values[c]]) if c in values else c.encode() for c in name))
-        elif kind == "char":
-            result.append(name.encode())
+        elif kind in ("char", "char+bytes"):
+            result.append(fallback.get(name, name.encode()))
         elif kind == "word":
             result.append(name.encode() if token in marks else b" " + name.encode())
         else:

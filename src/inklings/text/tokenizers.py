@@ -19,7 +19,15 @@ from jaxtyping import Int32, Integer
 
 from inklings import durable
 from inklings.errors import InklingsError, RunError, TokenizerError
-from inklings.text.token_bytes import Kind, byte_names, bytes_of_tokens, keeps_all_bytes
+from inklings.text.code_points import cut, numbers_of, spelled, table_of
+from inklings.text.token_bytes import (
+    SPELLS_ALL,
+    Kind,
+    byte_names,
+    bytes_of_tokens,
+    fallback_names,
+    keeps_all_bytes,
+)
 
 FORMAT_VERSION = 1
 BOUNDARY = "<|endoftext|>"
@@ -41,8 +49,8 @@ class Tokenizer:
     Encoding never produces the boundary: its name, met in a text, is text like any other.
 
     Attributes:
-        backend: The Hugging Face tokenizer; the reference that the quick ways for `char` and `byte`
-            must equal.
+        backend: The Hugging Face tokenizer; the reference that the quick ways for characters and
+            bytes must equal.
         kind: How it was made; `file` is somebody else's tokenizer.json.
         boundary: The token between documents.
         unknown: What becomes of text that the vocabulary lacks.
@@ -81,7 +89,12 @@ class Tokenizer:
         """
         if self.kind == "file":
             return keeps_all_bytes(self._rules)
-        return self.kind in ("byte", "bpe") or (self.kind == "char" and self.unknown == "error")
+        return self.spells_all or (self.kind == "char" and self.unknown == "error")
+
+    @functools.cached_property
+    def spells_all(self) -> bool:
+        """Whether every text has tokens, whatever the rule for unknown text says."""
+        return self.kind in SPELLS_ALL or (self.kind == "file" and self.lossless)
 
     @functools.cached_property
     def cuts_at_words(self) -> bool:
@@ -120,7 +133,7 @@ class Tokenizer:
         try:
             if self.kind == "byte":
                 return self._encode_bytes([text.encode() for text in texts])
-            if self.kind == "char":
+            if self.kind in ("char", "char+bytes"):
                 return self._encode_characters(texts)
             return self._encode_by_backend(texts)
         except UnicodeEncodeError as error:
@@ -131,24 +144,26 @@ class Tokenizer:
 
     def _encode_bytes(self, texts: Sequence[bytes]) -> list[Tokens]:
         tokens = self._byte_table[np.frombuffer(b"".join(texts), dtype=np.uint8)]
-        return _cut(tokens, [len(text) for text in texts])
+        return cut(tokens, [len(text) for text in texts])
 
     def _encode_characters(self, texts: Sequence[str]) -> list[Tokens]:
-        codepoints = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
-        table = self._codepoint_table
-        tokens = table[np.minimum(codepoints, len(table) - 1)]
+        code_points = numbers_of("".join(texts))
+        table = self._code_point_table
+        tokens = table[np.minimum(code_points, len(table) - 1)]
         lengths = [len(text) for text in texts]
         known = tokens >= 0
         if known.all():
-            return _cut(tokens, lengths)
+            return cut(tokens, lengths)
+        if self.kind == "char+bytes":
+            return spelled(code_points, tokens, lengths, self._byte_table)
         if self.unknown == "error":
-            self._refuse(sorted(map(chr, np.unique(codepoints[~known]).tolist())))
+            self._refuse(sorted(map(chr, np.unique(code_points[~known]).tolist())))
         if self.unknown == "skip":
             before = np.concatenate(([0], np.cumsum(known)))
             ends = np.cumsum(lengths)
-            return _cut(tokens[known], np.diff(before[ends], prepend=0).tolist())
+            return cut(tokens[known], np.diff(before[ends], prepend=0).tolist())
         assert self.unknown_token is not None
-        return _cut(np.where(known, tokens, np.int32(self.unknown_token)), lengths)
+        return cut(np.where(known, tokens, np.int32(self.unknown_token)), lengths)
 
     def _encode_by_backend(self, texts: Sequence[str]) -> list[Tokens]:
         try:
@@ -221,7 +236,7 @@ class Tokenizer:
         raise TokenizerError(
             f"the vocabulary ({self.kind}, {self.vocab_size} tokens) lacks {shown}. Remove them"
             " from the text, or train with data.unknown set to 'replace' or 'skip', or with the"
-            " tokenizer 'byte' or 'bpe:N'."
+            " tokenizer 'char+bytes', 'byte' or 'bpe:N'."
         )
 
     def decode(self, tokens: Iterable[int] | Integer[np.ndarray, " n"]) -> str:
@@ -312,18 +327,13 @@ class Tokenizer:
 
     @functools.cached_property
     def _byte_table(self) -> Tokens:
-        return np.array([self._ids[character] for character in byte_names()], dtype=np.int32)
+        """Token of each byte; -1 where no text needs one."""
+        names = fallback_names() if self.kind == "char+bytes" else byte_names()
+        return np.array([self._ids.get(name, -1) for name in names], dtype=np.int32)
 
     @functools.cached_property
-    def _codepoint_table(self) -> Tokens:
-        """Token of each code point, -1 where there is none.
-
-        The last entry stands for all higher ones.
-        """
-        characters = {ord(name): token for name, token in self._ids.items() if len(name) == 1}
-        table = np.full(max(characters, default=0) + 2, -1, dtype=np.int32)
-        table[list(characters)] = list(characters.values())
-        return table
+    def _code_point_table(self) -> Tokens:
+        return table_of({name: token for name, token in self._ids.items() if len(name) == 1})
 
     @functools.cached_property
     def _token_bytes(self) -> list[bytes]:
@@ -404,9 +414,3 @@ class Tokenizer:
                 newer format.
         """
         return cls.from_json(durable.read_bytes(path), where=str(path))
-
-
-def _cut(tokens: Tokens, lengths: Sequence[int]) -> list[Tokens]:
-    """Cut tokens into consecutive parts of the given lengths."""
-    ends = np.cumsum(lengths).tolist()
-    return [tokens[end - length : end] for end, length in zip(ends, lengths, strict=True)]

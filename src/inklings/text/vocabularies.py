@@ -1,5 +1,7 @@
 """Vocabularies: from a file, from nothing (`byte`), or learned from text that is streamed.
 
+Those of characters are made in `characters.py`.
+
 Only the training part is learned from. Learned vocabularies put the boundary at 0 and, where there
 is one, the unknown token at 1.
 """
@@ -8,23 +10,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import tokenizers
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from inklings.durable import read_bytes
 from inklings.errors import RunError, TokenizerError, unknown_name
+from inklings.text.characters import (
+    NO_TRAINING_TEXT,
+    Texts,
+    UnknownChoice,
+    characters_alone,
+    characters_and_bytes,
+    survey,
+    survey_below,
+    with_special,
+)
 from inklings.text.chunks import chunks
 from inklings.text.side_thread import feed_aside
 from inklings.text.token_bytes import byte_names
 from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy
 
 AUTO_BYTES = 2_000_000
-"""`auto` takes `char` below this many bytes of text, and `AUTO_LARGE` from there on."""
+"""`auto` takes characters below this many bytes of text, and `AUTO_LARGE` from there on."""
 AUTO_LARGE = "bpe:4096"
 LEARNING_CHARACTERS = 2**28
 """A vocabulary of words or of byte pairs is learned from about this many characters, spread evenly
@@ -45,34 +55,22 @@ _LONG_WORDS = re.compile(r"\w{33,}")
 
 _NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
 _FORMS = (
-    "byte, char, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a tokenizer.json"
+    "byte, char, char+bytes, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a"
+    " tokenizer.json"
 )
+_NAMES = ("byte", "char", "char+bytes", "word:N", "bpe:N", "auto")
 WORD_WAYS = ("", "lower", "spaced")
 """What may stand behind `word:N`: words without capitals, or words as they stand between white
 space.
 """
-
-UnknownChoice = Literal["auto", "error", "skip", "replace"]
-Texts = Callable[[], Iterator[tuple[str, bool]]]
-"""Reads the text again from its start: parts of documents, and whether each belongs to the training
-part.
-"""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """The characters of a text, and its size in bytes."""
-
-    n_bytes: int
-    training: frozenset[str]
-    held_out: frozenset[str]
 
 
 def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") -> Tokenizer:
     """Make the tokenizer that `spec` asks for.
 
     Args:
-        spec: `byte`, `char`, `word:N`, `bpe:N`, `auto`, or the path of a tokenizer.json.
+        spec: `byte`, `char`, `char+bytes`, `word:N`, `bpe:N`, `auto`, or the path of a
+            tokenizer.json.
         texts: reads the text from its start; called as often as needed, not at all for `byte` and a
             file.
         unknown: the rule for text that the vocabulary lacks.
@@ -96,13 +94,17 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
         return _learn_byte_pairs(_training_texts(texts), int(size))
     if spec == "byte":
         return _bytes()
-    if spec in ("char", "auto"):
-        found = _survey(texts, stop_at=AUTO_BYTES if spec == "auto" else None)
-        return (
-            make_tokenizer(AUTO_LARGE, texts, unknown=unknown)
-            if found is None
-            else _characters(found, unknown)
-        )
+    if spec == "auto":
+        small = survey_below(texts, n_bytes=AUTO_BYTES)
+        if small is None:
+            return make_tokenizer(AUTO_LARGE, texts, unknown=unknown)
+        # a rule for unknown characters is a wish for a vocabulary that lacks some
+        loses = unknown == "auto" and small.new_characters
+        return characters_and_bytes(small) if loses else characters_alone(small, unknown)
+    if spec == "char":
+        return characters_alone(survey(texts), unknown)
+    if spec == "char+bytes":
+        return characters_and_bytes(survey(texts))
     if names_a_file(spec):
         return read_tokenizer(Path(spec), unknown=unknown)
     if name in ("word", "bpe"):
@@ -110,14 +112,13 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
             f"the tokenizer {spec!r} needs a size, as in {name}:4096. Allowed: {_FORMS}."
         )
     raise TokenizerError(
-        f"{unknown_name('tokenizer', spec, ('byte', 'char', 'word:N', 'bpe:N', 'auto'))} Or the"
-        " path of a tokenizer.json."
+        f"{unknown_name('tokenizer', spec, _NAMES)} Or the path of a tokenizer.json."
     )
 
 
 def names_a_file(spec: str) -> bool:
     """Return whether a spec is the path of a tokenizer.json, not a tokenizer to be made."""
-    made = spec in ("byte", "char", "auto") or spec.startswith(("word:", "bpe:"))
+    made = spec in _NAMES or spec.startswith(("word:", "bpe:"))
     return not made and (spec.endswith(".json") or Path(spec).is_file())
 
 
@@ -129,25 +130,6 @@ def _check_size(spec: str, name: str, size: str) -> None:
             f"the tokenizer {spec!r} has no usable size: after {name}: comes a whole number from"
             f" {smallest} up{reason}."
         )
-
-
-def survey(texts: Texts) -> Survey:
-    """Read the whole text once."""
-    found = _survey(texts, stop_at=None)
-    assert found is not None, "only a limit ends it early"
-    return found
-
-
-def _survey(texts: Texts, *, stop_at: int | None) -> Survey | None:
-    """Read everything once; None if there are `stop_at` bytes or more."""
-    found: dict[bool, set[str]] = {True: set(), False: set()}
-    n_bytes = 0
-    for text, training in texts():
-        n_bytes += len(text.encode())
-        if stop_at is not None and n_bytes >= stop_at:
-            return None
-        found[training].update(text)
-    return Survey(n_bytes, frozenset(found[True]), frozenset(found[False]))
 
 
 class _EvenShare:
@@ -180,10 +162,7 @@ def _training_texts(texts: Texts) -> Iterator[str]:
         if training:
             yield from (chunk for chunk in chunks(text) if share.takes(chunk))
     if not share.seen:
-        raise TokenizerError(
-            "there is no training text to learn a vocabulary from. Give more text, or a larger"
-            " share for training."
-        )
+        raise TokenizerError(NO_TRAINING_TEXT)
 
 
 def _bytes() -> Tokenizer:
@@ -192,39 +171,6 @@ def _bytes() -> Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     return Tokenizer(with_special(backend, BOUNDARY), kind="byte", boundary=0)
-
-
-def _characters(survey: Survey, unknown: UnknownChoice) -> Tokenizer:
-    """Make a vocabulary of characters in the order of their code points.
-
-    `auto` makes room for unknown ones only if held-out text has some.
-    """
-    if not survey.training:
-        raise TokenizerError(
-            "there is no training text to learn a vocabulary from. Give more text, or a larger"
-            " share for training."
-        )
-    policy: UnknownPolicy = (
-        ("replace" if survey.held_out - survey.training else "error")
-        if unknown == "auto"
-        else unknown
-    )
-    special = [BOUNDARY, UNKNOWN] if policy == "replace" else [BOUNDARY]
-    vocabulary = {name: token for token, name in enumerate((*special, *sorted(survey.training)))}
-    # byte pairs without a single merge: every character for itself; without an unknown token,
-    # unknown ones are dropped
-    backend = tokenizers.Tokenizer(
-        models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN if policy == "replace" else None)
-    )
-    backend.decoder = decoders.Fuse()
-    unknown_token = 1 if policy == "replace" else None
-    return Tokenizer(
-        with_special(backend, *special),
-        kind="char",
-        boundary=0,
-        unknown=policy,
-        unknown_token=unknown_token,
-    )
 
 
 def _between_blanks() -> pre_tokenizers.PreTokenizer:
@@ -394,9 +340,3 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
             )
         made = Tokenizer(backend, kind="file", boundary=boundary, unknown="skip")
     return made
-
-
-def with_special(backend: tokenizers.Tokenizer, *names: str) -> tokenizers.Tokenizer:
-    """Return the same tokenizer, with these names marked as what no text can spell."""
-    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-    return backend

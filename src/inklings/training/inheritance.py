@@ -23,6 +23,7 @@ from inklings.models.objectives import objective_of
 from inklings.models.registry import is_file, load_class
 from inklings.runs.directory import RunDirectory
 from inklings.text.extension import is_extension, refuse_extension, with_policy
+from inklings.text.token_bytes import OF_LETTERS
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
 
@@ -174,7 +175,7 @@ def _refuse_tokenizer(parent: RunDirectory, data: DataConfig) -> None:
     recorded = parent.config.data.tokenizer
     if names_a_file(spec):
         same = read_tokenizer(Path(spec)).hash == own.hash
-    elif spec in ("char", "byte"):
+    elif spec in OF_LETTERS:
         same = spec == own.kind
     else:
         same = spec in (

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import known_documents, training_text
-from inklings.text.extension import knows_all
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import objective_type
 from inklings.training.settled import Settled
@@ -51,7 +50,7 @@ def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
 def _vocabulary_notes(settled: Settled) -> list[str]:
     """Say in sentences which settings of the vocabulary had which effect."""
     tokenizer, notes = settled.store.tokenizer, []
-    if settled.given.data.unknown != "auto" and knows_all(tokenizer):
+    if settled.given.data.unknown != "auto" and tokenizer.spells_all:
         notes.append(
             f"data.unknown is not looked at: the tokenizer ({tokenizer.kind}) has tokens for every"
             " text."

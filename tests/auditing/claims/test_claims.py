@@ -15,6 +15,7 @@ from inklings.auditing.audit import Audit, audit
 from inklings.auditing.claims.claim_checks import CLAIM_CHECKS
 from inklings.auditing.claims.claim_file import read_claim
 from inklings.errors import ConfigError
+from inklings.text.vocabularies import make_tokenizer
 
 TEXT = "The café is naïve — très naïve.\nA second line about the second café, in Zürich.\n" * 20
 SIZE = len(TEXT.encode())
@@ -176,6 +177,18 @@ def test_bytes_and_characters_are_tokens_too(judge: Any) -> None:
     for kind, count in (("byte", SIZE), ("char", len(TEXT))):
         bits = 2.0 * count / math.log(2) / SIZE
         assert not judge(tokenizer=kind, bits_per_byte=bits, loss=2.0, tokens=count).failed
+
+
+def test_characters_with_bytes_for_the_rest_hold_the_text(judge: Any, tmp_path: Path) -> None:
+    made = make_tokenizer("char+bytes", lambda: iter([("The second line about a line", True)]))
+    made.backend.save(str(tmp_path / "tokenizer.json"))
+    table = [len(made.token_bytes(token)) for token in range(made.vocab_size)]
+    tokens = len(made.encode(TEXT))
+    assert tokens > len(TEXT)
+    bits = 2.0 * tokens / math.log(2) / SIZE
+    result = judge(table=table, bits_per_byte=bits, loss=2.0, tokens=tokens, bytes=SIZE)
+    assert not result.failed
+    assert all(finding.status == "pass" for finding in result.findings)
 
 
 def test_a_byte_table_that_is_too_short_fails(judge: Any) -> None:

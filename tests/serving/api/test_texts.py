@@ -296,9 +296,10 @@ def test_log_probabilities_are_those_of_the_parallel_pass(
             assert text[offset:].startswith(token) or text[offset:].startswith(token.lstrip())
 
 
-def test_an_echo_without_new_tokens_scores_the_prompt(client: httpx.Client) -> None:
+@pytest.mark.parametrize("model", ["gpt", "wavegpt"])  # bytes alone; characters and bytes
+def test_an_echo_without_new_tokens_scores_the_prompt(client: httpx.Client, model: str) -> None:
     found = post(
-        client, "/v1/completions", model="gpt", prompt="été", max_tokens=0, logprobs=0, echo=True
+        client, "/v1/completions", model=model, prompt="été", max_tokens=0, logprobs=0, echo=True
     )["choices"][0]
     assert (found["text"], found["finish_reason"]) == ("été", "length")
     assert found["logprobs"]["tokens"] == [
@@ -310,17 +311,20 @@ def test_an_echo_without_new_tokens_scores_the_prompt(client: httpx.Client) -> N
     ]
     assert found["logprobs"]["text_offset"] == [0, 0, 1, 2, 2]
     assert found["logprobs"]["top_logprobs"] is None
-    score = post(client, "/v1/score", model="gpt", input="été")["data"][0]
+    score = post(client, "/v1/score", model=model, input="été")["data"][0]
     assert [token["logprob"] for token in score["tokens"]][1:] == found["logprobs"][
         "token_logprobs"
     ][1:]
 
 
-def test_a_score_adds_up_and_is_that_of_the_parallel_pass(client: httpx.Client, site: Site) -> None:
+@pytest.mark.parametrize("model", ["gpt", "wavegpt"])
+def test_a_score_adds_up_and_is_that_of_the_parallel_pass(
+    client: httpx.Client, site: Site, model: str
+) -> None:
     text = "word 17 été"
-    body = post(client, "/v1/score", model="gpt", input=[text, ""], alternatives=2)
+    body = post(client, "/v1/score", model=model, input=[text, ""], alternatives=2)
     first, empty = body["data"]
-    tokenizer, loaded = site.runs["gpt"].tokenizer(), site.models["gpt"]
+    tokenizer, loaded = site.runs[model].tokenizer(), site.models[model]
     tokens = torch.tensor([[tokenizer.boundary, *tokenizer.encode(text).tolist()]])
     with torch.no_grad():
         wanted = (

@@ -19,6 +19,7 @@ from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw_as_trained, real_as_trained
 from inklings.models.from_noise import Drawn, SampleModel
 from inklings.text.store import TokenSplit
+from inklings.text.token_bytes import OF_LETTERS
 from inklings.training.objectives.real_texts import real_texts
 
 TEXTS = 5
@@ -185,7 +186,7 @@ def _novelty(subject: NoiseSubject) -> Finding:
         texts,
         beside,
         learned_part(subject.text, subject.run),
-        characters=subject.text.tokenizer.kind in ("char", "byte"),
+        characters=subject.text.tokenizer.kind in OF_LETTERS,
     )
 
 

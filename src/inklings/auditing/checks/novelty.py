@@ -20,6 +20,7 @@ from inklings.auditing.suffix_automaton import _STRETCH, Ends, SuffixAutomaton
 from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.text.store import TokenSplit
+from inklings.text.token_bytes import OF_LETTERS
 
 TRAIN_TARGETS = 5_000_000
 """Targets of the training text that samples are compared with, at most."""
@@ -280,7 +281,7 @@ def _of_run(subject: Subject) -> Finding:
         )
     split = store.split(subject.split).head(4 * samples * length)
     held_out = [split.document(index).tolist() for index in range(split.n_documents)]
-    characters = store.tokenizer.kind in ("char", "byte")
+    characters = store.tokenizer.kind in OF_LETTERS
     return check_novelty(
         [list(text.tokens) for text in made],
         held_out,

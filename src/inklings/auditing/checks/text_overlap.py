@@ -17,6 +17,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import is_own
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenSplit, TokenStore
+from inklings.text.token_bytes import OF_LETTERS
 from inklings.text.tokenizers import Tokenizer
 
 TRAIN_TARGETS = 5_000_000
@@ -25,11 +26,10 @@ HELD_OUT_TARGETS = 1_000_000
 """Targets of each held-out split that are looked at, at most."""
 MOST = 0.01
 """Overlaps and repetitions above this share are worth a warning."""
-LONG = {"byte": 50, "char": 50}
-"""Tokens of a span that two texts hardly share by chance, for each kind of tokenizer;
-`LONG_OF_PIECES` for the others.
-"""
+LONG_OF_LETTERS = 50
+"""Tokens of a span that two texts hardly share by chance, where they are characters or bytes."""
 LONG_OF_PIECES = 13
+"""The same where they are larger."""
 
 
 def check_overlap(
@@ -111,7 +111,7 @@ def check_overlap(
 
 def span_length(tokenizer: Tokenizer) -> int:
     """Return tokens of a span that two texts hardly share by chance, for this tokenizer."""
-    return LONG.get(tokenizer.kind, LONG_OF_PIECES)
+    return LONG_OF_LETTERS if tokenizer.kind in OF_LETTERS else LONG_OF_PIECES
 
 
 def _opened(
@@ -129,7 +129,7 @@ def _opened(
         cut = False
     if "train" in splits:
         cut = cut or splits["train"].n_documents == 1
-    return splits, cut, length or LONG["char"]
+    return splits, cut, length or LONG_OF_LETTERS
 
 
 def _documents(split: TokenSplit) -> list[bytes]:

@@ -6,7 +6,7 @@ lm-evaluation-harness asks for them.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
@@ -22,6 +22,7 @@ from inklings.serving.api.routes.chat import text_of
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import TokenTexts
+from inklings.text.token_bytes import Kind
 from inklings.text.tokenizers import BOUNDARY, Tokenizer
 
 
@@ -84,7 +85,7 @@ class TokenizerFacts(BaseModel):
 
     tokenizer_class: str
     model: Annotated[str, Field(description="The model that it belongs to.")]
-    kind: Literal["byte", "char", "word", "bpe", "file"]
+    kind: Kind
     vocab_size: Annotated[int, Field(description="The boundary included.")]
     bos_token: Annotated[str, Field(description="The boundary, which opens every text.")]
     eos_token: Annotated[str, Field(description="The boundary, which ends it.")]
