@@ -19,6 +19,10 @@ from inklings.cli.main import main
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+STRANGER = re.compile(r"^(inklings audit .*?)(?:   # exit code (\d))?$", re.MULTILINE)
+PRESENT = re.compile(r" (hf:)?examples/| wavegpt")
+"""What is audited that needs no run and no file of the reader."""
+DEAR = ("hf:", "wavegpt", "peeking")
 TINY = [
     (re.compile(r"--budget \S+"), "--budget 3-steps"),
     (re.compile(r"--seeds \d+"), "--seeds 2"),
@@ -96,6 +100,34 @@ def test_the_commands_of_a_document_run(
         else:
             code = subprocess.run(["bash", "-c", small], env=os.environ, check=False).returncode
         assert code == 0, f"{command}\n{capsys.readouterr()}"
+
+
+def audits_outside_stories() -> list[tuple[str, int]]:
+    """Every audit in a block that is no story, and the exit code that the page gives."""
+    pages = [*DOCUMENTS, ROOT / "examples" / "audit" / "README.md"]
+    found = [line for page in pages for line in STRANGER.findall(page.read_text(encoding="utf-8"))]
+    return [(line, int(code or 0)) for line, code in dict.fromkeys(found) if PRESENT.search(line)]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        pytest.param(
+            command,
+            code,
+            marks=[pytest.mark.slow] if any(name in command for name in DEAR) else [],
+            id=command.removeprefix("inklings audit "),
+        )
+        for command, code in audits_outside_stories()
+    ],
+)
+def test_an_audit_that_a_page_shows_ends_as_it_says(
+    command: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "my.txt").symlink_to(ROOT / "examples" / "audit" / "text.txt")
+    assert main(shlex.split(command)[1:]) == code
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
