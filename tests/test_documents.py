@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.brief import brief_comparisons
 
 from inklings.cli.main import main
 
@@ -33,6 +34,8 @@ TINY = [
     (re.compile(r"^inklings compare (?!.*--points)(.*)"), r"inklings compare \1 --points 1"),
     # in this process: a worker of its own takes longer to start than all of its runs
     (re.compile(r"^inklings compare (?!.*--merge)(.*)"), r"inklings compare \1 --workers 1"),
+    (re.compile(r" gpt (?=--|recurrent)"), " gpt:n_layer=1,n_head=2,n_embd=16 "),
+    (re.compile(r"recurrent:cell=gru"), "recurrent:cell=gru,n_embd=16,n_hidden=16"),
     (re.compile(r"--max-new-tokens \d+"), "--max-new-tokens 4"),
     (re.compile(r"--targets \d+"), "--targets 1000"),
     (
@@ -94,7 +97,8 @@ def test_the_commands_of_a_document_run(
             small = small.replace("--budget 3-steps", f"--budget {budget}-steps")
         if small.startswith("inklings "):
             try:
-                code = main(shlex.split(small)[1:])
+                with brief_comparisons():
+                    code = main(shlex.split(small)[1:])
             except SystemExit as leaving:
                 code = int(leaving.code or 0)
         else:

@@ -159,7 +159,7 @@ def maker(
 @pytest.mark.parametrize(
     "architecture",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("varda", "wavegpt") else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("varda", "wavegpt", "gpt2") else [])
         for name in FIELDS
     ],
 )

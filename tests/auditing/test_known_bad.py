@@ -86,8 +86,9 @@ def audited(name: str) -> Audit:
     return audit(subject(name))
 
 
+@functools.cache
 def finding(name: str, check: str) -> Finding:
-    (found,) = [found for found in audited(name).findings if found.check == check]
+    (found,) = audit(subject(name), only=[check]).findings
     return found
 
 
@@ -189,12 +190,21 @@ def test_checks_can_be_picked_and_are_told_as_they_come() -> None:
             "OneLogitTooMany",
             "forward(tokens) returns logits of shape (1, 1, 66), not (B, T, V) = (1, 1, 65)",
         ),
-        ("LogitsAlone", "forward(tokens) returns Tensor, not Output"),
+        pytest.param(
+            "LogitsAlone",
+            "forward(tokens) returns Tensor, not Output",
+            marks=pytest.mark.slow,
+        ),
         ("NotANumber", "forward(tokens) returns logits that are NaN or infinite"),
-        ("Noisy", "in evaluation mode the same tokens give other logits every time"),
-        (
+        pytest.param(
+            "Noisy",
+            "in evaluation mode the same tokens give other logits every time",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "Fails",
             "forward raises IndexError for tokens of shape (2, 15): index out of range in self",
+            marks=pytest.mark.slow,
         ),
         (
             "Insists",

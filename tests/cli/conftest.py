@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.brief import brief_comparisons
 from tests.commands import Ask, words
 
 from inklings.cli.main import main
 
 
-@pytest.fixture(autouse=True)
-def _figures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verbs write reports without the files of their figures, which `tests/lab/report` looks at."""
-    monkeypatch.setattr("inklings.lab.report.page.static_files", lambda figure: {})
-    monkeypatch.setattr("inklings.lab.sweep.sweep_report.static_files", lambda figure: {})
+@pytest.fixture(autouse=True, scope="module")
+def _comparisons_are_brief() -> Iterator[None]:
+    """What verbs say of a comparison is looked at here, not its audits and pictures."""
+    with brief_comparisons():
+        yield
 
 
 @pytest.fixture

@@ -131,7 +131,6 @@ def ask(
     """Harm a copy of the run, then let verbs open it: exit code and message of each."""
     folder = tmp_path_factory.mktemp("harmed")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
     def harmed(
         harm: Callable[[Path], None], verbs: tuple[str, ...] = tuple(VERBS)

@@ -72,6 +72,9 @@ def made(backbone: str, reader: str, **fields: object) -> Varda:
     return model
 
 
+SHOWN = ("gpt", "own")
+
+
 def test_every_architecture_that_can_be_a_backbone_is_here() -> None:
     others = {"ngram", "varda", "textgan", "one_shot"}
     assert set(BACKBONES) - {"own"} == set(ARCHITECTURES) - others
@@ -80,9 +83,18 @@ def test_every_architecture_that_can_be_a_backbone_is_here() -> None:
             made(name, "mixture")
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("reader", ["mixture", "attention", "concat"])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    ("name", "frozen"),
+    [
+        # what is frozen has no gradient, whatever it is: two are enough where time is short
+        pytest.param(name, frozen, marks=[pytest.mark.slow] if frozen and name not in SHOWN else [])
+        for name in BACKBONES
+        for frozen in (False, True)
+    ],
+)
+@pytest.mark.parametrize(
+    "reader", ["mixture", pytest.param("attention", marks=pytest.mark.slow), "concat"]
+)
 def test_documents_of_any_length_are_read(name: str, reader: str, frozen: bool) -> None:
     if reader == "concat" and name in NO_CONCAT:
         with pytest.raises(ConfigError, match="input_embedding"):

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.brief import whole_comparisons
 from tests.recipes.pages import add
 
 from inklings.lab.report.page import write_report
@@ -15,7 +16,8 @@ def test_a_new_figure_is_in_the_report(tmp_path: Path, monkeypatch: pytest.Monke
     assert add("report-figure.md", monkeypatch) == ["throughput"]
     out = tmp_path / "comparison"
     shutil.copytree(COMPARISON, out)
-    page = write_report(out).read_text(encoding="utf-8")
+    with whole_comparisons():
+        page = write_report(out).read_text(encoding="utf-8")
     assert '<a href="#throughput">Throughput</a>' in page
     assert "How fast each arm trains." in page
     figures = {path.suffix for path in (out / "figures").glob("*throughput*")}

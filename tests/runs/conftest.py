@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..training.conftest import (  # noqa: F401
-    _no_sync,
     _own_identity,
     config_of,
     small_config,

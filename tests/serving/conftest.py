@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -137,21 +136,19 @@ def api_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirectory
     """Runs of a few steps, and the one that ships with the package."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "words.txt").write_text(words(200))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        for name, (arm, tokenizer) in ARMS.items():
-            arguments = [
-                "train",
-                arm,
-                "--data",
-                str(folder / "words.txt"),
-                "--budget",
-                "2-steps",
-                "--run",
-                str(folder / name),
-                *TINY,
-            ]
-            assert main([*arguments, "--tokenizer", tokenizer, "--training.batch-size", "4"]) == 0
+    for name, (arm, tokenizer) in ARMS.items():
+        arguments = [
+            "train",
+            arm,
+            "--data",
+            str(folder / "words.txt"),
+            "--budget",
+            "2-steps",
+            "--run",
+            str(folder / name),
+            *TINY,
+        ]
+        assert main([*arguments, "--tokenizer", tokenizer, "--training.batch-size", "4"]) == 0
     return {
         "reference": open_run("builtin:reference"),
         **{name: RunDirectory.open(folder / name) for name in ARMS},

@@ -6,7 +6,6 @@ What it sends and reads, word for word, against `/v1/score`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any
@@ -36,13 +35,11 @@ def ends_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDirector
     folder = tmp_path_factory.mktemp("ends")
     (folder / "letters.txt").write_text("\n".join([*LETTERS, "a b"] * 20))
     runs = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        for name, tokenizer in zip(ENDS, TOKENIZERS, strict=True):
-            text = ["--data", str(folder / "letters.txt"), "--tokenizer", tokenizer]
-            train = ["train", "ngram:order=1", *text, "--budget", "1-steps"]
-            assert main([*train, "--run", str(folder / name), *TINY]) == 0
-            runs[name] = RunDirectory.open(folder / name)
+    for name, tokenizer in zip(ENDS, TOKENIZERS, strict=True):
+        text = ["--data", str(folder / "letters.txt"), "--tokenizer", tokenizer]
+        train = ["train", "ngram:order=1", *text, "--budget", "1-steps"]
+        assert main([*train, "--run", str(folder / name), *TINY]) == 0
+        runs[name] = RunDirectory.open(folder / name)
     return runs
 
 

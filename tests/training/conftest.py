@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,12 +61,6 @@ def store(text: Path) -> TokenStore:
 def config_of(text: Path) -> Callable[..., RunConfig]:
     """Makes the settings of a run of a few steps: `config_of(architecture, field=value, ...)`."""
     return lambda architecture="mlp", **training: small_config(text, architecture, **training)
-
-
-@pytest.fixture(autouse=True)
-def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of tests are thrown away: nobody waits for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(autouse=True)

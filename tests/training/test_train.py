@@ -578,7 +578,6 @@ def test_an_interruption_before_the_first_step_leaves_a_whole_run(
     assert (result.stopped, result.steps) == ("interrupted", 0)
     assert result.advice == f"inklings resume {tmp_path / 'run'}"
     monkeypatch.undo()
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     assert resume(tmp_path / "run", store=store).stopped == "budget"
 
 
@@ -611,7 +610,6 @@ def test_a_disk_that_fails_in_training_advises_to_resume(
             else train(config, run, store=store, on_event=full)
         )
     monkeypatch.undo()
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     assert resume(run, store=store).stopped == "budget"
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -50,8 +51,13 @@ BASES = ("Architecture", "SequenceModel", "SampleModel")
 
 def available() -> dict[str, str]:
     """Return every architecture known by name, with those of installed packages; imports none."""
-    added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**added, **ARCHITECTURES}
+    return {**_installed(), **ARCHITECTURES}
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Read what installed packages add, once a process: it means a look at every package."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def summary(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.brief import whole_comparisons
 from tests.built import as_sequence_model
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
@@ -456,9 +457,10 @@ LEAKY_ARM = (
 
 def test_who_fails_its_audit_is_shown_but_not_ranked(base: RunConfig, tmp_path: Path) -> None:
     log = Log()
-    comparison = compare(
-        arms(base, LEAKY_ARM, MLP_ARM, WIDE_ARM), out=tmp_path / "c", seeds=[0, 1], on_event=log
-    )
+    with whole_comparisons():
+        comparison = compare(
+            arms(base, LEAKY_ARM, MLP_ARM, WIDE_ARM), out=tmp_path / "c", seeds=[0, 1], on_event=log
+        )
     leaky, honest, _ = comparison.arms
     assert leaky.done and {finding.check for finding in leaky.dishonest} >= {
         "causality",

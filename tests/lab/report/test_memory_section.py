@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from tests.brief import brief_comparisons
 from tests.lab.conftest import FakeComparison, memory_proof
 
 from inklings.auditing.memory.proof import ProofArm
@@ -48,7 +49,8 @@ def test_the_page_has_the_sentence_the_table_and_the_figure(
     tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:
     write_fake_comparison(tmp_path, seeds=2)
-    before = write_report(tmp_path).read_text()
+    with brief_comparisons():
+        before = write_report(tmp_path).read_text()
     assert 'id="memory"' not in before
     with_proof(tmp_path, "gpt")
     with_proof(tmp_path, "mlp")
@@ -62,7 +64,8 @@ def test_the_page_has_the_sentence_the_table_and_the_figure(
     for name in ("memory1", "memory2"):
         assert (tmp_path / f"figures/{name}.svg").read_bytes().startswith(b"<svg")
         assert f'data-figure="{name}"' in text
-    assert write_report(tmp_path).read_text() == text
+    with brief_comparisons():
+        assert write_report(tmp_path).read_text() == text
 
 
 def test_an_interval_that_is_not_known_is_no_line(

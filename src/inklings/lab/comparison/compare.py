@@ -35,7 +35,7 @@ from inklings.lab.comparison.resume import (
 )
 from inklings.lab.comparison.run_samples import ground_of
 from inklings.lab.comparison.sample_settings import calibrated, plan_samples
-from inklings.lab.comparison.settings import Method, method_of
+from inklings.lab.comparison.settings import ComparisonSettings, method_of
 from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS, ArmRun
@@ -64,7 +64,7 @@ def compare(
     seeds: Sequence[int],
     data: DataConfig | None = None,
     budget: str | None = None,
-    method: Method | None = None,
+    method: ComparisonSettings | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     command: str | None = None,
@@ -104,7 +104,7 @@ def compare(
         MissingExtraError: Ray is not installed, for a cluster.
     """
     report = on_event
-    method = method or Method()
+    method = method or ComparisonSettings()
     own_text = data is None and all(arm.config is None for arm in arms)
     data = data or _first_data(arms)
     budget = budget or next(

@@ -1,0 +1,15 @@
+"""What the tests of this room share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.brief import brief_comparisons
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _comparisons_are_brief() -> Iterator[None]:
+    """Jobs are looked at here, not audits and pictures."""
+    with brief_comparisons():
+        yield
