@@ -34,7 +34,7 @@ from inklings.cli.run_arguments import parse_run, parse_settings
 from inklings.cli.terminal import open_terminal
 from inklings.cli.train import Train
 from inklings.errors import ConfigError
-from inklings.lab.comparison.compare import check_request
+from inklings.lab.comparison.request import check_request
 from inklings.runs.arms import parse_arm
 
 ROOT = Path(__file__).parents[1]

@@ -14,6 +14,8 @@ class EventOrigin(TypedDict, total=False):
     arm: str
     seed: int | None
     factor: float
+    tries: str
+    """What a run of a search tries, in words."""
 
 
 @final
@@ -26,6 +28,8 @@ class StartEvent(EventOrigin):
     parameters: int
     receptive_field: int | None
     tokens_per_step: int
+    epoch_tokens: int
+    """Targets of the training part; 0 where there are none to count."""
     runtime: dict[str, Any]
     notes: list[str]
 
@@ -139,6 +143,37 @@ class NoteEvent(EventOrigin):
 
 
 @final
+class StageEvent(EventOrigin):
+    """Something that takes a while begins, and cannot tell how far it is."""
+
+    event: Literal["stage"]
+    text: str
+
+
+class WorkItem(TypedDict):
+    """A piece of long work: a run, or a search with several trials."""
+
+    run: str
+    """The `run` of its events."""
+    arm: str
+    stage: str
+    """What it is, in a word."""
+    weight: float
+    """How long it takes, in whole runs of its arm."""
+    trials: int
+    """How many runs it makes, one after the other."""
+
+
+@final
+class WorkEvent(EventOrigin):
+    """All that a comparison or a sweep is going to do, in this order."""
+
+    event: Literal["work"]
+    items: list[WorkItem]
+    workers: int
+
+
+@final
 class PrepareEvent(EventOrigin):
     """How far a text is read, in characters or tokens; the total may not be known yet."""
 
@@ -184,14 +219,22 @@ class RateEvent(EventOrigin):
 
 @final
 class ResultEvent(EventOrigin):
-    """A run of a comparison or a sweep was scored."""
+    """A run of a comparison or a sweep was scored, or a search is over (`loss` None)."""
 
     event: Literal["result"]
     loss: float | None
 
 
 Event = (
-    LoggedEvent | NoteEvent | PrepareEvent | RangeTestEvent | ProbeEvent | RateEvent | ResultEvent
+    LoggedEvent
+    | NoteEvent
+    | StageEvent
+    | WorkEvent
+    | PrepareEvent
+    | RangeTestEvent
+    | ProbeEvent
+    | RateEvent
+    | ResultEvent
 )
 """Every event that training, a comparison or a sweep tells a listener of."""
 
@@ -201,6 +244,11 @@ OnEvent = Callable[[Event], None]
 def note(text: str) -> NoteEvent:
     """Make a note event of a sentence."""
     return {"event": "note", "text": text}
+
+
+def stage(text: str) -> StageEvent:
+    """Make a stage event of what is done now."""
+    return {"event": "stage", "text": text}
 
 
 def silent(event: Event) -> None:

@@ -143,7 +143,8 @@ def main(arguments: Sequence[str]) -> int:
     else:
         comparison, left_out = _compared(flags, parsed, arguments, terminal)
     _show(comparison, flags.out, terminal)
-    report = write_report(flags.out)
+    with terminal.working("drawing the report"):
+        report = write_report(flags.out)
     terminal.say(
         f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)",
         style="bold",

@@ -136,9 +136,10 @@ def main(arguments: Sequence[str]) -> int:
     if flags.data is not None:
         document["trained_on"] = _trained_on(own, store, part, terminal)
     if predicts_tokens(model):
-        result = evaluate(
-            model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
-        )
+        with terminal.working(f"scoring {store.split(part).n_targets:,} tokens"):
+            result = evaluate(
+                model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
+            )
         _show(result, terminal)
         if keep:
             _keep("per-document losses", lambda: save_likelihood(result, folder), terminal)

@@ -6,17 +6,23 @@ import dataclasses
 from typing import Any
 
 from inklings.cli.terminal import Terminal
+from inklings.lab.report.table import duration
 from inklings.training.train import TrainingResult
 
 
 def report_result(
-    result: TrainingResult, terminal: Terminal, *, left_out: dict[str, Any] | None = None
+    result: TrainingResult,
+    terminal: Terminal,
+    *,
+    seconds: float,
+    left_out: dict[str, Any] | None = None,
 ) -> int:
     """Print how the run ended and what to do next; return the exit code, 1 if it was interrupted.
 
     Args:
         result: of the run.
         terminal: where it is printed.
+        seconds: that this session took, evaluations included.
         left_out: what of the text is in no document, for `--json`.
     """
     interrupted = result.stopped == "interrupted"
@@ -36,7 +42,9 @@ def report_result(
         found = result.best_validation_loss
         best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
         terminal.say(
-            f"{why} after {result.steps} steps and {result.tokens:,} tokens{best}", style="bold"
+            f"{why} after {result.steps:,} steps and {result.tokens:,} tokens in"
+            f" {duration(seconds)} ({duration(result.seconds)} of training steps){best}",
+            style="bold",
         )
         if result.doubt is not None:
             terminal.say(

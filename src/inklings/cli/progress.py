@@ -1,4 +1,4 @@
-"""The live display of long work: a bar with loss, speed and time left.
+"""The live display of long work: what is done now, how far it is, and when all of it ends.
 
 Where there is no terminal it prints plain lines.
 """
@@ -6,66 +6,94 @@ Where there is no terminal it prints plain lines.
 from __future__ import annotations
 
 import errno
+import math
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.text import Text
 
+from inklings.cli.evaluations import (
+    HEADING,
+    Epochs,
+    Parting,
+    divergence_line,
+    evaluation_line,
+)
+from inklings.cli.rows import Row, render_row
 from inklings.cli.terminal import Terminal
+from inklings.cli.time_left import Work
 from inklings.events import (
     EndEvent,
     EvaluationEvent,
     Event,
     NoteEvent,
     PrepareEvent,
+    ProbeEvent,
+    RateEvent,
+    ResultEvent,
     SampleEvent,
+    StageEvent,
     StartEvent,
     StepEvent,
+    WorkEvent,
 )
+from inklings.lab.report.table import duration
 
 REFRESH = 0.1
-"""Seconds between two updates of a bar: a fast run makes thousands of steps in one."""
+"""Seconds between two updates of a row: a fast run makes thousands of steps in one."""
+
+
+@dataclass
+class _Session:
+    """What is known of the one run that is trained, beside its row."""
+
+    began: float
+    parting: Parting
+    epochs: Epochs | None = None
+    headed: bool = False
 
 
 class Display:
     """Shows the events of preparing and training.
 
-    One bar for each run, told apart by the event's `run`.
+    One row for each run that is at work, told apart by the event's `run`, and one line for all.
     """
 
     def __init__(self, terminal: Terminal, *, quiet_runs: bool = False) -> None:
+        """Begin to show.
+
+        Args:
+            terminal: where.
+            quiet_runs: of many runs, evaluations are not printed.
+        """
         self.terminal = terminal
         self.quiet_runs = quiet_runs
         self.live = terminal.console.is_terminal
-        self.progress = Progress(
-            SpinnerColumn(
-                "dots" if terminal.console.encoding.startswith("utf") else "line", finished_text=" "
-            ),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(elapsed_when_finished=True, compact=True),
-            console=terminal.console,
-            disable=not self.live,
+        self.board = Live(
+            self, console=terminal.console, transient=True, refresh_per_second=8, auto_refresh=True
         )
-        self.tasks: dict[str, TaskID] = {}
-        self.validation: dict[str, float] = {}
+        self.rows: dict[str, Row] = {}
+        self.work: Work | None = None
+        self.done_trials: dict[str, int] = {}
+        self.trials: dict[str, int] = {}
         self.measure: dict[str, str] = {}
+        self.validation: dict[str, float] = {}
         self.shown: dict[str, float] = {}
+        self.session = _Session(time.monotonic(), Parting())
         self.left_out: dict[str, Any] | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began, evaluations included."""
+        return time.monotonic() - self.session.began
+
     def __enter__(self) -> Display:
-        self.progress.start()
+        if self.live:
+            self.board.start()
         return self
 
     def __exit__(
@@ -74,7 +102,30 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.stop()
+        if self.live:
+            self.rows.clear()
+            self.board.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        now, width = time.monotonic(), options.max_width
+        most = max(1, (options.height or console.height) - 2)
+        rows = list(self.rows.values())
+        for row in rows[-most:]:
+            left = self.work.seconds_left(now) if self.work is not None and not self.many else None
+            yield render_row(row, width, now, self.terminal.dots, left)
+        if self.many:
+            yield Text(self.place(now)[:width], style="bold")
+
+    @property
+    def many(self) -> bool:
+        """Whether there are several runs."""
+        return self.quiet_runs and self.work is not None
+
+    def place(self, now: float) -> str:
+        """Say where the whole work is, and how long the rest of it takes."""
+        assert self.work is not None
+        left = self.work.seconds_left(now)
+        return self.work.place() + ("" if left is None else f"; about {duration(left)} left")
 
     def __call__(self, event: Event) -> None:
         """Show one event; events of unknown kinds are skipped."""
@@ -89,91 +140,138 @@ class Display:
                     raise
 
     def _line(self, text: str, style: str | None = None) -> None:
-        self.progress.console.print(Text(text, style=style or ""), soft_wrap=not self.live)
+        self.terminal.say(text, style=style)
 
     def _on_note(self, event: NoteEvent, run: str) -> None:
-        self._line(f"{run}: {event['text']}" if run else event["text"], "yellow")
+        self._line(f"{run}: {event['text']}" if run else event["text"])
+
+    def _on_stage(self, event: StageEvent, run: str) -> None:
+        """Show what is done now, where nothing counts."""
+        self.rows[run] = Row(run, note=(event["text"],))
+        if not self.live and not run:
+            self._line(event["text"], "dim")
 
     def _on_prepare(self, event: PrepareEvent, run: str) -> None:
         """Show the progress of a token store: stage, done, total (or None)."""
-        task = self.tasks.get("prepare")
-        if task is None:
-            task = self.tasks["prepare"] = self.progress.add_task(
-                "text", total=event["total"], note=""
-            )
-        finished = event["stage"] == "done"
         self.left_out = event.get("left_out", self.left_out)
-        total = event["total"]
-        self.progress.update(
-            task,
-            completed=total if finished else event["done"],
-            total=total,
-            note=event["stage"],
-        )
+        if event["stage"] == "done":
+            self.rows.pop("text", None)
+            return
+        row = self.rows.setdefault("text", Row("text"))
+        row.done, row.total, row.note = event["done"], event["total"], (event["stage"],)
+
+    def _on_work(self, event: WorkEvent, run: str) -> None:
+        """Take down all that is to be done."""
+        self.rows.pop("", None)
+        self.work = Work(event["items"], event["workers"])
+        self.trials = {item["run"]: item["trials"] for item in event["items"]}
 
     def _on_start(self, event: StartEvent, run: str) -> None:
         """Show that a run begins or goes on."""
-        self.tasks[run] = self.progress.add_task(
-            run or "training", total=event["steps"], completed=event["step"], note=""
-        )
+        tries = event.get("tries", "")
+        title = event.get("arm", run) if tries else run or "training"
+        row = self.rows[run] = Row(title, tries, done=event["step"], total=event["steps"])
+        now = time.monotonic()
+        if not self.quiet_runs:
+            total = event["steps"] * event["tokens_per_step"]
+            epochs = (
+                Epochs(event["epoch_tokens"], total, event["step"], event["tokens_per_step"])
+                if event["epoch_tokens"]
+                else None
+            )
+            self.session = _Session(now, Parting(), epochs)
+            item = {"run": run, "arm": run, "stage": "run", "weight": 1.0, "trials": 1}
+            self.work = Work([item], 1)  # type: ignore[list-item]  # mypy sees no typed dictionary
+        self._progress(run, event["step"], event["steps"], now)
         if not self.live and run:
-            self._line(f"{run}: {event['steps']} steps, {event['parameters']:,} parameters")
+            self._line(f"{row.name}: {event['steps']:,} steps, {event['parameters']:,} parameters")
+
+    def _progress(self, run: str, step: int, steps: int, now: float) -> None:
+        if self.work is not None:
+            trials = self.trials.get(run, 1)
+            share = step / steps if steps else 0.0
+            self.work.at(run, (min(self.done_trials.get(run, 0), trials - 1) + share) / trials, now)
 
     def _on_step(self, event: StepEvent, run: str) -> None:
         now = time.monotonic()
-        if run not in self.tasks or now - self.shown.get(run, 0.0) < REFRESH:
+        if self.session.epochs is not None and not self.quiet_runs:
+            said = self.session.epochs.look(event["tokens"], event["loss"], self.seconds)
+            if said is not None:
+                self._line(f"   {said}", "dim")
+        row = self.rows.get(run)
+        if row is None or now - self.shown.get(run, -math.inf) < REFRESH:
             return
         self.shown[run] = now
         rate = event["tokens"] / event["seconds"] if event["seconds"] > 0 else 0.0
-        validation = f"  validation {self.validation[run]:.4f}" if run in self.validation else ""
-        note = f"loss {event['loss']:.4f}{validation}  {rate:,.0f} tokens/s"
-        self.progress.update(self.tasks[run], completed=event["step"], note=note)
+        validation = (f"validation {self.validation[run]:.4f}",) if run in self.validation else ()
+        row.done = event["step"]
+        row.note = (f"loss {event['loss']:.4f}", *validation, f"{rate:,.0f} tokens/s")
+        self._progress(run, event["step"], row.total or 0, now)
+
+    def _on_probe(self, event: ProbeEvent, run: str) -> None:
+        self.rows[run] = Row(
+            event.get("arm", run),
+            f"probe {event['task']}",
+            done=event["step"],
+            total=event["steps"],
+            note=(f"loss {event['loss']:.4f}",),
+        )
+        self._progress(run, event["step"], event["steps"], time.monotonic())
 
     def _on_evaluation(self, event: EvaluationEvent, run: str) -> None:
         self.validation[run] = event["loss"]
         self.measure[run] = "divergence" if "divergences" in event else "validation loss"
         self.shown.pop(run, None)
-        if not self.quiet_runs:
-            if "divergences" in event:
-                self._line(_divergence(event))
-                for reason in event["alarm"]:
-                    self._line(f"       collapsed: {reason}", "red")
-                return
-            bits = (
-                f", {event['bits_per_byte']:.4f} bits per byte"
-                if event.get("bits_per_byte") is not None
-                else ""
-            )
-            score = (
-                f"validation loss {event['loss']:.4f} nats, accuracy {event['accuracy']:.1%}{bits}"
-            )
-            self._line(f"step {event['step']:>6}  {score}, {event['seconds']:.1f} s")
+        if self.quiet_runs:
+            return
+        if "divergences" in event:
+            self._line(divergence_line(event, self.seconds))
+            for reason in event["alarm"]:
+                self._line(f"       collapsed: {reason}", "red")
+            return
+        if not self.session.headed:
+            self.session.headed = True
+            self._line(HEADING, "bold")
+        self._line(evaluation_line(event, self.seconds))
+        said = self.session.parting.look(event)
+        if said is not None:
+            self._line(said, "yellow")
 
     def _on_sample(self, event: SampleEvent, run: str) -> None:
         if not self.quiet_runs and event["texts"]:
             first = " ".join(event["texts"][0].split())
-            self._line(self.terminal.one_line(f"       sample  {first}"), "dim")
+            self._line(self.terminal.one_line(f"   sample  {first}"), "dim")
 
     def _on_end(self, event: EndEvent, run: str) -> None:
-        if run in self.tasks:
-            loss = f"validation {self.validation[run]:.4f}" if run in self.validation else ""
-            task = self.tasks[run]
-            done = None if event["stopped"] == "interrupted" else self.progress.tasks[task].total
-            self.progress.update(task, completed=done, note=loss)
+        row = self.rows.get(run)
+        if row is not None and event["stopped"] != "interrupted" and row.total is not None:
+            row.done, row.note = row.total, ("scoring",) if run else ()
         if not self.live and run:
             ended = "interrupted" if event["stopped"] == "interrupted" else "done"
-            found = (
-                f", {self.measure[run]} {self.validation[run]:.4f}"
-                if run in self.validation
-                else ""
-            )
-            self._line(f"{run}: {ended}{found}")
+            title = run if row is None else row.name
+            self._line(f"{title}: {ended}{self._found(run)}")
 
+    def _found(self, run: str) -> str:
+        if run not in self.validation:
+            return ""
+        return f", {self.measure[run]} {self.validation[run]:.4f}"
 
-def _divergence(event: EvaluationEvent) -> str:
-    """Return an evaluation of a generator without likelihood, in a line."""
-    far = " ".join(f"{value:.3f}" for value in event["divergences"])
-    return (
-        f"step {event['step']:>6}  JS divergence of 1- to 4-grams {far},"
-        f" {event['share_unique']:.1%} unique, {event['seconds']:.1f} s"
-    )
+    def _on_rate(self, event: RateEvent, run: str) -> None:
+        """Show how a trial of a learning rate ended; its row leaves."""
+        self.done_trials[run] = self.done_trials.get(run, 0) + 1
+        self._progress(run, 0, 1, time.monotonic())
+        row = self.rows.pop(run, None)
+        title = row.name if row is not None else run
+        ended = {"done": f"{event['loss']:.4f}" if event["loss"] is not None else "done"}
+        if self.live:
+            self._line(f"{title}: {ended.get(event['status'], 'given up')}", "dim")
+        self.validation.pop(run, None)
+
+    def _on_result(self, event: ResultEvent, run: str) -> None:
+        """Show that a run was scored, or a search is over; its row leaves."""
+        self.rows.pop(run, None)
+        if self.work is not None:
+            self.work.end(run, time.monotonic())
+        if event["loss"] is not None:
+            after = f"; {self.place(time.monotonic())}" if self.work and not self.live else ""
+            self._line(f"{run}: {event['loss']:.4f}{after}", "dim")

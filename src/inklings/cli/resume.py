@@ -43,4 +43,4 @@ def main(arguments: Sequence[str]) -> int:
         result = resume(
             flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code
         )
-    return report_result(result, terminal)
+    return report_result(result, terminal, seconds=display.seconds)

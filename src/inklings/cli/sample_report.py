@@ -59,8 +59,10 @@ def report_on_samples(
         terminal.say(f"note: {note}")
     # The run comes first: what is wrong with it should not be said after a minute of work on the
     # rest.
-    runs = measure_model(model, ground, name=name, temperature=temperature)
-    report = SampleReport(calibrate(ground), runs)
+    with terminal.working(f"writing and measuring {setting.samples:,} samples"):
+        runs = measure_model(model, ground, name=name, temperature=temperature)
+    with terminal.working("measuring real text and the reference samplers"):
+        report = SampleReport(calibrate(ground), runs)
     show_report(report, terminal)
     return report
 

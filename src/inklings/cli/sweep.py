@@ -103,7 +103,8 @@ def main(arguments: Sequence[str]) -> int:
     if made.best is not None:
         terminal.say(CAUTION, style="dim")
         terminal.say(f"next: inklings train --config {flags.out / BEST}", as_is=True)
-    report = write_sweep_report(flags.out, trust_code=True)
+    with terminal.working("drawing the report"):
+        report = write_sweep_report(flags.out, trust_code=True)
     terminal.say(
         f"\nreport: {report.resolve()}   ({time.perf_counter() - began:.0f} s)",
         style="bold",

@@ -9,7 +9,8 @@ import codecs
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,15 @@ class Terminal:
         self.console.print(
             Text(text, style=style or ""), soft_wrap=as_is or not self.console.is_terminal
         )
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[None]:
+        """Say what is being done while a block runs, where there is a terminal."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with self.console.status(text):
+            yield
 
     def one_line(self, text: str, most: int = LINE) -> str:
         """Return the beginning of a text, as much as goes into one line."""

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InterruptedWorkError(
             f"interrupted; go on from the last checkpoint with: inklings resume {run}"
         ) from None
-    return report_result(result, terminal, left_out=display.left_out)
+    return report_result(result, terminal, seconds=display.seconds, left_out=display.left_out)
 
 
 def free_run(config: RunConfig) -> Path:

@@ -17,7 +17,7 @@ import torch
 from inklings.config import RunConfig
 from inklings.device import Measured, Runtime, choose_runtime, threads_of
 from inklings.errors import ConfigError
-from inklings.events import OnEvent, silent
+from inklings.events import OnEvent, silent, stage
 from inklings.models.contract import Architecture, chosen_fields
 from inklings.models.objectives import objective_of
 from inklings.models.own_code.contract_check import try_contract
@@ -114,6 +114,7 @@ def set_up(
         if settled_runtime and not timed and not measure:
             runtime = choose_runtime(training)
         else:
+            on_event(stage("measuring threads and precision"))
             probe = Probe(settled)
             seconds = probe.measure(settled.plain_runtime, steps=2)
             whole = seconds * steps_at(seconds)

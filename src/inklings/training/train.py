@@ -14,7 +14,7 @@ from inklings.config import RunConfig
 from inklings.device import choose_runtime, environment, threads_of
 from inklings.durable import disk_errors, sync_directory
 from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
-from inklings.events import EndEvent, OnEvent, StartEvent, note, silent
+from inklings.events import EndEvent, OnEvent, StartEvent, note, silent, stage
 from inklings.models.contract import Architecture, parameter_count
 from inklings.runs import checkpoints
 from inklings.runs.checkpoints import TrainerState
@@ -290,11 +290,14 @@ def _go_on(
             "parameters": parameter_count(model),
             "receptive_field": model.receptive_field,
             "tokens_per_step": record.tokens_per_step,
+            "epoch_tokens": 0 if record.steps == 0 else store.split("train").n_targets,
             "runtime": asdict(runtime),
             "notes": list(notes),
         }
         log.append(start)
         on_event({**start, "event": "start"})
+        if runtime.compile:
+            on_event(stage("compiling: the first step takes longest"))
         loop = Loop(
             run,
             record,

@@ -11,14 +11,16 @@ from inklings.auditing.audit import audit, before_training
 from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig, scaled_rates
 from inklings.errors import InklingsError
-from inklings.events import OnEvent, note
+from inklings.events import OnEvent, WorkItem, note, stage
 from inklings.lab.comparison.arms import ResolvedArm, folder_name
 from inklings.lab.comparison.learning_rate import search_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
-from inklings.lab.comparison.resume import save
+from inklings.lab.comparison.resume import finished, save
 from inklings.lab.execution.processes import TaskHandler
+from inklings.lab.execution.run_arm import ArmRun
 from inklings.lab.probes.probe import probe
+from inklings.lab.probes.tasks import TASKS
 from inklings.text.store import TokenStore
 
 DoAll = Callable[[Sequence[Any], TaskHandler[Any, Any]], Iterator[tuple[Any, Any]]]
@@ -56,6 +58,7 @@ def audited(
         report: called with every event.
     """
     arms: list[ArmResult] = []
+    waiting = [c.plan.label for c in contestants if c.config and not (c.smaller_of or c.plan.copy)]
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
         if (
             contestant.smaller_of or contestant.plan.copy
@@ -63,7 +66,8 @@ def audited(
             first = contestant.smaller_of or _original(contestants, arm)
             arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
         elif contestant.config is not None and not arm.audit:
-            report(note(f"auditing {arm.label}"))
+            place = waiting.index(arm.label) + 1
+            report(stage(f"auditing {arm.label}, {place} of {len(waiting)}"))
             subject = of_architecture(arm.label, contestant.config, contestant.store)
             arm = replace(arm, audit=list(audit(subject, only=before_training()).findings))
             for finding in arm.dishonest:
@@ -90,12 +94,9 @@ def searched(
         out: its folder.
         do_all: does the searches.
     """
-    tasks = [
-        replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
-        for task in _tasks(contestants, "learning rate", out)
-        if comparison.plan.rates and not _found(comparison, task.arm)
-    ]
-    for task, search in do_all(tasks, TaskHandler(_search, _search_died)):
+    for task, search in do_all(
+        _searches(comparison, contestants, out), TaskHandler(_search, _search_died)
+    ):
         comparison = replace(
             comparison,
             arms=[
@@ -118,15 +119,9 @@ def probed(
         out: its folder.
         do_all: does the probes.
     """
-    arms = {arm.label: arm for arm in comparison.arms}
-    tasks = [
-        replace(task, config=with_rate(task.config, arms[task.arm].search))
-        for task in _tasks(contestants, "probes", out)
-        if comparison.plan.probes
-        and not arms[task.arm].probes
-        and arms[task.arm].smaller_of is None
-    ]
-    for task, found in do_all(tasks, TaskHandler(_probe, _probe_died)):
+    for task, found in do_all(
+        _probes(comparison, contestants, out), TaskHandler(_probe, _probe_died)
+    ):
         comparison = replace(
             comparison,
             arms=[
@@ -136,6 +131,77 @@ def probed(
         )
         save(out, comparison)
     return comparison
+
+
+def work_ahead(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, jobs: Sequence[ArmRun]
+) -> list[WorkItem]:
+    """Return the searches, probes and runs that are still to be done.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        out: its folder.
+        jobs: all its runs.
+    """
+    kinds = {c.plan.label: c.kind for c in contestants}
+    items: list[WorkItem] = [
+        {
+            "run": task.name,
+            "arm": task.arm,
+            "stage": "learning-rate search",
+            "weight": float(task.trials),
+            "trials": task.trials,
+        }
+        for task in _searches(comparison, contestants, out)
+    ]
+    items += [
+        {"run": task.name, "arm": task.name, "stage": "probe", "weight": 1.0, "trials": len(TASKS)}
+        for task in _probes(comparison, contestants, out)
+    ]
+    done = finished(comparison, jobs)
+    for job in jobs:
+        if (job.arm, job.seed) not in done:
+            # decayed checkpoints share the steps before they leave
+            branches = job.branches
+            steps = branches[-1].leaves if branches else job.steps
+            steps += sum(branch.steps - branch.leaves for branch in branches)
+            weight = steps / job.steps if branches else 1.0
+            items.append(
+                {
+                    "run": job.name,
+                    "arm": job.arm,
+                    "stage": "run",
+                    "weight": weight if kinds[job.arm] == "trained" else 0.0,
+                    "trials": 1,
+                }
+            )
+    return items
+
+
+def _searches(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path
+) -> list[Preliminary]:
+    """Return the searches for learning rates that are not over."""
+    return [
+        replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
+        for task in _tasks(contestants, "learning rate", out)
+        if comparison.plan.rates and not _found(comparison, task.arm)
+    ]
+
+
+def _probes(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path
+) -> list[Preliminary]:
+    """Return the probes that are not done, at the rates found so far."""
+    arms = {arm.label: arm for arm in comparison.arms}
+    return [
+        replace(task, config=with_rate(task.config, arms[task.arm].search))
+        for task in _tasks(contestants, "probes", out)
+        if comparison.plan.probes
+        and not arms[task.arm].probes
+        and arms[task.arm].smaller_of is None
+    ]
 
 
 def with_rate(config: RunConfig, search: RateSearch | None) -> RunConfig:

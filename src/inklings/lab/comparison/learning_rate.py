@@ -20,6 +20,7 @@ from inklings.errors import ConfigError, DivergedError, RunError
 from inklings.events import Event, OnEvent
 from inklings.lab.comparison.rates import RateSearch, RateTrial
 from inklings.lab.execution.prunable_run import attempt_trial
+from inklings.optimizers import OPTIMIZERS
 from inklings.runs.interruption import Interruption
 from inklings.runs.own_text import data_hash
 from inklings.text.store import TokenStore
@@ -216,10 +217,12 @@ class _Search:
 
         def of_factor(event: Event) -> None:
             event = event.copy()
-            event["factor"] = factor
+            event["factor"], event["tries"] = factor, tries
             on_event(event)
 
         training = scaled_rates(self.config.training, factor)
+        rates = OPTIMIZERS[training.optimizer].rates
+        tries = f"learning rate {getattr(training, rates[0].setting):.2g}"
         config = replace(self.config, training=training)
         made = attempt_trial(
             config,

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from inklings.errors import DiskError, InklingsError
-from inklings.events import OnEvent
+from inklings.events import Event, OnEvent
 from inklings.lab.comparison.result import RunResult
 from inklings.lab.execution.prunable_run import TrialOutcome, attempt_trial
 from inklings.lab.execution.run_arm import ArmRun, failed
+from inklings.lab.report.arm_settings import say_value
 from inklings.lab.sweep.optuna_library import library
 from inklings.lab.sweep.space import apply
 from inklings.lab.sweep.storage import MESSAGE, StudyLocation, alive, draw, opened
@@ -135,7 +136,18 @@ def _outcome(
         time.sleep(0.1)
     try:
         config = apply(job.config, point, rates=place.rates)
-        return attempt_trial(config, job.run, store, judge=judge, on_event=on_event)
+        tries = ", ".join(
+            f"{name.rpartition('.')[2]} "
+            + (f"{value:.3g}" if isinstance(value, float) else say_value(value))
+            for name, value in point.items()
+        )
+
+        def of_trial(event: Event) -> None:
+            event = event.copy()
+            event["tries"] = tries
+            on_event(event)
+
+        return attempt_trial(config, job.run, store, judge=judge, on_event=of_trial)
     except DiskError:
         raise
     except InklingsError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from inklings.config import RunConfig
 from inklings.device import choose_runtime
-from inklings.events import OnEvent, note
+from inklings.events import OnEvent, WorkItem, note
 from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep.optuna_library import library
@@ -54,6 +54,11 @@ def do_trials(
         reasons: dict[int, str] = {}
         results = 0
         count = min(workers or _cores(base), len(jobs))
+        items: list[WorkItem] = [
+            {"run": job.name, "arm": "", "stage": "trial", "weight": 1.0, "trials": 1}
+            for job in jobs
+        ]
+        report({"event": "work", "items": items, "workers": count})
         with Interruption() as interruption:
             for job, result in do_jobs(
                 jobs,
@@ -64,8 +69,7 @@ def do_trials(
                 results += 1
                 if result.status == "failed":
                     reasons[number_of(job.run)] = result.message or ""
-                if result.status != "not ranked":
-                    report({"event": "result", "run": job.arm, "loss": result.loss})
+                report({"event": "result", "run": job.arm, "loss": result.loss})
                 if result.message:
                     report(note(f"{job.arm}: {result.message}"))
                 remove_runs(place, study)
