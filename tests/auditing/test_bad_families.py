@@ -30,6 +30,8 @@ FAMILIES = {
 ELSEWHERE = {
     "UnderAutocast": "autocast",
     "NotANumberUnderAutocast": "autocast",
+    "WritesUnderGradients": "contract",
+    "MarksWhatItHasRead": "contract",
     "DriftsAfterAThousand": "streaming",
     "DriftsSlowly": "streaming",
     "BetterInParallel": "generation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import Tensor
 
 from inklings.auditing.audit import audit, dishonest
@@ -59,6 +60,18 @@ def test_not_resumable_is_said_and_is_no_leak() -> None:
     (finding,) = audit(subject_of(KINDS["DrawsByItself"]), only=["repeatable"]).findings
     assert "not resumable" in finding.summary
     assert not dishonest([finding])
+
+
+class SeedsEverything(Honest):
+    def finished(self, hidden: Tensor, *, streamed: bool) -> Tensor:
+        torch.manual_seed(5)
+        return hidden
+
+
+def test_a_seed_that_every_pass_sets_is_said() -> None:
+    (finding,) = audit(subject_of(SeedsEverything), only=["repeatable"]).findings
+    assert finding.status == "warning"
+    assert "sets the seed of a global random generator" in finding.summary
 
 
 def test_steps_of_rounding_are_told_from_a_fault() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
@@ -158,7 +158,9 @@ def _leak(
 def _conditions(trial: Trial, twins: Twins) -> str:
     rows, length = twins.tokens.shape
     said = [f"with {rows} rows of {length} tokens"]
-    said += ["documents that begin within rows"] if twins.starts is not None else []
+    if twins.starts is not None:
+        some = bool(twins.starts.any())
+        said.append("documents that begin within rows" if some else "`starts` that mark nothing")
     if trial.setting.gradients != trial.setting.training:
         said.append("gradients" if trial.setting.gradients else "no gradients")
     said += ["a state"] if trial.setting.streamed else []
@@ -188,22 +190,31 @@ def _trials(
             setting=setting, make=lambda: with_one_other_token(model, rows, length, seed=seed)
         )
 
+    def without_boundaries(trial: Trial) -> Trial:
+        """The same where `starts` is given, and marks nothing."""
+
+        def make() -> Twins:
+            twins = trial.make()
+            return replace(twins, starts=torch.zeros_like(twins.tokens, dtype=torch.bool))
+
+        return replace(trial, make=make)
+
     rows, positions, length = max(2, shape[0]), max(2, shape[1]), span(model)
     other = Setting(training=training, gradients=not training)
     if training:
         yield tails(rows, positions, documents=True)
         yield tails(rows, positions)
-        yield single(rows + 1, positions + 1)
+        yield without_boundaries(single(rows + 1, positions + 1))
         yield tails(4, max(length, 200))
-        if model.traits.carries_state and not model.traits.whole_documents:
+        if model.traits.carries_state:
             carried = Setting(training=True, gradients=True, streamed=True)
             yield tails(rows, positions, documents=True, setting=carried)
     else:
         yield tails(8, length, documents=True)
         yield single(64, 64)
-        yield tails(66, 65)
+        yield without_boundaries(tails(66, 65))
         yield tails(16, 256, documents=True, setting=Setting(streamed=True))
-        yield tails(4, WHOLE_TOKENS // 2 if model.traits.whole_documents else LONG)
+        yield tails(4, LONG)
     yield tails(8, length, documents=True, setting=other)
     for part in _vocabulary(model).split(VOCABULARY // 4):
         yield Trial(

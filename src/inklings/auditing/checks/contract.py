@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from inklings.auditing.check import Check, trained_first
+from inklings.auditing.draws import seeded
 from inklings.auditing.findings import Finding
-from inklings.auditing.probes import random_tokens, span
+from inklings.auditing.probes import random_tokens, span, with_documents
+from inklings.auditing.snapshot import untouched
 from inklings.auditing.subjects import Subject
 from inklings.models.contract import Output, SequenceModel
+from inklings.models.objectives import objective_of
 
 
 def check_contract(model: SequenceModel, *, seed: int = 0) -> Finding:
@@ -37,6 +40,7 @@ def check_contract(model: SequenceModel, *, seed: int = 0) -> Finding:
             )
         if broken:
             break
+    broken = broken or _written_in_training(model, seed)
     if broken:
         return Finding(
             check="contract", status="fail", summary="; ".join(broken), evidence={"broken": broken}
@@ -94,6 +98,23 @@ def _clauses_of(model: SequenceModel, tokens: torch.Tensor) -> list[str]:
             f" {apart:.2g})"
         )
     return broken
+
+
+def _written_in_training(model: SequenceModel, seed: int) -> list[str]:
+    """Name what a pass with gradients writes into though it was only given it."""
+    if objective_of(model).one_pass:
+        return []
+    tokens, starts = with_documents(model, random_tokens(model, 3, 9, seed), seed)
+    state = model.initial_state(3)
+    given = {"tokens": tokens, "starts": starts}
+    given |= {f"state[{name!r}]": tensor for name, tensor in state.tensors.items()}
+    before = {name: tensor.clone() for name, tensor in given.items()}
+    with untouched(model), torch.enable_grad(), seeded(seed):
+        model.train()(tokens, state, starts=starts)
+    written = [name for name, tensor in given.items() if not torch.equal(tensor, before[name])]
+    return [f"with gradients forward writes into the {', '.join(written)} given to it"] * bool(
+        written
+    )
 
 
 def _form(state: Any) -> dict[str, tuple[tuple[int, ...], str]]:

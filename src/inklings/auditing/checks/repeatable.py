@@ -7,13 +7,16 @@ model's own is no fault of its figures, but a run with one cannot be resumed to 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from inklings.auditing.check import Check, of_run_or_random
+from inklings.auditing.draws import seeded
 from inklings.auditing.findings import Finding
 from inklings.auditing.leaks import FAR, wind_forward
 from inklings.auditing.probes import difference, moved, other_tokens, random_tokens
@@ -112,6 +115,16 @@ def _in_training(
         return difference(again, first) <= 1
 
     if same(attributes=False):
+        if _seeds_everything(model, asked):
+            return Finding(
+                check="repeatable",
+                status="warning",
+                summary=(
+                    "a pass sets the seed of a global random generator: whatever is drawn after it,"
+                    " by the model or by others, is the same each time"
+                ),
+                evidence={"resumable": True},
+            )
         return _pass(
             "the same weights give the same logits whatever was computed before, and training can"
             " be resumed"
@@ -132,6 +145,21 @@ def _in_training(
         ),
         evidence={"resumable": False},
     )
+
+
+def _seeds_everything(model: SequenceModel, text: Tensor) -> bool:
+    """Whether a pass leaves a global generator in one state whatever it was in before."""
+    for setting in (EVALUATION, TRAINING):
+        model.train(setting.training)
+        left = []
+        for seed in (1, 2):
+            with seeded(seed), torch.set_grad_enabled(setting.gradients):
+                model(text)
+                arrays = np.random.get_state()  # noqa: NPY002  # a user's code may draw from it
+                left.append((torch.get_rng_state().tolist(), random.getstate(), repr(arrays)))
+        if any(one == other for one, other in zip(*left, strict=True)):
+            return True
+    return False
 
 
 def _each_anew(model: SequenceModel, asked: Texts, setting: Setting, before: Snapshot) -> Tensor:

@@ -1,7 +1,8 @@
 """What may be done to a state in the middle of a text: `clone`, `select` and `assign`.
 
-The engine does all three while rows of different lengths join and leave a batch. After each of them
-a row must go on as if it had been read alone, from its beginning, in one pass.
+The engine does all three, and begins other texts, while rows of different lengths join and leave a
+batch. After each of them a row must go on as if it had been read alone, from its beginning, in one
+pass.
 """
 
 from __future__ import annotations
@@ -128,10 +129,20 @@ def _assign(model: SequenceModel, seed: int) -> Logits:
     ]
 
 
+def _beside(model: SequenceModel, seed: int) -> Logits:
+    """A text is begun while another one is read; each is then read on."""
+    pasts = [random_tokens(model, 2, length, seed + length) for length in (LONG, SHORT)]
+    states = [_read(model, past, model.initial_state(2)) for past in pasts]
+    return [
+        _read_on(model, past, state, seed + 1) for past, state in zip(pasts, states, strict=True)
+    ]
+
+
 OPERATIONS: dict[str, Callable[[SequenceModel, int], Logits]] = {
     "cloned": _clone,
     "selected": _select,
     "assigned": _assign,
+    "while another is begun": _beside,
 }
 
 STATES: Check[Subject] = Check(
