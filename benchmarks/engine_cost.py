@@ -23,7 +23,7 @@ from typing import Any
 
 import inklings.lab.comparison.compare as engine
 from inklings.config import DataConfig, RunConfig
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.report.page import write_report
 from inklings.runs.arms import parse_arm
 from inklings.text.store import prepare
@@ -81,7 +81,7 @@ def main() -> None:
             seeds=seeds,
             data=data,
             budget=options.budget,
-            method=ComparisonSettings(points=4, rates=options.rates),
+            method=Method(points=4, rates=options.rates),
         )
         timing(write_report, "report", seconds)(out)
         whole = time.perf_counter() - begin

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.lab.comparison.compare import compare
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.runs.arms import parse_arm
 
 
@@ -45,7 +45,7 @@ def main() -> None:
                 out=Path(folder) / str(number),
                 seeds=seeds,
                 workers=given.workers,
-                method=ComparisonSettings(),
+                method=Method(),
             )
             difference = found.differences[0]
             claims += difference.finding == "better"

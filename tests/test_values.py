@@ -15,14 +15,14 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError
 from inklings.fields import allowed_names
 from inklings.generation.sampling import SamplingConfig
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.memory.settings import MemoryConfig
 from inklings.models.registry import available, load_class
 from inklings.serving.settings import ServeConfig
 
 SETTINGS: list[tuple[type[Any], dict[str, Any]]] = [
     *((kind, {}) for kind in (DataConfig, TrainingConfig, RunConfig, SamplingConfig)),
-    *((kind, {}) for kind in (ComparisonSettings, MemoryConfig, ServeConfig)),
+    *((kind, {}) for kind in (Method, MemoryConfig, ServeConfig)),
     *((load_class(name).Config, {"vocab_size": 32}) for name in available()),
 ]
 FAR = 10**9

@@ -2,8 +2,11 @@
 
     import inklings
 
-    store = inklings.prepare(inklings.DataConfig(source="builtin:unicode-names"))
-    result = inklings.train(inklings.RunConfig(architecture="gpt"), "runs/first")
+    run = inklings.train("gpt", data="my.txt", budget="1M-tokens")
+    run.generate("Once", temperature=0.8)
+    inklings.load("runs/x").evaluate("test")
+    inklings.compare(["gpt", "recurrent:cell=lstm"], data="my.txt", budget="300k-tokens", seeds=3)
+    inklings.audit("my_model.py:MyModel")
 
 Names are loaded when they are first used: importing the package loads neither torch nor anything
 else that is slow.
@@ -20,12 +23,27 @@ if TYPE_CHECKING:
     from inklings.evaluation.likelihood.evaluate import evaluate
     from inklings.generation.generate import generate, stream
     from inklings.generation.sampling import SamplingConfig
-    from inklings.lab.comparison.compare import compare
+    from inklings.interface.comparison_folder import ComparisonFolder
+    from inklings.interface.run import Run
+    from inklings.interface.server import serve
+    from inklings.interface.text import GeneratedText
+    from inklings.interface.verbs import (
+        audit,
+        compare,
+        load,
+        load_comparison,
+        prepare,
+        resume,
+        sweep,
+        train,
+    )
+    from inklings.lab.comparison.settings import Method
     from inklings.lab.report.page import write_report
+    from inklings.memory.settings import MemoryConfig
+    from inklings.memory.store import Memory
     from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
+    from inklings.runs.arms import Arm, parse_arm
     from inklings.runs.directory import RunDirectory
-    from inklings.text.store import prepare
-    from inklings.training.train import resume, train
 
 __version__ = "0.1.0"
 
@@ -39,25 +57,45 @@ _HOMES = {
     "generate": "inklings.generation.generate",
     "stream": "inklings.generation.generate",
     "SamplingConfig": "inklings.generation.sampling",
-    "compare": "inklings.lab.comparison.compare",
+    "ComparisonFolder": "inklings.interface.comparison_folder",
+    "Run": "inklings.interface.run",
+    "serve": "inklings.interface.server",
+    "GeneratedText": "inklings.interface.text",
+    "audit": "inklings.interface.verbs",
+    "compare": "inklings.interface.verbs",
+    "load": "inklings.interface.verbs",
+    "load_comparison": "inklings.interface.verbs",
+    "prepare": "inklings.interface.verbs",
+    "resume": "inklings.interface.verbs",
+    "sweep": "inklings.interface.verbs",
+    "train": "inklings.interface.verbs",
+    "Method": "inklings.lab.comparison.settings",
     "write_report": "inklings.lab.report.page",
+    "MemoryConfig": "inklings.memory.settings",
+    "Memory": "inklings.memory.store",
     "ModelConfig": "inklings.models.contract",
     "Output": "inklings.models.contract",
     "SequenceModel": "inklings.models.contract",
     "State": "inklings.models.contract",
     "Traits": "inklings.models.contract",
-    "prepare": "inklings.text.store",
+    "Arm": "inklings.runs.arms",
+    "parse_arm": "inklings.runs.arms",
     "RunDirectory": "inklings.runs.directory",
-    "resume": "inklings.training.train",
-    "train": "inklings.training.train",
 }
 
 __all__ = [
+    "Arm",
+    "ComparisonFolder",
     "DataConfig",
+    "GeneratedText",
     "InklingsError",
     "InputError",
+    "Memory",
+    "MemoryConfig",
+    "Method",
     "ModelConfig",
     "Output",
+    "Run",
     "RunConfig",
     "RunDirectory",
     "SamplingConfig",
@@ -65,12 +103,18 @@ __all__ = [
     "State",
     "TrainingConfig",
     "Traits",
+    "audit",
     "compare",
     "evaluate",
     "generate",
+    "load",
+    "load_comparison",
+    "parse_arm",
     "prepare",
     "resume",
+    "serve",
     "stream",
+    "sweep",
     "train",
     "write_report",
 ]

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from inklings.errors import ConfigError
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES, moved_rates, peak_rates
-from inklings.values import check, check_types, from_mapping
+from inklings.values import check, check_types, from_mapping, short_repr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,9 @@ class DataConfig:
             f"None, or at least {least} (min_length, or 1)",
         )
         check(self, "split_seed", self.split_seed >= 0, "0 or more")
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +204,9 @@ class TrainingConfig:
             f"a divisor of batch_size ({self.batch_size})",
         )
 
+    def __repr__(self) -> str:
+        return short_repr(self, peak_rates(self.optimizer))
+
     @property
     def weights_seed(self) -> int:
         """The seed that the initial weights are drawn with."""
@@ -258,6 +264,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -18,6 +18,23 @@ from inklings.registry import Registry
 T = TypeVar("T")
 
 
+def short_repr(config: Any, defaults: Mapping[str, Any] | None = None) -> str:
+    """Return settings as Python writes them, those at their defaults left out.
+
+    Args:
+        config: the settings.
+        defaults: of fields that have none of their own.
+    """
+    said = []
+    for each in dataclasses.fields(config):
+        value = getattr(config, each.name)
+        made = each.default_factory
+        default = each.default if made is dataclasses.MISSING else made()
+        if each.repr and value != (defaults or {}).get(each.name, default):
+            said.append(f"{each.name}={value!r}")
+    return f"{type(config).__name__}({', '.join(said)})"
+
+
 def check(config: Any, name: str, holds: bool, allowed: str) -> None:
     """Raise a `ConfigError` naming the field, its value and what is allowed, unless `holds`.
 

@@ -26,8 +26,11 @@ from inklings.auditing.subjects import NoiseSubject, Subject
 from inklings.device import Runtime, threads_of
 from inklings.errors import InputError
 from inklings.registry import Registry
+from inklings.showing import html_line, html_table, text_table
 from inklings.text.store import TokenStore
 
+COLUMNS = ("", "check", "what was found")
+"""Of the table that an audit shows."""
 FORMAT_VERSION = 1
 """Of the document: it grows when a field changes its meaning or goes."""
 
@@ -67,6 +70,20 @@ class Audit:
             "holds": not self.failed,
             "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(finding.status, finding.check, finding.summary) for finding in self.findings]
+
+    def _outcome(self) -> str:
+        """Return what came of it, in a sentence."""
+        failed = ", ".join(finding.check for finding in self.failed)
+        return f"{self.subject}: " + (f"fails {failed}" if failed else "every check holds")
+
+    def __repr__(self) -> str:
+        return f"{self._outcome()}\n{text_table(COLUMNS, self._rows())}"
+
+    def _repr_html_(self) -> str:
+        return html_line(self._outcome(), bold=True) + html_table(COLUMNS, self._rows())
 
 
 def dishonest(findings: Iterable[Finding]) -> list[Finding]:

@@ -38,14 +38,15 @@ class Asked:
     untrained: bool = False
 
 
-def asked_for(name: str, data: str | None) -> Asked:
+def asked_for(name: str, data: str | DataConfig | None) -> Asked:
     """Ask for what is named, with all settings at their defaults.
 
     Args:
         name: the ARM, or what else claims a likelihood.
-        data: the source of the text; None for none, or a run's own.
+        data: the source of the text, or its settings; None for none, or a run's own.
     """
-    config = RunConfig() if data is None else RunConfig(data=DataConfig(source=data))
+    text = DataConfig(source=data) if isinstance(data, str) else data or DataConfig()
+    config = RunConfig(data=text)
     parsed = RunArguments(
         config=config,
         verb=None,

@@ -25,7 +25,7 @@ from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import to_plain
 from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison, Verdict
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import USUAL, Method
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
@@ -78,7 +78,7 @@ IMPORTANCE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingFlags(ComparisonSettings):
+class SettingFlags(Method):
     """The settings of a comparison as flags."""
 
     parameters: Annotated[int | Literal["auto"] | None, SIZE] = None
@@ -102,9 +102,7 @@ class Compare:
     """
     seeds: int = 5
     """How many seeds each arm is trained with: the unit of evidence."""
-    settings: Annotated[SettingFlags, tyro.conf.arg(name="")] = SettingFlags(
-        points=4, rates=5, floor=True
-    )
+    settings: Annotated[SettingFlags, tyro.conf.arg(name="")] = SettingFlags(**vars(USUAL))
     workers: int | None = None
     """Runs at a time, each in its own process; by default one a core."""
     cluster: str | None = None

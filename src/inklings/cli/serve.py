@@ -19,9 +19,10 @@ from inklings.cli.arguments import Json, parse
 from inklings.cli.reference import REFERENCE, open_run
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.errors import ConfigError, MissingExtraError
+from inklings.errors import ConfigError
 from inklings.runs.directory import RunDirectory
 from inklings.serving.api.origins import ANY
+from inklings.serving.extra import needing_serve
 from inklings.serving.settings import ServeConfig
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 KEY = "INKLINGS_API_KEY"
 """The environment variable that may hold the key."""
-EXTRA = ("fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn")
-"""Packages that the extra `serve` brings."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         verb="serve",
         description="Serve runs over HTTP: an API that OpenAI's clients speak, and a page.",
     )
-    try:
+    with needing_serve():
         from inklings.serving.api.chat_template import ChatTemplate
         from inklings.serving.process.server import serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise MissingExtraError("a server", "serve") from error
+
     terminal = open_terminal(flags.json)
     shared = {
         field.name: getattr(flags, field.name)

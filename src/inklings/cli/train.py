@@ -19,11 +19,11 @@ from inklings.cli.table import number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
 from inklings.errors import InterruptedWorkError
-from inklings.models.registry import split_name
-from inklings.runs.directory import CONFIG, RunDirectory
+from inklings.runs.directory import CONFIG
+from inklings.runs.free_folder import free_folder
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
-from inklings.training.inheritance import same_architecture
+from inklings.training.inheritance import beginning_of
 from inklings.training.train import train
 
 
@@ -71,15 +71,8 @@ def _beginning(arguments: Sequence[str]) -> RunConfig | None:
     run = flag_value("--from", arguments)
     if run is None:
         return None
-    parent = RunDirectory.open(Path(run))
-    theirs = parent.usable_config(trust_code="trust_code" in given_flags(arguments))
     arm = arguments[0] if not arguments[0].startswith("-") else None
-    named = None if arm is None else split_name(arm)[0]
-    # a file of one's own is looked for where the ARM says, and not in the run
-    own = named is not None and same_architecture(parent.config.architecture, named)
-    return RunConfig(
-        architecture=named if own and named is not None else theirs.architecture, model=theirs.model
-    )
+    return beginning_of(Path(run), arm, trust_code="trust_code" in given_flags(arguments))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -102,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         return _find_lr(parsed.config, terminal, beginning)
     if flags.find_batch_size:
         return _find_batch_size(parsed.config, terminal, beginning)
-    run = flags.run or free_run(parsed.config)
+    run = flags.run or free_folder("runs", [parsed.config.architecture], parsed.config.data.source)
     terminal.say(
         f"training {parsed.config.architecture} on {parsed.config.data.source} for"
         f" {parsed.config.training.budget} into {run}"
@@ -117,18 +110,6 @@ def main(arguments: Sequence[str]) -> int:
             f"interrupted; go on from the last checkpoint with: inklings resume {run}"
         ) from None
     return report_result(result, terminal, seconds=display.seconds, left_out=display.left_out)
-
-
-def free_run(config: RunConfig) -> Path:
-    """Return the first free name below runs/ for a run of this architecture on this text."""
-    architecture = Path(config.architecture.partition(":")[0]).stem
-    source = (
-        Path(config.data.source.partition("?")[0].replace(":", "-").rstrip("/")).stem or "stdin"
-    )
-    number = 1
-    while (path := Path("runs") / f"{architecture}-{source}-{number}").exists():
-        number += 1
-    return path
 
 
 def _find_lr(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int:

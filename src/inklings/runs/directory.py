@@ -113,6 +113,9 @@ class RunDirectory:
         self.record = record
         self.environment = environment
 
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
     @classmethod
     def create(
         cls,

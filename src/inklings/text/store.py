@@ -211,6 +211,13 @@ class TokenStore:
             ) from None
         self.tokenizer = Tokenizer.load(path / "tokenizer.json")
 
+    def __repr__(self) -> str:
+        splits = ", ".join(
+            f"{name} {facts['documents']:,} documents"
+            for name, facts in self.manifest["splits"].items()
+        )
+        return f"TokenStore({self.manifest['source']['name']}: {self.tokenizer.kind}, {splits})"
+
     def _check_file(self, name: str, facts: dict[str, Any]) -> None:
         path = self.path / name
         if not durable.is_file(path) or path.stat().st_size != facts["bytes"]:

@@ -20,12 +20,33 @@ from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.models.backbone import written_out
 from inklings.models.contract import Architecture, model_fields
 from inklings.models.objectives import objective_of
-from inklings.models.registry import is_file, load_class
+from inklings.models.registry import is_file, load_class, split_name
 from inklings.runs.directory import RunDirectory
 from inklings.text.extension import is_extension, refuse_extension, with_policy
 from inklings.text.token_bytes import OF_LETTERS
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
+
+
+def beginning_of(run: Path, arm: str | None, *, trust_code: bool = False) -> RunConfig:
+    """Return the settings that a run with the weights of another begins from.
+
+    Args:
+        run: the other.
+        arm: what is trained, as it was named; None for the architecture of the other.
+        trust_code: run the other's Python code even if another user or machine made it.
+
+    Raises:
+        RunError: there is no such run, or its code is not to be trusted.
+    """
+    parent = RunDirectory.open(run)
+    theirs = parent.usable_config(trust_code=trust_code)
+    named = None if arm is None else split_name(arm)[0]
+    # a file of one's own is looked for where the ARM says, and not in the run
+    own = named is not None and same_architecture(parent.config.architecture, named)
+    return RunConfig(
+        architecture=named if own and named is not None else theirs.architecture, model=theirs.model
+    )
 
 
 def inherited(parent: RunDirectory, config: RunConfig, *, trust_code: bool = False) -> RunConfig:

@@ -152,7 +152,7 @@ def resume(
         if budget is not None:
             directory = _extend(directory, budget, progress, trust_code=trust_code)
         if directory.record.is_complete(progress):
-            return _result(run, progress)
+            return result_of(run, progress)
         progress = replace(
             progress,
             stopped=None,
@@ -310,7 +310,7 @@ def _go_on(
             interruption=interruption,
         )
         complete = loop.run()
-        result = _result(run, loop.progress, interrupted=not complete)
+        result = result_of(run, loop.progress, interrupted=not complete)
         end: EndEvent = {
             "event": "end",
             "step": result.steps,
@@ -347,7 +347,14 @@ def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _result(run: Path, progress: TrainerState, *, interrupted: bool = False) -> TrainingResult:
+def result_of(run: Path, progress: TrainerState, *, interrupted: bool = False) -> TrainingResult:
+    """Return what a run has come to.
+
+    Args:
+        run: its directory.
+        progress: how far it is.
+        interrupted: whether it has to go on.
+    """
     assert interrupted or progress.stopped is not None
     return TrainingResult(
         run=run,

@@ -31,7 +31,7 @@ from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, SampleFigures
 from inklings.lab.comparison.run_samples import Measured, RunSamples, read_measured
 from inklings.lab.comparison.sample_settings import read_calibration
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.report import chart as charts
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section
@@ -82,7 +82,7 @@ def finished(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple
         arms(base, MLP, GAN, "ngram:order=2"),
         out=out,
         seeds=SEEDS,
-        method=ComparisonSettings(samples=SAMPLES),
+        method=Method(samples=SAMPLES),
         workers=1,
     )
     with whole_comparisons():
@@ -180,7 +180,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
         contest,
         out=out,
         seeds=SEEDS,
-        method=ComparisonSettings(samples=SAMPLES),
+        method=Method(samples=SAMPLES),
         workers=1,
         on_event=interrupt,
     )
@@ -199,7 +199,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
         finished[0].sample_verdict,
     )
     with pytest.raises(RunError, match=r"the samples \(24 documents, now 20 documents\)"):
-        compare(contest, out=out, seeds=SEEDS, method=ComparisonSettings(samples=20), workers=1)
+        compare(contest, out=out, seeds=SEEDS, method=Method(samples=20), workers=1)
 
 
 @pytest.mark.usefixtures("no_audit")
@@ -231,7 +231,7 @@ def test_samples_are_added_without_new_training_and_are_not_there_unless_asked_f
         contest,
         out=tmp_path,
         seeds=[0],
-        method=ComparisonSettings(samples=20),
+        method=Method(samples=20),
         workers=1,
         on_event=lambda e: trained.append(e["event"]),
     )
@@ -266,7 +266,7 @@ def test_windows_of_one_arm_are_windows_of_all(base: RunConfig, tmp_path: Path) 
         arms(base, windows, "ngram:order=2"),
         out=tmp_path / "out",
         seeds=[0],
-        method=ComparisonSettings(samples=20),
+        method=Method(samples=20),
         workers=1,
     )
     assert found.plan.samples == SamplePlan(samples=20, windows=4)

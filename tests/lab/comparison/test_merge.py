@@ -15,7 +15,7 @@ from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import save
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.report.page import write_report
 from inklings.runs.arms import Arm, parse_arm
 from inklings.runs.directory import RunDirectory
@@ -37,7 +37,7 @@ def base(word_list: Path) -> RunConfig:
 
 def make(base: RunConfig, out: Path, texts: list[str], seeds: list[int], points: int = 2) -> Path:
     arms: list[Arm] = [parse_arm(text, base=base) for text in texts]
-    compare(arms, out=out, seeds=seeds, workers=1, method=ComparisonSettings(points=points))
+    compare(arms, out=out, seeds=seeds, workers=1, method=Method(points=points))
     return out
 
 
@@ -108,7 +108,7 @@ def test_a_part_is_added_to_a_folder_and_the_comparison_goes_on_there(
         out=out,
         seeds=[0, 1, 2, 3],
         workers=1,
-        method=ComparisonSettings(points=2),
+        method=Method(points=2),
         on_event=lambda event: trained.append(event["run"]) if event["event"] == "start" else None,
     )
     assert trained == [f"{MLP} seed 3"]

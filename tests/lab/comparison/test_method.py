@@ -16,7 +16,7 @@ from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.resume import conflicts
 from inklings.lab.comparison.settings import (
     ComparisonMethod,
-    ComparisonSettings,
+    Method,
     setting_facts,
 )
 
@@ -25,13 +25,13 @@ OTHER: dict[str, Any] = {"points": 3, "parameters": 5000, "rates": 7, "sizes": 2
 
 def test_every_setting_is_a_flag() -> None:
     other: dict[str, Any] = {**OTHER, "floor": False, "samples": 40}
-    assert {field.name for field in dataclasses.fields(ComparisonSettings)} == set(other)
+    assert {field.name for field in dataclasses.fields(Method)} == set(other)
     for name, value in other.items():
         given = [f"--{name}={value}"]
         if isinstance(value, bool):
             given = [f"--{name}"] if value else [f"--no-{name}"]
         parsed = parse_settings(given, Compare, verb="compare", description="")
-        usual = ComparisonSettings(points=4, rates=5, floor=True)
+        usual = Method(points=4, rates=5, floor=True)
         assert vars(parsed.verb.settings) == vars(dataclasses.replace(usual, **{name: value}))
 
 

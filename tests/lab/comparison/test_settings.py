@@ -15,7 +15,7 @@ from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.judging import judged
 from inklings.lab.comparison.result import Comparison
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.report.page import write_report
 from inklings.models.registry import build
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
@@ -25,7 +25,7 @@ from inklings.training.train import train
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
 RNN = "recurrent:n_embd=4,n_hidden=8"
-POINTS = ComparisonSettings(points=3)
+POINTS = Method(points=3)
 
 
 pytestmark = pytest.mark.usefixtures("unaudited")
@@ -148,7 +148,7 @@ def test_points_cannot_be_changed_later(finished: tuple[Comparison, Path], base:
             out=finished[1],
             seeds=[0, 1],
             workers=1,
-            method=ComparisonSettings(points=2),
+            method=Method(points=2),
         )
 
 
@@ -167,7 +167,7 @@ def test_a_schedule_of_its_own_is_scored_at_the_end_only_and_says_so(
 
 
 def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Path) -> None:
-    beside = ComparisonSettings(floor=True)
+    beside = Method(floor=True)
     found = compare(
         arms(base, MLP, RNN), out=tmp_path / "out", seeds=[0, 1], workers=1, method=beside
     )
@@ -196,7 +196,7 @@ def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Pat
 def test_smaller_sizes_are_not_ranked_and_tell_how_arms_gain(
     base: RunConfig, tmp_path: Path
 ) -> None:
-    method = ComparisonSettings(points=3, sizes=2)
+    method = Method(points=3, sizes=2)
     found = compare(
         arms(base, RNN, "ngram:order=2"),
         out=tmp_path / "out",
@@ -253,7 +253,7 @@ def test_arms_are_brought_to_one_size(base: RunConfig, tmp_path: Path) -> None:
         seeds=[0],
         workers=1,
         budget="2-steps",
-        method=ComparisonSettings(parameters=20_000),
+        method=Method(parameters=20_000),
     )
     gpt, recurrent, mlp, ngram = found.arms
     for arm in (gpt, recurrent):
@@ -277,7 +277,7 @@ def test_auto_takes_the_size_of_the_first(base: RunConfig, tmp_path: Path) -> No
         seeds=[0],
         workers=1,
         budget="2-steps",
-        method=ComparisonSettings(parameters="auto"),
+        method=Method(parameters="auto"),
     )
     _, recurrent, mlp = (arm.runs[0].non_embedding for arm in found.arms)
     assert recurrent == found.plan.parameters
@@ -327,7 +327,7 @@ def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(
         MLP,
     )
     out = tmp_path / "out"
-    found = compare(contest, out=out, seeds=[0], workers=1, method=ComparisonSettings(rates=3))
+    found = compare(contest, out=out, seeds=[0], workers=1, method=Method(rates=3))
     slow, first, second = found.arms
     assert slow.search is not None
     assert slow.search.factor > 1
@@ -344,7 +344,7 @@ def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(
         out=out,
         seeds=[0, 1],
         workers=1,
-        method=ComparisonSettings(rates=3),
+        method=Method(rates=3),
         on_event=lambda e: trained.append(e.get("run", "")),
     )
     assert [arm.search for arm in again.arms] == [arm.search for arm in found.arms]
@@ -377,4 +377,4 @@ def test_two_workers_find_the_same(
 )
 def test_a_method_that_makes_no_sense_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        ComparisonSettings(**fields)
+        Method(**fields)

@@ -14,7 +14,7 @@ from inklings.errors import ConfigError
 from inklings.events import Event
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.result import Comparison, RunResult
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.execution.processes import TaskHandler
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import ArmRun, failed
@@ -74,15 +74,13 @@ def losses(comparison: Comparison) -> list[Any]:
 def test_a_cluster_finds_the_same_losses(cluster: str, base: RunConfig, tmp_path: Path) -> None:
     arms = [parse_arm(text, base=base) for text in (MLP, "ngram:order=2")]
     notes: list[Event] = []
-    here = compare(
-        arms, out=tmp_path / "here", seeds=[0, 1], workers=1, method=ComparisonSettings(points=2)
-    )
+    here = compare(arms, out=tmp_path / "here", seeds=[0, 1], workers=1, method=Method(points=2))
     there = compare(
         arms,
         out=tmp_path / "there",
         seeds=[0, 1],
         cluster=cluster,
-        method=ComparisonSettings(points=2),
+        method=Method(points=2),
         on_event=notes.append,
     )
     assert there.status == "complete"

@@ -104,6 +104,13 @@ class LikelihoodResult:
         """
         return bootstrap_ratio(self.units.nats, self.units.targets, confidence=confidence)
 
+    def __repr__(self) -> str:
+        bits = "" if self.bits_per_byte is None else f", {self.bits_per_byte:.4f} bits per byte"
+        return (
+            f"LikelihoodResult(loss {self.loss:.4f} nats per token{bits}, accuracy"
+            f" {self.accuracy:.1%}, {self.targets:,} targets)"
+        )
+
     def summary(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON, without those of each unit.
 

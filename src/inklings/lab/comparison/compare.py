@@ -37,7 +37,7 @@ from inklings.lab.comparison.resume import (
 from inklings.lab.comparison.run_samples import ground_of
 from inklings.lab.comparison.runs import planned_runs, workers_for
 from inklings.lab.comparison.sample_settings import calibrated
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS
@@ -53,7 +53,7 @@ def compare(
     seeds: Sequence[int],
     data: DataConfig | None = None,
     budget: str | None = None,
-    method: ComparisonSettings | None = None,
+    method: Method | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     command: str | None = None,
@@ -98,7 +98,7 @@ def compare(
         seeds=seeds,
         data=data,
         budget=budget,
-        method=method or ComparisonSettings(),
+        method=method or Method(),
         workers=workers,
         before=plan_before(out),
         trust_code=trust_code,

@@ -15,7 +15,7 @@ from inklings.lab.comparison.arms import ResolvedArm, Terms, settle, unique_labe
 from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.resume import Split
 from inklings.lab.comparison.sample_settings import plan_samples
-from inklings.lab.comparison.settings import ComparisonSettings, method_of
+from inklings.lab.comparison.settings import Method, method_of
 from inklings.models.objectives import objective_of
 from inklings.models.own_code.contract_check import try_contract
 from inklings.models.registry import load_class
@@ -52,7 +52,7 @@ def settle_request(
     seeds: Sequence[int],
     data: DataConfig | None,
     budget: str | None,
-    method: ComparisonSettings,
+    method: Method,
     workers: int | None,
     before: Plan | None,
     trust_code: bool,

@@ -93,8 +93,8 @@ class ComparisonMethod:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonSettings(ComparisonMethod):
-    """Settings of a comparison, beside arms, text, budget and seeds.
+class Method(ComparisonMethod):
+    """How a comparison makes its arms comparable, beside arms, text, budget and seeds.
 
     The flags of `inklings compare` are made of these fields.
     """
@@ -138,6 +138,12 @@ class ComparisonSettings(ComparisonMethod):
             self.samples is None or self.samples >= 0,
             "None, 0 for none, or how many, such as 3000",
         )
+
+
+USUAL = Method(points=4, rates=5, floor=True)
+"""The method where none is asked for: each arm with a learning rate of its own, beside a baseline,
+at four budgets in one.
+"""
 
 
 def method_of(settings: ComparisonMethod) -> dict[str, Any]:

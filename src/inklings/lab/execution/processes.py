@@ -28,6 +28,7 @@ from inklings.runs.interruption import (
     is_ignored_hangup,
     release_signals,
 )
+from inklings.runs.spawning import without_main
 
 STEP_EVENTS = 0.1
 """Seconds between two step events of a run that a worker sends: a display needs no more, and a fast
@@ -123,7 +124,7 @@ class _Worker(Generic[T]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, do), daemon=True)
-        with held_signals():
+        with held_signals(), without_main():
             self.process.start()
         theirs.close()
         self.job: T | None = None

@@ -67,6 +67,14 @@ class Sweep:
     evaluator: str = "PED-ANOVA"
     """How the importance was found."""
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.trials)} trials of {self.budget}, {len(self.ranked)} finished"
+        best = self.best
+        found = (
+            "" if best is None else f"; best {best.losses[-1]:.4f} {self.unit} with {best.values}"
+        )
+        return f"Sweep({self.architecture}: {counts}{found})"
+
     @property
     def ranked(self) -> list[SweepTrial]:
         """Trials that were finished, the best first."""

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from inklings.errors import InklingsError
 from inklings.generation.engine.request import Card
 from inklings.runs.interruption import exit_reason, held_signals
+from inklings.runs.spawning import without_main
 from inklings.serving.process import worker
 from inklings.serving.process.failures import WorkerLostError
 from inklings.serving.process.messages import Command, Message, Stop
@@ -68,7 +69,7 @@ def in_process(spec: Spec) -> tuple[Connection, Life]:
     process = context.Process(
         target=worker.main, args=(theirs, spec), name=f"inklings {spec.name}", daemon=True
     )
-    with held_signals():
+    with held_signals(), without_main():
         process.start()
     theirs.close()  # so that we see it end when it does
     return ours, _Process(process)

@@ -1,0 +1,114 @@
+"""A comparison as Python has it: its verdict and table, its runs, and all their metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inklings.interface.records import FIRST, alike, metric_records
+from inklings.interface.run import Run
+from inklings.lab.comparison.comparison_file import read_comparison
+from inklings.lab.comparison.result import Comparison, RunResult, Verdict
+from inklings.lab.report.page import write_report
+from inklings.lab.report.table import finding, rank, render_table, to_the_best
+from inklings.runs.directory import RunDirectory
+from inklings.showing import html_line, html_table, text_table
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ComparisonFolder(Comparison):
+    """A comparison with the folder that it is kept in.
+
+    `inklings.compare` and `inklings.load_comparison` make one.
+    """
+
+    out: Path
+
+    @classmethod
+    def of(cls, comparison: Comparison, out: Path) -> ComparisonFolder:
+        """Return the comparison that is kept in a folder."""
+        values = {f.name: getattr(comparison, f.name) for f in dataclasses.fields(Comparison)}
+        return cls(**values, out=out)
+
+    @classmethod
+    def open(cls, out: Path) -> ComparisonFolder:
+        """Read a comparison from its folder.
+
+        Raises:
+            RunError: there is none, or it is damaged.
+        """
+        return cls.of(read_comparison(out), out)
+
+    @property
+    def runs(self) -> dict[str, list[Run]]:
+        """The runs of each arm that came to their end, the first seed first."""
+        return {
+            arm.label: [Run.open(self._path(run)) for run in arm.runs if run.status != "failed"]
+            for arm in self.arms
+        }
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """The ranking as records, the best arm first: means over the seeds.
+
+        `low` and `high` are the interval of what is ranked, in the comparison's `unit`.
+        """
+        return [
+            {
+                "rank": row.rank,
+                "arm": row.arm.label,
+                **row.metrics,
+                "low": row.low,
+                "high": row.high,
+                "parameters": row.parameters,
+                "tokens": row.tokens,
+                "seconds": row.seconds,
+                "to_the_best": to_the_best(row),
+                "finding": finding(row),
+            }
+            for row in rank(self)
+        ]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The metrics of all runs in one table, for plotting: those of `Run`, with arm and seed."""
+        found = [
+            {"arm": arm.label, "seed": run.seed, **record}
+            for arm in self.arms
+            for run in arm.runs
+            if self._path(run).is_dir()
+            for record in metric_records(RunDirectory.open(self._path(run)).metrics())
+        ]
+        return alike(found, ("arm", "seed", *FIRST))
+
+    def report(self) -> Path:
+        """Write the report, one HTML file with figures beside it, and return its path."""
+        return write_report(self.out)
+
+    def _path(self, run: RunResult) -> Path:
+        return self.out / run.run
+
+    @property
+    def _verdicts(self) -> list[Verdict]:
+        return [one for one in (self.verdict, self.sample_verdict) if one is not None]
+
+    def __repr__(self) -> str:
+        columns, rows = render_table(self)
+        said = [line for one in self._verdicts for line in (one.headline, *one.sentences)]
+        table = text_table(columns, rows, right=range(2, len(columns) - 1))
+        return "\n".join([*said, "", table])
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a notebook shows it: its verdict and its table."""
+        columns, rows = render_table(self)
+        parts = []
+        for verdict in self._verdicts:
+            parts.append(html_line(verdict.headline, bold=True))
+            parts += map(html_line, verdict.sentences)
+        parts.append(html_table(columns, rows, right=range(2, len(columns) - 1)))
+        kept = f"kept in {self.out}; .report() writes the report, .metrics has all figures"
+        if self.status == "interrupted":
+            kept = f"interrupted; compare with out={str(self.out)!r} goes on. {kept}"
+        return "".join([*parts, html_line(kept, faint=True)])

@@ -1,0 +1,141 @@
+"""Who is shown how far long work is, and what is drawn."""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inklings.events import Event, StartEvent
+from inklings.interface import notebook
+from inklings.interface.curve import HEIGHT, WIDTH, curve_svg, learning_lines
+from inklings.interface.notebook import STEPS, NotebookView, in_notebook
+from inklings.interface.watching import watched
+
+START: StartEvent = {
+    "event": "start",
+    "step": 0,
+    "steps": 50,
+    "parameters": 3,
+    "receptive_field": None,
+    "tokens_per_step": 10,
+    "runtime": {},
+    "notes": [],
+}
+
+
+def step_event(step: int, run: str | None = None) -> Event:
+    event: Event = {
+        "event": "step",
+        "step": step,
+        "loss": 3.0 / step,
+        "learning_rate": 0.1,
+        "gradient_norm": None,
+        "tokens": 10 * step,
+        "seconds": 0.1 * step,
+    }
+    if run is not None:
+        event["run"] = run
+    return event
+
+
+class Kernel:
+    """A notebook as far as a view can tell: what is displayed, and what takes its place."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[str] = []
+        shell = SimpleNamespace(kernel=object())
+        ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
+        ipython.get_ipython = lambda: shell  # type: ignore[attr-defined]  # made here
+        display.display = self.display  # type: ignore[attr-defined]  # made here
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        monkeypatch.setitem(sys.modules, "IPython.display", display)
+
+    def display(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> Kernel:
+        assert raw and display_id and not self.shown, "one place, updated"
+        self.shown.append(bundle["text/html"])
+        return self
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw and bundle["text/plain"]
+        self.shown.append(bundle["text/html"])
+
+
+def test_a_notebook_gets_one_chart_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch)
+    monkeypatch.setattr(notebook, "REFRESH", 0.0)
+    heard: list[Event] = []
+    assert in_notebook()
+    with watched(heard.append, show=True) as listener:
+        for event in (START, *(step_event(step) for step in range(1, 5))):
+            listener(event)
+    assert len(heard) == 5 and len(kernel.shown) == 6
+    assert "step 4 of 50" in kernel.shown[-1] and "svg" in kernel.shown[-1]
+
+
+def test_a_chart_is_redrawn_by_the_clock_and_not_by_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(monkeypatch)
+    monkeypatch.setattr(notebook, "REFRESH", 1e9)
+    with NotebookView() as view:
+        for event in (START, *(step_event(step) for step in range(1, 3 * STEPS))):
+            view(event)
+    assert len(kernel.shown) <= 2
+    assert len(view._logged) <= STEPS
+
+
+def test_several_runs_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    Kernel(monkeypatch)
+    view = NotebookView(many=True)
+    for run in ("a <b>", "c"):
+        view({**START, "run": run})
+        view(step_event(25, run))
+    html = view.html()
+    assert "a &lt;b&gt;" in html and html.count("width:60px") == 2
+    view({"event": "result", "run": "c", "loss": 1.0})
+    assert "1 runs" in view.html() and view.html().count("width:60px") == 1
+
+
+def test_nothing_is_shown_where_nothing_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = Kernel(monkeypatch)
+    heard: list[Event] = []
+    with watched(heard.append, show=False) as listener:
+        listener(START)
+    assert not kernel.shown and heard == [START] and capsys.readouterr() == ("", "")
+
+
+def test_outside_a_notebook_the_error_output_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not in_notebook()
+    with watched(lambda event: None, show=True) as listener:
+        listener({"event": "note", "text": "kept here"})
+    out, err = capsys.readouterr()
+    assert not out and "kept here" in err
+
+
+@given(
+    losses=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50),
+    scored=st.lists(st.floats(0, 100), max_size=5),
+)
+def test_every_curve_is_a_picture_within_its_frame(
+    losses: list[float], scored: list[float]
+) -> None:
+    records: list[dict[str, Any]] = [
+        {"split": split, "tokens": 7 * (number + 1), "loss": loss}
+        for split, values in (("train", losses), ("validation", scored))
+        for number, loss in enumerate(values)
+    ]
+    picture = ElementTree.fromstring(curve_svg(learning_lines(records), unit="<nats>"))
+    texts = [one for one in picture.iter() if one.tag.endswith("text")]
+    assert any(one.text == "<nats>" for one in texts)
+    assert all(
+        0 <= float(one.attrib["x"]) <= WIDTH and 0 <= float(one.attrib["y"]) <= HEIGHT
+        for one in texts
+    )
