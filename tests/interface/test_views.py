@@ -24,6 +24,7 @@ START: StartEvent = {
     "parameters": 3,
     "receptive_field": None,
     "tokens_per_step": 10,
+    "epoch_tokens": 100,
     "runtime": {},
     "notes": [],
 }

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 import tyro
 
 from inklings.cli.arguments import Json, parse
-from inklings.cli.table import name_column, words_column
+from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import RunConfig
+from inklings.errors import ConfigError
 from inklings.models.registry import available, load_class, summary
+
+LETTERS = 27
+"""Tokens of an architecture that was trained on nothing: the letters of makemore, and the boundary.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,11 @@ class Models:
     """Flags of the verb `models`."""
 
     name: tyro.conf.Positional[str | None] = None
-    """A registered name or FILE.py:CLASS; without it, all are listed."""
+    """A registered name or FILE.py:CLASS; without it, all are listed. With --shapes any ARM: it may
+    have fields, or be a RUN.
+    """
+    shapes: bool = False
+    """Show every layer with what it hands on for a small batch, its weights and its parameters."""
     json: Json = False
 
 
@@ -32,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         description="The architectures there are, or the settings of one.",
     )
     terminal = open_terminal(flags.json)
+    if flags.shapes:
+        return _show_shapes(flags.name, terminal)
     if flags.name is not None:
         _show_one(flags.name, terminal)
         return 0
@@ -39,6 +51,52 @@ def main(arguments: Sequence[str]) -> int:
     terminal.table([name_column("architecture"), words_column("what it is")], list(found.items()))
     terminal.say("\n`inklings models NAME` shows its settings. Your own: inklings new my_model.py")
     terminal.result({"models": found})
+    return 0
+
+
+def _show_shapes(name: str | None, terminal: Terminal) -> int:
+    """Print the layers of an ARM, with the vocabulary of a run or that of lower-case letters."""
+    from inklings.cli.reference import REFERENCE, open_run
+    from inklings.models.registry import build
+    from inklings.runs.arms import Arm, parse_arm
+    from inklings.runs.layer_shapes import layer_table
+
+    if name is None:
+        raise ConfigError("--shapes needs to know of what: inklings models ARM --shapes.")
+    arm = Arm(name) if name == REFERENCE else parse_arm(name, base=RunConfig())
+    if arm.config is None:
+        model = open_run(name).build_model()
+    else:
+        model = build(
+            arm.config.architecture, arm.config.model, vocab_size=LETTERS, boundary_token=0
+        )
+    table = layer_table(model)
+    terminal.say(
+        f"{name}: {table.parameters:,} parameters with {model.config.vocab_size:,} tokens; shapes"
+        f" for {table.batch_size} rows of {table.length} tokens",
+        style="bold",
+    )
+    columns = [
+        name_column("layer"),
+        name_column("kind", 2),
+        number_column("hands on"),
+        number_column("weights", 1),
+        number_column("parameters"),
+        number_column("times", 3),
+    ]
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            " x ".join(map(str, layer.output or ())),
+            ", ".join(" x ".join(map(str, shape)) for shape in layer.weights),
+            f"{layer.parameters:,}",
+            f"{layer.count}" if layer.count > 1 else "",
+        )
+        for layer in table.layers
+    ]
+    terminal.table(columns, rows)
+    terminal.result({"name": name, **dataclasses.asdict(table), "parameters": table.parameters})
     return 0
 
 

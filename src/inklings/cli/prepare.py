@@ -14,8 +14,16 @@ from inklings.cli.progress import Display
 from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
+from inklings.errors import ConfigError
+from inklings.text.batches import windows
 from inklings.text.inspect import describe
-from inklings.text.store import prepare
+from inklings.text.store import TokenStore, prepare
+from inklings.training.fed_windows import END, FedWindow, fed_windows
+
+ROWS = 32
+"""Rows of a batch, as many as a run's by default; the first ones are shown."""
+LENGTH = 64
+"""Tokens of a window that is shown, as many as a run's by default."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Prepare:
     """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
     tokenizer: str | None = None
     """byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."""
+    windows: int = 0
+    """Show so many windows as training feeds them: what is read, and below it what is predicted."""
     data: DataConfig = field(default_factory=DataConfig)
     json: Json = False
 
@@ -46,8 +56,37 @@ def main(arguments: Sequence[str]) -> int:
         store = prepare(data, on_event=display)
     description = describe(store)
     _show(description, terminal)
-    terminal.result({"store": str(store.path), **description})
+    fed = _windows(store, flags.windows)
+    _show_windows(fed, terminal)
+    shown = {"windows": [dataclasses.asdict(window) for window in fed]} if fed else {}
+    terminal.result({"store": str(store.path), **description, **shown})
     return 0
+
+
+def _windows(store: TokenStore, count: int) -> list[FedWindow]:
+    """Return the first windows of a run with the default seed and length.
+
+    Raises:
+        InputError: the number is below zero, or the text is too short for a window.
+    """
+    if count < 0:
+        raise ConfigError(f"--windows is {count}; it must be 0 or more.")
+    if not count:
+        return []
+    batches = windows(store.split("train"), batch_size=max(count, ROWS), length=LENGTH)
+    return fed_windows(batches.batch(0), store.tokenizer, count)
+
+
+def _show_windows(fed: Sequence[FedWindow], terminal: Terminal) -> None:
+    if fed:
+        terminal.say(
+            f"\nwindows of the training part, with what each token is to predict below it"
+            f" ({END} is the end of a document):"
+        )
+    for window in fed:
+        reads, predicts = window.lines()
+        terminal.say(f"  {reads}", as_is=True)
+        terminal.say(f"  {predicts}", style="dim", as_is=True)
 
 
 def _show(description: dict[str, Any], terminal: Terminal) -> None:

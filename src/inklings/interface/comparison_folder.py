@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from inklings.interface.records import FIRST, alike, metric_records
+from inklings.interface.records import FIRST, Records, alike, metric_records
 from inklings.interface.run import Run
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import Comparison, RunResult, Verdict
@@ -50,12 +49,12 @@ class ComparisonFolder(Comparison):
         }
 
     @property
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> Records:
         """The ranking as records, the best arm first: means over the seeds.
 
         `low` and `high` are the interval of what is ranked, in the comparison's `unit`.
         """
-        return [
+        return Records(
             {
                 "rank": row.rank,
                 "arm": row.arm.label,
@@ -69,10 +68,10 @@ class ComparisonFolder(Comparison):
                 "finding": finding(row),
             }
             for row in rank(self)
-        ]
+        )
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> Records:
         """The metrics of all runs in one table, for plotting: those of `Run`, with arm and seed."""
         found = [
             {"arm": arm.label, "seed": run.seed, **record}

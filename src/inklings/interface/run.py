@@ -25,13 +25,14 @@ from inklings.generation.generate import generate
 from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import reraise
 from inklings.interface.curve import as_image, curve_svg, learning_lines
-from inklings.interface.records import metric_records
+from inklings.interface.records import Records, metric_records
 from inklings.interface.text import GeneratedText, GeneratedTexts, TextToken
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
 from inklings.models.objectives import makes_texts, predictor, refuse_silent
 from inklings.runs import checkpoints
 from inklings.runs.checkpoints import WEIGHTS
 from inklings.runs.directory import RunDirectory
+from inklings.runs.layer_shapes import layer_table
 from inklings.runs.metrics import best_evaluation
 from inklings.runs.open_memory import attach
 from inklings.runs.own_text import own_store
@@ -39,6 +40,8 @@ from inklings.showing import html_line
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
+from inklings.training.fed_windows import fed_windows
+from inklings.training.objectives.likelihood import make_batches
 from inklings.training.train import TrainingResult, result_of
 
 TEMPERATURE = 0.8
@@ -123,13 +126,28 @@ class Run(TrainingResult):
         return model
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> Records:
         """All figures of its training, a record for each step and evaluation that was logged.
 
         Every record has the same keys, `split` (train or validation), `step`, `tokens`, `seconds`
         and `loss` first.
         """
         return metric_records(self.directory.metrics())
+
+    @property
+    def layers(self) -> Records:
+        """Its layers with their shapes, for a small batch: see `inklings models RUN --shapes`."""
+        return Records(map(dataclasses.asdict, layer_table(self.model).layers))
+
+    def windows(self, count: int = 4) -> list[tuple[str, str]]:
+        """Return the first rows that it was trained on: what is read, and what is to be predicted.
+
+        Token by token, one below the other; `¶` is the end of a document, a dot what is not part of
+        the loss.
+        """
+        model = predictor(self.model, "windows of tokens")
+        batch = make_batches(model, self.text.split("train"), self.config.training).batch(0)
+        return [window.lines() for window in fed_windows(batch, self.tokenizer, count)]
 
     @property
     def samples(self) -> list[str]:
