@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
 from inklings.cli.arguments import Json
+from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.table import Column, name_column, number_column, words_column
@@ -23,6 +25,7 @@ from inklings.interop.import_gpt2 import import_gpt2
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import to_plain
+from inklings.lab.comparison.forecast import forecast
 from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison, Verdict
 from inklings.lab.comparison.settings import USUAL, Method
@@ -113,6 +116,10 @@ class Compare:
     """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds:
     --out becomes the whole.
     """
+    dry_run: bool = False
+    """Say what it would take (runs, time on this machine, memory, disk), train nothing, and write
+    nothing.
+    """
     trust_code: bool = False
     """Allow the copies of architecture files in runs among the arms to be executed though another
     machine made them.
@@ -131,6 +138,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     flags: Compare = parsed.verb
     terminal = open_terminal(flags.json)
+    if flags.dry_run:
+        if flags.merge or flags.cluster:
+            other = "--merge" if flags.merge else "--cluster"
+            raise ConfigError(
+                f"--dry-run times runs on this machine, and {other} makes none here. Leave one out."
+            )
+        return _forecast(flags, parsed, terminal)
     if flags.merge:
         if flags.arms:
             raise ConfigError(
@@ -161,12 +175,53 @@ def _compared(
     flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal
 ) -> tuple[Comparison, dict[str, Any] | None]:
     """Run the comparison that the flags ask for; what of its text was left out is told too."""
+    asked = _asked(flags, parsed, flags.out)
+    seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
+    names = ", ".join(arm.label for arm in asked["arms"])
+    data, budget = asked["data"], asked["budget"]
+    terminal.say(
+        f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
+    )
+    command = shlex.join(["inklings", "compare", *arguments])
+    with Display(terminal, quiet_runs=True) as display:
+        comparison = compare(
+            **asked,
+            out=flags.out,
+            cluster=flags.cluster,
+            command=command,
+            on_event=display,
+        )
+    return comparison, display.left_out
+
+
+def _forecast(flags: Compare, parsed: RunArguments, terminal: Terminal) -> int:
+    """Say what the comparison would take; what is imported for that goes away again."""
+    with TemporaryDirectory() as folder, Display(terminal, quiet_runs=True) as display:
+        asked = _asked(flags, parsed, Path(folder))
+        found = forecast(**asked, out=flags.out, on_event=display)
+    return show_forecast(found, terminal)
+
+
+class Asked(TypedDict):
+    """What the flags ask for, as a comparison and its forecast take it."""
+
+    arms: list[Arm]
+    seeds: list[int]
+    data: DataConfig | None
+    budget: str | None
+    method: ComparisonSettings
+    workers: int | None
+    trust_code: bool
+
+
+def _asked(flags: Compare, parsed: RunArguments, out: Path) -> Asked:
+    """Return what the flags ask for; imported arms are put into a folder."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
     base = parsed.config
     arms = [
         (
-            imported(text, flags.out, base.data)
+            imported(text, out, base.data)
             if text.startswith(HUB)
             else parse_arm(text, base=base, rates=parsed.rates)
         )
@@ -174,8 +229,6 @@ def _compared(
     ]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config
-    seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
-    names = ", ".join(arm.label for arm in arms)
     data = (
         settings.data
         if parsed.says_text
@@ -187,25 +240,15 @@ def _compared(
         if parsed.says_budget
         else _agreed("budget", "--budget", settings.training.budget, budgets)
     )
-    terminal.say(
-        f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
+    return Asked(
+        arms=arms,
+        seeds=seeds,
+        data=data,
+        budget=budget,
+        method=flags.settings,
+        workers=flags.workers,
+        trust_code=flags.trust_code,
     )
-    command = shlex.join(["inklings", "compare", *arguments])
-    with Display(terminal, quiet_runs=True) as display:
-        comparison = compare(
-            arms,
-            data=data,
-            budget=budget,
-            seeds=seeds,
-            out=flags.out,
-            workers=flags.workers,
-            cluster=flags.cluster,
-            method=flags.settings,
-            command=command,
-            trust_code=flags.trust_code,
-            on_event=display,
-        )
-    return comparison, display.left_out
 
 
 def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:

@@ -13,7 +13,7 @@ from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import ConfigError, RunError
 from inklings.evaluation.samples.calibration import Calibration, calibrate
 from inklings.evaluation.samples.reference_set import ReferenceSet, make_reference_set
-from inklings.events import OnEvent, note
+from inklings.events import OnEvent, note, stage
 from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.result import CALIBRATION
@@ -86,7 +86,7 @@ def calibrated(out: Path, ground: ReferenceSet, on_event: OnEvent) -> Calibratio
     if (out / CALIBRATION).is_file() and (kept := read_calibration(out)).setting == ground.setting:
         return kept
     on_event(
-        note(
+        stage(
             f"measuring real text and samplers of known worth, {ground.setting.samples:,}"
             " samples of each"
         )

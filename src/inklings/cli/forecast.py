@@ -1,0 +1,61 @@
+"""The output of `inklings compare --dry-run`: what the comparison would take."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from inklings.cli.table import name_column, number_column
+from inklings.cli.terminal import Terminal
+from inklings.lab.comparison.forecast import ComparisonForecast
+from inklings.lab.report.table import count, duration, short_count
+
+COLUMNS = (
+    name_column("arm"),
+    number_column("parameters", 3),
+    number_column("runs"),
+    number_column("trials", 2),
+    number_column("steps", 4),
+    number_column("tokens", 5),
+    number_column("memory", 1),
+    number_column("disk", 6),
+    number_column("time"),
+)
+
+
+def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
+    """Print a forecast; return the exit code."""
+    rows = [
+        (
+            arm.label,
+            count(arm.parameters),
+            str(arm.runs),
+            str(arm.trials),
+            f"{arm.steps:,}",
+            short_count(arm.tokens),
+            "?" if arm.memory is None else size(arm.memory),
+            size(arm.disk),
+            duration(arm.seconds),
+        )
+        for arm in found.arms
+    ]
+    terminal.table(COLUMNS, rows)
+    trials = f" and {found.trials} trials of learning rates" if found.trials else ""
+    processes = "one process" if found.workers == 1 else f"{found.workers} processes"
+    terminal.say(
+        f"\n{found.runs} runs{trials}: about {duration(found.seconds)} on this machine in"
+        f" {processes}, {size(found.memory)} of memory beyond the program"
+        f" itself, {size(found.disk)} of disk ({size(found.free_disk)} are free)",
+        style="bold",
+    )
+    terminal.say(
+        "Measured just now, a few steps of each arm; audits, samples and the report come on top."
+        " Trials that fall behind are given up, which saves time.",
+        style="dim",
+    )
+    terminal.result(dataclasses.asdict(found))
+    return 0
+
+
+def size(amount: int) -> str:
+    """Format bytes: `12 MiB`, `1.5 GiB`."""
+    return f"{amount / 2**30:.1f} GiB" if amount >= 2**30 else f"{amount / 2**20:,.0f} MiB"

@@ -1,0 +1,68 @@
+"""A forecast tells what a comparison would take, and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inklings.config import DataConfig, RunConfig, TrainingConfig
+from inklings.errors import RunError
+from inklings.lab.comparison.compare import compare
+from inklings.lab.comparison.forecast import forecast
+from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.runs.arms import Arm, parse_arm
+
+MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
+WIDE = "mlp:n_embd=4,n_hidden=64,context_length=3"
+
+pytestmark = pytest.mark.usefixtures("unaudited")
+
+
+@pytest.fixture(scope="module")
+def arms(word_list: Path) -> list[Arm]:
+    training = TrainingConfig(
+        budget="16-steps", batch_size=4, sequence_length=8, evaluations=2, samples=0, threads=1
+    )
+    base = RunConfig(data=DataConfig(source=str(word_list)), training=training)
+    return [parse_arm(text, base=base) for text in (MLP, WIDE, "ngram:order=2")]
+
+
+def test_runs_trials_and_time_are_those_of_the_comparison_and_nothing_is_written(
+    arms: list[Arm], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    method = ComparisonSettings(rates=3, points=2)
+    found = forecast(arms, out=out, seeds=[0, 1], method=method, workers=1)
+    assert not list(tmp_path.iterdir())
+    assert (found.runs, found.trials, found.workers) == (5, 6, 1)
+    small, wide = found.arms
+    assert [arm.label for arm in found.arms] == [MLP, WIDE], "what counts is not timed"
+    assert (small.runs, small.trials, small.steps, small.tokens) == (2, 3, 16, 512)
+    assert small.parameters < wide.parameters
+    assert 0 < small.disk < wide.disk
+    assert found.disk == small.disk + wide.disk
+    assert found.memory == max(small.memory or 0, wide.memory or 0) > 0
+    assert found.seconds == pytest.approx(small.seconds + wide.seconds)
+    assert found.free_disk > 0
+
+
+def test_what_is_done_is_not_counted_again_and_another_comparison_is_refused(
+    arms: list[Arm], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    compare(arms, out=out, seeds=[0], workers=1)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    done = forecast(arms, out=out, seeds=[0], workers=1)
+    assert (done.runs, done.seconds, done.arms) == (0, 0.0, [])
+    more = forecast(arms, out=out, seeds=[0, 1], workers=1)
+    assert (more.runs, [arm.runs for arm in more.arms]) == (2, [1, 1])
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    others = [
+        Arm(arm.label, replace(arm.config, training=replace(arm.config.training, batch_size=5)))
+        for arm in arms
+        if arm.config
+    ]
+    with pytest.raises(RunError, match="another comparison"):
+        forecast(others, out=out, seeds=[0], workers=1)
