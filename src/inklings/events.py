@@ -82,6 +82,8 @@ class EvaluationEvent(EvaluationFigures):
     tokens: int
     seconds: float
     loss: float
+    unit: str
+    """What the loss is counted in; lines of older runs do not say it."""
     best: bool
 
 

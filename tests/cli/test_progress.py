@@ -28,6 +28,7 @@ def evaluation(step: int, known: float, loss: float) -> EvaluationEvent:
         "tokens": 64 * step,
         "seconds": 1.0,
         "loss": loss,
+        "unit": "nats per token",
         "best": False,
         "train_loss": known,
         "accuracy": 0.5,

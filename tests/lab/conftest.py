@@ -259,6 +259,7 @@ def _events(
                     "tokens": tokens,
                     "seconds": seconds,
                     "loss": float(curve[i]),
+                    "unit": "nats per token",
                     "best": True,
                     "accuracy": float(0.62 - 0.12 * (curve[i] - 1.9)),
                 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.recipes.pages import RECIPES, add
+from tests.serving.engine_thread import in_thread
 
 from inklings import resume, train
 from inklings.auditing.subjects import of_architecture, of_run
@@ -16,6 +18,7 @@ from inklings.errors import ArchitectureError
 from inklings.lab.comparison.compare import compare
 from inklings.runs.arms import Arm
 from inklings.runs.directory import RunDirectory
+from inklings.serving.process.process_pool import start
 from inklings.training.find_lr import find_lr
 from inklings.training.plan import plan_run
 from inklings.values import from_mapping
@@ -65,15 +68,67 @@ def test_a_new_objective_is_trained_and_resumed(config: RunConfig, tmp_path: Pat
     assert find_lr(config, steps=60).suggestion > 0
 
 
-def test_verbs_that_need_more_say_why_they_do_not_apply(
+def test_the_command_trains_it_and_says_its_figure_in_its_own_unit(
     config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    command = [
+        *["train", config.architecture, "--run", str(tmp_path / "run"), "--budget", "2-steps"],
+        *["--data.source", config.data.source, "--data.tokenizer", "char"],
+        *["--training.evaluations", "1", "--training.threads", "1", "--model.context-length", "8"],
+    ]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"validation loss \d\.\d+ nats per hidden token", said)
+    assert "accuracy" not in said
+    assert "next:" not in said, "no verb uses what it learned"
+    *_, last = RunDirectory.open(tmp_path / "run").metrics()
+    assert last["event"] == "end"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate RUN",
+        "evaluate RUN --samples 60",
+        "generate RUN --samples 2",
+        "audit RUN",
+        "memory RUN info",
+        "serve RUN --port 0",
+        "compare RUN ngram --data TEXT --budget 2-steps --seeds 1 --out OUT --workers 1",
+        "compare FILE ngram --data TEXT --budget 2-steps --seeds 1 --out OUT --workers 1",
+        "sweep FILE --data TEXT --budget 2-steps --trials 1 --out OUT --workers 1",
+        "train FILE --data TEXT --budget 2-steps --run OUT --find-batch-size",
+    ],
+)
+def test_verbs_that_need_more_say_why_in_one_message(
+    config: RunConfig,
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a process of its own would not have what the page adds
+    in_threads = functools.partial(start, launch=in_thread)
+    monkeypatch.setattr("inklings.serving.process.server.start", in_threads)
     train(config, tmp_path / "run")
-    for verb in (["evaluate"], ["generate"], ["audit"]):
-        capsys.readouterr()
-        assert main([*verb, str(tmp_path / "run")]) == 2
-        said = " ".join(capsys.readouterr().err.split())
-        assert "FillIn fills in hidden tokens" in said
+    names = {
+        "RUN": str(tmp_path / "run"),
+        "FILE": config.architecture,
+        "TEXT": config.data.source,
+        "OUT": str(tmp_path / "out"),
+    }
+    capsys.readouterr()
+    assert main([names.get(word, word) for word in command.split()]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("inklings: ") == 1
+    assert "inklings: FillIn fills in hidden tokens" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_functions_that_need_more_say_why_they_do_not_apply(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    train(config, tmp_path / "run")
     with pytest.raises(ArchitectureError, match="FillIn fills in hidden tokens"):
         of_run("run", RunDirectory.open(tmp_path / "run"), None)
     with pytest.raises(ArchitectureError, match="an audit needs one of the two"):

@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 def test_a_doubt_says_beside_what_the_loss_is_high(
     store: TokenStore, loss: float, first: float | None
 ) -> None:
-    said = doubt_of(store, loss=loss, first=first, nats=True)
+    said = doubt_of(store, loss=loss, first=first, likelihood=True)
     guessing, unigram = math.log(store.tokenizer.vocab_size), unigram_loss(store)
     assert unigram < guessing - 2 * FAR
     far = loss > unigram + FAR
@@ -62,14 +62,14 @@ def test_exactly_guessing_is_doubtful_unless_nothing_more_can_be_known(
 ) -> None:
     guessing = math.log(store.tokenizer.vocab_size)
     assert "how often each token occurs" in (
-        doubt_of(store, loss=guessing, first=None, nats=True) or ""
+        doubt_of(store, loss=guessing, first=None, likelihood=True) or ""
     )
     draw = random.Random(1)
     (tmp_path / "even.txt").write_text(
         "\n".join("".join(draw.choices("abcdefg", k=7)) for _ in range(300))
     )
     even = prepare(DataConfig(source=str(tmp_path / "even.txt"), tokenizer="char"))
-    assert doubt_of(even, loss=unigram_loss(even), first=None, nats=True) is None
+    assert doubt_of(even, loss=unigram_loss(even), first=None, likelihood=True) is None
 
 
 @pytest.mark.parametrize("rate", ["1e9", pytest.param("1e4", marks=pytest.mark.slow)])

@@ -76,18 +76,20 @@ def evaluation_line(event: EvaluationEvent, seconds: float) -> str:
     return "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS.values(), strict=True))
 
 
-def divergence_line(event: EvaluationEvent, seconds: float) -> str:
-    """Return an evaluation of a generator without likelihood.
+def single_line(event: EvaluationEvent, seconds: float) -> str:
+    """Return an evaluation that has no training loss beside it, as a line of its own.
 
     Args:
         event: the evaluation.
         seconds: since the session began.
     """
-    far = " ".join(f"{value:.3f}" for value in event["divergences"])
-    return (
-        f"step {event['step']:>6,}  JS-1 to JS-4 {far}, {event['share_unique']:.1%} unique,"
-        f" {duration(seconds)}"
-    )
+    figures = [f"{event['loss']:.4f} {event['unit']}"]
+    if "divergences" in event:
+        far = " ".join(f"{value:.3f}" for value in event["divergences"])
+        figures.append(f"JS-1 to JS-4 {far}")
+    if "share_unique" in event:
+        figures.append(f"{event['share_unique']:.1%} unique")
+    return f"step {event['step']:>6,}  {', '.join(figures)}, {duration(seconds)}"
 
 
 class Epochs:

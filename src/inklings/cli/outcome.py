@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from inklings.cli.terminal import Terminal
+from inklings.errors import InklingsError
 from inklings.lab.report.table import duration
+from inklings.models.objectives import objective_of
+from inklings.models.registry import load_class
+from inklings.runs.directory import RunDirectory
 from inklings.training.train import TrainingResult
 
 
@@ -28,8 +33,7 @@ def report_result(
     interrupted = result.stopped == "interrupted"
     if interrupted:
         terminal.say(
-            f"interrupted at step {result.steps}; all is saved. Go on with: inklings resume"
-            f" {result.run}",
+            f"interrupted at step {result.steps}; all is saved. Go on with: {result.advice}",
             style="bold yellow",
         )
     else:
@@ -38,9 +42,8 @@ def report_result(
             if result.stopped == "patience"
             else "done"
         )
-        what = "loss" if result.unit == "nats per token" else "figure"
         found = result.best_validation_loss
-        best = "" if found is None else f", best validation {what} {found:.4f} {result.unit}"
+        best = "" if found is None else f", best validation loss {found:.4f} {result.unit}"
         terminal.say(
             f"{why} after {result.steps:,} steps and {result.tokens:,} tokens in"
             f" {duration(seconds)} ({duration(result.seconds)} of training steps){best}",
@@ -51,7 +54,21 @@ def report_result(
                 f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.",
                 style="bold yellow",
             )
-        terminal.say(f"next: inklings generate {result.run}", as_is=True)
-        terminal.say(f"      inklings evaluate {result.run} --split test", as_is=True)
+        for before, command in zip(("next: ", "      "), _uses(result.run), strict=False):
+            terminal.say(f"{before}{command}", as_is=True)
     terminal.result({**dataclasses.asdict(result), "left_out": left_out})
     return 1 if interrupted else 0
+
+
+def _uses(run: Path) -> list[str]:
+    """Return the commands that use a trained run; none where no verb does, or nothing is known."""
+    try:
+        config = RunDirectory.open(run).usable_config()
+        kind = objective_of(load_class(config.architecture))
+    except InklingsError:  # code that may not be run here does not say what it is
+        return []
+    if kind.predicts_tokens:
+        return [f"inklings generate {run}", f"inklings evaluate {run} --split test"]
+    if kind.makes_texts:
+        return [f"inklings generate {run}", f"inklings evaluate {run} --samples 3000"]
+    return []

@@ -20,8 +20,8 @@ from inklings.cli.evaluations import (
     HEADING,
     Epochs,
     Parting,
-    divergence_line,
     evaluation_line,
+    single_line,
 )
 from inklings.cli.rows import Row, render_row
 from inklings.cli.terminal import Terminal
@@ -80,8 +80,8 @@ class Display:
         self.work: Work | None = None
         self.done_trials: dict[str, int] = {}
         self.trials: dict[str, int] = {}
-        self.measure: dict[str, str] = {}
         self.validation: dict[str, float] = {}
+        self.unit: dict[str, str] = {}
         self.shown: dict[str, float] = {}
         self.session = _Session(time.monotonic(), Parting())
         self.left_out: dict[str, Any] | None = None
@@ -220,13 +220,13 @@ class Display:
 
     def _on_evaluation(self, event: EvaluationEvent, run: str) -> None:
         self.validation[run] = event["loss"]
-        self.measure[run] = "divergence" if "divergences" in event else "validation loss"
+        self.unit[run] = event["unit"]
         self.shown.pop(run, None)
         if self.quiet_runs:
             return
-        if "divergences" in event:
-            self._line(divergence_line(event, self.seconds))
-            for reason in event["alarm"]:
+        if "train_loss" not in event:
+            self._line(single_line(event, self.seconds))
+            for reason in event.get("alarm", []):
                 self._line(f"       collapsed: {reason}", "red")
             return
         if not self.session.headed:
@@ -254,7 +254,7 @@ class Display:
     def _found(self, run: str) -> str:
         if run not in self.validation:
             return ""
-        return f", {self.measure[run]} {self.validation[run]:.4f}"
+        return f", validation loss {self.validation[run]:.4f} {self.unit[run]}"
 
     def _on_rate(self, event: RateEvent, run: str) -> None:
         """Show how a trial of a learning rate ended; its row leaves."""

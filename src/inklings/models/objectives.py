@@ -41,6 +41,15 @@ class ObjectiveRecord:
     """Whether it learns by reading the training split once: no gradient, no batches, no seeds, and
     the same whatever the budget.
     """
+    likelihood: bool = False
+    """Whether the figure that weights are chosen by is the likelihood of the next token, which
+    guessing and counting can be held against.
+    """
+    learns_by_likelihood: bool = False
+    """Whether it is gradient descent on the loss of the next token, at the settings' rates. Only
+    such models can be a backbone, be branched, probed, or have their rates searched before a
+    comparison.
+    """
 
     @property
     def predicts_tokens(self) -> bool:
@@ -52,20 +61,13 @@ class ObjectiveRecord:
         """Whether its models make whole texts out of noise."""
         return issubclass(self.contract, SampleModel)
 
-    @property
-    def learns_by_likelihood(self) -> bool:
-        """Whether it is gradient descent on the loss of the next token, at the settings' rates.
-
-        Only such models can be a backbone, be branched, probed, or have their rates searched
-        before a comparison.
-        """
-        return self.predicts_tokens and not self.one_pass and not self.without_rate
-
 
 LIKELIHOOD = ObjectiveRecord(
     contract=SequenceModel,
     training="inklings.training.objectives.likelihood:LikelihoodObjective",
     does="predicts token by token",
+    likelihood=True,
+    learns_by_likelihood=True,
 )
 COUNTING = ObjectiveRecord(
     contract=SequenceModel,
@@ -74,6 +76,7 @@ COUNTING = ObjectiveRecord(
     without_rate="counts: it has no learning rate.",
     method="count",
     one_pass=True,
+    likelihood=True,
 )
 ADVERSARIAL = ObjectiveRecord(
     contract=SampleModel,

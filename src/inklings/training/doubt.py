@@ -19,23 +19,24 @@ the distance to it.
 """
 
 
-def doubt_of(store: TokenStore, *, loss: float, first: float | None, nats: bool) -> str | None:
+def doubt_of(
+    store: TokenStore, *, loss: float, first: float | None, likelihood: bool
+) -> str | None:
     """Return what is wrong with the last validation loss of a run; None where nothing is.
 
     It is a sentence without its full stop.
 
     Args:
         store: the text.
-        loss: the validation loss at the end, in nats per token or, of a generator without
-            likelihood, in its own measure.
-        first: of the first step, in nats per token, or of the first evaluation in that measure;
-            None where there was none.
-        nats: whether it is in nats per token.
+        loss: the validation loss at the end, in the unit of the objective.
+        first: a likelihood's of the first step, any other loss of the first evaluation; None where
+            there was none.
+        likelihood: whether it is one: nats per token.
     """
     said = []
     if first is not None and loss > first:
         said.append(f"it lies above where the run began ({_figure(first)})")
-    if nats:
+    if likelihood:
         guessing, unigram = math.log(store.tokenizer.vocab_size), unigram_loss(store)
         if loss > guessing + FAR:
             said.append(f"guessing gets {_figure(guessing)}")

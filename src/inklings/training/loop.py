@@ -76,8 +76,7 @@ class Loop:
         self._validation = objective_type(self._model).validation(
             self._model, self._store, seed=self._training.seed
         )
-        self._unit = objective_of(self._model).unit
-        self._nats = objective_of(self._model).predicts_tokens
+        self._kind = objective_of(self._model)
         self._line_every = -(-record.steps // LINES)
         self._look_every = 1 if reads_are_free(self._model.device) else LOOK_EVERY
         self._unseen: list[tuple[Tensor | None, Tensor | None]] = []
@@ -172,7 +171,7 @@ class Loop:
             if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
                 raise self._diverged(first + offset + 1, loss, norm)
             self._norm = norm
-            if first + offset == 0 and self._nats:
+            if first + offset == 0 and self._kind.likelihood:
                 self.progress = replace(self.progress, first_loss=loss)
             self._losses.append(loss)
             self._recent.append(loss)
@@ -229,18 +228,20 @@ class Loop:
             stopped = "patience"
         first = (
             self.progress.first_loss
-            if self._nats or self.progress.first_loss is not None
+            if self._kind.likelihood or self.progress.first_loss is not None
             else found.loss
         )
         doubt = None
         if stopped is not None and self._step > 0:
-            doubt = doubt_of(self._store, loss=found.loss, first=first, nats=self._nats)
+            doubt = doubt_of(
+                self._store, loss=found.loss, first=first, likelihood=self._kind.likelihood
+            )
         self.progress = replace(
             self.progress,
             first_loss=first,
             doubt=doubt,
             validation_loss=found.loss,
-            unit=self._unit,
+            unit=self._kind.unit,
             best_loss=found.loss if best else self.progress.best_loss,
             best_step=self._step if best else self.progress.best_step,
             evaluations_since_best=since_best,
@@ -253,6 +254,7 @@ class Loop:
                 "tokens": self._step * self._record.tokens_per_step,
                 "seconds": self._seconds,
                 "loss": found.loss,
+                "unit": self._kind.unit,
                 **cast(EvaluationFigures, found.figures),
                 "best": best,
             }

@@ -49,9 +49,7 @@ class TrainingResult:
     final_validation_loss: float | None
     """The loss of the latest evaluation."""
     unit: str
-    """Nats per token; or bits of divergence, of a generator without likelihood
-    (`sample_validation`).
-    """
+    """What its losses are counted in, as the record of its objective says."""
     stopped: Literal["budget", "patience", "interrupted"]
     advice: str | None
     """How to go on, where the run was interrupted."""

@@ -75,6 +75,7 @@ def events(steps: int, every: int = 1) -> list[LoggedEvent]:
             "tokens": steps * 64,
             "seconds": steps * 0.5,
             "loss": 1.5,
+            "unit": "nats per token",
             "accuracy": 0.25,
             "best": True,
         }
