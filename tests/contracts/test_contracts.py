@@ -231,4 +231,6 @@ def test_contract(subject: Subject, check: Check) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_streaming_over_many_splits(subject: Subject) -> None:
-    properties.check_streaming(subject, cases=60, seed=1)
+    # among them some in which a memory has entries that are equally far
+    for seed in (1, 4, 6):
+        properties.check_streaming(subject, cases=20, seed=seed)

@@ -26,7 +26,7 @@ from inklings.models.contract import State, model_fields
 from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
 from inklings.models.varda.model import Varda
-from inklings.models.varda.readers import TIE, Mixture
+from inklings.models.varda.readers import SAME, TIE, Mixture, Recalled
 
 V, SEGMENT, K = 17, 4, 3
 SIZES = {
@@ -90,9 +90,13 @@ def neural_cache(model: Varda, tokens: Tensor) -> Tensor:
         )
         if distances:
             sharpness = float(reader.log_sharpness.exp())
-            edge = math.exp(-sharpness * distances[K][0]) if len(distances) > K else 0.0
+            edge = distances[K][0] - SAME if len(distances) > K else math.inf
             weights = [
-                (math.exp(-sharpness * near) - (1 - TIE) * edge, int(tokens[then + 1]))
+                (
+                    math.exp(-sharpness * near)
+                    - (1 - TIE) * math.exp(-sharpness * max(edge, near)),
+                    int(tokens[then + 1]),
+                )
                 for near, then in distances[:K]
             ]
             cache = torch.zeros(V)
@@ -116,6 +120,45 @@ def test_the_mixture_is_the_neural_cache(seed: int, length: int) -> None:
     with torch.no_grad():
         found = torch.log_softmax(model(tokens).logits[0], -1)
     torch.testing.assert_close(found, neural_cache(model, tokens[0]), atol=1e-4, rtol=1e-4)
+
+
+@given(
+    nearer=st.lists(st.floats(0.1, 0.5), min_size=K, max_size=K),
+    tied=st.integers(1, K),
+    noise=st.lists(st.floats(-2e-7, 2e-7), min_size=K, max_size=K),
+    seed=st.integers(0, 99),
+)
+def test_rounding_does_not_decide_who_is_the_last_of_them(
+    nearer: list[float], tied: int, noise: list[float], seed: int
+) -> None:
+    """Entries of one context are equally far but for rounding, and their values may differ."""
+    model = made(seed)
+    assert isinstance(model.reader, Mixture)
+    torch.manual_seed(seed)
+    logits, hidden = torch.randn(1, 1, V), torch.randn(1, 1, model.reader.by_hidden.in_features)
+    edge = torch.tensor(1.2)  # how far the first is that is not taken
+    exact = edge - torch.tensor(nearer)
+    exact[K - tied :] = edge
+    values = torch.randint(0, V, (K,))
+
+    def read(distances: Tensor, values: Tensor) -> Tensor:
+        recalled = Recalled(
+            distances=distances[None, None],
+            edges=edge.expand(1, 1, K),
+            log_scores=torch.zeros(1, 1, K),
+            values=values[None, None],
+            vectors=None,
+        )
+        with torch.no_grad():
+            found: Tensor = model.reader(logits, hidden, recalled)[0]
+        return torch.log_softmax(found, -1)
+
+    # rounding moves the distances, and lets another entry be the last
+    swapped = values.clone()
+    if tied < K:  # where all are equally far, who is among them is all there is
+        swapped[-1] = (values[-1] + 1) % V
+    moved = read(exact + torch.tensor(noise), swapped)
+    torch.testing.assert_close(moved, read(exact, values), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -16,8 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-TIE = 1e-3
+TIE = 1e-6
 """Share that is left to hits that are all equally far: with zero there would be nothing to share.
+"""
+SAME = 1e-5
+"""Distances that differ by less are the same: entries of one context have keys that are equal but
+for rounding.
 """
 LEAST = 1e-30
 """Least share, so that its logarithm is finite."""
@@ -50,7 +54,7 @@ class Recalled:
         """
         near = torch.where(self.there, self.distances, 0.0)
         edged = self.there & torch.isfinite(self.edges)
-        gap = torch.where(edged, self.edges - near, 1.0).clamp(min=0.0)
+        gap = torch.where(edged, self.edges - near - SAME, 1.0).clamp(min=0.0)
         taper = torch.where(edged, torch.log1p(-(1 - TIE) * torch.exp(-sharpness * gap)), 0.0)
         return self.log_scores - sharpness * near + taper
 
