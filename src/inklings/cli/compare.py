@@ -209,7 +209,7 @@ class Asked(TypedDict):
     seeds: list[int]
     data: DataConfig | None
     budget: str | None
-    method: ComparisonSettings
+    method: Method
     workers: int | None
     trust_code: bool
 

@@ -11,7 +11,7 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import RunError
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.forecast import forecast
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.runs.arms import Arm, parse_arm
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
@@ -33,7 +33,7 @@ def test_runs_trials_and_time_are_those_of_the_comparison_and_nothing_is_written
     arms: list[Arm], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    method = ComparisonSettings(rates=3, points=2)
+    method = Method(rates=3, points=2)
     found = forecast(arms, out=out, seeds=[0, 1], method=method, workers=1)
     assert not list(tmp_path.iterdir())
     assert (found.runs, found.trials, found.workers) == (5, 6, 1)

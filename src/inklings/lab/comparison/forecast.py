@@ -17,7 +17,7 @@ from inklings.lab.comparison.before_runs import work_ahead
 from inklings.lab.comparison.request import settle_request
 from inklings.lab.comparison.resume import begin, plan_before
 from inklings.lab.comparison.runs import planned_runs, workers_for
-from inklings.lab.comparison.settings import ComparisonSettings
+from inklings.lab.comparison.settings import Method
 from inklings.optimizers import OPTIMIZERS
 from inklings.runs.arms import Arm
 from inklings.text.store import TokenStore
@@ -78,7 +78,7 @@ def forecast(
     seeds: Sequence[int],
     data: DataConfig | None = None,
     budget: str | None = None,
-    method: ComparisonSettings | None = None,
+    method: Method | None = None,
     workers: int | None = None,
     trust_code: bool = False,
     on_event: OnEvent = silent,
@@ -104,7 +104,7 @@ def forecast(
         seeds=seeds,
         data=data,
         budget=budget,
-        method=method or ComparisonSettings(),
+        method=method or Method(),
         workers=workers,
         before=plan_before(out),
         trust_code=trust_code,
