@@ -17,12 +17,11 @@ import time
 from functools import cache
 from pathlib import Path
 
-from simulation import Outcomes, Spread, measure, simulate
-
 from inklings.evaluation.likelihood.evaluate import load_likelihood
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import RunResult
 from inklings.lab.verdict.differences import ResamplingUnits
+from simulation import Outcomes, Spread, measure, simulate
 
 SPREADS = {
     "names": Spread(seeds=(0.0041, 0.0046, 0.0037), documents=0.0017, text=0.0014, units=3204),

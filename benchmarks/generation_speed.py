@@ -19,10 +19,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import nanogpt
 import torch
-from side_by_side import in_own_process, interleaved, peak_mebibytes, show
 
+import nanogpt
 from inklings.config import DataConfig
 from inklings.device import threads_of
 from inklings.generation.decoder import choose_decoder
@@ -32,6 +31,7 @@ from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 from inklings.text.store import prepare
 from inklings.text.tokenizers import Tokenizer
+from side_by_side import in_own_process, interleaved, peak_mebibytes, show
 
 SIZE = nanogpt.SIZES["large"]
 ROOM = 512

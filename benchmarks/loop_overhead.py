@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from side_by_side import interleaved, ratio
 from torch.nn import functional as F
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
@@ -32,6 +31,7 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import set_up
+from side_by_side import interleaved, ratio
 
 MODELS = {
     "gpt 4x4x128, 12 rows of 64": (

@@ -25,7 +25,6 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from side_by_side import interleaved, ratio
 
 from inklings.memory.backends.exact import Exact
 from inklings.memory.backends.flat import Flat
@@ -33,6 +32,7 @@ from inklings.memory.persistence import load, save
 from inklings.memory.store import Memory, MemoryConfig
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenSplit, prepare
+from side_by_side import interleaved, ratio
 
 PARTS = ("exact", "flat", "removal", "recall", "open")
 K = 5

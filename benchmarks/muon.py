@@ -11,12 +11,12 @@ import argparse
 
 import numpy as np
 import torch
-from side_by_side import interleaved, ratio
 from torch import nn
 
 from inklings.config import TrainingConfig
 from inklings.device import choose_runtime
 from inklings.training.optimizers.muon import Muon
+from side_by_side import interleaved, ratio
 
 SHAPES = {
     "tree, 24 and 128 wide": [(128, 48), (128, 256), (128, 256)],

@@ -18,9 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from side_by_side import timed
-
 from inklings.runs.directory import RunDirectory
+from side_by_side import timed
 
 LECTURE, FAST = "configs/lecture/5-tree-large.toml", "configs/names-tree-fast.toml"
 

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
+
 from serving_client import Server, request, served, status_of, stream
 
 Outcome = tuple[str, str]

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from side_by_side import interleaved, ratio
 
 from inklings.models.textgan.config import TextGANConfig
 from inklings.models.textgan.model import TextGAN
 from inklings.training.objectives.adversarial import AdversarialObjective
+from side_by_side import interleaved, ratio
 
 PARTS = ("sampling", "iteration")
 BATCH, LENGTH, VOCABULARY = 16, 32, 5000

@@ -20,15 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nanogpt
 import torch
-from side_by_side import in_own_process, interleaved, peak_mebibytes, show
 
+import nanogpt
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.device import threads_of
 from inklings.text.store import TokenStore, prepare
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import set_up
+from side_by_side import in_own_process, interleaved, peak_mebibytes, show
 
 
 def ours(

@@ -24,11 +24,11 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from side_by_side import interleaved, ratio
 from torch import Tensor, nn
 
 from inklings.models.contract import State
 from inklings.models.wavenet.model import WaveNet, WaveNetConfig, normed
+from side_by_side import interleaved, ratio
 
 VOCABULARY = 65
 TOKENS_A_ROUND = {1: 100, 16: 40}

@@ -17,13 +17,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ledger_claims import PLACES, Claim, chosen, identity, markdown, read_claims
-from ledger_replay import ROOT, Outcome, is_there, lay_out_corpora, places_here, replay
-
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.durable import write_bytes
 from inklings.errors import ConfigError, InklingsError
+from ledger_claims import PLACES, Claim, chosen, identity, markdown, read_claims
+from ledger_replay import ROOT, Outcome, is_there, lay_out_corpora, places_here, replay
 
 DOCUMENT = ROOT / "docs" / "ledger.md"
 BEGIN, END = (

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ledger_claims import PLACES, Check, Claim, figure
-
 from inklings.durable import read_json, write_json
 from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.text.sources.well_known import CORPORA
+from ledger_claims import PLACES, Check, Claim, figure
 
 ROOT = Path(__file__).parents[1]
 RECORD = "replay.json"

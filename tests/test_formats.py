@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from tests.commands import Ask
 
 from inklings.cli.main import main
+from tests.commands import Ask
 
 FORMATS = Path(__file__).parent / "fixtures" / "formats"
 KNOWN: dict[str, Any] = json.loads((FORMATS / "known.json").read_text(encoding="utf-8"))

@@ -7,10 +7,10 @@ import ast
 import pytest
 import torch
 from jaxtyping import Float, TypeCheckError, jaxtyped
-from tests import shape_checks
 from torch import Tensor
 
 from inklings.models.textgan.critic import spread_appended
+from tests import shape_checks
 
 
 def test_a_wrong_shape_in_the_package_is_an_error() -> None:
@@ -36,7 +36,7 @@ def test_what_names_a_shape_is_decorated(source: str, found: bool) -> None:
 
 def test_first_calls_are_checked_in_every_test_and_one_in_many_after_them() -> None:
     @jaxtyped(typechecker=shape_checks.sampled)
-    def row(x: Float[Tensor, "T"]) -> Float[Tensor, "T"]:
+    def row(x: Float[Tensor, " T"]) -> Float[Tensor, " T"]:
         return x
 
     def refused(calls: int) -> int:

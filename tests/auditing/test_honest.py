@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.built import build_sequence_model
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.causality import check_causality
@@ -24,6 +23,7 @@ from inklings.auditing.probes import FreshModel, scrambled
 from inklings.auditing.subjects import Subject
 from inklings.config import TrainingConfig
 from inklings.models.contract import SequenceModel
+from tests.built import build_sequence_model
 
 CHEAP = (
     "contract",

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.built import build_sequence_model
 
 from inklings.auditing.audit import audit
 from inklings.auditing.checks.reads_memory import check_memory
@@ -47,6 +46,7 @@ from inklings.memory.store import Memory
 from inklings.models.registry import build
 from inklings.models.varda.model import Varda
 from inklings.values import from_mapping
+from tests.built import build_sequence_model
 
 from .fixtures import bad_memories
 from .memory_texts import SYMBOLS, chains, knows_the_chain, repeats, split_of, untrained

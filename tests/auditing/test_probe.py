@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.built import build_sequence_model
 
 from inklings.auditing.probes import (
     LONGEST,
@@ -22,6 +21,7 @@ from inklings.auditing.probes import (
 )
 from inklings.auditing.traces import along, tensors_in, traced
 from inklings.models.contract import Output, SequenceModel
+from tests.built import build_sequence_model
 
 from .fixtures.known_bad import DeclaredBatchNorm, Honest, SmallConfig
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests.auditing.scorers.fixtures import example
 
 import inklings
 from inklings.auditing.audit import Audit, audit
@@ -17,6 +16,7 @@ from inklings.auditing.findings import Finding
 from inklings.auditing.hugging_face.hugging_face_subject import HuggingFaceSubject
 from inklings.auditing.scorers.subject import ScorerSubject
 from inklings.auditing.subjects import NoiseSubject, Subject
+from tests.auditing.scorers.fixtures import example
 
 SCHEMA = json.loads((Path(inklings.__file__).parent / "auditing" / "audit.schema.json").read_text())
 KINDS: tuple[type[Auditable], ...] = (

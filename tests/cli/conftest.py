@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.brief import brief_comparisons
-from tests.commands import Ask, words
 
 from inklings.cli.main import main
+from tests.brief import brief_comparisons
+from tests.commands import Ask, words
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.commands import TINY as TINY_RUN
-from tests.commands import Ask
 
 from inklings.auditing.check import CHECKS as REGISTERED
 from inklings.cli.main import main
 from inklings.cli.templates import architecture
+from tests.commands import TINY as TINY_RUN
+from tests.commands import Ask
 
 TINY = "n_layer=1,n_head=2,n_embd=16,context_length=6"
 CHECKS = list(REGISTERED.places)

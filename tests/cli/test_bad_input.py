@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.commands import TINY, Command, words
 
 from inklings.cli.main import main
+from tests.commands import TINY, Command, words
 
 
 @pytest.fixture

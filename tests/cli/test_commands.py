@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.commands import Ask, tiny
 
 import inklings
 from inklings import durable
 from inklings.cli.main import VERBS, help_text, main
 from inklings.generation.packed_weights import can_pack
+from tests.commands import Ask, tiny
 
 TINY = tiny(samples=1)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.commands import tiny
 
 from inklings.cli.generate import read_prompt
 from inklings.cli.main import main
 from inklings.errors import ConfigError
+from tests.commands import tiny
 
 TINY = tiny(samples=1)
 TEXT = "\n".join(f"w\u00f6rd {number} \u2192 \u2603\U0001f600" for number in range(60))

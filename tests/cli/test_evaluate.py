@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.config import DataConfig
@@ -21,6 +20,7 @@ from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
+from tests.commands import Ask
 
 DOCUMENT = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12

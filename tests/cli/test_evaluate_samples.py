@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.commands import Ask
 
 from inklings.cli import evaluate as verb
 from inklings.cli.main import main
@@ -18,6 +17,7 @@ from inklings.cli.terminal import open_terminal
 from inklings.evaluation.samples.reference_set import ReferenceSet
 from inklings.evaluation.samples.sample_report import load_report
 from inklings.evaluation.statistics import mean_interval
+from tests.commands import Ask
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.commands import Ask
 
 from inklings.runs.directory import RunDirectory
+from tests.commands import Ask
 
 TINY = (
     *(

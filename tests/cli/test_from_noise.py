@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.commands import GAN, TINY, Command, words
 
 from inklings.cli.main import main
+from tests.commands import GAN, TINY, Command, words
 
 
 @pytest.fixture(scope="module")

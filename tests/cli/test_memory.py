@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.commands import TINY, Ask
 
 from inklings.cli import terminal
 from inklings.cli.main import main
+from tests.commands import TINY, Ask
 
 FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
 STORY = (

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import kept_store
 from inklings.text.store import TokenStore
+from tests.commands import Ask
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SCORING: dict[str, tuple[str, ...]] = {

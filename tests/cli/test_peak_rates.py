@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.commands import Ask
 
 from inklings.cli.compare import Compare
 from inklings.cli.main import main
@@ -32,6 +31,7 @@ from inklings.runs.arms import parse_arm
 from inklings.runs.directory import RunDirectory
 from inklings.training.branch import plan_branches, trunk_config
 from inklings.training.ignored import ignored_settings
+from tests.commands import Ask
 
 RATE, MATRIX = "--training.learning-rate", "--training.matrix-learning-rate"
 TINY = (

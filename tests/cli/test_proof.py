@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.commands import TINY as TINY_RUN
-from tests.commands import Ask
 
 from inklings.cli.main import main
+from tests.commands import TINY as TINY_RUN
+from tests.commands import Ask
 
 TINY = "context_length=8,segment=4,num_search_results=4,backbone=[gpt:n_layer=1,n_head=2,n_embd=16]"
 BAD = Path(__file__).parents[1] / "auditing" / "fixtures" / "bad_memories.py"

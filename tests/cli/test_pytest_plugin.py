@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.auditing.scorers.fixtures import EXAMPLES
 from tests.test_house import loaded_by
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.commands import Ask
 
 from inklings.cli import sweep as verb
 from inklings.cli.main import main
 from inklings.cli.progress import Display
 from inklings.events import Event
+from tests.commands import Ask
 
 TINY = [
     "--data",

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from tests.commands import Ask, tiny
 
 from inklings.cli.main import main
 from inklings.cli.table import (
@@ -22,6 +21,7 @@ from inklings.cli.table import (
     shorten,
     words_column,
 )
+from tests.commands import Ask, tiny
 
 NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
-from tests.built import SMALL, build_opinionated
 from torch import Tensor
 
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State
 from inklings.text.store import TokenSplit
+from tests.built import SMALL, build_opinionated
 
 V = 11
 

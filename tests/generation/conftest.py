@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from tests.built import SMALL, build_opinionated
 from torch import Tensor
 
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
+from tests.built import SMALL, build_opinionated
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n\u00e9t\u00e9 \u4e2d\U0001f600\n"
 

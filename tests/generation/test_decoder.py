@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.built import build_sequence_model
 
 from inklings.device import Runtime
 from inklings.errors import ConfigError
@@ -10,6 +9,7 @@ from inklings.generation import decoder as module
 from inklings.generation.decoder import choose_decoder
 from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.contract import SequenceModel
+from tests.built import build_sequence_model
 
 pytestmark = pytest.mark.skipif(not can_pack("float32"), reason="this PyTorch has no oneDNN")
 needs_bfloat16 = pytest.mark.skipif(

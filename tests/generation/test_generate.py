@@ -11,7 +11,6 @@ from functools import partial
 
 import pytest
 import torch
-from tests.generation.conftest import Recital
 
 from inklings.errors import ConfigError, TokenizerError
 from inklings.generation.generate import generate, stream
@@ -19,6 +18,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
+from tests.generation.conftest import Recital
 
 GREEDY = SamplingConfig(temperature=0.0)
 PROMPTS = ["", "t", "the cat sat on the mat"]

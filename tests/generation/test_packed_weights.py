@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.built import build_sequence_model
 from torch import nn
 
 from inklings.device import Precision
 from inklings.generation.packed_weights import PackedLinear, can_pack, with_packed_weights
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.models.registry import ARCHITECTURES, load_class
+from tests.built import build_sequence_model
 
 pytestmark = pytest.mark.skipif(not can_pack("float32"), reason="this PyTorch has no oneDNN")
 needs_bfloat16 = pytest.mark.skipif(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.built import build_sequence_model
 
 from inklings.errors import ArchitectureError
 from inklings.generation.provenance import origins
 from inklings.models.varda.model import Varda
+from tests.built import build_sequence_model
 
 SIZES = {
     "context_length": 8,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import pytest
-from tests.generation.conftest import Recital
 
 from inklings.errors import TokenizerError
 from inklings.generation.engine.row_sampling import RowSampling
@@ -18,6 +17,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel
 from inklings.text.tokenizers import Tokenizer
+from tests.generation.conftest import Recital
 
 GREEDY = SamplingConfig(temperature=0.0)
 ENDLESS = SamplingConfig(temperature=0.0, ban_boundary=True, repetition_penalty=1.1)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.built import as_sequence_model
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
@@ -19,6 +18,7 @@ from inklings.memory.backends import postgres
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import POSTGRES, create_memory, open_memory
 from inklings.training.train import train
+from tests.built import as_sequence_model
 
 from .postgres import PASSWORD, Server, private_server
 

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.in_pieces import in_pieces
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,6 +16,7 @@ from inklings.errors import ConfigError
 from inklings.layers.norm import rms_norm
 from inklings.models.contract import State, parameter_count
 from inklings.models.gpt import GPT, Block, GPTConfig
+from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 17
 

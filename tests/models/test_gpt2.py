@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.in_pieces import in_pieces
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.models.gpt2 import GPT2, Block, GPT2Config
+from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 17
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.in_pieces import in_pieces
 from torch import Tensor
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
@@ -20,6 +19,7 @@ from inklings.models.wavegpt import Gate, View, WaveGPT, WaveGPTConfig, joined, 
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
 from inklings.training.train import train
+from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 17
 FUSIONS = ("causal", "previous_segment", "closed_blocks", "leaky_broadcast")

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.in_pieces import in_pieces
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from inklings.errors import ConfigError
 from inklings.models.wavenet.model import GatedLayer, WaveNet, WaveNetConfig
+from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 17
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models.in_pieces import in_pieces
 from torch import Tensor, nn
 
 from inklings.generation.packed_weights import PackedLinear, can_pack
 from inklings.models.wavenet import model as wavenet
 from inklings.models.wavenet.cpu_step import layers_on_cpu
 from inklings.models.wavenet.model import GatedLayer, WaveNet, WaveNetConfig
+from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 11
 SHAPES: list[dict[str, Any]] = [

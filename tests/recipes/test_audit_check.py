@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.recipes.pages import add
 
 from inklings import train
 from inklings.auditing.audit import after_training, audit, before_training
@@ -13,6 +12,7 @@ from inklings.config import RunConfig, TrainingConfig
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import own_store
 from inklings.values import from_mapping
+from tests.recipes.pages import add
 
 SMALL = RunConfig(
     architecture="recurrent",

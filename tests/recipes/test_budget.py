@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from tests.recipes.pages import add
 
 from inklings import train
 from inklings.config import RunConfig, TrainingConfig
@@ -13,6 +12,7 @@ from inklings.errors import ConfigError
 from inklings.runs.directory import RunDirectory
 from inklings.training.budgets.budget import budget_examples, parse_budget
 from inklings.values import from_mapping
+from tests.recipes.pages import add
 
 SMALL = RunConfig(
     architecture="recurrent",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.recipes.pages import add
 
 from inklings import compare, train
 from inklings.cli.main import main
@@ -16,6 +15,7 @@ from inklings.lab.report.page import write_report
 from inklings.runs.arms import Arm
 from inklings.runs.directory import RunDirectory
 from inklings.values import from_mapping
+from tests.recipes.pages import add
 
 SMALL = RunConfig(
     architecture="recurrent",

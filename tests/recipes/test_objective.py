@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recipes.pages import RECIPES, add
-from tests.serving.engine_thread import in_thread
 
 from inklings import resume, train
 from inklings.auditing.subjects import of_architecture, of_run
@@ -22,6 +20,8 @@ from inklings.serving.process.process_pool import start
 from inklings.training.find_lr import find_lr
 from inklings.training.plan import plan_run
 from inklings.values import from_mapping
+from tests.recipes.pages import RECIPES, add
+from tests.serving.engine_thread import in_thread
 
 SMALL = RunConfig(
     model={"n_embd": 4, "context_length": 8},

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recipes.pages import add
 
 from inklings import train
 from inklings.cli.main import main
@@ -20,6 +19,7 @@ from inklings.training.find_lr import find_lr
 from inklings.training.ignored import ignored_settings
 from inklings.training.train import resume
 from inklings.values import from_mapping
+from tests.recipes.pages import add
 
 SMALL = RunConfig(
     architecture="recurrent",

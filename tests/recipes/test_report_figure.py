@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.brief import whole_comparisons
-from tests.recipes.pages import add
 
 from inklings.lab.report.page import write_report
+from tests.brief import whole_comparisons
+from tests.recipes.pages import add
 
 COMPARISON = Path(__file__).parents[1] / "fixtures" / "formats" / "comparison"
 

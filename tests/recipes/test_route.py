@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
-from tests.recipes.pages import add
 
 from inklings.cli.reference import open_run
 from inklings.generation.engine.engine import Engine
@@ -16,6 +15,7 @@ from inklings.serving.process.model_loader import ServedModel, Spec
 from inklings.serving.process.process_pool import Load, Served
 from inklings.serving.process.response_stream import Ticket
 from inklings.serving.settings import ServeConfig
+from tests.recipes.pages import add
 
 
 class InThisProcess(Served):

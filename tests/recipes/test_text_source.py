@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.recipes.pages import add
 
 from inklings import train
 from inklings.config import DataConfig, RunConfig, TrainingConfig
@@ -15,6 +14,7 @@ from inklings.errors import SourceError
 from inklings.runs.directory import RunDirectory
 from inklings.text.sources.grammar import open_source
 from inklings.text.store import prepare
+from tests.recipes.pages import add
 
 WORDS = ["an", "el", "oo", "irt", "na", "le", "rti", "ssy", "ton", "ela", "ano", "lea"]
 SMALL = RunConfig(

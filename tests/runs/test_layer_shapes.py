@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.built import SMALL, build_opinionated
 from torch import nn
 
 from inklings.models.contract import parameter_count
 from inklings.runs.layer_shapes import LayerRow, _folded, layer_table
+from tests.built import SMALL, build_opinionated
 
 
 @pytest.mark.parametrize("architecture", sorted(SMALL))

@@ -19,7 +19,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jaxtyping import Int
-from tests.built import as_sequence_model
 from torch import Tensor
 
 from inklings.config import DataConfig, RunConfig
@@ -42,6 +41,7 @@ from inklings.runs.open_memory import (
     open_memory,
 )
 from inklings.training.train import train
+from tests.built import as_sequence_model
 
 from ..training.conftest import small_config
 

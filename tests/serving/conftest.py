@@ -18,7 +18,6 @@ import httpx2 as httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from tests.commands import GAN, TINY, words
 
 from inklings.cli.main import main
 from inklings.cli.reference import open_run
@@ -29,6 +28,7 @@ from inklings.serving.api.guard import App
 from inklings.serving.process.http_connection import HttpConfig
 from inklings.serving.process.process_pool import Served
 from inklings.serving.settings import ServeConfig
+from tests.commands import GAN, TINY, words
 
 from .engine_thread import start_in_thread
 

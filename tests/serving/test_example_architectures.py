@@ -7,11 +7,11 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.commands import TINY, Command
-from tests.models.test_examples import EXAMPLES
 
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
+from tests.commands import TINY, Command
+from tests.models.test_examples import EXAMPLES
 
 from .conftest import Loop, serving
 

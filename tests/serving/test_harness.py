@@ -14,11 +14,11 @@ import httpx2 as httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.commands import TINY
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
+from tests.commands import TINY
 
 from .conftest import Loop, Site, serving
 

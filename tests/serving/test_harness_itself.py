@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from tests.commands import TINY
 
 from inklings.cli.main import main
 from inklings.runs.directory import RunDirectory
 from inklings.serving.settings import ServeConfig
+from tests.commands import TINY
 
 from .conftest import Loop, serving
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.conftest import ask  # noqa: F401  # the fixture
-from tests.commands import Ask
 
 from inklings.cli.main import main
 from inklings.config import DataConfig
 from inklings.text.store import TokenStore, prepare
 from inklings.training.doubt import FAR, doubt_of, unigram_loss
+from tests.cli.conftest import ask  # noqa: F401  # the fixture
+from tests.commands import Ask
 
 MLP = (
     "mlp:n_embd=4,n_hidden=8,context_length=2",

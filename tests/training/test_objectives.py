@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.built import build_sequence_model
 from torch import Tensor, nn
 
 from inklings.config import RunConfig, TrainingConfig
@@ -20,6 +19,7 @@ from inklings.text.store import TokenStore
 from inklings.training.objectives.base import make_objective
 from inklings.training.objectives.counting import CountingObjective
 from inklings.training.objectives.likelihood import LikelihoodObjective
+from tests.built import build_sequence_model
 
 V = 7
 Order = Literal["windows", "streams", "positions"]

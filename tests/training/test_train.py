@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.built import as_sequence_model
 
 from inklings.config import RunConfig
 from inklings.durable import disk_errors
@@ -36,6 +35,7 @@ from inklings.training import train as train_module
 from inklings.training.objectives import likelihood as objectives
 from inklings.training.objectives.base import Objective, make_objective
 from inklings.training.train import resume, train
+from tests.built import as_sequence_model
 
 ConfigOf = Callable[..., RunConfig]
 

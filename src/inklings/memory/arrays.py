@@ -97,7 +97,7 @@ def _array(given: Any, what: str) -> NDArray[Any]:
         raise InputError(f"{what} cannot be read as an array: {error}.") from None
 
 
-def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
+def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, " ..."]:
     """Return a copy of real numbers as float32; those beyond it become infinite."""
     if given.dtype.kind not in "fiu" or given.dtype == np.uint64:
         raise InputError(
@@ -108,7 +108,7 @@ def _as_float32(given: NDArray[Any], what: str) -> Float32[np.ndarray, "..."]:
         return np.array(given, np.float32, order="C")
 
 
-def _as_int64(given: NDArray[Any], what: str) -> Int64[np.ndarray, "..."]:
+def _as_int64(given: NDArray[Any], what: str) -> Int64[np.ndarray, " ..."]:
     """Return a copy of whole numbers as int64."""
     if given.dtype.kind not in "iu":
         raise InputError(f"{what} is of {given.dtype}; it must be of whole numbers, as int64.")

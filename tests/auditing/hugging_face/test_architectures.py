@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.auditing.hugging_face.tiny import TINY, broken, subject_of_model, tiny
 
 from inklings.auditing.audit import audit
 from inklings.auditing.hugging_face.hugging_face_checks import HUGGING_FACE_CHECKS
+from tests.auditing.hugging_face.tiny import TINY, broken, subject_of_model, tiny
 
 OWN = ["contract", "padding", "cache", "tied weights"]
 FAST = ["gpt2", "mistral"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from tests.auditing.hugging_face.tiny import tiny
 from tokenizers import decoders, models, pre_tokenizers
 
 from inklings.auditing.audit import audit
 from inklings.cli.audited import asked_for, subject_of
 from inklings.errors import ArchitectureError
 from inklings.models.adapters.hugging_face import load_hugging_face
+from tests.auditing.hugging_face.tiny import tiny
 
 ONLY_BYTES = 256
 

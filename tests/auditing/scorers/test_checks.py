@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.auditing.scorers.fixtures import TEXT, Uniform, example, found, subject
 
 from inklings.auditing.audit import audit
 from inklings.auditing.scorers.scorer_checks import SCORER_CHECKS
+from tests.auditing.scorers.fixtures import TEXT, Uniform, example, found, subject
 
 
 def test_an_honest_scorer_that_learns_while_it_is_scored_holds() -> None:

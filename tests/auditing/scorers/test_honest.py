@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.auditing.scorers.fixtures import TEXT, subject
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inklings.auditing.audit import audit
+from tests.auditing.scorers.fixtures import TEXT, subject
 
 
 class Recurrent:

@@ -6,11 +6,11 @@ import math
 import re
 
 import pytest
-from tests.auditing.scorers.fixtures import EXAMPLES, example, found, loaded
 
 from inklings.auditing.audit import audit
 from inklings.auditing.claims.claim_file import read_claim
 from inklings.auditing.scorers.protocol import claims_of
+from tests.auditing.scorers.fixtures import EXAMPLES, example, found, loaded
 
 PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| \[(\w+)\.py\]\(\1\.py\) \| (.*?) \| (?:`(\w+)`)?", PAGE, re.MULTILINE)

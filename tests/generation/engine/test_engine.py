@@ -14,7 +14,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.built import build_opinionated
 
 from inklings.auditing.checks.branches import knocked_out
 from inklings.generation.engine.engine import Engine
@@ -25,6 +24,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import Output, SequenceModel
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer
+from tests.built import build_opinionated
 
 SMALL: dict[str, dict[str, Any]] = {
     "gpt": {"n_layer": 2, "n_head": 2, "n_embd": 16, "context_length": 6, "dropout": 0.5},

@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.built import build_opinionated
 from torch import Tensor
 from torch.testing import assert_close
 
 from inklings.generation.engine.state_slots import RowStates
 from inklings.generation.inference import inference
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State
+from tests.built import build_opinionated
 
 SIZE = 11
 BOUNDARY = 0

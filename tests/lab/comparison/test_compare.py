@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.brief import whole_comparisons
-from tests.built import as_sequence_model
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
@@ -35,6 +33,8 @@ from inklings.runs.arms import Arm, parse_arm
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import prepare
 from inklings.training.train import train
+from tests.brief import whole_comparisons
+from tests.built import as_sequence_model
 
 BROKEN = """
 from inklings.models.mlp import MLP, MLPConfig

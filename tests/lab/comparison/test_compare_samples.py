@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from tests.brief import whole_comparisons
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import ConfigError, RunError
@@ -38,6 +37,7 @@ from inklings.lab.report.sections.samples import load_section
 from inklings.lab.report.table import rank, render_table
 from inklings.lab.verdict.sample_verdict import find_sample_differences, say_samples
 from inklings.runs.arms import Arm, parse_arm
+from tests.brief import whole_comparisons
 
 MLP = "mlp:n_embd=4,n_hidden=8,context_length=3"
 GAN = "textgan:context_length=12,n_embd=8,n_head=2,n_hidden=16,n_critic_hidden=16"

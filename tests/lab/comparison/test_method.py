@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import pytest
-from tests.test_formats import FORMATS
 
 from inklings.cli.compare import Compare
 from inklings.cli.run_arguments import parse_settings
@@ -19,6 +18,7 @@ from inklings.lab.comparison.settings import (
     Method,
     setting_facts,
 )
+from tests.test_formats import FORMATS
 
 OTHER: dict[str, Any] = {"points": 3, "parameters": 5000, "rates": 7, "sizes": 2, "probes": True}
 

@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.lab.conftest import FakeComparison
 
 from inklings.errors import RunError
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import FILE_NAME
+from tests.lab.conftest import FakeComparison
 
 
 def test_what_is_written_is_read_back(

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.lab.conftest import FakeComparison
 
 from inklings.auditing.audit import Audit
 from inklings.auditing.findings import Finding
@@ -16,6 +15,7 @@ from inklings.lab.report.section import Results, read_results
 from inklings.lab.report.sections.audit import make_section
 from inklings.runs.audits import AUDITS, keep_audit
 from inklings.runs.directory import RunDirectory
+from tests.lab.conftest import FakeComparison
 
 
 @pytest.fixture

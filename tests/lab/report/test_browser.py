@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 from inklings.lab.report.page import write_report
+from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 FIGURES = [
     "validation",

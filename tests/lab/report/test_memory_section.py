@@ -6,14 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.brief import brief_comparisons
-from tests.lab.conftest import FakeComparison, memory_proof
-
 from inklings.auditing.memory.proof import ProofArm
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record, write_record
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.memory import memory_sections
+from tests.brief import brief_comparisons
+from tests.lab.conftest import FakeComparison, memory_proof
 
 PROOF = memory_proof(
     None, ProofArm(name="longer context", loss=None, change=None, note="not applicable: <b>why</b>")

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.lab.conftest import FakeComparison
 
 from inklings.errors import RunError
 from inklings.lab.comparison.comparison_file import read_comparison
@@ -33,6 +32,7 @@ from inklings.lab.report.sections.cost import pareto_front, pareto_rows
 from inklings.lab.report.sections.curves import accuracy_domain, focus_domain
 from inklings.lab.report.sections.probes import probe_table
 from inklings.lab.report.table import sizing_note
+from tests.lab.conftest import FakeComparison
 
 HOSTILE = [
     "<script>alert(1)</script>",

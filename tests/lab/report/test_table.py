@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.lab.conftest import FakeComparison
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.report.table import duration, rank, render_table, sample_texts, short_count
+from tests.lab.conftest import FakeComparison
 
 
 def test_rows_are_sorted_by_loss_and_failed_arms_come_last(

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 from inklings.serving.settings import ServeConfig
+from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
 from ..conftest import listening, serving
 

@@ -9,7 +9,6 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from tests.commands import GAN, TINY, words
 
 from inklings.cli.main import main
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
@@ -22,6 +21,7 @@ from inklings.runs.open_memory import changing, open_memory
 from inklings.serving.process import worker
 from inklings.serving.process.messages import Call
 from inklings.serving.process.model_loader import ServedModel, Spec
+from tests.commands import GAN, TINY, words
 
 FILE = Path(__file__).resolve().parents[2] / "training" / "fixtures" / "remembering.py"
 STORY = "The lamp in the harbour was lit at nine."

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.built import as_sequence_model
 
 from inklings.cli.reference import open_run
 from inklings.errors import ConfigError, RunError
@@ -23,6 +22,7 @@ from inklings.serving.process.model_loader import ServedModel
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import joined
 from inklings.serving.settings import ServeConfig
+from tests.built import as_sequence_model
 
 from ..engine_thread import start_in_thread
 
