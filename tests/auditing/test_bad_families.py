@@ -29,6 +29,7 @@ FAMILIES = {
 }
 ELSEWHERE = {
     "UnderAutocast": "autocast",
+    "FaintUnderAutocast": "autocast",
     "NotANumberUnderAutocast": "autocast",
     "WritesUnderGradients": "contract",
     "MarksWhatItHasRead": "contract",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.built import build_sequence_model
 from torch import Tensor
 
 from inklings.auditing.audit import audit, dishonest
+from inklings.auditing.checks.declarations import check_declarations
 from inklings.auditing.checks.rows import check_documents
 from inklings.auditing.checks.streaming import check_streaming
 from inklings.auditing.rounding import beyond_rounding
-from inklings.models.contract import SequenceModel
+from inklings.models.contract import SequenceModel, parameter_count
 
 from .fixtures import honest_recurrences, honest_trained
 from .fixtures.known_bad import Honest
@@ -60,6 +62,15 @@ def test_not_resumable_is_said_and_is_no_leak() -> None:
     (finding,) = audit(subject_of(KINDS["DrawsByItself"]), only=["repeatable"]).findings
     assert "not resumable" in finding.summary
     assert not dishonest([finding])
+
+
+def test_attention_over_a_long_context_may_be_most_of_what_is_declared() -> None:
+    fields = {"n_layer": 1, "n_head": 1, "n_embd": 16, "context_length": 2048}
+    model = build_sequence_model("gpt", fields, vocab_size=65)
+    found = check_declarations(model)
+    assert found.status == "pass", found.summary
+    usual = 6 * parameter_count(model) * found.evidence["tokens"]
+    assert found.evidence["declared"] > 5 * usual  # or this shows nothing
 
 
 class SeedsEverything(Honest):

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from inklings.auditing.checks.recorded import check_recorded
+from inklings.auditing.checks.streaming import check_streaming, with_worth
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
+from .fixtures.breaks_states import DriftsAfterAThousand
 from .fixtures.keeps_outside import RemembersTexts
 from .fixtures.known_bad import Honest
 from .fixtures.opens_by_shape import EightRows
@@ -60,3 +62,16 @@ def test_a_split_that_takes_too_long_is_not_decidable(
     assert found.status == "pass"
     assert "not decidable here, because" in found.summary
     assert torch.is_grad_enabled()
+
+
+def test_what_reading_in_pieces_is_worth_is_said_in_nats() -> None:
+    rng = np.random.default_rng(0)
+    split = TokenSplit.of([rng.integers(1, VOCAB_SIZE, 2500)], 0)
+    model = made(DriftsAfterAThousand)
+    found = with_worth(check_streaming(model, cases=1), model, split)
+    assert "in a stream of 2,000 tokens" in found.summary
+    pieces, once = found.evidence["pieces"], found.evidence["parallel"]
+    assert pieces != once
+    assert f"{pieces:.4f} nats per token so, and {once:.4f} in one pass" in found.summary
+    short = TokenSplit.of([rng.integers(1, VOCAB_SIZE, 25)], 0)
+    assert "nats" not in with_worth(check_streaming(model, cases=1), model, short).summary

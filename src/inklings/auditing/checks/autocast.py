@@ -15,8 +15,11 @@ from inklings.auditing.twins import Setting, apart, pass_of, tolerated, with_oth
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
 
-TOLERATED = 0.05
-"""How far logits of bfloat16 may be apart by rounding: absolute, and relative to the largest."""
+TOLERATED = 0.01
+"""How far logits of bfloat16 may be apart by rounding, absolute and relative to the largest: two
+and a half units of the last of its eight digits. Twins of an honest model are in one pass, and are
+the same bits there.
+"""
 FAR = 0.5
 """A share of the spread of the logits by which float32 and bfloat16 should not differ."""
 

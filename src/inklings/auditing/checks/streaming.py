@@ -6,10 +6,11 @@ A text read in pieces, or token by token as it is written, costs what it costs i
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +23,7 @@ from inklings.auditing.subjects import Subject
 from inklings.generation.engine.state_slots import RowStates
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
+from inklings.text.store import TokenSplit
 
 CASES = 6
 PROMPT = 48
@@ -55,13 +57,13 @@ def check_streaming(model: SequenceModel, *, cases: int = CASES, seed: int = 0) 
         apart = _apart(model, tokens, starts, cuts)
         if apart is not None:
             documents = " with documents in the rows" if starts is not None else ""
-            return _fail(f"read {how}{documents}", *apart)
+            return _fail(f"read {how}{documents}", *apart, [*cuts, length])
     long = LONG // 4 if model.traits.whole_documents else LONG
     tokens = random_tokens(model, 1, long, seed)
     cuts = [*range(PIECE, long - ALONE, PIECE), *range(long - ALONE, long)]
     apart = _apart(model, tokens, None, cuts)
     if apart is not None:
-        return _fail(f"read in a stream of {long:,} tokens", *apart)
+        return _fail(f"read in a stream of {long:,} tokens", *apart, [*cuts, long])
     return Finding(
         check="streaming",
         status="pass",
@@ -109,14 +111,56 @@ def _pieces(rng: np.random.Generator, length: int, case: int) -> tuple[list[int]
     )
 
 
-def _fail(how: str, position: int, effect: float) -> Finding:
+def _fail(how: str, position: int, effect: float, cuts: list[int]) -> Finding:
     return Finding(
         check="streaming",
         status="fail",
         summary=(
             f"{how}, the logits from position {position} on differ by {effect:.2g} from one pass"
         ),
-        evidence={"position": position, "effect": effect},
+        evidence={"position": position, "effect": effect, "cuts": cuts},
+    )
+
+
+def _losses_in_pieces(
+    model: SequenceModel, windows: Int[Tensor, "B T"], cuts: list[int]
+) -> Float[Tensor, "B T1"]:
+    """The nats of every target of windows that are read up to each cut in turn."""
+    tokens, targets = windows[:, :-1], windows[:, 1:]
+    starts = tokens == model.config.boundary_token
+    starts[:, 0] = False
+    state, logits = model.initial_state(len(tokens)), []
+    for first, last in itertools.pairwise([0, *cuts]):
+        with torch.no_grad():
+            output = model(tokens[:, first:last], state, starts=starts[:, first:last])
+        logits.append(output.logits.float())
+        state = output.state
+    whole = torch.cat(logits, dim=1).transpose(1, 2)
+    return F.cross_entropy(whole, targets, reduction="none").double()
+
+
+def with_worth(found: Finding, model: SequenceModel, split: TokenSplit) -> Finding:
+    """Say what reading in pieces costs on a text, where a failure has been found.
+
+    Args:
+        found: what `check_streaming` found.
+        model: a trained model.
+        split: held-out text.
+    """
+    cuts = found.evidence.get("cuts")
+    if cuts is None or not has_likelihood(model) or split.n_targets <= cuts[-1]:
+        return found
+    rows = max(1, PROMPTS * PROMPT // cuts[-1])
+    windows = text_windows(split, rows, cuts[-1]).to(model.device)
+    pieces = float(_losses_in_pieces(model, windows, cuts).mean())
+    once = float(parallel_losses(model, windows).mean())
+    return replace(
+        found,
+        summary=(
+            f"{found.summary}; held-out text costs {pieces:.4f} nats per token so, and"
+            f" {once:.4f} in one pass"
+        ),
+        evidence={**found.evidence, "pieces": pieces, "parallel": once},
     )
 
 
@@ -197,9 +241,16 @@ def _generation(subject: Subject) -> Finding:
     return of_run_or_random(beyond_rounding(check))(subject)
 
 
+def _streaming(subject: Subject) -> Finding:
+    found = of_run_or_random(beyond_rounding(check_streaming))(subject)
+    if subject.trained is None or subject.store is None:
+        return found
+    return with_worth(found, subject.trained, subject.store.split(subject.split))
+
+
 STREAMING: Check[Subject] = Check(
     name="streaming",
-    run=of_run_or_random(beyond_rounding(check_streaming)),
+    run=_streaming,
     before_training=True,
 )
 GENERATION: Check[Subject] = Check(
