@@ -28,8 +28,8 @@ from inklings.serving.settings import ServeConfig
 
 FLAGS = Path(__file__).parent / "help.txt"
 ROUTES = Path(__file__).parent / "openapi.json"
-WIDTH = "400"
-"""Columns: enough that no name and no default is folded."""
+WIDTH = "129"
+"""Columns: enough that no name and no default is folded, too few for settings side by side."""
 WORDINGS = ("description", "summary", "title")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inklings.events import EvaluationEvent
+from inklings.events import EvaluationEvent, StepEvent
 from inklings.lab.report.table import duration
 
 WIDTHS = {
@@ -90,6 +90,15 @@ def single_line(event: EvaluationEvent, seconds: float) -> str:
     if "share_unique" in event:
         figures.append(f"{event['share_unique']:.1%} unique")
     return f"step {event['step']:>6,}  {', '.join(figures)}, {duration(seconds)}"
+
+
+def adversary_notes(event: StepEvent) -> tuple[str, ...]:
+    """Return how generator and critic stand: both losses, and the gap of the critic's scores."""
+    return (
+        f"generator {event['generator_loss']:.3f}",
+        f"critic {event['loss']:.3f}",
+        f"gap {event['critic_gap']:.3f}",
+    )
 
 
 class Epochs:

@@ -15,12 +15,34 @@ from inklings.runs.directory import RunDirectory
 from inklings.training.train import TrainingResult
 
 
+def report_page(result: TrainingResult, terminal: Terminal, *, trust_code: bool) -> Path | None:
+    """Write the page of a run that ended, and return its path.
+
+    The run is whole without it: where it cannot be written, that is a warning.
+
+    Args:
+        result: of the run.
+        terminal: where a warning is printed.
+        trust_code: whether an architecture's file may be executed that another machine made.
+    """
+    if result.stopped == "interrupted":
+        return None
+    from inklings.lab.report.of_runs.run_page import write_run_report  # charts take a moment
+
+    try:
+        return write_run_report([result.run], result.run, figures=False, trust_code=trust_code)
+    except InklingsError as error:
+        terminal.say(f"warning: the page of the run was not written: {error}", style="yellow")
+        return None
+
+
 def report_result(
     result: TrainingResult,
     terminal: Terminal,
     *,
     seconds: float,
     left_out: dict[str, Any] | None = None,
+    page: Path | None = None,
 ) -> int:
     """Print how the run ended and what to do next; return the exit code, 1 if it was interrupted.
 
@@ -29,6 +51,7 @@ def report_result(
         terminal: where it is printed.
         seconds: that this session took, evaluations included.
         left_out: what of the text is in no document, for `--json`.
+        page: the page of the run.
     """
     interrupted = result.stopped == "interrupted"
     if interrupted:
@@ -54,9 +77,11 @@ def report_result(
                 f"warning: {result.doubt}. A smaller learning rate or a larger budget may help.",
                 style="bold yellow",
             )
+        if page is not None:
+            terminal.say(f"report: {page}", as_is=True)
         for before, command in zip(("next: ", "      "), _uses(result.run), strict=False):
             terminal.say(f"{before}{command}", as_is=True)
-    terminal.result({**dataclasses.asdict(result), "left_out": left_out})
+    terminal.result({**dataclasses.asdict(result), "left_out": left_out, "report": page})
     return 1 if interrupted else 0
 
 

@@ -20,6 +20,7 @@ from inklings.cli.evaluations import (
     HEADING,
     Epochs,
     Parting,
+    adversary_notes,
     evaluation_line,
     single_line,
 )
@@ -82,6 +83,7 @@ class Display:
         self.trials: dict[str, int] = {}
         self.validation: dict[str, float] = {}
         self.unit: dict[str, str] = {}
+        self.adversary: dict[str, tuple[str, ...]] = {}
         self.shown: dict[str, float] = {}
         self.session = _Session(time.monotonic(), Parting())
         self.left_out: dict[str, Any] | None = None
@@ -193,6 +195,8 @@ class Display:
             self.work.at(run, (min(self.done_trials.get(run, 0), trials - 1) + share) / trials, now)
 
     def _on_step(self, event: StepEvent, run: str) -> None:
+        if "critic_gap" in event:
+            self.adversary[run] = adversary_notes(event)
         now = time.monotonic()
         if self.session.epochs is not None and not self.quiet_runs:
             said = self.session.epochs.look(event["tokens"], event["loss"], self.seconds)
@@ -205,7 +209,8 @@ class Display:
         rate = event["tokens"] / event["seconds"] if event["seconds"] > 0 else 0.0
         validation = (f"validation {self.validation[run]:.4f}",) if run in self.validation else ()
         row.done = event["step"]
-        row.note = (f"loss {event['loss']:.4f}", *validation, f"{rate:,.0f} tokens/s")
+        losses = self.adversary.get(run, (f"loss {event['loss']:.4f}",))
+        row.note = (*losses, *validation, f"{rate:,.0f} tokens/s")
         self._progress(run, event["step"], row.total or 0, now)
 
     def _on_probe(self, event: ProbeEvent, run: str) -> None:
@@ -226,6 +231,8 @@ class Display:
             return
         if "train_loss" not in event:
             self._line(single_line(event, self.seconds))
+            if run in self.adversary:
+                self._line(f"       {', '.join(self.adversary[run])}", "dim")
             for reason in event.get("alarm", []):
                 self._line(f"       collapsed: {reason}", "red")
             return

@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from inklings.cli.arguments import Json, parse
-from inklings.cli.outcome import report_result
+from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal
 from inklings.training.train import resume
@@ -23,6 +23,8 @@ class Resume:
     """The directory of the run."""
     budget: str | None = None
     """A new total budget, larger than the old one: more of the same."""
+    no_report: bool = False
+    """Do not write RUN/report.html, the page of the run, at its end."""
     trust_code: bool = False
     """Allow the run's own copy of an architecture file to be executed though another machine made
     it.
@@ -43,4 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         result = resume(
             flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code
         )
-    return report_result(result, terminal, seconds=display.seconds)
+    seconds = display.seconds
+    page = None if flags.no_report else report_page(result, terminal, trust_code=flags.trust_code)
+    return report_result(result, terminal, seconds=seconds, page=page)

@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict
 import tyro
 
 from inklings.cli.arguments import Json
-from inklings.cli.outcome import report_result
+from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import flag_value, given_flags, parse_run
@@ -59,6 +59,8 @@ class Train:
     """
     find_batch_size: bool = False
     """Find the largest batch that fits into memory, and train nothing."""
+    no_report: bool = False
+    """Do not write RUN/report.html, the page of the run, at its end."""
     trust_code: bool = False
     """Allow the copy of an architecture file in the run given with --from to be executed though
     another machine made it.
@@ -109,7 +111,9 @@ def main(arguments: Sequence[str]) -> int:
         raise InterruptedWorkError(
             f"interrupted; go on from the last checkpoint with: inklings resume {run}"
         ) from None
-    return report_result(result, terminal, seconds=display.seconds, left_out=display.left_out)
+    seconds = display.seconds
+    page = None if flags.no_report else report_page(result, terminal, trust_code=flags.trust_code)
+    return report_result(result, terminal, seconds=seconds, left_out=display.left_out, page=page)
 
 
 def _find_lr(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int:

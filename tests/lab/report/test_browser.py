@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inklings.lab.report.export import SUFFIXES
 from inklings.lab.report.page import write_report
 from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
 
@@ -142,7 +143,7 @@ def test_every_link_leads_somewhere(desk: Opened, report: Path) -> None:
     files = [link for link in links if not link.startswith("#")]
     assert len(inner) == len(set(inner)) >= 12
     assert sorted(files) == sorted(
-        f"figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")
+        f"figures/{name}.{kind}" for name in FIGURES for kind in SUFFIXES
     )
     assert all((report.parent / name).is_file() for name in files)
     for anchor in inner:

@@ -7,6 +7,8 @@ Colours are readable by colour-blind eyes. They are not in the charts but in the
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -180,19 +182,63 @@ def layered(*layers: Any, height: int | Any) -> Any:
     )
 
 
+NEAREST = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
+"""Selects the point that is nearest to the pointer."""
+_POINT = "(datum.datum || datum)"
+"""The row of a mark; the cells around the nearest point hold the point, not its row."""
+
+
+def told_text(field: str) -> str:
+    """Return the expression of a text that is told of a point."""
+    return f"{_POINT}[{json.dumps(field)}]"
+
+
+def told_number(field: str, form: str) -> str:
+    """Return the expression of a number that is told of a point, in a format of d3."""
+    return f"format({told_text(field)}, {json.dumps(form)})"
+
+
+def told_all(told: Mapping[str, str]) -> str:
+    """Return the expression of all that is told of a point, by its names."""
+    return "{" + ", ".join(f"{json.dumps(name)}: {value}" for name, value in told.items()) + "}"
+
+
+def hovered(base: Any, told: Mapping[str, str], *, visible: str = "true") -> Any:
+    """Return the marks that show values at the pointer: those of the point that is nearest to it.
+
+    Args:
+        base: the chart with its axes and colours, without a mark.
+        told: what is told of a point: names, and expressions.
+        visible: which points there are to hover over.
+    """
+    near = alt.selection_point(nearest=True, on="pointerover", clear="pointerout", empty=False)
+    return (
+        base.transform_filter(visible)
+        .mark_point(filled=True, size=70, tooltip=alt.ExprRef(told_all(told)))
+        .encode(opacity=alt.condition(near, alt.value(1), alt.value(0)))
+        .add_params(near)
+    )
+
+
 def cost_axis(axis: Axis, *, log: bool = False) -> Any:
     """Encode a horizontal axis of a cost of training, from zero, or in powers of ten."""
+    scale = (
+        alt.Scale(type="log", nice=False, padding=14) if log else alt.Scale(nice=False, domainMin=0)
+    )
+    ticks = alt.Axis(
+        labelExpr=cost_labels(axis), tickCount=5, labelOverlap="greedy", labelSeparation=10
+    )
+    return alt.X(f"{axis.column}:Q", title=axis.title, axis=ticks, scale=scale)
+
+
+def cost_labels(axis: Axis) -> str:
+    """Return the expression that writes the numbers of an axis of costs."""
     small = "datum.value < 1 ? format(datum.value, '.3~f') : format(datum.value, '~s')"
-    label = (
+    return (
         f"datum.value === 0 ? '0' : {small}"
         if axis.name == "time"
         else "datum.value === 0 ? '0' : format(datum.value, '~s')"
     )
-    scale = (
-        alt.Scale(type="log", nice=False, padding=14) if log else alt.Scale(nice=False, domainMin=0)
-    )
-    ticks = alt.Axis(labelExpr=label, tickCount=5, labelOverlap="greedy", labelSeparation=10)
-    return alt.X(f"{axis.column}:Q", title=axis.title, axis=ticks, scale=scale)
 
 
 def shared_axes(*tables: Rows) -> list[Axis]:
@@ -222,5 +268,7 @@ def unchecked() -> AbstractContextManager[None]:
 
 def page_spec(chart: Any) -> dict[str, Any]:
     """Return the chart as the page draws it: without data and theme, which the page has once."""
-    spec: dict[str, Any] = chart.to_dict(validate=False)
+    spec: dict[str, Any] = (
+        copy.deepcopy(chart) if isinstance(chart, dict) else chart.to_dict(validate=False)
+    )
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}

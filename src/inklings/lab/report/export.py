@@ -1,4 +1,4 @@
-"""Export of a figure: SVG and PNG for a paper or a talk, CSV for other programs."""
+"""Export of a figure: SVG, PDF and PNG for a paper or a talk, CSV for other programs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ import vl_convert
 
 from inklings.lab.report.chart import Figure, Rows, page_spec, theme
 
+SUFFIXES = ("svg", "pdf", "png", "csv")
+"""The files of a figure."""
+_LETTER = 7.0
+"""Pixels of a letter of a legend, generously."""
+
 
 def static_files(figure: Figure) -> dict[str, bytes]:
-    """Export the figure's first chart as `NAME.svg` and `NAME.png`, and its data as CSV.
+    """Export the figure's first chart as `NAME.svg`, `.pdf` and `.png`, and its data as CSV.
 
-    Pictures are on white, with title and legend.
+    Pictures are on white, with title, a titled axis and a legend that ends where they do.
     """
     spec = page_spec(figure.first)
     spec["datasets"] = dict(figure.data)
     spec["width"] = 760 if figure.wide else 560
     spec["title"] = {"text": figure.title, "subtitle": figure.unit}
     spec["config"] = {**theme("light"), "background": "white", "padding": 16}
+    _title_axes(spec, figure.unit.partition(",")[0])
     if figure.legend:
         _give_legend(spec)
+    spec["config"]["legend"] |= _legend_room(spec)
     text = json.dumps(spec)
     svg = one_clip(vl_convert.vegalite_to_svg(text))
     return {
         f"{figure.name}.svg": svg.encode(),
+        f"{figure.name}.pdf": vl_convert.svg_to_pdf(svg),
         f"{figure.name}.png": vl_convert.svg_to_png(svg, scale=2),
         f"{figure.name}.csv": as_csv(figure.data).encode(),
     }
@@ -44,6 +52,35 @@ def as_csv(data: Mapping[str, Rows]) -> str:
     for part, rows in data.items():
         writer.writerows({"part": part, **row} for row in rows)
     return text.getvalue()
+
+
+def _title_axes(value: Any, title: str) -> None:
+    """Name the vertical axes of numbers that have no name: on the page, the heading has it."""
+    if isinstance(value, dict):
+        axis = (
+            value.get("encoding", {}).get("y") if isinstance(value.get("encoding"), dict) else None
+        )
+        if axis and axis.get("type") == "quantitative" and axis.get("title") is None:
+            axis["title"] = title
+        for part in value.values():
+            _title_axes(part, title)
+    elif isinstance(value, list):
+        for part in value:
+            _title_axes(part, title)
+
+
+def _legend_room(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return as many columns of the legend as fit beside one another, and room for each name."""
+    names = [
+        str(name)
+        for layer in spec["layer"]
+        for name in layer.get("encoding", {}).get("color", {}).get("scale", {}).get("domain", [])
+    ]
+    if not names:
+        return {}
+    widest = max(map(len, names)) * _LETTER + 40
+    columns = max(1, int(spec["width"] // widest))
+    return {"columns": columns, "labelLimit": spec["width"] - 40}
 
 
 def _give_legend(spec: dict[str, Any]) -> None:

@@ -5,32 +5,37 @@ It needs no network.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import altair
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from inklings.durable import write_bytes
+from inklings.durable import read_checked_json, write_bytes, write_checked_json
+from inklings.errors import InklingsError
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.settings import setting_facts
 from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
 from inklings.lab.report.chart import Figure
-from inklings.lab.report.export import static_files
+from inklings.lab.report.export import SUFFIXES, static_files
 from inklings.lab.report.section import Section, make_sections, read_results
 from inklings.lab.verdict.wording import say_half_width, say_p
+from inklings.text.cache import cache_directory
 
 
 def write_report(out: Path) -> Path:
     """Write `OUT/report.html` and `OUT/figures/` from the folder; return the report's path.
 
     The page carries its script and its data, and asks no host for anything. The same folder gives
-    the same bytes.
+    the same bytes, but for the order of the parts in a PDF.
 
     Raises:
         RunError: there is no comparison in `out`, or one of its files is damaged.
@@ -38,9 +43,7 @@ def write_report(out: Path) -> Path:
     results = read_results(out)
     with charts.unchecked():
         sections = make_sections(results)
-        for figure in figures_of(sections):
-            for name, data in static_files(figure).items():
-                write_bytes(out / "figures" / name, data)
+        write_figures(out, figures_of(sections))
         write_bytes(out / "report.html", render(results.comparison, sections).encode())
     return out / "report.html"
 
@@ -50,10 +53,42 @@ def figures_of(sections: Sequence[Section]) -> list[Figure]:
     return [figure for section in sections for figure in section.figures]
 
 
+def write_figures(out: Path, figures: Sequence[Figure]) -> None:
+    """Write the files of the figures into `OUT/figures/`."""
+    for figure in figures:
+        for name, data in static_files(figure).items():
+            write_bytes(out / "figures" / name, data)
+
+
 def render(comparison: Comparison, sections: Sequence[Section]) -> str:
-    """Render the page.
+    """Render the page of a comparison."""
+    return drawn_page(
+        "report.html.jinja",
+        sections,
+        labels=[arm.label for arm in comparison.arms],
+        files=True,
+        comparison=comparison,
+        title=title(comparison),
+        facts=facts(comparison),
+        ranking=ranking,
+        say_half_width=say_half_width,
+        say_p=say_p,
+    )
+
+
+def drawn_page(
+    template: str, sections: Sequence[Section], *, labels: Sequence[str], files: bool, **more: Any
+) -> str:
+    """Render a page of sections.
 
     Everything that comes from text, labels and messages included, is escaped by the template.
+
+    Args:
+        template: of the page.
+        sections: of the page, in order.
+        labels: what has a colour of its own, in the order of the colours.
+        files: whether the figures are there as files, so that the page links them.
+        more: what else the template shows.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab.report"),
@@ -64,18 +99,13 @@ def render(comparison: Comparison, sections: Sequence[Section]) -> str:
     )
     figures = figures_of(sections)
     groups = itertools.groupby(sections, key=lambda section: section.under_legend)
-    return environment.get_template("report.html.jinja").render(
-        comparison=comparison,
-        title=title(comparison),
-        facts=facts(comparison),
+    return environment.get_template(template).render(
+        **more,
         sections=sections,
         groups=[(under_legend, list(group)) for under_legend, group in groups],
-        ranking=ranking,
-        say_half_width=say_half_width,
-        say_p=say_p,
-        colors={
-            arm.label: i % len(charts.COLORS["light"]) for i, arm in enumerate(comparison.arms)
-        },
+        labels=labels,
+        colors={label: place % len(charts.COLORS["light"]) for place, label in enumerate(labels)},
+        files=SUFFIXES if files else (),
         palette=charts.COLORS,
         specs={
             figure.name: {key: charts.page_spec(chart) for key, chart in figure.charts.items()}
@@ -91,11 +121,19 @@ def render(comparison: Comparison, sections: Sequence[Section]) -> str:
 def chart_script() -> Markup:
     """Return Vega, Vega-Lite and its embedder as one script (900 KB), carried by vl-convert.
 
-    Nothing is downloaded.
+    Nothing is downloaded. Bundling takes a second or two, so the script is kept in the cache.
     """
     version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    path = cache_directory() / "charts" / f"{version}-{metadata.version('vl-convert-python')}.json"
+    with contextlib.suppress(InklingsError):
+        kept = read_checked_json(path)
+        return Markup(kept["script"])
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    return Markup(bundle.replace("</script", "<\\/script"))
+    script = bundle.replace("</script", "<\\/script")
+    with contextlib.suppress(InklingsError):  # a cache that cannot be written costs time alone
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checked_json(path, {"script": script})
+    return Markup(script)
 
 
 def title(comparison: Comparison) -> str:

@@ -26,12 +26,12 @@ def make_section(results: Results) -> Section:
         results.comparison.command,
         own_settings(settings),
         shared_settings(settings),
-        _machine(results.comparison.environment),
+        machine_facts(results.comparison.environment),
     )
     return Section("settings", "Settings", template="settings", content=tables, under_legend=False)
 
 
-def _machine(environment: dict[str, Any]) -> dict[str, str]:
+def machine_facts(environment: dict[str, Any]) -> dict[str, str]:
     """Describe versions and hardware, memory in GiB; what was not installed is left out."""
     facts = {name: say_value(value) for name, value in environment.items() if value is not None}
     if environment.get("memory"):
