@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.built import build_sequence_model
 from torch import Tensor
 
 from inklings.auditing.audit import audit, dishonest
@@ -13,6 +12,7 @@ from inklings.auditing.checks.rows import check_documents
 from inklings.auditing.checks.streaming import check_streaming
 from inklings.auditing.rounding import beyond_rounding
 from inklings.models.contract import SequenceModel, parameter_count
+from tests.built import build_sequence_model
 
 from .fixtures import honest_recurrences, honest_trained
 from .fixtures.known_bad import Honest

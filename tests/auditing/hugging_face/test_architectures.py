@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from inklings.auditing.audit import audit
 from inklings.auditing.hugging_face.hugging_face_checks import HUGGING_FACE_CHECKS
-from tests.auditing.hugging_face.tiny import TINY, broken, subject_of_model, tiny
+from tests.auditing.hugging_face.tiny import TINY, TOKENS, broken, subject_of_model, tiny
 
 OWN = ["contract", "padding", "cache", "tied weights"]
 FAST = ["gpt2", "mistral"]
@@ -27,6 +28,20 @@ def test_an_architecture_keeps_what_only_it_is_asked(name: str) -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_no_architecture_raises_an_alarm(name: str) -> None:
     assert not audit(subject_of_model(tiny(name))).failed
+
+
+def test_rwkv_is_found_to_read_padding_and_to_mix_rows_that_are_generated_together() -> None:
+    """Faults of its own: no mask is looked at, and a cached step of two rows is one of four."""
+    sizes = {"hidden_size": 16, "attention_hidden_size": 16, "num_hidden_layers": 2}
+    model = tiny("rwkv", **TOKENS, **sizes)
+    tokens, mask = torch.randint(1, 61, (2, 9)), torch.ones(2, 9, dtype=torch.int64)
+    mask[:, :4] = 0
+    with torch.no_grad():
+        assert torch.equal(model(tokens, attention_mask=mask).logits, model(tokens).logits)
+        state = model(tokens, use_cache=True).state
+        assert model(tokens[:, :1], state=state, use_cache=True).logits.shape[:2] == (2, 2)
+    result = audit(subject_of_model(model), only=OWN)
+    assert {finding.check for finding in result.failed} == {"padding", "cache"}
 
 
 @pytest.mark.parametrize(

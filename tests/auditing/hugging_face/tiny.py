@@ -54,13 +54,13 @@ TINY: dict[str, dict[str, Any]] = {
 """Architectures and the fields of their configurations."""
 
 
-def tiny(name: str) -> Any:
-    """A model of an architecture."""
+def tiny(name: str, **fields: Any) -> Any:
+    """A model of an architecture; of one that is not in `TINY` the fields are given."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = AutoConfig.for_model(name, **TINY[name])
+        config = AutoConfig.for_model(name, **{**TINY.get(name, {}), **fields})
         return AutoModelForCausalLM.from_config(config).eval()
 
 
