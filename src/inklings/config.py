@@ -28,6 +28,11 @@ class DataConfig:
     """Where the text comes from: a path, `-`, `builtin:NAME`, a well-known name, or
     `hf:OWNER/NAME?...`.
     """
+    validation: str | None = None
+    """Held-out text of your own, a source like the training text; nothing of that is then held out.
+    """
+    test: str | None = None
+    """Test text of your own, beside `validation`."""
     layout: Literal["auto", "lines", "documents"] = "auto"
     """Whether a document is a line, or a file or record."""
     document_separator: str | None = None
@@ -67,6 +72,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        held_out = [name for name in ("validation", "test") if getattr(self, name) is not None]
+        if held_out and self.split is not None:
+            raise ConfigError(
+                f"data.split gives shares of one text, and data.{held_out[0]} names a text that is"
+                " held out whole. Give one of them."
+            )
         check(self, "min_known", 0 <= self.min_known <= 1, "a share in [0, 1]")
         check(self, "min_length", self.min_length >= 0, "0 or more")
         least = max(1, self.min_length)
@@ -87,7 +98,7 @@ class TrainingConfig:
     """How a model learns: budget, batches, optimiser, schedule, and what is kept."""
 
     budget: str = "1M-tokens"
-    """How much: a number and a unit, such as `2M-tokens`, `500-steps` or `3-min`."""
+    """How much: a number and a unit, such as `2M-tokens`, `500-steps`, `3-min` or `5-epochs`."""
     batch_size: int = 32
     """B: rows of one optimiser step, all accumulated parts together."""
     sequence_length: int | None = None
@@ -211,6 +222,11 @@ class TrainingConfig:
     def weights_seed(self) -> int:
         """The seed that the initial weights are drawn with."""
         return self.seed if self.init_seed is None else self.init_seed
+
+
+def with_source(data: DataConfig, source: str) -> DataConfig:
+    """Return the settings with another text, of which parts are held out as of any."""
+    return dataclasses.replace(data, source=source, validation=None, test=None)
 
 
 def with_training(

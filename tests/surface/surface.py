@@ -29,7 +29,7 @@ from inklings.serving.settings import ServeConfig
 FLAGS = Path(__file__).parent / "help.txt"
 ROUTES = Path(__file__).parent / "openapi.json"
 WIDTH = "129"
-"""Columns: enough that no name and no default is folded, too few for settings side by side."""
+"""Columns: as many as leave the groups of flags one below the other."""
 WORDINGS = ("description", "summary", "title")
 
 

@@ -32,6 +32,7 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 GLOBAL = {"help", "version"}
 PYTEST = {"inklings-audit", "inklings-data"}
 THEIRS = {
+    "cli/completion.py": {"tyro-print-completion"},
     "cli/pytest_plugin.py": PYTEST,
     "lab/execution/ray_cluster.py": {"head"},
     "text/formats/decoding.py": {"long"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -14,6 +17,68 @@ Json = Annotated[
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.arg(help="Print one JSON document on stdout; people read stderr."),
 ]
+
+
+def called(name: str) -> Any:
+    """Let help call the value of a flag by a name, brackets and dots included."""
+    return tyro.conf.arg(metavar=name)
+
+
+RunName = Annotated[str, called("RUN")]
+RunFolder = Annotated[Path, called("RUN")]
+SourceName = Annotated[str, called("SOURCE")]
+Folder = Annotated[Path, called("FOLDER")]
+"""Values by the names that the rest of the help calls them by."""
+CONFIG = (tyro.conf.FlagCreatePairsOff,)
+"""How all verbs are parsed."""
+REGISTRY = tyro.constructors.ConstructorRegistry()
+"""What help calls values of each type."""
+
+
+def _named(kind: type[Any], name: str) -> None:
+    """Let help call the values of a type by a name, where a flag has none of its own."""
+
+    @REGISTRY.primitive_rule
+    def rule(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type not in (kind, kind | None):
+            return None
+        optional = info.type is not kind
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=name,
+            instance_from_str=lambda words: (
+                None if optional and words[0] == "None" else kind(words[0])
+            ),
+            is_instance=lambda value: isinstance(value, kind) or (optional and value is None),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+
+for _kind, _name in ((int, "N"), (float, "X"), (str, "TEXT"), (Path, "PATH")):
+    _named(_kind, _name)
+
+
+class TypeAskedError(Exception):
+    """Says with which type a verb's arguments are parsed."""
+
+    def __init__(self, arguments_type: type[Any]) -> None:
+        super().__init__()
+        self.arguments_type = arguments_type
+
+
+_asked: ContextVar[bool] = ContextVar("asked", default=False)
+
+
+@contextmanager
+def asking_for_type() -> Iterator[None]:
+    """Make `parse` raise a `TypeAskedError` in the block, and parse nothing."""
+    token = _asked.set(True)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
 
 
 def parse(arguments_type: type[T], arguments: Sequence[str], *, verb: str, description: str) -> T:
@@ -27,11 +92,14 @@ def parse(arguments_type: type[T], arguments: Sequence[str], *, verb: str, descr
         verb: its name.
         description: of the verb, for `--help`.
     """
+    if _asked.get():
+        raise TypeAskedError(arguments_type)
     parsed: T = tyro.cli(
         arguments_type,
         prog=f"inklings {verb}",
         description=description,
         args=list(arguments),
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=CONFIG,
+        registry=REGISTRY,
     )
     return parsed

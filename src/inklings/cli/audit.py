@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,7 +19,7 @@ from inklings.auditing.audit import Audit, audit, audit_text
 from inklings.auditing.findings import Finding
 from inklings.auditing.memory.rivals import Provable
 from inklings.auditing.subjects import AnySubject, NoiseSubject
-from inklings.cli.arguments import Json
+from inklings.cli.arguments import Json, called
 from inklings.cli.audited import Asked, run_of, subject_of, text_of
 from inklings.cli.proof import show_proof
 from inklings.cli.run_arguments import parse_settings
@@ -40,7 +40,7 @@ BEFORE = 33
 class AuditFlags:
     """Flags of the verb `audit` itself, beside those of a run."""
 
-    arm: tyro.conf.Positional[str]
+    arm: tyro.conf.Positional[Annotated[str, called("ARM")]]
     """What is audited: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, a RUN, builtin:reference,
     FILE.py:NAME of a scorer or of a function that loads a model, or hf:FOLDER_OR_NAME of a causal
     model of transformers, or CLAIM.json.

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
-from inklings.cli.arguments import Json
+from inklings.cli.arguments import Folder, Json, called
 from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
@@ -94,12 +94,12 @@ class SettingFlags(Method):
 class Compare:
     """Flags of the verb `compare` itself, beside those of a run."""
 
-    arms: tyro.conf.Positional[tuple[str, ...]]
+    arms: tyro.conf.Positional[Annotated[tuple[str, ...], called("ARM ...")]]
     """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
     GPT-2 of the Hugging Face hub or in a folder. What an arm says of its own training wins over the
     flags; text and budget are the same for all.
     """
-    out: Path = Path("comparison")
+    out: Folder = Path("comparison")
     """Folder of the runs, the results and the report; the same command goes on where it was
     stopped.
     """

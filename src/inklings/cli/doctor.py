@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.reference import open_run
 from inklings.cli.table import name_column, words_column
 from inklings.cli.terminal import open_terminal
@@ -21,7 +22,7 @@ from inklings.runs.run_check import check_run
 class Doctor:
     """Flags of the verb `doctor`."""
 
-    run: tyro.conf.Positional[str | None] = None
+    run: tyro.conf.Positional[Annotated[str | None, called("[RUN]")]] = None
     """A run (or builtin:reference) whose every file is to be checked; without it, the machine is
     described.
     """

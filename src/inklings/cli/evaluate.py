@@ -10,17 +10,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from inklings.auditing.memory.overlap import Remembered, learned, remembered
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.table import number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
+from inklings.config import with_source
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
 from inklings.evaluation.likelihood.likelihood_metric import METRICS
@@ -39,9 +40,9 @@ from inklings.text.store import TokenStore, prepare
 class Evaluate:
     """Flags of the verb `evaluate`."""
 
-    run: tyro.conf.Positional[str]
+    run: tyro.conf.Positional[RunName]
     """A run's directory, or builtin:reference."""
-    data: str | None = None
+    data: Annotated[str | None, called("SOURCE")] = None
     """Another text than the run's own; it is read with the run's tokenizer, and what of it the run
     was trained on is said.
     """
@@ -190,7 +191,7 @@ def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
         InputError: the text cannot be used, or `all` is asked for of the run's own.
     """
     if flags.data is not None:
-        data = dataclasses.replace(run.config.data, source=flags.data)
+        data = with_source(run.config.data, flags.data)
         if flags.split == "all":
             data = dataclasses.replace(data, split=(1.0, 0.0, 0.0))
         return prepare(data, tokenizer=run.tokenizer(), on_event=on_event)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.origins import origins_of, show_origins
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import Terminal, open_terminal
@@ -37,9 +37,9 @@ SAMPLING = SamplingConfig(temperature=0.8)
 class Generate:
     """Flags of the verb `generate`."""
 
-    run: tyro.conf.Positional[str]
+    run: tyro.conf.Positional[RunName]
     """A run's directory, or builtin:reference."""
-    prompt: tyro.conf.Positional[str] = ""
+    prompt: tyro.conf.Positional[Annotated[str, called("[PROMPT]")]] = ""
     """What the text begins with; `-` reads it from stdin, but for one newline at its end."""
     max_new_tokens: int = 200
     sampling: Annotated[SamplingConfig, tyro.conf.arg(name="")] = SAMPLING

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, RunFolder, called, parse
 from inklings.cli.terminal import open_terminal
 from inklings.config import DataConfig
 from inklings.interop.import_gpt2 import import_gpt2
@@ -22,9 +21,9 @@ class Import:
 
     kind: tyro.conf.Positional[Literal["gpt2"]]
     """The architecture whose weights are read."""
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[Annotated[str, called("FOLDER_OR_NAME")]]
     """A folder that transformers wrote, or OWNER/NAME of a model on the Hugging Face hub."""
-    run: Path
+    run: RunFolder
     """Directory that the run is written to."""
     data: str = DataConfig.source
     """The text that it is evaluated on where none is named."""

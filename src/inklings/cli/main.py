@@ -40,6 +40,7 @@ VERBS = {
     "sweep": "search the settings of a generator",
     "memory": "look into the long-term memory of a run, add text to it, or forget",
     "report": "write the HTML report of a comparison again",
+    "completion": "print the script that lets a shell complete verbs and flags",
     "serve": "answer requests over HTTP, and show a page to try models on",
 }
 """Verbs and what they do. Each is in the module of its name, which is imported only when it is

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.table import GAP, name_column, number_column, words_column
@@ -49,13 +49,13 @@ DOCUMENTS = 20
 class MemoryFlags:
     """Flags of the verb `memory`."""
 
-    run: tyro.conf.Positional[str]
+    run: tyro.conf.Positional[RunName]
     """A run's directory."""
     action: tyro.conf.Positional[Action]
     """info; search TEXT; add FILE; remove IDS (3, 5-9); forget some at random; compact what is on
     disk.
     """
-    what: tyro.conf.Positional[tuple[str, ...]] = ()
+    what: tyro.conf.Positional[Annotated[tuple[str, ...], called("[WHAT ...]")]] = ()
     """The TEXT, the FILE (any text source, `-` for stdin) or the IDS."""
     k: int | None = None
     """search: how many entries to show; 5 if nothing is said, or all of fewer."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
@@ -24,7 +25,7 @@ LETTERS = 27
 class Models:
     """Flags of the verb `models`."""
 
-    name: tyro.conf.Positional[str | None] = None
+    name: tyro.conf.Positional[Annotated[str | None, called("[NAME]")]] = None
     """A registered name or FILE.py:CLASS; without it, all are listed. With --shapes any ARM: it may
     have fields, or be a RUN.
     """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.new_architecture import CLASS_NAME, write_template
 from inklings.cli.terminal import open_terminal
 
@@ -17,7 +18,7 @@ from inklings.cli.terminal import open_terminal
 class New:
     """Flags of the verb `new`."""
 
-    file: tyro.conf.Positional[Path]
+    file: tyro.conf.Positional[Annotated[Path, called("FILE.py")]]
     """The Python file to write; it may not exist."""
     json: Json = False
 

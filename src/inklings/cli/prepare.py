@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, SourceName, parse
 from inklings.cli.progress import Display
 from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal, open_terminal
@@ -30,7 +30,7 @@ LENGTH = 64
 class Prepare:
     """Flags of the verb `prepare`."""
 
-    source: tyro.conf.Positional[str]
+    source: tyro.conf.Positional[SourceName]
     """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
     tokenizer: str | None = None
     """byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."""

@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.terminal import open_terminal
 from inklings.errors import ConfigError
 from inklings.lab.report.of_runs.run_page import write_run_report
@@ -23,11 +24,11 @@ from inklings.runs.directory import CONFIG
 class Report:
     """Flags of the verb `report`."""
 
-    directories: tyro.conf.Positional[tuple[Path, ...]]
+    directories: tyro.conf.Positional[Annotated[tuple[Path, ...], called("FOLDER ...")]]
     """The directory of a comparison or a sweep (what `inklings compare ARM ARM --out` or `inklings
     sweep ARM --out` named), or one or more runs.
     """
-    out: Path | None = None
+    out: Annotated[Path | None, called("FOLDER")] = None
     """Folder of the page of runs; by default the folder of the run, or for several `report`."""
     window: int | None = None
     """Steps of a window of the smoothed curves of runs; by default a thirtieth of a run."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, RunFolder, parse
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal
@@ -19,7 +18,7 @@ from inklings.training.train import resume
 class Resume:
     """Flags of the verb `resume`."""
 
-    run: tyro.conf.Positional[Path]
+    run: tyro.conf.Positional[RunFolder]
     """The directory of the run."""
     budget: str | None = None
     """A new total budget, larger than the old one: more of the same."""

@@ -176,8 +176,8 @@ def _settings_type(
     Its defaults are what was given so far.
     """
 
-    def shortcut(name: str, help_text: str) -> Any:
-        return Annotated[str | None, tyro.conf.arg(name=name, help=help_text)]
+    def shortcut(name: str, value: str, help_text: str) -> Any:
+        return Annotated[str | None, tyro.conf.arg(name=name, metavar=value, help=help_text)]
 
     return dataclasses.make_dataclass(
         "Arguments",
@@ -187,7 +187,9 @@ def _settings_type(
                 "config",
                 Annotated[
                     Path | None,
-                    tyro.conf.arg(help="A run file (TOML) with settings; flags win over it."),
+                    tyro.conf.arg(
+                        metavar="FILE", help="A run file (TOML) with settings; flags win over it."
+                    ),
                 ],
                 None,
             ),
@@ -195,6 +197,7 @@ def _settings_type(
                 "source",
                 shortcut(
                     "data",
+                    "SOURCE",
                     "The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME.",
                 ),
                 None,
@@ -202,11 +205,17 @@ def _settings_type(
             (
                 "tokenizer",
                 shortcut(
-                    "tokenizer", "byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."
+                    "tokenizer",
+                    "KIND",
+                    "byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json.",
                 ),
                 None,
             ),
-            ("budget", shortcut("budget", f"One of {', '.join(budget_examples())}."), None),
+            (
+                "budget",
+                shortcut("budget", "NUMBER-UNIT", f"One of {', '.join(budget_examples())}."),
+                None,
+            ),
             *more,
             ("data", DataConfig, dataclasses.field(default=base.data)),
             ("training", *_training_flags(base.training)),

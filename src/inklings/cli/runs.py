@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import open_terminal
 from inklings.runs.directory import RunSummary, list_runs
@@ -18,7 +19,7 @@ from inklings.runs.directory import RunSummary, list_runs
 class Runs:
     """Flags of the verb `runs`."""
 
-    directory: tyro.conf.Positional[Path] = Path("runs")
+    directory: tyro.conf.Positional[Annotated[Path, called("[FOLDER]")]] = Path("runs")
     """The folder that is searched, subfolders included."""
     json: Json = False
 

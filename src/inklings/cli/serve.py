@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from inklings.cli.arguments import Json, parse
+from inklings.cli.arguments import Json, called, parse
 from inklings.cli.reference import REFERENCE, open_run
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
@@ -36,7 +36,7 @@ KEY = "INKLINGS_API_KEY"
 class Serve:
     """Flags of the verb `serve`."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    runs: tyro.conf.Positional[Annotated[tuple[str, ...], called("[RUN ...]")]] = ()
     """Directories of runs, or builtin:reference; NAME=RUN has clients call it NAME."""
     host: str = ServeConfig.host
     """Address to listen on; any but this machine's own loopback needs a key."""

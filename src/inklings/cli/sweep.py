@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Json
+from inklings.cli.arguments import Folder, Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.table import Column, name_column, number_column, words_column
@@ -38,7 +38,7 @@ class Sweeping:
     """
     trials: int = 20
     """How many trials are to be finished in all, those of earlier calls included."""
-    out: Path = Path("sweep")
+    out: Folder = Path("sweep")
     """Folder of the trials, the best run and the report; the same command goes on where it was
     stopped.
     """

@@ -14,7 +14,7 @@ from typing import Any, overload
 
 from inklings.auditing.audit import Audit, audit
 from inklings.auditing.subjects import of_run
-from inklings.config import DataConfig, RunConfig
+from inklings.config import DataConfig, RunConfig, with_source
 from inklings.durable import is_file
 from inklings.errors import ConfigError, unknown_name
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate
@@ -263,7 +263,7 @@ class Run(TrainingResult):
 
     def _other_text(self, data: str | Path | DataConfig) -> TokenStore:
         if not isinstance(data, DataConfig):
-            data = dataclasses.replace(self.config.data, source=str(data))
+            data = with_source(self.config.data, str(data))
         return prepare(data, tokenizer=self.tokenizer)
 
     def _out_of_noise(

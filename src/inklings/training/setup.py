@@ -104,7 +104,12 @@ def set_up(
 
         def steps_at(seconds_per_step: float) -> int:
             return budget.steps(
-                StepCost(tokens, lambda: model.flops(tokens), lambda: seconds_per_step)
+                StepCost(
+                    tokens,
+                    epoch=lambda: settled.store.split("train").n_targets,
+                    flops=lambda: model.flops(tokens),
+                    seconds=lambda: seconds_per_step,
+                )
             )
 
         timed = budget.unit.timed

@@ -148,7 +148,7 @@ def resume(
         progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
         _tidy(directory, progress)
         if budget is not None:
-            directory = _extend(directory, budget, progress, trust_code=trust_code)
+            directory = _extend(directory, budget, progress, store, trust_code=trust_code)
         if directory.record.is_complete(progress):
             return result_of(run, progress)
         progress = replace(
@@ -216,7 +216,12 @@ def _create(run: Path, setup: Setup) -> RunDirectory:
 
 
 def _extend(
-    directory: RunDirectory, budget: str, progress: TrainerState, *, trust_code: bool
+    directory: RunDirectory,
+    budget: str,
+    progress: TrainerState,
+    store: TokenStore | None,
+    *,
+    trust_code: bool,
 ) -> RunDirectory:
     """Return the run with the steps that a new total budget pays for."""
     record = directory.record
@@ -234,7 +239,10 @@ def _extend(
     def flops() -> int:
         return directory.build_model(trust_code=trust_code).flops(tokens)
 
-    steps = parse_budget(budget).steps(StepCost(tokens, flops, seconds))
+    def epoch() -> int:
+        return (store or own_store(directory)).split("train").n_targets
+
+    steps = parse_budget(budget).steps(StepCost(tokens, epoch, flops, seconds))
     if steps == record.steps and record.extensions and record.extensions[-1]["budget"] == budget:
         return directory  # the same command again, after an interruption
     if steps <= record.steps:

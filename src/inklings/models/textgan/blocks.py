@@ -19,7 +19,7 @@ from inklings.layers.attention import KeyValueCache, Positions, attend
 from inklings.layers.softmax_attention import plain_attention, softmax_attention
 
 NormPlace = Literal["after", "before"]
-"""Where a branch of a block is normalised: `after` it, as the seed describes, or `before` it."""
+"""Where a branch of a block is normalised: `after` it, as described, or `before` it."""
 
 KeysAndValues = tuple[Float[Tensor, "N H S D"], Float[Tensor, "N H S D"]]
 

@@ -64,7 +64,8 @@ class TextGANConfig(ModelConfig):
 
     context_length: int = 32
     preset: Literal["robust", "described"] = "robust"
-    """`described`: the seed's generator to the letter. `robust`: the same with its defects mended.
+    """`described`: the generator to the letter of its first description. `robust`: the same with
+    its defects mended.
     """
     reads: Reads = "documents"
     """What real texts are: whole `documents` with their end mark, or `windows` of T tokens from

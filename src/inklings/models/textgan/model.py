@@ -73,8 +73,8 @@ class TextGAN(SampleModel):
         n_embd = config.n_embd
         self.style = StyleMap(config.context_length, n_embd, config.n_mapping, recipe.mapping)
         self.embed = nn.Embedding(config.vocab_size, n_embd)
-        # the seed's is a linear layer over one-hot rows: small beside the noise at the start, which
-        # keeps texts apart
+        # as described it is a linear layer over one-hot rows: small beside the noise at the start,
+        # which keeps texts apart
         nn.init.uniform_(self.embed.weight, -(config.vocab_size**-0.5), config.vocab_size**-0.5)
         self.word_scale = noise_scale(n_embd) if recipe.noise_scale == "learned" else None
         self.register_buffer("places", sinusoids(config.context_length, n_embd), persistent=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from inklings.config import DataConfig
 from inklings.text.cache import cache_directory
 from inklings.text.documents import Source
+from inklings.text.sources.own_splits import with_own_splits
 from inklings.text.sources.reading import check_cutting
 from inklings.text.sources.scheme import HOST, SCHEMES, SourceRequest
 
@@ -26,8 +27,11 @@ def open_source(data: DataConfig, *, cache: Path | None = None, host: str = HOST
         SourceError: the source is unknown, missing, empty, or not text.
         DownloadError: it cannot be fetched.
         MissingExtraError: reading it needs an optional dependency.
-        ConfigError: layout and separator contradict each other.
+        ConfigError: layout and separator contradict each other, or validation and test text what
+            the source says itself.
     """
     check_cutting(data)
+    if data.validation is not None or data.test is not None:
+        return with_own_splits(data, lambda one: open_source(one, cache=cache, host=host))
     scheme = next((s for s in SCHEMES if s.takes(data.source)), SCHEMES["path"])
     return scheme.open(SourceRequest(data, cache or cache_directory(), host))

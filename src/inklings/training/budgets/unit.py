@@ -15,6 +15,8 @@ class StepCost:
 
     tokens: int
     """Target tokens."""
+    epoch: Callable[[], int]
+    """Target tokens of the training part; needs the text."""
     flops: Callable[[], int]
     """Floating-point operations of its forward and backward pass; needs the model."""
     seconds: Callable[[], float]
@@ -53,6 +55,7 @@ UNITS: Registry[BudgetUnit] = Registry(
         "steps": "inklings.training.budgets.steps:STEPS",
         "min": "inklings.training.budgets.minutes:MINUTES",
         "flops": "inklings.training.budgets.flops:FLOPS",
+        "epochs": "inklings.training.budgets.epochs:EPOCHS",
     },
 )
 """Every unit by its name."""
