@@ -202,7 +202,7 @@ class RowSampling:
                 - self._counts * self._frequency
             )
         if len(self._banned):
-            logits[self._banned, self._boundary] = -math.inf
+            logits[self._slots(self._banned), self._boundary] = -math.inf
         if self._all_greedy:
             return finite.cpu(), logits.cpu()
         logits -= logits.amax(dim=1, keepdim=True)
@@ -214,13 +214,18 @@ class RowSampling:
             )
         probabilities = probabilities.cpu()
         if probabilities.shape[1] > self._uncut:
-            probabilities[self._cut] = self._keep_most_likely(probabilities[self._cut])
+            cut = self._slots(self._cut)
+            probabilities[cut] = self._keep_most_likely(probabilities[cut])
         if len(self._floored):
             some = probabilities[self._floored]
             probabilities[self._floored] = some.where(
                 some >= self._min_p * some.amax(dim=1, keepdim=True), 0.0
             )
         return finite.cpu(), probabilities / probabilities.sum(dim=1, keepdim=True)
+
+    def _slots(self, rows: Int[Tensor, " N"]) -> Int[Tensor, " N"] | slice:
+        """Return rows as an index: all of them as a slice, which costs a single row much less."""
+        return slice(None) if len(rows) == len(self._uniforms) else rows
 
     def _keep_most_likely(self, probabilities: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
         """Keep the likeliest tokens, as `sampling` does, with a `top_k` and a `top_p` for each row.
