@@ -5,6 +5,7 @@ Their console blocks run, at a tiny budget; links lead somewhere; JSON and Markd
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -19,6 +20,9 @@ from tests.brief import brief_comparisons
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+WORD = re.compile(r"[A-Za-z_]\w{2,}")
+FILE = re.compile(r"[\w.*-]+/[\w./*-]*|[\w*-]+\.(?:py|md|toml|txt)")
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STRANGER = re.compile(r"^(inklings audit .*?)(?:   # exit code (\d))?$", re.MULTILINE)
 PRESENT = re.compile(r" (hf:)?examples/| wavegpt")
@@ -163,12 +167,41 @@ def test_every_page_is_led_to() -> None:
     assert {d for d in DOCUMENTS if "recipes" not in d.parts} - reached <= {ROOT / "CHANGELOG.md"}
 
 
-@pytest.mark.parametrize("name", ["architecture", "recipes", "release", "tests"])
-def test_files_that_contributors_are_told_of_are_there(name: str) -> None:
-    text = (ROOT / "docs" / "contributing" / f"{name}.md").read_text(encoding="utf-8")
-    homes = (ROOT, ROOT / "src" / "inklings", ROOT / "tests", ROOT / "tests" / "contracts")
-    for path in re.findall(r"`([\w/]+/[\w.]+\.\w+)`", text):
-        assert any((home / path).exists() for home in homes), path
+CONTRIBUTING = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "contributing").rglob("*.md"))]
+EXAMPLES = {"its_name", "Release", "src/inklings/models/average.py"}
+"""What stands for something that a contributor fills in or adds."""
+
+
+@functools.cache
+def words_of_the_code() -> set[str]:
+    """Every word of the code, its tests, its build and its command lines."""
+    files = [ROOT / name for name in ("Makefile", "pyproject.toml", "CHANGELOG.md")]
+    files += [ROOT / "tests" / "surface" / "help.txt"]
+    for folder in ("src", "tests", "scripts", "benchmarks"):
+        files += (ROOT / folder).rglob("*.py")
+    return {word for path in files for word in WORD.findall(path.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("page", CONTRIBUTING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_contributors_are_told_of_is_there(page: Path) -> None:
+    """Files and folders by their path or the end of it; anything else by each of its words."""
+    text = page.read_text(encoding="utf-8")
+    known = words_of_the_code() | EXAMPLES | set(WORD.findall("".join(CODE.findall(text))))
+    added = re.findall(r"^# src/inklings/(\S+)", text, re.MULTILINE)
+    for name in re.findall(r"`([^`\n]+)`", CODE.sub("", text)):
+        if FILE.fullmatch(name):
+            end = name.removeprefix("src/inklings/").rstrip("/")
+            places = [
+                (ROOT / home).glob(f"{depth}{end}")
+                for home, depth in (("src", "**/"), ("tests", "**/"), ("docs", "**/"), (".", ""))
+            ]
+            assert name in EXAMPLES or end in added or any(next(place, None) for place in places), (
+                name
+            )
+        else:
+            words = set(WORD.findall(name.replace("...", "")))
+            missing = {word for word in words - known if not word.endswith("_")}
+            assert not missing, f"`{name}` is nowhere in the code"
 
 
 def test_json_files_are_json() -> None:
