@@ -159,6 +159,8 @@ def convert(hint: Any, value: Any, *, where: str) -> Any:
         if value is None and type(None) in arguments:
             return None
         for option in (a for a in arguments if a is not type(None)):
+            if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+                return convert(option, value, where=where)  # which says what is wrong within it
             with contextlib.suppress(ConfigError):
                 return convert(option, value, where=where)
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
