@@ -6,7 +6,7 @@ import pytest
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.errors import ArchitectureError, ConfigError, RunError
-from inklings.runs.arms import parse_arm
+from inklings.runs.arms import Arm, parse_arm, parse_named_arm
 
 BASE = RunConfig(architecture="gpt", model={"n_layer": 2}, training=TrainingConfig(batch_size=7))
 
@@ -110,3 +110,25 @@ def test_a_class_of_ones_own(tmp_path: Path) -> None:
         parse_arm(f"{path}:Main", base=BASE)
     with pytest.raises(ArchitectureError, match="names no class"):
         parse_arm(str(path), base=BASE)
+
+
+def test_an_arm_may_have_a_name_of_its_own(tmp_path: Path) -> None:
+    def parse(text: str) -> Arm:
+        return parse_arm(text, base=RunConfig())
+
+    named = parse_named_arm("our best=gpt:n_layer=1", parse)
+    assert named.label == "our best"
+    assert named.config == parse("gpt:n_layer=1").config
+    for plain in ("gpt", "gpt:n_layer=1", "recurrent:cell=lstm"):
+        assert parse_named_arm(plain, parse) == parse(plain)
+    with pytest.raises(ConfigError, match="name before = is empty"):
+        parse_named_arm("=gpt", parse)
+    with pytest.raises(ArchitectureError, match="Did you mean 'gpt'"):
+        parse_named_arm("mine=gptt", parse)
+
+
+def test_what_exists_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.toml").write_text('architecture = "mlp"\n')
+    found = parse_named_arm("a=b.toml", lambda text: parse_arm(text, base=RunConfig()))
+    assert found.label == "a=b"

@@ -32,7 +32,7 @@ from inklings.lab.comparison.settings import USUAL, Method
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
-from inklings.runs.arms import Arm, parse_arm
+from inklings.runs.arms import Arm, parse_arm, parse_named_arm
 
 T = TypeVar("T")
 
@@ -96,8 +96,8 @@ class Compare:
 
     arms: tyro.conf.Positional[Annotated[tuple[str, ...], called("ARM ...")]]
     """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
-    GPT-2 of the Hugging Face hub or in a folder. What an arm says of its own training wins over the
-    flags; text and budget are the same for all.
+    GPT-2 of the Hugging Face hub or in a folder; NAME=ARM gives one a name. What an arm says of its
+    own training wins over the flags; text and budget are the same for all.
     """
     out: Folder = Path("comparison")
     """Folder of the runs, the results and the report; the same command goes on where it was
@@ -220,12 +220,15 @@ def _asked(flags: Compare, parsed: RunArguments, out: Path) -> Asked:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
     base = parsed.config
     arms = [
-        (
-            imported(text, out, base.data)
-            if text.startswith(HUB)
-            else parse_arm(text, base=base, rates=parsed.rates)
+        parse_named_arm(
+            given,
+            lambda text: (
+                imported(text, out, base.data)
+                if text.startswith(HUB)
+                else parse_arm(text, base=base, rates=parsed.rates)
+            ),
         )
-        for text in flags.arms
+        for given in flags.arms
     ]
     seeds = list(range(parsed.config.training.seed, parsed.config.training.seed + flags.seeds))
     settings = parsed.config

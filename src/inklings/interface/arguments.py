@@ -12,7 +12,7 @@ from inklings.errors import ConfigError
 from inklings.interface.run import Run, refuse_unknown
 from inklings.models.contract import model_fields
 from inklings.models.registry import load_class
-from inklings.runs.arms import Arm, parse_arm
+from inklings.runs.arms import Arm, parse_arm, parse_named_arm
 from inklings.training.budgets.budget import parse_budget
 
 TextLike: TypeAlias = str | Path | DataConfig
@@ -140,5 +140,7 @@ def arms_of(arms: Iterable[ArmLike], base: RunConfig, rates: frozenset[str]) -> 
         elif isinstance(arm, Run):
             found.append(Arm(arm.path.name, run=arm.path))
         else:
-            found.append(parse_arm(str(arm), base=base, rates=rates))
+            found.append(
+                parse_named_arm(str(arm), lambda text: parse_arm(text, base=base, rates=rates))
+            )
     return found

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from inklings.config import (
     to_mapping,
     with_training,
 )
-from inklings.errors import ArchitectureError, RunError, unknown_name
+from inklings.errors import ArchitectureError, ConfigError, RunError, unknown_name
 from inklings.fields import field_hints, parse_fields
 from inklings.models.contract import model_hints
 from inklings.models.registry import available, load_class, split_name
@@ -82,6 +83,27 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
     raise ArchitectureError(
         f"{unknown_name('architecture', name, available())} An ARM is {GRAMMAR}."
     )
+
+
+def parse_named_arm(text: str, parse: Callable[[str], Arm]) -> Arm:
+    """Parse an ARM that may have a name before it, as in `ours=gpt:n_layer=6`.
+
+    Args:
+        text: the ARM, or NAME=ARM.
+        parse: parses the ARM.
+
+    Raises:
+        ConfigError: the name is empty.
+    """
+    name, mark, rest = text.partition("=")
+    # the first mark of an ARM without a name stands behind a colon, or in the path of what exists
+    if not mark or ":" in name or "/" in name or Path(text).exists():
+        return parse(text)
+    if not name.strip():
+        raise ConfigError(
+            f"{text}: the name before = is empty. NAME=ARM, where an ARM is {GRAMMAR}."
+        )
+    return replace(parse(rest), label=name.strip())
 
 
 def _label(text: str) -> str:

@@ -23,11 +23,12 @@ from inklings.errors import RunError
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import Comparison, Sizing
 from inklings.lab.report import chart as charts
-from inklings.lab.report.chart import Figure
+from inklings.lab.report import table as ranking
+from inklings.lab.report.chart import AXES, Figure, page_spec
 from inklings.lab.report.export import SUFFIXES, static_files
 from inklings.lab.report.page import figures_of, render, write_report
 from inklings.lab.report.section import Results, Section, make_sections, read_results
-from inklings.lab.report.sections.budgets import budget_tables, point_rows
+from inklings.lab.report.sections.budgets import budget_tables, order_changes, point_rows
 from inklings.lab.report.sections.cost import pareto_front, pareto_rows
 from inklings.lab.report.sections.curves import accuracy_domain, focus_domain
 from inklings.lab.report.sections.probes import probe_table
@@ -197,8 +198,9 @@ def test_every_figure_lies_beside_the_page_as_png_svg_and_csv(full: Path, full_p
     links = {
         a["href"] for tag, a in full_page.tags if tag == "a" and not str(a["href"]).startswith("#")
     }
-    assert links == {f"figures/{name}.{kind}" for name in drawn for kind in SUFFIXES}
-    for link in links:
+    figures_of_page = {f"figures/{name}.{kind}" for name in drawn for kind in SUFFIXES}
+    assert links == figures_of_page | {"ranking.md"}
+    for link in figures_of_page:
         data = (full / str(link)).read_bytes()
         assert data.startswith(
             {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG", "csv": b"part,"}[
@@ -438,11 +440,77 @@ def test_what_is_counted_is_a_level_and_never_on_the_front(full: Path) -> None:
     cheap = replace(counted, runs=[replace(counted.runs[0], loss=0.1)])
     better = replace(comparison, arms=[cheap, *comparison.arms[1:]])
     assert pareto_rows(better) == (dots, means)
-    assert all(
-        "floors" not in part
+    far = {
+        figure.name: [
+            row["value"] for name, rows in figure.data.items() if "floors" in name for row in rows
+        ]
         for figure in figures_of(make_sections(Results(full, better, {})))
-        for part in figure.data
-        if figure.name == "pareto"
+    }
+    assert far["pareto"] == [0.1], "what it costs leaves no arm out"
+    assert far["points"] == []
+
+
+def test_every_arm_stands_among_the_costs(full: Path, full_page: Page) -> None:
+    comparison, made, _ = parts(full)
+    section = next(section for section in made if section.name == "cost")
+    assert [row.arm.label for row in section.content] == [
+        row.arm.label for row in ranking.rank(comparison)
+    ]
+    assert {row.arm.kind for row in section.content} == {"trained", "counted"}
+    assert "counted in one pass" in full_page.text
+
+
+def test_where_the_order_changes_is_marked() -> None:
+    def row(arm: str, tokens: float, value: float) -> dict[str, float | str]:
+        return {"arm": arm, "tokens": tokens, "value": value}
+
+    means = [row("a", 1e3, 3.0), row("a", 1e5, 1.0), row("b", 1e3, 2.5), row("b", 1e5, 1.5)]
+    (found,) = order_changes(means, [{"arm": "n", "value": 0.5}], AXES[0])
+    assert found["arm"] == "a"
+    assert found["label"] == "a passes b at 10k tokens"
+    assert (found["tokens"], found["value"]) == pytest.approx((1e4, 2.0))
+    over = order_changes(means, [{"arm": "n", "value": 2.0}], AXES[0])
+    assert [row["label"] for row in over] == [
+        "a passes b at 10k tokens",
+        "a passes n at 10k tokens",
+        "b passes n at 10k tokens",
+    ]
+    touching = [row("a", 1e3, 2.0), row("a", 1e4, 1.0), row("b", 1e3, 1.5), row("b", 1e4, 1.0)]
+    assert order_changes(touching, [], AXES[0]) == []
+
+
+def test_the_ranking_is_a_table_in_markdown(folder: Path) -> None:
+    comparison = read_comparison(folder)
+    lines = (folder / "ranking.md").read_text().splitlines()
+    columns, rows = ranking.render_table(comparison)
+    assert len(lines) == len(rows) + 2
+    assert all(line.count(" | ") == len(columns) - 1 for line in lines)
+    assert lines[1].startswith("| ---: | --- |")
+    named = replace(comparison.arms[0], label="a|b")
+    odd = ranking.markdown_table(replace(comparison, arms=[named, *comparison.arms[1:]]))
+    assert "a\\|b" in odd
+
+
+def test_accuracy_on_training_text_is_drawn_where_it_was_scored(full: Path) -> None:
+    comparison = read_comparison(full)
+    results = read_results(full)
+    for record in results.records.values():
+        curve = record.curve["validation"]
+        if len(curve["loss"]) > 1:
+            curve["train_loss"] = [loss - 0.1 for loss in curve["loss"]]
+            curve["train_accuracy"] = [share + 0.01 for share in curve["accuracy"]]
+        else:
+            curve.pop("train_loss", None)
+    made = make_sections(Results(full, comparison, results.records))
+    figures = {figure.name: figure for figure in figures_of(made)}
+    accuracy = figures["accuracy"]
+    assert [control.name for control in accuracy.controls] == ["against", "part"]
+    row = accuracy.data["validation"][0]
+    assert row["train_accuracy"] == pytest.approx(row["accuracy"] + 0.01)
+    drawn = json.dumps(page_spec(accuracy.charts["tokens training"]))
+    assert '"field": "train_accuracy"' in drawn
+    assert "train_loss" not in json.dumps(
+        page_spec(accuracy.charts["tokens validation"])["layer"][0]
     )
 
 

@@ -23,9 +23,11 @@ from inklings.lab.scaling.result import Scaling
 
 FILE_NAME = "comparison.json"
 CALIBRATION = "calibration.json"
+RANKING = "ranking.md"
 CONTENT = {
     FILE_NAME,
     CALIBRATION,
+    RANKING,
     "runs",
     "trunks",
     "points",

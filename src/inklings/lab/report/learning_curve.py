@@ -11,6 +11,8 @@ from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 
 RAW_POINTS = 400
 """Most single steps that a raw curve keeps: what a screen can show."""
+TRAINED = ("train_loss", "train_accuracy")
+"""Figures of an evaluation on a part of the training text."""
 WINDOWS = 30
 """Number of windows of steps that the smoothed curve is cut into."""
 
@@ -58,8 +60,9 @@ def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
         `every`: how many steps a line of the metrics stands for; `window`: how many steps a window
             does; and three tables of columns `step`, `tokens`, `seconds`, `loss` in nats: `raw`
             (the lines, evenly thinned to `RAW_POINTS`), `smoothed` (means over windows) and
-            `validation` (every evaluation, with `accuracy`). A counted model has one evaluation and
-            no steps.
+            `validation` (every evaluation, with `accuracy`, and `train_loss` and `train_accuracy`
+            of a part of the training text where it was scored too). A counted model has one
+            evaluation and no steps.
     """
     steps: list[StepEvent] = []
     evaluations: list[EvaluationEvent] = []
@@ -72,6 +75,7 @@ def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
         name: np.array([event[name] for event in steps], dtype=np.float64)
         for name in ("step", "tokens", "seconds", "loss")
     }
+    scored = [name for name in TRAINED if all(e.get(name) is not None for e in evaluations)]
     every = int(columns["step"][0]) if steps else 1
     window = window_size(len(steps))
     thin = np.unique(
@@ -86,8 +90,8 @@ def learning_curve(events: Iterable[LoggedEvent]) -> dict[str, Any]:
             for name, values in columns.items()
         },
         "validation": {
-            name: _listed(np.array([event[name] for event in evaluations], dtype=np.float64))
-            for name in ("step", "tokens", "seconds", "loss", "accuracy")
+            name: _listed(np.array([event.get(name) for event in evaluations], dtype=np.float64))
+            for name in ("step", "tokens", "seconds", "loss", "accuracy", *scored)
         },
     }
 

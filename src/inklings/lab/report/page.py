@@ -1,4 +1,4 @@
-"""The report of a comparison: one HTML file, and its figures as PNG, SVG and CSV.
+"""The report of a comparison: one HTML file, and its figures as SVG, PDF, PNG and CSV.
 
 It needs no network.
 """
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from inklings.durable import read_checked_json, write_bytes, write_checked_json
 from inklings.errors import InklingsError
-from inklings.lab.comparison.result import Comparison
+from inklings.lab.comparison.result import RANKING, Comparison
 from inklings.lab.comparison.settings import setting_facts
 from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
@@ -32,7 +32,7 @@ from inklings.text.cache import cache_directory
 
 
 def write_report(out: Path) -> Path:
-    """Write `OUT/report.html` and `OUT/figures/` from the folder; return the report's path.
+    """Write `OUT/report.html`, `OUT/ranking.md` and `OUT/figures/`; return the report's path.
 
     The page carries its script and its data, and asks no host for anything. The same folder gives
     the same bytes, but for the order of the parts in a PDF.
@@ -44,6 +44,7 @@ def write_report(out: Path) -> Path:
     with charts.unchecked():
         sections = make_sections(results)
         write_figures(out, figures_of(sections))
+        write_bytes(out / RANKING, ranking.markdown_table(results.comparison).encode())
         write_bytes(out / "report.html", render(results.comparison, sections).encode())
     return out / "report.html"
 

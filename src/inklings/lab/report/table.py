@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,21 @@ def render_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         for row in found
     ]
     return columns, rows
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """Return the table in Markdown, numbers to the right."""
+    columns, rows = render_table(comparison)
+    right = [
+        all(re.match(r"[-+]?[\d-]", row[place] or "0") for row in rows)
+        for place in range(len(columns))
+    ]
+    lines = [
+        [column or "#" for column in columns],
+        ["---:" if number else "---" for number in right],
+        *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def knows_sizes(rows: Sequence[ArmRow]) -> bool:

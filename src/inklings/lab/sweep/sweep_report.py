@@ -1,4 +1,4 @@
-"""The report of a sweep: a table, one HTML file, and its figures as PNG, SVG and CSV.
+"""The report of a sweep: a table, one HTML file, and its figures as SVG, PDF, PNG and CSV.
 
 It needs no network.
 """

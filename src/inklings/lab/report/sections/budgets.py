@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import ArmAt, Comparison, Difference, EqualBudget, run_value
@@ -22,8 +24,11 @@ from inklings.lab.report.chart import (
     around,
     cost_axis,
     focus_opacity,
+    hovered,
     layered,
     shared_axes,
+    told_number,
+    told_text,
 )
 from inklings.lab.report.section import Results, Section
 from inklings.lab.report.table import beside_the_best, duration, short_count, signed
@@ -90,6 +95,7 @@ def points_figure(
     )
     axes = shared_axes(points, means)
     floor = counted_rule("point_floors", arms, y)
+    changes = [row for axis in axes for row in order_changes(means, floors, axis)]
 
     def chart(axis: Axis) -> Any:
         x = cost_axis(axis, log=True)
@@ -102,11 +108,6 @@ def points_figure(
         name = level.mark_text(
             style="level", align="right", baseline="top", dx=-6, fontSize=11.5
         ).encode(y=alt.value(2), text="label:N")
-        tooltip = [
-            "arm:N",
-            alt.Tooltip(f"{axis.column}:Q", format=".3~s"),
-            alt.Tooltip("value:Q", format=".4f", title=unit),
-        ]
         dots = (
             alt.Chart(alt.NamedData(name="points"))
             .mark_circle(size=34)
@@ -115,8 +116,16 @@ def points_figure(
                 y=y,
                 color=arm_color(arms),
                 opacity=focus_opacity(0.6),
-                tooltip=["seed:N", *tooltip],
             )
+        )
+        near = hovered(
+            alt.Chart(alt.NamedData(name="points")).encode(x=x, y=y, color=arm_color(arms)),
+            {
+                "arm": told_text("arm"),
+                "seed": told_text("seed"),
+                axis.title: told_number(axis.column, ".3~s"),
+                unit: told_number("value", ".4f"),
+            },
         )
         lines = (
             alt.Chart(alt.NamedData(name="point_means"))
@@ -127,11 +136,24 @@ def points_figure(
                 color=arm_color(arms),
                 opacity=focus_opacity(0.9),
                 strokeDash=arm_dash(arms),
-                tooltip=tooltip,
             )
         )
+        turn = (
+            alt.Chart(alt.NamedData(name="order_changes"))
+            .transform_filter(f"datum.axis === '{axis.name}'")
+            .mark_point(style="target", shape="diamond", filled=False, size=150, strokeWidth=1.8)
+            .encode(x=x, y=y, opacity=focus_opacity(), tooltip=alt.Tooltip("label:N", title=" "))
+        )
         marked = [rule, name] if any(row["axis"] == axis.name for row in amounts) else []
-        return layered(*([floor] if floors else []), *marked, lines, dots, height=340)
+        return layered(
+            *([floor] if floors else []),
+            *marked,
+            lines,
+            dots,
+            near,
+            *([turn] if changes else []),
+            height=340,
+        )
 
     caption = (
         f"Each dot is a run whose learning rate has decayed, scored on the {split} split; lines go"
@@ -139,7 +161,9 @@ def points_figure(
     )
     caption += " Dashed: the equal amount at which the arms are ranked below." if amounts else ""
     caption += " Dotted: counted in one pass." if floors else ""
+    caption += _say_changes([row["label"] for row in changes if row["axis"] == axes[0].name])
     data = {"points": points, "point_means": means, "point_floors": floors, "amounts": amounts}
+    data["order_changes"] = changes
     return Figure(
         "points",
         "Loss at every budget",
@@ -189,6 +213,75 @@ def _mean(label: str, share: float, rows: Rows) -> dict[str, float | str]:
         **costs,
         "value": round(sum(row["value"] for row in rows) / len(rows), DIGITS),
     }
+
+
+def order_changes(means: Rows, floors: Rows, axis: Axis) -> Rows:
+    """Return where the lines of two arms cross on the way to more: from there the other is better.
+
+    Args:
+        means: rows of `arm`, the axis' column and `value`.
+        floors: rows of `arm, value` for counted arms, whose lines are level.
+        axis: of the budget.
+
+    Returns:
+        Rows of `axis, arm, label, value` and the axis' own column; `arm` is the one that passes.
+    """
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in means:
+        lines.setdefault(row["arm"], []).append((math.log(row[axis.column]), row["value"]))
+    level = {row["arm"]: row["value"] for row in floors if row["arm"] not in lines}
+    rows: Rows = []
+    for one, other in itertools.combinations([*lines, *level], 2):
+        if one in level:
+            continue  # two that are level never cross
+        ours = sorted(lines[one])
+        theirs = sorted(lines[other]) if other in lines else [(x, level[other]) for x, _ in ours]
+        for x, value, rises in _crossings(ours, theirs):
+            better, worse = (other, one) if rises else (one, other)
+            amount = math.exp(x)
+            where = say_amount(axis.column, amount)
+            rows.append(
+                {
+                    "axis": axis.name,
+                    "arm": better,
+                    "label": f"{better} passes {worse} at {where}",
+                    "value": round(value, DIGITS),
+                    axis.column: rounded(amount),
+                }
+            )
+    return sorted(rows, key=lambda row: row[axis.column])
+
+
+def _crossings(
+    ours: list[tuple[float, float]], theirs: list[tuple[float, float]]
+) -> list[tuple[float, float, bool]]:
+    """Return place and value of each crossing of two lines, and whether ours is above from there.
+
+    Where lines only touch, nothing changes.
+    """
+    low, high = max(ours[0][0], theirs[0][0]), min(ours[-1][0], theirs[-1][0])
+    places = sorted({x for x, _ in [*ours, *theirs] if low <= x <= high})
+    (one_x, one_y), (other_x, other_y) = zip(*ours, strict=True), zip(*theirs, strict=True)
+    one, other = np.interp(places, one_x, one_y), np.interp(places, other_x, other_y)
+    found = []
+    last: tuple[float, float] | None = None
+    for x, gap in zip(places, one - other, strict=True):
+        if gap == 0:
+            continue
+        if last is not None and (gap > 0) != (last[1] > 0):
+            share = last[1] / (last[1] - gap)
+            place = last[0] + share * (x - last[0])
+            found.append((float(place), float(np.interp(place, one_x, one_y)), bool(gap > 0)))
+        last = (x, float(gap))
+    return found
+
+
+def _say_changes(labels: Sequence[str]) -> str:
+    """Say where the order changes, at most three of the places."""
+    if not labels:
+        return ""
+    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+    return f" Diamonds: the order of the means changes: {'; '.join(labels[:3])}{more}."
 
 
 def amount_rows(comparison: Comparison) -> Rows:

@@ -14,18 +14,20 @@ from inklings.lab.report.chart import (
     Figure,
     Rows,
     arm_color,
-    around,
     cost_axis,
+    hovered,
     layered,
+    told_number,
+    told_text,
 )
 from inklings.lab.report.section import Results, Section
 from inklings.lab.report.sections.budgets import (
     DIGITS,
     counted_rule,
-    floor_rows,
     geometric_mean,
     rounded,
 )
+from inklings.lab.report.table import rank
 
 COSTS = ("FLOPs", "time", "parameters")
 
@@ -44,23 +46,36 @@ drawn.
 
 
 def make_section(results: Results) -> Section | None:
-    """Return the section of costs, or None where no two arms differ in any."""
+    """Return the section of costs, or None for an arm alone."""
     comparison = results.comparison
     dots, means = pareto_rows(comparison)
-    if not means:
+    rows = rank(comparison)
+    if not means and len(rows) < 2:
         return None
     several = any(run.points for arm in comparison.arms for run in arm.runs)
     arms = [arm.label for arm in comparison.arms]
-    floors = floor_rows(comparison, around([row["value"] for row in means], 0.5))
-    figure = pareto_figure(
-        arms, dots, means, floors, unit=comparison.unit, split=comparison.split, several=several
+    figures = (
+        pareto_figure(
+            arms,
+            dots,
+            means,
+            counted_rows(comparison),
+            unit=comparison.unit,
+            split=comparison.split,
+            several=several,
+        ),
     )
-    return Section(
-        "cost",
-        "What it costs",
-        "Which arm one would choose for what one is ready to pay.",
-        (figure,),
-    )
+    lead = "Which arm one would choose for what one is ready to pay."
+    return Section("cost", "What it costs", lead, figures if means else (), "cost", rows)
+
+
+def counted_rows(comparison: Comparison) -> Rows:
+    """Return the figure of every arm that counts, the added baseline among them."""
+    return [
+        {"arm": arm.label, "value": round(run_value(arm.done[0], comparison.unit), DIGITS)}
+        for arm in comparison.arms
+        if arm.kind == "counted" and arm.done and not arm.dishonest
+    ]
 
 
 def pareto_figure(
@@ -104,18 +119,12 @@ def pareto_figure(
                 .encode(x=x, y=y)
             )
 
-        tooltip = [
-            "arm:N",
-            alt.Tooltip("cost:Q", format=".3~s", title=cost),
-            alt.Tooltip("value:Q", format=".4f", title=unit),
-        ]
         runs = (
             of("pareto_runs")
             .mark_circle(size=26)
             .encode(
                 color=arm_color(arms),
                 opacity=alt.when(strong).then(alt.value(0.55)).otherwise(alt.value(0.18)),
-                tooltip=["seed:N", *tooltip],
             )
         )
         middle = (
@@ -124,13 +133,20 @@ def pareto_figure(
             .encode(
                 color=arm_color(arms),
                 opacity=alt.when(strong).then(alt.value(1)).otherwise(alt.value(0.3)),
-                tooltip=tooltip,
             )
         )
         front = of("pareto", "datum.front").mark_line(
             style="level", interpolate="step-after", strokeWidth=1.2, strokeDash=[5, 4]
         )
-        return layered(*([floor] if floors else []), front, runs, middle, height=320)
+        level = [floor] if floors else []
+        return layered(*level, front, runs, middle, hovered(of("pareto"), told(cost)), height=320)
+
+    def told(cost: str) -> dict[str, str]:
+        return {
+            "arm": told_text("arm"),
+            cost: told_number("cost", ".3~s"),
+            unit: told_number("value", ".4f"),
+        }
 
     what = "the mean over seeds at a decayed checkpoint" if several else "an arm's mean over seeds"
     caption = f"Dots are runs, scored on the {split} split; a ring is {what}."

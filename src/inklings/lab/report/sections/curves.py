@@ -18,12 +18,17 @@ from inklings.lab.report.chart import (
     arm_dash,
     cost_axis,
     focus_opacity,
+    hovered,
     layered,
     shared_axes,
+    told_number,
+    told_text,
 )
+from inklings.lab.report.learning_curve import TRAINED
 from inklings.lab.report.section import Results, Section
 
 CURVE = Control("curve", "Curve", ("smoothed", "raw"))
+PART = Control("part", "Part of the text", ("validation", "training"))
 
 
 FORMATS = {"loss": (".2~f", ".4f"), "accuracy": (".0~%", ".1%")}
@@ -93,7 +98,10 @@ def curve_rows(comparison: Comparison, records: Records, part: str) -> Rows:
         columns = record.curve[part]
         if (part == "raw" and run is not arm.runs[0]) or len(columns["loss"]) < 2:
             continue
-        names = ("tokens", "seconds", "loss", *(["accuracy"] if part == "validation" else []))
+        scored = [
+            name for name in ("accuracy", *TRAINED) if part == "validation" and name in columns
+        ]
+        names = ("tokens", "seconds", "loss", *scored)
         each = run.flops / run.tokens if run.flops and run.tokens else None
         for values in zip(*(columns[name] for name in names), strict=True):
             row = {"arm": arm.label, "seed": run.seed, **dict(zip(names, values, strict=True))}
@@ -141,30 +149,9 @@ def validation_figures(
     hits = accuracy_domain(rows)
     within = [row for row in floors if domain[0] <= row["loss"] <= domain[1]]
     above = [row for row in floors if hits[0] <= row["accuracy"] <= hits[1]]
-    caption = "The whole validation split, scored as training goes on{}."
     return [
-        _validation(
-            arms,
-            rows,
-            within,
-            "loss",
-            domain,
-            "validation",
-            "Validation loss",
-            "nats per token",
-            caption,
-        ),
-        _validation(
-            arms,
-            rows,
-            above,
-            "accuracy",
-            hits,
-            "accuracy",
-            "Validation accuracy",
-            "of the next token",
-            caption,
-        ),
+        _validation(arms, rows, within, "loss", domain, "validation", "nats per token"),
+        _validation(arms, rows, above, "accuracy", hits, "accuracy", "of the next token"),
     ]
 
 
@@ -175,9 +162,7 @@ def _validation(
     column: str,
     domain: tuple[float, float],
     name: str,
-    title: str,
     unit: str,
-    caption: str,
 ) -> Figure:
     floor = (
         alt.Chart(alt.NamedData(name=f"{name}_floors"))
@@ -191,44 +176,61 @@ def _validation(
     )
     axes = shared_axes(rows)
     marked = len({(row["arm"], row["seed"]) for row in rows}) <= MARKED
+    learned = f"train_{column}"
+    both = all(row.get(learned) is not None for row in rows)
+    parts = PART.options if both else PART.options[:1]
+    of_training = focus_domain(_as_losses(rows, learned)) if both else domain
+    if column == "accuracy" and both:
+        of_training = (max(0.0, -of_training[1]), min(1.0, -of_training[0]))
 
-    def chart(axis: Axis) -> Any:
+    def chart(axis: Axis, part: str) -> Any:
+        shown, bounds = (column, domain) if part == parts[0] else (learned, of_training)
         base = alt.Chart(alt.NamedData(name="validation")).encode(
-            x=cost_axis(axis),
-            y=_y(column, domain),
-            color=arm_color(arms),
-            detail="seed:N",
-            opacity=focus_opacity(0.9 if marked else 0.7),
-            tooltip=[
-                "arm:N",
-                "seed:N",
-                alt.Tooltip(f"{axis.column}:Q", format=",.0f"),
-                alt.Tooltip("loss:Q", format=".4f"),
-                alt.Tooltip("accuracy:Q", format=".1%"),
-            ],
+            x=cost_axis(axis), y=_y(column, bounds, shown), color=arm_color(arms), detail="seed:N"
         )
         lines = base.mark_line(strokeWidth=1.8 if marked else 1.2, clip=True).encode(
-            strokeDash=arm_dash(arms)
+            strokeDash=arm_dash(arms), opacity=focus_opacity(0.9 if marked else 0.7)
         )
-        inside = base.transform_filter(
-            f"datum.{column} >= {domain[0]} && datum.{column} <= {domain[1]}"
-        )
+        inside = f"datum.{shown} >= {bounds[0]} && datum.{shown} <= {bounds[1]}"
+        dots = base.transform_filter(inside).mark_circle(size=26)
+        told = {
+            "arm": told_text("arm"),
+            "seed": told_text("seed"),
+            axis.title: told_number(axis.column, ",.4~f"),
+            "loss": told_number("loss", FORMATS["loss"][1]),
+            "accuracy": told_number("accuracy", FORMATS["accuracy"][1]),
+        }
+        if both:
+            told[f"{column} on training text"] = told_number(learned, FORMATS[column][1])
         return layered(
-            *([floor] if floors else []),
+            *([floor] if floors and part == parts[0] else []),
             lines,
-            *([inside.mark_circle(size=26)] if marked else []),
+            *([dots.encode(opacity=focus_opacity(0.9))] if marked else []),
+            hovered(base, told, visible=inside),
             height=300,
         )
 
+    caption = "The whole validation split, scored as training goes on"
+    caption += ", or as large a part of the training text" if both else ""
     return Figure(
         name,
-        title,
+        column.capitalize() if both else f"Validation {column}",
         unit,
-        caption.format("; dotted: counted in one pass" if floors else ""),
-        {axis.name: chart(axis) for axis in axes},
-        (against(axes),),
+        f"{caption}{'; dotted: counted in one pass' if floors else ''}.",
+        {
+            axis.name + (f" {part}" if both else ""): chart(axis, part)
+            for axis in axes
+            for part in parts
+        },
+        (against(axes), *([PART] if both else [])),
         data={"validation": rows, **({f"{name}_floors": floors} if floors else {})},
     )
+
+
+def _as_losses(rows: Rows, column: str) -> Rows:
+    """Return the rows with a column as their loss: what is better is lower."""
+    sign = -1 if column.endswith("accuracy") else 1
+    return [{"tokens": row["tokens"], "loss": sign * row[column]} for row in rows]
 
 
 def training_figure(
@@ -264,18 +266,26 @@ def training_figure(
                     detail="seed:N",
                     strokeOpacity=focus_opacity(opacity),
                     strokeDash=arm_dash(arms),
-                    tooltip=[
-                        "arm:N",
-                        "seed:N",
-                        alt.Tooltip(f"{axis.column}:Q", format=",.0f"),
-                        alt.Tooltip("loss:Q", format=".4f"),
-                    ],
                 )
             )
 
+        near = hovered(
+            alt.Chart(alt.NamedData(name=curve)).encode(
+                x=cost_axis(axis), y=_y("loss", domain), color=arm_color(arms)
+            ),
+            {
+                "arm": told_text("arm"),
+                "seed": told_text("seed"),
+                axis.title: told_number(axis.column, ",.4~f"),
+                "loss": told_number("loss", ".4f"),
+            },
+            visible=f"datum.loss >= {domain[0]} && datum.loss <= {domain[1]}",
+        )
+
         if curve == "raw":
-            return layered(lines("raw", 0.8, 0.55), height=300)
-        return layered(lines("smoothed", 1.2 if many else 1.8, 0.7 if many else 0.9), height=300)
+            return layered(lines("raw", 0.8, 0.55), near, height=300)
+        smooth = lines("smoothed", 1.2 if many else 1.8, 0.7 if many else 0.9)
+        return layered(smooth, near, height=300)
 
     axes = shared_axes(smoothed, raw)
     windows = (
@@ -296,10 +306,10 @@ def training_figure(
     )
 
 
-def _y(column: str, domain: tuple[float, float]) -> Any:
+def _y(column: str, domain: tuple[float, float], shown: str | None = None) -> Any:
     scale = alt.Scale(domain=list(domain), nice=False)
     return alt.Y(
-        f"{column}:Q",
+        f"{shown or column}:Q",
         title=None,
         scale=scale,
         axis=alt.Axis(tickCount=6, format=FORMATS[column][0]),
@@ -332,5 +342,5 @@ def accuracy_domain(rows: Rows) -> tuple[float, float]:
 
     It goes from the worst arm a tenth of the way in up to the best.
     """
-    low, high = focus_domain([{"tokens": row["tokens"], "loss": -row["accuracy"]} for row in rows])
+    low, high = focus_domain(_as_losses(rows, "accuracy"))
     return (max(0.0, -high), min(1.0, -low))
