@@ -51,8 +51,7 @@ demo: $(BASE) ## compare five generators on two texts and write a report (three 
 test: $(INSTALLED) ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
 
-coverage: $(INSTALLED) ## the lines of src that no fast test reaches (installs coverage.py)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'coverage>=7.10'
+coverage: $(INSTALLED) ## the lines of src that no fast test reaches
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report

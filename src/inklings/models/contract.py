@@ -97,8 +97,6 @@ class Traits:
     """Whether tokens are read a second time once the context is full, because there are no
     positions beyond it.
     """
-    exports: tuple[str, ...] = ()
-    """Formats that it can be exported to, such as `transformers`."""
 
     def __post_init__(self) -> None:
         for name in (one.name for one in dataclasses.fields(self)):
