@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from inklings.auditing.memory.overlap import Remembered, learned, remembered
+from inklings.auditing.memory.overlap import remembered
 from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
@@ -32,6 +32,7 @@ from inklings.models.objectives import makes_texts, predicts_tokens, refuse_sile
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
 from inklings.runs.own_text import is_own, own_store, training_text
+from inklings.runs.shared_text import Remembered, learned
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
 

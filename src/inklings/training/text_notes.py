@@ -6,6 +6,8 @@ from pathlib import Path
 
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import known_documents, training_text
+from inklings.runs.shared_text import learned
+from inklings.text.splits import SPLITS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import objective_type
 from inklings.training.settled import Settled
@@ -45,6 +47,25 @@ def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
         f"{known:,} of {validation.n_documents:,} validation documents are among those that"
         f" {initial} was trained on: the validation loss is partly a test of memory."
     ]
+
+
+def overlap_notes(store: TokenStore) -> list[str]:
+    """Say how much of the held-out text stands in training, where that is enough to flatter."""
+    notes = []
+    for name in SPLITS[1:]:
+        if not store.manifest["splits"][name]["documents"]:
+            continue
+        split = store.split(name)
+        found = learned(store.split("train"), split, store.tokenizer)
+        if found.flatters:
+            said = f"{found.documents:,} of the {split.n_documents:,} {name} documents"
+            if found.spans is not None:
+                said += f" and {found.spans:.1%} of their spans of {found.span} tokens"
+            notes.append(
+                f"warning: {said} also stand in training: the {name} loss is partly a test of"
+                " memory."
+            )
+    return notes
 
 
 def _vocabulary_notes(settled: Settled) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import RunError
+from inklings.events import Event
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.forecast import forecast
 from inklings.lab.comparison.settings import Method
@@ -66,3 +67,14 @@ def test_what_is_done_is_not_counted_again_and_another_comparison_is_refused(
     ]
     with pytest.raises(RunError, match="another comparison"):
         forecast(others, out=out, seeds=[0], workers=1)
+
+
+def test_text_that_stands_in_training_is_told_once_for_all_runs(
+    arms: list[Arm], tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("the cat sat on the mat\nthe dog sat on the log\n" * 50)
+    told: list[Event] = []
+    text = DataConfig(source=str(tmp_path / "text.txt"))
+    compare(arms[:2], data=text, out=tmp_path / "out", seeds=[0], workers=1, on_event=told.append)
+    said = [event for event in told if "partly a test of memory" in str(event.get("text"))]
+    assert len(said) == 2, "of validation and of test"

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from inklings.auditing.check import Check
-from inklings.auditing.checks.text_overlap import MOST
 from inklings.auditing.findings import Finding, not_applicable
 from inklings.auditing.subjects import Subject
 from inklings.errors import InputError
 from inklings.models.objectives import objective_of
+from inklings.runs.shared_text import MOST
 from inklings.text.store import TokenSplit
 from inklings.training.objectives.likelihood import Batches, LikelihoodObjective, make_batches
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt64
 
 from inklings.auditing.check import Check
 from inklings.auditing.findings import Finding
@@ -15,21 +14,17 @@ from inklings.auditing.learned_text import learned_part
 from inklings.auditing.subjects import Subject
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import is_own
+from inklings.runs.shared_text import (
+    HELD_OUT_TARGETS,
+    LONG_OF_LETTERS,
+    MOST,
+    TRAIN_TARGETS,
+    occur,
+    span_length,
+    spans_of,
+)
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenSplit, TokenStore
-from inklings.text.token_bytes import OF_LETTERS
-from inklings.text.tokenizers import Tokenizer
-
-TRAIN_TARGETS = 5_000_000
-"""Targets of the training text that are looked at, at most."""
-HELD_OUT_TARGETS = 1_000_000
-"""Targets of each held-out split that are looked at, at most."""
-MOST = 0.01
-"""Overlaps and repetitions above this share are worth a warning."""
-LONG_OF_LETTERS = 50
-"""Tokens of a span that two texts hardly share by chance, where they are characters or bytes."""
-LONG_OF_PIECES = 13
-"""The same where they are larger."""
 
 
 def check_overlap(
@@ -63,7 +58,8 @@ def check_overlap(
         for name, split in splits.items()
     }
     documents = {name: [] if cut else _documents(head) for name, head in heads.items()}
-    known_documents, known_spans = set(documents["train"]), np.sort(_spans(heads["train"], length))
+    known_documents = set(documents["train"])
+    known_spans = np.sort(spans_of(heads["train"], length))
     facts: dict[str, dict[str, Any]] = {}
     for name, head in heads.items():
         facts[name] = {
@@ -73,7 +69,7 @@ def check_overlap(
             "repeated_documents": None if cut else head.n_documents - len(set(documents[name])),
         }
         if name != "train":
-            spans = _spans(head, length)
+            spans = spans_of(head, length)
             facts[name] |= {
                 "documents_in_train": (
                     None
@@ -83,7 +79,7 @@ def check_overlap(
                 ),
                 "spans": len(spans),
                 "spans_in_train": (
-                    float(_occur(spans, known_spans).mean())
+                    float(occur(spans, known_spans).mean())
                     if len(spans) and len(known_spans)
                     else None
                 ),
@@ -109,11 +105,6 @@ def check_overlap(
     )
 
 
-def span_length(tokenizer: Tokenizer) -> int:
-    """Return tokens of a span that two texts hardly share by chance, for this tokenizer."""
-    return LONG_OF_LETTERS if tokenizer.kind in OF_LETTERS else LONG_OF_PIECES
-
-
 def _opened(
     text: TokenStore | Mapping[str, TokenSplit], length: int | None
 ) -> tuple[dict[str, TokenSplit], bool, int]:
@@ -136,45 +127,6 @@ def _documents(split: TokenSplit) -> list[bytes]:
     tokens = split.read(0, len(split.tokens)).astype(np.uint32).tobytes()
     offsets = (4 * split.offsets).tolist()
     return [tokens[begin + 4 : end] for begin, end in itertools.pairwise(offsets)]
-
-
-def _spans(split: TokenSplit, length: int) -> UInt64[np.ndarray, " n"]:
-    """Return a hash of every span of `length` tokens that has no boundary in it.
-
-    Those of equal spans are equal.
-
-    Of the form sum of x_i B^(length - i) modulo 2^64, whose values for twice as many tokens follow
-    from those for as many.
-    """
-    tokens = split.read(0, len(split.tokens))
-    if len(tokens) < length:
-        return np.zeros(0, dtype=np.uint64)
-    values = (tokens.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    values ^= values >> np.uint64(29)
-    n = len(tokens) - length + 1
-    hashes, done, width = np.zeros(n, dtype=np.uint64), 0, 1
-    while done < length:  # `values` are those of spans of `width` tokens, `hashes` of `done`
-        power = np.uint64(pow(0xBF58476D1CE4E5B9, width, 2**64))
-        if length & width:
-            hashes = hashes * power + values[done : done + n]
-            done += width
-        values = values[:-width] * power + values[width:]
-        width *= 2
-    boundaries = np.append(0, np.cumsum(tokens == split.boundary))
-    unbroken: Bool[np.ndarray, " m"] = boundaries[length:] == boundaries[:-length]
-    return np.compress(unbroken, hashes)
-
-
-def _occur(
-    hashes: UInt64[np.ndarray, " n"], known: UInt64[np.ndarray, " m"]
-) -> Bool[np.ndarray, " n"]:
-    """Return which of the hashes (ascending) are among the known ones (ascending too)."""
-    hashes = np.sort(hashes)  # searching in order is several times faster
-    found: Bool[np.ndarray, " n"] = (
-        known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
-    )
-    return found
 
 
 def _overlaps(facts: dict[str, dict[str, Any]], held_out: list[str], length: int) -> list[str]:

@@ -44,6 +44,7 @@ from inklings.lab.execution.run_arm import RUNS
 from inklings.runs.arms import Arm
 from inklings.runs.interruption import Interruption
 from inklings.text.store import TokenStore
+from inklings.training.text_notes import overlap_notes
 
 
 def compare(
@@ -105,6 +106,8 @@ def compare(
         on_event=report,
     )
     plan, contestants, store, split = asked.plan, asked.contestants, asked.store, asked.split
+    for sentence in overlap_notes(store):
+        report(note(sentence))
     drawn = plan.samples
     comparison = begin(out, plan, contestants, store, split, command)
     calibration = (
