@@ -123,6 +123,19 @@ def test_every_control_changes_its_chart_and_back(desk: Opened) -> None:
     desk.page.wait_for_function(DRAWN)
 
 
+def test_values_are_told_at_the_pointer(desk: Opened) -> None:
+    for name in ("validation", "training", "points", "pareto"):
+        chart = desk.page.locator(f"#figure-{name} .chart")
+        chart.scroll_into_view_if_needed()
+        box = chart.bounding_box()
+        desk.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+        desk.page.wait_for_selector("#vg-tooltip-element.visible", timeout=10_000)
+        told = desk.page.locator("#vg-tooltip-element").inner_text()
+        assert "arm" in told and "undefined" not in told, (name, told)
+        desk.page.mouse.move(0, 0)
+    assert desk.said == []
+
+
 def test_an_arm_is_brought_out_and_let_go(desk: Opened) -> None:
     faint = (
         "(figure) => [...figure.querySelectorAll('.mark-line path')].filter((path) =>"

@@ -704,3 +704,18 @@ def test_every_chart_is_one_of_vega_lite(full: Path, folder: Path) -> None:
     assert charts_of_all
     for chart in charts_of_all:
         chart.to_dict(validate=True)
+
+
+def test_a_legend_of_long_names_ends_where_the_picture_does(full: Path) -> None:
+    results = read_results(full)
+    fields = "n_layer=2,n_head=4,n_embd=64,context_length=64"
+    names = {arm.label: f"{arm.label}:{fields}" for arm in results.comparison.arms}
+    arms = [replace(arm, label=names[arm.label]) for arm in results.comparison.arms]
+    records = {(names[label], seed): record for (label, seed), record in results.records.items()}
+    made = make_sections(Results(full, replace(results.comparison, arms=arms), records))
+    figure = next(figure for figure in figures_of(made) if figure.name == "validation")
+    svg = static_files(figure)["validation.svg"].decode()
+    width = float(re.findall(r'<svg[^>]* width="([\d.]+)"', svg)[0])
+    assert set(re.findall(rf">([a-z_]+:{fields})<", svg)) == set(names.values()), "each is whole"
+    assert width < 700, "names stand below one another, not beyond the chart"
+    assert re.search(r"role-axis-title.*?>nats per token<", svg, re.DOTALL), "what is counted"

@@ -151,7 +151,7 @@ def points_figure(
             lines,
             dots,
             near,
-            *([turn] if changes else []),
+            *([turn] if any(row["axis"] == axis.name for row in changes) else []),
             height=340,
         )
 
