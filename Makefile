@@ -21,7 +21,7 @@ LEDGER ?= ledger
 # Bytecode is kept, whatever the environment says: tests start many processes of the package.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger surface format reference clean
+.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,7 @@ test-base: ## install the wheel alone into an empty environment and run README's
 	$(CHECK_PYTHON)
 	$(PYTHON) scripts/base_install.py
 
-test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness for one of them)
+test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness and a notebook's kernel for some of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
 test-node: $(INSTALLED) ## the server by clients of other languages: OpenAI's for Node (installed beside its test), Java's, curl
@@ -91,6 +91,9 @@ bench: $(INSTALLED) ## the measurements that need no other project (about five m
 
 ledger: $(INSTALLED) ## replay every claim of docs/ledger.md (hours; says first how many, and goes on where it was stopped)
 	@$(BIN)/python scripts/ledger.py --out $(LEDGER)
+
+notebooks: $(HEAVY) ## execute the notebooks, and keep what they show (about ten minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/run_notebooks.py
 
 surface: $(INSTALLED) ## write down anew the flags of every verb and the routes of the server, where they changed on purpose
 	$(BIN)/python tests/surface/surface.py

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inklings.generation.generate import generate, stream
     from inklings.generation.sampling import SamplingConfig
     from inklings.interface.comparison_folder import ComparisonFolder
+    from inklings.interface.records import Records
     from inklings.interface.run import Run
     from inklings.interface.server import serve
     from inklings.interface.text import GeneratedText
@@ -58,6 +59,7 @@ _HOMES = {
     "stream": "inklings.generation.generate",
     "SamplingConfig": "inklings.generation.sampling",
     "ComparisonFolder": "inklings.interface.comparison_folder",
+    "Records": "inklings.interface.records",
     "Run": "inklings.interface.run",
     "serve": "inklings.interface.server",
     "GeneratedText": "inklings.interface.text",
@@ -95,6 +97,7 @@ __all__ = [
     "Method",
     "ModelConfig",
     "Output",
+    "Records",
     "Run",
     "RunConfig",
     "RunDirectory",

@@ -12,6 +12,9 @@ from collections.abc import Collection, Sequence
 FAINT = "color:#808080"
 """The style of what stands beside the matter."""
 
+NUMBER = "text-align:right;white-space:nowrap"
+WORDS = "text-align:left"
+
 
 def text_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()
@@ -47,7 +50,7 @@ def html_table(
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         return "".join(
-            f'<{tag} style="text-align:{"right" if number in right else "left"};padding:2px 10px">'
+            f'<{tag} style="padding:2px 10px;{NUMBER if number in right else WORDS}">'
             f"{html.escape(text)}</{tag}>"
             for number, text in enumerate(texts)
         )

@@ -11,6 +11,7 @@ import pytest
 import inklings
 from inklings.config import RunConfig
 from inklings.errors import InputError
+from inklings.interface.arguments import arms_of
 from inklings.interface.comparison_folder import ComparisonFolder
 from inklings.interface.run import Run
 
@@ -72,6 +73,12 @@ def test_the_same_call_goes_on(compared: ComparisonFolder) -> None:
     assert repr(opened) == repr(compared)
     with pytest.raises(InputError, match="load_comparison"):
         inklings.load(compared.out)
+
+
+def test_contestants_may_be_given_names() -> None:
+    arms = arms_of({"mine": ARM, "theirs": RunConfig(architecture="mlp")}, RunConfig(), frozenset())
+    assert [arm.label for arm in arms] == ["mine", "theirs"]
+    assert arms[0].config is not None and arms[0].config.architecture == "gpt"
 
 
 def test_a_name_alone_is_no_list_of_arms() -> None:

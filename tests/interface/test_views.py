@@ -63,7 +63,7 @@ class Kernel:
         return self
 
     def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-        assert raw and bundle["text/plain"]
+        assert raw and "text/plain" in bundle
         self.shown.append(bundle["text/html"])
 
 

@@ -77,7 +77,7 @@ class Audit:
     def _outcome(self) -> str:
         """Return what came of it, in a sentence."""
         failed = ", ".join(finding.check for finding in self.failed)
-        return f"{self.subject}: " + (f"fails {failed}" if failed else "every check holds")
+        return f"{self.subject}: " + (f"fails {failed}" if failed else "no check fails")
 
     def __repr__(self) -> str:
         return f"{self._outcome()}\n{text_table(COLUMNS, self._rows())}"

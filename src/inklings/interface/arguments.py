@@ -118,11 +118,13 @@ def text_of(data: TextLike | None, below: DataConfig) -> DataConfig:
     return data if isinstance(data, DataConfig) else replace(below, source=str(data))
 
 
-def arms_of(arms: Iterable[ArmLike], base: RunConfig, rates: frozenset[str]) -> list[Arm]:
+def arms_of(
+    arms: Iterable[ArmLike] | Mapping[str, ArmLike], base: RunConfig, rates: frozenset[str]
+) -> list[Arm]:
     """Return contestants, whatever they were given as.
 
     Args:
-        arms: names, runs, settings or arms.
+        arms: ARMs, runs, settings or arms; a mapping says what each is called.
         base: settings below them.
         rates: the peak rates that `base` was given.
 
@@ -131,6 +133,9 @@ def arms_of(arms: Iterable[ArmLike], base: RunConfig, rates: frozenset[str]) -> 
     """
     if isinstance(arms, str | Path):
         raise ConfigError(f"arms is {str(arms)!r}; it must be a list: ['gpt', 'mlp'].")
+    if isinstance(arms, Mapping):
+        made = arms_of(arms.values(), base, rates)
+        return [replace(arm, label=name) for name, arm in zip(arms, made, strict=True)]
     found = []
     for arm in arms:
         if isinstance(arm, Arm):

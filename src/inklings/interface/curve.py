@@ -77,13 +77,13 @@ def curve_svg(lines: Sequence[Line], *, unit: str, total: float | None = None) -
         return across, TOP + (HEIGHT - TOP - BOTTOM) * (high - y) / (high - low)
 
     parts = []
-    for y in _ticks(low, high, 4):
+    for y in _ticks(low, high, 5):
         _, height = at(0, y)
         parts.append(
             f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="{INK}" opacity=".25"/>'
             + _text(LEFT - 6, height + 4, f"{y:.10g}", "end")
         )
-    for x in _ticks(0, right, 5):
+    for x in _ticks(0, right, 6):
         across, _ = at(x, low)
         parts.append(_text(across, HEIGHT - BOTTOM + 16, short_count(round(x)), "middle"))
     parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, "training tokens", "end"))

@@ -112,6 +112,8 @@ class NotebookView:
         from IPython.display import display  # there is one, since this is a notebook
 
         bundle = {"text/html": self.html(), "text/plain": self._words()}
+        if self._handle is None and not bundle["text/html"]:
+            return
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
@@ -122,7 +124,8 @@ class NotebookView:
         parts = [html_line(text, faint=True) for text in self._notes]
         if self._stage:
             parts.append(html_line(self._stage))
-        parts.append(html_line(self._words(), faint=self.many))
+        if words := self._words():
+            parts.append(html_line(words, faint=self.many))
         if self.many:
             return "".join(parts) + "".join(
                 _bar(name, *progress) for name, progress in self._running.items()
@@ -140,7 +143,7 @@ class NotebookView:
             at_work = f", {len(self._running)} at work" if self._running else ""
             return f"{self._done} runs and trials done{at_work}, {seconds:.0f} s"
         if self._start is None:
-            return f"{seconds:.0f} s"
+            return ""  # a text alone, whose stage says it
         steps = self._start["steps"]
         step = self._logged[-1]["step"] if self._logged else self._start["step"]
         left = f", {seconds * (steps - step) / step:.0f} s left" if 0 < step < steps else ""

@@ -46,6 +46,8 @@ from inklings.training.train import TrainingResult, result_of
 
 TEMPERATURE = 0.8
 """Of texts that a run writes, where no other is asked for; that of `inklings generate`."""
+NATS = checkpoints.TrainerState.unit
+"""The unit of a run that has a likelihood."""
 SHOWN = 3
 """Samples that a run shows."""
 SHOWN_LENGTH = 300
@@ -86,7 +88,7 @@ class Run(TrainingResult):
             best_validation_loss=None if best is None else best["loss"],
             best_step=None if best is None else best["step"],
             final_validation_loss=None if best is None else best["loss"],
-            unit=checkpoints.TrainerState().unit,
+            unit=NATS,
             stopped="budget",
             advice=None,
             trust_code=trust_code,
@@ -145,7 +147,7 @@ class Run(TrainingResult):
         Token by token, one below the other; `¶` is the end of a document, a dot what is not part of
         the loss.
         """
-        model = predictor(self.model, "windows of tokens")
+        model = predictor(self.model, "a look at windows")
         batch = make_batches(model, self.text.split("train"), self.config.training).batch(0)
         return [window.lines() for window in fed_windows(batch, self.tokenizer, count)]
 
@@ -348,6 +350,8 @@ class Run(TrainingResult):
         """Return the run as a notebook shows it: what it came to, its curve, and three samples."""
         directory = self.directory
         lines = learning_lines(self.metrics)
+        if self.unit != NATS:  # the loss of a critic is of another kind than what is validated
+            lines = [line for line in lines if line.name == "validation"]
         size = ""
         if is_file(self.run / WEIGHTS):
             built = directory.build_model(trust_code=self.trust_code)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from inklings.showing import FAINT
+
 SHADES = ((0.5, 0.0), (0.2, 0.15), (0.05, 0.3), (0.01, 0.45), (0.0, 0.65))
 """Least probability and strength of each shade, as the server's page has them."""
 
@@ -102,7 +104,8 @@ def _legend(shades: Sequence[tuple[float, float]]) -> str:
         f"{f'over {least:.0%}' if least else 'less'}</span>"
         for least, alpha in shades
     )
-    return f'<div style="color:#808080;font-size:85%;margin-top:4px">probability: {swatches}</div>'
+    label = f'<span style="{FAINT}">probability:</span>'
+    return f'<div style="font-size:85%;margin-top:4px">{label} {swatches}</div>'
 
 
 LEGEND = _legend(SHADES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def load(run: Path | str, *, trust_code: bool = False) -> Run:
 
 
 def compare(
-    arms: Sequence[ArmLike],
+    arms: Sequence[ArmLike] | Mapping[str, ArmLike],
     *,
     data: TextLike | None = None,
     budget: str | None = None,
@@ -202,7 +202,8 @@ def compare(
     all.
 
     Args:
-        arms: at least two contestants: ARMs as `inklings compare` takes them, runs, or settings.
+        arms: at least two contestants: ARMs as `inklings compare` takes them, runs, or settings; a
+            mapping says what each is called, as in `{"mine": "my_model.py:MyModel", "gpt": "gpt"}`.
         data: the text; None takes that of the first arm that has one.
         budget: for every trained arm; None takes that of the first.
         seeds: how many each arm is trained with, or which; a number counts from the keyword `seed`

@@ -46,7 +46,9 @@ class Arm:
     """The peak rates that it gave, or if none, those of the layer below."""
 
 
-def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()) -> Arm:
+def parse_arm(
+    text: str, *, base: RunConfig | None = None, rates: frozenset[str] = frozenset()
+) -> Arm:
     """Parse an ARM; what it does not say is taken from `base`.
 
     A field is one of the architecture's (`n_layer=6`) or of a section (`training.optimizer=adamw`);
@@ -56,7 +58,7 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
 
     Args:
         text: the ARM.
-        base: settings below it.
+        base: settings below it; None are the defaults.
         rates: the peak rates that `base` was given (`optimizers.moved_rates`).
 
     Raises:
@@ -64,6 +66,7 @@ def parse_arm(text: str, *, base: RunConfig, rates: frozenset[str] = frozenset()
         ArchitectureError: the name is unknown (the nearest is named) or the class cannot be loaded.
         RunError: the directory is not a run.
     """
+    base = base or RunConfig()
     if text.endswith(".toml"):
         config, given = with_file(base, Path(text), rates)
         return Arm(Path(text).stem, config=config, rates=given)
