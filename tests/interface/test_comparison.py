@@ -78,6 +78,8 @@ def test_the_same_call_goes_on(compared: ComparisonFolder) -> None:
 def test_contestants_may_be_given_names() -> None:
     arms = arms_of({"mine": ARM, "theirs": RunConfig(architecture="mlp")}, RunConfig(), frozenset())
     assert [arm.label for arm in arms] == ["mine", "theirs"]
+    named = arms_of([f"mine={ARM}"], RunConfig(), frozenset())
+    assert [arm.label for arm in named] == ["mine"]
     assert arms[0].config is not None and arms[0].config.architecture == "gpt"
 
 
