@@ -28,7 +28,7 @@ from inklings.interface.curve import as_image, curve_svg, learning_lines
 from inklings.interface.records import Records, metric_records
 from inklings.interface.text import GeneratedText, GeneratedTexts, TextToken
 from inklings.models.contract import Architecture, SequenceModel, parameter_count
-from inklings.models.objectives import makes_texts, predictor, refuse_silent
+from inklings.models.objectives import makes_texts, predictor, predicts_tokens, refuse_silent
 from inklings.runs import checkpoints
 from inklings.runs.checkpoints import WEIGHTS
 from inklings.runs.directory import RunDirectory
@@ -123,7 +123,7 @@ class Run(TrainingResult):
     def model(self) -> Architecture:
         """The model with its best weights, on the CPU, in evaluation mode."""
         model = self.directory.load_model(trust_code=self.trust_code)
-        if isinstance(model, SequenceModel):
+        if predicts_tokens(model):
             attach(self.directory, model, weights="best")
         return model
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inklings.models.contract import Architecture, SequenceModel
-from inklings.models.from_noise import SampleModel
+from inklings.models.contract import Architecture
+from inklings.models.objectives import makes_texts, predicts_tokens
 
 BATCH_SIZE = 4
 """Texts of the batch that is passed through."""
@@ -98,9 +98,9 @@ def layer_table(model: Architecture) -> LayerTable:
 
 
 def _pass(model: Architecture, rows: int, length: int) -> None:
-    if isinstance(model, SampleModel):
+    if makes_texts(model):
         model(model.noise(rows, length).to(model.device))
-    elif isinstance(model, SequenceModel):
+    elif predicts_tokens(model):
         model(torch.zeros(rows, length, dtype=torch.long, device=model.device))
 
 
