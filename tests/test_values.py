@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -83,6 +84,34 @@ def test_a_closed_set_names_the_nearest(kind: type[Any], given: dict[str, Any]) 
         for right in allowed:
             with pytest.raises(ConfigError, match=f"Did you mean '{right}'"):
                 kind(**{**given, name: right[:-1]})
+
+
+def right_value(hint: Any) -> Any:
+    """A value that a field of this type takes but for its range, which is not its default."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if names := allowed_names(hint):
+        return names[-1]
+    if origin is Annotated:
+        return right_value(arguments[0])
+    if origin in (Union, types.UnionType):
+        return right_value(next(a for a in arguments if a is not type(None)))
+    if origin is tuple:
+        inner = [arguments[0]] * 2 if Ellipsis in arguments else arguments
+        return [right_value(argument) for argument in inner]  # as JSON has it
+    return {bool: True, int: 12, float: 0.3, str: "text"}.get(hint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), SETTINGS, ids=lambda kind: getattr(kind, "__name__", "")
+)
+def test_no_field_refuses_the_type_that_it_has(kind: type[Any], given: dict[str, Any]) -> None:
+    for name, hint in fields_of(kind).items():
+        if (value := right_value(hint)) is None:  # a mapping, or settings within settings
+            continue
+        try:
+            kind(**{**given, name: value})
+        except ConfigError as error:  # of its range, or of what goes with it
+            assert not re.search(r"\(\w+\); it must be", str(error)), error
 
 
 def test_numbers_are_kept_as_the_field_has_them() -> None:

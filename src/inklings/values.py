@@ -163,6 +163,8 @@ def convert(hint: Any, value: Any, *, where: str) -> Any:
                 return convert(option, value, where=where)  # which says what is wrong within it
             with contextlib.suppress(ConfigError):
                 return convert(option, value, where=where)
+    if origin is tuple and isinstance(value, list | tuple) and arguments[-1] is Ellipsis:
+        return tuple(convert(arguments[0], v, where=f"{where}[{i}]") for i, v in enumerate(value))
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
         return tuple(convert(a, v, where=where) for a, v in zip(arguments, value, strict=True))
     if origin is dict and isinstance(value, Mapping):
@@ -196,7 +198,9 @@ def format_type(hint: Any) -> str:
         return " or ".join(format_type(argument) for argument in arguments)
     if origin is Literal:
         return ", ".join(repr(argument) for argument in arguments)
-    if origin is tuple and Ellipsis not in arguments:
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"any number of values, each {format_type(arguments[0])}"
+    if origin is tuple:
         return f"{len(arguments)} values ({', '.join(map(format_type, arguments))})"
     if hint is type(None):
         return "None"
