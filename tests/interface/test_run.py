@@ -108,13 +108,19 @@ def test_one_text_is_a_string_and_several_are_a_list(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"stop": "a"}, {"across_documents": True}, {"temperature": 2.0, "max_new_tokens": 60}],
+    [
+        {},
+        {"stop": " ", "max_new_tokens": 60},
+        {"across_documents": True},
+        {"temperature": 2.0, "max_new_tokens": 60},
+    ],
 )
 def test_each_token_has_the_probability_that_the_model_gives_it(
     run: Run, given: dict[str, Any]
 ) -> None:
     made = run.generate("ü", **{"max_new_tokens": 20, "seed": 4, **given})
     assert "".join(token.text for token in made.tokens) == made
+    assert ("stop" in given) == (made.finished == "stop")
     if "across_documents" in given or "stop" in given:
         return
     ids = torch.tensor([[run.tokenizer.boundary, *run.tokenizer.encode(made).tolist()]])
