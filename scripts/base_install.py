@@ -81,6 +81,7 @@ def main() -> int:
         programs = install(folder)
         print(f"{time.perf_counter() - began:6.1f} s  the wheel and what it depends on, installed")
         (folder / "work").mkdir()
+        (folder / "work" / "docs").symlink_to(ROOT / "docs")  # the text that README begins with
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

@@ -91,7 +91,7 @@ def test_the_commands_of_a_document_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("configs", "examples"):
+    for folder in ("configs", "docs", "examples"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     budget = 3
     for command in commands(document):

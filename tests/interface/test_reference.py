@@ -1,4 +1,4 @@
-"""The code of the page on Python runs, with small budgets, from the first block to the last."""
+"""The Python of README and of its own page runs with small budgets, from first to last."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
+from tests.brief import brief_comparisons
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"README.md": 1, "docs/reference/python.md": 6}
+"""The pages, and how many blocks each has at least."""
 SMALL = [
-    (r'"1M-tokens"', '"5-steps"'),
+    (r'"(1M|300k|100k)-tokens"', '"5-steps"'),
+    (r'"gpt"', '"gpt:n_layer=1,n_embd=16,n_head=2"'),
+    (r'"wavegpt:', '"wavegpt:n_layer=1,n_embd=16,n_head=2,wave_layers=2,context_length=6,'),
+    (r"seeds=3", "seeds=2"),
     (r'budget="20-steps"', 'budget="5-steps", threads=1, show=False'),
     (r'TrainingConfig\(budget="5-steps", threads=1, show=False', 'TrainingConfig(budget="5-steps"'),
     (r"n_layer=2,n_embd=64", "n_layer=1,n_embd=16,n_head=2"),
@@ -20,15 +27,20 @@ SMALL = [
 
 
 @pytest.mark.slow
-def test_the_code_of_the_page_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(
+    page: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = (f"the {one} sat on the {two}\n" for one in "abcdefgh" for two in "stuvwxyz")
-    (folder / "my.txt").write_text("Once\n" + "".join(lines))
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) > 5
+    (folder / "my.txt").write_text("Once A model\n" + "".join(lines))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) >= PAGES[page]
     names: dict[str, Any] = {}
-    for block in blocks:
-        small = block
-        for pattern, instead in SMALL:
-            small = re.sub(pattern, instead, small)
-        exec(compile(small, str(PAGE), "exec"), names)
-    assert "Did you mean 'adamw'" in capsys.readouterr().out
+    with brief_comparisons():
+        for block in blocks:
+            small = block
+            for pattern, instead in SMALL:
+                small = re.sub(pattern, instead, small)
+            exec(compile(small, page, "exec"), names)
+    assert "try:" not in text or "Did you mean 'adamw'" in capsys.readouterr().out
