@@ -289,6 +289,9 @@ def test_what_an_addition_says_is_for_people(run: str, capsys: pytest.CaptureFix
     said = capsys.readouterr()
     assert json.loads(said.out)["memory"]["count"] == 17
     assert "17 entries of 2 documents" in said.err
+    Path("more.txt").write_text("one line\nnew\n")
+    assert main(["memory", run, "add", "more.txt", "--layout", "lines"]) == 0
+    assert "1 document is there already, or comes twice; it was left" in capsys.readouterr().out
 
 
 def test_a_generated_text_says_where_it_comes_from(

@@ -112,6 +112,18 @@ def test_names_keep_their_ends_and_stay_different() -> None:
     assert len({line.split()[0] for line in lines[1:]}) == 2
 
 
+def test_a_name_for_the_next_command_is_whole_where_others_can_leave() -> None:
+    run, text = "lecture/runs/3-tree-bug/seed-0", "/home/somebody/texts/names.txt"
+    columns = [name_column("run", typed=True), name_column("text", 2), number_column("loss")]
+    lines = rendered(columns, [[run, text, "2.4114"]], 52)
+    assert lines[1].split()[0] == run
+    assert "2.4114" in lines[1]
+    assert drawn(columns, [[run, text, "2.4114"]], 40)[1] == ["text"]
+    lines = rendered(columns, [[run, text, "2.4114"]], 30)
+    assert "…" in lines[1].split()[0], "it gives way to what never leaves"
+    assert "2.4114" in lines[1]
+
+
 def test_words_take_lines_and_numbers_their_whole_width() -> None:
     columns = [name_column("arm"), number_column("loss"), words_column("verdict", 1)]
     rows = [["gpt", "1.712 ± 0.006", "not ranked: its audit fails (causality, repeatable)"]]

@@ -57,7 +57,7 @@ AFTER = {"compare": GO_ON, "sweep": GO_ON, "resume": GO_ON, "serve": "", "genera
 
 EXAMPLES = """\
 examples:
-  inklings compare ngram gru.toml gpt --data my.txt --budget 1M-tokens --seeds 3 --out comparison
+  inklings compare ngram gru.toml gpt --data my.txt --budget 1M-tokens --seeds 3
   inklings train gpt --data my.txt --budget 3-min --run runs/mine
   inklings generate runs/mine "Once upon" --temperature 0.8
   inklings generate builtin:reference

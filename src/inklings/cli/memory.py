@@ -274,10 +274,13 @@ def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str,
         f"added {some} of {given}: {len(added.ids):,} entries, {len(memory):,} in all", style="bold"
     )
     if added.known:
-        terminal.say(
-            f"{len(added.known):,} documents are there already, or come twice; they were left out.",
-            style="yellow",
+        known = (
+            "1 document is there already, or comes twice; it was left out."
+            if len(added.known) == 1
+            else f"{len(added.known):,} documents are there already, or come twice; they were left"
+            " out."
         )
+        terminal.say(known, style="yellow")
     if added.evicted:
         terminal.say(
             f"the memory is full: {added.evicted:,} entries gave way, the oldest first.",

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     if found:
         terminal.table(
             [
-                name_column("run"),
+                name_column("run", typed=True),
                 name_column("architecture", 3),
                 name_column("text", 2),
                 number_column("step", 1),

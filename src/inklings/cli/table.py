@@ -1,7 +1,8 @@
 """A table that knows how important its columns are, and what of them may be made shorter.
 
 Where it is too wide, the least important columns leave, names are shortened in the middle, and
-words go on in the next line. A number is whole or absent.
+words go on in the next line. A number is whole or absent. A name that people type again is
+shortened only where it does not fit beside the columns that never leave.
 """
 
 from __future__ import annotations
@@ -30,11 +31,19 @@ class Column:
     kind: Literal["name", "number", "words"] = "number"
     importance: int = 0
     """Columns of higher numbers leave first; of equal ones, the right one."""
+    typed: bool = False
+    """Its names are for the next command: columns that may leave do so before one is shortened."""
 
 
-def name_column(title: str = "", importance: int = 0) -> Column:
-    """Make a column of names, which may be shortened in the middle."""
-    return Column(title, "name", importance)
+def name_column(title: str = "", importance: int = 0, *, typed: bool = False) -> Column:
+    """Make a column of names, which may be shortened in the middle.
+
+    Args:
+        title: what stands above it.
+        importance: columns of higher numbers leave first.
+        typed: its names are for the next command, and are shortened last.
+    """
+    return Column(title, "name", importance, typed)
 
 
 def number_column(title: str, importance: int = 0) -> Column:
@@ -105,6 +114,12 @@ def fitted(
         _least(column, cells[place], natural[place], dots) for place, column in enumerate(columns)
     ]
     shown = list(range(len(columns)))
+    whole = [
+        natural[place] if column.typed else least[place] for place, column in enumerate(columns)
+    ]
+    stay = [place for place in shown if not columns[place].importance]
+    if _total(whole, stay) <= width:
+        least = whole
     while len(shown) > 1 and _total(least, shown) > width:
         shown.remove(max(shown, key=lambda place: (columns[place].importance, place)))
     if len(shown) == 1:
