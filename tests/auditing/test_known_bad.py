@@ -284,3 +284,12 @@ def test_a_loader_that_counts_windows_where_it_should_count_tokens_is_found() ->
     found = check_coverage(lambda part: rows(part, 32, stride=1), split)
     assert (found.check, found.status) == ("coverage", "fail")
     assert "reads 1/31 of the text" in found.summary  # the last window reaches on
+
+
+def test_bfloat16_is_not_said_to_be_blind_to_the_future_where_float32_is_not() -> None:
+    (leaking,) = audit(subject("OffByOnePadding"), only=["autocast"]).findings
+    assert leaking.status == "pass", "the fault is that of `causality`"
+    assert "depend on no later token" not in leaking.summary
+    assert leaking.evidence["difference"] > 0, "the precisions are compared all the same"
+    (honest,) = audit(subject("Honest"), only=["autocast"]).findings
+    assert "depend on no later token" in honest.summary

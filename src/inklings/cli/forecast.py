@@ -40,9 +40,11 @@ def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
     ]
     terminal.table(COLUMNS, rows)
     trials = f" and {found.trials} trials of learning rates" if found.trials else ""
+    counted = found.runs - sum(arm.runs for arm in found.arms)
+    beside = f" ({counted} of them only counted, and not in the table)" if counted else ""
     processes = "one process" if found.workers == 1 else f"{found.workers} processes"
     terminal.say(
-        f"\n{found.runs} runs{trials}: about {duration(found.seconds)} on this machine in"
+        f"\n{found.runs} runs{beside}{trials}: about {duration(found.seconds)} on this machine in"
         f" {processes}, {size(found.memory)} of memory beyond the program"
         f" itself, {size(found.disk)} of disk ({size(found.free_disk)} are free)",
         style="bold",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from inklings.cli.forecast import show_forecast
+from inklings.cli.terminal import Terminal
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import RunError
 from inklings.events import Event
@@ -47,6 +51,9 @@ def test_runs_trials_and_time_are_those_of_the_comparison_and_nothing_is_written
     assert found.memory == max(small.memory or 0, wide.memory or 0) > 0
     assert found.seconds == pytest.approx(small.seconds + wide.seconds)
     assert found.free_disk > 0
+    said = io.StringIO()
+    show_forecast(found, Terminal(json=False, console=Console(file=said, width=80)))
+    assert "5 runs (1 of them only counted, and not in the table)" in said.getvalue()
 
 
 def test_what_is_done_is_not_counted_again_and_another_comparison_is_refused(

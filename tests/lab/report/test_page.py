@@ -26,7 +26,7 @@ from inklings.lab.report import chart as charts
 from inklings.lab.report import table as ranking
 from inklings.lab.report.chart import AXES, Figure, page_spec
 from inklings.lab.report.export import SUFFIXES, static_files
-from inklings.lab.report.page import figures_of, render, write_report
+from inklings.lab.report.page import facts, figures_of, render, write_report
 from inklings.lab.report.section import Results, Section, make_sections, read_results
 from inklings.lab.report.sections.budgets import budget_tables, order_changes, point_rows
 from inklings.lab.report.sections.cost import pareto_front, pareto_rows
@@ -649,6 +649,8 @@ def test_one_seed_and_prose(tmp_path: Path, write_fake_comparison: FakeCompariso
     text = render(comparison, sections)
     assert "Single runs carry no claim about architectures." in text
     assert 'class="samples long"' in text
+    comparison.text["splits"][comparison.split] = {"documents": 1, "tokens": 1000}
+    assert dict(facts(comparison))["Ranked on"].endswith("split, 1 document, 1,000 tokens")
     loss = next(figure for figure in figures if figure.name == "loss")
     assert loss.caption.startswith(
         "The bar is the loss; the line is the 95% interval from resampling the text"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from inklings.lab.report import page
 from inklings.lab.report.export import SUFFIXES
 from inklings.lab.report.of_runs.improvement import MOMENTS, spread
 from inklings.lab.report.of_runs.run_chart import evaluation_rows, step_rows
-from inklings.lab.report.of_runs.run_page import write_run_report
+from inklings.lab.report.of_runs.run_page import headline, write_run_report
 from inklings.lab.report.of_runs.run_section import RunsShown, make_run_sections
 from inklings.lab.report.of_runs.run_view import labels_of, read_runs
 from inklings.runs.directory import RunDirectory
@@ -133,6 +134,31 @@ def test_an_unfinished_run_and_other_texts_are_said(folder: Path, tmp_path: Path
     html = write_run_report([folder / "one", folder / "gan"], tmp_path, figures=False).read_text()
     assert "measured in different units" in html
     assert "not complete" not in html
+
+
+def test_no_run_is_called_the_lowest_where_texts_differ(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = shown(folder, "one", "two").runs
+    assert "The lowest figure" in headline(runs)
+    monkeypatch.setitem(
+        vars(runs[1].directory), "record", replace(runs[1].directory.record, data="?")
+    )
+    assert "own text" in headline(runs)
+
+
+def test_windows_of_one_step_are_said_to_smooth_nothing(folder: Path) -> None:
+    captions = {
+        window: next(
+            figure.caption
+            for section in make_run_sections(shown(folder, "one", window=window))
+            for figure in section.figures
+            if figure.name == "loss"
+        )
+        for window in (1, 4)
+    }
+    assert captions[1].startswith("A window is one step: smoothed is raw.")
+    assert captions[4].startswith("Smoothed: means over windows of 4 steps.")
 
 
 def test_moments_are_spread_from_the_first_to_the_last() -> None:

@@ -253,13 +253,13 @@ def check_documents(model: SequenceModel, *, seed: int = 0) -> Finding:
                     if first == 0
                     else "`starts` is not heeded"
                 )
+                where = (
+                    f"positions {first} to {last - 1}" if last - first > 1 else f"position {first}"
+                )
                 return Finding(
                     check="documents",
                     status="fail",
-                    summary=(
-                        f"the document at positions {first} to {last - 1} of a row is not read as"
-                        f" if alone: {why}"
-                    ),
+                    summary=(f"the document at {where} of a row is not read as if alone: {why}"),
                     evidence={"first": first, "last": last, "effect": effect},
                 )
     return Finding(

@@ -153,9 +153,9 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     """
     text, split = comparison.text, comparison.text.get("splits", {}).get(comparison.split, {})
     documents = sum(part["documents"] for part in text.get("splits", {}).values())
-    unit = "lines" if text.get("layout") == "lines" else "documents"
+    unit = "line" if text.get("layout") == "lines" else "document"
     seeds = comparison.plan.seeds
-    found = [("Text", f"{text.get('source', '')}, {documents:,} {unit}")]
+    found = [("Text", f"{text.get('source', '')}, {_many(documents, unit)}")]
     if comparison.plan.budget is not None:
         found.append(("Budget", f"{comparison.plan.budget.replace('-', ' ')} for each run"))
         found.append(("Seeds", f"{len(seeds)} ({', '.join(map(str, seeds))})"))
@@ -165,8 +165,8 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
             (
                 "Ranked on",
                 (
-                    f"{comparison.split} split, {split['documents']:,} {unit}, {split['tokens']:,}"
-                    " tokens"
+                    f"{comparison.split} split, {_many(split['documents'], unit)},"
+                    f" {split['tokens']:,} tokens"
                 ),
             )
         )
@@ -178,3 +178,7 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     )
     found.append(("Begun", comparison.created.replace("T", " ").replace("+00:00", " UTC")))
     return found
+
+
+def _many(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"

@@ -36,6 +36,8 @@ def _loss(shown: RunsShown) -> Figure | None:
         f"{size:,}" for size in sorted({min(windows), max(windows)} if windows else {})
     )
     caption = f"Smoothed: means over windows of {means} steps. " if windows else ""
+    if windows == {1}:
+        caption = "A window is one step: smoothed is raw. "
     caption += "Dots: the whole validation split, and as large a part of the training text."
     falls = [{"tokens": row["tokens"], "loss": row["value"]} for row in lines]
     return draw_curves(

@@ -87,6 +87,8 @@ def headline(runs: Sequence[RunView]) -> str:
         return "Not evaluated yet."
     if len({run.unit for _, run in scored}) > 1:
         return "The runs are measured in different units: each is judged by its own."
+    if _texts_differ(runs):
+        return "Each run is judged on its own text."
     loss, run = min(scored, key=lambda pair: pair[0])
     assert run.best is not None
     bits = run.best.get("bits_per_byte")
@@ -100,8 +102,7 @@ def headline(runs: Sequence[RunView]) -> str:
 def notices(runs: Sequence[RunView]) -> list[str]:
     """Say what a reader must know first: what is unfinished, diverged or in doubt."""
     found = []
-    texts = {(run.directory.record.data, run.directory.record.tokenizer) for run in runs}
-    if len(texts) > 1:
+    if _texts_differ(runs):
         found.append(
             "The runs read different texts or tokens: their losses are not to be compared."
         )
@@ -132,3 +133,7 @@ def run_facts(runs: Sequence[RunView]) -> list[tuple[str, str]]:
         ("Machine", f"{environment.get('processor', 'not recorded')}{cores}"),
     ]
     return [*found, *([("Begun with", record.initial)] if record.initial else [])]
+
+
+def _texts_differ(runs: Sequence[RunView]) -> bool:
+    return len({(run.directory.record.data, run.directory.record.tokenizer) for run in runs}) > 1
