@@ -199,7 +199,10 @@ def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("Foresees", "which stands at"), ("ForeseesAndLies", "which does not stand at")],
+    [
+        pytest.param("Foresees", "which stands at", marks=pytest.mark.slow),
+        ("ForeseesAndLies", "which does not stand at"),
+    ],
 )
 def test_a_memory_that_holds_the_answer_fails(name: str, said: str) -> None:
     model = with_bad_memory(name).eval()

@@ -21,7 +21,7 @@ SHOWN = [
     pytest.param(
         subject,
         marks=[pytest.mark.slow]
-        if subject.architecture in (*NAMES[:index], "varda", "wavegpt", "gpt2")
+        if subject.architecture in (*NAMES[:index], "varda", "wavegpt", "wavenet", "gpt2")
         else [],
         id=str(subject),
     )

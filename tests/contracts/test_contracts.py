@@ -202,7 +202,7 @@ MANY_PASSES = (
 def waits(check: Check, index: int) -> bool:
     """Whether a case is left to the slow tests, since another of its kind is a fast one."""
     name = SUBJECTS[index].architecture
-    if check in MANY_PASSES and name in NAMES[:index]:  # the first is fast, and mostly the last
+    if check in MANY_PASSES and name in NAMES[:index]:  # the last is fast too, but with a memory
         return name == "varda" or name in NAMES[index + 1 :]
     # a run is trained the same way whatever the sizes
     return check in RUN_CHECKS and name in NAMES[:index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,17 @@ import pytest
 
 import inklings
 from inklings.interface.run import Run
+from tests.brief import brief_comparisons
 
 ARM = "gpt:n_layer=1,n_embd=16,n_head=2,context_length=16"
 SETTINGS: dict[str, Any] = {"threads": 1, "batch_size": 4, "evaluations": 2, "samples": 3}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _comparisons_are_brief() -> Iterator[None]:
+    """What Python makes of a comparison is looked at here, not its audits and pictures."""
+    with brief_comparisons():
+        yield
 
 
 @pytest.fixture(scope="session")
