@@ -31,6 +31,19 @@ def prepared(tmp_path: Path, source: Path | str, **settings: Any) -> tuple[Token
     return prepare(data, cache=tmp_path / "cache", on_event=listen), said
 
 
+def test_one_file_of_a_folder_that_cannot_be_read_is_left_out_by_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.md", "b.md", "deep/c.md", "d.txt"):
+        (folder / name).write_text(LINES)
+    (folder / "n.csv").write_text("id,name\n1,x\n")
+    with pytest.raises(SourceError) as caught:
+        prepared(tmp_path, folder)
+    assert "n.csv" in str(caught.value)
+    assert f"'{folder}/**/*.md' reads 3 of the 5 files" in str(caught.value)
+    assert prepared(tmp_path, f"{folder}/**/*.md")[0].manifest["documents"]
+
+
 def test_a_folder_tells_what_it_leaves_out(tmp_path: Path) -> None:
     for name in (
         "a.txt",

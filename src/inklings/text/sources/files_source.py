@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 from inklings.config import DataConfig
 from inklings.errors import SourceError
-from inklings.text.documents import Source, guess_layout
+from inklings.text.documents import Source, Text, guess_layout
 from inklings.text.formats.files import content_hash, left_out_of, read_texts, sample
 from inklings.text.formats.format import TextFile
+from inklings.text.formats.records import Wanted
 from inklings.text.sources.reading import choose_layout, make_source
 
 SAMPLED = 16
@@ -50,7 +54,7 @@ def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> So
         data,
         address,
         layout,
-        lambda wanted: (t for file in files for t in read_texts(file, wanted)),
+        lambda wanted: _texts_of(files, wanted, data.source),
         hashes,
     )
     if next(source.pieces(), None) is None:
@@ -65,6 +69,23 @@ def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> So
     return dataclasses.replace(
         source, notes=_notes(data, files, samples), files_left_out=left_out_of(data.source)
     )
+
+
+def _texts_of(files: list[TextFile], wanted: Wanted, given: str) -> Iterator[Text]:
+    """Read files one after the other; where one of several cannot be, say how it is left out."""
+    for file in files:
+        try:
+            yield from read_texts(file, wanted)
+        except SourceError as error:
+            others = Counter(other.path.suffix for other in files if other.path != file.path)
+            if not others or not Path(given).is_dir():
+                raise
+            suffix, count = others.most_common(1)[0]
+            pattern = Path(given) / "**" / f"*{suffix}"
+            raise SourceError(
+                f"{error} A pattern leaves it out, as '{pattern}' reads {count:,} of the"
+                f" {len(files):,} files."
+            ) from error
 
 
 def _format_name(file: TextFile) -> str:
