@@ -149,7 +149,8 @@ def test_counting_goes_through_the_same_loop(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path
 ) -> None:
     events: list[Event] = []
-    result = train(config_of("ngram"), tmp_path / "run", store=store, on_event=events.append)
+    config = config_of("ngram", budget="1-min")
+    result = train(config, tmp_path / "run", store=store, on_event=events.append)
     assert result.steps == 1 and result.tokens == store.split("train").n_targets
     assert events[0]["event"] == "note" and "budget" in events[0]["text"]
     assert [event["event"] for event in events[1:]] == ["start", "evaluation", "checkpoint", "end"]

@@ -38,8 +38,8 @@ class ObjectiveRecord:
     method: str = ""
     """What its models have beside the contract, as `count`: it is how they learn."""
     one_pass: bool = False
-    """Whether it learns by reading the training split once: no gradient, no batches, no seeds, and
-    the same whatever the budget.
+    """Whether it learns by reading the training split once, as far as the budget goes: no gradient,
+    no batches, no seeds.
     """
     likelihood: bool = False
     """Whether the figure that weights are chosen by is the likelihood of the next token, which

@@ -198,11 +198,48 @@ def test_words() -> None:
     assert (say_p(0.0004), say_p(0.01234)) == ("< 0.001", "= 0.012")
 
 
-def test_equal_tokens_are_said_of_trained_arms_only() -> None:
-    assert (
-        "at equal tokens"
-        not in verdict(arm("ngram", 2.0, kind="counted"), arm("gpt", 2.50, 2.52, 2.51)).sentences[0]
-    )
+def test_equal_tokens_are_said_of_counting_where_it_had_as_many() -> None:
+    gpt = arm("gpt", 2.50, 2.52, 2.51)
+    for tokens, equal in ((1_000_000, True), (180_000, False)):
+        arms = [arm("ngram", 2.0, kind="counted"), gpt]
+        arms = [
+            replace(
+                of,
+                runs=[
+                    replace(run, tokens=tokens if of.kind == "counted" else 1_000_000)
+                    for run in of.runs
+                ],
+            )
+            for of in arms
+        ]
+        assert ("at equal tokens" in verdict(*arms).sentences[0]) == equal
+    lacking = arm("as it is", 2.0, kind="as it is")
+    assert "at equal tokens" not in verdict(lacking, gpt).sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("counted", "loss", "said"),
+    [
+        (1_000_000, 2.0, "as many as the others read. Counting remembers at once"),
+        (1_000_000, 3.0, "as many as the others read. gpt made more of them"),
+        (
+            250_000,
+            2.0,
+            "4.0 times as many. Reading it again, from which counting gains nothing, has",
+        ),
+        (250_000, 3.0, "counting gains nothing, brought gpt past it"),
+    ],
+)
+def test_what_counting_read_beside_the_others_is_told(counted: int, loss: float, said: str) -> None:
+    ngram, gpt = arm("ngram", loss, kind="counted"), arm("gpt", 2.50, 2.52, 2.51)
+    arms = [
+        replace(of, runs=[replace(run, tokens=tokens) for run in of.runs])
+        for of, tokens in ((ngram, counted), (gpt, 1_000_000))
+    ]
+    found = [line for line in verdict(*arms).sentences if line.startswith("ngram counted")]
+    assert len(found) == 1
+    assert said in found[0]
+    assert not [line for line in verdict(gpt, arm("mlp", 3.0)).sentences if "counted" in line]
 
 
 def test_the_size_of_a_difference_is_said_of_the_better_arm_in_every_measure() -> None:

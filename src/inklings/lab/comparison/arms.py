@@ -122,8 +122,8 @@ def settle(arm: Arm, label: str, copy: int, terms: Terms, on_event: OnEvent) -> 
         notes = [
             *notes,
             (
-                "it counts the whole training text once, whatever the budget, and has no seeds: one"
-                " run stands for all"
+                "it counts as many tokens as the budget gives the others, at most the whole"
+                " training text once, and has no seeds: one run stands for all"
             ),
         ]
     plain = _plain(config)

@@ -128,6 +128,7 @@ def say(
             " the order. With --seeds 5, the architectures are tested."
         )
     sentences += _against_floor(ranked[0], arms, unit)
+    sentences += _about_counting(ranked)
     sentences += [
         *_same_twice(ranked, plan),
         *say_sizes(ranked, plan),
@@ -148,6 +149,43 @@ def _against_floor(best: ArmResult, arms: Sequence[ArmResult], unit: str) -> lis
                 f"The baseline: {arm.label}, which counts, scores {mean_value(arm, unit):.3f}"
                 f" {unit}; {best.label} lies {side}{end}."
             )
+    return said
+
+
+def _about_counting(ranked: Sequence[ArmResult]) -> list[str]:
+    """Say what a counted arm has read beside those that are trained, which tells why it leads."""
+    trained = [arm for arm in ranked if arm.kind == "trained" and arm.done[0].tokens]
+    if not trained:
+        return []
+    theirs = max(arm.done[0].tokens or 0 for arm in trained)
+    said = []
+    for arm in ranked:
+        ours = arm.done[0].tokens
+        if arm.kind != "counted" or not ours:
+            continue
+        before = [other.label for other in trained if ranked.index(other) < ranked.index(arm)]
+        if ours < theirs:
+            read = (
+                f"{arm.label} counted {ours:,} tokens, all of the training text; the others read"
+                f" {theirs:,}, {theirs / ours:.1f} times as many."
+            )
+            end = (
+                " Reading it again, from which counting gains nothing, has not yet"
+                " brought them past it."
+                if not before
+                else f" Reading it again, from which counting gains nothing, brought"
+                f" {say_list(before)} past it."
+            )
+        else:
+            read = f"{arm.label} counted {ours:,} tokens, as many as the others read."
+            end = (
+                " Counting remembers at once what it sees, training takes many small steps: a"
+                " longer budget favours the others."
+                if not before
+                else f" {say_list(before)} made more of them: what they learn of one context"
+                " serves others that are like it."
+            )
+        said.append(read + end)
     return said
 
 
@@ -265,10 +303,13 @@ def _same_twice(ranked: Sequence[ArmResult], plan: Plan) -> list[str]:
 def _terms(arms: Sequence[ArmResult], plan: Plan) -> str:
     """Return ` at equal parameters and tokens` and the like, where both arms were trained here.
 
-    A counted arm reads all of the text.
+    Counting reads no text twice, so where the text is short it has less than the budget.
     """
-    if plan.budget is None or any(arm.kind != "trained" for arm in arms):
+    if plan.budget is None or any(arm.kind == "as it is" for arm in arms):
         return ""
+    if any(arm.kind == "counted" for arm in arms):
+        tokens = {arm.done[0].tokens for arm in arms}
+        return f" {at_equal(['tokens'])}" if len(tokens) == 1 else ""
     held = parse_budget(plan.budget).unit.held
     same = ["parameters"] if one_size(arms[0], arms[1], plan) else []
     return f" {at_equal([*same, *([held] if held else [])])}" if held or same else ""

@@ -9,4 +9,5 @@ EPOCHS = BudgetUnit(
     example="5-epochs",
     cost=lambda step: Fraction(step.tokens, step.epoch()),
     held="tokens",
+    of_text=True,
 )

@@ -9,5 +9,6 @@ STEPS = BudgetUnit(
     example="500-steps",
     cost=lambda step: Fraction(1),
     held="steps",
+    of_text=True,
     may_be_zero=True,  # a run of weights as they are, which another run gave
 )

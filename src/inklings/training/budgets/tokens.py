@@ -9,4 +9,5 @@ TOKENS = BudgetUnit(
     example="2M-tokens",
     cost=lambda step: Fraction(step.tokens),
     held="tokens",
+    of_text=True,
 )

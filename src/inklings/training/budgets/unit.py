@@ -37,6 +37,10 @@ class BudgetUnit:
     """What is equal in two arms of one such budget, as in `at equal time`; None where it is nothing
     to compare at.
     """
+    of_text: bool = False
+    """Whether an amount of it is an amount of text, whatever the model and the machine: counting
+    then reads as much, and no more.
+    """
     timed: bool = False
     """Whether a step must be timed to know what it costs."""
     may_be_zero: bool = False

@@ -1,4 +1,4 @@
-"""The objective of models that count: one call on the whole training split."""
+"""The objective of models that count: one call on what the budget pays for of the text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from inklings.device import Runtime
 from inklings.errors import ArchitectureError
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit, TokenStore
+from inklings.training.budgets.budget import parse_budget
+from inklings.training.budgets.unit import StepCost
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.objectives.validation import LikelihoodValidation
 
 
 class CountingObjective(Objective[SequenceModel]):
-    """One call of the model's `count` on the training split; it has no state to save."""
+    """One call of the model's `count` on the training split; it has no state to save.
+
+    Counting is held to its budget as learning by gradient is. Where that pays for less than the
+    split, documents are drawn until they hold as many tokens: the first ones of a text may be of
+    one kind.
+    """
 
     def __init__(self, model: SequenceModel, split: TokenSplit) -> None:
         count = getattr(model, "count", None)
@@ -31,8 +38,9 @@ class CountingObjective(Objective[SequenceModel]):
     def make(
         cls, model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime
     ) -> CountingObjective:
-        """Make the objective; only the split matters."""
-        return cls(model, split)
+        """Make the objective over what the budget pays for of the split."""
+        tokens = counted_tokens(config.training, split.n_targets)
+        return cls(model, split.sample(tokens, seed=config.training.seed))
 
     @classmethod
     def validation(
@@ -50,19 +58,21 @@ class CountingObjective(Objective[SequenceModel]):
     def tokens_per_step(
         cls, model: SequenceModel, store: TokenStore, training: TrainingConfig
     ) -> int:
-        """Count all targets of the split as one step."""
-        return store.split("train").n_targets
+        """Count all that is counted as one step."""
+        return counted_tokens(training, store.split("train").n_targets)
 
     @classmethod
     def ignored(cls, model: SequenceModel, training: TrainingConfig) -> list[str]:
-        """Say that the budget has no effect."""
+        """Say where the budget has no effect."""
+        if parse_budget(training.budget).unit.of_text:
+            return []
         return [
             f"{type(model).__name__} counts the training split once, so the budget of"
             f" {training.budget} is not looked at."
         ]
 
     def step(self, step: int, rate: float, *, measure: bool) -> Step:
-        """Count all of the training part."""
+        """Count all that the budget pays for."""
         self._count(self._split.read(0, len(self._split.tokens)))
         return Step(None)
 
@@ -72,3 +82,19 @@ class CountingObjective(Objective[SequenceModel]):
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Load nothing: the counts are the model's buffers."""
+
+
+def counted_tokens(training: TrainingConfig, targets: int) -> int:
+    """Return how many tokens of a text are counted: as many as others train on, at most all.
+
+    Args:
+        training: settings with nothing left open.
+        targets: of the training part.
+    """
+    budget = parse_budget(training.budget)
+    if not budget.unit.of_text:
+        return targets
+    assert training.sequence_length is not None, "the length of a row has been settled"
+    of_a_step = training.batch_size * training.sequence_length
+    steps = budget.steps(StepCost(of_a_step, lambda: targets, flops=lambda: 0, seconds=lambda: 0.0))
+    return min(targets, max(1, steps) * of_a_step)
