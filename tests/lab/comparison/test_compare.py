@@ -491,9 +491,10 @@ def test_figures_of_an_audit_that_are_not_finite_can_be_written(
     base: RunConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "nan.py").write_text(NOT_A_NUMBER)
-    comparison = compare(
-        arms(base, f"{tmp_path / 'nan.py'}:Broken", MLP_ARM), out=tmp_path / "c", seeds=[0]
-    )
+    with whole_comparisons():
+        comparison = compare(
+            arms(base, f"{tmp_path / 'nan.py'}:Broken", MLP_ARM), out=tmp_path / "c", seeds=[0]
+        )
     assert {finding.check for finding in comparison.arms[0].dishonest} >= {"contract", "prefixes"}
     assert read_comparison(tmp_path / "c").arms[0].audit
 
