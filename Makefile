@@ -43,8 +43,8 @@ $(HEAVY): $(INSTALLED)
 install: $(INSTALLED) ## make the virtual environment
 
 demo: $(BASE) ## compare five generators on two texts and write a report (three to four minutes)
-	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
-	  --data builtin:unicode-names --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/unicode-names
+	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
+	  --data builtin:unicode-names --budget 1M-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/unicode-names
 	@$(BIN)/python -m inklings compare configs/demo/ngram.toml configs/demo/mlp.toml configs/demo/gru.toml configs/demo/tree_wavenet.toml configs/demo/gpt.toml \
 	  --data builtin:python-docs --tokenizer byte --budget 250k-tokens --seeds 3 --points 1 --rates 0 --training.evaluations 6 --out demo/python-docs
 
