@@ -90,7 +90,7 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str)
         ConfigError: an unknown key (the nearest one is named), a missing key, a wrong type, or a
             value out of range.
     """
-    hints = typing.get_type_hints(config_type, include_extras=True)
+    hints = _type_hints(config_type)  # type: ignore[arg-type]  # a class can be hashed
     fields = {f.name: f for f in dataclasses.fields(config_type) if f.init}  # type: ignore[arg-type]  # T is a dataclass
     made: dict[str, Any] = {}
     for key, value in values.items():

@@ -232,5 +232,5 @@ def test_contract(subject: Subject, check: Check) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 def test_streaming_over_many_splits(subject: Subject) -> None:
     # among them some in which a memory has entries that are equally far
-    for seed in (1, 4, 6):
-        properties.check_streaming(subject, cases=20, seed=seed)
+    for seed, cases in ((1, 60), (4, 40), (6, 40), (8, 40)):
+        properties.check_streaming(subject, cases=cases, seed=seed)

@@ -36,11 +36,13 @@ def test_one_file_of_a_folder_that_cannot_be_read_is_left_out_by_a_pattern(tmp_p
     (folder / "deep").mkdir(parents=True)
     for name in ("a.md", "b.md", "deep/c.md", "d.txt"):
         (folder / name).write_text(LINES)
+    for place in range(4):  # more than of any other kind, and a pattern of theirs would read n.csv
+        (folder / f"m{place}.csv").write_text("text\na line\n")
     (folder / "n.csv").write_text("id,name\n1,x\n")
     with pytest.raises(SourceError) as caught:
         prepared(tmp_path, folder)
     assert "n.csv" in str(caught.value)
-    assert f"'{folder}/**/*.md' reads 3 of the 5 files" in str(caught.value)
+    assert f"'{folder}/**/*.md' reads 3 of the 9 files" in str(caught.value)
     prepared(tmp_path, f"{folder}/**/*.md")
 
 

@@ -29,7 +29,7 @@ class GeneratedText(str):
     """
 
     prompt: str
-    """What was given."""
+    """The beginning that it goes on from."""
     finished: Literal["boundary", "length", "stop"]
     """Why it ended: the model ended the document, enough tokens were drawn, or a stop string came.
     """

@@ -112,9 +112,9 @@ def _written_in_training(model: SequenceModel, seed: int) -> list[str]:
     with untouched(model), torch.enable_grad(), seeded(seed):
         model.train()(tokens, state, starts=starts)
     written = [name for name, tensor in given.items() if not torch.equal(tensor, before[name])]
-    return [f"with gradients forward writes into the {', '.join(written)} given to it"] * bool(
-        written
-    )
+    if not written:
+        return []
+    return [f"with gradients forward writes into the {', '.join(written)} given to it"]
 
 
 def _form(state: Any) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -170,8 +170,8 @@ def _about_counting(ranked: Sequence[ArmResult]) -> list[str]:
                 f" {theirs:,}, {theirs / ours:.1f} times as many."
             )
             end = (
-                " Reading it again, from which counting gains nothing, has not yet"
-                " brought them past it."
+                " Reading it again, from which counting gains nothing, has not brought them past"
+                " it."
                 if not before
                 else f" Reading it again, from which counting gains nothing, brought"
                 f" {say_list(before)} past it."
@@ -179,11 +179,10 @@ def _about_counting(ranked: Sequence[ArmResult]) -> list[str]:
         else:
             read = f"{arm.label} counted {ours:,} tokens, as many as the others read."
             end = (
-                " Counting remembers at once what it sees, training takes many small steps: a"
-                " longer budget favours the others."
+                " Counting remembers at once what it sees, training takes many small steps: whether"
+                " more of them would help, a longer budget tells."
                 if not before
-                else f" {say_list(before)} made more of them: what they learn of one context"
-                " serves others that are like it."
+                else f" {say_list(before)} made more of them."
             )
         said.append(read + end)
     return said

@@ -77,7 +77,9 @@ def _texts_of(files: list[TextFile], wanted: Wanted, given: str) -> Iterator[Tex
         try:
             yield from read_texts(file, wanted)
         except SourceError as error:
-            others = Counter(other.path.suffix for other in files if other.path != file.path)
+            # a pattern of its own suffix would read it again
+            others = Counter(other.path.suffix for other in files)
+            del others[file.path.suffix]
             if not others or not Path(given).is_dir():
                 raise
             suffix, count = others.most_common(1)[0]
