@@ -21,6 +21,7 @@ ROOT = Path(inklings.__file__).parent
 
 ORDER = [
     "errors",
+    "amounts",
     "durable",
     "registry",
     "optimizers",
@@ -229,8 +230,8 @@ def test_importing_the_package_loads_nothing_slow() -> None:
     }
 
 
-def test_help_and_lists_load_no_torch() -> None:
-    lines = (["--help"], ["models"], ["corpora"], ["nonsense"])
+def test_help_lists_and_texts_load_no_torch() -> None:
+    lines = (["--help"], ["models"], ["corpora"], ["nonsense"], ["prepare", str(Path(__file__))])
     calls = "; ".join(f"main({line!r})" for line in lines)
     assert "torch" not in loaded_by(f"from inklings.cli.main import main; {calls}")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from inklings.amounts import byte_size
 from inklings.cli.arguments import Json, called, parse
 from inklings.cli.reference import open_run
 from inklings.cli.table import name_column, words_column
@@ -70,5 +71,5 @@ def main(arguments: Sequence[str]) -> int:
 def _shown(fact: str, value: object) -> str:
     """Return a fact about the machine for people."""
     if fact == "memory" and isinstance(value, int):
-        return f"{value / 2**30:.1f} GiB"
+        return byte_size(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

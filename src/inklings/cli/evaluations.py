@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from inklings.amounts import duration
 from inklings.events import EvaluationEvent, StepEvent
-from inklings.lab.report.table import duration
 
 WIDTHS = {
     "step": 9,

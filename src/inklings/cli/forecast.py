@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from inklings.amounts import byte_size, count, duration, short_count
 from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal
 from inklings.lab.comparison.forecast import ComparisonForecast
-from inklings.lab.report.table import count, duration, short_count
 
 COLUMNS = (
     name_column("arm"),
@@ -32,8 +32,8 @@ def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
             str(arm.trials),
             f"{arm.steps:,}",
             short_count(arm.tokens),
-            "?" if arm.memory is None else size(arm.memory),
-            size(arm.disk),
+            byte_size(arm.memory),
+            byte_size(arm.disk),
             duration(arm.seconds),
         )
         for arm in found.arms
@@ -45,8 +45,8 @@ def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
     processes = "one process" if found.workers == 1 else f"{found.workers} processes"
     terminal.say(
         f"\n{found.runs} runs{beside}{trials}: about {duration(found.seconds)} on this machine in"
-        f" {processes}, {size(found.memory)} of memory beyond the program"
-        f" itself, {size(found.disk)} of disk ({size(found.free_disk)} are free)",
+        f" {processes}, {byte_size(found.memory)} of memory beyond the program"
+        f" itself, {byte_size(found.disk)} of disk ({byte_size(found.free_disk)} are free)",
         style="bold",
     )
     terminal.say(
@@ -56,8 +56,3 @@ def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
     )
     terminal.result(dataclasses.asdict(found))
     return 0
-
-
-def size(amount: int) -> str:
-    """Format bytes: `12 MiB`, `1.5 GiB`."""
-    return f"{amount / 2**30:.1f} GiB" if amount >= 2**30 else f"{amount / 2**20:,.0f} MiB"

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from inklings.amounts import duration
 from inklings.cli.terminal import Terminal
 from inklings.errors import InklingsError
-from inklings.lab.report.table import duration
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.runs.directory import RunDirectory

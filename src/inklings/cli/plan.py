@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from inklings.amounts import byte_size, duration
 from inklings.cli.progress import Display
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal
 from inklings.config import RunConfig, to_mapping
-from inklings.lab.report.table import duration
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS
@@ -55,7 +55,7 @@ def show_plan(
         ("FLOPs", f"{plan.flops:.3g}", "forward and backward"),
         (
             "memory",
-            "?" if plan.memory is None else f"{plan.memory / 2**20:,.0f} MiB",
+            byte_size(plan.memory),
             "weights, gradients, optimiser and activations",
         ),
         ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),

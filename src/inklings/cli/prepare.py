@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -15,10 +15,11 @@ from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
-from inklings.text.batches import windows
 from inklings.text.inspect import describe
 from inklings.text.store import TokenStore, prepare
-from inklings.training.fed_windows import END, FedWindow, fed_windows
+
+if TYPE_CHECKING:
+    from inklings.training.fed_windows import FedWindow
 
 ROWS = 32
 """Rows of a batch, as many as a run's by default; the first ones are shown."""
@@ -73,16 +74,23 @@ def _windows(store: TokenStore, count: int) -> list[FedWindow]:
         raise ConfigError(f"--windows is {count}; it must be 0 or more.")
     if not count:
         return []
+    # Both import torch, for which nobody should wait who only looks at a text.
+    from inklings.text.batches import windows
+    from inklings.training.fed_windows import fed_windows
+
     batches = windows(store.split("train"), batch_size=max(count, ROWS), length=LENGTH)
     return fed_windows(batches.batch(0), store.tokenizer, count)
 
 
 def _show_windows(fed: Sequence[FedWindow], terminal: Terminal) -> None:
-    if fed:
-        terminal.say(
-            f"\nwindows of the training part, with what each token is to predict below it"
-            f" ({END} is the end of a document):"
-        )
+    if not fed:
+        return
+    from inklings.training.fed_windows import END  # imports torch
+
+    terminal.say(
+        f"\nwindows of the training part, with what each token is to predict below it"
+        f" ({END} is the end of a document):"
+    )
     for window in fed:
         reads, predicts = window.lines()
         terminal.say(f"  {reads}", as_is=True)

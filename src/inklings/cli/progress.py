@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from inklings.amounts import duration
 from inklings.cli.evaluations import (
     HEADING,
     Epochs,
@@ -42,7 +43,6 @@ from inklings.events import (
     StepEvent,
     WorkEvent,
 )
-from inklings.lab.report.table import duration
 
 REFRESH = 0.1
 """Seconds between two updates of a row: a fast run makes thousands of steps in one."""

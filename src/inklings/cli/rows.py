@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
+from inklings.amounts import duration
 from inklings.cli.table import shorten
-from inklings.lab.report.table import duration
 
 FULL_BAR, LEAST_BAR = 24, 8
 """Columns of a bar."""

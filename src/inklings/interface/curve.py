@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from inklings.amounts import short_count
 from inklings.lab.report.learning_curve import smooth, window_ends, window_size
-from inklings.lab.report.table import short_count
 
 WIDTH, HEIGHT = 620, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 34

@@ -10,7 +10,7 @@ import pytest
 
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import Comparison
-from inklings.lab.report.table import duration, rank, render_table, sample_texts, short_count
+from inklings.lab.report.table import rank, render_table, sample_texts
 from tests.lab.conftest import FakeComparison
 
 
@@ -72,34 +72,3 @@ def test_the_first_samples_of_every_arm_are_shown(
     shown = sample_texts(comparison, tmp_path, each=2)
     assert shown[:2] == [("gpt", "one"), ("gpt", "two")]
     assert len(shown) == 10
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (8.44, "8.4 s"),
-        (59.97, "1 min 00 s"),
-        (72.0, "1 min 12 s"),
-        (3599.6, "60 min 00 s"),
-        (7500.0, "2 h 05 min"),
-        (None, ""),
-    ],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (300_000, "300k"),
-        (1_843_200, "1.84M"),
-        (2_000_000_000, "2G"),
-        (None, ""),
-    ],
-)
-def test_short_counts(number: int | None, text: str) -> None:
-    assert short_count(number) == text

@@ -18,6 +18,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from inklings import amounts
 from inklings.durable import read_checked_json, write_bytes, write_checked_json
 from inklings.errors import InklingsError
 from inklings.lab.comparison.result import RANKING, Comparison
@@ -71,6 +72,7 @@ def render(comparison: Comparison, sections: Sequence[Section]) -> str:
         comparison=comparison,
         title=title(comparison),
         facts=facts(comparison),
+        amounts=amounts,
         ranking=ranking,
         say_half_width=say_half_width,
         say_p=say_p,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inklings.amounts import count, duration, short_count
 from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.records import read_record
@@ -272,36 +272,3 @@ def with_interval(row: ArmRow) -> str:
 def figure(value: float | None) -> str:
     """Write a number with three decimals."""
     return "-" if value is None else f"{value:.3f}"
-
-
-def count(value: int | None) -> str:
-    """Format a count: `76,579`; a dash for none, as counted arms have no parameters."""
-    return f"{value:,}" if value else "-"
-
-
-def short_count(value: int | None) -> str:
-    """Format a count with three digits: `300k`, `2M`, `1.25M`, `12.3T`."""
-    if value is None:
-        return ""
-    for size, letter in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * size:  # 999,936 is 1M, not 1000k
-            return (
-                f"{value / size:.3g}{letter}"
-                if value / size < 999.5
-                else f"{value / size:.0f}{letter}"
-            )
-    return str(value)
-
-
-def duration(seconds: float | None) -> str:
-    """Format a duration: `8.4 s`, `1 min 12 s`, `2 h 05 min`."""
-    if seconds is None or not math.isfinite(seconds):
-        return ""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return (
-        f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
-        if seconds < 3600
-        else f"{minutes // 60} h {minutes % 60:02d} min"
-    )

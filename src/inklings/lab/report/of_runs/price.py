@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inklings.amounts import count, duration, short_count
 from inklings.lab.report.of_runs.run_section import RunsShown
 from inklings.lab.report.of_runs.run_view import RunView
 from inklings.lab.report.section import Section
-from inklings.lab.report.table import count, duration, short_count
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from inklings.amounts import duration, short_count
 from inklings.evaluation.statistics import mean_interval
 from inklings.lab.comparison.result import ArmAt, Comparison, Difference, EqualBudget, run_value
 from inklings.lab.report.chart import (
@@ -31,7 +32,7 @@ from inklings.lab.report.chart import (
     told_text,
 )
 from inklings.lab.report.section import Results, Section
-from inklings.lab.report.table import beside_the_best, duration, short_count, signed
+from inklings.lab.report.table import beside_the_best, signed
 
 DIGITS = 5
 """Digits of a loss in the page and its tables: what seeds leave of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inklings.amounts import byte_size
 from inklings.lab.report.arm_settings import own_settings, say_value, settings_of, shared_settings
 from inklings.lab.report.section import Results, Section
 
@@ -32,8 +33,8 @@ def make_section(results: Results) -> Section:
 
 
 def machine_facts(environment: dict[str, Any]) -> dict[str, str]:
-    """Describe versions and hardware, memory in GiB; what was not installed is left out."""
+    """Describe versions and hardware; what was not installed is left out."""
     facts = {name: say_value(value) for name, value in environment.items() if value is not None}
     if environment.get("memory"):
-        facts["memory"] = f"{environment['memory'] / 2**30:.1f} GiB"
+        facts["memory"] = byte_size(environment["memory"])
     return facts
