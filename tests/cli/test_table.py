@@ -13,7 +13,7 @@ from rich.console import Console
 
 from inklings.cli.main import main
 from inklings.cli.table import (
-    Column,
+    TableColumn,
     drawn,
     fitted,
     name_column,
@@ -48,7 +48,7 @@ def on_a_screen(
     return code, re.split(r"[\r\n]+", plain)
 
 
-def rendered(columns: list[Column], rows: list[list[str]], width: int) -> list[str]:
+def rendered(columns: list[TableColumn], rows: list[list[str]], width: int) -> list[str]:
     """The lines of a table."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(drawn(columns, rows, width)[0])
@@ -56,11 +56,11 @@ def rendered(columns: list[Column], rows: list[list[str]], width: int) -> list[s
     return console.file.getvalue().splitlines()
 
 
-def random_table(draw: random.Random) -> tuple[list[Column], list[list[str]]]:
+def random_table(draw: random.Random) -> tuple[list[TableColumn], list[list[str]]]:
     """Any table: names with colons and wide characters, numbers of all lengths, sentences."""
     kinds = ["name", *draw.choices(["name", "number", "words"], k=draw.randint(0, 11))]
     columns = [
-        Column(draw.choice(["", "loss", "non-embedding", "to the best"]), kind, place)  # type: ignore[arg-type]  # mypy takes the list for one of any text
+        TableColumn(draw.choice(["", "loss", "non-embedding", "to the best"]), kind, place)  # type: ignore[arg-type]  # mypy takes the list for one of any text
         for place, kind in enumerate(kinds)
     ]
 

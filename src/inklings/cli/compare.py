@@ -17,7 +17,7 @@ from inklings.cli.arguments import Folder, Json, called
 from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
-from inklings.cli.table import Column, name_column, number_column, words_column
+from inklings.cli.table import TableColumn, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
@@ -175,7 +175,7 @@ def _compared(
     flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal
 ) -> tuple[Comparison, dict[str, Any] | None]:
     """Run the comparison that the flags ask for; what of its text was left out is told too."""
-    asked = _asked(flags, parsed, flags.out)
+    asked = _arguments(flags, parsed, flags.out)
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
     names = ", ".join(arm.label for arm in asked["arms"])
     data, budget = asked["data"], asked["budget"]
@@ -197,12 +197,12 @@ def _compared(
 def _forecast(flags: Compare, parsed: RunArguments, terminal: Terminal) -> int:
     """Say what the comparison would take; what is imported for that goes away again."""
     with TemporaryDirectory() as folder, Display(terminal, quiet_runs=True) as display:
-        asked = _asked(flags, parsed, Path(folder))
+        asked = _arguments(flags, parsed, Path(folder))
         found = forecast(**asked, out=flags.out, on_event=display)
     return show_forecast(found, terminal)
 
 
-class Asked(TypedDict):
+class ComparisonArguments(TypedDict):
     """What the flags ask for, as a comparison and its forecast take it."""
 
     arms: list[Arm]
@@ -214,7 +214,7 @@ class Asked(TypedDict):
     trust_code: bool
 
 
-def _asked(flags: Compare, parsed: RunArguments, out: Path) -> Asked:
+def _arguments(flags: Compare, parsed: RunArguments, out: Path) -> ComparisonArguments:
     """Return what the flags ask for; imported arms are put into a folder."""
     if flags.seeds < 1:
         raise ConfigError(f"--seeds is {flags.seeds}; it must be at least 1.")
@@ -243,7 +243,7 @@ def _asked(flags: Compare, parsed: RunArguments, out: Path) -> Asked:
         if parsed.says_budget
         else _agreed("budget", "--budget", settings.training.budget, budgets)
     )
-    return Asked(
+    return ComparisonArguments(
         arms=arms,
         seeds=seeds,
         data=data,
@@ -283,7 +283,7 @@ def _show(comparison: Comparison, out: Path, terminal: Terminal) -> None:
         terminal.say(terminal.one_line(f"  {' '.join(text.split())}"), style="dim")
 
 
-def _column(title: str) -> Column:
+def _column(title: str) -> TableColumn:
     """Return a column of the ranking, as important as its title."""
     kind = {"arm": name_column, "verdict": words_column}.get(title, number_column)
     return kind(title, IMPORTANCE.index(title) if title in IMPORTANCE else len(IMPORTANCE))

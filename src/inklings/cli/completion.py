@@ -24,7 +24,7 @@ HOW = {
 
 
 @dataclass(frozen=True)
-class Completion:
+class CompletionFlags:
     """Flags of the verb `completion`."""
 
     shell: tyro.conf.Positional[Literal["bash", "zsh"]]
@@ -35,7 +35,7 @@ class Completion:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb with these arguments; return the exit code."""
     flags = parse(
-        Completion,
+        CompletionFlags,
         arguments,
         verb="completion",
         description=(

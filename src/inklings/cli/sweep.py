@@ -15,7 +15,7 @@ import tyro
 from inklings.cli.arguments import Folder, Json
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
-from inklings.cli.table import Column, name_column, number_column, words_column
+from inklings.cli.table import TableColumn, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.sweep.space import Dimension, moves_with, parse_space
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if made.status == "complete" and made.best is not None else 1
 
 
-def _by_importance(titles: Sequence[str]) -> list[Column]:
+def _by_importance(titles: Sequence[str]) -> list[TableColumn]:
     """Return the columns of the best trials: loss, the fields searched, number."""
     loss, *fields, trial = titles
     return [

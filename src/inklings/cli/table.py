@@ -24,7 +24,7 @@ NARROW_WORDS = 18
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column, and how it gives way."""
 
     title: str
@@ -35,7 +35,7 @@ class Column:
     """Its names are for the next command: columns that may leave do so before one is shortened."""
 
 
-def name_column(title: str = "", importance: int = 0, *, typed: bool = False) -> Column:
+def name_column(title: str = "", importance: int = 0, *, typed: bool = False) -> TableColumn:
     """Make a column of names, which may be shortened in the middle.
 
     Args:
@@ -43,17 +43,17 @@ def name_column(title: str = "", importance: int = 0, *, typed: bool = False) ->
         importance: columns of higher numbers leave first.
         typed: its names are for the next command, and are shortened last.
     """
-    return Column(title, "name", importance, typed)
+    return TableColumn(title, "name", importance, typed)
 
 
-def number_column(title: str, importance: int = 0) -> Column:
+def number_column(title: str, importance: int = 0) -> TableColumn:
     """Make a column of numbers, aligned to the right."""
-    return Column(title, "number", importance)
+    return TableColumn(title, "number", importance)
 
 
-def words_column(title: str = "", importance: int = 0) -> Column:
+def words_column(title: str = "", importance: int = 0) -> TableColumn:
     """Make a column of words, which may take several lines."""
-    return Column(title, "words", importance)
+    return TableColumn(title, "words", importance)
 
 
 def shorten(text: str, width: int, dots: str = "…", head: int | None = None) -> str:
@@ -95,7 +95,7 @@ def shortened(names: Sequence[str], width: int, dots: str) -> list[str] | None:
 
 
 def fitted(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, dots: str = "…"
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int, dots: str = "…"
 ) -> dict[int, int]:
     """Return the places of the columns that are shown, with the width of each.
 
@@ -142,7 +142,7 @@ def _total(least: Sequence[int], shown: Sequence[int]) -> int:
     return sum(least[place] for place in shown) + GAP * (len(shown) - 1)
 
 
-def _least(column: Column, cells: Sequence[str], natural: int, dots: str) -> int:
+def _least(column: TableColumn, cells: Sequence[str], natural: int, dots: str) -> int:
     """Return the least width at which a column still says what it is to say."""
     title = min(NARROW_NAME, max(map(cell_len, column.title.split()), default=0))
     if column.kind == "number":
@@ -156,7 +156,7 @@ def _least(column: Column, cells: Sequence[str], natural: int, dots: str) -> int
 
 
 def drawn(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, dots: str = "…"
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int, dots: str = "…"
 ) -> tuple[RichTable, list[str]]:
     """Return the table as rich prints it, and the titles of the columns that are not shown.
 

@@ -18,7 +18,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
-from inklings.cli.table import Column, drawn
+from inklings.cli.table import TableColumn, drawn
 
 WIDE = 180
 """Columns of an output that is not a terminal."""
@@ -70,7 +70,7 @@ class Terminal:
             return text
         return chop_cells(text, width - len(self.dots))[0] + self.dots
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people, and say what the screen is too narrow for."""
         table, absent = drawn(columns, rows, self.console.width, self.dots)
         self.console.print(table)
