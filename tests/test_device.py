@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from inklings.device import (
     environment,
     memory_bytes,
     threads_of,
+    usable_cores,
 )
 from inklings.errors import ConfigError, InklingsError
 
@@ -175,3 +177,11 @@ def test_the_environment_is_plain_values() -> None:
     assert json.loads(json.dumps(found)) == found
     assert found["torch"] == torch.__version__
     assert (memory := memory_bytes()) is None or memory > 2**20
+
+
+def test_cores_that_a_process_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 9}, raising=False)
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")  # a system without
+    assert usable_cores() == 64

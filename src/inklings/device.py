@@ -318,6 +318,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def memory_bytes() -> int | None:
     """Return the bytes of main memory that this process may use."""
     if not hasattr(os, "sysconf"):

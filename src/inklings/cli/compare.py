@@ -28,7 +28,7 @@ from inklings.lab.comparison.comparison_file import to_plain
 from inklings.lab.comparison.forecast import forecast
 from inklings.lab.comparison.merge import merge
 from inklings.lab.comparison.result import Comparison, Verdict
-from inklings.lab.comparison.settings import USUAL, Method
+from inklings.lab.comparison.settings import SEEDS, USUAL, Method
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
@@ -103,7 +103,7 @@ class Compare:
     """Folder of the runs, the results and the report; the same command goes on where it was
     stopped.
     """
-    seeds: int = 5
+    seeds: int = SEEDS
     """How many seeds each arm is trained with: the unit of evidence."""
     settings: Annotated[SettingFlags, tyro.conf.arg(name="")] = SettingFlags(**vars(USUAL))
     workers: int | None = None

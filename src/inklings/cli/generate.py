@@ -19,7 +19,7 @@ from inklings.generation.decoder import Decoder, choose_decoder
 from inklings.generation.from_noise import write
 from inklings.generation.generate import ROWS, check_request, generate, stream
 from inklings.generation.provenance import refuse_without_memory
-from inklings.generation.sampling import SamplingConfig
+from inklings.generation.sampling import READ_AT, SamplingConfig
 from inklings.generation.session import Session
 from inklings.models.contract import SequenceModel
 from inklings.models.from_noise import SampleModel
@@ -29,7 +29,7 @@ from inklings.text.tokenizers import Tokenizer
 
 ONLY_PREDICTED = ("stop", "across_documents", "interactive", "provenance")
 """Flags beside the sampling parameters that only a model that predicts tokens can use."""
-SAMPLING = SamplingConfig(temperature=0.8)
+SAMPLING = SamplingConfig(temperature=READ_AT)
 """What is taken where no flag says otherwise."""
 
 

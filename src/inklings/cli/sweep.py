@@ -20,7 +20,7 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig, to_mapping
 from inklings.lab.sweep.space import Dimension, moves_with, parse_space
 from inklings.lab.sweep.storage import hidden_password
-from inklings.lab.sweep.sweep import settled, sweep
+from inklings.lab.sweep.sweep import TRIALS, settled, sweep
 from inklings.lab.sweep.sweep_report import CAUTION, headline, table, write_sweep_report
 from inklings.lab.sweep.sweep_results import BEST
 from inklings.optimizers import PEAK_RATES
@@ -36,7 +36,7 @@ class Sweeping:
     is one of the model's (n_layer, or model.n_layer) or of training (training.batch_size; lr for
     short). By default the learning rates, a decade each way.
     """
-    trials: int = 20
+    trials: int = TRIALS
     """How many trials are to be finished in all, those of earlier calls included."""
     out: Folder = Path("sweep")
     """Folder of the trials, the best run and the report; the same command goes on where it was

@@ -17,6 +17,10 @@ from torch import Tensor
 from inklings.errors import DivergedError
 from inklings.values import check, check_types
 
+READ_AT = 0.8
+"""Temperature of texts that people read, where no other is asked for: below 1 there are fewer
+slips.
+"""
 NOT_FINITE = "the model's logits are not finite: its weights have diverged or are damaged."
 
 

@@ -22,7 +22,7 @@ from inklings.generation.engine.engine import Engine
 from inklings.generation.engine.request import GenerationRequest
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
-from inklings.generation.sampling import SamplingConfig
+from inklings.generation.sampling import READ_AT, SamplingConfig
 from inklings.generation.session import reraise
 from inklings.interface.curve import as_image, curve_svg, learning_lines
 from inklings.interface.records import Records, metric_records
@@ -44,8 +44,6 @@ from inklings.training.fed_windows import fed_windows
 from inklings.training.objectives.likelihood import make_batches
 from inklings.training.train import TrainingResult, result_of
 
-TEMPERATURE = 0.8
-"""Of texts that a run writes, where no other is asked for; that of `inklings generate`."""
 NATS = checkpoints.TrainerState.unit
 """The unit of a run that has a likelihood."""
 SHOWN = 3
@@ -214,7 +212,7 @@ class Run(TrainingResult):
                 max_new_tokens,
                 (stop,) if isinstance(stop, str) else tuple(stop),
                 across_documents,
-                SamplingConfig(**{"temperature": TEMPERATURE, **sampling}),
+                SamplingConfig(**{"temperature": READ_AT, **sampling}),
             )
         return made[0] if samples is None else made
 

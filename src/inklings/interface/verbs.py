@@ -26,7 +26,8 @@ from inklings.interface.run import Run
 from inklings.interface.watching import watched
 from inklings.lab.comparison.compare import compare as compare_arms
 from inklings.lab.comparison.result import FILE_NAME
-from inklings.lab.comparison.settings import USUAL, Method
+from inklings.lab.comparison.settings import SEEDS, USUAL, Method
+from inklings.lab.sweep.sweep import TRIALS
 from inklings.lab.sweep.sweep import sweep as search
 from inklings.lab.sweep.sweep_results import Sweep
 from inklings.runs.free_folder import free_folder
@@ -35,9 +36,6 @@ from inklings.text.store import prepare as prepare_text
 from inklings.training.inheritance import beginning_of
 from inklings.training.train import resume as resume_run
 from inklings.training.train import train as train_run
-
-SEEDS = 5
-"""Seeds of a comparison, where no number is asked for; as `inklings compare` has it."""
 
 
 def prepare(
@@ -291,7 +289,7 @@ def sweep(
     arm: str | Path | RunConfig,
     *,
     space: Sequence[str] = (),
-    trials: int = 20,
+    trials: int = TRIALS,
     out: Path | str | None = None,
     data: TextLike | None = None,
     budget: str | None = None,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inklings.config import RunConfig
-from inklings.device import choose_runtime
+from inklings.device import choose_runtime, usable_cores
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.before_runs import with_rate
 from inklings.lab.comparison.request import COPY_SEEDS, Request
@@ -87,7 +86,4 @@ def workers_for(asked: int | None, tasks: Sequence[Any]) -> int:
         for task in tasks
     ):
         return 1
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(1, min(cores, len(tasks)))
+    return max(1, min(usable_cores(), len(tasks)))

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from inklings.values import check, check_types
 
+SEEDS = 5
+"""Seeds of each arm, where no number is asked for."""
 MOST_POINTS = 8
 """The first of eight points has less than a hundredth of the budget."""
 MOST_SIZES = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from inklings.lab.execution.run_arm import TEMPERATURE
+from inklings.generation.sampling import READ_AT
 from inklings.runs.own_text import data_hash
 from inklings.text.rules import dropped_documents, left_out_texts
 from inklings.text.store import TokenStore
@@ -61,5 +61,5 @@ def describe_text(store: TokenStore) -> dict[str, Any]:
             ),
             **({"Left out": dropped} if dropped else {}),
         },
-        "sampling": f"temperature {TEMPERATURE}",
+        "sampling": f"temperature {READ_AT}",
     }

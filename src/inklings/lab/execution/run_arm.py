@@ -20,7 +20,7 @@ from inklings.evaluation.likelihood.evaluate import evaluate, finite, save_likel
 from inklings.events import OnEvent
 from inklings.generation.from_noise import write
 from inklings.generation.generate import generate
-from inklings.generation.sampling import SamplingConfig
+from inklings.generation.sampling import READ_AT, SamplingConfig
 from inklings.lab.comparison.plan import SamplePlan
 from inklings.lab.comparison.records import ReportRecord, write_record
 from inklings.lab.comparison.result import Point, RunResult
@@ -42,8 +42,6 @@ from inklings.text.tokenizers import Tokenizer
 from inklings.training.branch import Branch, check_settings, exists, train_branches
 from inklings.training.train import resume, train
 
-TEMPERATURE = 0.8
-"""Temperature of the samples in a report: the usual one for reading generators."""
 SAMPLES = {"lines": (10, 100), "documents": (2, 400)}
 """How many texts a report shows of an arm, and their greatest length in tokens, by layout."""
 PROOF_TARGETS = 30_000
@@ -288,7 +286,7 @@ def write_samples(model: Architecture, tokenizer: Tokenizer, *, layout: str) -> 
     samples, length = SAMPLES[layout]
     if makes_texts(model):
         return [made.text for made in write(model, tokenizer, samples)]
-    sampling = SamplingConfig(temperature=TEMPERATURE, seed=0)
+    sampling = SamplingConfig(temperature=READ_AT, seed=0)
     made = generate(
         predictor(model, "writing"),
         tokenizer,

@@ -51,6 +51,8 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.setup import fresh_model
 
+TRIALS = 20
+"""Trials that are to be finished, where no number is asked for."""
 IMPORTANCE_FROM = 5
 """Fewest finished trials from which the importance of fields is estimated."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from functools import partial
 from typing import Any
 
 from inklings.config import RunConfig
-from inklings.device import choose_runtime
+from inklings.device import choose_runtime, usable_cores
 from inklings.events import OnEvent, WorkItem, note
 from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
@@ -153,4 +152,4 @@ def _cores(base: RunConfig) -> int:
     """Return how many trials at a time."""
     if choose_runtime(base.training).device != "cpu":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
