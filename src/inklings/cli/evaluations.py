@@ -24,6 +24,8 @@ PARTED = 2
 """Evaluations in a row after which the losses have parted."""
 MARGIN = 0.002
 """Share of the best validation loss by which it must have risen."""
+EPOCH_LINES = 10
+"""Most lines about epochs, about."""
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Epochs:
             tokens_per_step: of each.
         """
         self._tokens, self._count = tokens, total / tokens
-        self._every = max(1, -(-total // (LINES * tokens)))
+        self._every = max(1, -(-total // (EPOCH_LINES * tokens)))
         self._first = step * tokens_per_step // tokens
         self._losses: list[float] = []
 
@@ -137,7 +139,3 @@ class Epochs:
         self._first, self._losses = done, []
         count = f"{self._count:,.1f}".removesuffix(".0")
         return f"{epochs} of {count}: mean training loss {mean:.4f}, {duration(seconds)}"
-
-
-LINES = 10
-"""Most lines about epochs, about."""
