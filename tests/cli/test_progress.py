@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from inklings.cli import progress
 from inklings.cli.evaluations import HEADING, Epochs, Parting
 from inklings.cli.progress import Display
 from inklings.cli.rows import Row, render_row
@@ -79,7 +81,33 @@ def test_the_time_left_is_that_of_all_work_and_arms_take_what_they_took() -> Non
     work.at("b 0", 0.0, 10.0)
     work.end("b 0", 12.0)
     assert work.seconds_left(12.0) == pytest.approx(12.0)
-    assert work.place() == "run 3 of 4"
+    assert work.say(12.0) == "run 3 of 4; about 12.0 s left"
+
+
+def test_where_nothing_is_left_no_time_is() -> None:
+    work = Work.of_one("a")
+    work.at("a", 0.0, 0.0)
+    assert work.say(1.0) == "run 1 of 1"
+    work.at("a", 1.0, 5.0)
+    assert work.seconds_left(5.0) is None
+    work.end("a", 5.0)
+    assert work.say(5.0) == "all done"
+
+
+def test_a_search_goes_on_from_the_trials_that_ended() -> None:
+    work = Work([item("a", "a", "search", weight=4.0, trials=4)], 1)
+    work.at("a", 0.0, 0.0)
+    work.at("a", 0.5, 4.0)
+    assert work.seconds_left(4.0) == pytest.approx(28.0)
+    work.end_trial("a", 6.0)  # it was given up
+    assert work.seconds_left(6.0) == pytest.approx(18.0)
+    work.at("a", 0.0, 6.0)
+    work.at("a", 0.5, 12.0)
+    assert work.say(12.0) == "search 1 of 1; about 20.0 s left"
+    for _ in range(9):  # more of them than were foreseen
+        work.end_trial("a", 12.0)
+        work.at("a", 0.5, 12.0)
+    assert work.seconds_left(12.0) is None
 
 
 def test_side_by_side_takes_less_and_never_less_than_the_longest_piece() -> None:
@@ -115,7 +143,11 @@ def hear(board: Display, events: Sequence[Event]) -> None:
         board(event)
 
 
-def test_a_row_says_what_is_tried_and_leaves_when_it_is_given_up() -> None:
+def test_a_row_says_what_is_tried_and_leaves_when_it_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
     board, _ = display(live=True, quiet_runs=True)
     name = "gpt learning rate"
     search = item(name, "gpt", "learning-rate search", 5.0, 5)
@@ -128,6 +160,7 @@ def test_a_row_says_what_is_tried_and_leaves_when_it_is_given_up() -> None:
     )
     assert any("gpt, learning rate 0.02" in line for line in shown(board))
     assert shown(board)[-1].startswith("learning-rate search 1 of 1, then 1 run")
+    now += 8.0
     board(
         {
             "event": "rate",
@@ -140,6 +173,7 @@ def test_a_row_says_what_is_tried_and_leaves_when_it_is_given_up() -> None:
         }
     )
     assert not any("0.02" in line for line in shown(board))
+    assert shown(board)[-1].endswith("then 1 run; about 32.0 s left")  # four trials more
     board({"event": "result", "run": name, "loss": None})
     assert shown(board)[-1].startswith("run 1 of 1")
 

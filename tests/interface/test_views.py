@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.events import Event, StartEvent
+from inklings.events import Event, StartEvent, WorkItem, stage
 from inklings.interface import notebook
 from inklings.interface.curve import HEIGHT, WIDTH, curve_svg, learning_lines
 from inklings.interface.notebook import STEPS, NotebookView, in_notebook
@@ -43,6 +43,10 @@ def step_event(step: int, run: str | None = None) -> Event:
     if run is not None:
         event["run"] = run
     return event
+
+
+def work_item(run: str) -> WorkItem:
+    return {"run": run, "arm": run, "stage": "run", "weight": 1.0, "trials": 1}
 
 
 class Kernel:
@@ -79,6 +83,37 @@ def test_a_notebook_gets_one_chart_that_grows(monkeypatch: pytest.MonkeyPatch) -
     assert "step 4 of 50" in kernel.shown[-1] and "svg" in kernel.shown[-1]
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_the_time_left_is_that_of_the_steps_made_here_and_goes_when_they_stop(
+    monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    now = 100.0
+    Kernel(monkeypatch)
+    monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: now))
+    with NotebookView(many=many) as view:
+        if many:
+            view({"event": "work", "items": [work_item("a")], "workers": 1})
+        view({**START, "run": "a", "step": 30})
+        now += 10.0
+        view(step_event(40, "a"))
+        assert "about 10.0 s left" in view.html()
+    assert "left" not in view.html() and "10.0 s" in view.html()
+
+
+def test_what_is_done_now_stands_there_until_steps_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Kernel(monkeypatch)
+    view = NotebookView()
+    view(stage("measuring threads"))
+    assert "measuring threads" in view.html()
+    view(START)
+    view(stage("compiling"))
+    assert "measuring threads" not in view.html() and "compiling" in view.html()
+    view(step_event(1))
+    assert "compiling" not in view.html()
+
+
 def test_a_chart_is_redrawn_by_the_clock_and_not_by_the_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -94,13 +129,42 @@ def test_a_chart_is_redrawn_by_the_clock_and_not_by_the_step(
 def test_several_runs_are_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     Kernel(monkeypatch)
     view = NotebookView(many=True)
+    view(stage("auditing"))
+    assert "auditing" in view.html()
+    view({"event": "work", "items": [*map(work_item, ("c", "a <b>", "d"))], "workers": 2})
+    assert "auditing" not in view.html() and "run 1 of 3" in view.html()
+    view({**stage("measuring"), "run": "c"})
+    assert "c: measuring" in view.html()
     for run in ("a <b>", "c"):
         view({**START, "run": run})
         view(step_event(25, run))
     html = view.html()
     assert "a &lt;b&gt;" in html and html.count("width:60px") == 2
     view({"event": "result", "run": "c", "loss": 1.0})
-    assert "1 runs" in view.html() and view.html().count("width:60px") == 1
+    assert "run 2 of 3" in view.html() and view.html().count("width:60px") == 1
+
+
+def test_a_trial_of_a_search_that_ended_is_not_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    Kernel(monkeypatch)
+    monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: now))
+    view = NotebookView(many=True)
+    search: WorkItem = {**work_item("s"), "stage": "search", "weight": 4.0, "trials": 4}
+    view({"event": "work", "items": [search], "workers": 1})
+    view({**START, "run": "s"})
+    now += 8.0
+    rate: Event = {
+        "event": "rate",
+        "run": "s",
+        "status": "done",
+        "losses": [2.0],
+        "message": None,
+        "loss": 2.0,
+    }
+    view(rate)
+    assert "after 8.0 s: search 1 of 1; about 24.0 s left" in view.html()
+    view({"event": "result", "run": "s", "loss": None})
+    assert "after 8.0 s: all done<" in view.html()
 
 
 def test_nothing_is_shown_where_nothing_is_asked_for(

@@ -16,7 +16,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from inklings.amounts import duration
 from inklings.cli.evaluations import (
     HEADING,
     Epochs,
@@ -79,8 +78,6 @@ class Display:
         )
         self.rows: dict[str, Row] = {}
         self.work: Work | None = None
-        self.done_trials: dict[str, int] = {}
-        self.trials: dict[str, int] = {}
         self.validation: dict[str, float] = {}
         self.unit: dict[str, str] = {}
         self.adversary: dict[str, tuple[str, ...]] = {}
@@ -115,19 +112,13 @@ class Display:
         for row in rows[-most:]:
             left = self.work.seconds_left(now) if self.work is not None and not self.many else None
             yield render_row(row, width, now, self.terminal.dots, left)
-        if self.many:
-            yield Text(self.place(now)[:width], style="bold")
+        if self.work is not None and self.many:
+            yield Text(self.work.say(now)[:width], style="bold")
 
     @property
     def many(self) -> bool:
         """Whether there are several runs."""
         return self.quiet_runs and self.work is not None
-
-    def place(self, now: float) -> str:
-        """Say where the whole work is, and how long the rest of it takes."""
-        assert self.work is not None
-        left = self.work.seconds_left(now)
-        return self.work.place() + ("" if left is None else f"; about {duration(left)} left")
 
     def __call__(self, event: Event) -> None:
         """Show one event; events of unknown kinds are skipped."""
@@ -166,7 +157,6 @@ class Display:
         """Take down all that is to be done."""
         self.rows.pop("", None)
         self.work = Work(event["items"], event["workers"])
-        self.trials = {item["run"]: item["trials"] for item in event["items"]}
 
     def _on_start(self, event: StartEvent, run: str) -> None:
         """Show that a run begins or goes on."""
@@ -182,17 +172,14 @@ class Display:
                 else None
             )
             self.session = _Session(now, Parting(), epochs)
-            item = {"run": run, "arm": run, "stage": "run", "weight": 1.0, "trials": 1}
-            self.work = Work([item], 1)  # type: ignore[list-item]  # mypy sees no typed dictionary
+            self.work = Work.of_one(run)
         self._progress(run, event["step"], event["steps"], now)
         if not self.live and run:
             self._line(f"{row.name}: {event['steps']:,} steps, {event['parameters']:,} parameters")
 
     def _progress(self, run: str, step: int, steps: int, now: float) -> None:
         if self.work is not None:
-            trials = self.trials.get(run, 1)
-            share = step / steps if steps else 0.0
-            self.work.at(run, (min(self.done_trials.get(run, 0), trials - 1) + share) / trials, now)
+            self.work.at(run, step / steps if steps else 0.0, now)
 
     def _on_step(self, event: StepEvent, run: str) -> None:
         if "critic_gap" in event:
@@ -265,8 +252,8 @@ class Display:
 
     def _on_rate(self, event: RateEvent, run: str) -> None:
         """Show how a trial of a learning rate ended; its row leaves."""
-        self.done_trials[run] = self.done_trials.get(run, 0) + 1
-        self._progress(run, 0, 1, time.monotonic())
+        if self.work is not None:
+            self.work.end_trial(run, time.monotonic())
         row = self.rows.pop(run, None)
         title = row.name if row is not None else run
         ended = {"done": f"{event['loss']:.4f}" if event["loss"] is not None else "done"}
@@ -280,5 +267,5 @@ class Display:
         if self.work is not None:
             self.work.end(run, time.monotonic())
         if event["loss"] is not None:
-            after = f"; {self.place(time.monotonic())}" if self.work and not self.live else ""
+            after = f"; {self.work.say(time.monotonic())}" if self.work and not self.live else ""
             self._line(f"{run}: {event['loss']:.4f}{after}", "dim")

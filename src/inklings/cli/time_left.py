@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inklings.amounts import duration
 from inklings.events import WorkItem
 
 KNOWN_FROM = 2.0
@@ -24,6 +25,10 @@ class Item:
     stage: str
     weight: float
     """In runs of its arm."""
+    trials: int
+    """How many runs it makes, one after the other."""
+    ended: int = 0
+    """How many of them have."""
     share: float = 0.0
     """How much of it is done."""
     began: float | None = None
@@ -45,25 +50,40 @@ class Work:
 
     def __init__(self, items: Sequence[WorkItem], workers: int) -> None:
         self._items = {
-            item["run"]: Item(item["run"], item["arm"], item["stage"], item["weight"])
+            item["run"]: Item(
+                item["run"], item["arm"], item["stage"], item["weight"], item["trials"]
+            )
             for item in items
         }
         self._workers = workers
+
+    @classmethod
+    def of_one(cls, run: str) -> Work:
+        """Return the work of one run alone."""
+        return cls([{"run": run, "arm": run, "stage": "run", "weight": 1.0, "trials": 1}], 1)
 
     def at(self, name: str, share: float, now: float) -> None:
         """Note how much of a piece of work is done.
 
         Args:
             name: of the piece.
-            share: of it that is done.
+            share: of its trial at work that is done; of all of it, where it has but one.
             now: in seconds, of any clock.
         """
         item = self._items.get(name)
         if item is None or item.took is not None:
             return
+        done = min(1.0, (item.ended + share) / item.trials)
         if item.began is None:
-            item.began, item.first = now, share
-        item.share = max(item.share, share)
+            item.began, item.first = now, done
+        item.share = max(item.share, done)
+
+    def end_trial(self, name: str, now: float) -> None:
+        """Note that a trial of a piece of work is done."""
+        item = self._items.get(name)
+        if item is not None:
+            item.ended += 1
+            self.at(name, 0.0, now)
 
     def end(self, name: str, now: float) -> None:
         """Note that a piece of work is done."""
@@ -72,7 +92,7 @@ class Work:
             item.took, item.share = item.seconds(now), 1.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the seconds that the rest takes; None where nothing tells yet."""
+        """Return the seconds that the rest takes; None where nothing tells yet, or is left."""
         spent, done = dict[str, float](), dict[str, float]()
         for item in self._items.values():
             made = item.weight * (item.share - item.first)
@@ -87,7 +107,12 @@ class Work:
             item.weight * (1 - item.share) * each.get(item.arm, usual)
             for item in self._items.values()
         ]
-        return max(max(rest), sum(rest) / self._workers)
+        return max(max(rest), sum(rest) / self._workers) if any(rest) else None
+
+    def say(self, now: float) -> str:
+        """Say where the work is, and when all of it ends: `run 7 of 42; about 8.4 s left`."""
+        left = self.seconds_left(now)
+        return self.place() + ("" if left is None else f"; about {duration(left)} left")
 
     def place(self) -> str:
         """Say which piece of work is done now: `run 7 of 42`."""

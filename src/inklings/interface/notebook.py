@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from inklings.amounts import duration
+from inklings.cli.time_left import Work
 from inklings.events import EvaluationEvent, Event, NoteEvent, StartEvent, StepEvent
 from inklings.interface.curve import as_image, curve_svg, learning_lines
 from inklings.interface.records import metric_records
@@ -39,12 +41,13 @@ class NotebookView:
         self._handle: Any = None
         self._shown = 0.0
         self._notes: list[str] = []
-        self._stage = ""
+        self._stages: dict[str, str] = {}
         self._start: StartEvent | None = None
         self._logged: list[StepEvent | EvaluationEvent] = []
         self._running: dict[str, tuple[int, int, float | None]] = {}
-        self._done = 0
+        self._work: Work | None = None
         self._began = time.monotonic()
+        self._over = False
 
     def __enter__(self) -> NotebookView:
         return self
@@ -56,43 +59,67 @@ class NotebookView:
         trace: TracebackType | None,
     ) -> None:
         self._running.clear()
-        self._stage = ""
+        self._stages.clear()
+        self._over = True
         if self._handle is not None or self._notes:
             self._show()
 
     def __call__(self, event: Event) -> None:
         """Take in one event, and show how far the work is, if it is time to."""
-        run = event.get("run", "")
+        run, now = event.get("run", ""), time.monotonic()
         match event["event"]:
             case "note":
                 self._note(event)
+            case "stage":
+                self._stages[run] = event["text"]
+            case "prepare" if event["stage"] == "done":
+                self._stages.pop("", None)
             case "prepare":
-                done = event["stage"] == "done"
-                self._stage = "" if done else f"{event['stage']} {_share(event)}"
+                self._stages[""] = f"{event['stage']} {_share(event)}"
+            case "work":
+                self._stages.pop("", None)
+                self._work = Work(event["items"], event["workers"])
             case "start":
                 self._start = event
-                self._running[run] = (event["step"], event["steps"], None)
+                if not self.many:
+                    self._work = Work.of_one(run)
+                self._progress(run, event["step"], event["steps"], None, now)
             case "step":
                 if not self.many:
                     self._keep(event)
                 if run in self._running:
-                    self._running[run] = (event["step"], self._running[run][1], event["loss"])
+                    steps = self._running[run][1]
+                    self._progress(run, event["step"], steps, event["loss"], now)
             case "evaluation":
                 if not self.many:
                     self._logged.append(event)
             case "find_lr" | "probe":
-                self._running[run] = (event["step"], event["steps"], event["loss"])
+                self._progress(run, event["step"], event["steps"], event["loss"], now)
+            case "rate":
+                self._leave(run)
+                if self._work is not None:
+                    self._work.end_trial(run, now)
             case "end":
-                self._running.pop(run, None)
-            case "result" | "rate":
-                self._running.pop(run, None)
-                self._done += 1
+                self._leave(run)
+            case "result":
+                self._leave(run)
+                if self._work is not None:
+                    self._work.end(run, now)
             case _:
                 return
-        now = time.monotonic()
         if now - self._shown >= REFRESH:
             self._shown = now
             self._show()
+
+    def _progress(self, run: str, step: int, steps: int, loss: float | None, now: float) -> None:
+        self._stages.pop(run, None)
+        self._running[run] = (step, steps, loss)
+        if self._work is not None:
+            self._work.at(run, step / steps if steps else 0.0, now)
+
+    def _leave(self, run: str) -> None:
+        self._stages.pop(run, None)
+        self._running.pop(run, None)
 
     def _note(self, event: NoteEvent) -> None:
         run = event.get("run", "")
@@ -122,8 +149,8 @@ class NotebookView:
     def html(self) -> str:
         """Return the view as it stands."""
         parts = [html_line(text, faint=True) for text in self._notes]
-        if self._stage:
-            parts.append(html_line(self._stage))
+        for run, text in self._stages.items():
+            parts.append(html_line(f"{run}: {text}" if run else text))
         if words := self._words():
             parts.append(html_line(words, faint=self.many))
         if self.many:
@@ -138,16 +165,18 @@ class NotebookView:
 
     def _words(self) -> str:
         """Return how far the work is, in a line."""
-        seconds = time.monotonic() - self._began
-        if self.many:
-            at_work = f", {len(self._running)} at work" if self._running else ""
-            return f"{self._done} runs and trials done{at_work}, {seconds:.0f} s"
-        if self._start is None:
+        now = time.monotonic()
+        took = duration(now - self._began)
+        if self._work is None:
             return ""  # a text alone, whose stage says it
+        if self.many or self._start is None:
+            said = self._work.place() if self._over else self._work.say(now)
+            return f"after {took}: {said}"
         steps = self._start["steps"]
         step = self._logged[-1]["step"] if self._logged else self._start["step"]
-        left = f", {seconds * (steps - step) / step:.0f} s left" if 0 < step < steps else ""
-        return f"step {step:,} of {steps:,}, {seconds:.0f} s{left}"
+        seconds = None if self._over else self._work.seconds_left(now)
+        left = "" if seconds is None else f", about {duration(seconds)} left"
+        return f"step {step:,} of {steps:,}, {took}{left}"
 
 
 def _share(event: Any) -> str:
