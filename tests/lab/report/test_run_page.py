@@ -16,6 +16,7 @@ import pytest
 
 from inklings.cli.main import main
 from inklings.lab.report import page
+from inklings.lab.report.chart import Figure
 from inklings.lab.report.export import SUFFIXES
 from inklings.lab.report.of_runs.improvement import MOMENTS, spread
 from inklings.lab.report.of_runs.run_chart import evaluation_rows, step_rows
@@ -98,6 +99,36 @@ def test_each_kind_of_run_has_its_sections(folder: Path) -> None:
         assert "audit" not in found
 
 
+def figure_of(page_of: RunsShown, name: str) -> Figure:
+    return next(
+        figure
+        for section in make_run_sections(page_of)
+        for figure in section.figures
+        if figure.name == name
+    )
+
+
+def test_each_series_of_the_adversary_is_its_own_figure_of_the_steps(folder: Path) -> None:
+    page_of = shown(folder, "one", "gan", window=1)
+    rows = figure_of(page_of, "losses").data["losses_lines"]
+    assert {row["arm"] for row in rows} == {"gan"}, "only runs with a critic are drawn"
+    for series, name in (("critic", "loss"), ("generator", "generator_loss")):
+        found = [row["value"] for row in rows if row["series"] == series]
+        assert found == pytest.approx([step[name] for step in page_of.runs[1].steps], rel=1e-5)  # type: ignore[literal-required]
+
+
+def test_norms_are_in_powers_of_ten_unless_one_is_zero(folder: Path) -> None:
+    def scale(page_of: RunsShown) -> dict[str, Any]:
+        layer = figure_of(page_of, "gradient_norm").first["layer"][0]
+        found: dict[str, Any] = layer["encoding"]["y"]["scale"]
+        return found
+
+    page_of = shown(folder, "one")
+    assert scale(page_of)["type"] == "log"
+    page_of.runs[0].steps[3]["gradient_norm"] = 0.0
+    assert "type" not in scale(page_of)
+
+
 def test_the_page_of_a_run_needs_no_figures_beside_it(folder: Path, tmp_path: Path) -> None:
     html = write_run_report([folder / "one"], tmp_path, figures=False).read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html"]
@@ -149,13 +180,7 @@ def test_no_run_is_called_the_lowest_where_texts_differ(
 
 def test_windows_of_one_step_are_said_to_smooth_nothing(folder: Path) -> None:
     captions = {
-        window: next(
-            figure.caption
-            for section in make_run_sections(shown(folder, "one", window=window))
-            for figure in section.figures
-            if figure.name == "loss"
-        )
-        for window in (1, 4)
+        window: figure_of(shown(folder, "one", window=window), "loss").caption for window in (1, 4)
     }
     assert captions[1].startswith("A window is one step: smoothed is raw.")
     assert captions[4].startswith("Smoothed: means over windows of 4 steps.")

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 from inklings.lab.report.chart import Figure, Rows
-from inklings.lab.report.of_runs.run_chart import Curves, draw_curves, evaluation_rows, step_rows
+from inklings.lab.report.of_runs.run_chart import Curves, draw_curves, draw_steps, evaluation_rows
 from inklings.lab.report.of_runs.run_section import RunsShown
 from inklings.lab.report.section import Section
+
+LOSSES = Curves(
+    name="losses",
+    title="Losses",
+    unit="loss",
+    caption="What each of the two minimises. Neither says how good the texts are.",
+    series=("critic", "generator"),
+)
+GAP = Curves(
+    name="gap",
+    title="Critic gap",
+    unit="score",
+    caption="How much higher the critic scores real texts than made ones: at 0 it cannot tell.",
+    series=("gap",),
+)
+PENALTY = Curves(
+    name="penalty",
+    title="Penalty",
+    unit="weighted",
+    caption="What keeps the critic's slope in bounds.",
+    series=("penalty",),
+)
 
 
 def make_section(shown: RunsShown) -> Section | None:
     """Return the section of the adversary, or None where no run has one."""
-    losses = {"critic": "loss", "generator": "generator_loss"}
+    runs = [run for run in shown.runs if any("critic_gap" in step for step in run.steps)]
     figures = [
         _divergence(shown),
-        _of_steps(
-            shown,
-            "losses",
-            "Losses",
-            "loss",
-            losses,
-            "What each of the two minimises. Neither says how good the texts are.",
-        ),
-        _of_steps(
-            shown,
-            "gap",
-            "Critic gap",
-            "score",
-            {"gap": "critic_gap"},
-            "How much higher the critic scores real texts than made ones: at 0 it cannot tell.",
-        ),
-        _of_steps(
-            shown,
-            "penalty",
-            "Penalty",
-            "weighted",
-            {"penalty": "penalty"},
-            "What keeps the critic's slope in bounds.",
-        ),
+        draw_steps(LOSSES, ("loss", "generator_loss"), shown, runs),
+        draw_steps(GAP, ("critic_gap",), shown, runs),
+        draw_steps(PENALTY, ("penalty",), shown, runs),
     ]
     drawn = tuple(figure for figure in figures if figure is not None)
     lead = "How generator and critic hold each other, and how far what is made is from the text."
@@ -58,42 +59,6 @@ def _divergence(shown: RunsShown) -> Figure | None:
             caption="Mean Jensen-Shannon divergence of 1- to 4-grams; 0 is real text.",
             series=("divergence",),
             lines=lines,
-            raw=[],
         ),
         shown,
     )
-
-
-def _of_steps(
-    shown: RunsShown, name: str, title: str, unit: str, series: dict[str, str], caption: str
-) -> Figure | None:
-    """Draw figures of the steps of runs that have a critic.
-
-    Args:
-        shown: the runs.
-        name: of the figure.
-        title: of the figure.
-        unit: of the figure.
-        series: what is drawn -> its name in the events.
-        caption: below the figure.
-    """
-    lines: Rows = []
-    raw: Rows = []
-    for run in shown.runs:
-        if not any("critic_gap" in step for step in run.steps):
-            continue
-        for called, key in series.items():
-            smoothed, single, _ = step_rows(run, key, called, shown.window)
-            lines, raw = lines + smoothed, raw + single
-    if not lines:
-        return None
-    curves = Curves(
-        name=name,
-        title=title,
-        unit=unit,
-        caption=caption,
-        series=tuple(series),
-        lines=lines,
-        raw=raw,
-    )
-    return draw_curves(curves, shown)

@@ -71,7 +71,6 @@ def _accuracy(shown: RunsShown) -> Figure | None:
             caption="How often the likeliest token is the one that comes.",
             series=(TRAINING, VALIDATION, SCORED),
             lines=lines,
-            raw=[],
             format=".0~%",
             exact=".2%",
             wide=True,

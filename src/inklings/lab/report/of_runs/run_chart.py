@@ -6,7 +6,7 @@ Rows have `arm` (the run), `series`, `step`, `tokens`, `seconds` and `value`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from inklings.lab.report.chart import (
     Control,
     Figure,
     Rows,
-    cost_labels,
+    arm_color,
+    cost_axis,
+    focus_opacity,
     told_all,
     told_number,
     told_text,
@@ -43,8 +45,8 @@ class Curves:
     unit: str
     caption: str
     series: Sequence[str]
-    lines: Rows
-    raw: Rows
+    lines: Rows = field(default_factory=list)
+    raw: Rows = field(default_factory=list)
     """Single steps behind the lines, which may be none."""
     format: str = ".3~f"
     exact: str = ".4f"
@@ -56,8 +58,8 @@ class Curves:
 def draw_curves(curves: Curves, shown: RunsShown) -> Figure:
     """Draw curves, with their values at the pointer.
 
-    The charts are written as they are in Vega-Lite: objects that are checked would take longer than
-    all the rest of a page that stands at the end of every run.
+    The layers are written as they are in Vega-Lite: as objects that are checked they would take
+    longer than all the rest of a page that stands at the end of every run.
     """
     smoothing = Control("curve", "Curve", ("smoothed", "raw")) if curves.raw else None
     against = Control("against", "Against", tuple(axis.name for axis in RUN_AXES))
@@ -84,6 +86,27 @@ def draw_curves(curves: Curves, shown: RunsShown) -> Figure:
     )
 
 
+def draw_steps(
+    curves: Curves, figures: Sequence[str], shown: RunsShown, runs: Sequence[RunView]
+) -> Figure | None:
+    """Draw figures of the steps, as means over windows and step by step; None where there are none.
+
+    Args:
+        curves: the figure, without its rows.
+        figures: names in the events of steps, one for each series.
+        shown: all runs of the page.
+        runs: those that are drawn.
+    """
+    lines: Rows = []
+    raw: Rows = []
+    for run in runs:
+        for series, name in zip(curves.series, figures, strict=True):
+            smoothed, single, _ = step_rows(run, name, series, shown.window)
+            lines += smoothed
+            raw += single
+    return draw_curves(replace(curves, lines=lines, raw=raw), shown) if lines else None
+
+
 def _chart(curves: Curves, shown: RunsShown, axis: Axis, *, single: bool) -> dict[str, Any]:
     """Write the chart of curves against an axis.
 
@@ -98,9 +121,11 @@ def _chart(curves: Curves, shown: RunsShown, axis: Axis, *, single: bool) -> dic
     low, high = curves.domain or (None, None)
     inside = "true" if low is None else f"datum.value >= {low} && datum.value <= {high}"
     at = {
-        "x": x_axis(axis),
+        "x": cost_axis(axis).to_dict(validate=False),
         "y": _y(curves),
-        "color": _arm_color(shown) if several else _series_color(curves.series, names),
+        "color": arm_color(shown.labels).to_dict(validate=False)
+        if several
+        else _series_color(curves.series, names),
         "detail": [{"field": "arm", "type": "nominal"}, {"field": "series", "type": "nominal"}],
     }
     dash = {"strokeDash": _series_dash(curves.series, names)} if several and len(names) > 1 else {}
@@ -109,7 +134,7 @@ def _chart(curves: Curves, shown: RunsShown, axis: Axis, *, single: bool) -> dic
         return {
             "data": {"name": f"{curves.name}_{data}"},
             "mark": mark,
-            "encoding": {**at, **more, "opacity": _focus(opacity)},
+            "encoding": {**at, **more, "opacity": focus_opacity(opacity)},
         }
 
     line = {"type": "line", "clip": True}
@@ -139,22 +164,6 @@ def _chart(curves: Curves, shown: RunsShown, axis: Axis, *, single: bool) -> dic
     }
 
 
-def x_axis(axis: Axis) -> dict[str, Any]:
-    """Write the horizontal axis of a cost, from zero."""
-    return {
-        "field": axis.column,
-        "type": "quantitative",
-        "title": axis.title,
-        "axis": {
-            "labelExpr": cost_labels(axis),
-            "tickCount": 5,
-            "labelOverlap": "greedy",
-            "labelSeparation": 10,
-        },
-        "scale": {"nice": False, "domainMin": 0},
-    }
-
-
 def _y(curves: Curves) -> dict[str, Any]:
     bounds = {"domain": list(curves.domain)} if curves.domain else {"zero": False, "padding": 8}
     return {
@@ -164,12 +173,6 @@ def _y(curves: Curves) -> dict[str, Any]:
         "axis": {"tickCount": 6, "format": curves.format},
         "scale": {**({"type": "log"} if curves.log else bounds), "nice": False},
     }
-
-
-def _focus(full: float) -> dict[str, Any]:
-    """Encode full opacity, unless another run is in focus (a signal of the page's legend)."""
-    test = "focus === null || focus === datum.arm"
-    return {"condition": {"test": test, "value": full}, "value": full * 0.12}
 
 
 def _hovered(data: str, at: dict[str, Any], told: dict[str, str], inside: str) -> dict[str, Any]:
@@ -193,11 +196,6 @@ def _hovered(data: str, at: dict[str, Any], told: dict[str, str], inside: str) -
 
 def _has(rows: Rows, series: str) -> bool:
     return any(row["series"] == series for row in rows)
-
-
-def _arm_color(shown: RunsShown) -> dict[str, Any]:
-    """Encode a colour for each of several runs; the page has the legend."""
-    return {"field": "arm", "type": "nominal", "scale": {"domain": shown.labels}, "legend": None}
 
 
 def _series_color(series: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
