@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from inklings.cli.flags_of_others import refuse_flags_of_others
 from inklings.durable import OUT_OF_REACH, disk_error
 from inklings.errors import InklingsError, unknown_name
 
@@ -91,6 +92,7 @@ def main(arguments: list[str]) -> int:
             from inklings.errors import ConfigError
 
             raise ConfigError(f"{unknown_name('verb', verb, VERBS)} `inklings --help` lists them.")
+        refuse_flags_of_others(verb, rest)
         module = importlib.import_module(f"inklings.cli.{MODULES.get(verb, verb)}")
         code: int = module.main(rest)
         sys.stdout.flush()
