@@ -70,6 +70,27 @@ NOISE_SUBJECTS = [
             "critic": "transformer",
         },
     ),
+    Subject(
+        "textgan",
+        {
+            **TINY,
+            "noise_distribution": "uniform",
+            "style_noise": "full",
+            "word_input": "last_token",
+            "n_critic_input_layer": 2,
+        },
+    ),
+    Subject(
+        "textgan",
+        {
+            **TINY,
+            "preset": "described",
+            "noise_distribution": "laplace",
+            "style_noise": "full",
+            "word_input": "fixed_token",
+            "n_critic_input_layer": 3,
+        },
+    ),
     Subject("one_shot", ONE_SHOT),
     Subject(
         "one_shot",
@@ -77,7 +98,7 @@ NOISE_SUBJECTS = [
     ),
 ]
 
-QUICK = (0, 1, 3, 6)
+QUICK = (0, 1, 3, 8)
 RUNS = [
     # runs take their time: both presets, both losses, both ways to read and both architectures are
     # among the quick ones

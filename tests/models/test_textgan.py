@@ -26,7 +26,11 @@ from inklings.models.textgan.critic import (
     TransformerCritic,
     spread_appended,
 )
-from inklings.models.textgan.model import StyleMap, TextGAN
+from inklings.models.textgan.model import TextGAN
+from inklings.models.textgan.noise import unit_noise
+from inklings.models.textgan.style import StyleMap
+
+Preset = Literal["robust", "described"]
 
 T, V = 6, 11
 SIZES: dict[str, Any] = {
@@ -46,6 +50,8 @@ CAUSAL = st.fixed_dictionaries(
         "noise_scale": st.sampled_from(["one", "learned"]),
         "norm": st.sampled_from(["before", "after"]),
         "mask": st.booleans(),
+        "style_noise": st.sampled_from(["broadcast", "full"]),
+        "word_input": st.sampled_from(["noise", "last_token", "fixed_token"]),
         "n_layer": st.integers(1, 2),
         "n_output_layer": st.integers(0, 2),
     }
@@ -223,7 +229,7 @@ def test_what_is_fed_back_is_the_likeliest_word_or_the_drawn_one(feedback: str) 
 @given(st.integers(1, 4), st.integers(0, 50))
 def test_any_number_of_linear_layers_maps_like_one(layers: int, seed: int) -> None:
     torch.manual_seed(seed)
-    mapping = StyleMap(T, 8, layers, "linear")
+    mapping = StyleMap(T, 8, layers, "linear", "broadcast")
     weight, bias = torch.eye(T), torch.zeros(T)
     for layer in mapping.layers:
         assert isinstance(layer, nn.Linear)
@@ -238,7 +244,7 @@ def test_any_number_of_linear_layers_maps_like_one(layers: int, seed: int) -> No
 
 def test_the_perceptron_maps_as_no_linear_layer_can() -> None:
     torch.manual_seed(0)
-    mapping = StyleMap(T, 8, 2, "perceptron")
+    mapping = StyleMap(T, 8, 2, "perceptron", "broadcast")
     a, b = torch.randn(2, 3, T)
     with torch.no_grad():
         assert (
@@ -253,10 +259,79 @@ def test_the_perceptron_maps_as_no_linear_layer_can() -> None:
     )  # places can be told apart by their channels
 
 
+@pytest.mark.parametrize("mapping", ["linear", "perceptron"])
+def test_full_noise_is_mapped_place_by_place_over_all_channels(mapping: Any) -> None:
+    model = make(mapping=mapping, style_noise="full")
+    style = noise_of(model).tensors["style"]
+    assert style.shape == (4, T, 8)
+    changed = style.clone()
+    changed[:, 2, 5] += 1
+    with torch.no_grad():
+        apart = (model.style(changed) - model.style(style)).abs() > 1e-6
+    assert apart[:, 2].all()
+    assert not apart[:, [0, 1, *range(3, T)]].any()
+    assert make().noise(4, T).tensors["style"].shape == (4, T)
+
+
+@pytest.mark.parametrize("word_input", ["noise", "last_token", "fixed_token"])
+@pytest.mark.parametrize("attention", ["both_ways", "causal"])
+def test_a_word_is_made_of_what_is_named(word_input: Any, attention: Any) -> None:
+    model = make(word_input=word_input, attention=attention, boundary_token=3, noise_scale="one")
+    seen: list[Tensor] = []
+    model.blocks[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    noise = noise_of(model)
+    with torch.no_grad():
+        tokens = model.recomputed(noise).tokens
+        end = model.embed.weight[3].expand(4, 1, -1)
+        for t in range(T):
+            fed = model.embed(tokens[:, :t])
+            new = noise.tensors["word"][:, t : t + 1] if word_input == "noise" else end
+            nothing = torch.zeros(4, 1, 8)
+            if word_input == "last_token":
+                expected = torch.cat((end, fed), dim=1)
+            elif attention == "both_ways":
+                expected = torch.cat((fed, new), dim=1)
+            else:
+                # each position holds the word before, and what its own word is made of
+                made_of = noise.tensors["word"][:, : t + 1] if word_input == "noise" else end
+                expected = torch.cat((nothing, fed), dim=1) + made_of
+            torch.testing.assert_close(seen[t], expected + model.places[: t + 1])
+    assert ("word" in noise.tensors) is (word_input == "noise")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "fourth", "within"),
+    [("normal", 3.0, 10.0), ("uniform", 1.8, 3**0.5), ("laplace", 6.0, 30.0)],
+)
+def test_noise_has_mean_0_and_variance_1_whatever_it_is_drawn_from(
+    distribution: Any, fourth: float, within: float
+) -> None:
+    """The fourth moment tells the three apart."""
+    draws = unit_noise(
+        400, 1000, distribution=distribution, generator=torch.Generator().manual_seed(0)
+    )
+    assert draws.dtype == torch.float32
+    assert abs(float(draws.mean())) < 0.01
+    assert float(draws.var()) == pytest.approx(1, abs=0.02)
+    assert float(draws.pow(4).mean()) == pytest.approx(fourth, rel=0.05)
+    assert float(draws.abs().max()) <= within + 1e-6
+    assert abs(float(draws.pow(3).mean())) < 0.1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_all_noise_but_that_of_the_draws_is_of_the_distribution(preset: Preset) -> None:
+    model = make(preset=preset, noise_distribution="uniform")
+    found = noise_of(model, n=40).tensors
+    assert {name for name, drawn in found.items() if float(drawn.abs().max()) <= 3**0.5} == {
+        *("style", "word", "added")
+    }
+    usual = make(preset=preset).noise(2, T, generator=torch.Generator().manual_seed(5)).tensors
+    same = torch.Generator().manual_seed(5)
+    for name in ("style", "word", "added"):
+        assert torch.equal(usual[name], torch.randn(usual[name].shape, generator=same))
+
+
 # --- the mends ------------------------------------------------------------------------------------
-
-
-Preset = Literal["robust", "described"]
 
 
 def values_of(name: str) -> list[Any]:
@@ -385,6 +460,28 @@ def test_the_spread_is_that_of_a_group() -> None:
     assert torch.isfinite(
         torch.autograd.grad(spread_appended(x := torch.ones(4, 3, requires_grad=True)).sum(), x)[0]
     ).all()
+
+
+@pytest.mark.parametrize("critic", ["perceptron", "transformer"])
+@pytest.mark.parametrize("n_embd", [8, 12])
+def test_several_input_layers_read_like_one_of_their_product(critic: str, n_embd: int) -> None:
+    several = make(critic=critic, n_embd=n_embd, n_critic_input_layer=3).make_critic()
+    one = make(critic=critic, n_embd=n_embd, vocab_size=20).make_critic()
+    assert several.reader is not None
+    assert [type(layer) for layer in several.inputs] == [nn.Linear, nn.Linear]
+    weight = several.reader.weight
+    for further in several.inputs.parameters():
+        weight = further @ weight
+    one.reader = nn.Linear(V, n_embd, bias=False)
+    one.load_state_dict(
+        {
+            **{k: v for k, v in several.state_dict().items() if not k.startswith("inputs.")},
+            "reader.weight": weight,
+        }
+    )
+    rows = torch.randn(5, T, V)
+    with torch.no_grad():
+        torch.testing.assert_close(several(rows), one(rows), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("critic", ["perceptron", "transformer"])

@@ -9,14 +9,16 @@ from typing import Any, Literal
 from inklings.models.contract import ModelConfig, require
 from inklings.models.from_noise import Adversary, Loss, Reads
 from inklings.models.textgan.blocks import NormPlace
+from inklings.models.textgan.noise import Distribution
+from inklings.models.textgan.style import Mapping, StyleNoise
 
 Rows = Literal["soft", "straight_through"]
 Feedback = Literal["argmax", "sampled", "through"]
-Mapping = Literal["linear", "perceptron"]
 Attention = Literal["both_ways", "causal"]
 Draws = Literal["redrawn", "once"]
 Scale = Literal["one", "learned"]
 CriticKind = Literal["transformer", "perceptron"]
+WordInput = Literal["noise", "last_token", "fixed_token"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,10 @@ class TextGANConfig(ModelConfig):
     """B: blocks with noise and style."""
     n_output_layer: int = 1
     """O: blocks without noise and style."""
+    n_critic_input_layer: int = 1
+    """Linear layers that take what the critic reads from the vocabulary to E. There is nothing
+    between them, so that several say no more than one, and learn differently.
+    """
     n_critic_layer: int = 2
     """Layers of the critic: of a transformer, blocks before the class token joins."""
     n_critic_output_layer: int = 1
@@ -91,6 +97,18 @@ class TextGANConfig(ModelConfig):
     temperature: float = 3.0
     """Temperature of the relaxation that the gradient of straight-through draws goes through: the
     lower, the more texts come to repeat.
+    """
+    noise_distribution: Distribution = "normal"
+    """What all noise is drawn from: `normal`, `uniform` or `laplace`, each of mean 0 and variance
+    1.
+    """
+    style_noise: StyleNoise = "broadcast"
+    """The noise that is global to a text: one number for each of T places, which is `broadcast`
+    over the channels once it is mapped, or `full`: T places of E channels, mapped place by place.
+    """
+    word_input: WordInput = "noise"
+    """What the next word is made of, beside the words so far: `noise`, the `last_token` alone (the
+    end mark before the first word), or a `fixed_token` (the end mark) at every word.
     """
     rows: Rows | None = None
     """What the critic reads: `soft` probabilities (described), or one-hot rows with a
@@ -153,6 +171,7 @@ class TextGANConfig(ModelConfig):
             "n_hidden",
             "n_mapping",
             "n_layer",
+            "n_critic_input_layer",
             "n_critic_layer",
             "n_critic_hidden",
         ):

@@ -28,11 +28,25 @@ def spread_appended(x: Float[Tensor, "N C"]) -> Float[Tensor, "N C+1"]:
     return torch.cat((x, spread.repeat_interleave(groups.shape[1]).unsqueeze(-1)), dim=-1)
 
 
+def more_input_layers(n_input_layer: int, n_embd: int) -> nn.Sequential:
+    """Make the input layers behind the first, which is the critic's reader.
+
+    Without biases, so that what is masked stays zero.
+    """
+    return nn.Sequential(*(nn.Linear(n_embd, n_embd, bias=False) for _ in range(n_input_layer - 1)))
+
+
+def reading_flops(reader: nn.Linear | None, inputs: nn.Sequential) -> int:
+    """Count multiplications and additions of the input layers at one position."""
+    weights = [] if reader is None else [*reader.parameters(), *inputs.parameters()]
+    return 2 * sum(weight.numel() for weight in weights)
+
+
 class TransformerCritic(Critic):
     """The critic as described: a transformer over the texts, with a class token.
 
-    A linear layer from the vocabulary, positions concatenated, backbone, class token, output
-    blocks, a score.
+    Linear layers from the vocabulary, positions concatenated, backbone, class token, output blocks,
+    a score.
     """
 
     positions: Tensor
@@ -49,11 +63,13 @@ class TransformerCritic(Critic):
         n_output_block: int,
         norm: NormPlace,
         spread: bool,
+        n_input_layer: int = 1,
     ) -> None:
         super().__init__(vocab_size, n_embd)
         self.spread, self.n_hidden = spread, n_hidden
         if self.reader is None:
             self.reader = nn.Linear(vocab_size, n_embd, bias=False)
+        self.inputs = more_input_layers(n_input_layer, n_embd)
         self.register_buffer("positions", sinusoids(length, n_embd), persistent=False)
 
         def blocks(count: int) -> nn.ModuleList:
@@ -74,13 +90,13 @@ class TransformerCritic(Critic):
             4 * channels * (len(self.backbone) * length**2 + len(self.output) * (length + 1) ** 2)
         )
         per_place = block_flops(channels, self.n_hidden)
-        assert self.reader is not None
-        return 2 * length * self.reader.weight.numel() + blocks * per_place + attention
+        reading = length * reading_flops(self.reader, self.inputs)
+        return reading + blocks * per_place + attention
 
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
         """Return the score of each text from what was read of it."""
         n, length, _ = read.shape
-        x = torch.cat((read, self.positions[:length].expand(n, -1, -1)), dim=-1)
+        x = torch.cat((self.inputs(read), self.positions[:length].expand(n, -1, -1)), dim=-1)
         for block in self.backbone:
             x = block(x)
         x = torch.cat((self.class_token.expand(n, 1, -1), x), dim=1)
@@ -107,10 +123,15 @@ class PerceptronCritic(Critic):
         n_hidden: int,
         n_layer: int,
         spread: bool,
+        n_input_layer: int = 1,
     ) -> None:
         super().__init__(vocab_size, n_embd)
         self.spread = spread
-        self.sizes = [length * min(vocab_size, n_embd), *[n_hidden] * n_layer]
+        if self.reader is None and n_input_layer > 1:
+            self.reader = nn.Linear(vocab_size, n_embd, bias=False)
+        self.inputs = more_input_layers(n_input_layer, n_embd)
+        channels = vocab_size if self.reader is None else n_embd
+        self.sizes = [length * channels, *[n_hidden] * n_layer]
         self.layers = nn.ModuleList(
             nn.Linear(before, after) for before, after in itertools.pairwise(self.sizes)
         )
@@ -119,14 +140,13 @@ class PerceptronCritic(Critic):
 
     def flops(self) -> int:
         """Return the floating-point operations of one text's forward pass."""
-        embedding = 0 if self.reader is None else 2 * self.n_place * self.reader.weight.numel()
-        return embedding + sum(
+        return self.n_place * reading_flops(self.reader, self.inputs) + sum(
             2 * before * after for before, after in itertools.pairwise(self.sizes)
         )
 
     def judge(self, read: Float[Tensor, "N T E"]) -> Float[Tensor, " N"]:
         """Return the score of each text from what was read of it."""
-        x = read.flatten(1)
+        x = self.inputs(read).flatten(1)
         x = nn.functional.pad(x, (0, self.sizes[0] - x.shape[1]))
         for layer in self.layers:
             x = nn.functional.leaky_relu(layer(x), 0.2)

@@ -10,6 +10,7 @@ last position gives the word.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -19,38 +20,11 @@ from torch.nn import functional as F
 from inklings.layers.attention import KeyValueCache, empty_caches, place
 from inklings.models.from_noise import Drawn, Noise, SampleModel, gumbel_noise, straight_through
 from inklings.models.textgan.blocks import Block, KeysAndValues, block_flops, noise_scale, sinusoids
-from inklings.models.textgan.config import Mapping, TextGANConfig
+from inklings.models.textgan.config import TextGANConfig
 from inklings.models.textgan.critic import PerceptronCritic, TransformerCritic
+from inklings.models.textgan.noise import unit_noise
+from inklings.models.textgan.style import StyleMap
 from inklings.models.textgan.words import WordBlock
-
-
-class StyleMap(nn.Module):
-    """The mapping network: one number of noise a place, mapped, and broadcast over the channels.
-
-    The layers as described are linear only, so they are worth one of them (StyleGAN's are not); the
-    perceptron's have activations and norms, and places that can be told apart.
-    """
-
-    def __init__(self, length: int, n_embd: int, n_mapping: int, kind: Mapping) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(n_mapping):
-            layers.append(nn.Linear(length, length))
-            if kind == "perceptron":
-                layers += [nn.GELU(), nn.LayerNorm(length)]
-        self.layers = nn.Sequential(*layers)
-        self.directions = (
-            nn.Parameter(torch.randn(length, n_embd)) if kind == "perceptron" else None
-        )
-        self.n_embd = n_embd
-
-    def forward(self, noise: Float[Tensor, "N S"]) -> Float[Tensor, "N S E"]:
-        """Map noise to the style at S places."""
-        mapped = self.layers(noise).unsqueeze(-1)
-        if self.directions is not None:
-            out: Tensor = mapped * self.directions
-            return out
-        return mapped.expand(-1, -1, self.n_embd)  # type: ignore[no-any-return]
 
 
 class TextGAN(SampleModel):
@@ -71,12 +45,15 @@ class TextGAN(SampleModel):
         recipe = self.adversary = self.recipe = config.recipe
         self.reads, self.hard = config.reads, recipe.rows == "straight_through"
         n_embd = config.n_embd
-        self.style = StyleMap(config.context_length, n_embd, config.n_mapping, recipe.mapping)
+        self.style = StyleMap(
+            config.context_length, n_embd, config.n_mapping, recipe.mapping, config.style_noise
+        )
         self.embed = nn.Embedding(config.vocab_size, n_embd)
         # as described it is a linear layer over one-hot rows: small beside the noise at the start,
         # which keeps texts apart
         nn.init.uniform_(self.embed.weight, -(config.vocab_size**-0.5), config.vocab_size**-0.5)
-        self.word_scale = noise_scale(n_embd) if recipe.noise_scale == "learned" else None
+        scaled = recipe.noise_scale == "learned" and config.word_input == "noise"
+        self.word_scale = noise_scale(n_embd) if scaled else None
         self.register_buffer("places", sinusoids(config.context_length, n_embd), persistent=False)
 
         def blocks(count: int, *, style: bool) -> list[Block]:
@@ -114,17 +91,20 @@ class TextGAN(SampleModel):
     ) -> Noise:
         """Draw the noise of `n` texts.
 
-        `style` (n, S), `word` (n, T, E), `added` (n, R, B, T, E) for R draws, `gumbel` (n, T, V).
+        `style` (n, S) or (n, S, E), `word` (n, T, E) where words are made of noise, `added`
+        (n, R, B, T, E) for R draws, `gumbel` (n, T, V).
         """
         config, recipe = self.config, self.recipe
         draws = length if recipe.noise == "redrawn" else 1
-        drawn = {
-            "style": torch.randn(n, config.context_length, generator=style or generator),
-            "word": torch.randn(n, length, config.n_embd, generator=generator),
-            "added": torch.randn(
-                n, draws, config.n_layer, length, config.n_embd, generator=generator
-            ),
-        }
+        drawing = partial(unit_noise, distribution=config.noise_distribution)
+        full = config.style_noise == "full"
+        places = (config.context_length, config.n_embd) if full else (config.context_length,)
+        drawn = {"style": drawing(n, *places, generator=style or generator)}
+        if config.word_input == "noise":
+            drawn["word"] = drawing(n, length, config.n_embd, generator=generator)
+        drawn["added"] = drawing(
+            n, draws, config.n_layer, length, config.n_embd, generator=generator
+        )
         if recipe.rows == "straight_through" or recipe.feedback == "sampled":
             drawn["gumbel"] = gumbel_noise(n, length, config.vocab_size, generator=generator)
         return Noise(drawn)
@@ -168,11 +148,12 @@ class TextGAN(SampleModel):
         fed = words.new_zeros(n, 0, words.shape[-1])
         parts: list[Drawn] = []
         for t in range(length):
-            inputs = (
-                self._shifted(fed, words[:, : t + 1])
-                if causal
-                else torch.cat((fed, words[:, t : t + 1]), dim=1)
-            )
+            if causal:
+                inputs = self._shifted(fed, words[:, : t + 1])
+            elif self.config.word_input == "last_token":
+                inputs = torch.cat((words[:, :1], fed), dim=1)
+            else:
+                inputs = torch.cat((fed, words[:, t : t + 1]), dim=1)
             added = noise.tensors["added"][:, t if draws > 1 else 0, :, : t + 1]
             piece = place(t + 1, length, device=words.device) if causal else None
             x = inputs + self.places[: t + 1]
@@ -300,9 +281,18 @@ class TextGAN(SampleModel):
         return straight_through(logits, gumbel, tokens, self.config.temperature)
 
     def _words(self, noise: Noise) -> Float[Tensor, "N T E"]:
-        """Return the noise that each word is made of."""
-        words = noise.tensors["word"]
-        return words if self.word_scale is None else words * self.word_scale
+        """Return what each word is made of, beside the words before it.
+
+        That is noise; or the end mark, at every word (`fixed_token`), or only where there is no
+        word before it (`last_token`).
+        """
+        if self.config.word_input == "noise":
+            words = noise.tensors["word"]
+            return words if self.word_scale is None else words * self.word_scale
+        n, _, _, length, _ = noise.tensors["added"].shape
+        token = self.embed.weight[self.config.boundary_token]
+        times = length if self.config.word_input == "fixed_token" else 1
+        return F.pad(token.expand(n, times, -1), (0, 0, 0, length - times))
 
     def _style_keys(self, noise: Noise) -> list[KeysAndValues | None]:
         style = self.style(noise.tensors["style"])
@@ -339,7 +329,7 @@ class TextGAN(SampleModel):
         """
         config, n_embd, n_blocks = self.config, self.config.n_embd, len(self.blocks)
         places = config.context_length
-        style = 4 * places * n_embd**2 * config.n_layer + 2 * config.n_mapping * places**2
+        style = 4 * places * n_embd**2 * config.n_layer + self.style.flops()
         per_place = n_blocks * block_flops(n_embd, config.n_hidden) + config.n_layer * (
             4 * n_embd**2 + 4 * n_embd * places
         )
@@ -364,6 +354,7 @@ class TextGAN(SampleModel):
                 n_embd=config.n_embd,
                 n_hidden=config.n_critic_hidden,
                 n_layer=config.n_critic_layer,
+                n_input_layer=config.n_critic_input_layer,
                 spread=recipe.minibatch_std,
             )
         return TransformerCritic(
@@ -374,6 +365,7 @@ class TextGAN(SampleModel):
             n_hidden=config.n_critic_hidden,
             n_block=config.n_critic_layer,
             n_output_block=config.n_critic_output_layer,
+            n_input_layer=config.n_critic_input_layer,
             norm=recipe.norm,
             spread=recipe.minibatch_std,
         )
