@@ -41,9 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
 
 
-def pytest_runtest_setup() -> None:
-    """Check shapes anew in every test."""
-    shape_checks.new_test()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check shapes anew in every file of tests."""
+    shape_checks.tests_of(str(item.path))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

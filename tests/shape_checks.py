@@ -2,8 +2,8 @@
 
 jaxtyping's own import hook decorates every function of every module, nested ones anew at each call
 of what they stand in, and checks each call: it makes tests three times as long. Here the functions
-and dataclasses that name a shape are decorated, once, and in each test the first calls of each are
-checked, and one in many after them. Other types are mypy's.
+and dataclasses that name a shape are decorated, once, and in each file of tests a call is checked
+if none of the same shapes has passed before. Other types are mypy's.
 """
 
 from __future__ import annotations
@@ -14,40 +14,57 @@ import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, NoneType
 from typing import Any, TypeVar
 
 from beartype import beartype
+from jaxtyping import jaxtyped
+from torch import Tensor
 
 PACKAGE = "inklings"
-ALWAYS, THEN_ONE_IN = 20, 50
 Definition = TypeVar("Definition", ast.FunctionDef, ast.ClassDef)
 
-# how many tests have begun: a number of its own for each
-_test = [0]
+# what was called and passed in the file of tests that runs
+_passed: set[tuple[Any, ...]] = set()
+_file = [""]
 
 
-def new_test() -> None:
-    """Check the next calls of every function again."""
-    _test[0] += 1
+def tests_of(path: str) -> None:
+    """Check all shapes again, where another file of tests begins."""
+    if path != _file[0]:
+        _file[0] = path
+        _passed.clear()
 
 
-def sampled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Check the first calls of a function in each test, and one in many of the others."""
-    checked = beartype(function)
-    test, calls = -1, 0
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Check the calls of a function whose arguments are of shapes that have not passed yet."""
+    strict = jaxtyped(function, typechecker=beartype)
 
     @functools.wraps(function)
-    def check(*arguments: Any, **named: Any) -> Any:
-        nonlocal test, calls
-        if test != _test[0]:
-            test, calls = _test[0], 0
-        calls += 1
-        if calls <= ALWAYS or calls % THEN_ONE_IN == 0:
-            return checked(*arguments, **named)
-        return None
+    def call(*arguments: Any, **named: Any) -> Any:
+        key = (function, *map(_shape, arguments), *named, *map(_shape, named.values()))
+        if key in _passed:
+            return function(*arguments, **named)
+        result = strict(*arguments, **named)
+        _passed.add(key)  # a refused one is refused again
+        return result
 
-    return check
+    return call
+
+
+def _shape(value: Any) -> Any:
+    """Return what a check of a value looks at; of whole models, their settings decide."""
+    if isinstance(value, Tensor):
+        return value.shape, value.dtype
+    if isinstance(value, (int, str, bool, NoneType)):
+        return value
+    return getattr(value, "config", type(value))
+
+
+def checked_class(kind: type[Any]) -> type[Any]:
+    """Check the fields of a dataclass each time that one is made."""
+    made: type[Any] = jaxtyped(kind, typechecker=beartype)
+    return made
 
 
 def names_a_shape(annotation: ast.expr | None) -> bool:
@@ -82,11 +99,8 @@ class Decorate(ast.NodeTransformer):
 
 def decorated(node: Definition, *, last: bool) -> Definition:
     """Add the decorator next to the function, or around all others of the class."""
-    call = ast.parse(
-        "__import__('jaxtyping').jaxtyped(typechecker=__import__('sys').modules"
-        f"[{__name__!r}].sampled)",
-        mode="eval",
-    ).body
+    name = "checked_class" if isinstance(node, ast.ClassDef) else "checked"
+    call = ast.parse(f"__import__('sys').modules[{__name__!r}].{name}", mode="eval").body
     for part in ast.walk(call):
         ast.copy_location(part, node)
     node.decorator_list.insert(len(node.decorator_list) if last else 0, call)

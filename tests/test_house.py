@@ -28,6 +28,7 @@ ORDER = [
     "values",
     "config",
     "fields",
+    "seeds",
     "device",
     "events",
     "showing",

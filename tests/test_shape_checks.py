@@ -1,4 +1,4 @@
-"""Shapes are checked while tests run: what names one is decorated, and its first calls are seen."""
+"""Shapes are checked while tests run: what names one is decorated, and new shapes are looked at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 import pytest
 import torch
-from jaxtyping import Float, TypeCheckError, jaxtyped
+from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from inklings.models.textgan.critic import spread_appended
@@ -31,24 +31,33 @@ def test_a_wrong_shape_in_the_package_is_an_error() -> None:
 )
 def test_what_names_a_shape_is_decorated(source: str, found: bool) -> None:
     tree = shape_checks.Decorate().visit(ast.parse(source))
-    assert ("jaxtyped" in ast.unparse(tree)) is found
+    assert ("shape_checks" in ast.unparse(tree)) is found
 
 
-def test_first_calls_are_checked_in_every_test_and_one_in_many_after_them() -> None:
-    @jaxtyped(typechecker=shape_checks.sampled)
-    def row(x: Float[Tensor, " T"]) -> Float[Tensor, " T"]:
-        return x
+def test_shapes_that_passed_are_not_checked_again_in_a_file_and_wrong_ones_are_refused_always(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    width = 3
 
-    def refused(calls: int) -> int:
-        count = 0
-        for _ in range(calls):
-            try:
-                row(torch.zeros(2, 2))
-            except TypeCheckError:
-                count += 1
-        return count
+    @shape_checks.checked
+    def row(x: Float[Tensor, " T"], times: int = 1) -> Float[Tensor, " T"]:
+        return torch.zeros(width)
 
-    assert refused(shape_checks.ALWAYS) == shape_checks.ALWAYS
-    assert 0 < refused(10 * shape_checks.THEN_ONE_IN) < shape_checks.THEN_ONE_IN
-    shape_checks.new_test()
-    assert refused(1) == 1
+    monkeypatch.setattr(shape_checks, "_passed", set())
+    row(torch.zeros(3))
+    for _ in range(3):
+        with pytest.raises(TypeCheckError):
+            row(torch.zeros(2))
+        with pytest.raises(TypeCheckError):
+            row(torch.zeros(2, 2))
+    with pytest.raises(TypeCheckError):
+        row(torch.zeros(3, dtype=torch.int64))
+    width = 4
+    row(torch.zeros(3))
+    for other in ({"times": 2}, {"times": None}):
+        with pytest.raises(TypeCheckError):
+            row(torch.zeros(3), **other)
+    monkeypatch.setattr(shape_checks, "_file", ["another file"])
+    shape_checks.tests_of(__file__)
+    with pytest.raises(TypeCheckError):
+        row(torch.zeros(3))

@@ -213,4 +213,4 @@ def test_no_seed_raises_an_alarm(architecture: str) -> None:
         )
 
     look()
-    assert not alarms, alarms
+    assert not alarms, repr(alarms)

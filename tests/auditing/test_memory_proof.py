@@ -241,9 +241,19 @@ def test_a_reader_that_meddles_without_hits_fails() -> None:
     assert "with an empty memory it differs from its backbone by up to" in finding.summary
 
 
-@pytest.mark.parametrize("reader", ["mixture", "attention", "concat"])
-def test_honest_memories_pass(reader: str) -> None:
-    model = scrambled(lambda seed: untrained(reader=reader))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reader": "mixture"},
+        {"reader": "attention"},
+        {"reader": "concat"},
+        # begins anew whenever its context is full, in the middle of a pass and between two
+        {"reader": "concat", "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16", "segment": 5},
+        {"reader": "concat", "backbone": "gpt2:n_layer=1,n_head=2,n_embd=16", "segment": 40},
+    ],
+)
+def test_honest_memories_pass(settings: dict[str, Any]) -> None:
+    model = scrambled(lambda seed: untrained(**settings))
     finding = check_memory(model)
     assert finding.status == "pass", finding.summary
     assert "stand before their targets" in finding.summary

@@ -69,7 +69,7 @@ def go(objective: AdversarialObjective, steps: range, *, measure: bool = False) 
     """Steps as the loop makes them."""
     made = []
     for step in steps:
-        seed_step(0, step, torch.device("cpu"))
+        seed_step(0, step)
         made.append(objective.step(step, 1.0, measure=measure))
     return made
 

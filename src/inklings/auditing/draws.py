@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from inklings.layers.cpu.dropout_masks import LEVELS, random_bits
+from inklings.seeds import drawn_from
 
 _BERNOULLI = torch.ops.aten.bernoulli_.float
 _BITS = random_bits._opoverload
@@ -90,8 +91,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     # a user's code may draw from any of the three
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_from(seed):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         try:

@@ -18,6 +18,7 @@ from inklings.auditing.draws import AlikeDraws, seeded
 from inklings.auditing.snapshot import untouched
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import objective_of
+from inklings.seeds import drawn_from
 
 TOLERANCE = 1e-4
 """Between logits in float32 that were computed over other shapes: absolute, and relative to the
@@ -105,8 +106,7 @@ def scrambled(fresh: FreshModel, seed: int = 0) -> SequenceModel:
         model.count(_repeating_text(model, seed))  # type: ignore[operator]  # what the objective `counting` asks for
         return model.eval()
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.no_grad(), drawn_from(seed):
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
             # As much a weight in wide matrices would make recurrent networks chaotic, and rounding

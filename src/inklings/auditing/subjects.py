@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
-
 from inklings.auditing.probes import scrambled
 from inklings.config import RunConfig, TrainingConfig
 from inklings.models.contract import Architecture, SequenceModel
@@ -16,6 +14,7 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.objectives import makes_texts, objective_of, predictor, refuse_silent
 from inklings.models.registry import build, load_class
 from inklings.runs.directory import RunDirectory
+from inklings.seeds import drawn_from
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 from inklings.training.objectives.likelihood import LikelihoodObjective
@@ -175,8 +174,7 @@ def seeded(make: Callable[[], Any]) -> Callable[[int], Any]:
     """Return a factory of models by seed, for one that draws from the global generator."""
 
     def fresh(seed: int) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             return make()
 
     return fresh

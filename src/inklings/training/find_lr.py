@@ -104,7 +104,7 @@ def find_lr(
         mean = 0.0
         for step in range(steps):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / max(1, steps - 1))
-            seed_step(training.seed, step, model.device)
+            seed_step(training.seed, step)
             made = objective.step(step, rate / training.learning_rate, measure=False)
             assert made.loss is not None
             loss = float(made.loss)

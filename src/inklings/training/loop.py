@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from inklings.durable import write_bytes
@@ -30,6 +29,7 @@ from inklings.runs.checkpoints import (
 from inklings.runs.directory import RunManifest
 from inklings.runs.interruption import Interruption
 from inklings.runs.metrics import MetricsLog, sampled_text
+from inklings.seeds import seed_all
 from inklings.text.store import TokenStore
 from inklings.training.divergence import diverged
 from inklings.training.doubt import doubt_of
@@ -118,16 +118,11 @@ class Loop:
 
     def _train_to(self, target: int) -> bool:
         """Make steps up to number `target`; return False if interrupted before."""
-        training, objective, steps, device = (
-            self._training,
-            self._objective,
-            self._record.steps,
-            self._model.device,
-        )
+        training, objective, steps = self._training, self._objective, self._record.steps
         self._model.train()
         begin, before = time.perf_counter(), self._seconds
         while self._step < target and not self._interruption.asked:
-            seed_step(training.seed, self._step, device)
+            seed_step(training.seed, self._step)
             due = (self._step + 1) % self._line_every == 0 or self._step + 1 == steps
             made = objective.step(self._step, self._rate(self._step), measure=due)
             self._unseen.append((made.loss, made.gradient_norm))
@@ -302,7 +297,7 @@ class Loop:
         self._on_event(event)
 
 
-def seed_step(seed: int, step: int, device: torch.device) -> None:
+def seed_step(seed: int, step: int) -> None:
     """Seed torch for one step.
 
     So dropout is a function of (seed, step), and a resumed run needs no random state. The two
@@ -311,15 +306,10 @@ def seed_step(seed: int, step: int, device: torch.device) -> None:
     Args:
         seed: the seed of the run.
         step: the number of the step, from 0.
-        device: where the model is; its generator is seeded too.
     """
     mask = (1 << 64) - 1
     mixed = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9) & mask
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
     mixed ^= mixed >> 31
-    torch.default_generator.manual_seed(mixed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed_all(mixed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(mixed)
+    seed_all(mixed)

@@ -24,6 +24,7 @@ from inklings.models.own_code.contract_check import try_contract
 from inklings.models.registry import build
 from inklings.runs.directory import RunDirectory, RunManifest
 from inklings.runs.own_text import data_hash
+from inklings.seeds import drawn_from, seed_all
 from inklings.text.store import TokenStore, prepare
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import StepCost
@@ -218,8 +219,7 @@ def settle_model(
 
 def fresh_model(config: RunConfig, store: TokenStore) -> Architecture:
     """Make the model with weights drawn from the seed; torch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.weights_seed)
+    with drawn_from(config.training.weights_seed):
         return build(
             config.architecture,
             config.model,
@@ -244,7 +244,7 @@ class Probe:
         """Time one step; its loss is that of the first batch."""
         with threads_of(runtime), torch.random.fork_rng(devices=[]):
             step = self._stepper(runtime)
-            torch.manual_seed(0)
+            seed_all(0)
             _synchronize(runtime)
             start = time.perf_counter()
             made = step()

@@ -18,6 +18,7 @@ from inklings.evaluation.samples.collapse import collapse
 from inklings.evaluation.samples.sample_set import SampleSet
 from inklings.evaluation.samples.sampling import draw_as_trained, real_as_trained
 from inklings.models.from_noise import Drawn, SampleModel
+from inklings.seeds import drawn_from
 from inklings.text.store import TokenSplit
 from inklings.text.token_bytes import OF_LETTERS
 from inklings.training.objectives.real_texts import real_texts
@@ -194,8 +195,7 @@ def _seeded(check: Callable[[NoiseSubject], Finding]) -> Callable[[NoiseSubject]
     """Return a check with the same draws every time, which leaves torch's generator as it was."""
 
     def seeded(subject: NoiseSubject) -> Finding:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with drawn_from(0):
             return check(subject)
 
     return seeded

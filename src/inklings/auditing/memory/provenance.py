@@ -113,7 +113,7 @@ def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:
     short = random_tokens(
         model, 2, min(span(model), getattr(model.config, "segment", LONGEST_TEXT)), seed, symbols=8
     )
-    bare = _logits(model.backbone, short)
+    bare = _alone(model, short)
     with model.recording() as passes:
         empty = _logits(model, short)
     nothing = torch.from_numpy(np.stack([(of.hits.ids < 0).all(-1) for of in passes[0]]))
@@ -128,7 +128,7 @@ def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:
             return f"with {what} it differs from its backbone by up to {apart:.2g}"
     long = random_tokens(model, 2, span(model), seed + 1, symbols=8)
     with model.controlled("off"):
-        apart = difference(_logits(model, long), _logits(model.backbone, long))
+        apart = difference(_logits(model, long), _alone(model, long))
     return (
         None
         if apart <= 1
@@ -139,7 +139,18 @@ def touched_backbone(model: SequenceModel, *, seed: int = 0) -> str | None:
     )
 
 
-def _logits(model: SequenceModel, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+def _alone(model: Provable, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+    """Return what the backbone predicts by itself, which begins where the model lets it begin."""
+    starts = None
+    if model.begins_anew:
+        starts = torch.zeros_like(tokens, dtype=torch.bool)
+        starts[:, :: model.backbone.config.context_length] = True
+    return _logits(model.backbone, tokens, starts)
+
+
+def _logits(
+    model: SequenceModel, tokens: Int[Tensor, "B T"], starts: Bool[Tensor, "B T"] | None = None
+) -> Float[Tensor, "B T V"]:
     with inference(model.modules()):
-        logits: Tensor = model(tokens).logits
+        logits: Tensor = model(tokens, starts=starts).logits
     return logits

@@ -40,6 +40,8 @@ class Provable(Remembering, Protocol):
 
     backbone: SequenceModel
     """Loss of the model without a memory."""
+    begins_anew: bool
+    """Whether the model lets its backbone begin anew whenever the backbone's context is full."""
 
     def controlled(self, control: Control) -> AbstractContextManager[None]:
         """Within the block, something is done to the memory."""

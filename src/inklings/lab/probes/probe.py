@@ -18,6 +18,7 @@ from inklings.lab.probes.tasks import BOUNDARY, TASKS, ProbeTask, TaskBatches, a
 from inklings.models.contract import Architecture, SequenceModel
 from inklings.models.objectives import has_likelihood, objective_of, predictor
 from inklings.models.registry import build
+from inklings.seeds import seed_all
 from inklings.training.loop import seed_step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.schedules import rate_at
@@ -95,7 +96,7 @@ def _fresh(config: RunConfig, task: ProbeTask, seed: int) -> SequenceModel | Non
 
     None where there is no likelihood to learn by gradient.
     """
-    torch.manual_seed(seed)
+    seed_all(seed)
     model: Architecture = build(
         config.architecture, config.model, vocab_size=task.vocab_size, boundary_token=BOUNDARY
     )
@@ -119,7 +120,7 @@ def _train(
         model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME
     )
     for step in range(STEPS):
-        seed_step(seed, step, model.device)
+        seed_step(seed, step)
         rate = rate_at(
             step,
             STEPS,

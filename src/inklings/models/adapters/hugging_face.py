@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from inklings.errors import ArchitectureError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.contract import ModelConfig
+from inklings.seeds import drawn_from
 
 PREFIX = "hf:"
 LONGEST = 1024
@@ -119,9 +120,8 @@ def load_hugging_face(
     auto = transformers.AutoModelForCausalLM
     how: dict[str, Any] = {"trust_remote_code": trust_code}
     try:
-        with warnings.catch_warnings(), _quiet(transformers), torch.random.fork_rng(devices=[]):
+        with warnings.catch_warnings(), _quiet(transformers), drawn_from(0):
             warnings.simplefilter("ignore")  # of the library's own future
-            torch.manual_seed(0)
             if trained:
                 inner = auto.from_pretrained(name, dtype=torch.float32, **how)
             else:

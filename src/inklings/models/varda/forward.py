@@ -212,7 +212,7 @@ class Pass:
             return vectors.to(output.dtype)
 
         starts = None if self._starts is None else self._starts[:, first:last]
-        if self._model.backbone.traits.rereads:
+        if self._model.begins_anew:
             starts = self._windows(first, last)
         # The contract has no way in but tokens: the embedding's output is exchanged under it.
         handle = self._model.embedding.register_forward_hook(replaced)
@@ -228,8 +228,7 @@ class Pass:
         """Return the positions where the backbone begins anew.
 
         These are the documents' first tokens, and wherever its context is full. What lies before is
-        the memory's. Vectors made of what was found cannot be made again for a second reading; and
-        a row that begins anew never needs one.
+        the memory's.
         """
         marks = self._marks[:, first:last].copy()
         for row, begun in zip(self._recall.rows, marks, strict=True):

@@ -348,6 +348,15 @@ class Varda(SequenceModel):
         return embedding
 
     @property
+    def begins_anew(self) -> bool:
+        """Whether the backbone begins anew whenever its context is full.
+
+        A backbone that reads half a context again cannot behind `concat`: vectors made of what was
+        found cannot be made a second time.
+        """
+        return self.config.reader == "concat" and self.backbone.traits.rereads
+
+    @property
     def queries_learn(self) -> bool:
         """Whether what is searched with can be improved by the gradient of what was found."""
         return self.config.reader != "concat" and (

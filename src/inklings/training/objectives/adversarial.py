@@ -22,6 +22,7 @@ from inklings.config import RunConfig, TrainingConfig
 from inklings.device import Runtime
 from inklings.errors import ConfigError
 from inklings.models.from_noise import Drawn, Noise, SampleModel, mean_entropy
+from inklings.seeds import drawn_from
 from inklings.text.store import TokenSplit, TokenStore
 from inklings.text.whole_texts import TextBatches
 from inklings.training.ignored import differs
@@ -74,8 +75,7 @@ class AdversarialObjective(Objective[SampleModel]):
         adversary = model.adversary
         self._model, self._texts, self._adversary = model, texts, adversary
         self.generator = copy.deepcopy(model).train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             self.critic = model.make_critic().to(model.device).train()
         self._adams = {
             "generator": torch.optim.Adam(
