@@ -21,7 +21,7 @@ from inklings.auditing.subjects import NoiseSubject, Subject, seeded
 from inklings.config import TrainingConfig
 from inklings.errors import ArchitectureError, unknown_name
 from inklings.models.adapters.plain_module import PlainModule
-from inklings.models.contract import Architecture, SequenceModel
+from inklings.models.contract import Architecture, SequenceModel, is_architecture
 from inklings.models.from_noise import SampleModel
 from inklings.models.objectives import makes_texts, predictor
 from inklings.models.registry import import_file, is_file, split_name
@@ -52,7 +52,7 @@ def factory(text: str) -> Callable[[], Any] | None:
     if found is None:
         own = [key for key, value in vars(module).items() if callable(value)]
         raise ArchitectureError(f"{text}: {unknown_name('class or function', name, own)}")
-    if isinstance(found, type) and issubclass(found, Architecture):
+    if is_architecture(found):
         return None
     if not callable(found):
         raise ArchitectureError(

@@ -15,7 +15,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -290,6 +290,12 @@ class Architecture(nn.Module, ABC):
     def device(self) -> torch.device:
         """The device of the weights."""
         return next(tensor.device for tensor in itertools.chain(self.parameters(), self.buffers()))
+
+
+def is_architecture(value: object) -> TypeGuard[type[Architecture]]:
+    """Return whether something is a class of generators."""
+    # issubclass of an abstract class asks each of its subclasses before it says no
+    return isinstance(value, type) and Architecture in value.__mro__
 
 
 class SequenceModel(Architecture):

@@ -162,15 +162,11 @@ class _SourceLoader(SourceFileLoader):
 
 
 def _checked_class(module: Any, class_name: str, given: str) -> type[Architecture]:
-    from inklings.models.contract import Architecture, Traits
+    from inklings.models.contract import Traits, is_architecture
     from inklings.models.objectives import objective_of
     from inklings.models.own_code.places import place_of
 
-    found = [
-        name
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Architecture)
-    ]
+    found = [name for name, value in vars(module).items() if is_architecture(value)]
     candidates = [name for name in found if name not in BASES]
     if not class_name:
         defined = ", ".join(candidates) or "no SequenceModel or SampleModel"
@@ -180,7 +176,7 @@ def _checked_class(module: Any, class_name: str, given: str) -> type[Architectur
     loaded = getattr(module, class_name, None)
     if loaded is None:
         raise ArchitectureError(f"{given}: {unknown_name('class', class_name, candidates)}")
-    if not (isinstance(loaded, type) and issubclass(loaded, Architecture)):
+    if not is_architecture(loaded):
         raise ArchitectureError(
             f"{given} is a subclass of neither inklings.models.contract.SequenceModel nor"
             " from_noise.SampleModel."
