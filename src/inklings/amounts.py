@@ -1,4 +1,4 @@
-"""Amounts in words."""
+"""Amounts in words: counts, bytes, durations."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ HINTS = (
     Hint("T_disc", note="a layer of the critic is one block", verbs=SETTINGS),
     Hint("embedding_size_disc", "model.n_embd", "the critic's is the generator's", SETTINGS),
     Hint("hiddenSize", "model.n_hidden model.n_critic_hidden", GAN, SETTINGS),
-    Hint("noiseDist", note="the noise is normal", verbs=SETTINGS),
+    Hint("noiseDist", "model.noise_distribution", GAN, SETTINGS),
     Hint("pooling costSlope", note="its critic has none", verbs=SETTINGS),
     Hint("alpha", "model.generator_rate model.critic_rate", GAN, SETTINGS),
     Hint("n_D", "model.critic_steps", GAN, SETTINGS),

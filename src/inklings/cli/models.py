@@ -1,11 +1,12 @@
-"""`inklings models [NAME]`: the architectures there are, or the settings of one."""
+"""`inklings models [NAME]`: the architectures there are, or the settings of one, or its drawing."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +16,9 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
 from inklings.errors import ConfigError
 from inklings.models.registry import available, load_class, summary
+
+if TYPE_CHECKING:
+    from inklings.models.contract import Architecture
 
 LETTERS = 27
 """Tokens of an architecture that was trained on nothing: the letters of makemore, and the boundary.
@@ -26,11 +30,13 @@ class Models:
     """Flags of the verb `models`."""
 
     name: tyro.conf.Positional[Annotated[str | None, called("[NAME]")]] = None
-    """A registered name or FILE.py:CLASS; without it, all are listed. With --shapes any ARM: it may
-    have fields, or be a RUN.
+    """A registered name or FILE.py:CLASS; without it, all are listed. With --shapes and --draw any
+    ARM: it may have fields, or be a RUN.
     """
     shapes: bool = False
     """Show every layer with what it hands on for a small batch, its weights and its parameters."""
+    draw: Annotated[Path | None, called("FILE.svg")] = None
+    """Draw the architecture with the sizes of these settings, and write the picture there."""
     json: Json = False
 
 
@@ -43,7 +49,12 @@ def main(arguments: Sequence[str]) -> int:
         description="The architectures there are, or the settings of one.",
     )
     terminal = open_terminal(flags.json)
-    if flags.shapes:
+    if flags.shapes or flags.draw:
+        if flags.name is None:
+            asked = "--draw FILE.svg" if flags.draw else "--shapes"
+            raise ConfigError(f"say of what: inklings models ARM {asked}.")
+        if flags.draw is not None:
+            return _draw(flags.name, flags.draw, terminal)
         return _show_shapes(flags.name, terminal)
     if flags.name is not None:
         _show_one(flags.name, terminal)
@@ -55,22 +66,43 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _show_shapes(name: str | None, terminal: Terminal) -> int:
-    """Print the layers of an ARM, with the vocabulary of a run or that of lower-case letters."""
+def _model_of(name: str) -> Architecture:
+    """Build the model of an ARM, with the vocabulary of a run or that of lower-case letters."""
     from inklings.cli.reference import REFERENCE, open_run
     from inklings.models.registry import build
     from inklings.runs.arms import Arm, parse_arm
-    from inklings.runs.layer_shapes import layer_table
 
-    if name is None:
-        raise ConfigError("--shapes needs to know of what: inklings models ARM --shapes.")
     arm = Arm(name) if name == REFERENCE else parse_arm(name, base=RunConfig())
     if arm.config is None:
-        model = open_run(name).build_model()
-    else:
-        model = build(
-            arm.config.architecture, arm.config.model, vocab_size=LETTERS, boundary_token=0
+        return open_run(name).build_model()
+    return build(arm.config.architecture, arm.config.model, vocab_size=LETTERS, boundary_token=0)
+
+
+def _draw(name: str, file: Path, terminal: Terminal) -> int:
+    """Write the picture of an ARM."""
+    from inklings.durable import disk_errors, write_bytes
+    from inklings.models.drawings.svg import svg
+
+    if file.suffix != ".svg":
+        raise ConfigError(f"a drawing is an SVG: give --draw {file.stem or 'drawing'}.svg.")
+    drawing = _model_of(name).drawing()
+    if drawing is None:
+        raise ConfigError(
+            f"{name} has no drawing: `wavegpt`, `textgan` and `varda` do, and an architecture whose"
+            f" `drawing` returns one. `inklings models {name} --shapes` lists its layers."
         )
+    with disk_errors(file):
+        write_bytes(file, svg(drawing).encode())
+    terminal.say(f"{drawing.about}\n\nThe drawing is in {file}.")
+    terminal.result({"name": name, "file": str(file), **dataclasses.asdict(drawing)})
+    return 0
+
+
+def _show_shapes(name: str, terminal: Terminal) -> int:
+    """Print the layers of an ARM."""
+    from inklings.runs.layer_shapes import layer_table
+
+    model = _model_of(name)
     table = layer_table(model)
     terminal.say(
         f"{name}: {table.parameters:,} parameters with {model.config.vocab_size:,} tokens; shapes"

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from inklings.fields import field_hints
+from inklings.models.drawings.drawing import Drawing
 from inklings.values import check, check_types
 
 
@@ -257,6 +258,13 @@ class Architecture(nn.Module, ABC):
             for weight in module.parameters(recurse=False)
         }
         return 6 * sum(used.values()) * tokens
+
+    def drawing(self) -> Drawing | None:
+        """Return the architecture as boxes and arrows, with the sizes of this model.
+
+        None where it has no drawing.
+        """
+        return None
 
     @property
     def receptive_field(self) -> int | None:

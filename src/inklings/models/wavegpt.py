@@ -26,6 +26,8 @@ from inklings.layers.dropout import Dropout
 from inklings.layers.norm import rms_norm
 from inklings.layers.windows import tokens_before
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
+from inklings.models.drawings.drawing import Drawing
+from inklings.models.drawings.of_wavegpt import draw_wavegpt
 from inklings.models.gpt import EMBEDDING_STD, LOGIT_STD, GPTConfig, GPTStack
 from inklings.models.wavenet.model import WaveNetConfig, WaveNetStack
 
@@ -316,6 +318,10 @@ class WaveGPT(SequenceModel):
         return State(
             joined({"gpt": gpt, "wave": wave, "view": self.view.initial(batch_size, like)})
         )
+
+    def drawing(self) -> Drawing:
+        """Return both halves, how they are joined, and a layer of each."""
+        return draw_wavegpt(self)
 
     @property
     def receptive_field(self) -> int:

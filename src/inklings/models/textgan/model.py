@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from inklings.layers.attention import KeyValueCache, empty_caches, place
+from inklings.models.drawings.drawing import Drawing
+from inklings.models.drawings.of_textgan import draw_textgan
 from inklings.models.from_noise import Drawn, Noise, SampleModel, gumbel_noise, straight_through
 from inklings.models.textgan.blocks import Block, KeysAndValues, block_flops, noise_scale, sinusoids
 from inklings.models.textgan.config import TextGANConfig
@@ -343,6 +345,10 @@ class TextGAN(SampleModel):
             anew = style + head + per_place * pairs + 4 * n_embd * n_blocks * triples
             return anew, 3 * anew, critic
         return once, (3 if self.recipe.feedback == "through" else 4) * once, critic
+
+    def drawing(self) -> Drawing:
+        """Return the generator and the critic that it would learn against."""
+        return draw_textgan(self)
 
     def make_critic(self) -> TransformerCritic | PerceptronCritic:
         """Make the critic that the recipe names, with fresh weights."""

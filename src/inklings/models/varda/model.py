@@ -34,6 +34,8 @@ from inklings.models.contract import (
     Store,
     Traits,
 )
+from inklings.models.drawings.drawing import Drawing
+from inklings.models.drawings.of_varda import draw_varda
 from inklings.models.registry import is_file
 from inklings.models.remembering import Recollection, Written
 from inklings.models.varda.config import VardaConfig
@@ -190,6 +192,10 @@ class Varda(SequenceModel):
     def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
         """Make the state again, with new memories."""
         return state_from_tensors(tensors, self.habits.memory, self.device)
+
+    def drawing(self) -> Drawing:
+        """Return the backbone, the memory, and how what was found enters a prediction."""
+        return draw_varda(self)
 
     @property
     def long_term(self) -> Memory | None:
