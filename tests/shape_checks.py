@@ -53,12 +53,13 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _shape(value: Any) -> Any:
-    """Return what a check of a value looks at; of whole models, their settings decide."""
+    """Return what a check of a value looks at; of our models, their settings decide."""
     if isinstance(value, Tensor):
         return value.shape, value.dtype
     if isinstance(value, (int, str, bool, NoneType)):
         return value
-    return getattr(value, "config", type(value))
+    config = getattr(value, "config", None)
+    return config if type(config).__module__.startswith(f"{PACKAGE}.") else type(value)
 
 
 def checked_class(kind: type[Any]) -> type[Any]:
