@@ -47,8 +47,9 @@ class DataConfig:
     """Leave out records without a text in that field, and count them; otherwise they are refused.
     """
     tokenizer: str = "auto"
-    """`byte`, `char`, `char+bytes`, `word:N`, `bpe:N`, a path to a tokenizer.json, or `auto` (char
-    below 2 MB, char+bytes where held-out text has characters that training lacks, bpe:4096 above).
+    """`byte`, `char`, `char+bytes`, `word:N`, `bpe:N`, the path of a tokenizer.json or of a run
+    whose vocabulary is taken, or `auto` (char below 2 MB, char+bytes where held-out text has
+    characters that training lacks, bpe:4096 above).
     """
     unknown: Literal["auto", "error", "skip", "replace"] = "auto"
     """What becomes of a character that `char` lacks, or a word; `auto` replaces it if held-out text

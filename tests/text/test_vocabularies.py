@@ -264,10 +264,19 @@ def test_subword_pieces_give_their_blanks(tmp_path: Path) -> None:
 def test_a_tokenizer_of_a_run_can_be_given_as_a_file(tmp_path: Path) -> None:
     ours = make_tokenizer("bpe:300", Text(PROSE))
     ours.save(tmp_path / "tokenizer.json")
-    again = make_tokenizer(str(tmp_path / "tokenizer.json"), Text(""))
-    assert again.hash == ours.hash
-    with pytest.raises(TokenizerError, match="was made with 'error'"):
-        make_tokenizer(str(tmp_path / "tokenizer.json"), Text(""), unknown="skip")
+    for path in (tmp_path / "tokenizer.json", tmp_path):
+        again = make_tokenizer(str(path), Text(""))
+        assert again.hash == ours.hash
+
+
+def test_a_vocabulary_in_a_file_takes_another_rule_for_what_it_lacks(tmp_path: Path) -> None:
+    ours = make_tokenizer("char", Text("abc"))
+    ours.save(tmp_path / "tokenizer.json")
+    assert read_tokenizer(tmp_path / "tokenizer.json").unknown == "error"
+    skipping = read_tokenizer(tmp_path / "tokenizer.json", unknown="skip")
+    assert skipping.encode("axb").tolist() == ours.encode("ab").tolist()
+    with pytest.raises(TokenizerError, match="no token that stands for what it lacks"):
+        read_tokenizer(tmp_path / "tokenizer.json", unknown="replace")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"\xff\xfe\x00"])
@@ -283,13 +292,9 @@ def test_names_of_files_are_told_from_names_of_tokenizers(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "char").write_text("")
     (tmp_path / "mine").write_text("")
-    assert [
-        names_a_file(spec) for spec in ("char", "bpe:300", "auto", "mine", "some.json", "cahr")
-    ] == [
-        False,
-        False,
-        False,
-        True,
-        True,
-        False,
-    ]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "byte").mkdir()
+    made = ("char", "byte", "bpe:300", "word:9:lower", "auto", "cahr", "")
+    paths = ("mine", "some.json", "run", "run/", "./char", "gone/run", str(tmp_path))
+    assert not any(map(names_a_file, made))
+    assert all(map(names_a_file, paths))

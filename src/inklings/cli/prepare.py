@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from inklings.cli.arguments import Json, SourceName, parse
+from inklings.cli.arguments import Json, SourceName, called, parse
 from inklings.cli.progress import Display
 from inklings.cli.table import name_column, number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
-from inklings.errors import ConfigError
+from inklings.errors import ConfigError, RunError, TokenizerError
 from inklings.text.inspect import describe
 from inklings.text.store import TokenStore, prepare
+from inklings.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from inklings.training.fed_windows import FedWindow
@@ -33,8 +36,11 @@ class Prepare:
 
     source: tyro.conf.Positional[SourceName]
     """The text: a path, `-`, builtin:NAME, a well-known name, or hf:OWNER/NAME."""
-    tokenizer: str | None = None
-    """byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json."""
+    tokenizer: Annotated[str | None, called("KIND|FILE|RUN")] = None
+    """byte, char, char+bytes, word:N, bpe:N, a tokenizer.json, or a run whose vocabulary is taken.
+    """
+    save_tokenizer: Annotated[Path | None, called("FILE")] = None
+    """Write the vocabulary to a file of its own, which --tokenizer takes elsewhere."""
     windows: int = 0
     """Show so many windows as training feeds them: what is read, and below it what is predicted."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -57,11 +63,37 @@ def main(arguments: Sequence[str]) -> int:
         store = prepare(data, on_event=display)
     description = describe(store)
     _show(description, terminal)
+    saved = {} if flags.save_tokenizer is None else _save(store.tokenizer, flags.save_tokenizer)
+    if saved:
+        terminal.say(f"\nvocabulary: {flags.save_tokenizer}, for --tokenizer")
     fed = _windows(store, flags.windows)
     _show_windows(fed, terminal)
     shown = {"windows": [dataclasses.asdict(window) for window in fed]} if fed else {}
-    terminal.result({"store": str(store.path), **description, **shown})
+    terminal.result({"store": str(store.path), **description, **saved, **shown})
     return 0
+
+
+def _save(tokenizer: Tokenizer, path: Path) -> dict[str, str]:
+    """Write a vocabulary to a file, and return what is told of it.
+
+    Raises:
+        TokenizerError: something else is there, which a run may name.
+        DiskError: it cannot be written.
+    """
+    if os.path.lexists(path) and not _holds(path, tokenizer):
+        raise TokenizerError(
+            f"{path} exists and is not this vocabulary. Choose another --save-tokenizer, or move it"
+            " away."
+        )
+    tokenizer.save(path)
+    return {"saved_tokenizer": str(path)}
+
+
+def _holds(path: Path, tokenizer: Tokenizer) -> bool:
+    try:
+        return Tokenizer.load(path).hash == tokenizer.hash
+    except RunError:
+        return False
 
 
 def _windows(store: TokenStore, count: int) -> list[FedWindow]:

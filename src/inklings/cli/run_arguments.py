@@ -206,8 +206,9 @@ def _settings_type(
                 "tokenizer",
                 shortcut(
                     "tokenizer",
-                    "KIND",
-                    "byte, char, char+bytes, word:N, bpe:N, or a tokenizer.json.",
+                    "KIND|FILE|RUN",
+                    "byte, char, char+bytes, word:N, bpe:N, a tokenizer.json, or a run whose"
+                    " vocabulary is taken.",
                 ),
                 None,
             ),

@@ -84,6 +84,7 @@ def with_settings(
     refuse_unknown("setting", dict(settings), _DATA | _TRAINING)
     if budget is not None:
         parse_budget(budget)
+    settings = {**settings, **_vocabulary(settings)}
     training = {name: value for name, value in settings.items() if name in _TRAINING}
     if budget is not None:
         training["budget"] = budget
@@ -96,6 +97,14 @@ def with_settings(
         training=with_training(config.training, training, below=rates),
     )
     return made, rates_in(training, below=rates)
+
+
+def _vocabulary(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the path of the vocabulary that is taken, where it is given as a path or a run."""
+    given = settings.get("tokenizer")
+    if isinstance(given, Run):
+        given = given.path
+    return {"tokenizer": str(given)} if isinstance(given, Path) else {}
 
 
 def refuse_model_fields(config: RunConfig, settings: Mapping[str, Any]) -> None:

@@ -51,7 +51,8 @@ def prepare(
         data: its source, or all its settings.
         show: whether a bar or a live view shows how far it is.
         on_event: called with every event as it happens.
-        settings: fields of `DataConfig`, such as `tokenizer="byte"`.
+        settings: fields of `DataConfig`, such as `tokenizer="byte"`, or `tokenizer=run` for the
+            vocabulary of a run.
 
     Raises:
         InputError: the text or a setting cannot be used.

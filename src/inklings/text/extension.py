@@ -41,7 +41,7 @@ def with_policy(tokenizer: Tokenizer, unknown: UnknownChoice) -> Tokenizer:
             "data.unknown is 'replace', but the vocabulary has no token that stands for what it"
             " lacks. "
             + (
-                "Take 'skip', or --extend-vocabulary, which adds one."
+                "Take 'skip', or train --from its run with --extend-vocabulary, which adds one."
                 if tokenizer.kind == "char"
                 else "Take 'skip'."
             )

@@ -38,7 +38,7 @@ from inklings.text.rules import Rules, notes
 from inklings.text.sources.grammar import open_source
 from inklings.text.splits import SPLITS
 from inklings.text.tokenizers import Tokenizer
-from inklings.text.vocabularies import names_a_file
+from inklings.text.vocabularies import names_a_file, vocabulary_file
 
 CHECKED_AT_ONCE = 2**28
 """Token files up to this many bytes are checked as a whole when a store is opened; of larger ones,
@@ -357,8 +357,8 @@ def _key(data: DataConfig, fingerprint: str, tokenizer: Tokenizer | None, *, ext
         vocabulary.append("nothing unknown")  # earlier stores of this name may lose characters
     if tokenizer is not None:
         vocabulary = [tokenizer.hash, "extended", data.unknown] if extend else [tokenizer.hash]
-    elif names_a_file(data.tokenizer) and durable.is_file(Path(data.tokenizer)):
-        vocabulary = [durable.file_sha256(Path(data.tokenizer)), data.unknown]
+    elif names_a_file(data.tokenizer) and durable.is_file(vocabulary_file(data.tokenizer)):
+        vocabulary = [durable.file_sha256(vocabulary_file(data.tokenizer)), data.unknown]
     made_from = [FORMAT_VERSION, fingerprint, data.split, data.split_seed, vocabulary]
     rules = Rules.of(data)
     if (

@@ -1,4 +1,4 @@
-"""Vocabularies: from a file, from nothing (`byte`), or learned from text that is streamed.
+"""Vocabularies: from a file or a run, from nothing (`byte`), or learned from streamed text.
 
 Those of characters are made in `characters.py`.
 
@@ -8,6 +8,7 @@ is one, the unknown token at 1.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from inklings.text.characters import (
     with_special,
 )
 from inklings.text.chunks import chunks
+from inklings.text.extension import with_policy
 from inklings.text.side_thread import feed_aside
 from inklings.text.token_bytes import byte_names
 from inklings.text.tokenizers import BOUNDARY, UNKNOWN, Tokenizer, UnknownPolicy
@@ -56,9 +58,11 @@ _LONG_WORDS = re.compile(r"\w{33,}")
 _NAMES_OF_THE_END = (BOUNDARY, "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "[SEP]")
 _FORMS = (
     "byte, char, char+bytes, word:N, word:N:lower, word:N:spaced, bpe:N, auto, or the path of a"
-    " tokenizer.json"
+    " tokenizer.json or of a run"
 )
 _NAMES = ("byte", "char", "char+bytes", "word:N", "bpe:N", "auto")
+_FILE = "tokenizer.json"
+"""The vocabulary in the folder of a run, of a prepared text, or of a Hugging Face model."""
 WORD_WAYS = ("", "lower", "spaced")
 """What may stand behind `word:N`: words without capitals, or words as they stand between white
 space.
@@ -70,9 +74,9 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
 
     Args:
         spec: `byte`, `char`, `char+bytes`, `word:N`, `bpe:N`, `auto`, or the path of a
-            tokenizer.json.
+            tokenizer.json, or of a folder that has one, such as a run.
         texts: reads the text from its start; called as often as needed, not at all for `byte` and a
-            file.
+            path.
         unknown: the rule for text that the vocabulary lacks.
 
     Raises:
@@ -106,20 +110,45 @@ def make_tokenizer(spec: str, texts: Texts, *, unknown: UnknownChoice = "auto") 
     if spec == "char+bytes":
         return characters_and_bytes(survey(texts))
     if names_a_file(spec):
-        return read_tokenizer(Path(spec), unknown=unknown)
+        return read_tokenizer(vocabulary_file(spec), unknown=unknown)
     if name in ("word", "bpe"):
         raise TokenizerError(
             f"the tokenizer {spec!r} needs a size, as in {name}:4096. Allowed: {_FORMS}."
         )
     raise TokenizerError(
-        f"{unknown_name('tokenizer', spec, _NAMES)} Or the path of a tokenizer.json."
+        f"{unknown_name('tokenizer', spec, _NAMES)} Or the path of a tokenizer.json or of a run."
     )
 
 
 def names_a_file(spec: str) -> bool:
-    """Return whether a spec is the path of a tokenizer.json, not a tokenizer to be made."""
-    made = spec in _NAMES or spec.startswith(("word:", "bpe:"))
-    return not made and (spec.endswith(".json") or Path(spec).is_file())
+    """Return whether a spec is the path of a vocabulary, not a tokenizer to be made.
+
+    The path of a file, or of a folder that has one. What is made wins over a path of its name.
+    """
+    if spec in _NAMES or spec.startswith(("word:", "bpe:")):
+        return False
+    path = Path(spec)
+    written = spec.endswith(".json") or path.name != spec
+    return written or (spec != "" and path.expanduser().exists())
+
+
+def vocabulary_file(spec: str) -> Path:
+    """Return the file of the vocabulary that a path names: itself, or that of a run.
+
+    It may not exist.
+
+    Raises:
+        TokenizerError: it is a folder without a vocabulary.
+    """
+    path = Path(spec).expanduser()
+    with contextlib.suppress(OSError):  # what cannot be looked at is told when it is read
+        if path.is_dir():
+            if not (path / _FILE).exists():
+                raise TokenizerError(
+                    f"the folder {spec} has no {_FILE}. Name a run, or the file of a vocabulary."
+                )
+            return path / _FILE
+    return path
 
 
 def _check_size(spec: str, name: str, size: str) -> None:
@@ -290,7 +319,8 @@ def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
 def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
     """Read a tokenizer.json, ours or anybody's.
 
-    One without a token that ends a text gets the boundary as its last.
+    Ours keeps the rule for unknown text that it was saved with, unless another is asked for.
+    Anybody's without a token that ends a text gets the boundary as its last.
 
     Raises:
         TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit
@@ -303,13 +333,7 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
     except UnicodeDecodeError:
         raise TokenizerError(f"{path} is not a tokenizer.json: it is not text.") from None
     if '"sha256"' in text:
-        ours = Tokenizer.from_json(text, where=str(path))
-        if unknown not in ("auto", ours.unknown):
-            raise TokenizerError(
-                f"data.unknown is {unknown!r}, but {path} was made with {ours.unknown!r}. Use that,"
-                " or 'auto'."
-            )
-        return ours
+        return with_policy(Tokenizer.from_json(text, where=str(path)), unknown)
     try:
         backend = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower

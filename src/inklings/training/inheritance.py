@@ -25,7 +25,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.text.extension import is_extension, refuse_extension, with_policy
 from inklings.text.token_bytes import OF_LETTERS
 from inklings.text.tokenizers import Tokenizer
-from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer
+from inklings.text.vocabularies import AUTO_LARGE, names_a_file, read_tokenizer, vocabulary_file
 
 
 def beginning_of(run: Path, arm: str | None, *, trust_code: bool = False) -> RunConfig:
@@ -195,7 +195,7 @@ def _refuse_tokenizer(parent: RunDirectory, data: DataConfig) -> None:
     spec, own = data.tokenizer, parent.tokenizer()
     recorded = parent.config.data.tokenizer
     if names_a_file(spec):
-        same = read_tokenizer(Path(spec)).hash == own.hash
+        same = read_tokenizer(vocabulary_file(spec)).hash == own.hash
     elif spec in OF_LETTERS:
         same = spec == own.kind
     else:

@@ -20,6 +20,7 @@ from inklings.lab.comparison.settings import differing_settings
 from inklings.lab.comparison.text_facts import describe_text
 from inklings.lab.execution.run_arm import ArmRun, weights_hash
 from inklings.text.store import TokenStore
+from inklings.text.vocabularies import names_a_file
 
 Split = Literal["test", "validation"]
 Results = dict[tuple[str, int | None], RunResult]
@@ -104,7 +105,7 @@ def begin(
     before = read_comparison(out)
     differing = [
         *conflicts(before.plan, plan),
-        *(["the text itself"] if before.text.get("hash") != made.text["hash"] else []),
+        *_other_tokens(before, made),
     ]
     if differing:
         raise RunError(
@@ -152,6 +153,19 @@ def conflicts(before: Plan, now: Plan) -> list[str]:
         elif not found and arm != arms[arm.label]:
             found.append(f"the settings of {arm.label}")
     return found
+
+
+def _other_tokens(before: Comparison, now: Comparison) -> list[str]:
+    """Say whether the tokens are others: those of another text, or of another vocabulary."""
+    if before.text.get("hash") == now.text["hash"]:
+        return []
+    path = str(now.plan.data["tokenizer"])
+    theirs, ours = ({arm.label: arm.tokenizer for arm in c.arms} for c in (before, now))
+    if names_a_file(path) and any(
+        theirs[label] not in (None, ours[label]) for label in theirs.keys() & ours.keys()
+    ):
+        return [f"the vocabulary {path}, which is not what it was"]
+    return ["the text itself"]
 
 
 def _completed(plan: Plan) -> Plan:

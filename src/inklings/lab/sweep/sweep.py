@@ -230,7 +230,7 @@ def _check_folder(out: Path, made: Sweep) -> None:
         differing = []
         named = {
             "settings": "the settings",
-            "text": "the text",
+            "text": "the text, or the vocabulary that makes it tokens",
             "space": "the space",
             "moves": "what moves with a rate",
         }
