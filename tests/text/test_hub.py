@@ -17,6 +17,7 @@ from inklings.errors import DownloadError, MissingExtraError, SourceError
 from inklings.text.sources.grammar import open_source
 from inklings.text.sources.hub import HubAddress, parse_address
 from inklings.text.splits import plan_splits
+from inklings.text.store import prepare
 
 NEWEST, BRANCH = "a" * 40, "b" * 40
 
@@ -111,6 +112,66 @@ def test_the_alias_is_known(hub: list[tuple[Any, ...]], tmp_path: Path) -> None:
     )
     next(source.pieces())
     assert hub[0][0] == "Skylion007/openwebtext"
+
+
+@pytest.fixture
+def billion_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Answer for the hub as for a data set that is a script, and files in a branch of its own.
+
+    They lie as the hub lays them. The revisions that were asked for are recorded.
+    """
+    script, files = tmp_path / "lm1b", tmp_path / "converted"
+    script.mkdir()
+    (script / "lm1b.py").write_text("")
+    for split, count in (("train", 30), ("test", 5)):
+        folder = files / "plain_text" / split
+        folder.mkdir(parents=True)
+        sentences = [f"The {split} sentence {number} ." for number in range(count)]
+        datasets.Dataset.from_dict({"text": sentences}).to_parquet(str(folder / "0000.parquet"))
+    asked: list[str | None] = []
+    real = datasets.load_dataset
+
+    def load(name: str, config: str | None, *, revision: str, **more: Any) -> Any:
+        assert name == "billion-word-benchmark/lm1b"
+        place = files if revision == BRANCH else script
+        return real(str(place), config, cache_dir=str(tmp_path / "cache"), **more)
+
+    class Api:
+        def dataset_info(self, name: str, *, revision: str | None) -> Any:
+            asked.append(revision)
+            branch = revision == "refs/convert/parquet"
+            return type("Info", (), {"sha": BRANCH if branch else NEWEST})
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    return asked
+
+
+def test_the_billion_words_are_read_from_files(
+    billion_words: list[str | None], tmp_path: Path
+) -> None:
+    source = open_source(DataConfig(source="billion-words"), cache=tmp_path)
+    assert billion_words == ["refs/convert/parquet"]
+    assert source.address == (
+        f"hf:billion-word-benchmark/lm1b?split=train&field=text&take=250000&revision={BRANCH}"
+    )
+    assert [piece.text for piece in source.pieces()] == [
+        f"The train sentence {number} ." for number in range(30)
+    ]
+    store = prepare(
+        DataConfig(source="billion-words", tokenizer="word:40", max_length=9),
+        cache=tmp_path / "cache",
+    )
+    assert sum(part["documents"] for part in store.manifest["splits"].values()) == 30
+
+
+@pytest.mark.usefixtures("billion_words")
+def test_a_data_set_that_is_a_script_is_told_with_the_branch_that_is_not(tmp_path: Path) -> None:
+    source = open_source(DataConfig(source="hf:billion-word-benchmark/lm1b"), cache=tmp_path)
+    with pytest.raises(
+        DownloadError, match=r"made by a script.*name them with revision=refs/convert/parquet"
+    ):
+        next(source.pieces())
 
 
 def test_every_option_is_read() -> None:

@@ -19,7 +19,12 @@ from inklings.text.formats.records import Wanted, record_texts
 from inklings.text.sources.reading import choose_layout, make_source
 from inklings.text.sources.scheme import SourceRequest, SourceScheme
 
-ALIASES = {"openwebtext": "hf:Skylion007/openwebtext?take=250000"}
+PARQUET = "refs/convert/parquet"
+"""The branch in which the hub keeps the records of a data set that is a script of Python."""
+ALIASES = {
+    "openwebtext": "hf:Skylion007/openwebtext?take=250000",
+    "billion-words": f"hf:billion-word-benchmark/lm1b?revision={PARQUET}&take=250000",
+}
 _HUB = "the Hugging Face hub"
 OPTIONS = ("split", "field", "take", "config", "revision")
 
@@ -134,6 +139,11 @@ def _records(load: Any, address: HubAddress) -> Iterator[dict[str, Any]]:
 
 def _unreachable(address: HubAddress, error: Exception) -> str:
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if "scripts are no longer supported" in reason:
+        return (
+            f"{address} is made by a script, which `datasets` runs no more. The hub keeps most such"
+            f" sets as files too: name them with revision={PARQUET}."
+        )
     return (
         f"{address} cannot be read from the Hugging Face hub: {reason}. Check the name, the"
         " options, and the connection to the network."
