@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from inklings.auditing.checks.streaming import check_streaming
 from inklings.auditing.probes import scrambled
 from inklings.errors import ArchitectureError, ConfigError
 from inklings.memory.settings import MemoryConfig
@@ -26,7 +27,8 @@ from inklings.models.contract import State, model_fields
 from inklings.models.registry import build, split_name
 from inklings.models.remembering import Remembering
 from inklings.models.varda.model import Varda
-from inklings.models.varda.readers import SAME, TIE, Mixture, Recalled
+from inklings.models.varda.readers import TIE, Mixture, Recalled
+from inklings.models.varda.rows import SAME
 
 V, SEGMENT, K = 17, 4, 3
 SIZES = {
@@ -159,6 +161,25 @@ def test_rounding_does_not_decide_who_is_the_last_of_them(
         swapped[-1] = (values[-1] + 1) % V
     moved = read(exact + torch.tensor(noise), swapped)
     torch.testing.assert_close(moved, read(exact, values), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    "habits",
+    [
+        {"write": "learned", "segment": 1},
+        {"write": "learned", "eviction": "lowest_score"},
+        {"write": "surprisal"},
+    ],
+    ids=str,
+)
+def test_rounding_does_not_decide_what_is_found_and_written(
+    reader: str, habits: dict[str, Any]
+) -> None:
+    """With a context of one, all entries of a token are equal but for how they were computed."""
+    model = made(**habits, reader=reader, context_length=1, num_search_results=1, memory_size=100)
+    finding = check_streaming(model, seed=1)
+    assert finding.holds, finding.summary
 
 
 @pytest.mark.parametrize("reader", READERS)

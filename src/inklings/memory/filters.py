@@ -13,6 +13,10 @@ from inklings.memory.rows import Rows
 Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]
 
 
+SPARE = 1
+"""Entries beyond k that are looked at first, to see whether the last one is nearer than the next."""
+
+
 def nearest_outside(
     index: Index,
     queries: Float32[np.ndarray, "q d"],
@@ -20,6 +24,7 @@ def nearest_outside(
     rows: Rows,
     slots: Entries,
     span: Span | None,
+    same: float,
 ) -> Answer:
     """Return the nearest k that lie outside of each query's span.
 
@@ -32,11 +37,13 @@ def nearest_outside(
         rows: the row of each id.
         slots: what is known about the entry of each row.
         span: positions that are left out; None leaves out nothing.
+        same: of entries whose squared distances differ by no more, the oldest come first; 0 leaves
+            them in the order of the index.
     """
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
     left = np.arange(len(queries))
-    asked = k if span is None else 2 * k + 16
+    asked = (k if span is None else 2 * k + 16) + (SPARE if same else 0)
     while len(left):
         enough = len(index) + 1
         count = min(asked, max(k, enough))
@@ -49,22 +56,32 @@ def nearest_outside(
             order = np.argsort(~allowed, axis=1, kind="stable")
             found = np.take_along_axis(np.where(allowed, found, -1), order, 1)
             near = np.take_along_axis(np.where(allowed, near, np.float32(np.inf)), order, 1)
+        enough_found = allowed.sum(1) >= k
+        if same:
+            with np.errstate(invalid="ignore"):  # nothing beside nothing
+                groups = np.cumsum(np.diff(near, axis=1, prepend=near[:, :1]) > same, axis=1)
+            order = np.lexsort((found, groups), axis=1)
+            found = np.take_along_axis(found, order, 1)
+            near = np.take_along_axis(near, order, 1)
+            # the last one that is taken may be as near as some that were not seen
+            enough_found &= groups[:, -1] > groups[:, k - 1]
         ids[left], distances[left] = found[:, :k], near[:, :k]
-        left = left[(allowed.sum(1) < k) & ~complete]
+        left = left[~enough_found & ~complete]
         asked *= 4
     return ids, distances
 
 
-def nearest_in_documents(
+def nearest(
     index: Index,
     queries: Float32[np.ndarray, "q d"],
     k: int,
     rows: Rows,
     slots: Entries,
     span: Span | None,
-    documents: Int64[np.ndarray, " q"],
+    documents: Int64[np.ndarray, " q"] | None,
+    same: float,
 ) -> Answer:
-    """Search each query among the entries of one document, all of which are compared.
+    """Return the nearest k of each query, or of those of one document, all of which are compared.
 
     Args:
         index: the backend.
@@ -73,8 +90,11 @@ def nearest_in_documents(
         rows: the row of each id.
         slots: what is known about the entry of each row.
         span: positions that are left out; None leaves out nothing.
-        documents: the document of each query.
+        documents: the document of each query; None for all.
+        same: as in `nearest_outside`.
     """
+    if documents is None:
+        return nearest_outside(index, queries, k, rows, slots, span, same)
     ids = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
     for document in np.unique(documents):
@@ -83,7 +103,7 @@ def nearest_in_documents(
         among = Exact(index.dimension, products="float32")
         among.add(own, index.vectors(own))
         ids[its], distances[its] = nearest_outside(
-            among, queries[its], k, rows, slots, None if span is None else span.of(its)
+            among, queries[its], k, rows, slots, None if span is None else span.of(its), same
         )
     return ids, distances
 

@@ -17,7 +17,7 @@ from inklings.memory.arrays import checked_column, checked_ids, checked_vectors,
 from inklings.memory.backends.index import Index, LocalIndex, SharedIndex, exchange
 from inklings.memory.entries import Entries, Hits, Info, Span
 from inklings.memory.eviction import Order
-from inklings.memory.filters import nearest_in_documents, nearest_outside
+from inklings.memory.filters import nearest
 from inklings.memory.recall import noisy_keys, recall
 from inklings.memory.settings import MemoryConfig, make_index
 from inklings.memory.slots import COLUMNS, Slots
@@ -131,6 +131,7 @@ class Memory:
         *,
         documents: NDArray[np.integer] | None = None,
         leaving_out: Span | None = None,
+        same: float = 0.0,
         count_uses: bool = True,
     ) -> Hits:
         """Return the k entries nearest to each query.
@@ -143,6 +144,8 @@ class Memory:
             documents: (q,), search only among the entries of this document.
             leaving_out: do not give entries of these positions: what the query's attention sees
                 anyway.
+            same: of entries whose squared distances differ by no more, the oldest come first:
+                rounding decides nothing.
             count_uses: whether the entries given count this as a use.
 
         Raises:
@@ -162,15 +165,10 @@ class Memory:
                     for f in fields(Span)
                 )
             )
-        if documents is None:
-            ids, distances = nearest_outside(
-                self.index, points, k, self._slots.rows, self._slots.columns, leaving_out
-            )
-        else:
-            wanted = checked_column("documents", documents, len(points), np.int64)
-            ids, distances = nearest_in_documents(
-                self.index, points, k, self._slots.rows, self._slots.columns, leaving_out, wanted
-            )
+        if documents is not None:
+            documents = checked_column("documents", documents, len(points), np.int64)
+        known = self._slots.rows, self._slots.columns
+        ids, distances = nearest(self.index, points, k, *known, leaving_out, documents, same)
         return self._slots.hits(ids, distances, clock=self.clock, count_uses=count_uses)
 
     def update(

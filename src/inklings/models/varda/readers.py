@@ -16,12 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from inklings.models.varda.rows import SAME
+
 TIE = 1e-6
 """Share that is left to hits that are all equally far: with zero there would be nothing to share.
-"""
-SAME = 1e-5
-"""Distances that differ by less are the same: entries of one context have keys that are equal but
-for rounding.
 """
 LEAST = 1e-30
 """Least share, so that its logarithm is finite."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from inklings.memory.entries import Span
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
-from inklings.models.varda.rows import Found, Habits, MemoryRow
+from inklings.models.varda.rows import SAME, Found, Habits, MemoryRow
 
 Control = Literal[
     "none", "off", "permuted values", "random retrieval", "another document", "outside the window"
@@ -160,7 +160,7 @@ class Recall:
             outside = Span(np.full(len(here), it.document), here - self.window + 1, here + 1)
         # One more than is read: the distance of the next is the edge that readers weigh by.
         hits = memory.search(
-            queries, min(self.habits.k + 1, memory.config.capacity), leaving_out=outside
+            queries, min(self.habits.k + 1, memory.config.capacity), leaving_out=outside, same=SAME
         )
         part = np.s_[row, first : first + len(queries)]
         place = part[0], part[1], slice(0, min(self.habits.k, hits.ids.shape[1]))
@@ -254,7 +254,7 @@ class Recall:
         elif habits.order == "random":
             chosen = np.sort(rng.permutation(count)[:wanted])
         else:
-            chosen = np.sort(np.argsort(-pending.priority[:count], kind="stable")[:wanted])
+            chosen = _highest(pending.priority[:count], wanted)
         ids = memory.add(
             pending.keys[chosen],
             values=np.append(pending.tokens[1:count], token)[chosen],
@@ -277,7 +277,10 @@ class Recall:
             and pending.delete_gates is not None
         )
         ids = memory.search(
-            pending.queries[:count], min(self.habits.k, memory.config.capacity), count_uses=False
+            pending.queries[:count],
+            min(self.habits.k, memory.config.capacity),
+            same=SAME,
+            count_uses=False,
         ).ids
         there = ids >= 0
         vectors = np.zeros((*ids.shape, memory.config.dimension), np.float32)
@@ -343,6 +346,13 @@ class Recall:
         self.found.edges[part] = np.inf
 
 
+def _highest(priority: Float32[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
+    """Return the places of the highest, in their order; of those that are the same the first."""
+    order = np.argsort(-priority, kind="stable")
+    groups = np.cumsum(np.diff(-priority[order], prepend=-np.inf) > SAME)
+    return np.sort(order[np.lexsort((order, groups))][:count])
+
+
 def search_outside(
     memory: Memory, queries: Float32[np.ndarray, "B T D"], k: int, *, vectors: bool
 ) -> Found:
@@ -359,7 +369,10 @@ def search_outside(
     if not len(memory):
         return found
     hits = memory.search(
-        queries.reshape(-1, dimension), min(k + 1, memory.config.capacity), count_uses=False
+        queries.reshape(-1, dimension),
+        min(k + 1, memory.config.capacity),
+        same=SAME,
+        count_uses=False,
     )
     taken = min(k, hits.ids.shape[1])
     for name in ("ids", "distances", "values", "positions", "documents", "ages", "uses", "scores"):

@@ -13,6 +13,11 @@ from inklings.memory.settings import MemoryConfig
 from inklings.memory.streams import Stream
 from inklings.models.varda.config import VardaConfig
 
+SAME = 1e-5
+"""Squared distances, and scores, that differ by less are the same: entries of one context are equal
+but for rounding.
+"""
+
 WriteOrder = Literal["all", "random", "priority"]
 
 
