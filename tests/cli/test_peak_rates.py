@@ -256,7 +256,7 @@ def test_a_search_a_trunk_and_its_branches_move_both() -> None:
 
 
 def test_the_settings_taken_from_vardagpt_move_both() -> None:
-    page = Path(__file__).parents[2] / "docs" / "how-to" / "memory.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "coming-from" / "vardagpt.md"
     assert "--training.learning-rate" in page.read_text(encoding="utf-8")
     assert trained("varda", "--training.learning-rate", "1e-5", "--training.batch-size", "4") == (
         1e-5,
