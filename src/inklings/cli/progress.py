@@ -140,7 +140,8 @@ class Display:
 
     def _on_stage(self, event: StageEvent, run: str) -> None:
         """Show what is done now, where nothing counts."""
-        self.rows[run] = Row(run, note=(event["text"],))
+        # what began already keeps its place and its bar
+        self.rows.setdefault(run, Row(run)).note = (event["text"],)
         if not self.live and not run:
             self._line(event["text"], "dim")
 

@@ -14,7 +14,7 @@ Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]
 
 
 SPARE = 1
-"""Entries beyond k that are looked at first, to see whether the last one is nearer than the next."""
+"""Entries beyond k that are looked at first, to see whether the last is nearer than the next."""
 
 
 def nearest_outside(

@@ -36,7 +36,12 @@ from inklings.training.inheritance import (
 )
 from inklings.training.objectives.base import Step, make_objective, objective_type
 from inklings.training.settled import Settled
-from inklings.training.text_notes import overlap_notes, parent_notes, text_notes
+from inklings.training.text_notes import (
+    evaluation_notes,
+    overlap_notes,
+    parent_notes,
+    text_notes,
+)
 
 PROBE_SHARE = 0.05
 """About this share of the run is spent on measuring before it."""
@@ -164,6 +169,7 @@ def set_up(
             *text_notes(settled),
             # whoever brings a prepared text has looked at it, once for all its runs
             *(overlap_notes(settled.store) if store is None else ()),
+            *(evaluation_notes(settled, steps * tokens) if store is None else ()),
             *parent_notes(initial, settled.store),
         ),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inklings.models.objectives import objective_of
 from inklings.runs.directory import RunDirectory
 from inklings.runs.own_text import known_documents, training_text
 from inklings.runs.shared_text import learned
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import objective_type
+from inklings.training.objectives.validation import TRAIN_TARGETS
 from inklings.training.settled import Settled
 
 FEW_KNOWN = 0.01
@@ -18,6 +20,10 @@ note; repeats within a text make as many.
 """
 
 
+MUCH_READ = 3
+"""Scoring a token takes a third of training on it: where evaluations read more than so many times
+what is trained on, most of the time is theirs.
+"""
 SHOWN = 20
 """Most new tokens that are named."""
 
@@ -46,6 +52,28 @@ def parent_notes(initial: Path | None, store: TokenStore) -> list[str]:
     return [
         f"{known:,} of {validation.n_documents:,} validation documents are among those that"
         f" {initial} was trained on: the validation loss is partly a test of memory."
+    ]
+
+
+def evaluation_notes(settled: Settled, tokens: int) -> list[str]:
+    """Say by what flag a run is shorter, where most of its time goes to evaluations.
+
+    Args:
+        settled: the model, its text and its settings.
+        tokens: how many are trained on in all.
+    """
+    training = settled.config.training
+    if not objective_of(settled.model).learns_by_likelihood or training.evaluations == 1:
+        return []
+    each = settled.store.split("validation").n_targets
+    each += min(each, TRAIN_TARGETS)
+    read = training.evaluations * each
+    if read <= MUCH_READ * tokens:
+        return []
+    fewer = max(1, MUCH_READ * tokens // each)
+    return [
+        f"most of the time goes to evaluations: {training.evaluations} of them read {read:,}"
+        f" tokens, training {tokens:,}. --training.evaluations {fewer} takes less."
     ]
 
 
