@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -23,6 +24,22 @@ def test_help_calls_values_by_names_and_not_by_types(
     said = capsys.readouterr().out
     assert "usage: inklings" in said
     assert not re.findall(r"\b(?:INT|STR|FLOAT|BOOL)\b|\{None\}\|(?:PATH|TEXT|N|X)\b", said)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_breaks_lines_where_they_are_full_and_names_no_default_of_nothing(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = capsys.readouterr().out
+    assert not re.findall(r"\(default: (?:None|False)?\)", said)
+    lines = [line[2:-2].rstrip() for line in said.splitlines() if line.startswith("│")]
+    for line, after in itertools.pairwise(lines):
+        indent = len(after) - len(after.lstrip())
+        if indent >= 14 and line[indent - 1] == " " and line[indent : indent + 1].strip():
+            assert len(line) + 1 + len(after.split()[0]) > 76, f"{line} could go on: {after}"
 
 
 def test_help_speaks_of_no_forerunner(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -58,6 +61,41 @@ def _named(kind: type[Any], name: str) -> None:
 
 for _kind, _name in ((int, "N"), (float, "X"), (str, "TEXT"), (Path, "PATH")):
     _named(_kind, _name)
+
+
+_inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+@REGISTRY.struct_rule
+def _flowing_help(
+    info: tyro.constructors.StructTypeInfo,
+) -> tyro.constructors.StructConstructorSpec | None:
+    """Let help break the lines of docstrings at its own width, and name no default of nothing."""
+    if _inside.get():  # tyro's own rules are asked
+        return None
+    token = _inside.set(True)
+    try:
+        spec = tyro.constructors.ConstructorRegistry.get_struct_spec(info)
+    finally:
+        _inside.reset(token)
+    if not isinstance(spec, tyro.constructors.StructConstructorSpec):
+        return None
+    fields = []
+    for field in spec.fields:
+        kind: Any = field.type
+        if not dataclasses.is_dataclass(kind):
+            kind = Annotated[kind, tyro.conf.arg(help_behavior_hint=_default)]
+        fields.append(replace(field, type=kind, helptext=partial(_flowing, field.helptext)))
+    return replace(spec, fields=tuple(fields))
+
+
+def _flowing(text: str | Callable[[], str | None] | None) -> str | None:
+    said = text() if callable(text) else text
+    return None if said is None else " ".join(said.split())
+
+
+def _default(value: str) -> str:
+    return "" if value in ("", "None", "False") else f"(default: {value})"
 
 
 class TypeAskedError(Exception):
