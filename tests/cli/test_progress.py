@@ -217,3 +217,34 @@ def test_training_loss_stands_beside_validation_loss_and_a_note_is_not_coloured(
     assert lines[0] == "a sentence"
     assert lines[-2].split() == HEADING.split()
     assert lines[-1].split()[:4] == ["5", "1.2500", "1.5000", "50.0%"]
+
+
+def test_each_task_of_a_probe_is_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    board, _ = display(live=True, quiet_runs=True)
+    items = [item("probes a", "a", "probe", weight=2.0, trials=2)]
+    board({"event": "work", "items": items, "workers": 1})
+    for now, task, step in ((0, "copy", 0), (10, "copy", 10), (10, "recall", 0), (15, "recall", 5)):
+        clock.now = float(now)
+        board(
+            {
+                "event": "probe",
+                "run": "probes a",
+                "arm": "a",
+                "task": task,
+                "step": step,
+                "steps": 10,
+                "loss": 1.0,
+            }
+        )
+    assert board.work is not None
+    assert board.work.say(15.0) == "probe 1 of 1; about 5.0 s left"
+
+
+def test_what_is_said_while_a_run_compiles_leaves_it_its_bar() -> None:
+    board, _ = display(live=True)
+    board(start("a", "a", "rate 0.1"))
+    board({"event": "stage", "run": "a", "text": "compiling"})
+    assert board.rows["a"].total == 10
+    assert board.rows["a"].note == ("compiling",)

@@ -202,9 +202,12 @@ class Display:
         self._progress(run, event["step"], row.total or 0, now)
 
     def _on_probe(self, event: ProbeEvent, run: str) -> None:
+        tries, before = f"probe {event['task']}", self.rows.get(run)
+        if self.work is not None and before is not None and before.tries not in ("", tries):
+            self.work.end_trial(run, time.monotonic())  # the next task begins
         self.rows[run] = Row(
             event.get("arm", run),
-            f"probe {event['task']}",
+            tries,
             done=event["step"],
             total=event["steps"],
             note=(f"loss {event['loss']:.4f}",),
