@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from inklings.layers import attention
 from inklings.layers.attention import KeyValueCache, attend, empty_caches, place
 
 HEADS, SIZE = 2, 4
@@ -65,10 +69,11 @@ def cases(draw: st.DrawFn) -> tuple[int, list[int], float, int]:
     )
 
 
-@given(case=cases(), gradient=st.booleans())
+@given(case=cases(), gradient=st.booleans(), told=st.booleans())
 def test_parallel_and_streamed_attention_are_the_definition(
-    case: tuple[int, list[int], float, int], gradient: bool
+    case: tuple[int, list[int], float, int], gradient: bool, told: bool
 ) -> None:
+    """Whether the host is told how much the rows have read, or would have to wait for it."""
     window, pieces, share_of_starts, seed = case
     generator = torch.Generator().manual_seed(seed)
     length = sum(pieces)
@@ -76,7 +81,10 @@ def test_parallel_and_streamed_attention_are_the_definition(
     starts = torch.rand(3, length, generator=generator) < share_of_starts
     expected = naive(q, k, v, starts.cumsum(1), window)
     given_starts = starts if share_of_starts else None
-    with torch.set_grad_enabled(gradient):
+    untold = contextlib.nullcontext() if told else patch.object(attention, "_fewest_and_most")
+    with torch.set_grad_enabled(gradient), untold as fewest_and_most:
+        if fewest_and_most is not None:
+            fewest_and_most.return_value = None
         parallel = attend(
             q, k, v, place(length, window, starts=given_starts, device=q.device), None
         )

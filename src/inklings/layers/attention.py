@@ -113,14 +113,9 @@ def place(
     rows = 1 if starts is None else starts.shape[0]
     before = torch.zeros(rows, dtype=torch.int64, device=device) if past is None else past
     positions = tokens_before(before, starts, length)
-    if past is None:
-        alike, first, last = starts is None, 0, 0
-    else:
-        least, most = (
-            past.aminmax()
-        )  # one transfer per forward, so that only the filled places are attended to
-        first, last = int(least), int(most)
-        alike = starts is None and first == last
+    # Where they are known, only the filled places are attended to; elsewhere all, behind masks.
+    first, last = (0, 0) if past is None else _fewest_and_most(past) or (0, window)
+    alike = starts is None and first == last
     if alike:
         positions = positions[:1]
     slot = (
@@ -137,6 +132,17 @@ def place(
     cached = min(last, window)
     blocks = _blocks(positions, window, past=past, cached=cached, plain=alike and cached == 0)
     return Positions(positions=positions, window=window, cached=cached, blocks=blocks, slot=slot)
+
+
+def _fewest_and_most(past: Int[Tensor, " B"]) -> tuple[int, int] | None:
+    """Return the fewest and the most tokens that a row has read.
+
+    None where the host would have to wait for a device to tell.
+    """
+    if past.device.type != "cpu":
+        return None
+    least, most = past.aminmax()
+    return int(least), int(most)
 
 
 def _blocks(
