@@ -185,14 +185,15 @@ def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
 
 def _show(event: ServerEvent, terminal: Terminal) -> None:
     """Tell people and, once requests are taken, the machine."""
+    from inklings.serving.process.current_weights import format_progress
     from inklings.serving.process.server import Listening, Loading, Stopping
 
     if isinstance(event, Loading):
         terminal.say(f"loading {', '.join(event.names)}", style="dim")
         for name in event.training:
             terminal.say(
-                f"{name} is being trained; its best weights of now are served, and later ones only"
-                " by a new start.",
+                f"{name} is being trained; its newest checkpoint of now is served, and later ones"
+                " only by a new start.",
                 style="yellow",
             )
     elif isinstance(event, Listening):
@@ -202,7 +203,14 @@ def _show(event: ServerEvent, terminal: Terminal) -> None:
                 card.architecture,
                 f"{card.parameters:,}",
                 "-" if card.memory is None else f"{card.memory:,}",
-                "goes on from a prompt" if card.predicts else "makes texts out of noise",
+                ", ".join(
+                    part
+                    for part in (
+                        "goes on from a prompt" if card.predicts else "makes texts out of noise",
+                        format_progress(card, Path(card.run)),
+                    )
+                    if part
+                ),
             )
             for card in event.cards
         ]

@@ -56,9 +56,9 @@ class Model:
     run: RunDirectory
 
 
-def client_of(run: RunDirectory) -> TestClient:
+def client_of(run: RunDirectory, card: Card = CARD) -> TestClient:
     app = FastAPI()
-    app.include_router(page_routes([Model(CARD, run)]))
+    app.include_router(page_routes([Model(card, run)]))
     errors_as_json.install(app)
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
 
@@ -198,6 +198,20 @@ def test_a_run_tells_its_facts_and_its_card(run: RunDirectory) -> None:
         "step": 3906,
         "texts": [event for event in events if event["event"] == "sample"][-1]["texts"],
     }
+
+
+def test_the_step_of_a_run_that_is_trained_is_told_as_long_as_it_trains(run: RunDirectory) -> None:
+    newest = replace(CARD, weights="newest", step=40, steps=1000)
+    client = client_of(run, newest)
+
+    def told() -> set[str]:
+        listed = client.get("/v1/runs").json()["data"][0]
+        return {listed["progress"], client.get("/v1/runs/mine").json()["card"]["progress"]}
+
+    with locked(run.path):
+        assert told() == {"step 40 of 1,000, still training"}
+    assert told() == {"step 40 of 1,000"}
+    assert client_of(run).get("/v1/runs").json()["data"][0]["progress"] is None
 
 
 def test_the_command_of_the_audit_can_be_pasted(run: RunDirectory) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inklings.cli.reference import open_run
-from inklings.errors import ConfigError, InputError, MissingExtraError
+from inklings.errors import ConfigError, InputError, MissingExtraError, RunError
 from inklings.generation.engine.request import Card, Delta, GenerationRequest, Token
 from inklings.runs.memory import Addition
 from inklings.serving.process import process_pool as module
@@ -83,13 +83,15 @@ class Scripted:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = True
     """Whether a process says that its model is there."""
+    steps: tuple[int, ...] = (0, 0, 0, 0)
+    """Of which step each process has loaded the weights."""
 
     def __call__(self, spec: Spec) -> tuple[Connection, Life]:
         ours, theirs = multiprocessing.Pipe()
         self.ends.append(theirs)
         self.started.set()
         if self.ready:
-            theirs.send(Ready(CARD))
+            theirs.send(Ready(replace(CARD, step=self.steps[len(self.ends) - 1])))
         return ours, _Life()
 
     async def heard(self, number: int = 0) -> Any:
@@ -431,6 +433,34 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_start() -> None:
             async with serving(dying):
                 pass
         await ending
+
+    run(test)
+
+
+def test_processes_with_weights_of_different_steps_are_refused() -> None:
+    async def test() -> None:
+        with pytest.raises(RunError, match="different checkpoints"):
+            async with serving(Scripted(steps=(4, 5)), workers=2):
+                pass
+        async with serving(Scripted(steps=(5, 5)), workers=2) as served:
+            assert served.card.step == 5
+
+    run(test)
+
+
+def test_a_process_that_takes_another_s_place_tells_its_own_weights() -> None:
+    async def test() -> None:
+        scripted = Scripted(steps=(4, 9))
+        async with serving(scripted) as served:
+            assert served.card.step == 4
+            scripted.started.clear()
+            scripted.ends[0].close()
+            await scripted.started.wait()
+            asking = asyncio.ensure_future(served.memory_info())
+            call = await scripted.heard(1)
+            scripted.ends[1].send(Answer(call.number, "told"))
+            await asking
+            assert served.card.step == 9
 
     run(test)
 

@@ -159,3 +159,9 @@ class Card:
     threads: int | None
     created: int
     """Time of its making, in seconds since 1970."""
+    weights: Literal["best", "newest"] = "best"
+    """Those of the lowest validation loss, or the newest of a run that is not done."""
+    step: int = 0
+    """The step of training that the weights are of."""
+    steps: int = 0
+    """How many steps the budget of its run pays for."""

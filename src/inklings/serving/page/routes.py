@@ -31,6 +31,7 @@ from inklings.serving.page.run_facts import (
     compared_with,
     run_facts,
 )
+from inklings.serving.process.current_weights import format_progress
 
 REPORT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
@@ -89,6 +90,14 @@ class CardBody(BaseModel):
     precision: str
     threads: int | None
     created: int = Field(description="Seconds since 1970.")
+    weights: Literal["best", "newest"] = Field(
+        description="`newest` are those of a run that is not done."
+    )
+    step: int = Field(description="Of training, that the weights are of.")
+    steps: int = Field(description="Steps that the budget of its run pays for.")
+    progress: str | None = Field(
+        description="Of a model with its newest weights: step, steps, and whether it trains still."
+    )
 
 
 class RunBody(BaseModel):
@@ -168,7 +177,7 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
         "/v1/runs", tags=["runs"], responses=GUARDED, summary="All served models with what they are"
     )
     def list_runs() -> RunList:
-        return RunList(data=[_card(model.card) for model, _ in shown.values()])
+        return RunList(data=[_card(model) for model, _ in shown.values()])
 
     @router.get(
         "/v1/runs/{model}",
@@ -180,7 +189,7 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
         served, place = find(model)
         return RunBody(
             id=model,
-            card=_card(served.card),
+            card=_card(served),
             facts=run_facts(served.run, served.card.unit),
             compared=compared_with(place, f"/v1/runs/{urllib.parse.quote(model, safe='')}/report"),
             audit_command=f"inklings audit {_said(served.run.path)}",
@@ -263,5 +272,8 @@ def _media_type(name: str) -> str:
     return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
 
 
-def _card(card: Card) -> CardBody:
-    return CardBody(**dataclasses.asdict(card))
+def _card(model: Shown) -> CardBody:
+    card = model.card
+    return CardBody(
+        **dataclasses.asdict(card), progress=format_progress(card, Path(model.run.path))
+    )

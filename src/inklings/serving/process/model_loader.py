@@ -32,6 +32,7 @@ from inklings.models.remembering import Remembering
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import STORE, Addition, Hit, MemoryInfo, RunMemory
 from inklings.runs.open_memory import FOLDER, changing, create_memory, has_memory, open_memory
+from inklings.serving.process.current_weights import load_current
 from inklings.text.tokenizers import Tokenizer
 
 
@@ -66,7 +67,8 @@ class ServedModel:
         self.spec = spec
         self.run = RunDirectory.open(Path(spec.run))
         self.tokenizer: Tokenizer = self.run.tokenizer()
-        self.model: Architecture = self.run.load_model(trust_code=spec.trust_code)
+        self.current = load_current(self.run, trust_code=spec.trust_code)
+        self.model: Architecture = self.current.model
         refuse_silent(self.model, "serving")
         self.reading: SequenceModel | None = None
         """The model as the engine reads it: perhaps a copy with other weights, but with the same
@@ -106,7 +108,10 @@ class ServedModel:
             remembers=self.spec.memory and isinstance(model, Remembering),
             precision=self.runtime.precision,
             threads=self.runtime.threads,
-            created=int(self.run.weights_path().stat().st_mtime),
+            created=self.current.written,
+            weights=self.current.weights,
+            step=self.current.step,
+            steps=self.run.record.steps,
         )
 
     def make(
@@ -174,7 +179,8 @@ class ServedModel:
 
     def _open_memory(self, model: SequenceModel) -> None:
         """Give the model the memory that is on disk, if it reads one and there is one."""
-        if self.spec.memory and isinstance(model, Remembering) and has_memory(self.run):
+        wanted = self.spec.memory and self.current.weights == "best"
+        if wanted and isinstance(model, Remembering) and has_memory(self.run):
             self._manifest = self._manifest_on_disk()
             self._use(open_memory(self.run, model))
 
@@ -220,6 +226,12 @@ class ServedModel:
             raise ConfigError(
                 f"{self.spec.name} is served without its memory (--no-memory); start the server"
                 " without that flag."
+            )
+        if self.current.weights == "newest":
+            raise ConfigError(
+                f"{self.spec.name} is served with the newest checkpoint of a run that is not done,"
+                " and a long-term memory belongs to the best weights. Serve it anew when it has"
+                " been trained."
             )
         return predictor(self.model, "a memory")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inklings.errors import InklingsError
+from inklings.errors import InklingsError, RunError
 from inklings.generation.engine.request import Card, GenerationRequest
 from inklings.generation.generate import Generation
 from inklings.runs.directory import RunDirectory
@@ -105,8 +105,14 @@ class Served:
         Raises:
             InklingsError: one could not; whatever the run's loading raises.
             WorkerLostError: one died.
+            RunError: the run is being trained, and they have not loaded the same checkpoint.
         """
         cards = await asyncio.gather(*(link.ready for link in self._links))
+        if len({card.step for card in cards}) > 1:
+            raise RunError(
+                f"{self._spec.name} is being trained, and its {self._spec.workers} processes have"
+                " loaded different checkpoints. Start the server again, or with --workers 1."
+            )
         self._card = cards[0]
 
     @property
@@ -259,6 +265,8 @@ class Served:
         elif isinstance(message, Answer):
             self._settle(link, message)
         elif isinstance(message, Ready):
+            if self._card is not None:  # of a process that took the place of another
+                self._card = message.card
             _settle(link.ready, message.card)
         elif isinstance(message, Refused):
             _settle(link.ready, message.failure.error())

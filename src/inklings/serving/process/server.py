@@ -33,7 +33,7 @@ class Loading:
 
     names: list[str]
     training: list[str]
-    """Those whose runs are being trained: their best weights of now are served."""
+    """Those whose runs are being trained: their newest checkpoints of now are served."""
 
 
 @dataclass(frozen=True)

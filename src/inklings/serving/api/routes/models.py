@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inklings.serving.api.descriptions import GUARDED, errors
 from inklings.serving.api.errors import json_response
 from inklings.serving.api.prompts import Serving
 from inklings.serving.api.strict_json import StrictRoute
+from inklings.serving.process.current_weights import format_progress
 from inklings.serving.process.process_pool import Served
 
 
@@ -22,6 +23,9 @@ class ModelCard(BaseModel):
     object: Literal["model"]
     created: int
     owned_by: str
+    progress: str | None = Field(
+        description="Of a run that is not done: the step of its weights; null of any other."
+    )
 
 
 class ModelList(BaseModel):
@@ -59,4 +63,5 @@ def _card(served: Served) -> dict[str, Any]:
         "object": "model",
         "created": served.card.created,
         "owned_by": "inklings",
+        "progress": format_progress(served.card, served.run.path),
     }

@@ -72,14 +72,19 @@ function fillForm() {
     if (view === "memory") /** @type {HTMLElement} */ (button).hidden = !card.remembers;
     if (view === "score") /** @type {HTMLElement} */ (button).hidden = !card.predicts;
   }
+  const remembers = card.remembers || cardOf(settings.with)?.remembers === true;
+  for (const line of document.querySelectorAll(".of-memory")) /** @type {HTMLElement} */ (line).hidden = !remembers;
   byId("settings").hidden = settings.view === "runs";
   document.title = `${settings.view === "runs" ? "Runs" : settings.model} · Inklings`;
 }
 
+/** A model in a list of models. @param {string} name */
+const named = (name) => (cardOf(name).progress ? `${name} (${cardOf(name).progress})` : name);
+
 function fillChoices() {
   const names = cards.map((card) => card.name);
-  byId("model").replaceChildren(...names.map((name) => make("option", { value: name }, name)));
-  byId("with").replaceChildren(make("option", { value: "" }, "nothing"), ...cards.filter((card) => card.predicts).map((card) => make("option", { value: card.name }, card.name)));
+  byId("model").replaceChildren(...names.map((name) => make("option", { value: name }, named(name))));
+  byId("with").replaceChildren(make("option", { value: "" }, "nothing"), ...cards.filter((card) => card.predicts).map((card) => make("option", { value: card.name }, named(card.name))));
 }
 
 /** What the view shows that is not there yet. */

@@ -38,8 +38,8 @@ export function makeColumn({ card, branches }) {
   return { article, stats, body };
 }
 
-/** `gpt, 152k parameters`. @param {any} card */
-export const describe = (card) => `${card.architecture}, ${short(card.parameters)} parameters`;
+/** `gpt, 152k parameters`, and how far its training is if it is not done. @param {any} card */
+export const describe = (card) => [card.architecture, `${short(card.parameters)} parameters`, card.progress].filter(Boolean).join(", ");
 
 /** Figures with their names. @param {HTMLElement} stats @param {[string, string][]} figures */
 export function setStats(stats, figures) {
@@ -62,10 +62,9 @@ export function setColumns(id, articles) {
 export function branchEffect(altered, whole) {
   const inBytes = whole.every((row) => row.bits_per_byte !== null);
   const total = (/** @type {any[]} */ rows, /** @type {(row: any) => number} */ of) => rows.reduce((sum, row) => sum + of(row), 0);
-  const cost = (/** @type {any[]} */ rows) =>
-    inBytes ? total(rows, (row) => row.nats) / Math.LN2 / total(rows, (row) => row.bytes) : total(rows, (row) => row.nats) / total(rows, (row) => row.tokens.length);
+  const cost = (/** @type {any[]} */ rows) => total(rows, (row) => row.nats) / Math.LN2 / total(rows, (row) => (inBytes ? row.bytes : row.tokens.length));
   const change = cost(altered) - cost(whole);
-  const unit = inBytes ? "bits per byte" : "nats per token";
+  const unit = inBytes ? "bits per byte" : "bits per token";
   const sign = change > 0 ? "+" : "";
   return `This text costs ${decimal(cost(altered))} ${unit} with these branches and ${decimal(cost(whole))} with the whole model: ${sign}${decimal(change)}.`;
 }

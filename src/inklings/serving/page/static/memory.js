@@ -111,8 +111,30 @@ function hitList(found, remove) {
         make("p", { class: "entry-text mono" }, make("span", {}, inline(hit.before)), make("mark", {}, visible(hit.value)), make("span", {}, inline(hit.after))),
         make("p", { class: "note" }, `${hit.document}, place ${hit.position} · age ${hit.age}${hit.distance === null ? "" : ` · distance ${hit.distance.toPrecision(3)}`}`),
       );
-      row.append(make("button", { type: "button", "aria-label": `Forget entry ${hit.id}`, on: { click: () => remove(hit.id, row) } }, "Forget"));
+      row.append(forgetButton(hit.id, row, remove));
       return row;
     }),
   );
+}
+
+/**
+ * A button that asks before an entry is forgotten, in its own place.
+ * @param {number} id @param {HTMLElement} row @param {(id: number, row: HTMLElement) => void} remove
+ */
+function forgetButton(id, row, remove) {
+  const place = make("div", { class: "forget" });
+  const keep = () => {
+    place.replaceChildren(begin);
+    begin.focus();
+  };
+  const ask = () => {
+    const stay = make("button", { type: "button", on: { click: keep } }, "Keep");
+    const go = make("button", { type: "button", class: "grave", "aria-label": `Forget entry ${id} for good`, on: { click: () => remove(id, row) } }, "Forget");
+    const question = make("div", { role: "group", "aria-label": `Forget entry ${id} for good?`, on: { keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && keep() } }, make("span", {}, "For good?"), stay, go);
+    place.replaceChildren(question);
+    stay.focus();
+  };
+  const begin = make("button", { type: "button", "aria-label": `Forget entry ${id}`, on: { click: ask } }, "Forget");
+  place.append(begin);
+  return place;
 }

@@ -4,6 +4,9 @@ import { decimal, inline, isMark, make, percent, visible } from "./elements.js";
 import { plainToken } from "./joining.js";
 import { tokenOf } from "./tokens.js";
 
+const GAP = 6; // pixels between a token and its popover
+const EDGE = 8; // and between the popover and the edge of the window
+const LOWEST = 96; // pixels of height below which a popover could not be read
 const LINGER = 180; // milliseconds for the pointer to get from a token into its popover
 
 /** @type {HTMLElement} */
@@ -86,15 +89,25 @@ function show(span) {
   place(span);
 }
 
-/** Below the token where there is room, else above; never beyond the sides. @param {HTMLElement} span */
+/**
+ * Below the last line of the token where there is room, else above its first, else on the roomier side and only as high as that:
+ * never over the token, and never beyond the sides.
+ * @param {HTMLElement} span
+ */
 function place(span) {
-  const rects = span.getClientRects();
-  const at = rects[rects.length - 1] ?? span.getBoundingClientRect();
+  popover.style.removeProperty("max-height");
+  const whole = span.getBoundingClientRect();
+  const lines = span.getClientRects();
+  const from = (lines[lines.length - 1] ?? whole).left;
   const { width, height } = popover.getBoundingClientRect();
-  const left = Math.max(8, Math.min(at.left, document.documentElement.clientWidth - width - 8));
-  const below = at.bottom + 6 + height <= window.innerHeight || at.top < height + 6;
+  const above = whole.top - GAP - EDGE;
+  const below = window.innerHeight - whole.bottom - GAP - EDGE;
+  const under = height <= below || (height > above && below >= above);
+  const shown = Math.max(LOWEST, Math.min(height, under ? below : above));
+  if (shown < height) popover.style.setProperty("max-height", `${shown}px`);
+  const left = Math.max(EDGE, Math.min(from, document.documentElement.clientWidth - width - EDGE));
   popover.style.setProperty("left", `${left + window.scrollX}px`);
-  popover.style.setProperty("top", `${(below ? at.bottom + 6 : at.top - height - 6) + window.scrollY}px`);
+  popover.style.setProperty("top", `${(under ? whole.bottom + GAP : whole.top - shown - GAP) + window.scrollY}px`);
 }
 
 /** @param {HTMLElement} span @param {import("./tokens.js").Token} token */

@@ -53,6 +53,18 @@ export async function showRuns(cards) {
   polling = window.setTimeout(again, POLL);
 }
 
+/**
+ * What a run's losses are multiplied by to be shown in bits, and what they are bits of. What a byte costs in training is told by the
+ * bytes of a token in the held-out text.
+ * @param {any} facts @returns {{factor: number, unit: string}}
+ */
+export function inBits(facts) {
+  const known = facts.validation.find((/** @type {any} */ point) => point.bits_per_byte !== null && point.loss > 0);
+  if (known !== undefined) return { factor: known.bits_per_byte / known.loss, unit: "bits per byte" };
+  if (facts.unit.startsWith("nats")) return { factor: 1 / Math.LN2, unit: facts.unit.replace("nats", "bits") };
+  return { factor: 1, unit: facts.unit };
+}
+
 /** One chart for all runs whose bits per byte are known. @param {any[]} cards @param {Map<string, any>} found */
 function compareCurves(cards, found) {
   const lines = cards.map((card, colour) => ({
@@ -64,10 +76,12 @@ function compareCurves(cards, found) {
   const drawn = lines.filter((line) => line.points.length > 0);
   if (drawn.length < 2) return [];
   const best = drawn.map((line) => `${line.name} ${decimal(Math.min(...line.points.map((point) => point.y)))}`).join(", ");
+  const missing = cards.filter((card) => found.has(card.name) && !drawn.some((line) => line.name === card.name)).map((card) => card.name);
   const texts = new Set(drawn.map((line) => found.get(line.name).facts.text));
   return [
     make("h2", {}, "All runs"),
     texts.size > 1 ? make("p", { class: "note" }, "These runs learn from different texts: their curves tell how each goes, not which is better.") : null,
+    missing.length ? make("p", { class: "note" }, `Without bits per byte, and so not in this chart: ${missing.join(", ")}.`) : null,
     drawChart(drawn, { x: "tokens", y: "Validation loss, bits per byte", label: `Validation loss of all runs in bits per byte, the best of each: ${best}` }),
   ].filter((part) => part !== null);
 }
@@ -76,14 +90,14 @@ function compareCurves(cards, found) {
 function runParts({ card, facts, compared, audit_command: command }, colour) {
   const share = facts.steps ? facts.step / facts.steps : 1;
   const progress = facts.state === "done" ? "" : `, ${count(facts.step)} of ${count(facts.steps)} steps`;
-  const best = facts.best_loss === null ? "–" : `${decimal(facts.best_loss, 3)} ${facts.unit}`;
+  const { factor, unit } = inBits(facts);
+  const best = facts.best_loss === null ? "–" : `${decimal(facts.best_loss * factor, 3)} ${unit}`;
   /** @type {[string, string][]} */
   const figures = [
     ["Text", facts.text],
     ["Budget", facts.budget.replace("-", " ")],
     ["State", `${STATES[/** @type {keyof STATES} */ (facts.state)]}${progress}`],
     ["Best loss", best],
-    ...(facts.best_bits_per_byte === null ? [] : [/** @type {[string, string]} */ (["Bits per byte", decimal(facts.best_bits_per_byte, 3)])]),
     ["Context", card.receptive_field === null ? `${count(card.context_length)} in training, no limit` : `${count(card.receptive_field)} tokens`],
     ["Vocabulary", count(card.vocab_size)],
     ["Trained for", `${count(Math.round(facts.seconds))} s`],
@@ -102,7 +116,8 @@ function runParts({ card, facts, compared, audit_command: command }, colour) {
 
 /** @param {any} card @param {any} facts @param {number} colour */
 function curve(card, facts, colour) {
-  const of = (/** @type {any[]} */ points) => points.map((point) => ({ x: point.tokens, y: point.loss }));
+  const { factor, unit } = inBits(facts);
+  const of = (/** @type {any[]} */ points) => points.map((point) => ({ x: point.tokens, y: factor * point.loss }));
   const gan = !card.predicts; // its training loss is the critic's, of another unit
   const lines = [
     { name: "validation", colour: colour % 8, dots: true, points: of(facts.validation) },
@@ -110,8 +125,8 @@ function curve(card, facts, colour) {
   ];
   if (facts.validation.length + facts.training.length < 2) return null;
   const last = facts.validation[facts.validation.length - 1];
-  const label = last === undefined ? `Training loss of ${card.name}` : `Loss of ${card.name} over ${short(last.tokens)} tokens; validation from ${decimal(facts.validation[0].loss)} to ${decimal(last.loss)} ${facts.unit}`;
-  return drawChart(lines, { x: "tokens", y: `Loss, ${facts.unit}`, label });
+  const label = last === undefined ? `Training loss of ${card.name}` : `Loss of ${card.name} over ${short(last.tokens)} tokens; validation from ${decimal(factor * facts.validation[0].loss)} to ${decimal(factor * last.loss)} ${unit}`;
+  return drawChart(lines, { x: "tokens", y: `Loss, ${unit}`, label });
 }
 
 /** @param {any} compared @param {any} card */
@@ -139,11 +154,13 @@ function reportLink(report, card) {
 /** @param {any[]} findings @param {string} command */
 function audit(findings, command) {
   if (!findings.length) return make("p", { class: "note audit-note" }, "Audit: ", make("code", {}, command));
-  const failed = findings.filter((finding) => finding.status === "fail").length;
+  const having = (/** @type {string} */ status) => findings.filter((finding) => finding.status === status).length;
+  const [failed, warnings] = [having("fail"), having("warning")];
+  const warned = warnings ? `, ${count(warnings)} ${warnings === 1 ? "warning" : "warnings"}` : "";
   return make(
     "details",
-    { class: "audit" },
-    make("summary", {}, failed ? `Audit: ${failed} of ${findings.length} checks do not hold` : `Audit: holds, ${findings.length} checks`),
+    { class: "audit", open: failed > 0 },
+    make("summary", {}, failed ? `Audit: ${failed} of ${findings.length} checks do not hold${warned}` : `Audit: holds, ${findings.length} checks${warned}`),
     make("ul", {}, ...findings.map((finding) => make("li", { class: finding.status.replace(" ", "-") }, make("b", {}, `${finding.check}: ${finding.status}. `), finding.summary))),
   );
 }

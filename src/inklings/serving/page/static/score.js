@@ -44,17 +44,17 @@ async function scoreOne({ card, branches }, column, text, signal) {
 
 /** @param {any} card @param {ReturnType<typeof makeColumn>} column @param {any} scored */
 function show(card, column, scored) {
-  const perToken = scored.nats === null ? "–" : decimal(scored.nats / Math.max(1, scored.tokens.length));
-  /** @type {[string, string][]} */
-  const bits = scored.bits_per_byte === null ? [] : [["bits per byte", decimal(scored.bits_per_byte)]];
-  setStats(column.stats, [...bits, ["nats per token", perToken], ["tokens", count(scored.tokens.length)]]);
+  const bits = scored.bits_per_byte ?? (scored.nats === null ? null : scored.nats / Math.LN2 / Math.max(1, scored.tokens.length));
+  const unit = scored.bits_per_byte === null ? "bits per token" : "bits per byte";
+  const cost = bits === null ? "–" : decimal(bits);
+  setStats(column.stats, [[unit, cost], ["tokens", count(scored.tokens.length)]]);
   const place = tokenPlace(`Tokens of the text, scored by ${card.name}`);
   const shown = joined(scored.tokens);
   const spans = shown.map(tokenSpan);
   appendTokens(place, spans);
   column.body.append(make("div", { class: "text" }, place));
   if (shown.length) column.body.append(surprises(shown, spans));
-  announce(`${card.name} has scored the text: ${bits.length ? `${bits[0][1]} bits per byte` : `${perToken} nats per token`}.`);
+  announce(`${card.name} has scored the text: ${cost} ${unit}.`);
 }
 
 /** @param {any[]} tokens @returns {import("./tokens.js").Token[]} */

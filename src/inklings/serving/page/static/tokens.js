@@ -21,11 +21,15 @@ const known = new WeakMap();
 /** What a span shows. @param {Element} span */
 export const tokenOf = (span) => known.get(span);
 
-/** What the shades mean. @param {Element} place */
+/** Least share of a prediction that a remembered entry must have for its token to be underlined. */
+const REMEMBERED = 0.05;
+
+/** What the shades mean, and the underline that tokens of models with a memory can have. @param {Element} place */
 export function drawLegend(place) {
   place.replaceChildren(
     make("span", { class: "legend-title" }, "How probable the model found each token:"),
     ...SHADES.map(([, words], number) => make("span", { class: `swatch shade-${number}` }, words)),
+    make("span", { class: "of-memory", hidden: true }, make("span", { class: "remembered" }, "underlined"), `: an entry of the memory gave ${percent(REMEMBERED)} of the prediction or more`),
     make("span", { class: "note" }, "Point at a token, or tap it, for what else could have stood there; with the keyboard, by the arrow keys."),
   );
 }
@@ -44,7 +48,7 @@ export function tokenSpan(token) {
     },
     token.text,
   );
-  if (token.entries.some((entry) => entry.weight >= 0.05)) span.classList.add("remembered");
+  if (token.entries.some((entry) => entry.weight >= REMEMBERED)) span.classList.add("remembered");
   known.set(span, token);
   return span;
 }

@@ -2,7 +2,7 @@
 
 import { askJson, stream } from "./api.js";
 import { askedOf, branchEffect, makeColumn, setColumns, setStats, showError } from "./columns.js";
-import { announce, count, decimal, make } from "./elements.js";
+import { announce, count, make } from "./elements.js";
 import { Joiner, withoutEnd } from "./joining.js";
 import { completionBody, readBranches } from "./settings.js";
 import { appendTokens, tokenPlace, tokenSpan } from "./tokens.js";
@@ -47,7 +47,6 @@ class Column {
     /** @type {Map<number, Text>} */
     this.texts = new Map();
     this.tokens = 0;
-    this.nats = 0;
     this.bytes = 0;
     this.began = 0;
     this.seconds = 0;
@@ -89,10 +88,7 @@ class Column {
     if (this.began === 0) this.began = performance.now();
     this.seconds = (performance.now() - this.began) / 1000;
     const text = this.text(choice.index);
-    for (const logprob of choice.logprobs?.token_logprobs ?? []) {
-      this.nats -= logprob ?? 0;
-      this.tokens += 1;
-    }
+    this.tokens += choice.logprobs?.token_logprobs.length ?? 0;
     this.bytes += encoder.encode(choice.text).length;
     text.take(choice);
     if (choice.finish_reason) text.end(this.ending(choice.finish_reason), this.actionsOfText);
@@ -108,7 +104,6 @@ class Column {
     /** @type {[string, string][]} */
     const figures = [];
     if (this.asked.card.predicts) {
-      figures.push(["bits per byte", this.bytes && this.tokens ? decimal(this.nats / Math.LN2 / this.bytes) : "–"]);
       figures.push(["tokens", count(this.tokens)]);
       // the first token ends the wait for the prompt; the rate is that of the others
       figures.push(["tokens/s", this.seconds > 0.05 && this.tokens > 1 ? count(Math.round((this.tokens - 1) / this.seconds)) : "–"]);
