@@ -27,7 +27,7 @@ from inklings.lab.comparison.result import ArmResult, Comparison, RunResult, Ver
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import locked
 from inklings.serving.api import errors as errors_as_json
-from inklings.serving.page.routes import REPORT_POLICY, page_files, page_routes
+from inklings.serving.page.routes import PLACES, REPORT_POLICY, page_files, page_routes
 from inklings.serving.page.run_facts import CURVE_POINTS, RunLocation, compared_with, run_facts
 
 CARD = Card(
@@ -57,7 +57,7 @@ class Model:
 
 
 def client_of(run: RunDirectory, card: Card = CARD) -> TestClient:
-    app = FastAPI()
+    app = FastAPI(docs_url=None)
     app.include_router(page_routes([Model(card, run)]))
     errors_as_json.install(app)
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
@@ -113,7 +113,7 @@ def test_every_file_of_the_page_is_given_as_it_is_in_the_package(run: RunDirecto
     client = client_of(run)
     folder = importlib.resources.files("inklings.serving.page") / "static"
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    assert {"index.html", "style.css", "app.js", "icon.svg"} <= set(names) == set(page_files())
+    assert {*PLACES, "style.css", "app.js", "icon.svg"} <= set(names) == set(page_files())
     kinds = {
         "html": "text/html",
         "css": "text/css",
@@ -121,13 +121,11 @@ def test_every_file_of_the_page_is_given_as_it_is_in_the_package(run: RunDirecto
         "svg": "image/svg+xml",
     }
     for name in names:
-        answer = client.get("/" if name == "index.html" else f"/page/{name}")
+        place = PLACES.get(name, f"/page/{name}")
+        answer = client.get(place)
         assert answer.content == (folder / name).read_bytes()
         assert answer.headers["content-type"].split(";")[0] == kinds[name.rpartition(".")[2]]
-        assert (
-            client.head("/" if name == "index.html" else f"/page/{name}").headers["etag"]
-            == answer.headers["etag"]
-        )
+        assert client.head(place).headers["etag"] == answer.headers["etag"]
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(run: RunDirectory) -> None:
@@ -145,11 +143,11 @@ def test_the_files_name_no_other_host_and_need_no_inline_script_or_style() -> No
     for name, file in page_files().items():
         text = file.content.decode().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text and "https://" not in text and "//cdn" not in text, name
-    page = page_files()["index.html"].content.decode()
-    assert "style=" not in page and "onclick" not in page and "<style" not in page
-    assert (
-        page.count("<script") == 1 and '<script type="module" src="/page/app.js"></script>' in page
-    )
+    for name, script in (("index.html", "app.js"), ("docs.html", "docs.js")):
+        page = page_files()[name].content.decode()
+        assert "style=" not in page and "onclick" not in page and "<style" not in page
+        assert page.count("<script") == 1
+        assert f'<script type="module" src="/page/{script}"></script>' in page
 
 
 @pytest.mark.parametrize(

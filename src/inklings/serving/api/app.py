@@ -64,7 +64,8 @@ def make_app(
         template or ChatTemplate(),
         measures,
     )
-    # no pages of documentation: they would load their scripts from another host
+    # not FastAPI's pages of documentation, which load their scripts from another host: the page has
+    # one of its own at /docs
     app = FastAPI(
         title="Inklings",
         summary="Text generators, served.",

@@ -1,4 +1,4 @@
-"""The page and what it shows of the runs behind the models: `/`, `/page/...` and `/v1/runs`.
+"""The page and what it shows of the runs: `/`, `/docs`, `/page/...` and `/v1/runs`.
 
 The page's files are read once, from the package; a request chooses among them by name, and no part
 of one ever becomes a path of the file system. The same holds for the report of a comparison, whose
@@ -49,6 +49,8 @@ MEDIA_TYPES = {
     ".png": "image/png",
 }
 """Media types by suffix. The operating system's own table differs between machines."""
+PLACES = {"index.html": "/", "docs.html": "/docs"}
+"""Addresses of the files that are pages; all others are below `/page/`."""
 
 
 @runtime_checkable
@@ -151,7 +153,7 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
     """
     router = APIRouter()
     for name, file in page_files().items():
-        path = "/" if name == "index.html" else f"/page/{name}"
+        path = PLACES.get(name, f"/page/{name}")
         router.add_api_route(
             path,
             _file_route(file),
