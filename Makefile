@@ -13,6 +13,8 @@ BASE := $(VENV)/.installed-base
 INSTALLED := $(VENV)/.installed
 # what the slow tests alone take
 HEAVY := $(VENV)/.installed-heavy
+# what builds the site
+SITE := $(VENV)/.installed-site
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
@@ -21,7 +23,7 @@ LEDGER ?= ledger
 # Bytecode is kept, whatever the environment says: tests start many processes of the package.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks surface format reference clean
+.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks site surface format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +41,10 @@ $(INSTALLED): $(BASE)
 $(HEAVY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,heavy]'
 	touch $(HEAVY)
+
+$(SITE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,site]'
+	touch $(SITE)
 
 install: $(INSTALLED) ## make the virtual environment
 
@@ -60,7 +66,7 @@ test-base: ## install the wheel alone into an empty environment and run README's
 	$(CHECK_PYTHON)
 	$(PYTHON) scripts/base_install.py
 
-test-all: $(HEAVY) ## the slow ones too (installs lm-evaluation-harness and a notebook's kernel for some of them)
+test-all: $(HEAVY) $(SITE) ## the slow ones too (installs lm-evaluation-harness and a notebook's kernel for some of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
 test-node: $(INSTALLED) ## the server by clients of other languages: OpenAI's for Node (installed beside its test), Java's, curl
@@ -95,6 +101,9 @@ ledger: $(INSTALLED) ## replay every claim of docs/ledger.md (hours; says first 
 notebooks: $(HEAVY) ## execute the notebooks, and keep what they show (about ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/run_notebooks.py
 
+site: $(SITE) ## build the documentation as a site with search and the API: build/site/index.html
+	@$(BIN)/python scripts/build_site.py
+
 surface: $(INSTALLED) ## write down anew the flags of every verb and the routes of the server, where they changed on purpose
 	$(BIN)/python tests/surface/surface.py
 
@@ -106,4 +115,4 @@ reference: $(INSTALLED) ## train the run that ships with the package again (a fe
 	$(BIN)/python scripts/make_reference.py
 
 clean: ## remove the environment and what was built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis dist demo
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .cache build dist demo

@@ -140,6 +140,26 @@ def test_an_audit_that_a_page_shows_ends_as_it_says(
     assert main(shlex.split(command)[1:]) == code
 
 
+SHELL = re.compile(r"(<!-- not run: .+ -->\n\n)?^```(?:sh|bash)\n(.*?)^```", re.M | re.S)
+"""A block of commands that no story runs, with the reason before it where there is one."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_run_by_a_test_or_say_why_not(document: Path) -> None:
+    """Commands after a `$` are run above; so are some audits."""
+    run = {line for line, _ in audits_outside_stories()}
+    for reason, block in SHELL.findall(document.read_text(encoding="utf-8")):
+        tested = {line for line, _ in STRANGER.findall(block)} & run
+        assert reason or len(tested) == len(block.splitlines()), block
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pictures_say_in_words_what_they_show(document: Path) -> None:
+    text = CODE.sub("", document.read_text(encoding="utf-8"))
+    assert not [target for alt, target in re.findall(r"!\[(.*?)\]\((.*?)\)", text) if len(alt) < 10]
+    assert not [tag for tag in re.findall(r"<img\b[^>]*>", text) if " alt=" not in tag]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere_and_fences_are_closed(document: Path) -> None:
     text = document.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from inklings.models.registry import ARCHITECTURES, load_class
 ROOT = Path(__file__).parents[1]
 SURFACE = ROOT / "tests" / "surface"
 REPORT = Path(inklings.__file__).parent / "lab" / "report"
-GLOSSARY = (ROOT / "docs" / "contributing" / "glossary.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
 
 PLAIN = """
 a against all and apart as at before after by first for from full in is last no none of on one or
@@ -42,7 +42,7 @@ THEIRS = {"bos", "pad", "unk", "eos", "len", "vocab", "v1", "tokenizer", "class"
 """Fields and routes as other servers name them."""
 
 
-REMEDY = "add a line for each word to docs/contributing/glossary.md"
+REMEDY = "add a line for each word to docs/reference/glossary.md"
 
 
 def words(text: str) -> set[str]:

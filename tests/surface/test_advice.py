@@ -41,10 +41,11 @@ THEIRS = {
 OTHERS = {
     "README.md": {"find-links"},
     "docs/ledger.md": {"threads", "size", "only"},
+    "docs/how-to/docker.md": {"volume", "user"},
     "docs/how-to/serving.md": {"batch_size"},
     "docs/reference/audit-of-others.md": PYTEST,
 }
-"""Flags of pip, of our benchmarks, of a harness, and of pytest."""
+"""Flags of pip, of our benchmarks, of Docker, of a harness, and of pytest."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {
