@@ -21,7 +21,7 @@ CHECKS_ASKED = {
 }
 
 
-FILES_WRITTEN = ("report.page.static_files", "sweep.sweep_report.static_files")
+FILES_WRITTEN = "inklings.lab.report.page.static_files"
 
 
 @contextmanager
@@ -30,8 +30,7 @@ def brief_comparisons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for place in CHECKS_ASKED:
             patch.setattr(f"inklings.lab.{place}", lambda: ["contract"])
-        for place in FILES_WRITTEN:
-            patch.setattr(f"inklings.lab.{place}", lambda figure: {})
+        patch.setattr(FILES_WRITTEN, lambda figure: {})
         yield
 
 
@@ -41,6 +40,5 @@ def whole_comparisons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for place, checks in CHECKS_ASKED.items():
             patch.setattr(f"inklings.lab.{place}", checks)
-        for place in FILES_WRITTEN:
-            patch.setattr(f"inklings.lab.{place}", static_files)
+        patch.setattr(FILES_WRITTEN, static_files)
         yield

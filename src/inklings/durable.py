@@ -139,6 +139,32 @@ def _finite(text: str) -> float:
     return value
 
 
+def refuse_links_out(folder: Path, name: str = "") -> None:
+    """Make sure that what is written below a folder stays there.
+
+    A folder that came from somebody else may hold links, and what is written or removed through
+    them is elsewhere. The folder itself may be a link.
+
+    Args:
+        folder: what is written to; nothing has to be there.
+        name: of the one entry that is written to; else all that is in the folder is looked at.
+
+    Raises:
+        DiskError: something there is a link that leads out of the folder.
+    """
+    root = Path(os.path.realpath(folder))  # which, unlike `resolve`, takes a loop of links
+    start = root / name
+    for place, folders, files in os.walk(start):
+        for path in (start, *(Path(place, entry) for entry in (*folders, *files))):
+            target = os.path.realpath(path) if path.is_symlink() else root
+            if not Path(target).is_relative_to(root):
+                raise DiskError(
+                    f"nothing is written to {folder}: {path.relative_to(root)} in it is a link out"
+                    f" of it, to {target}.",
+                    "Put a file or folder in its place (the whole folder may be a link)",
+                )
+
+
 def sync_directory(path: Path) -> None:
     """Make a rename inside `path` durable.
 

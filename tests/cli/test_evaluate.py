@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inklings import load
 from inklings.cli.main import main
 from inklings.config import DataConfig
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.ngram import NGram, NGramConfig
 from inklings.text.store import TokenStore, prepare
-from tests.commands import Ask
+from tests.commands import TINY, Ask
 
 DOCUMENT = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12
@@ -101,3 +102,29 @@ def test_an_interval_with_an_unknown_end_is_known_as_such(units: list[tuple[floa
     plain = found.to_mapping()
     json.dumps(plain, allow_nan=False)
     assert found.known == (plain["low"] is not None and plain["high"] is not None)
+
+
+LINES = [f"the {animal} {verb}" for animal in ("cat", "dog", "cow") for verb in ("sat", "ran")]
+
+
+@pytest.mark.parametrize(
+    ("learned", "read", "documents"),
+    [
+        pytest.param(["\n".join(LINES * 20)], "\n\n".join(LINES * 2), 12, id="lines"),
+        pytest.param(["\n\n".join(LINES * 20)] * 2, "\n".join(LINES * 20), 1, id="documents"),
+    ],
+)
+def test_another_text_is_cut_into_documents_as_the_runs_own_was(
+    ask: Ask, learned: list[str], read: str, documents: int
+) -> None:
+    Path("learned").mkdir()
+    for number, text in enumerate(learned):
+        Path("learned", f"{number}.txt").write_text(text)
+    Path("read.txt").write_text(read)
+    model = ("mlp:context_length=2,n_embd=4,n_hidden=8", "--tokenizer", "byte", *TINY)
+    ask("train", *model, "--data", "learned", "--budget", "2-steps", "--run", "run")
+    of_all = ask("evaluate", "run", "--data", "read.txt", "--split", "all")
+    assert of_all["trained_on"]["text_documents"] == documents
+    of_part = ask("evaluate", "run", "--data", "read.txt", "--split", "train")
+    with_python = load("run").evaluate("train", data="read.txt")
+    assert (with_python.targets, with_python.nats) == (of_part["targets"], of_part["nats"])

@@ -21,7 +21,7 @@ from inklings.cli.reference import open_run
 from inklings.cli.sample_report import report_on_samples
 from inklings.cli.table import number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.config import with_source
+from inklings.durable import refuse_links_out
 from inklings.errors import ConfigError, DiskError
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate, save_likelihood
 from inklings.evaluation.likelihood.likelihood_metric import METRICS
@@ -31,7 +31,8 @@ from inklings.events import OnEvent
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
-from inklings.runs.own_text import is_own, own_store, training_text
+from inklings.runs.own_text import is_own, like_own, own_store, training_text
+from inklings.runs.run_check import EVALUATIONS
 from inklings.runs.shared_text import Remembered, learned
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str]) -> int:
             " validation or test."
         )
     with Display(terminal) as display:
-        store = _store(run, flags, display)
+        own = None if flags.data is None else training_text(run)
+        store = _store(run, own, flags, display)
     known = (
         None
         if memory is None
@@ -120,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     keep = run.path.is_dir() and flags.run != "builtin:reference"
     folder = (
         run.path
-        / "evaluations"
+        / EVALUATIONS
         / f"{flags.split}-{store.path.name}{'' if memory is None else '-memory'}"
     )
     about = (
@@ -134,7 +136,6 @@ def main(arguments: Sequence[str]) -> int:
         "source": source,
         "memory": about,
     }
-    own = None if flags.data is None else training_text(run)
     if flags.data is not None:
         document["trained_on"] = _trained_on(own, store, part, terminal)
     if predicts_tokens(model):
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
             )
         _show(result, terminal)
         if keep:
-            _keep("per-document losses", lambda: save_likelihood(result, folder), terminal)
+            _keep("per-document losses", run, lambda: save_likelihood(result, folder), terminal)
         document |= result.summary()
         document["interval"] = _known_interval(result)
     if samples:
@@ -170,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
             setting = f"{ground.setting.samples}-samples" + (
                 f"-windows-{windows}" if windows else ""
             )
-            _keep("sample report", lambda: save_report(report, folder / setting), terminal)
+            _keep("sample report", run, lambda: save_report(report, folder / setting), terminal)
         document["samples"] = report.to_mapping()
     elif ignored := [
         name
@@ -185,14 +186,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _store(run: RunDirectory, flags: Evaluate, on_event: OnEvent) -> TokenStore:
+def _store(
+    run: RunDirectory, own: TokenStore | None, flags: Evaluate, on_event: OnEvent
+) -> TokenStore:
     """Return the run's own text as it was trained on it, or the other one that is asked for.
+
+    Args:
+        run: the run.
+        own: its text, where another is asked for and it is at hand.
+        flags: what is asked for.
+        on_event: is told how far the preparation is.
 
     Raises:
         InputError: the text cannot be used, or `all` is asked for of the run's own.
     """
     if flags.data is not None:
-        data = with_source(run.config.data, flags.data)
+        data = like_own(run, flags.data, own)
         if flags.split == "all":
             data = dataclasses.replace(data, split=(1.0, 0.0, 0.0))
         return prepare(data, tokenizer=run.tokenizer(), on_event=on_event)
@@ -229,9 +238,10 @@ def _trained_on(
     return {"text_documents": split.n_documents, **dataclasses.asdict(found)}
 
 
-def _keep(what: str, save: Callable[[], Path], terminal: Terminal) -> None:
+def _keep(what: str, run: RunDirectory, save: Callable[[], Path], terminal: Terminal) -> None:
     """Save figures beside the run, or say why not: they are printed in any case."""
     try:
+        refuse_links_out(run.path, EVALUATIONS)
         terminal.say(f"{what}: {save()}", as_is=True)
     except DiskError as error:
         terminal.say(f"warning: the {what} could not be kept: {error.problem}", style="yellow")

@@ -14,7 +14,7 @@ from typing import Any, overload
 
 from inklings.auditing.audit import Audit, audit
 from inklings.auditing.subjects import of_run
-from inklings.config import DataConfig, RunConfig, with_source
+from inklings.config import DataConfig, RunConfig
 from inklings.durable import is_file
 from inklings.errors import ConfigError, unknown_name
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, evaluate
@@ -35,7 +35,7 @@ from inklings.runs.directory import RunDirectory
 from inklings.runs.layer_shapes import layer_table
 from inklings.runs.metrics import best_evaluation
 from inklings.runs.open_memory import attach
-from inklings.runs.own_text import own_store
+from inklings.runs.own_text import like_own, own_store, training_text
 from inklings.showing import html_line
 from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore, prepare
@@ -263,7 +263,7 @@ class Run(TrainingResult):
 
     def _other_text(self, data: str | Path | DataConfig) -> TokenStore:
         if not isinstance(data, DataConfig):
-            data = with_source(self.config.data, str(data))
+            data = like_own(self.directory, str(data), training_text(self.directory))
         return prepare(data, tokenizer=self.tokenizer)
 
     def _out_of_noise(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inklings.durable import read_checked_json, write_checked_json
+from inklings.durable import read_checked_json, refuse_links_out, write_checked_json
 from inklings.runs.directory import RunDirectory
 from inklings.runs.metrics import best_evaluation
 
@@ -47,6 +47,7 @@ def keep_audit(run: RunDirectory, split: str, document: Mapping[str, Any]) -> Pa
     Raises:
         DiskError: it cannot be written there.
     """
+    refuse_links_out(run.path, AUDITS)
     path = run.path / AUDITS / f"{split}.json"
     path.parent.mkdir(exist_ok=True)
     write_checked_json(path, {**document, "weights_step": _step(run)})

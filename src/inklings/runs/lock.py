@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
-from inklings.durable import disk_errors
+from inklings.durable import disk_errors, refuse_links_out
 from inklings.errors import RunError
 
 
@@ -31,7 +31,10 @@ def locked(
 
     Raises:
         RunError: another process holds it.
+        DiskError: it cannot be written to, or a link in it leads out of it: whoever holds the lock
+            writes and removes files there.
     """
+    refuse_links_out(run)
     path = run / "lock"
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from inklings.durable import disk_errors, file_sha256, read_json
+from inklings.durable import disk_errors, file_sha256, read_json, refuse_links_out
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
 from inklings.memory.backends.exact import Exact
 from inklings.memory.persistence import MANIFEST, load, read_manifest
@@ -206,7 +206,7 @@ def changing(run: RunDirectory) -> Iterator[None]:
     Raises:
         RunError: another process changes it, or trains the run, whose weights would not be those
             that the memory is of.
-        DiskError: the run may not be written to.
+        DiskError: the run may not be written to, or a link in it leads out of it.
     """
     if is_locked(run.path):
         raise RunError(
@@ -214,6 +214,7 @@ def changing(run: RunDirectory) -> Iterator[None]:
             " done."
         )
     folder = run.path / FOLDER
+    refuse_links_out(run.path)
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
     with locked(folder, doing="changed", advice="stop it"):

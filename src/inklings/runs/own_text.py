@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from inklings.config import DataConfig, with_source
 from inklings.durable import sha256
 from inklings.errors import InputError, RunError
 from inklings.events import OnEvent, silent
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenSplit, TokenStore, prepare
+
+LOOKED_AT = 1_000
+"""Documents, and tokens of each, that are looked at to tell whether they have several lines."""
 
 
 def data_hash(store: TokenStore) -> str:
@@ -95,6 +100,38 @@ def training_text(run: RunDirectory) -> TokenStore | None:
         return own_store(run)
     except InputError:
         return None
+
+
+def like_own(run: RunDirectory, source: str, own: TokenStore | None) -> DataConfig:
+    """Return the settings by which another text is read as the run's own was.
+
+    Where a document is a line is guessed from a text unless it is set, and one blank line decides
+    it: documents of another kind than those that were learned would get another figure.
+
+    Args:
+        run: the run.
+        source: the other text.
+        own: what the run was trained on, where it is at hand; without it the other text is guessed
+            from itself.
+    """
+    data = with_source(run.config.data, source)
+    cut = (data.document_separator, data.document_opening)
+    if own is None or data.layout != "auto" or cut != (None, None):
+        return data
+    layout = own.manifest["source"]["layout"]
+    # records of one line each are like lines: a plain text is then guessed from itself
+    if layout == "lines" or _span_lines(own):
+        return replace(data, layout=layout)
+    return data
+
+
+def _span_lines(store: TokenStore) -> bool:
+    """Return whether documents of a training part have more than one line."""
+    train = store.split("train")
+    first = (
+        train.document(index)[:LOOKED_AT] for index in range(min(LOOKED_AT, train.n_documents))
+    )
+    return any("\n" in store.tokenizer.decode(tokens.tolist()).strip() for tokens in first)
 
 
 def same_text(one: TokenStore, other: TokenStore) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from inklings.durable import new_directory
+from inklings.durable import new_directory, refuse_links_out
 from inklings.errors import ConfigError, RunError
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.judging import judged
@@ -40,6 +40,7 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     Raises:
         RunError: a folder holds no comparison, or they differ in more than arms and seeds.
         ConfigError: fewer than two folders, `out` among them if it is one.
+        DiskError: a link in `out` leads out of it.
     """
     folders = [
         *([out] if (out / FILE_NAME).is_file() else []),
@@ -51,6 +52,7 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
         )
     if out not in folders and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
+    refuse_links_out(out)
     found = [read_comparison(folder) for folder in folders]
     for folder, other in zip(folders[1:], found[1:], strict=True):
         if differing := differences_of(found[0], other):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from inklings.config import DataConfig, TrainingConfig, to_mapping
 from inklings.device import environment
+from inklings.durable import refuse_links_out
 from inklings.errors import RunError
 from inklings.lab.comparison.arms import ResolvedArm
 from inklings.lab.comparison.comparison_file import read_comparison, write_comparison
@@ -64,6 +65,7 @@ def begin(
 
     Raises:
         RunError: `out` holds another comparison, or something else.
+        DiskError: a link in it leads out of it.
     """
     foreign = (
         out.is_dir()
@@ -72,6 +74,7 @@ def begin(
     )
     if out.is_file() or foreign:
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
+    refuse_links_out(out)
     equal = len({c.store.tokenizer.hash for c in contestants}) == 1
     made = Comparison(
         plan=plan,

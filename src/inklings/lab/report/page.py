@@ -19,7 +19,7 @@ import vl_convert
 from markupsafe import Markup
 
 from inklings import amounts
-from inklings.durable import read_checked_json, write_bytes, write_checked_json
+from inklings.durable import read_checked_json, refuse_links_out, write_bytes, write_checked_json
 from inklings.errors import InklingsError
 from inklings.lab.comparison.result import RANKING, Comparison
 from inklings.lab.comparison.settings import setting_facts
@@ -57,6 +57,7 @@ def figures_of(sections: Sequence[Section]) -> list[Figure]:
 
 def write_figures(out: Path, figures: Sequence[Figure]) -> None:
     """Write the files of the figures into `OUT/figures/`."""
+    refuse_links_out(out, "figures")
     for figure in figures:
         for name, data in static_files(figure).items():
             write_bytes(out / "figures" / name, data)

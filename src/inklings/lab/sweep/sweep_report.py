@@ -15,8 +15,7 @@ from inklings.durable import write_bytes
 from inklings.errors import RunError
 from inklings.lab.report import chart as charts
 from inklings.lab.report.arm_settings import flat, say_value
-from inklings.lab.report.export import static_files
-from inklings.lab.report.page import chart_script
+from inklings.lab.report.page import chart_script, write_figures
 from inklings.lab.sweep.space import Dimension, parse_space
 from inklings.lab.sweep.sweep_figures import sweep_figures
 from inklings.lab.sweep.sweep_results import Sweep, read_sweep
@@ -66,9 +65,7 @@ def write_sweep_report(out: Path, *, trust_code: bool = False) -> Path:
 def _drawn(out: Path, sweep: Sweep, settings: dict[str, Any], space: list[Dimension]) -> str:
     """Write the figures, and return the page."""
     figures = sweep_figures(sweep, space)
-    for figure in figures:
-        for name, data in static_files(figure).items():
-            write_bytes(out / "figures" / name, data)
+    write_figures(out, figures)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("inklings.lab.report"),
         autoescape=True,
