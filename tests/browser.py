@@ -26,6 +26,38 @@ QUIET = [
     "--disable-sync",
 ]
 PHONE, DESK = 390, 1280
+FAINT = """() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (parts) => {
+    const [r, g, b] = parts.slice(0, 3).map((part) => part / 255)
+      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (node) => {
+    if (node === null) return rgba("white");
+    const colour = rgba(getComputedStyle(node).backgroundColor);
+    return colour[3] < 255 ? ground(node.parentElement) : colour;
+  };
+  const found = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    const seen = node.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+    if (!own || !seen || node.closest("[aria-hidden=true], :disabled, option")) continue;
+    const style = getComputedStyle(node);
+    const ink = rgba(node.closest("svg") ? style.fill : style.color);
+    const [a, b] = [luminance(ink), luminance(ground(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${node.outerHTML.slice(0, 90)}`);
+  }
+  return found;
+}"""
+"""All that is written and seen with a contrast below 4.5 to 1, text of charts too."""
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None,
     reason="Chromium is not installed; on Debian: apt-get install chromium (`make browser`)",

@@ -14,7 +14,7 @@ import pytest
 
 from inklings.lab.report.export import SUFFIXES
 from inklings.lab.report.page import write_report
-from tests.browser import DESK, PHONE, Opened, chromium, needs_chromium
+from tests.browser import DESK, FAINT, PHONE, Opened, chromium, needs_chromium
 
 FIGURES = [
     "validation",
@@ -93,6 +93,16 @@ def test_every_figure_is_drawn_with_marks(desk: Opened, phone: Opened) -> None:
             assert figure.evaluate(MARKS) >= 4, name
             box = figure.query_selector(".chart svg").bounding_box()
             assert box["width"] > 250 and box["height"] > 60, name
+
+
+def test_all_that_is_written_can_be_read_and_every_chart_says_what_it_is(
+    desk: Opened, phone: Opened
+) -> None:
+    for opened in (desk, phone):  # one is light, the other dark
+        assert opened.page.evaluate(FAINT) == []
+        for name, figure in figures(opened).items():
+            title = figure.query_selector("h3").text_content()
+            assert figure.query_selector(".chart").get_attribute("aria-label") == title, name
 
 
 def test_every_control_changes_its_chart_and_back(desk: Opened) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import PHONE, needs_chromium
+from tests.browser import DESK, FAINT, PHONE, needs_chromium
 
 from .conftest import View, open_page
 
@@ -150,3 +150,30 @@ def test_a_run_that_is_trained_says_which_step_is_served(desk: View) -> None:
     assert choices[0] == f"reference ({said})" and "gpt" in choices
     assert desk.page.input_value("#model") == "reference"
     desk.page.unroute("**/v1/runs")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_that_is_written_can_be_read_and_every_drawing_has_words(
+    browser: Any, site: Any, scheme: str
+) -> None:
+    view = open_page(browser, site.url, DESK, scheme)
+    for name in ("write", "score", "memory", "runs", "docs"):
+        if name == "docs":
+            view.page.goto(f"{site.url}/docs")
+            view.page.wait_for_selector("body[data-ready]")
+        else:
+            view.show(view=name, model="varda", prompt="word", text="word 1", max_tokens=9, go=1)
+        if name in ("write", "score"):
+            view.done()
+        if name == "runs":
+            view.page.wait_for_selector(".chart svg")
+        view.page.evaluate(
+            "() => document.querySelectorAll('details').forEach((one) => (one.open = true))"
+        )
+        assert view.page.evaluate(FAINT) == [], name
+        for drawing in view.page.locator("svg").all():
+            assert drawing.get_attribute("role") == "img", name
+            assert drawing.get_attribute("aria-label"), name
+    view.page.evaluate("() => (document.querySelector('h2').style.color = 'var(--line)')")
+    assert len(view.page.evaluate(FAINT)) == 1, "what is faint is found"
+    view.page.context.close()

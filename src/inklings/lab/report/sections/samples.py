@@ -317,14 +317,16 @@ def sample_figure(
     target_name = target.mark_text(
         style="target", align="center", dy=23, fontSize=13, fontWeight=600
     ).encode(text="name:N")
-    of_sweep = alt.Chart(alt.NamedData(name="sample_sweep")).encode(
-        x=x, y=y, color=arm_color(arms), opacity=focus_opacity(0.85)
+    of_stops = alt.Chart(alt.NamedData(name="sample_sweep")).encode(
+        x=x, y=y, opacity=focus_opacity(0.85)
     )
+    of_sweep = of_stops.encode(color=arm_color(arms))
     line = of_sweep.mark_line(strokeWidth=1.6).encode(order="temperature:Q", detail="arm:N")
     stop = of_sweep.mark_point(filled=False, size=30, strokeWidth=1.4).encode(
         tooltip=["arm:N", alt.Tooltip("temperature:Q", format=".2~f"), *figures]
     )
-    stop_name = of_sweep.transform_filter("datum.temperature !== 1").mark_text(
+    # not in the colour of its arm, in which small letters are hard to read
+    stop_name = of_stops.transform_filter("datum.temperature !== 1").mark_text(
         align="left", dx=6, dy=-6, fontSize=11
     )
     stop_name = stop_name.encode(text=alt.Text("temperature:Q", format=".2~f"))

@@ -25,6 +25,8 @@
     const name = figure.dataset.figure;
     const key = [...figure.querySelectorAll("[data-control]")].map((control) => chosen[control.dataset.control]).join(" ");
     const spec = structuredClone(specs[name][key]);
+    // what the chart is called where it cannot be seen: without it Vega says "Vega visualization"
+    spec.description = figure.querySelector("h3").textContent;
     spec.datasets = Object.fromEntries([...names(spec)].map((data) => [data, datasets[data]]));
     const options = {
       mode: "vega-lite", actions: false, renderer: "svg", config: themes[dark.matches ? "dark" : "light"],
