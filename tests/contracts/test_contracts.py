@@ -37,6 +37,8 @@ VARDAS: list[dict[str, Any]] = [
         "reader": "attention",
         "memory_dim": 8,
         "write": "random",
+        "gist": 2.0,
+        "gist_length": 5,
     },
     {
         **TINY,

@@ -16,7 +16,7 @@ from inklings.models.contract import (
 class VardaConfig(ModelConfig):
     """The backbone, and what is remembered how."""
 
-    beginnings: ClassVar[tuple[str, ...]] = ("sharpness", "share")
+    beginnings: ClassVar[tuple[str, ...]] = ("sharpness", "share", "nearness")
 
     backbone: str = "gpt2"
     """NAME[:field=value,...] or FILE.py:CLASS[:field=value,...]; within an ARM in brackets:
@@ -33,7 +33,19 @@ class VardaConfig(ModelConfig):
     distance (unit vectors).
     """
     share: float = 0.2
-    """`mixture`: at first, the memory's part in a prediction."""
+    """`mixture`: at first, the memory's part in a prediction; with `nearness` above 0, where the
+    nearest entry is at distance 0.
+    """
+    nearness: float = 0.0
+    """`mixture`: at first, by how many nats the odds of the memory's part fall for each unit of
+    squared distance of the nearest entry. 0: the part is the same at any distance.
+    """
+    gist: float = 0.0
+    """`mixture`, `attention`: how much the gist of what was read before counts in what is written
+    and searched with, where the position's own vector counts 1.
+    """
+    gist_length: int = 50
+    """Tokens after which a vector's part in the gist has fallen to about a third."""
     write: Literal["all", "random", "surprisal", "learned"] = "all"
     """Which positions are remembered."""
     write_budget: float = 0.5
@@ -79,6 +91,15 @@ class VardaConfig(ModelConfig):
         require(self, "num_search_results", self.num_search_results >= 1, "at least 1")
         require(self, "sharpness", self.sharpness > 0, "above 0")
         require(self, "share", 0 < self.share < 1, "above 0 and below 1")
+        require(self, "nearness", self.nearness >= 0, "0 or more")
+        require(self, "gist", self.gist >= 0, "0 or more")
+        require(
+            self,
+            "gist",
+            self.gist == 0 or self.reader != "concat",
+            "0 with the reader 'concat', which searches before anything has read the text",
+        )
+        require(self, "gist_length", self.gist_length >= 2, "at least 2")
         require(self, "write_budget", 0 < self.write_budget <= 1, "above 0 and up to 1")
         require(self, "segment", self.segment >= 1, "at least 1")
         require(

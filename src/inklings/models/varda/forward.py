@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from inklings.memory.entries import Hits
 from inklings.memory.streams import on_cpu
 from inklings.models.contract import Output, State
 from inklings.models.remembering import Recollection
+from inklings.models.varda.gist import with_gist
 from inklings.models.varda.joining import (
     PENDING,
     array_of,
@@ -68,6 +69,7 @@ class Pass:
         )
         given = State(*model.own_state(len(tokens))) if state is None else state
         self._next = given.tensors.get("next")
+        self._gist = given.tensors.get("gist")
         self._backbone = None if state is None else state_below(BACKBONE, state)
         in_place = state is None or not torch.is_grad_enabled()
         self._recall = Recall(
@@ -133,6 +135,8 @@ class Pass:
             tensors[name] = torch.tensor(numbers, device=device)
         if self._next is not None:
             tensors["next"] = self._next
+        if self._gist is not None:
+            tensors["gist"] = self._gist
         for field in fields(Pending):
             arrays = [getattr(row.pending, field.name) for row in rows]
             if arrays[0] is not None:
@@ -247,7 +251,13 @@ class Pass:
         With the next token known, that includes the surprisal of the last position of the pass
         before.
         """
-        self._decisions.append(self._model.decisions(output.hidden))
+        made, config = self._model.decisions(output.hidden), self._model.config
+        if self._gist is not None:
+            keys, self._gist = with_gist(
+                made.keys, self._gist, self._starts, weight=config.gist, length=config.gist_length
+            )
+            made = replace(made, keys=keys)
+        self._decisions.append(made)
         if self._next is not None:
             for number, row in enumerate(self._recall.rows):
                 if row.position:

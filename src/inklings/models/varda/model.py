@@ -85,7 +85,9 @@ class Varda(SequenceModel):
             nn.init.constant_(self.delete_decision.bias, CLOSED)
         self.reader: Mixture | Attention | Concatenation
         if config.reader == "mixture":
-            self.reader = Mixture(width, sharpness=config.sharpness, share=config.share)
+            self.reader = Mixture(
+                width, sharpness=config.sharpness, share=config.share, nearness=config.nearness
+            )
         elif config.reader == "attention":
             self.reader = Attention(width, self.dimension, vocab_size, sharpness=config.sharpness)
         else:

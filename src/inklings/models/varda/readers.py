@@ -63,14 +63,18 @@ class Mixture(nn.Module):
     Grave et al. 2017; Khandelwal et al. 2020.
 
     The memory's part is a sigmoid of a constant, of the nearest distance, and of the hidden vector.
-    Until it is trained it is a neural cache: the constant alone decides.
+    Until it is trained it is a neural cache: the constant alone decides, and the nearest distance
+    if there is a `nearness`.
     """
 
-    def __init__(self, width: int, *, sharpness: float, share: float) -> None:
+    def __init__(
+        self, width: int, *, sharpness: float, share: float, nearness: float = 0.0
+    ) -> None:
         super().__init__()
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
-        self.bias = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
-        self.by_distance = nn.Parameter(torch.zeros(()))
+        # the part is `share` at distance 0, where the next parameter adds its whole
+        self.bias = nn.Parameter(torch.tensor(math.log(share / (1 - share)) - nearness))
+        self.by_distance = nn.Parameter(torch.tensor(float(nearness)))
         self.by_hidden = nn.Linear(width, 1, bias=False)
         nn.init.zeros_(self.by_hidden.weight)
 

@@ -38,6 +38,8 @@ def empty_state(
             tensors[f"{PENDING}{name}"] = torch.zeros(batch_size, segment, memory.dimension)
         if config.delete_within:
             tensors[f"{PENDING}delete_gates"] = torch.zeros(batch_size, segment, k)
+        if config.gist:
+            tensors["gist"] = torch.zeros(batch_size, memory.dimension)
         if config.write == "surprisal":
             tensors["next"] = torch.zeros(batch_size, config.vocab_size)
     return tensors, {stream.number: stream for stream in streams}
