@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from inklings.interface.verbs import (
         audit,
         compare,
+        export,
         load,
         load_comparison,
         prepare,
@@ -65,6 +66,7 @@ _HOMES = {
     "GeneratedText": "inklings.interface.text",
     "audit": "inklings.interface.verbs",
     "compare": "inklings.interface.verbs",
+    "export": "inklings.interface.verbs",
     "load": "inklings.interface.verbs",
     "load_comparison": "inklings.interface.verbs",
     "prepare": "inklings.interface.verbs",
@@ -109,6 +111,7 @@ __all__ = [
     "audit",
     "compare",
     "evaluate",
+    "export",
     "generate",
     "load",
     "load_comparison",

@@ -37,6 +37,7 @@ VERBS = {
     "generate": "write text with a run",
     "audit": "check that a generator is what it claims to be",
     "import": "make a run of GPT-2 weights that somebody else trained",
+    "export": "write a run as a model that transformers opens by itself",
     "compare": "train several generators under one budget and compare them",
     "sweep": "search the settings of a generator",
     "memory": "look into the long-term memory of a run, add text to it, or forget",

@@ -24,6 +24,8 @@ from inklings.interface.arguments import (
 from inklings.interface.comparison_folder import ComparisonFolder
 from inklings.interface.run import Run
 from inklings.interface.watching import watched
+from inklings.interop.to_transformers.export import export_run
+from inklings.interop.to_transformers.exported import Export
 from inklings.lab.comparison.compare import compare as compare_arms
 from inklings.lab.comparison.result import FILE_NAME
 from inklings.lab.comparison.settings import SEEDS, USUAL, Method
@@ -284,6 +286,25 @@ def audit(
     name = str(thing.path) if isinstance(thing, Run) else str(thing)
     given = None if data is None else text_of(data, DataConfig())
     return audit_subject(subject_of(asked_for(name, given)), only=only)
+
+
+def export(run: Path | str | Run, folder: Path | str, *, data: str | None = None) -> Export:
+    """Write a run as a model that plain `transformers` opens, and compare the two.
+
+    Args:
+        run: its directory, or the run.
+        folder: where to; nothing may be there, or an empty folder.
+        data: compare on the validation part of this text; None takes the run's own.
+
+    Returns:
+        What was made and compared. The folder appears whole and checked, or not at all.
+
+    Raises:
+        InputError: there is no such run, its architecture has no twin there, its text is not at
+            hand, or something is at `folder`.
+        MissingExtraError: `transformers` is not installed.
+    """
+    return export_run(open_run(str(_path(run))), Path(folder), data=data)
 
 
 def sweep(

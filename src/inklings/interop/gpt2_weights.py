@@ -118,8 +118,18 @@ def save_gpt2(model: GPT2, directory: Path) -> None:
     """
     if directory.exists():
         raise RunError(f"{directory} exists already; choose another place.")
+    with new_directory(directory) as temporary:
+        write_bytes(
+            temporary / CONFIG, (json.dumps(their_settings(model), indent=2) + "\n").encode()
+        )
+        data = safetensors.torch.save(their_tensors(model), metadata={"format": "pt"})
+        write_bytes(temporary / WEIGHTS, data)
+
+
+def their_settings(model: GPT2) -> dict[str, Any]:
+    """Return what `config.json` says of a model there."""
     config = model.config
-    settings = REQUIRED | {
+    return REQUIRED | {
         "architectures": ["GPT2LMHeadModel"],
         "vocab_size": config.vocab_size,
         "n_positions": config.context_length,
@@ -133,13 +143,15 @@ def save_gpt2(model: GPT2, directory: Path) -> None:
         "attn_pdrop": config.dropout,
         "resid_pdrop": config.dropout,
     }
+
+
+def their_tensors(model: GPT2) -> dict[str, Tensor]:
+    """Return the weights of a model by their names there, laid out as there, in float32."""
     tensors = {}
     for name, tensor in model.state_dict().items():
         plain = tensor.detach().to("cpu", torch.float32)
         tensors[PREFIX + _their_name(name)] = (plain.T if _transposed(name) else plain).contiguous()
-    with new_directory(directory) as temporary:
-        write_bytes(temporary / CONFIG, (json.dumps(settings, indent=2) + "\n").encode())
-        write_bytes(temporary / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    return tensors
 
 
 def _their_name(name: str) -> str:

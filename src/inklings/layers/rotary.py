@@ -27,14 +27,22 @@ class Rotary(nn.Module):
     def __init__(self, head_size: int, window: int) -> None:
         super().__init__()
         self.period = PERIODS_PER_WINDOW * window
-        pairs = head_size // 2
-        fastest = max(1.0, self.period / (2 * math.pi))  # one radian a token
-        multiples = (fastest ** torch.linspace(1, 0, pairs, dtype=torch.float64)).round()
+        self.pairs = head_size // 2
+        multiples = self._multiples()
         turns = (torch.arange(self.period, dtype=torch.float64)[:, None] * multiples) % self.period
         angles = 2 * math.pi * turns / self.period
         self.register_buffer(
             "table", torch.stack((angles.cos(), angles.sin()), dim=-1).float(), persistent=False
         )
+
+    def _multiples(self) -> Float[Tensor, " D2"]:
+        fastest = max(1.0, self.period / (2 * math.pi))  # one radian a token
+        return (fastest ** torch.linspace(1, 0, self.pairs, dtype=torch.float64)).round()
+
+    @property
+    def frequencies(self) -> Float[Tensor, " D2"]:
+        """Radians by which each pair turns from one token to the next, in float64."""
+        return 2 * math.pi * self._multiples() / self.period
 
     def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T 1 D2 2"]:
         """Return cosine and sine of each pair's turn at each position, for all heads alike."""

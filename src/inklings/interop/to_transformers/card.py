@@ -1,0 +1,150 @@
+"""The model card: what a model learned from, how good it is, and how it was checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inklings.interop.to_transformers.exported import Export, named
+from inklings.models.contract import SequenceModel, parameter_count
+from inklings.runs.audits import kept_audits
+from inklings.runs.directory import RunDirectory
+from inklings.runs.metrics import best_evaluation
+from inklings.text.sources.scheme import known_sources
+
+HEAD = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [inklings]
+---
+"""
+
+USE = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+prompt = tokenizer("", return_tensors="pt")
+written = model.generate(**prompt, max_new_tokens=40, do_sample=True)
+print(tokenizer.decode(written[0], skip_special_tokens=True))
+"""
+
+USE_WITHOUT_TOKENIZER = """\
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+"""
+
+
+def format_card(made: Export, run: RunDirectory, model: SequenceModel) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        made: the export.
+        run: what was exported.
+        model: its model.
+    """
+    use = USE if made.without_tokenizer is None else USE_WITHOUT_TOKENIZER
+    parts = [
+        HEAD,
+        f"# {made.folder.name}\n",
+        f"A `{run.config.architecture}` of Inklings, {parameter_count(model):,} parameters,"
+        f" {model.config.vocab_size:,} tokens: the run `{made.run}`, exported as"
+        f" `{made.class_name}` of transformers. No other code is needed to load it.\n",
+        f"```python\n{use.format(folder=made.folder.name)}```\n",
+        *_section("Training", _training(run)),
+        *_section("How good it is", _figures(made, run)),
+        *_section("What is other here than in the run", _others(made, run)),
+        "## Commands\n",
+        "```sh\n" + "\n".join(_commands(made, run)) + "\n```\n",
+    ]
+    return "\n".join(parts)
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"## {title}\n", *(f"- {line}" for line in lines), ""] if lines else []
+
+
+def _training(run: RunDirectory) -> list[str]:
+    config, initial = run.config, run.record.initial
+    if not run.record.data:
+        return [
+            f"Its weights were imported from `{initial}` and not trained further; what they"
+            " learned from, and under which licence, is said there."
+        ]
+    known = known_sources().get(config.data.source)
+    lines = [
+        f"Text: the training part of `{named(config.data.source)}`. Licence of the text:"
+        f" {'not known to Inklings' if known is None else known[1]}.",
+        f"Budget: {config.training.budget}, with {config.training.optimizer} and seed"
+        f" {config.training.seed}.",
+    ]
+    best = best_evaluation(run.metrics())
+    if best is not None:
+        lines.append(f"The weights are of step {best['step']:,}, {best['tokens']:,} tokens read.")
+    if initial is not None:
+        lines.append(f"It began with the weights of `{Path(initial).name}`.")
+    return lines
+
+
+def _figures(made: Export, run: RunDirectory) -> list[str]:
+    likelihood, compared, interval = made.likelihood, made.agreement, made.interval
+    sure = ", for an interval there is too little text"
+    if interval is not None:
+        units = "documents" if likelihood.blocks is None else "blocks of 2 KiB"
+        sure = (
+            f", 95% interval over its {interval.n:,} {units} {interval.low:.4f} to"
+            f" {interval.high:.4f}"
+        )
+    lines = [
+        f"Loss on the whole {compared.split} part of `{compared.source}` ({likelihood.targets:,}"
+        f" tokens): {likelihood.loss:.4f} nats per token{sure}. That is how sure this one model's"
+        " figure is; trained with another seed it would have another."
+    ]
+    if likelihood.bits_per_byte is not None:
+        lines.append(f"Bits per byte of that text: {likelihood.bits_per_byte:.4f}.")
+    audits = [f"Inklings {audit}." for audit in kept_audits(run)]
+    lines += audits or ["It was not audited; `inklings audit RUN` does that."]
+    lines.append(
+        f"When it was exported, transformers {made.versions['transformers']} (torch"
+        f" {made.versions['torch']}) and the run read the same text: {compared}."
+    )
+    return lines
+
+
+def _others(made: Export, run: RunDirectory) -> list[str]:
+    lines = list(made.notes)
+    if made.without_tokenizer is not None:
+        return [
+            *lines,
+            f"There is no tokenizer here: {made.without_tokenizer}. The tokenizer of the run turns"
+            " text into the tokens that this model reads.",
+        ]
+    lines.append(
+        "The tokenizer puts the boundary in front of every text, as it stood in front of every"
+        " document that the model learned from; the same token ends a text."
+    )
+    tokenizer = run.tokenizer()
+    if tokenizer.kind == "char" and tokenizer.unknown == "error":
+        lines.append(
+            "The run refuses characters that its vocabulary lacks; here they are dropped without a"
+            " word."
+        )
+    return lines
+
+
+def _commands(made: Export, run: RunDirectory) -> list[str]:
+    exported = f"inklings export {made.run} --to transformers {made.folder.name}"
+    if not run.record.data:
+        return [exported]
+    given = run.record.given
+    fields = ",".join(
+        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in given.model.items()
+    )
+    arm = given.architecture + (f":{fields}" if fields else "")
+    return [
+        f"inklings train {arm} --data {named(given.data.source)} --budget {given.training.budget}"
+        f" --training.seed {given.training.seed} --run {made.run}",
+        exported,
+    ]

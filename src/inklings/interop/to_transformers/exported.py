@@ -1,0 +1,61 @@
+"""What an export made and found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inklings.evaluation.likelihood.evaluate import LikelihoodResult, finite
+from inklings.evaluation.statistics import Interval
+from inklings.interop.to_transformers.agreement import Agreement
+from inklings.text.sources.scheme import known_sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An exported model: where it is, and what was found."""
+
+    folder: Path
+    run: str
+    form: str
+    class_name: str
+    notes: tuple[str, ...]
+    """What is other there."""
+    without_tokenizer: str | None
+    """Why there is no tokenizer; None where there is one."""
+    lines: int
+    """Lines of held-out text that both tokenizers read alike."""
+    agreement: Agreement
+    likelihood: LikelihoodResult
+    versions: dict[str, str]
+
+    @property
+    def interval(self) -> Interval | None:
+        """Of the loss; None where there are too few units to tell both ends."""
+        interval = self.likelihood.interval() if math.isfinite(self.likelihood.loss) else None
+        return interval if interval is not None and interval.known else None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values for JSON; what was compared is under `compared`."""
+        return {
+            "format_version": 1,
+            "run": self.run,
+            "form": self.form,
+            "class": self.class_name,
+            "versions": self.versions,
+            "compared": {**self.agreement.to_mapping(), "tokenizer_lines": self.lines},
+            "without_tokenizer": self.without_tokenizer,
+            "notes": list(self.notes),
+            "loss": finite(self.likelihood.loss),
+            "interval": None if self.interval is None else self.interval.to_mapping(),
+        }
+
+    def __repr__(self) -> str:
+        return f"Export({str(self.folder)!r}: {self.class_name}; {self.agreement})"
+
+
+def named(source: str) -> str:
+    """Return the source of a text without the folders of whoever trained on it."""
+    return source if source in known_sources() or ":" in source else Path(source).name

@@ -1,0 +1,75 @@
+"""`gpt` with squared ReLU is NanoChat, as far as its window reaches.
+
+There every token sees all before it, so texts longer than the window are read otherwise. Its
+rotations turn the other way, and it norms queries and keys behind them, which is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from inklings.interop.to_transformers.form import Form
+from inklings.interop.to_transformers.rotary_model import PREFIX, shared_settings, split_heads
+from inklings.models.contract import SequenceModel
+from inklings.models.gpt import GPT
+
+
+def _reach(model: SequenceModel) -> int:
+    return model.config.context_length
+
+
+def _settings(model: GPT) -> dict[str, Any]:
+    return {
+        "model_type": "nanochat",
+        **shared_settings(model, reach=_reach(model)),
+        "hidden_act": "relu2",
+        "intermediate_size": 4 * model.config.n_embd,
+        "final_logit_softcapping": None,
+        "tie_word_embeddings": model.config.tied_head,
+    }
+
+
+def _tensors(model: GPT) -> dict[str, Tensor]:
+    weights = model.state_dict()
+    tensors = {f"{PREFIX}embed_tokens.weight": weights["embedding.weight"]}
+    if not model.config.tied_head:
+        tensors["lm_head.weight"] = weights["head.weight"]
+    for layer in range(model.config.n_layer):
+        here, there = f"stack.blocks.{layer}", f"{PREFIX}layers.{layer}"
+        query, key, value = split_heads(
+            weights[f"{here}.attention.query_key_value.weight"], model.config.n_head, first=1
+        )
+        tensors |= {
+            f"{there}.self_attn.q_proj.weight": query,
+            f"{there}.self_attn.k_proj.weight": key,
+            f"{there}.self_attn.v_proj.weight": value,
+            f"{there}.self_attn.o_proj.weight": weights[f"{here}.attention.project.weight"],
+            f"{there}.mlp.fc1.weight": weights[f"{here}.feed_forward.widen.weight"],
+            f"{there}.mlp.fc2.weight": weights[f"{here}.feed_forward.project.weight"],
+        }
+    return tensors
+
+
+def _notes(model: GPT) -> tuple[str, ...]:
+    window = model.config.context_length
+    notes = [
+        f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
+        f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
+    ]
+    if model.config.dropout:
+        notes.append("NanoChat has no dropout where the run had some; it matters for training on.")
+    return tuple(notes)
+
+
+NANOCHAT = Form(
+    name="nanochat",
+    class_name="NanoChatForCausalLM",
+    architecture="gpt",
+    fields={"feed_forward": "relu2"},
+    settings=_settings,
+    tensors=_tensors,
+    reach=_reach,
+    notes=_notes,
+)

@@ -1,0 +1,100 @@
+"""`gpt` with SwiGLU is Qwen3, tensor for tensor, with a sliding window in every layer.
+
+Its norms have gains, which are one. It does not norm the embedding: the rows are normed once, here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inklings.interop.to_transformers.form import Form
+from inklings.interop.to_transformers.rotary_model import PREFIX, shared_settings, split_heads
+from inklings.layers.norm import rms_norm
+from inklings.models.contract import SequenceModel
+from inklings.models.gpt import GPT
+
+
+def _reach(model: SequenceModel) -> int:
+    assert isinstance(model, GPT)
+    return model.stack.rotary.period  # a text of any length is read; frequencies are rounded there
+
+
+def _settings(model: GPT) -> dict[str, Any]:
+    config = model.config
+    return {
+        "model_type": "qwen3",
+        **shared_settings(model, reach=_reach(model)),
+        "hidden_act": "silu",
+        "intermediate_size": model.state_dict()["stack.blocks.0.feed_forward.project.weight"].shape[
+            1
+        ],
+        "use_sliding_window": True,
+        "sliding_window": config.context_length,
+        "max_window_layers": 0,
+        "layer_types": ["sliding_attention"] * config.n_layer,
+        # the head reads the embedding as it is, and the first layer its normed rows: a tied head
+        # becomes a matrix of its own
+        "tie_word_embeddings": False,
+    }
+
+
+def _tensors(model: GPT) -> dict[str, Tensor]:
+    config = model.config
+    ones = torch.ones(config.n_embd)
+    size, weights = config.n_embd // config.n_head, model.state_dict()
+    tensors = {
+        f"{PREFIX}embed_tokens.weight": rms_norm(weights["embedding.weight"]),
+        f"{PREFIX}norm.weight": ones,
+        "lm_head.weight": weights["head.weight"],
+    }
+    for layer in range(config.n_layer):
+        here, there = f"stack.blocks.{layer}", f"{PREFIX}layers.{layer}"
+        query, key, value = split_heads(
+            weights[f"{here}.attention.query_key_value.weight"], config.n_head, first=0
+        )
+        gate, up = weights[f"{here}.feed_forward.widen.weight"].chunk(2)
+        tensors |= {
+            f"{there}.input_layernorm.weight": ones,
+            f"{there}.self_attn.q_proj.weight": query,
+            f"{there}.self_attn.k_proj.weight": key,
+            f"{there}.self_attn.v_proj.weight": value,
+            f"{there}.self_attn.q_norm.weight": torch.ones(size),
+            f"{there}.self_attn.k_norm.weight": torch.ones(size),
+            f"{there}.self_attn.o_proj.weight": weights[f"{here}.attention.project.weight"],
+            f"{there}.post_attention_layernorm.weight": ones,
+            f"{there}.mlp.gate_proj.weight": gate,
+            f"{there}.mlp.up_proj.weight": up,
+            f"{there}.mlp.down_proj.weight": weights[f"{here}.feed_forward.project.weight"],
+        }
+    return tensors
+
+
+def _notes(model: GPT) -> tuple[str, ...]:
+    period = model.stack.rotary.period
+    notes = [
+        "Rotations are computed from rounded positions here: beyond the window logits part, slowly,"
+        f" from those of the run. The configuration allows {period:,} tokens."
+    ]
+    if model.config.tied_head:
+        notes.append(
+            "The tied head is stored as a matrix of its own: Qwen3 does not norm the embedding, so"
+            " its normed rows are stored beside the rows that the head reads."
+        )
+    if model.config.dropout:
+        notes.append("Qwen3 has no dropout where the run had some; it matters for training on.")
+    return tuple(notes)
+
+
+QWEN3 = Form(
+    name="qwen3",
+    class_name="Qwen3ForCausalLM",
+    architecture="gpt",
+    fields={"feed_forward": "swiglu"},
+    settings=_settings,
+    tensors=_tensors,
+    reach=_reach,
+    notes=_notes,
+)

@@ -1,0 +1,91 @@
+"""What the forms of `gpt` share: weights by their names there, and its own rotary frequencies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inklings.layers.norm import EPSILON
+from inklings.layers.rotary import Rotary
+from inklings.models.gpt import GPT
+
+PREFIX = "model."
+"""What the names of tensors begin with there, but for the head's."""
+BASE = 10_000.0
+"""The base that frequencies are told as multiples of: any would do."""
+
+
+def shared_settings(model: GPT, *, reach: int) -> dict[str, Any]:
+    """Return the sizes and the rotary frequencies of a model, as configurations there say them.
+
+    Args:
+        model: the model.
+        reach: how many positions the configuration promises.
+    """
+    config = model.config
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.n_embd,
+        "num_hidden_layers": config.n_layer,
+        "num_attention_heads": config.n_head,
+        "num_key_value_heads": config.n_head,
+        "head_dim": config.n_embd // config.n_head,
+        "max_position_embeddings": reach,
+        "rms_norm_eps": EPSILON,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "rope_parameters": rotary_parameters(model.stack.rotary, reach=reach),
+        # it would be the `padding_idx` of the embedding, which is then never trained
+        "pad_token_id": None,
+    }
+
+
+def rotary_parameters(rotary: Rotary, *, reach: int) -> dict[str, Any]:
+    """Return frequencies as `transformers` takes any: factors to those of a base.
+
+    `longrope` has one factor for each pair, for short texts and for long ones; here these are the
+    same, and nothing else is scaled.
+
+    Args:
+        rotary: the rotations of the model.
+        reach: how many positions the configuration promises.
+    """
+    frequencies = rotary.frequencies
+    pairs = len(frequencies)
+    standard = BASE ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
+    factors = (standard / frequencies).tolist()
+    return {
+        "rope_type": "longrope",
+        "rope_theta": BASE,
+        "short_factor": factors,
+        "long_factor": factors,
+        "factor": 1.0,
+        "attention_factor": 1.0,
+        "original_max_position_embeddings": reach,
+    }
+
+
+def split_heads(
+    weight: Float[Tensor, "C3 C"], n_head: int, *, first: int
+) -> tuple[Float[Tensor, "C C"], Float[Tensor, "C C"], Float[Tensor, "C C"]]:
+    """Return the matrices of queries, keys and values, with the pairs that turn laid out as there.
+
+    Here a pair is two neighbours; there its parts stand half a head apart.
+
+    Args:
+        weight: the three matrices, one below the other.
+        n_head: how many heads.
+        first: which of two neighbours goes to the first half: 0, or 1 where rotations turn the
+            other way.
+    """
+    query, key, value = weight.chunk(3)
+
+    def halves(matrix: Tensor) -> Tensor:
+        neighbours = matrix.view(n_head, -1, 2, matrix.shape[1])
+        parts = (neighbours[:, :, first], neighbours[:, :, 1 - first])
+        return torch.cat(parts, dim=1).reshape(matrix.shape)
+
+    return halves(query), halves(key), value
