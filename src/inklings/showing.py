@@ -12,8 +12,21 @@ from collections.abc import Collection, Sequence
 FAINT = "color:#808080"
 """The style of what stands beside the matter."""
 
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
+
 NUMBER = "text-align:right;white-space:nowrap"
 WORDS = "text-align:left"
+
+
+def without_control(text: str) -> str:
+    """Return a text as a terminal may be given it, with control characters escaped.
+
+    Names of files, texts and what models write come from anybody, and a terminal takes what follows
+    an escape for orders: to clear the screen, to rename the window, to fill the clipboard.
+    """
+    return text.translate(_CONTROL)
 
 
 def text_table(

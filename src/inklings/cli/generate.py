@@ -12,7 +12,7 @@ import tyro
 from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.origins import origins_of, show_origins
 from inklings.cli.reference import open_run
-from inklings.cli.terminal import Terminal, open_terminal
+from inklings.cli.terminal import Terminal, open_terminal, written
 from inklings.device import threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
@@ -169,7 +169,7 @@ def _write(
             stop_at_boundary=not flags.across_documents,
         )
         for piece in pieces:
-            sys.stdout.write(piece)
+            sys.stdout.write(written(piece))
             sys.stdout.flush()
         sys.stdout.write("\n")
         return 0
@@ -253,7 +253,7 @@ def _interact(model: SequenceModel, tokenizer: Tokenizer, flags: Generate) -> in
             continue
         _warn_unknown(tokenizer, line)
         for piece in session.say(line):
-            sys.stdout.write(piece)
+            sys.stdout.write(written(piece))
             sys.stdout.flush()
         sys.stdout.write("\n")
 
@@ -296,7 +296,7 @@ def write_from_noise(
         model, tokenizer, flags.samples, seed=seed, style_seed=flags.style_seed, length=length
     )
     for generation in made if not flags.json else []:
-        print(generation.text)
+        print(written(generation.text))
     texts = [{"text": generation.text, "finished": generation.finished} for generation in made]
     terminal.result({"samples": texts, "seed": seed, "style_seed": flags.style_seed})
     return 0

@@ -23,6 +23,7 @@ from typing import TextIO
 from inklings.cli.flags_of_others import refuse_flags_of_others
 from inklings.durable import OUT_OF_REACH, disk_error
 from inklings.errors import InklingsError, unknown_name
+from inklings.showing import without_control
 
 VERBS = {
     "models": "the architectures there are, or the settings of one",
@@ -124,7 +125,7 @@ def _drop_output() -> None:
 def _fail(message: str, code: int, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": message, "exit_code": code}))
-    text = f"inklings: {message}"
+    text = without_control(f"inklings: {message}")
     if sys.stderr.isatty():  # a terminal breaks lines anywhere
         width = shutil.get_terminal_size().columns
         text = "\n".join(
@@ -145,7 +146,7 @@ def _show_warning(
 ) -> None:
     """Print our own warnings as one line; hide what other packages warn developers of."""
     if issubclass(category, UserWarning):
-        print(f"inklings: {message}", file=sys.stderr)
+        print(without_control(f"inklings: {message}"), file=sys.stderr)
 
 
 def run() -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from inklings.cli.table import TableColumn, drawn
+from inklings.showing import without_control
 
 WIDE = 180
 """Columns of an output that is not a terminal."""
@@ -51,7 +52,8 @@ class Terminal:
                 words where there is a terminal.
         """
         self.console.print(
-            Text(text, style=style or ""), soft_wrap=as_is or not self.console.is_terminal
+            Text(without_control(text), style=style or ""),
+            soft_wrap=as_is or not self.console.is_terminal,
         )
 
     @contextmanager
@@ -66,12 +68,14 @@ class Terminal:
     def one_line(self, text: str, most: int = LINE) -> str:
         """Return the beginning of a text, as much as goes into one line."""
         width = min(most, self.console.width)
+        text = without_control(text)
         if cell_len(text) <= width:
             return text
         return chop_cells(text, width - len(self.dots))[0] + self.dots
 
     def table(self, columns: Sequence[TableColumn], rows: Sequence[Sequence[str]]) -> None:
         """Print a table for people, and say what the screen is too narrow for."""
+        rows = [[without_control(cell) for cell in row] for row in rows]
         table, absent = drawn(columns, rows, self.console.width, self.dots)
         self.console.print(table)
         if absent:
@@ -83,6 +87,14 @@ class Terminal:
             # JSON is UTF-8 for whoever reads it: in another encoding only ASCII is the same
             ascii_only = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
             print(json.dumps(_plain(value), ensure_ascii=ascii_only, allow_nan=False), flush=True)
+
+
+def written(text: str) -> str:
+    """Return what a model wrote as stdout is given it.
+
+    A file or a pipe gets every character, a terminal no control characters.
+    """
+    return without_control(text) if sys.stdout.isatty() else text
 
 
 def open_terminal(as_json: bool) -> Terminal:
