@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
+from inklings.config import (
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    load_run_config,
+    read_toml,
+    to_mapping,
+)
 from inklings.errors import ConfigError
 from inklings.fields import parse_value
 from inklings.values import from_mapping
@@ -93,3 +100,12 @@ def test_values_given_as_text_take_the_type_of_their_field() -> None:
     for hint, text in ((int, "three"), (bool, "yes"), (float, "")):
         with pytest.raises(ConfigError, match="x"):
             parse_value(hint, text, where="x")
+
+
+def test_a_text_that_is_given_for_a_run_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("#" * 1_000_000)
+    assert read_toml(path) == {}
+    path.write_text("#" * 1_000_001)
+    with pytest.raises(ConfigError, match="more than 1,000,000 characters"):
+        read_toml(path)

@@ -286,14 +286,21 @@ class RunConfig:
         return short_repr(self)
 
 
+LONGEST_FILE = 1_000_000
+"""Most characters of a run file: a whole text, given for one by mistake, is not read."""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read the tables of a TOML file.
 
     Raises:
-        ConfigError: the file is missing or is not TOML.
+        ConfigError: the file is missing, too long, or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:  # which may be a pipe, or a device without end
+            text = file.read(LONGEST_FILE + 1)
+        if len(text) <= LONGEST_FILE:
+            return tomllib.loads(text)
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"there is no run file {path}. Examples are in configs/.") from None
     except OSError as error:
@@ -302,6 +309,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError) as error:  # the first is what the library raises, too
         raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    raise ConfigError(
+        f"{path} is no run file: it has more than {LONGEST_FILE:,} characters. A text is given with"
+        " --data."
+    )
 
 
 def load_run_config(path: Path) -> RunConfig:
