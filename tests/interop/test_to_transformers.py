@@ -186,6 +186,15 @@ def test_tied_weights_are_stored_as_their_form_has_them(twins: Twins) -> None:
         assert not tied  # it does not norm what the first layer reads
 
 
+def test_older_versions_read_the_same_frequencies(twins: Twins) -> None:
+    if twins.class_name != "Qwen3ForCausalLM":
+        pytest.skip("versions before 5 have no NanoChat, and GPT-2 has no frequencies")
+    # they pass over `rope_parameters` without a word: logits were seen to differ by 1
+    config = json.loads((twins.folder / "config.json").read_text())
+    older = {**config["rope_scaling"], "rope_theta": config["rope_theta"]}
+    assert older == config["rope_parameters"]
+
+
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("gpt", "gpt2")])
 def test_other_architectures_are_refused_with_what_can_be_exported(text: Path, name: str) -> None:
     config = replace(inklings.RunConfig(), architecture=name)

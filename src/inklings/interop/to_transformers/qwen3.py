@@ -23,10 +23,14 @@ def _reach(model: SequenceModel) -> int:
 
 
 def _settings(model: GPT) -> dict[str, Any]:
-    config = model.config
+    config, shared = model.config, shared_settings(model, reach=_reach(model))
+    rotary = shared["rope_parameters"]
     return {
         "model_type": "qwen3",
-        **shared_settings(model, reach=_reach(model)),
+        **shared,
+        # versions before 5 know the frequencies by these names, and would take others without them
+        "rope_theta": rotary["rope_theta"],
+        "rope_scaling": {name: rotary[name] for name in rotary if name != "rope_theta"},
         "hidden_act": "silu",
         "intermediate_size": model.state_dict()["stack.blocks.0.feed_forward.project.weight"].shape[
             1
