@@ -67,6 +67,8 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 def _training(run: RunDirectory) -> list[str]:
     config, initial = run.config, run.record.initial
+    if initial is not None and Path(initial).exists():  # a folder, and no name on the hub
+        initial = Path(initial).name
     if not run.record.data:
         return [
             f"Its weights were imported from `{initial}` and not trained further; what they"
@@ -83,7 +85,7 @@ def _training(run: RunDirectory) -> list[str]:
     if best is not None:
         lines.append(f"The weights are of step {best['step']:,}, {best['tokens']:,} tokens read.")
     if initial is not None:
-        lines.append(f"It began with the weights of `{Path(initial).name}`.")
+        lines.append(f"It began with the weights of `{initial}`.")
     return lines
 
 

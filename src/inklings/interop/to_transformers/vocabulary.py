@@ -77,7 +77,7 @@ def difference(tokenizer: Tokenizer, theirs: Any, lines: list[str]) -> str | Non
     """
     for line in lines:
         expected = [tokenizer.boundary, *tokenizer.encode(line).tolist()]
-        found = list(theirs(line)["input_ids"])
+        found = list(theirs(line, verbose=False)["input_ids"])
         if found != expected:
             return f"transformers reads {line[:40]!r} as other tokens than the run does"
         if theirs.decode(found, skip_special_tokens=True) != tokenizer.decode(expected):
