@@ -268,6 +268,5 @@ def test_the_verb_says_what_it_compared(
     pytest.importorskip("transformers")
     (tmp_path / "out").mkdir()  # an empty folder is as good as none
     code, said = Command(capsys)("export", run.path, "--to", "transformers", tmp_path / "out")
-    assert "[transformers]" not in said, "what the library says to itself"
     assert code == 0 and "logits differ by" in said and "201 lines" in said
     assert inklings.export(run.path, tmp_path / "again").class_name == "GPT2LMHeadModel"
