@@ -61,6 +61,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "cli/proof.py": ("audit",),
     "cli/run_arguments.py": TRAINING,
     "cli/sample_report.py": ("evaluate",),
+    "config.py": TRAINING,
     "device.py": TRAINING,
     "evaluation/": ("evaluate",),
     "generation/engine/": ("serve",),
