@@ -85,6 +85,11 @@ def test_prepare_says_what_the_rules_for_documents_dropped(
     assert (plan["config"]["data"]["min_known"], plan["config"]["data"]["max_length"]) == (0.8, 4)
 
 
+def test_runs_are_searched_for_in_folders(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", __file__]) == 2
+    assert f"{__file__} is no folder" in " ".join(capsys.readouterr().err.split())
+
+
 def test_train_resume_evaluate_and_list(ask: Ask, run: str) -> None:
     more = ask("resume", run, "--budget", "5-steps")
     assert (more["steps"], more["stopped"]) == (5, "budget")

@@ -171,6 +171,16 @@ def test_a_file_without_text_is_refused_when_it_is_opened(
         opened(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize("content", ["", "\n", "\ntext\na line\n"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_table_without_names_of_columns_is_refused(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SourceError, match=f"the first line of .*{name} is empty"):
+        opened(tmp_path / name)
+
+
 def test_a_field_for_plain_text_is_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(NAMES)
     with pytest.warns(UserWarning, match="field 'body' is ignored"):

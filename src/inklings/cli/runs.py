@@ -12,6 +12,7 @@ import tyro
 from inklings.cli.arguments import Json, called, parse
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import open_terminal
+from inklings.errors import ConfigError
 from inklings.runs.directory import RunSummary, list_runs
 
 
@@ -27,6 +28,10 @@ class Runs:
 def main(arguments: Sequence[str]) -> int:
     """Run the verb with these arguments; return the exit code."""
     flags = parse(Runs, arguments, verb="runs", description="The runs below a folder.")
+    if flags.directory.exists() and not flags.directory.is_dir():
+        raise ConfigError(
+            f"{flags.directory} is no folder. Give one that holds runs, or leave it out for runs/."
+        )
     terminal = open_terminal(flags.json)
     found = list_runs(flags.directory)
     if found:

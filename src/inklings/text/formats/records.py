@@ -298,6 +298,10 @@ def table_records(
     skipped = 1 if said else 0
     try:
         header = next(rows, [])
+        if not header:
+            raise SourceError(
+                f"the first line of {where} is empty: a table begins with the names of its columns."
+            )
         if wanted.field not in header:
             raise no_field(
                 wanted.field, header, f"{where} (columns are named by its first line)", no_header=by
