@@ -86,7 +86,8 @@ def test_all_losses_of_the_runs_are_in_bits_and_a_run_outside_the_chart_is_named
     desk.page.wait_for_selector(".run[aria-label=gan] .chart svg")
     assert "nats" not in desk.page.inner_text("#view-runs")
     together = desk.page.locator(".together")
-    together.locator(".curve").nth(3).wait_for()  # the runs' figures come one after the other
+    # the figures of the runs come one after the other
+    together.locator(".curve").nth(3).wait_for(state="attached")
     assert together.locator(".curve").count() == 4
     assert "not in this chart: ngram, gan" in together.inner_text()
     for name, unit in (("ngram", "bits per token"), ("gan", "bits of divergence")):
