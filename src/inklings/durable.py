@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -154,15 +155,19 @@ def refuse_links_out(folder: Path, name: str = "") -> None:
     """
     root = Path(os.path.realpath(folder))  # which, unlike `resolve`, takes a loop of links
     start = root / name
-    for place, folders, files in os.walk(start):
-        for path in (start, *(Path(place, entry) for entry in (*folders, *files))):
-            target = os.path.realpath(path) if path.is_symlink() else root
-            if not Path(target).is_relative_to(root):
-                raise DiskError(
-                    f"nothing is written to {folder}: {path.relative_to(root)} in it is a link out"
-                    f" of it, to {target}.",
-                    "Put a file or folder in its place (the whole folder may be a link)",
-                )
+    below = (
+        Path(place, entry)
+        for place, folders, files in os.walk(start)
+        for entry in (*folders, *files)
+    )
+    for path in itertools.chain((start,), below):
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if not target.is_relative_to(root):
+            raise DiskError(
+                f"nothing is written to {folder}: {path.relative_to(root)} in it is a link out of"
+                f" it, to {target}.",
+                "Put a file or folder in its place (the whole folder may be a link)",
+            )
 
 
 def sync_directory(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from inklings.durable import refuse_links_out
 from inklings.errors import DiskError
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.merge import merge
@@ -77,6 +78,19 @@ def test_audits_and_pages_are_not_written_through_links_either(command: Command)
     with pytest.raises(DiskError, match="figures in it is a link out of it"):
         write_figures(Path("run"), [])
     assert content(Path("elsewhere")) == before
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "elsewhere/kept.txt", "elsewhere/nothing"])
+def test_the_one_entry_that_is_written_to_is_looked_at_whatever_it_leads_to(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept.txt").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "audits").symlink_to(tmp_path / target)
+    with pytest.raises(DiskError, match="audits in it is a link out of it"):
+        refuse_links_out(tmp_path / "run", "audits")
+    refuse_links_out(tmp_path / "run", "figures")
 
 
 def test_links_within_a_folder_and_to_a_whole_one_are_fine(tmp_path: Path) -> None:

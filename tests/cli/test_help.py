@@ -6,6 +6,7 @@ import itertools
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,34 @@ import pytest
 from inklings.cli.completion import completion_script
 from inklings.cli.main import VERBS, main
 
+HelpOf = Callable[[str, int], str]
+
+
+@pytest.fixture
+def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> HelpOf:
+    """The help of a verb, in a terminal of some width."""
+
+    def shown(verb: str, width: int) -> str:
+        monkeypatch.setenv("COLUMNS", str(width))
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        return capsys.readouterr().out
+
+    return shown
+
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_calls_values_by_names_and_not_by_types(
-    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    with pytest.raises(SystemExit):
-        main([verb, "--help"])
-    said = capsys.readouterr().out
+def test_help_calls_values_by_names_and_not_by_types(verb: str, help_of: HelpOf) -> None:
+    said = help_of(verb, 100)
     assert "usage: inklings" in said
     assert not re.findall(r"\b(?:INT|STR|FLOAT|BOOL)\b|\{None\}\|(?:PATH|TEXT|N|X)\b", said)
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_breaks_lines_where_they_are_full_and_names_no_default_of_nothing(
-    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    verb: str, help_of: HelpOf
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        main([verb, "--help"])
-    said = capsys.readouterr().out
+    said = help_of(verb, 80)
     assert not re.findall(r"\(default: (?:None|False)?\)", said)
     lines = [line[2:-2].rstrip() for line in said.splitlines() if line.startswith("│")]
     for line, after in itertools.pairwise(lines):

@@ -147,7 +147,8 @@ def main(arguments: Sequence[str]) -> int:
         if keep:
             _keep("per-document losses", run, lambda: save_likelihood(result, folder), terminal)
         document |= result.summary()
-        document["interval"] = _known_interval(result)
+        interval = result.known_interval()
+        document["interval"] = None if interval is None else interval.to_mapping()
     if samples:
         windows = flags.windows or (model.windows if makes_texts(model) else None)
         ground = make_reference_set(
@@ -277,15 +278,6 @@ def _interval(result: LikelihoodResult) -> str:
     if not interval.known:
         return f"{interval.n:,} {units}: too few for an interval"
     return f"95% interval over {units} {interval.low:.4f} to {interval.high:.4f}"
-
-
-def _known_interval(result: LikelihoodResult) -> dict[str, Any] | None:
-    """Return the interval of the loss as plain values.
-
-    None where the run diverged, or there are too few units to tell both ends.
-    """
-    interval = result.interval() if math.isfinite(result.loss) else None
-    return None if interval is None or not interval.known else interval.to_mapping()
 
 
 def _flattered(known: Remembered, split: str) -> str:

@@ -78,6 +78,14 @@ def _model_of(name: str) -> Architecture:
     return build(arm.config.architecture, arm.config.model, vocab_size=LETTERS, boundary_token=0)
 
 
+def _drawn() -> list[str]:
+    """Return the registered architectures that have a drawing of their own."""
+    from inklings.models.contract import Architecture
+    from inklings.models.registry import ARCHITECTURES, load_class
+
+    return [name for name in ARCHITECTURES if load_class(name).drawing != Architecture.drawing]
+
+
 def _draw(name: str, file: Path, terminal: Terminal) -> int:
     """Write the picture of an ARM."""
     from inklings.durable import disk_errors, write_bytes
@@ -88,8 +96,8 @@ def _draw(name: str, file: Path, terminal: Terminal) -> int:
     drawing = _model_of(name).drawing()
     if drawing is None:
         raise ConfigError(
-            f"{name} has no drawing: `wavegpt`, `textgan` and `varda` do, and an architecture whose"
-            f" `drawing` returns one. `inklings models {name} --shapes` lists its layers."
+            f"{name} has no drawing: {', '.join(_drawn())} do, and an architecture whose `drawing`"
+            f" returns one. `inklings models {name} --shapes` lists its layers."
         )
     with disk_errors(file):
         write_bytes(file, svg(drawing).encode())

@@ -178,9 +178,9 @@ class Display:
         if not self.live and run:
             self._line(f"{row.name}: {event['steps']:,} steps, {event['parameters']:,} parameters")
 
-    def _progress(self, run: str, step: int, steps: int, now: float) -> None:
+    def _progress(self, run: str, step: int, steps: int, now: float, trial: str = "") -> None:
         if self.work is not None:
-            self.work.at(run, step / steps if steps else 0.0, now)
+            self.work.at(run, step / steps if steps else 0.0, now, trial)
 
     def _on_step(self, event: StepEvent, run: str) -> None:
         if "critic_gap" in event:
@@ -202,17 +202,14 @@ class Display:
         self._progress(run, event["step"], row.total or 0, now)
 
     def _on_probe(self, event: ProbeEvent, run: str) -> None:
-        tries, before = f"probe {event['task']}", self.rows.get(run)
-        if self.work is not None and before is not None and before.tries not in ("", tries):
-            self.work.end_trial(run, time.monotonic())  # the next task begins
         self.rows[run] = Row(
             event.get("arm", run),
-            tries,
+            f"probe {event['task']}",
             done=event["step"],
             total=event["steps"],
             note=(f"loss {event['loss']:.4f}",),
         )
-        self._progress(run, event["step"], event["steps"], time.monotonic())
+        self._progress(run, event["step"], event["steps"], time.monotonic(), event["task"])
 
     def _on_evaluation(self, event: EvaluationEvent, run: str) -> None:
         self.validation[run] = event["loss"]

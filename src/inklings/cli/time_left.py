@@ -29,6 +29,8 @@ class Item:
     """How many runs it makes, one after the other."""
     ended: int = 0
     """How many of them have."""
+    trial: str = ""
+    """The one at work, where it has a name."""
     share: float = 0.0
     """How much of it is done."""
     began: float | None = None
@@ -62,17 +64,21 @@ class Work:
         """Return the work of one run alone."""
         return cls([{"run": run, "arm": run, "stage": "run", "weight": 1.0, "trials": 1}], 1)
 
-    def at(self, name: str, share: float, now: float) -> None:
+    def at(self, name: str, share: float, now: float, trial: str = "") -> None:
         """Note how much of a piece of work is done.
 
         Args:
             name: of the piece.
             share: of its trial at work that is done; of all of it, where it has but one.
             now: in seconds, of any clock.
+            trial: the name of its trial at work: another than before has begun when that ended.
         """
         item = self._items.get(name)
         if item is None or item.took is not None:
             return
+        if trial:
+            item.ended += item.trial not in ("", trial)
+            item.trial = trial
         done = min(1.0, (item.ended + share) / item.trials)
         if item.began is None:
             item.began, item.first = now, done

@@ -93,8 +93,12 @@ class NotebookView:
             case "evaluation":
                 if not self.many:
                     self._logged.append(event)
-            case "find_lr" | "probe":
+            case "find_lr":
                 self._progress(run, event["step"], event["steps"], event["loss"], now)
+            case "probe":
+                self._progress(
+                    run, event["step"], event["steps"], event["loss"], now, event["task"]
+                )
             case "rate":
                 self._leave(run)
                 if self._work is not None:
@@ -111,11 +115,13 @@ class NotebookView:
             self._shown = now
             self._show()
 
-    def _progress(self, run: str, step: int, steps: int, loss: float | None, now: float) -> None:
+    def _progress(
+        self, run: str, step: int, steps: int, loss: float | None, now: float, trial: str = ""
+    ) -> None:
         self._stages.pop(run, None)
         self._running[run] = (step, steps, loss)
         if self._work is not None:
-            self._work.at(run, step / steps if steps else 0.0, now)
+            self._work.at(run, step / steps if steps else 0.0, now, trial)
 
     def _leave(self, run: str) -> None:
         self._stages.pop(run, None)

@@ -109,4 +109,4 @@ def _legend(shades: Sequence[tuple[float, float]]) -> str:
 
 
 LEGEND = _legend(SHADES)
-"""What the shades mean."""
+"""Stands below a text: what a light and a dark shade say of a token."""

@@ -9,6 +9,7 @@ from inklings.memory.backends.exact import Exact
 from inklings.memory.backends.index import Index
 from inklings.memory.entries import Entries, Span
 from inklings.memory.rows import Rows
+from inklings.memory.ties import order_of
 
 Answer = tuple[Int64[np.ndarray, "q k"], Float32[np.ndarray, "q k"]]
 
@@ -58,9 +59,7 @@ def nearest_outside(
             near = np.take_along_axis(np.where(allowed, near, np.float32(np.inf)), order, 1)
         enough_found = allowed.sum(1) >= k
         if same:
-            with np.errstate(invalid="ignore"):  # nothing beside nothing
-                groups = np.cumsum(np.diff(near, axis=1, prepend=near[:, :1]) > same, axis=1)
-            order = np.lexsort((found, groups), axis=1)
+            order, groups = order_of(near, found, same)
             found = np.take_along_axis(found, order, 1)
             near = np.take_along_axis(near, order, 1)
             # the last one that is taken may be as near as some that were not seen

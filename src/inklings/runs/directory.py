@@ -292,11 +292,14 @@ class RunDirectory:
             RunError: the weights are missing, damaged, of another architecture, or a pickle; or the
                 code is not trusted.
         """
-        path = self.weights_path(weights)
+        return self.read_model(self.weights_path(weights), trust_code=trust_code)[0]
+
+    def read_model(self, path: Path, *, trust_code: bool = False) -> tuple[Architecture, int]:
+        """Load the model, as `load_model`, from a file of weights; return their step too."""
         with torch.random.fork_rng(devices=[]):
             model = self.build_model(trust_code=trust_code)
-        checkpoints.read_model(path, model, architecture=self.config.architecture)
-        return model.eval()
+        step = checkpoints.read_model(path, model, architecture=self.config.architecture)
+        return model.eval(), step
 
     def metrics(self) -> list[LoggedEvent]:
         """Read all events so far."""

@@ -11,7 +11,7 @@ from inklings.runs.shared_text import learned
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import objective_type
-from inklings.training.objectives.validation import TRAIN_TARGETS
+from inklings.training.objectives.validation import FORWARD, scored_targets
 from inklings.training.settled import Settled
 
 FEW_KNOWN = 0.01
@@ -20,10 +20,6 @@ note; repeats within a text make as many.
 """
 
 
-MUCH_READ = 3
-"""Scoring a token takes a third of training on it: where evaluations read more than so many times
-what is trained on, most of the time is theirs.
-"""
 SHOWN = 20
 """Most new tokens that are named."""
 
@@ -65,12 +61,11 @@ def evaluation_notes(settled: Settled, tokens: int) -> list[str]:
     training = settled.config.training
     if not objective_of(settled.model).learns_by_likelihood or training.evaluations == 1:
         return []
-    each = settled.store.split("validation").n_targets
-    each += min(each, TRAIN_TARGETS)
+    each = scored_targets(settled.store)
     read = training.evaluations * each
-    if read <= MUCH_READ * tokens:
+    if FORWARD * read <= tokens:
         return []
-    fewer = max(1, MUCH_READ * tokens // each)
+    fewer = max(1, int(tokens / (FORWARD * each)))
     return [
         f"most of the time goes to evaluations: {training.evaluations} of them read {read:,}"
         f" tokens, training {tokens:,}. --training.evaluations {fewer} takes less."

@@ -104,6 +104,11 @@ class LikelihoodResult:
         """
         return bootstrap_ratio(self.units.nats, self.units.targets, confidence=confidence)
 
+    def known_interval(self) -> Interval | None:
+        """Return the interval; None where the loss is not finite, or units are too few for it."""
+        interval = self.interval() if math.isfinite(self.loss) else None
+        return interval if interval is not None and interval.known else None
+
     def __repr__(self) -> str:
         bits = "" if self.bits_per_byte is None else f", {self.bits_per_byte:.4f} bits per byte"
         return (

@@ -31,9 +31,9 @@ class Agreement:
     row_length: int
     """Tokens of the longest row."""
     largest_difference: float
-    """Of all logits."""
+    """The most that a logit of the one differs from that of the other."""
     largest_logit: float
-    """The size of them, which rounding grows with."""
+    """The size of the largest logit, which rounding grows with."""
     same_choice: float
     """Share of the positions at which both find the same token the most likely."""
     loss: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from inklings.interop.to_transformers.exported import Export, named
+from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.runs.audits import kept_audits
 from inklings.runs.directory import RunDirectory
@@ -140,11 +141,7 @@ def _commands(made: Export, run: RunDirectory) -> list[str]:
     if not run.record.data:
         return [exported]
     given = run.record.given
-    fields = ",".join(
-        f"{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in given.model.items()
-    )
-    arm = given.architecture + (f":{fields}" if fields else "")
+    arm = written_out(given.architecture, given.model)
     return [
         f"inklings train {arm} --data {named(given.data.source)} --budget {given.training.budget}"
         f" --training.seed {given.training.seed} --run {made.run}",

@@ -97,6 +97,7 @@ def export_run(
         if absent is None and (absent := difference(tokenizer, loaded.tokenizer, lines)):
             for name in FILES:
                 (temporary / name).unlink()
+        likelihood = evaluate(model, split, lossless=store.lossless("validation"))
         made = Export(
             folder=folder,
             run=run.path.name,
@@ -106,7 +107,8 @@ def export_run(
             without_tokenizer=absent,
             lines=len(lines),
             agreement=agreement,
-            likelihood=evaluate(model, split, lossless=store.lossless("validation")),
+            likelihood=likelihood,
+            interval=likelihood.known_interval(),
             versions=versions,
         )
         write_bytes(temporary / "README.md", format_card(made, run, model).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,16 @@ class Export:
     form: str
     class_name: str
     notes: tuple[str, ...]
-    """What is other there."""
+    """In what the exported model is other than the run."""
     without_tokenizer: str | None
     """Why there is no tokenizer; None where there is one."""
     lines: int
     """Lines of held-out text that both tokenizers read alike."""
     agreement: Agreement
     likelihood: LikelihoodResult
+    interval: Interval | None
+    """The loss lies in it; None where there are too few units to tell both ends."""
     versions: dict[str, str]
-
-    @property
-    def interval(self) -> Interval | None:
-        """Of the loss; None where there are too few units to tell both ends."""
-        interval = self.likelihood.interval() if math.isfinite(self.likelihood.loss) else None
-        return interval if interval is not None and interval.known else None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON; what was compared is under `compared`."""

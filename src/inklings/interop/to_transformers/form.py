@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inklings.config import RunConfig
 from inklings.errors import ArchitectureError
+from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel
 from inklings.registry import Registry
 
@@ -33,13 +34,12 @@ class Form:
     reach: Callable[[SequenceModel], int]
     """How many tokens of one text it reads as the run does."""
     notes: Callable[[Any], tuple[str, ...]]
-    """Sentences on what is other there."""
+    """Sentences that say in what the exported model is other than the run."""
 
     @property
     def arm(self) -> str:
         """What it takes, as ARM on the command line."""
-        fields = ",".join(f"{name}={value}" for name, value in self.fields.items())
-        return f"{self.architecture}:{fields}" if fields else self.architecture
+        return written_out(self.architecture, self.fields)
 
     def takes(self, config: RunConfig) -> bool:
         """Return whether a run with these settings can be exported in this form."""

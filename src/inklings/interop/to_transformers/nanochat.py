@@ -11,7 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from inklings.interop.to_transformers.form import Form
-from inklings.interop.to_transformers.rotary_model import PREFIX, shared_settings, split_heads
+from inklings.interop.to_transformers.rotary_model import (
+    PREFIX,
+    dropout_notes,
+    shared_settings,
+    split_heads,
+)
 from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPT
 
@@ -58,9 +63,7 @@ def _notes(model: GPT) -> tuple[str, ...]:
         f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
         f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
     ]
-    if model.config.dropout:
-        notes.append("NanoChat has no dropout where the run had some; it matters for training on.")
-    return tuple(notes)
+    return (*notes, *dropout_notes(model, "NanoChat"))
 
 
 NANOCHAT = Form(

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from inklings.interop.to_transformers.form import Form
-from inklings.interop.to_transformers.rotary_model import PREFIX, shared_settings, split_heads
+from inklings.interop.to_transformers.rotary_model import (
+    PREFIX,
+    dropout_notes,
+    shared_settings,
+    split_heads,
+)
 from inklings.layers.norm import rms_norm
 from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPT
@@ -87,9 +92,7 @@ def _notes(model: GPT) -> tuple[str, ...]:
             "The tied head is stored as a matrix of its own: Qwen3 does not norm the embedding, so"
             " its normed rows are stored beside the rows that the head reads."
         )
-    if model.config.dropout:
-        notes.append("Qwen3 has no dropout where the run had some; it matters for training on.")
-    return tuple(notes)
+    return (*notes, *dropout_notes(model, "Qwen3"))
 
 
 QWEN3 = Form(

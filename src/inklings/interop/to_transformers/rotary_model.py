@@ -68,6 +68,13 @@ def rotary_parameters(rotary: Rotary, *, reach: int) -> dict[str, Any]:
     }
 
 
+def dropout_notes(model: GPT, there: str) -> list[str]:
+    """Say that a model loses its dropout where it has some: `there` is a model without."""
+    if not model.config.dropout:
+        return []
+    return [f"{there} has no dropout where the run had some; it matters for training on."]
+
+
 def split_heads(
     weight: Float[Tensor, "C3 C"], n_head: int, *, first: int
 ) -> tuple[Float[Tensor, "C C"], Float[Tensor, "C C"], Float[Tensor, "C C"]]:

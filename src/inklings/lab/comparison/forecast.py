@@ -21,18 +21,16 @@ from inklings.lab.comparison.settings import Method
 from inklings.optimizers import OPTIMIZERS
 from inklings.runs.arms import Arm
 from inklings.text.store import TokenStore
-from inklings.training.objectives.validation import TRAIN_TARGETS
+from inklings.training.objectives.validation import FORWARD, scored_targets
 from inklings.training.plan import RunPlan, plan_run
 
-FORWARD = 1 / 3
-"""Share of a step's time that scoring as many tokens takes."""
 FLOAT = 4
 """Bytes of a weight on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmForecast:
-    """What one arm would take."""
+    """The cost of one arm, still to be paid."""
 
     label: str
     parameters: int
@@ -153,9 +151,8 @@ def forecast(
 
 def _scoring(plan: RunPlan, store: TokenStore) -> float:
     """Return the seconds in which a run scores the validation split, as often as it does."""
-    targets = store.split("validation").n_targets
-    targets += min(targets, TRAIN_TARGETS)
-    return FORWARD * plan.seconds / max(1, plan.tokens) * targets * plan.config.training.evaluations
+    scored = scored_targets(store) * plan.config.training.evaluations
+    return FORWARD * plan.seconds / max(1, plan.tokens) * scored
 
 
 def _disk(contestant: ResolvedArm, plan: RunPlan) -> int:

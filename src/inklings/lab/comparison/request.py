@@ -42,7 +42,7 @@ class Request:
     """Those of the plan, and smaller ones."""
     store: TokenStore
     split: Split
-    """What is scored."""
+    """The part of the text that the finished runs are ranked on."""
     trust_code: bool
 
 

@@ -15,7 +15,7 @@ Kind = Literal["data", "layer", "choice", "memory", "noise", "sum"]
 """What a box stands for; `sum` is an addition, drawn as a small circle."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Box:
     """A step of the data flow."""
 

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from inklings.models.drawings.drawing import (
-    Arrow,
-    Box,
-    Drawing,
-    Frame,
-    Panel,
-    chain,
-    sizes,
-    times,
-)
+from inklings.models.drawings.drawing import Arrow, Box, Drawing, Frame, Panel, chain, sizes, times
 from inklings.models.textgan.blocks import Block
 from inklings.models.textgan.critic import GROUP, PerceptronCritic, TransformerCritic
 
@@ -56,9 +47,9 @@ def _generator(model: TextGAN) -> Panel:
     cut = "gradient kept" if recipe.feedback == "through" else "gradient cut"
     boxes = [
         Box(
-            name="z",
-            at=(0, 2),
-            title="noise of the style",
+            "z",
+            (0, 2),
+            "noise of the style",
             lines=(
                 f"(N, {config.context_length}{f', {channels}' if model.style.full else ''}),"
                 f" {config.noise_distribution}",
@@ -66,9 +57,9 @@ def _generator(model: TextGAN) -> Panel:
             kind="noise",
         ),
         Box(
-            name="mapping",
-            at=(0, 3),
-            title=f"mapping network, {times(len(linear))}",
+            "mapping",
+            (0, 3),
+            f"mapping network, {times(len(linear))}",
             lines=(
                 f"linear {sizes(linear[0])}" + ("" if perceptron else ", nothing else"),
                 *(("GELU, norm",) if perceptron else ()),
@@ -76,21 +67,18 @@ def _generator(model: TextGAN) -> Panel:
             parts=("style.layers.",),
         ),
         Box(
-            name="style",
-            at=(0, 4),
-            title="style of all the words",
-            lines=(
-                f"(N, {config.context_length}, {channels})",
-                _places(model),
-            ),
+            "style",
+            (0, 4),
+            "style of all the words",
+            lines=(f"(N, {config.context_length}, {channels})", _places(model)),
             kind="data",
             parts=("style.directions",),
         ),
         _word(model),
         Box(
-            name="input",
-            at=(1, 1),
-            title="the words so far",
+            "input",
+            (1, 1),
+            "the words so far",
             lines=(f"{FED[recipe.feedback]} word: {sizes(model.embed)}", f"{cut}, positions added"),
             parts=("embed.",),
         ),
@@ -110,16 +98,16 @@ def _generator(model: TextGAN) -> Panel:
         above, row = "O feed", 8
     boxes += [
         Box(
-            name="head",
-            at=(1, row),
-            title="last position" + (", norm" if recipe.norm == "before" else "") + ", linear",
+            "head",
+            (1, row),
+            "last position" + (", norm" if recipe.norm == "before" else "") + ", linear",
             lines=(f"{sizes(model.head)}",),
             parts=("head.", "norm."),
         ),
         Box(
-            name="row",
-            at=(1, row + 1),
-            title="softmax" if recipe.rows == "soft" else "straight-through Gumbel",
+            "row",
+            (1, row + 1),
+            "softmax" if recipe.rows == "soft" else "straight-through Gumbel",
             lines=(
                 f"(N, 1, {config.vocab_size:,})"
                 + (", soft" if recipe.rows == "soft" else ", one-hot"),
@@ -128,10 +116,7 @@ def _generator(model: TextGAN) -> Panel:
             kind="choice",
         ),
     ]
-    arrows += [
-        *chain(above, "head", "row"),
-        Arrow("row", "input", side="right"),
-    ]
+    arrows += [*chain(above, "head", "row"), Arrow("row", "input", side="right")]
     return Panel("the generator", tuple(boxes), tuple(arrows), tuple(frames))
 
 
@@ -147,16 +132,16 @@ def _word(model: TextGAN) -> Box:
     if config.word_input != "noise":
         last = config.word_input == "last_token"
         return Box(
-            name="word",
-            at=(1, 0),
-            title="the end mark",
+            "word",
+            (1, 0),
+            "the end mark",
             lines=("before the first word" if last else "at every word",),
             kind="data",
         )
     return Box(
-        name="word",
-        at=(1, 0),
-        title="noise of the word",
+        "word",
+        (1, 0),
+        "noise of the word",
         lines=(
             f"(N, 1, {config.n_embd})",
             f"{config.noise_distribution}, "
@@ -176,17 +161,17 @@ def _block(block: Block, model: TextGAN, name: str, row: int, *, numbers: range)
         return tuple(f"blocks.{number}.{name}" for number in numbers for name in names)
 
     attention = Box(
-        name=f"{name} attention",
-        at=(1, row),
-        title=f"self-attention, {ATTENTION[recipe.attention]}",
+        f"{name} attention",
+        (1, row),
+        f"self-attention, {ATTENTION[recipe.attention]}",
         lines=(f"{sizes(block.qkv)}, {config.n_head} heads", f"{sizes(block.mix)}; {norm}"),
         parts=parts("qkv.", "mix.", "norms.0."),
     )
     styled = name == "B"
     feed = Box(
-        name=f"{name} feed",
-        at=(1, row + (3 if styled else 1)),
-        title="feed-forward, GELU",
+        f"{name} feed",
+        (1, row + (3 if styled else 1)),
+        "feed-forward, GELU",
         lines=(sizes(block.feed[0], block.feed[2]), norm),
         parts=parts("feed.", "norms.1."),
     )
@@ -196,17 +181,17 @@ def _block(block: Block, model: TextGAN, name: str, row: int, *, numbers: range)
     return [
         attention,
         Box(
-            name=f"{name} noise",
-            at=(1, row + 1),
-            title="noise is added",
+            f"{name} noise",
+            (1, row + 1),
+            "noise is added",
             lines=(f"(N, T, {config.n_embd}), {scale}", DRAWN[recipe.noise]),
             kind="noise",
             parts=parts("scale"),
         ),
         Box(
-            name=f"{name} style",
-            at=(1, row + 2),
-            title="attention to the style",
+            f"{name} style",
+            (1, row + 2),
+            "attention to the style",
             lines=(f"{sizes(block.query)}, keys {sizes(block.key_value)}", norm),
             parts=parts("query.", "key_value.", "style_mix.", "norms.2."),
         ),
@@ -218,9 +203,9 @@ def _texts(model: TextGAN) -> Box:
     config = model.config
     masked = "masked after the end mark" if model.recipe.mask else "the end mark masks nothing"
     return Box(
-        name="texts",
-        at=(0, 0),
-        title="made texts, real texts",
+        "texts",
+        (0, 0),
+        "made texts, real texts",
         lines=(f"(N, {config.context_length}, {config.vocab_size:,})", masked),
         kind="data",
     )
@@ -229,9 +214,9 @@ def _texts(model: TextGAN) -> Box:
 def _loss(model: TextGAN, row: int) -> Box:
     recipe = model.recipe
     return Box(
-        name="loss",
-        at=(0, row),
-        title="WGAN-GP" if recipe.loss == "wgan_gp" else "relativistic, R1 and R2",
+        "loss",
+        (0, row),
+        "WGAN-GP" if recipe.loss == "wgan_gp" else "relativistic, R1 and R2",
         lines=(
             f"gradient penalty {recipe.penalty:g}",
             f"{recipe.critic_steps} steps to one of the generator",
@@ -243,9 +228,9 @@ def _loss(model: TextGAN, row: int) -> Box:
 def _score(model: TextGAN, critic: TransformerCritic | PerceptronCritic, row: int) -> Box:
     spread = (f"with the spread of {GROUP} texts",) if model.recipe.minibatch_std else ()
     return Box(
-        name="score",
-        at=(0, row),
-        title="one score for each text",
+        "score",
+        (0, row),
+        "one score for each text",
         lines=(sizes(critic.score), *spread),
         parts=("critic.score.",),
     )
@@ -258,22 +243,22 @@ def _transformer(model: TextGAN, critic: TransformerCritic) -> Panel:
     boxes = [
         _texts(model),
         Box(
-            name="read",
-            at=(0, 1),
-            title="linear, from the vocabulary",
+            "read",
+            (0, 1),
+            "linear, from the vocabulary",
             lines=(sizes(critic.reader, *critic.inputs),),
             parts=("critic.reader.", "critic.inputs."),
         ),
         Box(
-            name="positions",
-            at=(0, 2),
-            title="positions are concatenated",
+            "positions",
+            (0, 2),
+            "positions are concatenated",
             lines=(f"{model.config.n_embd} + {critic.positions.shape[1]} = {width} channels",),
         ),
         Box(
-            name="backbone",
-            at=(0, 3),
-            title=f"{len(critic.backbone)} blocks",
+            "backbone",
+            (0, 3),
+            f"{len(critic.backbone)} blocks",
             lines=(
                 f"self-attention {sizes(blocks.qkv)}",
                 f"feed-forward {sizes(blocks.feed[0], blocks.feed[2])}",
@@ -281,16 +266,16 @@ def _transformer(model: TextGAN, critic: TransformerCritic) -> Panel:
             parts=("critic.backbone.",),
         ),
         Box(
-            name="class",
-            at=(0, 4),
-            title="a class token joins",
+            "class",
+            (0, 4),
+            "a class token joins",
             lines=(f"{width} channels",),
             parts=("critic.class_token",),
         ),
         Box(
-            name="output",
-            at=(0, 5),
-            title=f"{count} {'block' if count == 1 else 'blocks'}, with the token",
+            "output",
+            (0, 5),
+            f"{count} {'block' if count == 1 else 'blocks'}, with the token",
             lines=("as above; then the token alone",),
             parts=("critic.output.",),
         ),
@@ -306,25 +291,25 @@ def _perceptron(model: TextGAN, critic: PerceptronCritic) -> Panel:
     if critic.reader is not None:
         boxes.append(
             Box(
-                name="read",
-                at=(0, 1),
-                title="linear, from the vocabulary",
+                "read",
+                (0, 1),
+                "linear, from the vocabulary",
                 lines=(sizes(critic.reader, *critic.inputs),),
                 parts=("critic.reader.", "critic.inputs."),
             )
         )
     boxes += [
         Box(
-            name="flat",
-            at=(0, 2),
-            title="all positions side by side",
+            "flat",
+            (0, 2),
+            "all positions side by side",
             lines=(f"{critic.sizes[0]:,} numbers",),
             kind="data",
         ),
         Box(
-            name="layers",
-            at=(0, 3),
-            title=f"{len(critic.layers)} layers, leaky ReLU",
+            "layers",
+            (0, 3),
+            f"{len(critic.layers)} layers, leaky ReLU",
             lines=(sizes(*critic.layers),)
             if len(critic.layers) < 4
             else (f"{sizes(critic.layers[0])} ... {critic.sizes[-1]:,}",),

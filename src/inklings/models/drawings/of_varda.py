@@ -34,43 +34,37 @@ def _behind(model: Varda) -> Panel:
     config = model.config
     width = _width(model)
     boxes = [
-        Box(name="tokens", at=(0, 0), title="tokens", lines=("(B, T)",), kind="data"),
+        Box("tokens", (0, 0), "tokens", lines=("(B, T)",), kind="data"),
         _backbone(model, 1),
+        Box("hidden", (0, 2), "hidden vectors", lines=(f"(B, T, {width})",), kind="data"),
         Box(
-            name="hidden",
-            at=(0, 2),
-            title="hidden vectors",
-            lines=(f"(B, T, {width})",),
-            kind="data",
-        ),
-        Box(
-            name="key",
-            at=(1, 2),
-            title="search with a unit key",
+            "key",
+            (1, 2),
+            "search with a unit key",
             lines=(_key(model), "or memory_input"),
             parts=("storable.",),
         ),
         _decisions(model, (2, 4)),
         _memory(model, (1, 4)),
         Box(
-            name="found",
-            at=(1, 5),
-            title=f"the {config.num_search_results} nearest",
+            "found",
+            (1, 5),
+            f"the {config.num_search_results} nearest",
             lines=("indices, distances", "their next tokens, scores"),
             kind="data",
         ),
         Box(
-            name="logits",
-            at=(0, 6),
-            title="the backbone's logits",
+            "logits",
+            (0, 6),
+            "the backbone's logits",
             lines=(f"(B, T, {config.vocab_size:,})",),
             kind="data",
         ),
         *_reader(model),
         Box(
-            name="out",
-            at=(0.5, 8),
-            title="logits",
+            "out",
+            (0.5, 8),
+            "logits",
             lines=(f"(B, T, {config.vocab_size:,})", "without hits the backbone's"),
             kind="data",
         ),
@@ -90,20 +84,17 @@ def _reader(model: Varda) -> tuple[Box, Box]:
     if isinstance(reader, Mixture):
         return (
             Box(
-                name="read",
-                at=(1, 6),
-                title="q: shares of these tokens",
-                lines=(
-                    "softmax of - s · distance",
-                    f"s = {config.sharpness:g} at first",
-                ),
+                "read",
+                (1, 6),
+                "q: shares of these tokens",
+                lines=("softmax of - s · distance", f"s = {config.sharpness:g} at first"),
                 kind="choice",
                 parts=("reader.log_sharpness",),
             ),
             Box(
-                name="join",
-                at=(0.5, 7),
-                title="p (1 - λ) + q λ",
+                "join",
+                (0.5, 7),
+                "p (1 - λ) + q λ",
                 lines=(
                     f"λ by distance and {sizes(reader.by_hidden)}",
                     f"λ = {config.share:g} at first",
@@ -115,9 +106,9 @@ def _reader(model: Varda) -> tuple[Box, Box]:
     assert isinstance(reader, Attention)
     return (
         Box(
-            name="read",
-            at=(1, 6),
-            title="attention to what was found",
+            "read",
+            (1, 6),
+            "attention to what was found",
             lines=(
                 f"query {sizes(reader.query)}",
                 f"key, value {sizes(reader.key)}",
@@ -132,9 +123,9 @@ def _reader(model: Varda) -> tuple[Box, Box]:
             ),
         ),
         Box(
-            name="join",
-            at=(0.5, 7),
-            title="added through a gate",
+            "join",
+            (0.5, 7),
+            "added through a gate",
             lines=(f"{width} → 1, closed at first",),
             kind="choice",
             parts=("reader.gate.", "reader.strength"),
@@ -148,51 +139,37 @@ def _ahead(model: Varda) -> Panel:
     assert isinstance(reader, Concatenation)
     count, width = config.num_search_results, embedding.embedding_dim
     boxes = (
-        Box(name="tokens", at=(0, 0), title="tokens", lines=("(B, T)",), kind="data"),
+        Box("tokens", (0, 0), "tokens", lines=("(B, T)",), kind="data"),
+        Box("embedding", (0, 1), "embedding of the backbone", lines=(sizes(embedding),)),
         Box(
-            name="embedding",
-            at=(0, 1),
-            title="embedding of the backbone",
-            lines=(sizes(embedding),),
-        ),
-        Box(
-            name="query",
-            at=(1, 1),
-            title="search with a unit vector",
+            "query",
+            (1, 1),
+            "search with a unit vector",
             lines=(f"of {model.dimension} numbers", "or memory_input"),
         ),
         _memory(model, (1, 2)),
         Box(
-            name="found",
-            at=(1, 3),
-            title=f"the {count} nearest",
+            "found",
+            (1, 3),
+            f"the {count} nearest",
             lines=("indices, distances", f"vectors (B, T, {count} · {model.dimension})"),
             kind="data",
         ),
         Box(
-            name="join",
-            at=(0, 4),
-            title="concatenate, linear",
-            lines=(
-                sizes(reader.join),
-                f"({width} + {count} · {model.dimension})",
-            ),
+            "join",
+            (0, 4),
+            "concatenate, linear",
+            lines=(sizes(reader.join), f"({width} + {count} · {model.dimension})"),
             kind="choice",
             parts=("reader.join.",),
         ),
         _backbone(model, 5),
-        Box(
-            name="hidden",
-            at=(0, 6),
-            title="hidden vectors",
-            lines=(f"(B, T, {_width(model)})",),
-            kind="data",
-        ),
+        Box("hidden", (0, 6), "hidden vectors", lines=(f"(B, T, {_width(model)})",), kind="data"),
         _decisions(model, (1, 6)),
         Box(
-            name="out",
-            at=(0, 7),
-            title="its head: logits",
+            "out",
+            (0, 7),
+            "its head: logits",
             lines=(f"(B, T, {config.vocab_size:,})",),
             kind="data",
         ),
@@ -223,9 +200,9 @@ def _backbone(model: Varda, row: int) -> Box:
     name = config.backbone if len(config.backbone) < 20 else config.backbone.partition(":")[0]
     frozen = ", frozen" if config.freeze_backbone else ""
     return Box(
-        name="backbone",
-        at=(0, row),
-        title=f"backbone {name}"[:30],
+        "backbone",
+        (0, row),
+        f"backbone {name}"[:30],
         lines=(f"context {model.backbone.config.context_length}{frozen}",),
         parts=("backbone.",),
     )
@@ -238,13 +215,10 @@ def _key(model: Varda) -> str:
 def _memory(model: Varda, at: tuple[float, int]) -> Box:
     config = model.config
     return Box(
-        name="memory",
-        at=at,
-        title="memory of the row",
-        lines=(
-            f"up to {config.memory_size:,} x {model.dimension}",
-            SEARCHED[config.index_type],
-        ),
+        "memory",
+        at,
+        "memory of the row",
+        lines=(f"up to {config.memory_size:,} x {model.dimension}", SEARCHED[config.index_type]),
         kind="memory",
     )
 
@@ -270,9 +244,9 @@ def _decisions(model: Varda, at: tuple[float, int]) -> Box:
     if config.forgetfulness_factor:
         lines += (f"each forgotten with {config.forgetfulness_factor:g}",)
     return Box(
-        name="decisions",
-        at=at,
-        title=f"{'add and remove' if config.delete_within else 'add'}, every {config.segment}",
+        "decisions",
+        at,
+        f"{'add and remove' if config.delete_within else 'add'}, every {config.segment}",
         lines=lines,
         kind="choice",
         parts=(

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inklings.models.drawings.drawing import (
-    Arrow,
-    Box,
-    Drawing,
-    Frame,
-    Panel,
-    chain,
-    sizes,
-    times,
-)
+from inklings.models.drawings.drawing import Arrow, Box, Drawing, Frame, Panel, chain, sizes, times
 from inklings.models.wavenet.model import GatedLayer
 
 if TYPE_CHECKING:
@@ -36,18 +27,18 @@ def _joined(model: WaveGPT) -> Panel:
     config, wave = model.config, model.config.wavenet
     hidden = config.mix == "hidden"
     boxes = [
-        Box(name="tokens", at=(0.5, 0), title="tokens", lines=("(B, T)",), kind="data"),
+        Box("tokens", (0.5, 0), "tokens", lines=("(B, T)",), kind="data"),
         Box(
-            name="embedding",
-            at=(0.5, 1),
-            title="embedding, RMS norm",
+            "embedding",
+            (0.5, 1),
+            "embedding, RMS norm",
             lines=(f"{sizes(model.embedding)}, to (B, T, {config.n_embd})",),
             parts=("embedding.",),
         ),
         Box(
-            name="gpt",
-            at=(0, 2),
-            title="GPT: g(x)",
+            "gpt",
+            (0, 2),
+            "GPT: g(x)",
             lines=(
                 f"{config.n_layer} layers, {config.n_head} heads",
                 f"attends to {config.context_length} tokens",
@@ -55,28 +46,21 @@ def _joined(model: WaveGPT) -> Panel:
             parts=("transformer.",),
         ),
         Box(
-            name="wavenet",
-            at=(1, 2),
-            title="WaveNet",
+            "wavenet",
+            (1, 2),
+            "WaveNet",
             lines=(
                 f"{config.wave_layers * config.wave_cycles} layers",
                 f"sees {wave.receptive_field} tokens",
             ),
             parts=("wavenet.",),
         ),
-        Box(
-            name="view",
-            at=(1, 3),
-            title="view: h(x)",
-            lines=_view(model),
-            kind="choice",
-            parts=("view.",),
-        ),
+        Box("view", (1, 3), "view: h(x)", lines=_view(model), kind="choice", parts=("view.",)),
     ]
     gate = Box(
-        name="gate",
-        at=(0.5, 5 if not hidden else 4),
-        title={
+        "gate",
+        (0.5, 5 if not hidden else 4),
+        {
             "hidden": f"g(x) {ALPHA} + h(x) (1 - {ALPHA})",
             "logits": f"log p {ALPHA} + log q (1 - {ALPHA})",
             "probabilities": f"p {ALPHA} + q (1 - {ALPHA})",
@@ -86,32 +70,24 @@ def _joined(model: WaveGPT) -> Panel:
         parts=("gate.",),
     )
     logits = Box(
-        name="logits",
-        at=(0.5, 6),
-        title="logits, softmax",
+        "logits",
+        (0.5, 6),
+        "logits, softmax",
         lines=(f"(B, T, {config.vocab_size:,})",),
         kind="data",
     )
     into_both = (Arrow("embedding", "gpt"), Arrow("embedding", "wavenet"), Arrow("wavenet", "view"))
     if hidden:
-        head = Box(
-            name="head", at=(0.5, 5), title="head", lines=(sizes(model.head),), parts=("head.",)
-        )
+        head = Box("head", (0.5, 5), "head", lines=(sizes(model.head),), parts=("head.",))
         arrows = (Arrow("gpt", "gate"), Arrow("view", "gate"), *chain("gate", "head", "logits"))
         boxes += [gate, head, logits]
     else:
         boxes += [
+            Box("head", (0, 4), "head: log p", lines=(sizes(model.head),), parts=("head.",)),
             Box(
-                name="head",
-                at=(0, 4),
-                title="head: log p",
-                lines=(sizes(model.head),),
-                parts=("head.",),
-            ),
-            Box(
-                name="view_head",
-                at=(1, 4),
-                title="head of the view: log q",
+                "view_head",
+                (1, 4),
+                "head of the view: log q",
                 lines=(sizes(model.view_head),),
                 parts=("view_head.",),
             ),
@@ -152,17 +128,11 @@ def _gpt(model: WaveGPT) -> Panel:
     config = model.config
     block: Block = model.transformer.blocks[0]  # type: ignore[assignment]
     boxes = (
+        Box("x", (0, 0), "vectors", lines=(f"(B, T, {config.n_embd})",), kind="data"),
         Box(
-            name="x",
-            at=(0, 0),
-            title="vectors",
-            lines=(f"(B, T, {config.n_embd})",),
-            kind="data",
-        ),
-        Box(
-            name="attention",
-            at=(0, 1),
-            title="RMS norm, causal attention",
+            "attention",
+            (0, 1),
+            "RMS norm, causal attention",
             lines=(
                 f"query, key, value {sizes(block.attention.query_key_value)}",
                 f"{config.n_head} heads of {config.n_embd // config.n_head}, rotary",
@@ -170,16 +140,16 @@ def _gpt(model: WaveGPT) -> Panel:
             ),
             parts=("transformer.blocks.0.attention.",),
         ),
-        Box(name="added", at=(0, 2), kind="sum"),
+        Box("added", (0, 2), kind="sum"),
         Box(
-            name="feed",
-            at=(0, 3),
-            title="RMS norm, feed-forward",
+            "feed",
+            (0, 3),
+            "RMS norm, feed-forward",
             lines=(sizes(block.feed_forward.widen, block.feed_forward.project), "squared ReLU"),
             parts=("transformer.blocks.0.feed_forward.",),
         ),
-        Box(name="out", at=(0, 4), kind="sum"),
-        Box(name="g", at=(0, 5), title="RMS norm: g(x)", kind="data"),
+        Box("out", (0, 4), kind="sum"),
+        Box("g", (0, 5), "RMS norm: g(x)", kind="data"),
     )
     arrows = (
         *chain("x", "attention", "added", "feed", "out", "g"),
@@ -198,17 +168,11 @@ def _wavenet(model: WaveGPT) -> Panel:
     dilations = stack.queues.dilations
     listed = ", ".join(map(str, dilations[: config.wave_layers]))
     boxes = [
+        Box("x", (0, 0), "vectors", lines=(f"(B, T, {config.n_embd})",), kind="data"),
         Box(
-            name="x",
-            at=(0, 0),
-            title="vectors",
-            lines=(f"(B, T, {config.n_embd})",),
-            kind="data",
-        ),
-        Box(
-            name="taps",
-            at=(0, 1),
-            title="norm, dilated convolution",
+            "taps",
+            (0, 1),
+            "norm, dilated convolution",
             lines=(
                 f"{config.kernel_size} taps, d apart: {sizes(layer.convolution)}",
                 _short(f"d = {listed}", dilations[: config.wave_layers]),
@@ -216,9 +180,9 @@ def _wavenet(model: WaveGPT) -> Panel:
             parts=("wavenet.layers.0.convolution.",),
         ),
         Box(
-            name="gate",
-            at=(0, 2),
-            title="tanh times sigmoid",
+            "gate",
+            (0, 2),
+            "tanh times sigmoid",
             lines=(f"{config.n_embd} values, {config.n_embd} gates",),
             kind="choice",
         ),
@@ -228,13 +192,13 @@ def _wavenet(model: WaveGPT) -> Panel:
     if layer.project is not None:
         boxes += [
             Box(
-                name="project",
-                at=(0, 3),
-                title="1 x 1",
+                "project",
+                (0, 3),
+                "1 x 1",
                 lines=(f"{sizes(layer.project)}, in all but the last",),
                 parts=("wavenet.layers.0.project.",),
             ),
-            Box(name="added", at=(0, 4), kind="sum"),
+            Box("added", (0, 4), kind="sum"),
         ]
         inside += ("project", "added")
         arrows += (
@@ -246,16 +210,16 @@ def _wavenet(model: WaveGPT) -> Panel:
         arrows += (Arrow("gate", "skip"),)
     boxes += [
         Box(
-            name="skip",
-            at=(0, 5),
-            title="skips of all layers",
+            "skip",
+            (0, 5),
+            "skips of all layers",
             lines=(sizes(stack.skip),),
             parts=("wavenet.skip.",),
         ),
         Box(
-            name="mix",
-            at=(0, 6),
-            title="ReLU, 1 x 1, ReLU",
+            "mix",
+            (0, 6),
+            "ReLU, 1 x 1, ReLU",
             lines=(f"{sizes(stack.mix)}, a norm around",),
             parts=("wavenet.mix.",),
         ),

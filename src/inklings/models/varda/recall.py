@@ -24,6 +24,7 @@ from torch import Tensor
 from inklings.memory.entries import Span
 from inklings.memory.store import Memory
 from inklings.memory.streams import Stream
+from inklings.memory.ties import order_of
 from inklings.models.varda.rows import SAME, Found, Habits, MemoryRow
 
 Control = Literal[
@@ -348,9 +349,9 @@ class Recall:
 
 def _highest(priority: Float32[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " m"]:
     """Return the places of the highest, in their order; of those that are the same the first."""
-    order = np.argsort(-priority, kind="stable")
-    groups = np.cumsum(np.diff(-priority[order], prepend=-np.inf) > SAME)
-    return np.sort(order[np.lexsort((order, groups))][:count])
+    falling = np.argsort(-priority, kind="stable")
+    order, _ = order_of(-priority[None, falling], falling[None], SAME)
+    return np.sort(falling[order[0]][:count])
 
 
 def search_outside(

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from inklings.errors import InklingsError, RunError
 from inklings.generation.engine.request import Card
 from inklings.models.contract import Architecture
@@ -83,11 +81,9 @@ def _load(run: RunDirectory, *, trust_code: bool) -> CurrentModel:
         newest = False  # `weights_path` says what to do about a run without any weights
     path = run.weights_path("last" if newest else "best")
     written = int(path.stat().st_mtime)
-    with torch.random.fork_rng(devices=[]):
-        model = run.build_model(trust_code=trust_code)
-    step = checkpoints.read_model(path, model, architecture=run.config.architecture)
+    model, step = run.read_model(path, trust_code=trust_code)
     return CurrentModel(
-        model=model.eval(), weights="newest" if newest else "best", step=step, written=written
+        model=model, weights="newest" if newest else "best", step=step, written=written
     )
 
 

@@ -16,7 +16,15 @@ TRAIN_TARGETS = 20_000
 """Most targets of the training split that are scored beside the validation split: enough to see the
 gap.
 """
+FORWARD = 1 / 3
+"""Share of a step's time that scoring as many tokens takes: it has no backward pass."""
 SAMPLE_TOKENS = 160
+
+
+def scored_targets(store: TokenStore) -> int:
+    """Return how many targets each evaluation of a run scores, of both splits together."""
+    validation = store.split("validation").n_targets
+    return validation + min(TRAIN_TARGETS, validation)
 
 
 class LikelihoodValidation:

@@ -1,5 +1,7 @@
 // Asking the server: the key, errors in words, and answers that come piece by piece.
 
+import { byId } from "./elements.js";
+
 const KEY = "inklings-key";
 
 /** An answer that is none; its message is for people. */
@@ -12,7 +14,23 @@ export class ApiError extends Error {
 }
 
 /** Keep the key for this tab. @param {string} key */
-export const keepKey = (key) => sessionStorage.setItem(KEY, key);
+const keepKey = (key) => sessionStorage.setItem(KEY, key);
+
+/** Ask for the key where one is wanted, and go on with what is given. @param {() => void} goOn */
+export function listenForKey(goOn) {
+  document.addEventListener("key-wanted", (event) => {
+    byId("key-form").hidden = false;
+    byId("trouble").hidden = true;
+    if (/** @type {CustomEvent} */ (event).detail) byId("key").setAttribute("aria-invalid", "true");
+    byId("key").focus();
+  });
+  byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
+    event.preventDefault();
+    keepKey(byId("key").value);
+    byId("key").value = "";
+    goOn();
+  });
+}
 
 /** Whether a key is in use. */
 export const hasKey = () => sessionStorage.getItem(KEY) !== null;

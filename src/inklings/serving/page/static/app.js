@@ -1,6 +1,6 @@
 // The page: what is chosen in the form decides what is asked; the address always says what is chosen.
 
-import { askJson, keepKey } from "./api.js";
+import { askJson, listenForKey } from "./api.js";
 import { drawBranches } from "./branches.js";
 import { describe } from "./columns.js";
 import { announce, byId, make } from "./elements.js";
@@ -222,18 +222,7 @@ function listen() {
       go();
     }
   });
-  document.addEventListener("key-wanted", (event) => {
-    byId("key-form").hidden = false;
-    byId("trouble").hidden = true;
-    if (/** @type {CustomEvent} */ (event).detail) byId("key").setAttribute("aria-invalid", "true");
-    byId("key").focus();
-  });
-  byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
-    event.preventDefault();
-    keepKey(byId("key").value);
-    byId("key").value = "";
-    open();
-  });
+  listenForKey(open);
   window.addEventListener("hashchange", open);
 }
 

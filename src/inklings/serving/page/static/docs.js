@@ -1,6 +1,6 @@
 // The description of the API as a page: every route, its fields, what it answers, and an example that can be pasted.
 
-import { askJson, keepKey } from "./api.js";
+import { askJson, listenForKey } from "./api.js";
 import { byId, make } from "./elements.js";
 import { command, typeOf } from "./docs_words.js";
 
@@ -90,15 +90,5 @@ async function open() {
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
-document.addEventListener("key-wanted", (event) => {
-  byId("key-form").hidden = false;
-  if (/** @type {CustomEvent} */ (event).detail) byId("key").setAttribute("aria-invalid", "true");
-  byId("key").focus();
-});
-byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
-  event.preventDefault();
-  keepKey(byId("key").value);
-  byId("key").value = "";
-  open();
-});
+listenForKey(open);
 open();
