@@ -167,6 +167,28 @@ def test_a_trial_of_a_search_that_ended_is_not_all_of_it(monkeypatch: pytest.Mon
     assert "after 8.0 s: all done<" in view.html()
 
 
+def test_each_task_of_a_probe_is_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    Kernel(monkeypatch)
+    monkeypatch.setattr(notebook, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    view = NotebookView(many=True)
+    probes: WorkItem = {**work_item("p"), "stage": "probe", "weight": 2.0, "trials": 2}
+    view({"event": "work", "items": [probes], "workers": 1})
+    for now, task, step in ((0, "copy", 0), (10, "copy", 10), (10, "recall", 0), (15, "recall", 5)):
+        clock.now = float(now)
+        told: Event = {
+            "event": "probe",
+            "run": "p",
+            "arm": "a",
+            "task": task,
+            "step": step,
+            "steps": 10,
+            "loss": 1.0,
+        }
+        view(told)
+    assert "probe 1 of 1; about 5.0 s left" in view.html()
+
+
 def test_nothing_is_shown_where_nothing_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
