@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 import tyro
 
-from inklings.cli.arguments import Json, called
+from inklings.cli.arguments import Json
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
@@ -39,9 +39,9 @@ class Beginning(TypedDict):
 class Train:
     """Flags of the verb `train` itself, beside those of a run."""
 
-    run: Annotated[Path | None, called("RUN")] = None
+    run: Annotated[Path | None, tyro.conf.arg(metavar="RUN", aliases=["--out"])] = None
     """Directory of the run; by default runs/ and a name made of the architecture, the text and a
-    number.
+    number. Under torchrun, which takes --run for a flag of its own, write --out.
     """
     from_: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """Begin with the weights, the tokenizer and the model's settings of this run (fine-tuning); no
