@@ -64,6 +64,28 @@ def test_a_directory_appears_only_when_it_is_finished(tmp_path: Path) -> None:
     assert (target / "part").read_text() == "whole"
 
 
+def test_files_appear_beside_what_is_there_and_the_named_one_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made" / "model.gguf"
+    with pytest.raises(KeyboardInterrupt), durable.new_files(target) as inside:
+        (inside / "model.gguf").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    appeared: list[str] = []
+
+    def replace(file: Path, to: Path) -> None:
+        appeared.append(to.name)
+        file.rename(to)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with durable.new_files(target) as inside:
+        for name in ("model.gguf", "model.gguf.json", "a.txt"):
+            (inside / name).write_text(name)
+    assert appeared[-1] == "model.gguf" and len(appeared) == 3
+    assert {file.name for file in target.parent.iterdir()} == set(appeared)
+
+
 def test_a_directory_that_another_process_built_first_stays(tmp_path: Path) -> None:
     target = tmp_path / "store"
     with durable.new_directory(target) as inside:

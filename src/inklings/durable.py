@@ -233,6 +233,38 @@ def new_directory(path: Path) -> Iterator[Path]:
     If `path` appeared meanwhile (another process built the same thing), that one stays and ours is
     dropped.
     """
+    with _temporary_directory(path) as temporary:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def new_files(path: Path) -> Iterator[Path]:
+    """Give a temporary directory for `path` and files beside it: they appear if all ends well.
+
+    They are synced first, and `path` appears last: what belongs to it is there before it.
+    """
+    with _temporary_directory(path) as temporary:
+        yield temporary
+        files = sorted(temporary.iterdir(), key=lambda file: file.name == path.name)
+        for file in files:
+            _sync(file)
+        for file in files:
+            file.replace(path.with_name(file.name))
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _temporary_directory(path: Path) -> Iterator[Path]:
+    """Make a directory beside `path`, and the folders above it; all that is left of them goes."""
     with disk_errors(path):
         made = [folder for folder in path.parents if not folder.exists()]
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -240,15 +272,6 @@ def new_directory(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _sync(file)
-            try:
-                temporary.rename(path)
-            except OSError:
-                if not path.is_dir():
-                    raise
-            sync_directory(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             with contextlib.suppress(OSError):  # all are empty, or the first is not

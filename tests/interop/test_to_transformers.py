@@ -14,9 +14,10 @@ from torch import Tensor
 
 import inklings
 from inklings.errors import ArchitectureError, InklingsError, MissingExtraError, RunError
-from inklings.interop.to_transformers import export
-from inklings.interop.to_transformers.export import REPORT, export_run
-from inklings.interop.to_transformers.form import FORMS, Form, form_of
+from inklings.interop.exports.export import REPORT, export_run
+from inklings.interop.exports.form import Form
+from inklings.interop.exports.target import TARGETS, Target
+from inklings.interop.to_transformers.forms import FORMS, TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ARCHITECTURES
 from inklings.runs import checkpoints
@@ -199,7 +200,7 @@ def test_older_versions_read_the_same_frequencies(twins: Twins) -> None:
 def test_other_architectures_are_refused_with_what_can_be_exported(text: Path, name: str) -> None:
     config = replace(inklings.RunConfig(), architecture=name)
     with pytest.raises(ArchitectureError, match=f"{name} cannot be exported.*gpt2.*swiglu.*relu2"):
-        form_of(config)
+        TARGETS["transformers"].form_of(config)
 
 
 @pytest.fixture(scope="module")
@@ -249,14 +250,16 @@ def test_a_model_that_differs_is_not_exported(
 ) -> None:
     pytest.importorskip("transformers")
 
+    form = FORMS["gpt2"]
+    assert isinstance(form, TransformersForm)
+
     def off(model: Any) -> dict[str, Tensor]:
-        tensors = FORMS["gpt2"].tensors(model)
-        return {name: tensor + change for name, tensor in tensors.items()}
+        return {name: tensor + change for name, tensor in form.tensors(model).items()}
 
-    def other(config: Any) -> Form:
-        return replace(FORMS["gpt2"], tensors=off)
+    def other(_: Target, config: Any) -> Form:
+        return replace(form, tensors=off)
 
-    monkeypatch.setattr(export, "form_of", other)
+    monkeypatch.setattr(Target, "form_of", other)
     with pytest.raises(InklingsError, match="nothing was exported"):
         export_run(run, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

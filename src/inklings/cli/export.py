@@ -1,4 +1,4 @@
-"""`inklings export RUN --to transformers DIR`: a run as a folder that transformers opens."""
+"""`inklings export RUN --to transformers DIR`: a run, written for another library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.progress import Display
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import open_terminal
-from inklings.interop.to_transformers.export import REPORT, export_run
+from inklings.interop.exports.export import export_run, report_of
+from inklings.interop.exports.target import TARGETS
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class ExportFlags:
 
     run: tyro.conf.Positional[RunName]
     """A run's directory, or builtin:reference."""
-    folder: tyro.conf.Positional[Annotated[Path, called("DIR")]]
+    path: tyro.conf.Positional[Annotated[Path, called("DIR")]]
     """The new folder."""
     to: Literal["transformers"]
-    """The library that is to open it, without code of ours."""
+    """The library that is to open it."""
+    dtype: Annotated[str | None, called("TYPE")] = None
+    """What weights are stored as; nothing takes float32."""
     data: Annotated[str | None, called("SOURCE")] = None
     """Compare the two on the validation part of another text than the run's own."""
     json: Json = False
@@ -38,22 +41,24 @@ def main(arguments: Sequence[str]) -> int:
         arguments,
         verb="export",
         description=(
-            "Write a run as a model of transformers, and compare the two on held-out text before"
-            " the folder appears."
+            "Write a run for another library, and compare the two on held-out text before it"
+            " appears."
         ),
     )
     terminal = open_terminal(flags.json)
-    run = open_run(flags.run)
+    run, target = open_run(flags.run), TARGETS[flags.to]
     with Display(terminal) as display:
-        made = export_run(run, flags.folder, data=flags.data, on_event=display)
-    terminal.say(f"{flags.folder}: {made.class_name} of transformers")
-    terminal.say(f"compared: {made.agreement} ({flags.folder / REPORT})")
+        made = export_run(
+            run, flags.path, to=flags.to, dtype=flags.dtype, data=flags.data, on_event=display
+        )
+    terminal.say(f"{flags.path}: {made.class_name}, {made.becomes}, in {made.dtype}")
+    terminal.say(f"compared: {made.agreement} ({report_of(flags.path, target)})")
     if made.without_tokenizer is None:
         terminal.say(f"tokenizer: the same on {made.lines:,} lines of that text")
     else:
         terminal.say(f"warning: no tokenizer was written: {made.without_tokenizer}", style="yellow")
     for note in made.notes:
         terminal.say(f"note: {note}")
-    terminal.say(f"next: inklings audit hf:{flags.folder}", as_is=True)
-    terminal.result({"folder": str(flags.folder), **made.to_mapping()})
+    terminal.say(f"next: {target.next(flags.path)}", as_is=True)
+    terminal.result({"path": str(flags.path), **made.to_mapping()})
     return 0

@@ -24,8 +24,8 @@ from inklings.interface.arguments import (
 from inklings.interface.comparison_folder import ComparisonFolder
 from inklings.interface.run import Run
 from inklings.interface.watching import watched
-from inklings.interop.to_transformers.export import export_run
-from inklings.interop.to_transformers.exported import Export
+from inklings.interop.exports.export import export_run
+from inklings.interop.exports.exported import Export
 from inklings.lab.comparison.compare import compare as compare_arms
 from inklings.lab.comparison.result import FILE_NAME
 from inklings.lab.comparison.settings import SEEDS, USUAL, Method
@@ -288,23 +288,32 @@ def audit(
     return audit_subject(subject_of(asked_for(name, given)), only=only)
 
 
-def export(run: Path | str | Run, folder: Path | str, *, data: str | None = None) -> Export:
-    """Write a run as a model that plain `transformers` opens, and compare the two.
+def export(
+    run: Path | str | Run,
+    path: Path | str,
+    *,
+    to: str = "transformers",
+    dtype: str | None = None,
+    data: str | None = None,
+) -> Export:
+    """Write a run for another library, and compare the two.
 
     Args:
         run: its directory, or the run.
-        folder: where to; nothing may be there, or an empty folder.
+        path: where to; nothing may be there, or an empty folder where a folder is written.
+        to: the library: "transformers".
+        dtype: what weights are stored as; None takes float32.
         data: compare on the validation part of this text; None takes the run's own.
 
     Returns:
-        What was made and compared. The folder appears whole and checked, or not at all.
+        What was made and compared. It appears whole and checked, or not at all.
 
     Raises:
         InputError: there is no such run, its architecture has no twin there, its text is not at
-            hand, or something is at `folder`.
-        MissingExtraError: `transformers` is not installed.
+            hand, or something is at `path`.
+        MissingExtraError: the library is not installed.
     """
-    return export_run(open_run(str(_path(run))), Path(folder), data=data)
+    return export_run(open_run(str(_path(run))), Path(path), to=to, dtype=dtype, data=data)
 
 
 def sweep(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from inklings.interop.exports.form import only
 from inklings.interop.gpt2_weights import their_settings, their_tensors
-from inklings.interop.to_transformers.form import Form
+from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.gpt2 import GPT2
 
@@ -20,10 +21,10 @@ def _notes(model: GPT2) -> tuple[str, ...]:
     )
 
 
-GPT2_FORM = Form(
+GPT2_FORM = TransformersForm(
     name="gpt2",
     class_name="GPT2LMHeadModel",
-    architecture="gpt2",
+    **only("gpt2"),
     settings=their_settings,
     tensors=their_tensors,
     reach=_reach,

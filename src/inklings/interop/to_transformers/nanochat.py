@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from inklings.interop.to_transformers.form import Form
+from inklings.interop.exports.form import only
+from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.interop.to_transformers.rotary_model import (
     PREFIX,
     dropout_notes,
@@ -66,11 +67,10 @@ def _notes(model: GPT) -> tuple[str, ...]:
     return (*notes, *dropout_notes(model, "NanoChat"))
 
 
-NANOCHAT = Form(
+NANOCHAT = TransformersForm(
     name="nanochat",
     class_name="NanoChatForCausalLM",
-    architecture="gpt",
-    fields={"feed_forward": "relu2"},
+    **only("gpt", feed_forward="relu2"),
     settings=_settings,
     tensors=_tensors,
     reach=_reach,

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inklings.interop.to_transformers.form import Form
+from inklings.interop.exports.form import only
+from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.interop.to_transformers.rotary_model import (
     PREFIX,
     dropout_notes,
@@ -95,11 +96,10 @@ def _notes(model: GPT) -> tuple[str, ...]:
     return (*notes, *dropout_notes(model, "Qwen3"))
 
 
-QWEN3 = Form(
+QWEN3 = TransformersForm(
     name="qwen3",
     class_name="Qwen3ForCausalLM",
-    architecture="gpt",
-    fields={"feed_forward": "swiglu"},
+    **only("gpt", feed_forward="swiglu"),
     settings=_settings,
     tensors=_tensors,
     reach=_reach,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,9 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from inklings.auditing.probes import TOLERANCE
+from inklings.interop.exports.target import Reader
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 
@@ -40,15 +41,19 @@ class Agreement:
     """Nats per token of the run's model on these rows."""
     loss_there: float
     """The same of the exported model."""
+    tolerance: float | None
+    """How far a logit may be off, as a share of one plus the largest; None where any is stated."""
 
     @property
-    def allowed(self) -> float:
-        """Most that a logit may differ: what the audit takes for rounding."""
-        return TOLERANCE * (1.0 + self.largest_logit)
+    def allowed(self) -> float | None:
+        """Most that a logit may differ; None where any difference is stated."""
+        return None if self.tolerance is None else self.tolerance * (1.0 + self.largest_logit)
 
     @property
     def holds(self) -> bool:
         """Whether the exported model is the run's; never where a number is NaN."""
+        if self.allowed is None:
+            return math.isfinite(self.largest_difference)
         return self.largest_difference <= self.allowed
 
     def to_mapping(self) -> dict[str, Any]:
@@ -56,30 +61,38 @@ class Agreement:
         return {**asdict(self), "allowed": self.allowed}
 
     def __str__(self) -> str:
+        allowed = "" if self.allowed is None else f"allowed: {self.allowed:.1e}; "
         return (
-            f"logits differ by {self.largest_difference:.1e} at most (allowed: {self.allowed:.1e};"
-            f" their size: up to {self.largest_logit:.1f}) on {self.tokens:,} tokens of the"
+            f"logits differ by {self.largest_difference:.1e} at most ({allowed}"
+            f"their size: up to {self.largest_logit:.1f}) on {self.tokens:,} tokens of the"
             f" {self.split} text of {self.source}, in rows of {self.row_length:,}; the most likely"
             f" token is the same at {self.same_choice:.2%} of them"
         )
 
 
 def compare_logits(
-    model: SequenceModel, there: nn.Module, split: TokenSplit, *, row_length: int, named: str
+    model: SequenceModel,
+    reader: Reader,
+    split: TokenSplit,
+    *,
+    row_length: int,
+    named: str,
+    tolerance: float | None,
 ) -> Agreement:
     """Let both models read the beginning of a split, each row as one text.
 
     Args:
         model: the run's.
-        there: a causal model of `transformers`.
+        reader: the exported one.
         split: held-out text, of two tokens or more.
         row_length: tokens of a row.
         named: the source of the text.
+        tolerance: how far a logit may be off, as a share of one plus the largest; None for any.
     """
     differences, sizes, losses, same, count = [], [], [], 0, 0
     for row in _rows(split, row_length):
         with torch.no_grad():
-            one, other = model(row).logits, there(input_ids=row).logits
+            one, other = model(row).logits, reader.logits(row)
         differences.append(float((one - other).abs().max()))
         sizes.append(float(one.abs().max()))
         losses.append([len(row[0]) - 1, _nats(one, row), _nats(other, row)])
@@ -97,6 +110,7 @@ def compare_logits(
         same_choice=same / count,
         loss=float(nats / targets),
         loss_there=float(nats_there / targets),
+        tolerance=tolerance,
     )
 
 

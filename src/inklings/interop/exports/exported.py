@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inklings.evaluation.likelihood.evaluate import LikelihoodResult, finite
 from inklings.evaluation.statistics import Interval
-from inklings.interop.to_transformers.agreement import Agreement
+from inklings.interop.exports.agreement import Agreement
 from inklings.text.sources.scheme import known_sources
 
 
@@ -16,10 +17,16 @@ from inklings.text.sources.scheme import known_sources
 class Export:
     """An exported model: where it is, and what was found."""
 
-    folder: Path
+    path: Path
+    """The folder or the file."""
+    target: str
+    becomes: str
+    """What it is, in words."""
     run: str
     form: str
     class_name: str
+    dtype: str
+    """What its weights are stored as."""
     notes: tuple[str, ...]
     """In what the exported model is other than the run."""
     without_tokenizer: str | None
@@ -37,8 +44,10 @@ class Export:
         return {
             "format_version": 1,
             "run": self.run,
+            "target": self.target,
             "form": self.form,
             "class": self.class_name,
+            "dtype": self.dtype,
             "versions": self.versions,
             "compared": {**self.agreement.to_mapping(), "tokenizer_lines": self.lines},
             "without_tokenizer": self.without_tokenizer,
@@ -48,9 +57,16 @@ class Export:
         }
 
     def __repr__(self) -> str:
-        return f"Export({str(self.folder)!r}: {self.class_name}; {self.agreement})"
+        return f"Export({str(self.path)!r}: {self.class_name}; {self.agreement})"
 
 
 def named(source: str) -> str:
     """Return the source of a text without the folders of whoever trained on it."""
     return source if source in known_sources() or ":" in source else Path(source).name
+
+
+def in_words(versions: Mapping[str, str]) -> str:
+    """Return the versions of the libraries that wrote and read an export."""
+    return ", ".join(
+        f"{name} {version}" for name, version in versions.items() if name != "inklings"
+    )

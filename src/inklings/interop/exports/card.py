@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inklings.interop.to_transformers.exported import Export, named
+from inklings.interop.exports.exported import Export, in_words, named
+from inklings.interop.exports.form import Form
+from inklings.interop.exports.target import Target
 from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.runs.audits import kept_audits
@@ -14,45 +16,33 @@ from inklings.text.sources.scheme import known_sources
 
 HEAD = """\
 ---
-library_name: transformers
+library_name: {library}
 pipeline_tag: text-generation
 tags: [inklings]
 ---
 """
 
-USE = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-prompt = tokenizer("", return_tensors="pt")
-written = model.generate(**prompt, max_new_tokens=40, do_sample=True)
-print(tokenizer.decode(written[0], skip_special_tokens=True))
-"""
-
-USE_WITHOUT_TOKENIZER = """\
-from transformers import AutoModelForCausalLM
-
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-"""
-
-
-def format_card(made: Export, run: RunDirectory, model: SequenceModel) -> str:
+def format_card(
+    made: Export, run: RunDirectory, model: SequenceModel, form: Form, target: Target
+) -> str:
     """Return the card as Markdown.
 
     Args:
         made: the export.
         run: what was exported.
         model: its model.
+        form: what it became.
+        target: where it was exported to.
     """
-    use = USE if made.without_tokenizer is None else USE_WITHOUT_TOKENIZER
+    name = made.path.name
     parts = [
-        HEAD,
-        f"# {made.folder.name}\n",
+        HEAD.format(library=target.name),
+        f"# {name}\n",
         f"A `{run.config.architecture}` of Inklings, {parameter_count(model):,} parameters,"
         f" {model.config.vocab_size:,} tokens: the run `{made.run}`, exported as"
-        f" `{made.class_name}` of transformers. No other code is needed to load it.\n",
-        f"```python\n{use.format(folder=made.folder.name)}```\n",
+        f" `{made.class_name}` of {target.name}. {form.loading}\n",
+        target.use(form, name, made.without_tokenizer is None),
         *_section("Training", _training(run)),
         *_section("How good it is", _figures(made, run)),
         *_section("What is other here than in the run", _others(made, run)),
@@ -109,8 +99,8 @@ def _figures(made: Export, run: RunDirectory) -> list[str]:
     audits = [f"Inklings {audit}." for audit in kept_audits(run)]
     lines += audits or ["It was not audited; `inklings audit RUN` does that."]
     lines.append(
-        f"When it was exported, transformers {made.versions['transformers']} (torch"
-        f" {made.versions['torch']}) and the run read the same text: {compared}."
+        f"When it was exported, {in_words(made.versions)} and the run read the same text:"
+        f" {compared}."
     )
     return lines
 
@@ -137,7 +127,7 @@ def _others(made: Export, run: RunDirectory) -> list[str]:
 
 
 def _commands(made: Export, run: RunDirectory) -> list[str]:
-    exported = f"inklings export {made.run} --to transformers {made.folder.name}"
+    exported = f"inklings export {made.run} --to {made.target} {made.path.name}"
     if not run.record.data:
         return [exported]
     given = run.record.given
