@@ -135,6 +135,7 @@ SUBJECTS = [
         "gpt",
         {
             "feed_forward": "swiglu",
+            "rotary_base": 100.0,
             "n_layer": 1,
             "n_head": 2,
             "n_embd": 16,

@@ -34,6 +34,16 @@ TWINS = {
         "char+bytes",
         "NanoChatForCausalLM",
     ),
+    "nanochat of a base": (
+        f"gpt:{SIZES},context_length=64,rotary_base=500",
+        "char",
+        "NanoChatForCausalLM",
+    ),
+    "qwen3 of a base": (
+        f"gpt:{SIZES},context_length=16,feed_forward=swiglu,rotary_base=500",
+        "char",
+        "Qwen3ForCausalLM",
+    ),
     "qwen3": (
         f"gpt:{SIZES},context_length=16,feed_forward=swiglu,dropout=0.5",
         "bpe:280",
@@ -192,8 +202,11 @@ def test_older_versions_read_the_same_frequencies(twins: Twins) -> None:
         pytest.skip("versions before 5 have no NanoChat, and GPT-2 has no frequencies")
     # they pass over `rope_parameters` without a word: logits were seen to differ by 1
     config = json.loads((twins.folder / "config.json").read_text())
-    older = {**config["rope_scaling"], "rope_theta": config["rope_theta"]}
-    assert older == config["rope_parameters"]
+    scaling = config["rope_scaling"] or {"rope_type": "default"}
+    assert {**scaling, "rope_theta": config["rope_theta"]} == config["rope_parameters"]
+    base = getattr(twins.ours.config, "rotary_base")  # noqa: B009
+    kind = "longrope" if base is None else "default"
+    assert config["rope_parameters"]["rope_type"] == kind
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("gpt", "gpt2")])

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inklings.layers.rotary import Rotary, rotate, rotate_plainly
+from inklings.layers.rotary import Rotary, StandardRotary, rotate, rotate_plainly
 
 
-def turned(rotary: Rotary, x: torch.Tensor, position: int) -> torch.Tensor:
+def turned(rotary: Rotary | StandardRotary, x: torch.Tensor, position: int) -> torch.Tensor:
     return rotate(x, rotary(torch.tensor([[position]])))
 
 
@@ -19,11 +20,12 @@ def turned(rotary: Rotary, x: torch.Tensor, position: int) -> torch.Tensor:
     size=st.sampled_from([2, 4, 16]),
     distance=st.integers(0, 99),
     position=st.one_of(st.integers(0, 200), st.integers(10**6, 10**15)),
+    base=st.sampled_from([None, 100.0, 10000.0]),
 )
 def test_products_depend_on_the_distance_alone(
-    window: int, size: int, distance: int, position: int
+    window: int, size: int, distance: int, position: int, base: float | None
 ) -> None:
-    rotary = Rotary(size, window)
+    rotary = Rotary(size, window) if base is None else StandardRotary(size, base)
     query, key = torch.randn(
         2, 1, 1, 1, size, generator=torch.Generator().manual_seed(size)
     ).unbind()
@@ -58,3 +60,22 @@ def test_frequencies_run_from_about_a_radian_a_token_to_one_turn_in_eight_window
     assert abs(float(angles[0]) - 1) < 0.02
     assert abs(float(angles[-1]) - 2 * math.pi / (8 * 64)) < 1e-6
     assert bool((angles.diff() < 0).all())
+
+
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
+
+
+@given(
+    size=st.sampled_from([2, 16, 64]),
+    base=st.sampled_from([1.5, 10000.0, 1e6]),
+    position=st.one_of(st.integers(0, 5000), st.integers(10**6, 10**9)),
+)
+def test_standard_turns_are_those_of_exact_arithmetic(
+    size: int, base: float, position: int
+) -> None:
+    found = StandardRotary(size, base)(torch.tensor([[position]]))[0, 0, 0]
+    with localcontext(prec=60):
+        steps = [Decimal(base) ** (Decimal(-2 * pair) / size) for pair in range(size // 2)]
+        angles = [float(step * position % (2 * PI)) for step in steps]
+    expected = torch.tensor([[math.cos(angle), math.sin(angle)] for angle in angles])
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)

@@ -51,15 +51,15 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
         & (distance < config.context_length)
         & (documents[:, :, None] == documents[:, None, :])
     )
-    table = model.stack.rotary.table[
-        time % model.stack.rotary.period
-    ]  # from the row's start, where the model counts from the document's
+    # from the row's start, where the model counts from the document's
+    angles = (time[:, None] * model.stack.rotary.frequencies)[:, None]
+    cos, sin = angles.cos().float(), angles.sin().float()
 
     def norm(x: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), eps=1e-6)
 
     def turn(x: Tensor) -> Tensor:
-        even, odd, cos, sin = x[..., 0::2], x[..., 1::2], table[:, None, :, 0], table[:, None, :, 1]
+        even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
     x = norm(model.embedding(tokens))
@@ -85,13 +85,18 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
     window=st.integers(1, 7),
     pieces=st.lists(st.integers(1, 12), min_size=1, max_size=5),
     share=st.sampled_from([0.0, 0.15]),
-    feed_forward=st.sampled_from(["relu2", "swiglu"]),
+    fields=st.fixed_dictionaries(
+        {
+            "feed_forward": st.sampled_from(["relu2", "swiglu"]),
+            "rotary_base": st.sampled_from([None, 10000.0]),
+        }
+    ),
     seed=st.integers(0, 99),
 )
 def test_sliding_window_is_the_explicit_mask(
-    window: int, pieces: list[int], share: float, feed_forward: str, seed: int
+    window: int, pieces: list[int], share: float, fields: dict[str, Any], seed: int
 ) -> None:
-    model = tiny(window, feed_forward=feed_forward)
+    model = tiny(window, **fields)
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(VOCABULARY, (3, sum(pieces)), generator=generator)
     starts = torch.rand(tokens.shape, generator=generator) < share
@@ -132,14 +137,13 @@ def test_rows_put_together_from_different_streams_go_on_as_they_would_alone() ->
     torch.testing.assert_close(torch.cat(found, dim=1), torch.cat(expected), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("base", [None, 10000.0])
 @torch.no_grad()
-def test_a_stream_of_any_length_keeps_its_size_and_its_precision() -> None:
-    model = tiny(6)
+def test_a_stream_of_any_length_keeps_its_size_and_its_precision(base: float | None) -> None:
+    model = tiny(6, rotary_base=base)
     tokens = torch.randint(VOCABULARY, (1, 20))
     state = model.initial_state(1)
-    far = State(
-        {**state.clone().tensors, "position": torch.tensor([model.stack.rotary.period * 10**9])}
-    )
+    far = State({**state.clone().tensors, "position": torch.tensor([6 * 10**14])})
     for part in tokens.split(
         [12, 8], dim=1
     ):  # the first fills every window, so that only the positions differ
@@ -218,7 +222,12 @@ def test_dropout_works_in_training_only_and_follows_from_the_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"feed_forward": "swiglu"}, {"tied_head": True, "context_length": 256}]
+    "fields",
+    [
+        {},
+        {"feed_forward": "swiglu", "rotary_base": 10000.0},
+        {"tied_head": True, "context_length": 256},
+    ],
 )
 def test_operations_are_counted_as_torch_counts_them(fields: dict[str, object]) -> None:
     model = GPT(GPTConfig(vocab_size=65, **fields))  # type: ignore[arg-type]
@@ -235,6 +244,8 @@ def test_operations_are_counted_as_torch_counts_them(fields: dict[str, object]) 
         ({"n_embd": 12, "n_head": 4}, "n_embd"),
         ({"n_layer": 0}, "n_layer"),
         ({"dropout": 1.0}, "dropout"),
+        ({"rotary_base": 1.0}, "rotary_base"),
+        ({"rotary_base": math.inf}, "rotary_base"),
     ],
 )
 def test_settings_out_of_range_are_named(fields: dict[str, object], named: str) -> None:

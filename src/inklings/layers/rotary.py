@@ -2,7 +2,8 @@
 
 The product of a turned query and a turned key depends on their distance alone. Here every frequency
 is a whole multiple of 2 pi / period, so positions may be counted modulo the period: a stream of any
-length loses no precision.
+length loses no precision. `Rotary` spreads the frequencies over its window and has a short period;
+`StandardRotary` has the frequencies of other people's models, and a period of 2^64.
 """
 
 from __future__ import annotations
@@ -47,6 +48,35 @@ class Rotary(nn.Module):
     def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T 1 D2 2"]:
         """Return cosine and sine of each pair's turn at each position, for all heads alike."""
         return self.table[positions % self.period][:, :, None]
+
+
+class StandardRotary(nn.Module):
+    """Turns of `head_size` channels by the frequencies base^(-2 i / head_size) of Su et al. 2021.
+
+    Each frequency is kept as a whole number of 2^-64 turns. A product of 64-bit integers drops
+    whole turns by itself, so it is exact at any position, on devices without float64 too; a product
+    in float32 would be wrong by a radian after ten million tokens.
+    """
+
+    multiples: Tensor
+
+    def __init__(self, head_size: int, base: float) -> None:
+        super().__init__()
+        pairs = head_size // 2
+        angles = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
+        multiples = (angles / (2 * math.pi) * 2.0**64).round().to(torch.int64)
+        self.register_buffer("multiples", multiples, persistent=False)
+
+    @property
+    def frequencies(self) -> Float[Tensor, " D2"]:
+        """Radians by which each pair turns from one token to the next, in float64."""
+        return 2 * math.pi * 2.0**-64 * self.multiples.double()
+
+    def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T 1 D2 2"]:
+        """Return cosine and sine of each pair's turn at each position, for all heads alike."""
+        parts = positions[:, :, None, None] * self.multiples  # of a turn: between -1/2 and 1/2
+        angles = parts.float() * (2 * math.pi * 2.0**-64)
+        return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
 def rotate(

@@ -10,6 +10,7 @@ first the network is the identity, and the loss near ln V.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -30,7 +31,7 @@ from inklings.layers.attention import (
 )
 from inklings.layers.dropout import Dropout
 from inklings.layers.norm import rms_norm
-from inklings.layers.rotary import Rotary, rotate
+from inklings.layers.rotary import Rotary, StandardRotary, rotate
 from inklings.layers.squared_relu import squared_relu
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
 
@@ -62,6 +63,11 @@ class GPTConfig(ModelConfig):
     predicting the token that it has just read; untied learned faster in trials on characters, with
     AdamW and with Muon. Tie where the head would be most of the model.
     """
+    rotary_base: float | None = None
+    """Pair i of the channels of a head turns by rotary_base^(-2 i / head size) radians a token, as
+    in most published models (10000 there): the form that every engine elsewhere knows. None spreads
+    the frequencies over the window.
+    """
     dropout: float = 0.0
     """Rate at which numbers leaving the embedding and each residual branch are dropped in training.
     """
@@ -76,6 +82,12 @@ class GPTConfig(ModelConfig):
             "n_embd",
             self.n_embd % (2 * self.n_head) == 0,
             f"a multiple of 2 * n_head = {2 * self.n_head}",
+        )
+        require(
+            self,
+            "rotary_base",
+            self.rotary_base is None or 1 < self.rotary_base < math.inf,
+            "above 1 and finite, or not given",
         )
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
@@ -173,7 +185,12 @@ class GPTStack(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.rotary = Rotary(config.n_embd // config.n_head, config.context_length)
+        size = config.n_embd // config.n_head
+        self.rotary = (
+            Rotary(size, config.context_length)
+            if config.rotary_base is None
+            else StandardRotary(size, config.rotary_base)
+        )
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         for name, weight in self.blocks.named_parameters():
             if name.endswith("project.weight"):

@@ -19,24 +19,26 @@ from inklings.interop.to_transformers.rotary_model import (
     split_heads,
 )
 from inklings.layers.norm import rms_norm
+from inklings.layers.rotary import PERIODS_PER_WINDOW
 from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPT
 
 
 def _reach(model: SequenceModel) -> int:
-    assert isinstance(model, GPT)
-    return model.stack.rotary.period  # a text of any length is read; frequencies are rounded there
+    # a text of any length is read; rotations are rounded there
+    return PERIODS_PER_WINDOW * model.config.context_length
 
 
 def _settings(model: GPT) -> dict[str, Any]:
     config, shared = model.config, shared_settings(model, reach=_reach(model))
     rotary = shared["rope_parameters"]
+    scaling = {name: rotary[name] for name in rotary if name != "rope_theta"}
     return {
         "model_type": "qwen3",
         **shared,
         # versions before 5 know the frequencies by these names, and would take others without them
         "rope_theta": rotary["rope_theta"],
-        "rope_scaling": {name: rotary[name] for name in rotary if name != "rope_theta"},
+        "rope_scaling": None if rotary["rope_type"] == "default" else scaling,
         "hidden_act": "silu",
         "intermediate_size": model.state_dict()["stack.blocks.0.feed_forward.project.weight"].shape[
             1
@@ -83,10 +85,9 @@ def _tensors(model: GPT) -> dict[str, Tensor]:
 
 
 def _notes(model: GPT) -> tuple[str, ...]:
-    period = model.stack.rotary.period
     notes = [
         "Rotations are computed from rounded positions here: beyond the window logits part, slowly,"
-        f" from those of the run. The configuration allows {period:,} tokens."
+        f" from those of the run. The configuration allows {_reach(model):,} tokens."
     ]
     if model.config.tied_head:
         notes.append(

@@ -1,4 +1,4 @@
-"""What the forms of `gpt` share: weights by their names there, and its own rotary frequencies."""
+"""What the forms of `gpt` share: weights by their names there, and rotary frequencies."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inklings.layers.norm import EPSILON
-from inklings.layers.rotary import Rotary
 from inklings.models.gpt import GPT
 
 PREFIX = "model."
 """What the names of tensors begin with there, but for the head's."""
 BASE = 10_000.0
-"""The base that frequencies are told as multiples of: any would do."""
+"""The base that frequencies of no base are told as multiples of: any would do."""
 
 
 def shared_settings(model: GPT, *, reach: int) -> dict[str, Any]:
@@ -37,23 +36,25 @@ def shared_settings(model: GPT, *, reach: int) -> dict[str, Any]:
         "rms_norm_eps": EPSILON,
         "attention_bias": False,
         "attention_dropout": 0.0,
-        "rope_parameters": rotary_parameters(model.stack.rotary, reach=reach),
+        "rope_parameters": rotary_parameters(model, reach=reach),
         # it would be the `padding_idx` of the embedding, which is then never trained
         "pad_token_id": None,
     }
 
 
-def rotary_parameters(rotary: Rotary, *, reach: int) -> dict[str, Any]:
-    """Return frequencies as `transformers` takes any: factors to those of a base.
+def rotary_parameters(model: GPT, *, reach: int) -> dict[str, Any]:
+    """Return a model's frequencies as `transformers` names them: of a base, or any.
 
-    `longrope` has one factor for each pair, for short texts and for long ones; here these are the
-    same, and nothing else is scaled.
+    Frequencies of no base become factors to those of one. `longrope` has one factor for each pair,
+    for short texts and for long ones; here these are the same, and nothing else is scaled.
 
     Args:
-        rotary: the rotations of the model.
+        model: the model.
         reach: how many positions the configuration promises.
     """
-    frequencies = rotary.frequencies
+    if model.config.rotary_base is not None:
+        return {"rope_type": "default", "rope_theta": model.config.rotary_base}
+    frequencies = model.stack.rotary.frequencies
     pairs = len(frequencies)
     standard = BASE ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
     factors = (standard / frequencies).tolist()
