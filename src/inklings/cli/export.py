@@ -27,7 +27,7 @@ class ExportFlags:
     """The new folder."""
     to: Literal["transformers"]
     """The library that is to open it."""
-    dtype: Annotated[str | None, called("TYPE")] = None
+    precision: Annotated[str | None, called("PRECISION")] = None
     """What weights are stored as; nothing takes float32."""
     data: Annotated[str | None, called("SOURCE")] = None
     """Compare the two on the validation part of another text than the run's own."""
@@ -49,9 +49,14 @@ def main(arguments: Sequence[str]) -> int:
     run, target = open_run(flags.run), TARGETS[flags.to]
     with Display(terminal) as display:
         made = export_run(
-            run, flags.path, to=flags.to, dtype=flags.dtype, data=flags.data, on_event=display
+            run,
+            flags.path,
+            to=flags.to,
+            precision=flags.precision,
+            data=flags.data,
+            on_event=display,
         )
-    terminal.say(f"{flags.path}: {made.class_name}, {made.becomes}, in {made.dtype}")
+    terminal.say(f"{flags.path}: {made.class_name}, {made.becomes}, in {made.precision}")
     terminal.say(f"compared: {made.agreement} ({report_of(flags.path, target)})")
     if made.without_tokenizer is None:
         terminal.say(f"tokenizer: the same on {made.lines:,} lines of that text")

@@ -293,7 +293,7 @@ def export(
     path: Path | str,
     *,
     to: str = "transformers",
-    dtype: str | None = None,
+    precision: str | None = None,
     data: str | None = None,
 ) -> Export:
     """Write a run for another library, and compare the two.
@@ -302,7 +302,7 @@ def export(
         run: its directory, or the run.
         path: where to; nothing may be there, or an empty folder where a folder is written.
         to: the library: "transformers".
-        dtype: what weights are stored as; None takes float32.
+        precision: what weights are stored as; None takes float32.
         data: compare on the validation part of this text; None takes the run's own.
 
     Returns:
@@ -313,7 +313,7 @@ def export(
             hand, or something is at `path`.
         MissingExtraError: the library is not installed.
     """
-    return export_run(open_run(str(_path(run))), Path(path), to=to, dtype=dtype, data=data)
+    return export_run(open_run(str(_path(run))), Path(path), to=to, precision=precision, data=data)
 
 
 def sweep(

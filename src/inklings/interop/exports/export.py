@@ -38,7 +38,7 @@ def export_run(
     path: Path,
     *,
     to: str = "transformers",
-    dtype: str | None = None,
+    precision: str | None = None,
     data: str | None = None,
     on_event: OnEvent = silent,
 ) -> Export:
@@ -50,19 +50,19 @@ def export_run(
         run: of an architecture that the target has a form for.
         path: where to; nothing may be there, or an empty folder where a folder is written.
         to: the name of a target (`TARGETS`).
-        dtype: what weights are stored as; None takes the target's first.
+        precision: what weights are stored as; None takes the target's first.
         data: the text whose validation part is compared on; None takes the run's own.
         on_event: called while the text is prepared.
 
     Raises:
-        ConfigError: there is no such target, or it has no such `dtype`.
+        ConfigError: there is no such target, or it has no such `precision`.
         ArchitectureError: the target has no form for the run.
         RunError: something is at `path`, or the run or its text is not at hand.
         MissingExtraError: a library of the target is not installed.
         InklingsError: what was written predicts something else than the run.
     """
     target = TARGETS[to]
-    dtype = _checked_dtype(target, dtype)
+    precision = _checked_precision(target, precision)
     form = target.form_of(run.config)
     _refuse_occupied(path, target)
     versions = {"inklings": inklings.__version__, **target.prepare(form)}
@@ -73,7 +73,9 @@ def export_run(
     with _appearing(path, target) as place:
         tokenizer = run.tokenizer()
         absent = target.why_no_tokenizer(tokenizer)
-        leaving = Leaving(model=model, tokenizer=tokenizer, form=form, dtype=dtype, path=place)
+        leaving = Leaving(
+            model=model, tokenizer=tokenizer, form=form, precision=precision, path=place
+        )
         target.write(leaving, absent is None)
         reader = target.read(leaving)
         agreement = compare_logits(
@@ -82,7 +84,7 @@ def export_run(
             split,
             row_length=min(form.reach(model), WINDOWS * model.config.context_length),
             named=named(data or run.config.data.source),
-            tolerance=target.dtypes[dtype],
+            tolerance=target.precisions[precision],
         )
         if not agreement.holds:
             raise InklingsError(
@@ -100,7 +102,7 @@ def export_run(
             run=run.path.name,
             form=form.name,
             class_name=form.class_name,
-            dtype=dtype,
+            precision=precision,
             notes=form.notes(model),
             without_tokenizer=absent,
             lines=len(lines),
@@ -116,11 +118,13 @@ def export_run(
     return made
 
 
-def _checked_dtype(target: Target, asked: str | None) -> str:
+def _checked_precision(target: Target, asked: str | None) -> str:
     if asked is None:
-        return next(iter(target.dtypes))
-    if asked not in target.dtypes:
-        raise ConfigError(unknown_name(f"type of weights for {target.name}", asked, target.dtypes))
+        return next(iter(target.precisions))
+    if asked not in target.precisions:
+        raise ConfigError(
+            unknown_name(f"type of weights for {target.name}", asked, target.precisions)
+        )
     return asked
 
 

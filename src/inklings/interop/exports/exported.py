@@ -25,7 +25,7 @@ class Export:
     run: str
     form: str
     class_name: str
-    dtype: str
+    precision: str
     """What its weights are stored as."""
     notes: tuple[str, ...]
     """In what the exported model is other than the run."""
@@ -47,7 +47,7 @@ class Export:
             "target": self.target,
             "form": self.form,
             "class": self.class_name,
-            "dtype": self.dtype,
+            "precision": self.precision,
             "versions": self.versions,
             "compared": {**self.agreement.to_mapping(), "tokenizer_lines": self.lines},
             "without_tokenizer": self.without_tokenizer,

@@ -26,7 +26,7 @@ class Leaving:
     tokenizer: Tokenizer
     form: Any
     """One of the target's forms, with what that target adds to them."""
-    dtype: str
+    precision: str
     """What its weights are stored as: one of the target's."""
     path: Path
     """Where it is written, before it appears."""
@@ -57,7 +57,7 @@ class Target:
     """Every form that it knows; the first that takes a run is the one."""
     why_not: str
     """Why it takes no others: the middle of a sentence."""
-    dtypes: Mapping[str, float | None]
+    precisions: Mapping[str, float | None]
     """What weights can be stored as, and how far logits may then be off, as a share of one plus the
     largest; None where that is stated and not bounded. The first is the default.
     """

@@ -62,7 +62,7 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     ends = {"bos_token_id": boundary, "eos_token_id": boundary}
     settings = {
         "architectures": [form.class_name],
-        "dtype": leaving.dtype,
+        "dtype": leaving.precision,
         **form.settings(model),
         **ends,
     }
@@ -118,7 +118,7 @@ TRANSFORMERS = Target(
     forms=FORMS,
     why_not="transformers has no class with its layers, and an exported model has to load without"
     " code of ours",
-    dtypes={"float32": TOLERANCE},
+    precisions={"float32": TOLERANCE},
     prepare=prepare,
     why_no_tokenizer=why_absent,
     write=write,
