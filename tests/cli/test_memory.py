@@ -42,6 +42,18 @@ def run(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "run"
 
 
+def test_what_was_stored_while_training_is_kept(ask: Ask) -> None:
+    small = "varda:backbone=[gpt:n_layer=1,n_embd=16,context_length=16],clear_at=epoch,segment=4"
+    ask("train", small, "--data", "words.txt", "--budget", "3-steps", "--run", "remembers", *TINY)
+    kept = ask("memory", "remembers", "keep", "--capacity", "5000")
+    assert kept["added"] == kept["entries"] > 0
+    info = ask("memory", "remembers", "info")
+    assert info["memory"]["capacity"] == 5000
+    assert sorted(d["name"] for d in info["documents"]) == sorted(kept["documents"])
+    assert all(re.fullmatch("training:[0-9]+", name) for name in kept["documents"])
+    assert "are in the memory already" in ask("memory", "remembers", "keep", code=2)["error"]
+
+
 @pytest.fixture
 def filled(ask: Ask, run: str) -> str:
     """The same with the text in its memory."""

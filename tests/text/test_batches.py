@@ -169,6 +169,25 @@ def test_an_epoch_of_streams_scores_every_target_once_and_rows_go_on(
             assert torch.equal(batch.starts, expected)
 
 
+@given(LENGTHS, SIZES, ROWS, SEEDS, st.integers(1, 12))
+def test_streams_know_which_documents_each_row_has_read(
+    lengths: list[int], batch_size: int, length: int, seed: int, steps: int
+) -> None:
+    split = split_of(lengths)
+    if not fits(split, batch_size):
+        return
+    made = streams(split, batch_size, length, seed)
+    begun = (steps - 1) // made.steps_per_epoch * made.steps_per_epoch
+    batches = [made.batch(step) for step in range(begun, steps)]
+    for row, read in enumerate(made.documents_read(steps)):
+        at = np.concatenate([places(split, batch)[row] for batch in batches])
+        opens = np.isin(at, split.offsets[:-1])
+        opens[0] = True
+        documents = np.searchsorted(split.offsets, at[opens], side="right") - 1
+        begins = at[opens] - split.offsets[documents]
+        assert read == list(zip(documents.tolist(), begins.tolist(), strict=True))
+
+
 def test_streams_meet_the_documents_in_another_order_every_epoch() -> None:
     split = split_of([2] * 50)
     made = streams(split, 1, 150, 0)

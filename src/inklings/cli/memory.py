@@ -1,6 +1,6 @@
-"""`inklings memory RUN info|search|add|remove|forget|compact`.
+"""`inklings memory RUN info|search|add|keep|remove|forget|compact`.
 
-Look into the long-term memory of a run, add text to it, or forget.
+Look into the long-term memory of a run, add to it, or forget.
 """
 
 from __future__ import annotations
@@ -9,31 +9,25 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
 
 from inklings.cli.arguments import Json, RunName, called, parse
-from inklings.cli.progress import Display
+from inklings.cli.memory_additions import add_source, keep_stored
 from inklings.cli.reference import open_run
 from inklings.cli.table import GAP, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
-from inklings.config import DataConfig
 from inklings.errors import ConfigError
-from inklings.events import OnEvent, note, silent
 from inklings.memory.settings import Backend
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import predictor
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Hit, MemoryInfo, RunMemory
 from inklings.runs.open_memory import CAPACITY, changing, create_memory, has_memory, open_memory
-from inklings.text.building import left_out
-from inklings.text.rules import left_out_texts
-from inklings.text.sources.grammar import open_source
 
-Action = Literal["info", "search", "add", "remove", "forget", "compact"]
+Action = Literal["info", "search", "add", "keep", "remove", "forget", "compact"]
 
 HITS = 5
 """How many hits a search shows, where no other number is asked for."""
@@ -52,8 +46,8 @@ class MemoryFlags:
     run: tyro.conf.Positional[RunName]
     """A run's directory."""
     action: tyro.conf.Positional[Action]
-    """info; search TEXT; add FILE; remove IDS (3, 5-9); forget some at random; compact what is on
-    disk.
+    """info; search TEXT; add FILE; keep what the model stored while it was trained; remove IDS (3,
+    5-9); forget some at random; compact what is on disk.
     """
     what: tyro.conf.Positional[Annotated[tuple[str, ...], called("[WHAT ...]")]] = ()
     """The TEXT, the FILE (any text source, `-` for stdin) or the IDS."""
@@ -62,11 +56,11 @@ class MemoryFlags:
     layout: Literal["auto", "lines", "documents"] | None = None
     """add: whether a document is a line, or a file or record."""
     capacity: int | None = None
-    """add, the first time: most entries there can be, 1,000,000 if nothing is said; then the oldest
-    give way to new ones.
+    """add, keep, the first time: most entries there can be, 1,000,000 if nothing is said; then the
+    oldest give way to new ones.
     """
     backend: Backend | None = None
-    """add, the first time: how the memory is searched; `exact` if nothing is said."""
+    """add, keep, the first time: how the memory is searched; `exact` if nothing is said."""
     factor: float | None = None
     """forget: the probability with which each entry is forgotten."""
     seed: int | None = None
@@ -88,6 +82,7 @@ TAKES: dict[Action, tuple[str, ...]] = {
     "info": (),
     "search": ("what", "k"),
     "add": ("what", "layout", "capacity", "backend"),
+    "keep": ("capacity", "backend"),
     "remove": ("what",),
     "forget": ("factor", "seed"),
     "compact": (),
@@ -116,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 0
     with changing(run):
-        fresh = flags.action == "add" and not has_memory(run)
+        fresh = flags.action in ("add", "keep") and not has_memory(run)
         memory = _create(run, model, flags) if fresh else _open(run, model, flags)
         terminal.result({"run": flags.run, **CHANGING[flags.action](memory, flags, terminal)})
     return 0
@@ -264,67 +259,11 @@ def _shown(value: str) -> str:
 
 
 def _add(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
-    given = flags.what[0]
-    with Display(terminal) as display:
-        data = DataConfig(source=given, layout=flags.layout or "auto")
-        texts = read_texts(data, on_event=display)
-        added = memory.add(texts, on_event=display)
-    some = "1 document" if len(added.documents) == 1 else f"{len(added.documents):,} documents"
-    terminal.say(
-        f"added {some} of {given}: {len(added.ids):,} entries, {len(memory):,} in all", style="bold"
-    )
-    if added.known:
-        known = (
-            "1 document is there already, or comes twice; it was left out."
-            if len(added.known) == 1
-            else f"{len(added.known):,} documents are there already, or come twice; they were left"
-            " out."
-        )
-        terminal.say(known, style="yellow")
-    if added.evicted:
-        terminal.say(
-            f"the memory is full: {added.evicted:,} entries gave way, the oldest first.",
-            style="yellow",
-        )
-    ids = (
-        {"first_id": int(added.ids.min()), "last_id": int(added.ids.max())}
-        if len(added.ids)
-        else {"first_id": None, "last_id": None}
-    )
-    facts = {
-        "added": len(added.ids),
-        "documents": added.documents,
-        "left_out": added.known,
-        "evicted": added.evicted,
-    }
-    return {**facts, **ids, "entries": len(memory)}
+    return add_source(memory, flags.what[0], flags.layout or "auto", terminal)
 
 
-def read_texts(data: DataConfig, *, on_event: OnEvent = silent) -> list[tuple[str, str]]:
-    """Return every document of a source, with a name for people.
-
-    What is to be said of the text is told as notes, as where a text is prepared.
-
-    Raises:
-        SourceError: the source is missing, empty, or not text.
-    """
-    texts: list[str] = []
-    held: list[str] = []
-    source = open_source(data)
-    for piece in source.pieces():
-        held.append(piece.text)
-        if piece.last:
-            texts.append("".join(held))
-            held = []
-    sentences = (f"{source.name}: {text}." for text in left_out_texts(left_out(source)))
-    for text in (*source.notes, *sentences):
-        on_event(note(text))
-    is_path = Path(data.source).expanduser().exists()
-    name = "stdin" if data.source == "-" else Path(data.source).name if is_path else data.source
-    return [
-        (name if len(texts) == 1 else f"{name}:{number}", text)
-        for number, text in enumerate(texts, start=1)
-    ]
+def _keep(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
+    return keep_stored(memory, open_run(flags.run), terminal)
 
 
 def _remove(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[str, Any]:
@@ -391,4 +330,10 @@ def _compact(memory: RunMemory, flags: MemoryFlags, terminal: Terminal) -> dict[
 Act = Callable[[RunMemory, MemoryFlags, Terminal], dict[str, Any]]
 
 READING: dict[str, Act] = {"info": _info, "search": _search}
-CHANGING: dict[str, Act] = {"add": _add, "remove": _remove, "forget": _forget, "compact": _compact}
+CHANGING: dict[str, Act] = {
+    "add": _add,
+    "keep": _keep,
+    "remove": _remove,
+    "forget": _forget,
+    "compact": _compact,
+}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inklings.memory.entries import Hits
 from inklings.memory.store import Memory
+from inklings.models.contract import State
 
 
 @dataclass(frozen=True)
@@ -61,4 +62,17 @@ class Remembering(Protocol):
 
     def queries(self, tokens: Int[Tensor, "1 T"]) -> Float32[np.ndarray, "T d"]:
         """Return the search vectors after each token of a text that begins with the boundary."""
+        ...
+
+
+@runtime_checkable
+class Storing(Remembering, Protocol):
+    """One that also writes a memory for each row of a batch while it reads."""
+
+    def state_from_tensors(self, tensors: dict[str, Tensor]) -> State:
+        """Make the state that a checkpoint has; see `SequenceModel`."""
+        ...
+
+    def row_memories(self, state: State) -> list[Memory]:
+        """Return the memory of each row; documents are counted from 0 since the state was made."""
         ...

@@ -30,8 +30,8 @@ from inklings.models.contract import Architecture
 from inklings.models.remembering import Remembering, Written
 from inklings.runs.memory_documents import (
     Document,
-    hash_of,
     keep_documents,
+    new_documents,
     read_documents,
     write_documents,
 )
@@ -61,6 +61,16 @@ class Hit:
     before: str
     """The text before the value."""
     after: str
+
+
+@dataclass(frozen=True, eq=False)
+class StoredText:
+    """A document, and what the model has stored of it already."""
+
+    name: str
+    tokens: Int64[np.ndarray, " n"]
+    """Its boundaries included."""
+    written: Written
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,18 +175,17 @@ class RunMemory:
             raise InputError(
                 f"{empty[0] if empty else 'what is to be added'} holds no text; give some."
             )
-        documents, known = self._new_documents(texts)
-        if not documents:
-            some = f"{known[0]} is" if len(known) == 1 else f"all {len(known)} texts are"
-            raise InputError(
-                f"{some} in the memory already, word for word; nothing was added. Remove the"
-                " entries first to add them anew."
-            )
+        boundary = self.tokenizer.boundary
+        encoded = self.tokenizer.encode_batch([text for _, text in texts])
+        lines = [np.concatenate([[boundary], tokens, [boundary]]) for tokens in encoded]
+        documents, known = self._new_documents(
+            list(zip([name for name, _ in texts], lines, strict=True))
+        )
         parts: list[Written] = []
         done, total = 0, sum(len(document.tokens) for document in documents)
         with torch.no_grad():
             for document in documents:
-                parts.append(self._written(document))
+                parts.append(self.model.written(self._as_row(document.tokens)))
                 done += len(document.tokens)
                 on_event(
                     {
@@ -186,6 +195,20 @@ class RunMemory:
                         "total": total,
                     }
                 )
+        return self._keep(documents, parts, known)
+
+    def add_stored(self, texts: Sequence[StoredText]) -> Addition:
+        """Keep what the model has stored of documents already. Errors as `add`."""
+        documents, known = self._new_documents([(text.name, text.tokens) for text in texts])
+        new = {document.name for document in documents}
+        return self._keep(documents, [text.written for text in texts if text.name in new], known)
+
+    def _keep(
+        self, documents: Sequence[Document], parts: Sequence[Written], known: list[str]
+    ) -> Addition:
+        """Add what was written of new documents, and save."""
+        for document, part in zip(documents, parts, strict=True):
+            self._check(document, part)
         count, room = sum(len(part.values) for part in parts), self.memory.config.capacity
         if count > room:
             raise InputError(
@@ -319,28 +342,23 @@ class RunMemory:
             self.memory.info(), documents, size, self.weights, self.tokenizer.hash, self.table
         )
 
-    def _new_documents(self, texts: Sequence[tuple[str, str]]) -> tuple[list[Document], list[str]]:
+    def _new_documents(
+        self, lines: Sequence[tuple[str, Int64[np.ndarray, " _"]]]
+    ) -> tuple[list[Document], list[str]]:
         """Return the documents that are not there yet, numbered, and the names of the others."""
-        hashes = {document.sha256 for document in self.documents()}
         # beyond what a killed addition left, and beyond entries whose file was lost
         number = 1 + max((*self._all(), *self.memory.entries().documents.tolist()), default=-1)
-        boundary = self.tokenizer.boundary
-        documents: list[Document] = []
-        known: list[str] = []
-        for (name, _), tokens in zip(
-            texts, self.tokenizer.encode_batch([text for _, text in texts]), strict=True
-        ):
-            line = np.concatenate([[boundary], tokens, [boundary]]).astype(np.int64)
-            digest = hash_of(line)
-            if digest in hashes:
-                known.append(name)
-                continue
-            hashes.add(digest)
-            documents.append(Document(number + len(documents), name, line, digest))
+        documents, known = new_documents(lines, self.documents(), number)
+        if not documents:
+            some = f"{known[0]} is" if len(known) == 1 else f"all {len(known)} texts are"
+            raise InputError(
+                f"{some} in the memory already, word for word; nothing was added. Remove the"
+                " entries first to add them anew."
+            )
         return documents, known
 
-    def _written(self, document: Document) -> Written:
-        written = self.model.written(self._as_row(document.tokens))
+    def _check(self, document: Document, written: Written) -> None:
+        """Refuse entries that are not of their document."""
         inside = (written.positions >= 1) & (written.positions < len(document.tokens))
         if not inside.all() or (document.tokens[written.positions] != written.values).any():
             raise ArchitectureError(
@@ -348,7 +366,6 @@ class RunMemory:
                 f" positions in {document.name}; positions count from the boundary that opens the"
                 " document, which is 0."
             )
-        return written
 
     def _as_row(self, tokens: Int64[np.ndarray, " n"]) -> torch.Tensor:
         device = self.model.device if isinstance(self.model, Architecture) else None

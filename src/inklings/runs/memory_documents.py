@@ -47,6 +47,30 @@ def hash_of(tokens: Int64[np.ndarray, " n"]) -> str:
     return sha256(tokens.astype("<u4").tobytes())
 
 
+def new_documents(
+    lines: Sequence[tuple[str, Int64[np.ndarray, " _"]]], there: Sequence[Document], number: int
+) -> tuple[list[Document], list[str]]:
+    """Return the documents that are not there yet, and the names of those that are or come twice.
+
+    Args:
+        lines: name and tokens of each.
+        there: the documents that are known.
+        number: of the first new one.
+    """
+    hashes = {document.sha256 for document in there}
+    documents: list[Document] = []
+    known: list[str] = []
+    for name, line in lines:
+        tokens = line.astype(np.int64)
+        digest = hash_of(tokens)
+        if digest in hashes:
+            known.append(name)
+            continue
+        hashes.add(digest)
+        documents.append(Document(number + len(documents), name, tokens, digest))
+    return documents, known
+
+
 def read_documents(folder: Path) -> dict[int, Document]:
     """Read all documents by number, also those without entries; none where there is no folder.
 

@@ -159,6 +159,31 @@ class StreamBatches:
             carried=True,
         )
 
+    def documents_read(self, steps: int) -> list[list[tuple[int, int]]]:
+        """Return which documents each row has read in the epoch that `steps` steps end in.
+
+        They are in the order of reading: a document's number in the split, and at which of its
+        tokens the row began, its boundary being 0.
+        """
+        epoch, place = divmod(steps - 1, self.steps_per_epoch)
+        phase, begins, offsets = self._order_of(epoch)
+        numbers = np.searchsorted(self.split.offsets, offsets)
+        length, ring = (place + 1) * self.length, self.split.n_targets
+        laps = np.arange(2 + length // ring)
+        opened = (begins + ring * laps[:, None]).reshape(-1)
+        read = []
+        for first in (self._bounds[:-1] + phase).tolist():
+            at = first % ring
+            known = np.searchsorted(opened, at, side="right") - 1
+            last = np.searchsorted(opened, at + length)
+            read.append(
+                [
+                    (int(numbers[i % len(numbers)]), max(0, at - int(opened[i])))
+                    for i in range(known, last)
+                ]
+            )
+        return read
+
     def _order_of(self, epoch: int) -> tuple[int, Indices, Indices]:
         """Shuffle the documents of an epoch and find where its first stream begins.
 

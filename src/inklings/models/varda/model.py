@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from inklings.errors import ConfigError
 from inklings.memory.store import Memory
-from inklings.memory.streams import Stream
 from inklings.models.backbone import make_backbone
 from inklings.models.contract import (
     Output,
@@ -43,7 +42,12 @@ from inklings.models.varda.forward import BACKBONE, Decisions, Pass
 from inklings.models.varda.readers import Attention, Concatenation, Mixture
 from inklings.models.varda.recall import Control
 from inklings.models.varda.rows import Habits
-from inklings.models.varda.state import empty_state, state_from_tensors, state_to_tensors
+from inklings.models.varda.state import (
+    empty_state,
+    row_streams,
+    state_from_tensors,
+    state_to_tensors,
+)
 
 PIECE = 512
 """Tokens of a document that are read at a time."""
@@ -195,6 +199,10 @@ class Varda(SequenceModel):
         """Make the state again, with new memories."""
         return state_from_tensors(tensors, self.habits.memory, self.device)
 
+    def row_memories(self, state: State) -> list[Memory]:
+        """Return the memory of each row."""
+        return [stream.memory for stream in row_streams(state)]
+
     def drawing(self) -> Drawing:
         """Return the backbone, the memory, and how what was found enters a prediction."""
         return draw_varda(self)
@@ -239,12 +247,11 @@ class Varda(SequenceModel):
         finally:
             self.habits = kept
         assert state is not None
-        stream = state.stores[int(state.tensors["memory"][0])]
-        assert isinstance(stream, Stream)
-        entries = stream.memory.entries()
+        memory = self.row_memories(state)[0]
+        entries = memory.entries()
         order = np.argsort(entries.ids)
         order = order[entries.positions[order] < length]
-        vectors = stream.memory.vectors(entries.ids[order])
+        vectors = memory.vectors(entries.ids[order])
         return Written(
             vectors, entries.values[order], entries.positions[order], entries.scores[order]
         )

@@ -45,12 +45,16 @@ def empty_state(
     return tensors, {stream.number: stream for stream in streams}
 
 
+def row_streams(state: State) -> list[Stream]:
+    """Return the memory of each row of a state."""
+    streams = [state.stores[number] for number in state.tensors["memory"].tolist()]
+    return [stream for stream in streams if isinstance(stream, Stream)]
+
+
 def state_to_tensors(state: State) -> dict[str, Tensor]:
     """Return the state with every row's memory written out."""
     arrays: dict[str, Tensor] = {}
-    for row, number in enumerate(state.tensors["memory"].tolist()):
-        stream = state.stores[number]
-        assert isinstance(stream, Stream)
+    for row, stream in enumerate(row_streams(state)):
         arrays |= {
             f"store.{row}.{name}": torch.from_numpy(array)
             for name, array in stream.to_arrays().items()
