@@ -80,7 +80,7 @@ def choose_runtime(
         ConfigError: a device was asked for that is not there.
         InklingsError: compilation was asked for and fails.
     """
-    device, reason = _device(training.device)
+    device, reason = choose_device(training.device)
     on_cpu, fast = device == "cpu", bfloat16_is_fast(device)
     plain = Runtime(
         device=device,
@@ -130,8 +130,12 @@ def _threads(runtime: Runtime) -> str:
     return f"{runtime.threads} thread{'s' * (runtime.threads > 1)}"
 
 
-def _device(asked: str) -> tuple[str, str]:
-    """Choose the device, without initialising one that is absent."""
+def choose_device(asked: str) -> tuple[str, str]:
+    """Return the device and why it is that one, without initialising one that is absent.
+
+    Raises:
+        ConfigError: it is not there.
+    """
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if asked == "auto":
         if has_cuda:

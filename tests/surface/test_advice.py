@@ -31,9 +31,14 @@ COMMAND = re.compile(rf"`?inklings ({'|'.join(VERBS)})\b((?:(?!\s{{3}}|inklings 
 
 GLOBAL = {"help", "version"}
 PYTEST = {"inklings-audit", "inklings-data"}
+HARNESS = {
+    *("model", "model_args", "tasks", "include_path", "batch_size", "device", "limit"),
+    *("num_fewshot", "output_path", "log_samples", "use_cache"),
+}
 THEIRS = {
     "cli/completion.py": {"tyro-print-completion"},
     "cli/pytest_plugin.py": PYTEST,
+    "interop/lm_eval.py": HARNESS,
     "lab/execution/ray_cluster.py": {"head"},
     "text/formats/decoding.py": {"long"},
 }
@@ -41,7 +46,9 @@ THEIRS = {
 OTHERS = {
     "README.md": {"find-links"},
     "docs/ledger.md": {"threads", "size", "only"},
+    "CHANGELOG.md": HARNESS,
     "docs/how-to/docker.md": {"volume", "user"},
+    "docs/how-to/lm-eval.md": HARNESS,
     "docs/how-to/serving.md": {"batch_size"},
     "docs/reference/audit-of-others.md": PYTEST,
 }

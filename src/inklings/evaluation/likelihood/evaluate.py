@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood.likelihood_metric import MetricSums, Totals
-from inklings.evaluation.likelihood.scoring import score
+from inklings.evaluation.likelihood.scoring import lanes_of, score
 from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Tally, UnitSums
-from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, cut_lanes, warm_up
+from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
@@ -155,11 +155,7 @@ def evaluate(
     """
     _check(model, split, batch_size)
     config = model.config
-    length = warm_up(config.context_length)
-    if model.traits.whole_documents:
-        length = max(length, -(-int(np.diff(split.offsets).max(initial=0)) // LANE_OF_WARM_UPS))
-    lanes = cut_lanes(split.offsets, warm_up=length)
-    lanes = lanes.select(np.argsort(-lanes.lengths, kind="stable"))
+    lanes, length = lanes_of(model, split)
     targets_of = np.diff(split.offsets)
     documents = Tally(targets_of, split.document_bytes, blocks=False)
     blocks = (

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from inklings.errors import TokenizerError
 from inklings.evaluation.likelihood.ranks import ranks
-from inklings.evaluation.likelihood.windows import Lanes
+from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, Lanes, cut_lanes, warm_up
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
@@ -52,6 +52,18 @@ class Scored:
     rank: Int[np.ndarray, " n"]
     """The rank of the target (`ranks.ranks`)."""
     prediction: Int[np.ndarray, " n"]
+
+
+def lanes_of(model: SequenceModel, split: TokenSplit) -> tuple[Lanes, int]:
+    """Return the lanes that a model scores a split in, the longest first, and their warm-up.
+
+    A model that needs whole documents is given them.
+    """
+    length = warm_up(model.config.context_length)
+    if model.traits.whole_documents:
+        length = max(length, -(-int(np.diff(split.offsets).max(initial=0)) // LANE_OF_WARM_UPS))
+    lanes = cut_lanes(split.offsets, warm_up=length)
+    return lanes.select(np.argsort(-lanes.lengths, kind="stable")), length
 
 
 def score(
