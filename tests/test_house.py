@@ -30,6 +30,7 @@ ORDER = [
     "fields",
     "seeds",
     "device",
+    "world",
     "events",
     "showing",
     "text",

@@ -113,6 +113,14 @@ class OutOfMemoryError(InklingsError):
     """A step did not fit into memory; the message names what would."""
 
 
+class WorldError(InputError):
+    """Several processes cannot train one run together, as they were started."""
+
+
+class LostProcessError(InklingsError):
+    """Of the processes that train one run together, one ended or does not answer."""
+
+
 class DivergedError(InklingsError):
     """The loss or the gradient stopped being finite."""
 

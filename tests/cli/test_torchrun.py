@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from torch.distributed.run import get_args_parser
 
+from inklings.cli.main import main
+from inklings.runs.directory import RunDirectory
+from tests.commands import TINY, words
 from tests.surface.surface import FLAGS
 from tests.surface.test_advice import KNOWN
 
+SLOW = pytest.mark.slow
 NOT_UNDER_TORCHRUN = {"run"}
 """Flags that torchrun takes for beginnings of its own (`--run-path`, `--run_path`)."""
 
@@ -41,3 +49,65 @@ def test_what_torchrun_refuses_has_a_second_name() -> None:
         if re.match(r"train .*--run\b", line)
     )
     assert "--out" in line
+
+
+def torchrun(*words: str | Path, size: int = 2, more: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Start processes as people do; the exit code, and all that is printed."""
+    starter = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    ended = subprocess.run(
+        [*starter, "--nproc-per-node", str(size), *more, "-m", "inklings", *map(str, words)],
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(words(200), encoding="utf-8")
+    return path
+
+
+def line(text: Path, run: Path, *more: str) -> list[str | Path]:
+    """A run of a few steps."""
+    small = ("--model.n-embd", "4", "--model.n-hidden", "8", "--training.batch-size", "4")
+    return ["train", "mlp", "--data", text, "--out", run, *small, *TINY, *more]
+
+
+@SLOW
+def test_two_processes_train_one_run(text: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code, said = torchrun(*line(text, run, "--budget", "20-steps"))
+    assert code == 0, said
+    assert said.count("done after 20 steps") == 1, "process 0 alone prints"
+    assert said.count("by 2 processes") == 1
+    assert RunDirectory.open(run).check() == []
+    assert (run / "report.html").is_file()
+    assert main(["resume", str(run), "--budget", "30-steps", "--no-report"]) == 0
+    code, said = torchrun("resume", run, "--budget", "40-steps", "--no-report", size=4)
+    assert code == 0 and said.count("done after 40 steps") == 1, said
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("words", "saying"),
+    [
+        (["compare", "mlp", "gpt"], "several processes share train and resume"),
+        (["train", "mlp", "--dry-run"], "--dry-run is for one process"),
+        (["train", "mlp"], "say where the run is kept, with --out RUN"),
+        (["train", "mlp", "--nonsense"], "nonsense"),
+        (["train", "nobody", "--out", "{tmp}/run"], "nobody"),
+        (["train", "ngram", "--out", "{tmp}/run"], "it counts the text once"),
+        (["resume", "{tmp}/nothing"], "there is no run"),
+    ],
+)
+def test_what_is_wrong_is_said_once(words: list[str], saying: str, tmp_path: Path) -> None:
+    code, said = torchrun(*(word.replace("{tmp}", str(tmp_path)) for word in words))
+    assert code != 0
+    assert said.count(saying) == 1, said
+    assert "/inklings/" not in said, "no traceback of ours"
+    assert not (tmp_path / "run").exists()

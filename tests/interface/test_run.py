@@ -18,7 +18,7 @@ from inklings.events import Event
 from inklings.interface.run import Run
 from inklings.interface.text import SHADES, GeneratedText, TextToken, shaded
 from inklings.models.objectives import predictor
-from inklings.training.train import TrainingResult
+from inklings.training.training_result import TrainingResult
 
 from .conftest import ARM, SETTINGS
 

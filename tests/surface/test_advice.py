@@ -41,6 +41,7 @@ THEIRS = {
     "interop/lm_eval.py": HARNESS,
     "lab/execution/ray_cluster.py": {"head"},
     "text/formats/decoding.py": {"long"},
+    "training/joining.py": {"master-port", "standalone"},
 }
 """Flags of another program, which a message tells to call."""
 OTHERS = {
@@ -60,6 +61,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "cli/": (),
     "cli/arguments.py": tuple(VERBS),
     "cli/audited.py": ("audit",),
+    "cli/launched.py": ("train",),
     "cli/main.py": tuple(VERBS),
     "cli/new_architecture.py": ("new",),
     "cli/origins.py": ("generate",),

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TextIO
 
 from inklings.cli.flags_of_others import refuse_flags_of_others
+from inklings.cli.launched import check_verb, one_voice
 from inklings.durable import OUT_OF_REACH, disk_error
 from inklings.errors import InklingsError, unknown_name
 from inklings.showing import without_control
@@ -88,13 +89,18 @@ def main(arguments: list[str]) -> int:
 
         print(f"inklings {__version__}")
         return 0
-    verb, rest = arguments[0], arguments[1:]
+    with one_voice():
+        return _main(arguments[0], arguments[1:])
+
+
+def _main(verb: str, rest: list[str]) -> int:
     try:
         if verb not in VERBS:
             from inklings.errors import ConfigError
 
             raise ConfigError(f"{unknown_name('verb', verb, VERBS)} `inklings --help` lists them.")
         refuse_flags_of_others(verb, rest)
+        check_verb(verb, rest)
         module = importlib.import_module(f"inklings.cli.{MODULES.get(verb, verb)}")
         code: int = module.main(rest)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from inklings.errors import InklingsError
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.runs.directory import RunDirectory
-from inklings.training.train import TrainingResult
+from inklings.training.training_result import TrainingResult
 
 
 def report_page(result: TrainingResult, terminal: Terminal, *, trust_code: bool) -> Path | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import tyro
 
 from inklings.cli.arguments import Json, RunFolder, parse
+from inklings.cli.launched import speaks
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal
+from inklings.training.joining import joined
 from inklings.training.train import resume
 
 
@@ -40,10 +42,18 @@ def main(arguments: Sequence[str]) -> int:
         description="Go on with a run that was stopped, or train it further.",
     )
     terminal = open_terminal(flags.json)
-    with Display(terminal) as display:
+    with Display(terminal) as display, joined() as world:
         result = resume(
-            flags.run, budget=flags.budget, on_event=display, trust_code=flags.trust_code
+            flags.run,
+            budget=flags.budget,
+            on_event=display,
+            trust_code=flags.trust_code,
+            world=world,
         )
     seconds = display.seconds
-    page = None if flags.no_report else report_page(result, terminal, trust_code=flags.trust_code)
+    page = (
+        None
+        if flags.no_report or not speaks()
+        else report_page(result, terminal, trust_code=flags.trust_code)
+    )
     return report_result(result, terminal, seconds=seconds, page=page)

@@ -11,6 +11,7 @@ from typing import Annotated, TypedDict
 import tyro
 
 from inklings.cli.arguments import Json
+from inklings.cli.launched import folder_given, format_processes, launched, speaks
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
@@ -24,7 +25,9 @@ from inklings.runs.free_folder import free_folder
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
 from inklings.training.inheritance import beginning_of
-from inklings.training.train import train
+from inklings.training.joining import began_with, joined
+from inklings.training.train import resume, train
+from inklings.world import World
 
 
 class Beginning(TypedDict):
@@ -97,14 +100,19 @@ def main(arguments: Sequence[str]) -> int:
         return _find_lr(parsed.config, terminal, beginning)
     if flags.find_batch_size:
         return _find_batch_size(parsed.config, terminal, beginning)
-    run = flags.run or free_folder("runs", [parsed.config.architecture], parsed.config.data.source)
+    run = folder_given(flags.run) or free_folder(
+        "runs", [parsed.config.architecture], parsed.config.data.source
+    )
     terminal.say(
         f"training {parsed.config.architecture} on {parsed.config.data.source} for"
-        f" {parsed.config.training.budget} into {run}"
+        f" {parsed.config.training.budget} into {run}{format_processes()}"
     )
     try:
-        with Display(terminal) as display:
-            result = train(parsed.config, run, on_event=display, **beginning)
+        with Display(terminal) as display, joined() as world:
+            if _goes_on(parsed.config, flags.from_, run, world):
+                result = resume(run, on_event=display, trust_code=flags.trust_code, world=world)
+            else:
+                result = train(parsed.config, run, on_event=display, world=world, **beginning)
     except KeyboardInterrupt:
         if not (run / CONFIG).is_file():
             raise
@@ -112,8 +120,17 @@ def main(arguments: Sequence[str]) -> int:
             f"interrupted; go on from the last checkpoint with: inklings resume {run}"
         ) from None
     seconds = display.seconds
-    page = None if flags.no_report else report_page(result, terminal, trust_code=flags.trust_code)
+    page = (
+        None
+        if flags.no_report or not speaks()
+        else report_page(result, terminal, trust_code=flags.trust_code)
+    )
     return report_result(result, terminal, seconds=seconds, left_out=display.left_out, page=page)
+
+
+def _goes_on(config: RunConfig, initial: Path | None, run: Path, world: World) -> bool:
+    """Return whether the command was begun before: torchrun starts it again after a failure."""
+    return launched() and world.told(world.leads and began_with(config, initial, run))
 
 
 def _find_lr(config: RunConfig, terminal: Terminal, beginning: Beginning) -> int:

@@ -40,6 +40,7 @@ def generate(
     max_new_tokens: int,
     sampling: SamplingConfig | None = None,
     samples: int = 1,
+    first: int = 0,
     stop: tuple[str, ...] = (),
     stop_at_boundary: bool = True,
     use_cache: bool = True,
@@ -57,6 +58,7 @@ def generate(
         max_new_tokens: how many tokens are drawn at most.
         sampling: how; None is `SamplingConfig()`, plain draws at temperature 1.
         samples: how many texts.
+        first: number of the first of them, where others are written elsewhere.
         stop: strings that end a text before them; only what is new is searched.
         stop_at_boundary: whether the end of a document ends the text. Otherwise it shows as a
             newline, and the next document begins.
@@ -87,7 +89,7 @@ def generate(
             pass
     for row in range(samples):
         engine.submit(
-            replace(request, number=row, row=row, max_new_tokens=max_new_tokens, keep=False)
+            replace(request, number=row, row=first + row, max_new_tokens=max_new_tokens, keep=False)
         )
     pieces: list[list[str]] = [[] for _ in range(samples)]
     made = [Generation("", [], "length") for _ in range(samples)]

@@ -42,7 +42,7 @@ from inklings.text.store import TokenStore, prepare
 from inklings.text.tokenizers import Tokenizer
 from inklings.training.fed_windows import fed_windows
 from inklings.training.objectives.likelihood import make_batches
-from inklings.training.train import TrainingResult, result_of
+from inklings.training.training_result import TrainingResult, result_of
 
 NATS = checkpoints.TrainerState.unit
 """The unit of a run that has a likelihood."""

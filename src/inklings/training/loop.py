@@ -36,6 +36,7 @@ from inklings.training.doubt import doubt_of
 from inklings.training.objectives.base import Objective, objective_type
 from inklings.training.objectives.likelihood import reads_are_free
 from inklings.training.schedules import rate_at
+from inklings.world import ALONE, World
 
 LINES = 2000
 """About how many steps of a run get a line in its metrics; a line holds the mean loss since the
@@ -62,8 +63,10 @@ class Loop:
         log: MetricsLog,
         on_event: OnEvent,
         interruption: Interruption,
+        world: World = ALONE,
     ) -> None:
         self._run = run
+        self._world = world
         self._record = record
         self._store = store
         self._model = model
@@ -74,7 +77,7 @@ class Loop:
         self._on_event = on_event
         self._interruption = interruption
         self._validation = objective_type(self._model).validation(
-            self._model, self._store, seed=self._training.seed
+            self._model, self._store, seed=self._training.seed, world=world
         )
         self._kind = objective_of(self._model)
         self._line_every = -(-record.steps // LINES)
@@ -121,8 +124,15 @@ class Loop:
         training, objective, steps = self._training, self._objective, self._record.steps
         self._model.train()
         begin, before = time.perf_counter(), self._seconds
-        while self._step < target and not self._interruption.asked:
-            seed_step(training.seed, self._step)
+        while self._step < target:
+            asked, late = self._orders()
+            if late:
+                self._look()
+                self._save()
+                begin, before = time.perf_counter(), self._seconds
+            if asked:
+                break
+            seed_step(training.seed, self._step, self._world.rank)
             due = (self._step + 1) % self._line_every == 0 or self._step + 1 == steps
             made = objective.step(self._step, self._rate(self._step), measure=due)
             self._unseen.append((made.loss, made.gradient_norm))
@@ -131,18 +141,18 @@ class Loop:
                 self._figures = cast(StepFigures, figures)
             self._step += 1
             self._seconds = before + time.perf_counter() - begin
-            checkpoint_due = (
-                self._seconds - self._saved_at >= CHECKPOINT_SECONDS and self._step < target
-            )
-            if due or checkpoint_due or not made.moved or len(self._unseen) >= self._look_every:
+            if due or not made.moved or len(self._unseen) >= self._look_every:
                 self._look()
             if due:
                 self._write_line()
-            if checkpoint_due:
-                self._save()
-                begin, before = time.perf_counter(), self._seconds
         self._look()
         return self._step == target
+
+    def _orders(self) -> tuple[bool, bool]:
+        """Return whether to stop, and whether a checkpoint is late: if it is so in any process."""
+        late = self._seconds - self._saved_at >= CHECKPOINT_SECONDS
+        asked, late = map(bool, self._world.most(self._interruption.asked, late))
+        return asked, late and self._step != self._saved_step
 
     def _rate(self, step: int) -> float:
         training = self._training
@@ -256,18 +266,20 @@ class Loop:
         )
         texts = self._validation.texts(self._training.samples, self._training.seed)
         if texts:
-            write_bytes(self._run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
+            if self._world.leads:
+                write_bytes(self._run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
             self._emit({"event": "sample", "step": self._step, "texts": texts})
         self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint: process 0 does, the others wait until it is there.
 
-        If the process is killed at any moment here, the run goes on from this checkpoint or the one
+        If a process is killed at any moment here, the run goes on from this checkpoint or the one
         before.
         """
         self._emit({"event": "checkpoint", "step": self._step})
-        length, digest = self._log.sync()
+        tensors = self._objective.tensors()
+        length, digest = self._log.sync() if self._world.leads else (0, None)
         self.progress = replace(
             self.progress,
             step=self._step,
@@ -277,27 +289,26 @@ class Loop:
             metrics_length=length,
             metrics_sha256=digest,
         )
+        if self._world.leads:
+            self._write(tensors)
+        self._world.wait()
+        self._saved_step, self._saved_at = self._step, self._seconds
+
+    def _write(self, tensors: dict[str, Tensor]) -> None:
         architecture = self._record.config.architecture
-        write_checkpoint(
-            self._run,
-            self.progress,
-            self._model,
-            self._objective.tensors(),
-            architecture=architecture,
-        )
+        write_checkpoint(self._run, self.progress, self._model, tensors, architecture=architecture)
         if self.progress.best_step == self._step:
             publish_weights(self._run, self._step)
         prune_checkpoints(
             self._run, keep=self._training.keep_checkpoints, best_step=self.progress.best_step
         )
-        self._saved_step, self._saved_at = self._step, self._seconds
 
     def _emit(self, event: LoggedEvent) -> None:
         self._log.append(event)
         self._on_event(event)
 
 
-def seed_step(seed: int, step: int) -> None:
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed torch for one step.
 
     So dropout is a function of (seed, step), and a resumed run needs no random state. The two
@@ -306,9 +317,11 @@ def seed_step(seed: int, step: int) -> None:
     Args:
         seed: the seed of the run.
         step: the number of the step, from 0.
+        rank: of the process among those that share the step, each of which drops other units.
     """
     mask = (1 << 64) - 1
-    mixed = (seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9) & mask
+    mixed = seed * 0x9E3779B97F4A7C15 + (step + 1) * 0xBF58476D1CE4E5B9 + rank * 0xD6E8FEB86659FD93
+    mixed &= mask
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
     mixed ^= mixed >> 31

@@ -34,6 +34,7 @@ from inklings.training.inheritance import (
     inherited_tokenizer,
     take_weights,
 )
+from inklings.training.joining import as_given, check_alike, check_shares
 from inklings.training.objectives.base import Step, make_objective, objective_type
 from inklings.training.settled import Settled
 from inklings.training.text_notes import (
@@ -42,6 +43,7 @@ from inklings.training.text_notes import (
     parent_notes,
     text_notes,
 )
+from inklings.world import ALONE, World
 
 PROBE_SHARE = 0.05
 """About this share of the run is spent on measuring before it."""
@@ -77,6 +79,7 @@ def set_up(
     on_event: OnEvent = silent,
     trust_code: bool = False,
     measure: bool = False,
+    world: World = ALONE,
 ) -> Setup:
     """Settle everything that `config` leaves open.
 
@@ -88,6 +91,7 @@ def set_up(
         on_event: called with every event as it happens.
         trust_code: run the Python code of `initial` even if another user or machine made it.
         measure: time a step even where no choice depends on it.
+        world: the processes that share the steps: what is measured is a step of all.
 
     Raises:
         InputError: the budget, the text, the tokenizer, the architecture or a setting cannot be
@@ -101,7 +105,11 @@ def set_up(
         extend_vocabulary=extend_vocabulary,
         on_event=on_event,
         trust_code=trust_code,
+        world=world,
     )
+    check_shares(world, settled.model, settled.config.training)
+    if world.size > 1:
+        settled = replace(settled, config=as_given(settled.config))
     training, model, tokens = settled.config.training, settled.model, settled.tokens_per_step
     seconds: float | None = None
     if objective_of(model).one_pass:
@@ -126,7 +134,7 @@ def set_up(
             runtime = choose_runtime(training)
         else:
             on_event(stage("measuring threads and precision"))
-            probe = Probe(settled)
+            probe = Probe(settled, world)
             seconds = probe.measure(settled.plain_runtime, steps=2)
             whole = seconds * steps_at(seconds)
             allowance = min(PROBE_SECONDS, PROBE_SHARE * whole)
@@ -149,18 +157,21 @@ def set_up(
         compile="on" if runtime.compile else "off",
         threads=runtime.threads,
     )
+    record = RunManifest(
+        config=replace(settled.config, training=made),
+        given=config,
+        steps=steps,
+        tokens_per_step=tokens,
+        seconds_per_step=seconds,
+        tokenizer=settled.store.tokenizer.hash,
+        data=data_hash(settled.store),
+        initial=None if initial is None else str(initial),
+        new_tokens=settled.new_tokens,
+    )
+    facts = {"the text": record.data, "the tokenizer": record.tokenizer}
+    check_alike(world, {**facts, "the steps of the budget": str(record.steps)})
     return Setup(
-        record=RunManifest(
-            config=replace(settled.config, training=made),
-            given=config,
-            steps=steps,
-            tokens_per_step=tokens,
-            seconds_per_step=seconds,
-            tokenizer=settled.store.tokenizer.hash,
-            data=data_hash(settled.store),
-            initial=None if initial is None else str(initial),
-            new_tokens=settled.new_tokens,
-        ),
+        record=record,
         store=settled.store,
         model=model.to(runtime.device),
         runtime=runtime,
@@ -183,6 +194,7 @@ def settle_model(
     extend_vocabulary: bool = False,
     on_event: OnEvent = silent,
     trust_code: bool = False,
+    world: World = ALONE,
 ) -> Settled:
     """Prepare the text, and make the model with its initial weights.
 
@@ -193,6 +205,7 @@ def settle_model(
         extend_vocabulary: add new characters of the training part to that run's tokenizer.
         on_event: called with every event as it happens.
         trust_code: run the Python code of `initial` even if another user or machine made it.
+        world: the processes that need the text: one of each host prepares it.
 
     Raises:
         InputError: as in `set_up`.
@@ -209,8 +222,10 @@ def settle_model(
         tokenizer = inherited_tokenizer(parent, given.data, extend=extend_vocabulary)
     try_contract(config.architecture, config.model)
     if store is None:
-        store = prepare(
-            config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event
+        store = world.first(
+            lambda: prepare(
+                config.data, tokenizer=tokenizer, extend=extend_vocabulary, on_event=on_event
+            )
         )
     if parent is not None and tokenizer is not None:
         check_vocabulary(store.tokenizer, parent, tokenizer, extend=extend_vocabulary)
@@ -240,8 +255,9 @@ class Probe:
     The model itself is not touched.
     """
 
-    def __init__(self, settled: Settled) -> None:
+    def __init__(self, settled: Settled, world: World = ALONE) -> None:
         self._settled = settled
+        self._world = world
         self._split = settled.store.split("train")
         self._ready: dict[Runtime, Callable[[], Step]] = {}
         self._losses: dict[Runtime, float] = {}
@@ -255,7 +271,8 @@ class Probe:
             start = time.perf_counter()
             made = step()
             _synchronize(runtime)
-            seconds = time.perf_counter() - start
+            # of several processes the slowest decides, and all have to choose the same
+            (seconds,) = self._world.most(time.perf_counter() - start)
             loss = self._losses.setdefault(
                 _alike(runtime), math.nan if made.loss is None else float(made.loss)
             )
@@ -279,7 +296,9 @@ class Probe:
         key = _alike(runtime)
         if key not in self._ready:
             model = copy.deepcopy(self._settled.model).to(runtime.device).train()
-            objective = make_objective(model, self._split, self._settled.config, runtime)
+            objective = make_objective(
+                model, self._split, self._settled.config, runtime, self._world
+            )
             counter = iter(range(1 << 60))
             # at a rate of next to nothing the copy stays finite, and a step costs the same
             self._ready[key] = lambda: objective.step(next(counter), 1e-6, measure=False)

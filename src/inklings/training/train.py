@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -18,7 +18,7 @@ from inklings.events import EndEvent, OnEvent, StartEvent, note, silent, stage
 from inklings.models.contract import Architecture, parameter_count
 from inklings.runs import checkpoints
 from inklings.runs.checkpoints import TrainerState
-from inklings.runs.directory import METRICS, RunDirectory, RunManifest, refuse_existing
+from inklings.runs.directory import CONFIG, METRICS, RunDirectory, RunManifest, refuse_existing
 from inklings.runs.interruption import Interruption
 from inklings.runs.lock import locked
 from inklings.runs.metrics import MetricsLog, lost_events
@@ -27,34 +27,12 @@ from inklings.text.store import TokenStore
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
+from inklings.training.joining import check_alike, check_sees, check_shares, code_facts
 from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import Setup, set_up
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """The state of a run when `train` or `resume` returns."""
-
-    run: Path
-    steps: int
-    """Steps made so far."""
-    tokens: int
-    """Target tokens trained on."""
-    seconds: float
-    """Wall time of the training steps, over all sessions."""
-    best_validation_loss: float | None
-    """In `unit`; None before the first evaluation."""
-    best_step: int | None
-    final_validation_loss: float | None
-    """The loss of the latest evaluation."""
-    unit: str
-    """What its losses are counted in, as the record of its objective says."""
-    stopped: Literal["budget", "patience", "interrupted"]
-    advice: str | None
-    """How to go on, where the run was interrupted."""
-    doubt: str | None = None
-    """Why the last loss means little, if it does."""
+from inklings.training.training_result import TrainingResult, result_of
+from inklings.world import ALONE, World
 
 
 def train(
@@ -66,6 +44,7 @@ def train(
     initial: Path | str | None = None,
     extend_vocabulary: bool = False,
     trust_code: bool = False,
+    world: World = ALONE,
 ) -> TrainingResult:
     """Train a new run.
 
@@ -80,6 +59,7 @@ def train(
             lacks into it.
         trust_code: whether the Python code of `initial` may be run although another user or machine
             made it.
+        world: the processes that train it together, each of which makes this call.
 
     Raises:
         InputError: something in the settings cannot be used.
@@ -88,7 +68,10 @@ def train(
         OutOfMemoryError: a step does not fit into memory; the message names what would.
     """
     run = Path(run)
-    refuse_existing(run)
+    on_event = on_event if world.leads else silent
+    if world.leads:
+        refuse_existing(run)
+    check_alike(world, code_facts(config))
     with memory_errors(config):
         setup = set_up(
             config,
@@ -97,12 +80,16 @@ def train(
             extend_vocabulary=extend_vocabulary,
             on_event=on_event,
             trust_code=trust_code,
+            world=world,
         )
         with (
             Interruption()
         ):  # from here on there is a run, and whoever interrupts is told how to go on with it
-            directory = _create(run, setup)
-            with locked(run), resumable(run):
+            if world.leads:
+                _create(run, setup)
+            check_sees(world, run / CONFIG)
+            directory = RunDirectory.open(run)
+            with _held(run, world), resumable(run):
                 progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, 0))
                 return _go_on(
                     directory,
@@ -111,6 +98,7 @@ def train(
                     progress,
                     notes=setup.notes,
                     on_event=on_event,
+                    world=world,
                 )
 
 
@@ -121,6 +109,7 @@ def resume(
     on_event: OnEvent = silent,
     store: TokenStore | None = None,
     trust_code: bool = False,
+    world: World = ALONE,
 ) -> TrainingResult:
     """Go on with a run from its last checkpoint, to the same bits as if it had not stopped.
 
@@ -134,6 +123,8 @@ def resume(
         store: the text, if it is prepared already.
         trust_code: whether the run's Python code may be run although another user or machine made
             it.
+        world: the processes that train it together, each of which makes this call. They may be more
+            or fewer than those that began it: then it goes on to the same losses, but for rounding.
 
     Raises:
         RunError: there is no such run, it is damaged, its text changed, or another process trains
@@ -142,13 +133,24 @@ def resume(
         DivergedError, DiskError, OutOfMemoryError: as in `train`.
     """
     run = Path(run)
+    on_event = on_event if world.leads else silent
+    if world.leads:
+        RunDirectory.open(run)  # what is wrong with it, process 0 says
+    check_sees(world, run / CONFIG)
     directory = RunDirectory.open(run)
-    with locked(run), resumable(run), memory_errors(directory.config):
-        step, problems = checkpoints.latest_sound_checkpoint(run)
+    check_alike(world, code_facts(directory.config))
+    with _held(run, world), resumable(run), memory_errors(directory.config):
+        step, problems = 0, list[str]()
+        if world.leads:
+            step, problems = checkpoints.latest_sound_checkpoint(run)
+            progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
+            _tidy(directory, progress)
+            if budget is not None:
+                _extend(directory, budget, progress, store, trust_code=trust_code)
+        step, problems = world.told((step, problems))
+        check_sees(world, checkpoints.checkpoint_path(run, step))
         progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
-        _tidy(directory, progress)
-        if budget is not None:
-            directory = _extend(directory, budget, progress, store, trust_code=trust_code)
+        directory = RunDirectory.open(run)  # which may have been extended
         if directory.record.is_complete(progress):
             return result_of(run, progress)
         progress = replace(
@@ -156,9 +158,11 @@ def resume(
             stopped=None,
             evaluations_since_best=0 if progress.stopped else progress.evaluations_since_best,
         )
-        store = store or own_store(directory, on_event=on_event)
+        if store is None:
+            store = world.first(lambda: own_store(directory, on_event=on_event))
         _check_text(directory, store)
         model = directory.build_model(trust_code=trust_code)
+        check_shares(world, model, directory.config.training)
         checkpoints.read_model(
             checkpoints.checkpoint_path(run, step) / checkpoints.WEIGHTS,
             model,
@@ -181,7 +185,15 @@ def resume(
             progress,
             notes=notes,
             on_event=on_event,
+            world=world,
         )
+
+
+@contextlib.contextmanager
+def _held(run: Path, world: World) -> Iterator[None]:
+    """Hold the lock of a run within the block: process 0 does for all."""
+    with locked(run) if world.leads else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -276,14 +288,18 @@ def _go_on(
     *,
     notes: tuple[str, ...],
     on_event: OnEvent,
+    world: World,
 ) -> TrainingResult:
     """Train from `progress`, with the model's weights, until the run is complete or interrupted."""
     run, record, runtime = directory.path, directory.record, directory.runtime
-    objective = make_objective(model, store.split("train"), record.config, runtime)
+    objective = make_objective(model, store.split("train"), record.config, runtime, world)
     objective.load(checkpoints.read_objective(checkpoints.checkpoint_path(run, progress.step)))
     with (
         Interruption() as interruption,
-        MetricsLog(run / METRICS, length=progress.metrics_length) as log,
+        # of several processes one writes; what the others would write goes nowhere
+        MetricsLog(
+            run / METRICS if world.leads else Path(os.devnull), length=progress.metrics_length
+        ) as log,
         threads_of(runtime),
         torch.random.fork_rng(devices=[]),
     ):
@@ -314,6 +330,7 @@ def _go_on(
             log=log,
             on_event=on_event,
             interruption=interruption,
+            world=world,
         )
         complete = loop.run()
         result = result_of(run, loop.progress, interrupted=not complete)
@@ -351,27 +368,3 @@ def _tidy(directory: RunDirectory, progress: TrainerState) -> None:
     )
     for leftover in (*run.glob(".*.tmp"), *run.glob("samples/.*.tmp")):
         leftover.unlink(missing_ok=True)
-
-
-def result_of(run: Path, progress: TrainerState, *, interrupted: bool = False) -> TrainingResult:
-    """Return what a run has come to.
-
-    Args:
-        run: its directory.
-        progress: how far it is.
-        interrupted: whether it has to go on.
-    """
-    assert interrupted or progress.stopped is not None
-    return TrainingResult(
-        run=run,
-        steps=progress.step,
-        tokens=progress.tokens,
-        seconds=progress.seconds,
-        best_validation_loss=progress.best_loss,
-        best_step=progress.best_step,
-        final_validation_loss=progress.validation_loss,
-        unit=progress.unit,
-        stopped="interrupted" if interrupted or progress.stopped is None else progress.stopped,
-        advice=f"inklings resume {run}" if interrupted else None,
-        doubt=progress.doubt,
-    )

@@ -21,13 +21,14 @@ from safetensors import SafetensorError
 from inklings import durable
 from inklings.errors import ArchitectureError, ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood.likelihood_metric import MetricSums, Totals
-from inklings.evaluation.likelihood.scoring import lanes_of, score
+from inklings.evaluation.likelihood.scoring import lanes_of, shared_score
 from inklings.evaluation.likelihood.units import BLOCK_BYTES, FEWEST_DOCUMENTS, Tally, UnitSums
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS
 from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 from inklings.text.store import TokenSplit
+from inklings.world import ALONE, World
 
 FORMAT_VERSION = 1
 
@@ -134,7 +135,12 @@ class LikelihoodResult:
 
 
 def evaluate(
-    model: SequenceModel, split: TokenSplit, *, batch_size: int = 64, lossless: bool = True
+    model: SequenceModel,
+    split: TokenSplit,
+    *,
+    batch_size: int = 64,
+    lossless: bool = True,
+    world: World = ALONE,
 ) -> LikelihoodResult:
     """Score a whole split, without gradients and in evaluation mode.
 
@@ -146,6 +152,7 @@ def evaluate(
         batch_size: rows at a time; fewer where their logits would not fit into `LOGITS`.
         lossless: whether the tokens hold every byte of the split (`TokenStore.lossless`); if not,
             there are no bits per byte.
+        world: the processes that share the work; all get the same figures.
 
     Raises:
         ArchitectureError: the architecture has no likelihood.
@@ -166,7 +173,7 @@ def evaluate(
     n_buckets = int(targets_of.max()).bit_length()
     bucket_nats, bucket_targets = np.zeros(n_buckets), np.zeros(n_buckets, dtype=np.int64)
     sums = MetricSums(config.vocab_size)
-    for scored in score(model, split, lanes, batch_size):
+    for scored in shared_score(model, split, lanes, batch_size, world):
         places = scored.index - split.offsets[scored.document]
         right = (scored.rank == 0).astype(np.int64)
         for tally in (documents, blocks):

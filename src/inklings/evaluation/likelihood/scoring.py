@@ -5,6 +5,7 @@ Every target gets its nats, its rank, and the most likely token.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, Lanes, cut_
 from inklings.generation.inference import inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
+from inklings.world import World
 
 LOGITS = 2**25
 """Most logits that are computed at a time (128 MiB in float32; scoring them takes about twice as
@@ -115,6 +117,40 @@ def score(
             state = output.state
             yield _flat(rows, index, targets, scored, nats, rank, prediction)
             begin += chunk
+
+
+def shared_score(
+    model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int, world: World
+) -> Iterator[Scored]:
+    """Yield what `score` does, with the lanes shared out among processes.
+
+    Each gets the scored targets of all, in the same order, so sums over them are the same bits in
+    all. Several hold them until all are there (about 40 bytes each); one process holds nothing.
+
+    Args:
+        model: the model.
+        split: the tokens.
+        lanes: the longest first.
+        batch_size: most lanes at a time.
+        world: the processes.
+    """
+    if world.size == 1:
+        yield from score(model, split, lanes, batch_size)
+        return
+    mine = lanes.select(np.arange(world.rank, len(lanes), world.size))
+    parts = [vars(scored) for scored in score(model, split, mine, batch_size)]
+    arrays = {
+        field.name: np.concatenate(
+            [np.zeros(0, _KINDS.get(field.name, np.int64)), *(part[field.name] for part in parts)]
+        )
+        for field in dataclasses.fields(Scored)
+    }
+    for found in world.gathered_arrays(arrays):
+        yield Scored(**found)
+
+
+_KINDS = {"nats": np.float64}
+"""Types of what is scored, where they are not whole numbers."""
 
 
 def _chunk(n_rows: int, vocab_size: int) -> int:

@@ -31,6 +31,7 @@ from inklings.training.objectives.penalties import between, gradient_penalty, sl
 from inklings.training.objectives.real_texts import notes_on_real_texts, real_texts
 from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.optimizers.optimizers import tensors_below
+from inklings.world import ALONE, World
 
 BETAS = (0.0, 0.9)
 """Betas of both Adams (Gulrajani et al. 2017): momentum would point where the opponent was."""
@@ -89,7 +90,12 @@ class AdversarialObjective(Objective[SampleModel]):
 
     @classmethod
     def make(
-        cls, model: SampleModel, split: TokenSplit, config: RunConfig, runtime: Runtime
+        cls,
+        model: SampleModel,
+        split: TokenSplit,
+        config: RunConfig,
+        runtime: Runtime,
+        world: World,
     ) -> AdversarialObjective:
         """Make the objective over the real texts of the split."""
         training = config.training
@@ -97,7 +103,9 @@ class AdversarialObjective(Objective[SampleModel]):
         return cls(model, texts, seed=training.weights_seed)
 
     @classmethod
-    def validation(cls, model: SampleModel, store: TokenStore, *, seed: int) -> SampleValidation:
+    def validation(
+        cls, model: SampleModel, store: TokenStore, *, seed: int, world: World = ALONE
+    ) -> SampleValidation:
         """Measure bits of divergence from held-out texts."""
         return SampleValidation(model, store, seed=seed)
 

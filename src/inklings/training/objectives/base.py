@@ -19,6 +19,7 @@ from inklings.device import Runtime
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
 from inklings.text.store import TokenSplit, TokenStore
+from inklings.world import ALONE, World
 
 Trained = TypeVar("Trained", bound=Architecture)
 
@@ -71,7 +72,7 @@ class Objective(ABC, Generic[Trained]):
     @classmethod
     @abstractmethod
     def make(
-        cls, model: Trained, split: TokenSplit, config: RunConfig, runtime: Runtime
+        cls, model: Trained, split: TokenSplit, config: RunConfig, runtime: Runtime, world: World
     ) -> Objective[Trained]:
         """Make the objective of a model over a training split.
 
@@ -80,6 +81,7 @@ class Objective(ABC, Generic[Trained]):
             split: the training split.
             config: settings with nothing left open.
             runtime: how it computes.
+            world: the processes that share every step; one, unless `not_shared` allows more.
 
         Raises:
             InputError: the split cannot be used.
@@ -87,13 +89,16 @@ class Objective(ABC, Generic[Trained]):
 
     @classmethod
     @abstractmethod
-    def validation(cls, model: Trained, store: TokenStore, *, seed: int) -> Validation:
+    def validation(
+        cls, model: Trained, store: TokenStore, *, seed: int, world: World = ALONE
+    ) -> Validation:
         """Make what measures a model while it learns.
 
         Args:
             model: the model that learns.
             store: the text.
             seed: of the samples that are drawn.
+            world: the processes that share the work; all get the same figures.
         """
 
     @classmethod
@@ -117,6 +122,11 @@ class Objective(ABC, Generic[Trained]):
         """
         assert training.sequence_length is not None, "the length of a row has been settled"
         return training.batch_size * training.sequence_length
+
+    @classmethod
+    def not_shared(cls, model: Trained, training: TrainingConfig) -> str | None:
+        """Say why several processes cannot train the model together; None where they can."""
+        return "its objective is written for one process"
 
     @classmethod
     def ignored(cls, model: Trained, training: TrainingConfig) -> list[str]:
@@ -163,7 +173,11 @@ def objective_type(model: Architecture) -> type[Objective[Any]]:
 
 
 def make_objective(
-    model: Architecture, split: TokenSplit, config: RunConfig, runtime: Runtime
+    model: Architecture,
+    split: TokenSplit,
+    config: RunConfig,
+    runtime: Runtime,
+    world: World = ALONE,
 ) -> Objective[Any]:
     """Make the objective that trains the model over a training split.
 
@@ -172,9 +186,10 @@ def make_objective(
         split: the training split.
         config: settings with nothing left open.
         runtime: how it computes.
+        world: the processes that share every step.
 
     Raises:
         ArchitectureError: the model is not of the kind that its objective trains.
         SourceError: no text of the split fits.
     """
-    return objective_type(model).make(model, split, config, runtime)
+    return objective_type(model).make(model, split, config, runtime, world)

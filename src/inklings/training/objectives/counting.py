@@ -14,6 +14,7 @@ from inklings.training.budgets.unit import StepCost
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.objectives.validation import LikelihoodValidation
+from inklings.world import ALONE, World
 
 
 class CountingObjective(Objective[SequenceModel]):
@@ -36,7 +37,12 @@ class CountingObjective(Objective[SequenceModel]):
 
     @classmethod
     def make(
-        cls, model: SequenceModel, split: TokenSplit, config: RunConfig, runtime: Runtime
+        cls,
+        model: SequenceModel,
+        split: TokenSplit,
+        config: RunConfig,
+        runtime: Runtime,
+        world: World,
     ) -> CountingObjective:
         """Make the objective over what the budget pays for of the split."""
         tokens = counted_tokens(config.training, split.n_targets)
@@ -44,10 +50,15 @@ class CountingObjective(Objective[SequenceModel]):
 
     @classmethod
     def validation(
-        cls, model: SequenceModel, store: TokenStore, *, seed: int
+        cls, model: SequenceModel, store: TokenStore, *, seed: int, world: World = ALONE
     ) -> LikelihoodValidation:
         """Measure nats per token."""
-        return LikelihoodValidation(model, store, seed=seed)
+        return LikelihoodValidation(model, store, seed=seed, world=world)
+
+    @classmethod
+    def not_shared(cls, model: SequenceModel, training: TrainingConfig) -> str | None:
+        """Say that counting is done in one pass."""
+        return "it counts the text once, in one pass"
 
     @classmethod
     def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:

@@ -11,6 +11,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
+from inklings.world import ALONE, World
 
 TRAIN_TARGETS = 20_000
 """Most targets of the training split that are scored beside the validation split: enough to see the
@@ -30,7 +31,10 @@ def scored_targets(store: TokenStore) -> int:
 class LikelihoodValidation:
     """Nats per token on the whole validation split, and on a fixed part of the training split."""
 
-    def __init__(self, model: SequenceModel, store: TokenStore, *, seed: int) -> None:
+    def __init__(
+        self, model: SequenceModel, store: TokenStore, *, seed: int, world: World = ALONE
+    ) -> None:
+        self._world = world
         self._model, self._tokenizer = model, store.tokenizer
         self._split, self._lossless = store.split("validation"), store.lossless("validation")
         self._train_part = store.split("train").sample(
@@ -39,8 +43,8 @@ class LikelihoodValidation:
 
     def score(self) -> Scores:
         """Score both in float32, whatever the precision of training is."""
-        found = evaluate(self._model, self._split, lossless=self._lossless)
-        known = evaluate(self._model, self._train_part, lossless=False)
+        found = evaluate(self._model, self._split, lossless=self._lossless, world=self._world)
+        known = evaluate(self._model, self._train_part, lossless=False, world=self._world)
         figures = {name: value for name, value in found.metrics.items() if name != "loss"} | {
             "train_loss": known.loss,
             "train_accuracy": known.accuracy,
@@ -48,16 +52,24 @@ class LikelihoodValidation:
         return Scores(found.loss, figures={name: finite(value) for name, value in figures.items()})
 
     def texts(self, samples: int, seed: int) -> list[str]:
-        """Write texts from an empty prompt."""
+        """Write texts from an empty prompt; processes share them out."""
         if samples == 0:
             return []
-        sampling = SamplingConfig(seed=seed)
-        made = generate(
-            self._model,
-            self._tokenizer,
-            "",
-            max_new_tokens=SAMPLE_TOKENS,
-            sampling=sampling,
-            samples=samples,
+        share = -(-samples // self._world.size)
+        first = min(self._world.rank * share, samples)
+        count = min(share, samples - first)
+        made = (
+            generate(
+                self._model,
+                self._tokenizer,
+                "",
+                max_new_tokens=SAMPLE_TOKENS,
+                sampling=SamplingConfig(seed=seed),
+                samples=count,
+                first=first,
+            )
+            if count
+            else []
         )
-        return [generation.text for generation in made]
+        shares = self._world.gathered([generation.text for generation in made])
+        return [text for texts in shares for text in texts]

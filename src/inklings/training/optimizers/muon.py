@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from inklings.optimizers import OptimizerKind, PeakRate
 from inklings.training.optimizers import adamw
 from inklings.training.optimizers.parameter_groups import ParameterGroups
+from inklings.world import ALONE, World
 
 # Coefficients of the quintic iteration (Jordan 2024): steepest at zero, singular values end near 1,
 # within about 0.3.
@@ -54,7 +55,8 @@ class Muon(torch.optim.Optimizer):
 
     Updates have Jordan's scale sqrt(max(1, rows / columns)).
 
-    Matrices of equal shape, transposed ones included, are orthogonalised in one batch.
+    Matrices of equal shape, transposed ones included, are orthogonalised in one batch, which
+    processes with the same gradients share out among them.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
+        world: World = ALONE,
     ) -> None:
         matrices = list(parameters)
         assert all(matrix.ndim == 2 for matrix in matrices), "Muon takes matrices only"
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
+        self._world = world
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # nothing here returns a loss
@@ -102,7 +106,7 @@ class Muon(torch.optim.Optimizer):
                     for i, turned in zip(indices, tall, strict=True)
                 ]
             )
-            moves = orthogonalized(wide, self._dtype)
+            moves = self._world.mapped(wide, lambda rows: orthogonalized(rows, self._dtype))
             for i, turned, move in zip(indices, tall, moves.unbind(), strict=True):
                 rows, columns = matrices[i].shape
                 scale = math.sqrt(max(1.0, rows / columns))
@@ -116,7 +120,15 @@ def make_muon(groups: ParameterGroups) -> list[torch.optim.Optimizer]:
     muon: list[torch.optim.Optimizer] = []
     if matrices:
         rate, decay = training.matrix_learning_rate, training.weight_decay
-        muon = [Muon(matrices, lr=rate, weight_decay=decay, dtype=groups.matrix_dtype)]
+        muon = [
+            Muon(
+                matrices,
+                lr=rate,
+                weight_decay=decay,
+                dtype=groups.matrix_dtype,
+                world=groups.world,
+            )
+        ]
     return [*muon, *adamw.make_adamw(groups, others)]
 
 

@@ -11,6 +11,7 @@ from inklings.errors import RunError
 from inklings.models.contract import Architecture
 from inklings.optimizers import OPTIMIZERS
 from inklings.training.optimizers.parameter_groups import ParameterGroups
+from inklings.world import ALONE, World
 
 
 class Optimizers:
@@ -22,8 +23,9 @@ class Optimizers:
         training: TrainingConfig,
         *,
         muon_dtype: torch.dtype = torch.float32,
+        world: World = ALONE,
     ) -> None:
-        groups = ParameterGroups(model, training, muon_dtype)
+        groups = ParameterGroups(model, training, muon_dtype, world)
         self._parameters = groups.parameters
         self._names: dict[Tensor, str] = {
             parameter: name for name, parameter in model.named_parameters()

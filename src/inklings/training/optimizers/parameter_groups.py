@@ -9,6 +9,7 @@ from torch import nn
 
 from inklings.config import TrainingConfig
 from inklings.models.contract import Architecture
+from inklings.world import ALONE, World
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,8 @@ class ParameterGroups:
     training: TrainingConfig
     matrix_dtype: torch.dtype = torch.float32
     """The type in which products of whole matrices are fast and exact enough on this device."""
+    world: World = ALONE
+    """The processes that have the same gradients, and can share the work of a step."""
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -1,0 +1,90 @@
+"""What torchrun tells a process that it started, as far as the command line asks.
+
+Of several processes that train one run, the one of rank 0 talks to people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from inklings.errors import ConfigError
+
+SHARED = ("train", "resume")
+"""Verbs that several processes can do together."""
+
+
+def launched() -> bool:
+    """Return whether torchrun, or something like it, started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def processes() -> int:
+    """Return how many processes were started together."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def speaks() -> bool:
+    """Return whether this process talks to people, and writes what is for them."""
+    return not launched() or os.environ["RANK"] == "0"
+
+
+def format_processes() -> str:
+    """Say how many processes do it, where there are several."""
+    return f", by {processes()} processes" if processes() > 1 else ""
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Drop what is printed within the block, but in the process of rank 0.
+
+    What is wrong with the program itself (a traceback) is printed by every process.
+    """
+    if speaks():
+        yield
+        return
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+def check_verb(verb: str, arguments: list[str]) -> None:
+    """Refuse what several processes would each do by themselves.
+
+    Args:
+        verb: the verb.
+        arguments: the words after it.
+
+    Raises:
+        ConfigError: it is not for several processes.
+    """
+    if processes() == 1:
+        return
+    if verb not in SHARED:
+        raise ConfigError(
+            f"torchrun started {processes()} processes, and `inklings {verb}` is for one. Start it"
+            f" without torchrun; several processes share {' and '.join(SHARED)}."
+        )
+    alone = {"--dry-run", "--find-lr", "--find-batch-size"}.intersection(arguments)
+    if alone:
+        raise ConfigError(f"{alone.pop()} is for one process. Ask it without torchrun.")
+
+
+def folder_given(run: Path | None) -> Path | None:
+    """Return the folder of a run as it was given.
+
+    Raises:
+        ConfigError: torchrun started this process and none was given: whoever starts again after a
+            failure has to find it.
+    """
+    if run is None and launched():
+        raise ConfigError(
+            "say where the run is kept, with --out RUN: torchrun starts the same command again"
+            " after a failure, and it goes on in that folder."
+        )
+    return run

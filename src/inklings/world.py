@@ -1,0 +1,227 @@
+"""The processes that train one run together: which of them this is, and what they tell each other.
+
+torchrun starts them and says who each is (`training/joining.py`); here is what everybody else asks.
+A single process is a world of one, in which every question is answered without a word: nothing is
+sent, copied or waited for. Nothing that is sent is ever unpickled: it is tensors, or JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch._C._distributed_c10d import GradBucket, Store
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+PATIENCE = 300.0
+"""Seconds that a process waits for the others in one exchange before it gives them up."""
+LOOK = 1.0
+"""Seconds between two looks while another process does what may take hours (preparing a text): a
+signal is heeded in between.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A process among those that train one run together; every one of them makes the same calls."""
+
+    rank: int = 0
+    """Number of this process, from 0; the process 0 alone prints and writes."""
+    size: int = 1
+    """How many processes there are."""
+    local_rank: int = 0
+    """Number of this process among those of its host."""
+    store: Store | None = None
+    """Where processes leave word for each other outside of exchanges; None in a world of one."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that prints and writes."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> slice:
+        """Return which of `count` rows are this process's; they divide evenly."""
+        assert count % self.size == 0, "checked before the run began (`training/joining.py`)"
+        share = count // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Add up what every process gives, in place; all get the same bits."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def most(self, *values: float) -> tuple[float, ...]:
+        """Return the largest that any process gives, for each of the numbers."""
+        if self.size == 1:
+            return values
+        found = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return tuple(found.tolist())
+
+    def gathered(self, value: T) -> list[T]:
+        """Return what every process gives, by rank: plain values, as JSON has them."""
+        if self.size == 1:
+            return [value]
+        return [json.loads(data) for data in _gathered(json.dumps(value).encode(), self.size)]
+
+    def told(self, value: T) -> T:
+        """Return what process 0 gives: plain values, as JSON has them."""
+        return self.gathered(value if self.leads else None)[0]  # type: ignore[return-value]  # of process 0
+
+    def gathered_arrays(
+        self, arrays: dict[str, npt.NDArray[Any]]
+    ) -> list[dict[str, npt.NDArray[Any]]]:
+        """Return the arrays that every process gives, by rank."""
+        if self.size == 1:
+            return [arrays]
+        data = safetensors.numpy.save(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        )
+        return [safetensors.numpy.load(found) for found in _gathered(data, self.size)]
+
+    def gathered_tensors(self, tensors: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Return the tensors that every process gives, by rank; on the CPU where there are more."""
+        if self.size == 1:
+            return [tensors]
+        data = safetensors.torch.save(
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        )
+        return [safetensors.torch.load(found) for found in _gathered(data, self.size)]
+
+    def mapped(
+        self, rows: Float[Tensor, "N ..."], change: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "N ..."]:
+        """Return `change(rows)`, of which every process computes its share of the rows.
+
+        Args:
+            rows: the same in every process.
+            change: makes a row of each row, of the same shape and type, whatever the others are.
+        """
+        if self.size == 1:
+            return change(rows)
+        share = -(-len(rows) // self.size)
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        # zeros are added to every other share; gloo adds much faster than it gathers
+        changed = torch.zeros_like(rows)
+        if len(rows[mine]):
+            changed[mine] = change(rows[mine]).to(rows.dtype)
+        return self.total(changed)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def first(self, make: Callable[[], T]) -> T:
+        """Return what `make` does, done by one process of each host before the others.
+
+        The others find what it left on the disk. They wait for as long as it takes.
+        """
+        if self.size > 1 and self.local_rank > 0:
+            self._wait_for(f"made/{self.rank - self.local_rank}")
+        made = make()
+        if self.size > 1 and self.local_rank == 0:
+            self._leave(f"made/{self.rank}", "")
+        self._wait_for_all("ready")
+        return made
+
+    def spread(self, module: nn.Module) -> nn.Module:
+        """Return the module with gradients that are summed over all processes.
+
+        Its weights become those of process 0. What it returns must hold no gradient but that of one
+        number, or parameters are waited for that `backward` never comes to.
+        """
+        if self.size == 1:
+            return module
+        # `find_unused_parameters` also keeps the order in which gradients are packed: without it,
+        # it changes after the first step, and a run that is resumed would add up in another order
+        # torch warns in every run where there is none such
+        module.register_parameter("unused", nn.Parameter(torch.zeros((), device=_device(module))))
+        spread = DistributedDataParallel(module, find_unused_parameters=True)
+        spread.broadcast_buffers = False  # each has computed the same
+        spread.register_comm_hook(None, lambda state, bucket: _summed(bucket))
+        return spread
+
+    def held_back(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Keep the gradients of a module that was spread in this process, within the block."""
+        if isinstance(module, DistributedDataParallel):
+            return module.no_sync()
+        return contextlib.nullcontext()
+
+    def say_failure(self, reason: str) -> None:
+        """Leave word of why this process ends, for the one that prints."""
+        if self.store is not None:
+            with contextlib.suppress(RuntimeError):  # nobody is there to read it
+                self.store.set(f"failed/{self.rank}", json.dumps(reason))
+
+    def failures(self) -> Iterator[tuple[int, str]]:
+        """Yield the ranks of processes that said why they ended, and what they said."""
+        for rank in range(self.size):
+            key = f"failed/{rank}"
+            with contextlib.suppress(RuntimeError):
+                if self.store is not None and rank != self.rank and self.store.check([key]):
+                    yield rank, json.loads(self.store.get(key))
+
+    def _leave(self, key: str, value: str) -> None:
+        assert self.store is not None
+        self.store.set(key, value)
+
+    def _wait_for_all(self, key: str) -> None:
+        if self.size > 1:
+            self._leave(f"{key}/{self.rank}", "")
+            for rank in range(self.size):
+                self._wait_for(f"{key}/{rank}")
+
+    def _wait_for(self, key: str) -> None:
+        assert self.store is not None
+        while True:
+            try:
+                self.store.wait([key], timedelta(seconds=LOOK))
+                return
+            except dist.DistStoreError:  # not yet
+                continue
+
+
+ALONE = World()
+"""A single process."""
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+def _gathered(data: bytes, size: int) -> list[bytes]:
+    """Return the bytes that every process gives, by rank."""
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size)]
+    dist.all_gather(lengths, torch.tensor([len(data)]))
+    longest = int(torch.cat(lengths).max())
+    mine = torch.frombuffer(bytearray(data.ljust(longest, b"\0")), dtype=torch.uint8)
+    found = [torch.empty_like(mine) for _ in range(size)]
+    dist.all_gather(found, mine)
+    return [
+        row[: int(length)].numpy().tobytes() for row, length in zip(found, lengths, strict=True)
+    ]
+
+
+def _summed(bucket: GradBucket) -> torch.futures.Future[Tensor]:
+    """Add up a pack of gradients: each is a share of the gradient of the whole batch."""
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    assert work is not None
+    summed: torch.futures.Future[Tensor] = work.get_future().then(lambda done: done.value()[0])
+    return summed

@@ -1,0 +1,57 @@
+"""Several processes that train together, without torchrun: copies of this one, which is quick."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore, PrefixStore
+
+from inklings.world import World
+
+T = TypeVar("T")
+SECONDS = 120
+"""Longest that a world may take."""
+
+
+def in_world(size: int, work: Callable[[World], T]) -> list[T]:
+    """What a function returns in each of so many processes, by rank."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = multiprocessing.get_context("fork")
+        processes = [
+            context.Process(target=_live, args=(Path(folder), rank, size, work))
+            for rank in range(size)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(SECONDS)
+            process.kill()
+        said = [Path(folder) / f"said-{rank}" for rank in range(size)]
+        failed = [path.read_text(encoding="utf-8") for path in Path(folder).glob("failed-*")]
+        assert not failed, "\n".join(failed)
+        return [pickle.loads(path.read_bytes()) for path in said]
+
+
+def _live(folder: Path, rank: int, size: int, work: Callable[[World], T]) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    try:
+        store = FileStore(str(folder / "store"), size)
+        dist.init_process_group(
+            "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=SECONDS)
+        )
+        found = work(World(rank, size, rank, PrefixStore("words", store)))
+        (folder / f"said-{rank}").write_bytes(pickle.dumps(found))
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:
+        (folder / f"failed-{rank}").write_text(traceback.format_exc(), encoding="utf-8")
+    os._exit(0)
