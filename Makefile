@@ -15,6 +15,8 @@ INSTALLED := $(VENV)/.installed
 HEAVY := $(VENV)/.installed-heavy
 # what builds the site
 SITE := $(VENV)/.installed-site
+# what builds and checks the packages of a release
+RELEASE := $(VENV)/.installed-release
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
 # where the replay of the ledger keeps what it makes
@@ -23,7 +25,7 @@ LEDGER ?= ledger
 # Bytecode is kept, whatever the environment says: tests start many processes of the package.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks site surface format reference clean
+.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks site surface release format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +47,10 @@ $(HEAVY): $(INSTALLED)
 $(SITE): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,site]'
 	touch $(SITE)
+
+$(RELEASE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,release]'
+	touch $(RELEASE)
 
 install: $(INSTALLED) ## make the virtual environment
 
@@ -106,6 +112,9 @@ site: $(SITE) ## build the documentation as a site with search and the API: buil
 
 surface: $(INSTALLED) ## write down anew the flags of every verb and the routes of the server, where they changed on purpose
 	$(BIN)/python tests/surface/surface.py
+
+release: $(RELEASE) ## build the wheel and the source package into dist/, and check both
+	@$(BIN)/python scripts/release.py
 
 format: $(INSTALLED) ## apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix .
