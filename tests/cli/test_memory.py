@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import faiss
 import pytest
 
 from inklings.cli import terminal
@@ -52,6 +53,26 @@ def test_what_was_stored_while_training_is_kept(ask: Ask) -> None:
     assert sorted(d["name"] for d in info["documents"]) == sorted(kept["documents"])
     assert all(re.fullmatch("training:[0-9]+", name) for name in kept["documents"])
     assert "are in the memory already" in ask("memory", "remembers", "keep", code=2)["error"]
+
+
+def test_a_memory_for_a_gpu_opens_on_a_cpu_where_that_is_asked(
+    ask: Ask, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr(faiss, "StandardGpuResources", object, raising=False)
+        there.setattr(faiss, "get_num_gpus", lambda: 1)
+        there.setattr(
+            faiss, "index_cpu_to_gpu", lambda _, __, i: faiss.clone_index(i), raising=False
+        )
+        ask("memory", run, "add", "story.txt", "--backend", "flat", "--device", "cuda")
+        found = ask("memory", run, "search", "The lamp")
+        assert (
+            "compact --device cpu"
+            in ask("memory", run, "add", "words.txt", "--device", "cpu", code=2)["error"]
+        )
+    assert "is built for CPUs alone" in ask("memory", run, "search", "The lamp", code=2)["error"]
+    ask("memory", run, "compact", "--device", "cpu")
+    assert ask("memory", run, "search", "The lamp") == found
 
 
 @pytest.fixture

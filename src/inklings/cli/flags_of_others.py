@@ -128,6 +128,7 @@ HINTS = (
     Hint("memory_size", "capacity", verbs=("memory",)),
     Hint("index_type", "backend", verbs=("memory",)),
     Hint("num_search_results", "k", verbs=("memory",)),
+    Hint("use_gpu", "device", "cuda, with a FAISS that is built for GPUs", ("memory",)),
     Hint("forgetfulness_factor", "factor", verbs=("memory",)),
     # GAN_TextGen: train, generate, and the scripts that make its files
     Hint("vocab_file", "tokenizer", "word:2000 learns the vocabulary from the text", SETTINGS),

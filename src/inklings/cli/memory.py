@@ -20,7 +20,7 @@ from inklings.cli.reference import open_run
 from inklings.cli.table import GAP, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.errors import ConfigError
-from inklings.memory.settings import Backend
+from inklings.memory.settings import Backend, SearchedOn
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import predictor
 from inklings.runs.directory import RunDirectory
@@ -61,6 +61,10 @@ class MemoryFlags:
     """
     backend: Backend | None = None
     """add, keep, the first time: how the memory is searched; `exact` if nothing is said."""
+    device: SearchedOn | None = None
+    """add, keep, the first time: where FAISS searches with the backend `flat` or `ivf`; `cpu` if
+    nothing is said. compact: where from now on.
+    """
     factor: float | None = None
     """forget: the probability with which each entry is forgotten."""
     seed: int | None = None
@@ -81,11 +85,11 @@ class MemoryFlags:
 TAKES: dict[Action, tuple[str, ...]] = {
     "info": (),
     "search": ("what", "k"),
-    "add": ("what", "layout", "capacity", "backend"),
-    "keep": ("capacity", "backend"),
+    "add": ("what", "layout", "capacity", "backend", "device"),
+    "keep": ("capacity", "backend", "device"),
     "remove": ("what",),
     "forget": ("factor", "seed"),
-    "compact": (),
+    "compact": ("device",),
 }
 """Flags that each action can use beside those that all can."""
 
@@ -121,7 +125,7 @@ def _check(flags: MemoryFlags) -> None:
     """Refuse, with a `ConfigError`, flags that the action cannot use, and missing ones."""
     told = [
         name
-        for name in ("what", "k", "layout", "capacity", "backend", "factor", "seed")
+        for name in ("what", "k", "layout", "capacity", "backend", "device", "factor", "seed")
         if getattr(flags, name) not in (None, ())
     ]
     other = [name for name in told if name not in TAKES[flags.action]]
@@ -147,8 +151,14 @@ def _check(flags: MemoryFlags) -> None:
 
 
 def _open(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunMemory:
-    memory = open_memory(run, model, connection=flags.connection, table=flags.table)
+    changed = flags.device if flags.action == "compact" else None
+    memory = open_memory(run, model, device=changed, connection=flags.connection, table=flags.table)
     config = memory.memory.config
+    if flags.device not in (None, config.device):
+        raise ConfigError(
+            f"--device is {flags.device}, but this memory is searched on {config.device}; `inklings"
+            f" memory {flags.run} compact --device {flags.device}` changes that."
+        )
     for name in ("capacity", "backend"):
         asked, found = getattr(flags, name), getattr(config, name)
         if asked not in (None, found):
@@ -176,6 +186,7 @@ def _create(run: RunDirectory, model: SequenceModel, flags: MemoryFlags) -> RunM
         model,
         capacity=capacity,
         backend=backend,
+        device=flags.device or "cpu",
         connection=flags.connection,
         table=flags.table,
     )

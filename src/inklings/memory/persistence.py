@@ -14,7 +14,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from inklings.durable import (
 from inklings.errors import InputError, RunError
 from inklings.memory.backends.index import Index, LocalIndex
 from inklings.memory.entries import Entries
-from inklings.memory.settings import MemoryConfig
+from inklings.memory.settings import MemoryConfig, SearchedOn
 from inklings.memory.store import Memory
 from inklings.values import from_mapping
 
@@ -138,6 +138,7 @@ def load(
     model: str | None = None,
     tokenizer: str | None = None,
     index: Index | None = None,
+    device: SearchedOn | None = None,
 ) -> Memory:
     """Open a memory that `save` wrote.
 
@@ -150,14 +151,17 @@ def load(
         tokenizer: hash of the tokenizer that is to use it; None takes any.
         index: to search by this one in place of the saved one: empty, or holding the saved entries
             already (`pgvector`).
+        device: where FAISS searches from now on; None where it did.
 
     Raises:
         RunError: the folder is missing, is no memory, is damaged, was written by a newer version,
             or does not match.
         MissingExtraError: the backend needs FAISS, which is not installed.
-        ConfigError: the backend is `pgvector` and no index is given.
+        ConfigError: the backend is `pgvector` and no index is given, or FAISS cannot search on
+            that device.
     """
     manifest = read_manifest(folder)
+    config = manifest.config if device is None else replace(manifest.config, device=device)
     expected = {"dimension": dimension, "model": model, "tokenizer": tokenizer}
     found = {
         "dimension": manifest.config.dimension,
@@ -174,7 +178,7 @@ def load(
     with _damage(folder):
         vectors, lengths = arrays.pop("vectors"), arrays.pop("lengths")
         entries = Entries(**{field.name: arrays.pop(field.name) for field in fields(Entries)})
-        memory = Memory(manifest.config, index)
+        memory = Memory(config, index)
         if index is not None or not isinstance(memory.index, LocalIndex):
             _attach(memory.index, entries.ids, vectors, folder)
         else:

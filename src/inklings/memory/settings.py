@@ -11,6 +11,7 @@ from inklings.values import check, check_types
 
 Backend = Literal["exact", "flat", "ivf", "ivfpq", "hnsw", "pgvector"]
 Eviction = Literal["oldest", "least_used", "lowest_score"]
+SearchedOn = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class MemoryConfig:
     """`exact` and `flat` compare with every vector, `ivf`, `ivfpq` and `hnsw` with likely ones;
     `pgvector` is a database.
     """
+    device: SearchedOn = "cpu"
+    """`flat`, `ivf`: where FAISS searches; `cuda` takes a build of it for GPUs."""
     eviction: Eviction = "oldest"
     """Which entries give way to new ones in a full memory; of equal ones the oldest."""
     clusters: int = 1024
@@ -60,6 +63,12 @@ class MemoryConfig:
             check(self, name, getattr(self, name) >= 1, "at least 1")
         check(self, "links", self.links >= 2, "at least 2")
         check(self, "seed", 0 <= self.seed < 2**31, "from 0 to 2147483647")
+        check(
+            self,
+            "device",
+            self.device == "cpu" or self.backend in ("flat", "ivf"),
+            f"'cpu' with the backend {self.backend!r}; flat and ivf can be searched on a GPU",
+        )
         fits = self.code_bytes >= 0 and (
             self.code_bytes == 0 or self.dimension % self.code_bytes == 0
         )
@@ -72,9 +81,9 @@ def make_index(config: MemoryConfig) -> Index:
     Raises:
         MissingExtraError: the backend needs FAISS, which is not installed.
         ConfigError: the backend is `pgvector`, which lives in a database that only the caller
-            knows.
+            knows, or FAISS is to search on a GPU and cannot.
     """
-    room = config.capacity
+    room, gpu = config.capacity, config.device == "cuda"
     if config.backend == "exact":
         from inklings.memory.backends.exact import Exact
 
@@ -89,7 +98,7 @@ def make_index(config: MemoryConfig) -> Index:
     from inklings.memory.backends.hnsw import HNSW
 
     if config.backend == "flat":
-        return Flat(config.dimension)
+        return Flat(config.dimension, gpu=gpu)
     if config.backend == "hnsw":
         widths = {"build_width": config.build_width, "search_width": config.search_width}
         return HNSW(config.dimension, links=config.links, capacity=room, **widths)
@@ -100,6 +109,7 @@ def make_index(config: MemoryConfig) -> Index:
             probes=config.probes,
             seed=config.seed,
             capacity=room,
+            gpu=gpu,
         )
     return IVFPQ(
         config.dimension,

@@ -13,7 +13,7 @@ from inklings.durable import disk_errors, file_sha256, read_json, refuse_links_o
 from inklings.errors import ArchitectureError, ConfigError, InputError, RunError
 from inklings.memory.backends.exact import Exact
 from inklings.memory.persistence import MANIFEST, load, read_manifest
-from inklings.memory.settings import Backend, MemoryConfig
+from inklings.memory.settings import Backend, MemoryConfig, SearchedOn
 from inklings.memory.store import Memory
 from inklings.models.contract import SequenceModel
 from inklings.models.remembering import Remembering
@@ -51,6 +51,7 @@ def open_memory(
     model: SequenceModel,
     *,
     weights: Weights = "best",
+    device: SearchedOn | None = None,
     connection: str | None = None,
     table: str | None = None,
 ) -> RunMemory:
@@ -60,6 +61,7 @@ def open_memory(
         run: the run.
         model: the run's model.
         weights: which of the run's weights the model has.
+        device: where FAISS searches it from now on; None where it did.
         connection: of a memory in a database; None takes it from the environment variable
             `POSTGRES`.
         table: use this table of the database; an empty one is filled. None takes the one that was
@@ -68,7 +70,8 @@ def open_memory(
     Raises:
         ArchitectureError: the model reads no memory.
         RunError: there is no memory, it is damaged, or other weights wrote it.
-        ConfigError: it is in a database that cannot be reached, or is not said.
+        ConfigError: it is in a database that cannot be reached, or is not said; or FAISS cannot
+            search on that device.
         MissingExtraError: its backend is not installed.
     """
     reader = _remembering(run, model)
@@ -92,7 +95,7 @@ def open_memory(
             f" and add the texts again; {WITHOUT}."
         )
     if manifest.config.backend != "pgvector":
-        memory = _load_from_files(folder / STORE, reader.dimension, tokenizer)
+        memory = _load_from_files(folder / STORE, reader.dimension, tokenizer, device)
         return RunMemory(folder, memory, reader, tokenizer, digest, None)
     table = table or _table_of(folder)
     memory = _load_from_table(folder, reader.dimension, tokenizer, connection, table)
@@ -105,6 +108,7 @@ def create_memory(
     *,
     capacity: int = CAPACITY,
     backend: Backend = "exact",
+    device: SearchedOn = "cpu",
     connection: str | None = None,
     table: str | None = None,
 ) -> RunMemory:
@@ -117,6 +121,7 @@ def create_memory(
         model: the run's model.
         capacity: most entries there can be; the oldest give way to new ones.
         backend: how it is searched.
+        device: where FAISS searches it.
         connection: of a database, for `pgvector`; None takes it from the environment variable
             `POSTGRES`.
         table: of that database; None takes a name that nobody else has.
@@ -132,7 +137,9 @@ def create_memory(
         raise RunError(
             f"{run.path} has a long-term memory already; remove {run.path / FOLDER} to begin anew."
         )
-    config = MemoryConfig(dimension=reader.dimension, capacity=capacity, backend=backend)
+    config = MemoryConfig(
+        dimension=reader.dimension, capacity=capacity, backend=backend, device=device
+    )
     digest = file_sha256(run.weights_path())
     if backend != "pgvector":
         return RunMemory(run.path / FOLDER, Memory(config), reader, run.tokenizer(), digest, None)
@@ -258,7 +265,9 @@ def _connection(given: str | None) -> str:
     return found
 
 
-def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memory:
+def _load_from_files(
+    store: Path, dimension: int, tokenizer: Tokenizer, device: SearchedOn | None
+) -> Memory:
     """Load a memory that is searched in this process.
 
     If a command replaces it while it is read, it is read again.
@@ -266,7 +275,7 @@ def _load_from_files(store: Path, dimension: int, tokenizer: Tokenizer) -> Memor
     while True:
         manifest = read_manifest(store)
         try:
-            return load(store, dimension=dimension, tokenizer=tokenizer.hash)
+            return load(store, dimension=dimension, tokenizer=tokenizer.hash, device=device)
         except RunError:
             # replaced: the files that the old manifest names are gone, and that is no damage
             if read_manifest(store).files == manifest.files:

@@ -296,6 +296,26 @@ def test_a_run_in_a_comparison_tells_its_audit_its_verdict_and_the_report(
         assert client.get(f"/v1/runs/mine/figures/{name}").status_code == 404
 
 
+def test_the_page_of_a_run_is_given_and_no_link_in_its_place(
+    run: RunDirectory, tmp_path: Path
+) -> None:
+    client = client_of(run)
+    page = run.path / "report.html"
+    page.unlink(missing_ok=True)
+    assert client.get("/v1/runs/mine").json()["page"] is None
+    missing = client.get("/v1/runs/mine/page")
+    assert missing.status_code == 404 and "inklings report" in missing.text
+    page.write_text("<html>the page</html>")
+    given = client.get(client.get("/v1/runs/mine").json()["page"])
+    assert given.text == "<html>the page</html>"
+    assert given.headers["content-security-policy"] == REPORT_POLICY
+    (tmp_path / "secret.txt").write_text("hidden")
+    page.unlink()
+    page.symlink_to(tmp_path / "secret.txt")
+    assert client.get("/v1/runs/mine").json()["page"] is None
+    assert client.get("/v1/runs/mine/page").status_code == 404
+
+
 def test_without_a_report_there_is_none_to_link(run: RunDirectory) -> None:
     assert client_of(run).get("/v1/runs/mine/report").status_code == 404
     compare(run)

@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int64
 from inklings.memory.backends.exact import Exact
 from inklings.memory.backends.faiss_library import answer, library, one_thread
 from inklings.memory.backends.flat import in_order
+from inklings.memory.backends.on_gpu import OnGpu
 
 VECTORS_A_CLUSTER = 39
 """Fewest vectors that k-means takes for one centre."""
@@ -209,9 +210,11 @@ class IVF(Approximate):
         probes: how many of them a search looks into.
         seed: of k-means.
         capacity: how many vectors there will be at most, if that is known.
+        gpu: whether a copy on a GPU is searched.
 
     Raises:
         MissingExtraError: FAISS is not installed.
+        ConfigError: it cannot search on a GPU here.
     """
 
     name = "ivf"
@@ -224,9 +227,11 @@ class IVF(Approximate):
         probes: int = 32,
         seed: int = 0,
         capacity: int | None = None,
+        gpu: bool = False,
     ) -> None:
         super().__init__(dimension, capacity)
         self.clusters, self.probes, self.seed = clusters, probes, seed
+        self._gpu = OnGpu(self._faiss) if gpu else None
 
     def _due(self) -> bool:
         if len(self) < VECTORS_A_CLUSTER * min(FEWEST_CLUSTERS, self.clusters):
@@ -238,6 +243,13 @@ class IVF(Approximate):
         index.cp.seed = self.seed
         index.train(vectors)
         return self._with_table(index)
+
+    def copy(self) -> IVF:
+        """Return the same vectors and answers, to be changed on its own."""
+        other = super().copy()
+        assert isinstance(other, IVF)
+        other._gpu = None if self._gpu is None else OnGpu(self._faiss)
+        return other
 
     def state(self) -> dict[str, np.ndarray]:
         """Give the state of an inverted index without its table of ids.
@@ -275,14 +287,23 @@ class IVF(Approximate):
 
     def _insert(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
         self._index.add_with_ids(vectors, ids)
+        self._changed()
 
     def _delete(self, ids: Int64[np.ndarray, " n"]) -> None:
         ids = np.ascontiguousarray(ids)
         self._index.remove_ids(self._faiss.IDSelectorArray(len(ids), self._faiss.swig_ptr(ids)))
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._gpu is not None:
+            self._gpu.changed()
 
     def _candidates(self, queries: Float32[np.ndarray, "q d"], k: int) -> Int64[np.ndarray, "q c"]:
-        settings = self._faiss.SearchParametersIVF(nprobe=min(self.probes, self._index.nlist))
-        return answer(self._index, queries, min(k, len(self)) or 1, params=settings)[1]
+        probes, k = min(self.probes, self._index.nlist), min(k, len(self)) or 1
+        if self._gpu is not None:
+            return self._gpu.search(self._index, queries, k, probes=probes)[1]
+        settings = self._faiss.SearchParametersIVF(nprobe=probes)
+        return answer(self._index, queries, k, params=settings)[1]
 
 
 class IVFPQ(IVF):

@@ -9,21 +9,28 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from inklings.memory.backends.faiss_library import answer, library
+from inklings.memory.backends.on_gpu import OnGpu
 from inklings.memory.rows import Rows
 
 
 class Flat:
     """An `IndexFlatL2` whose own array is kept dense: a removed vector is replaced by the last.
 
+    Args:
+        dimension: the size of a vector.
+        gpu: whether a copy on a GPU is searched.
+
     Raises:
         MissingExtraError: FAISS is not installed.
+        ConfigError: it cannot search on a GPU here.
     """
 
     name = "flat"
     ready = True
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, *, gpu: bool = False) -> None:
         self._faiss = library(self.name)
+        self._gpu = OnGpu(self._faiss) if gpu else None
         self.dimension = dimension
         self._rows = Rows()
         self._index: Any = self._faiss.IndexFlatL2(dimension)
@@ -39,6 +46,7 @@ class Flat:
         """
         self._rows.add(ids)
         self._index.add(np.ascontiguousarray(vectors))
+        self._changed()
 
     def update(self, ids: Int64[np.ndarray, " n"], vectors: Float32[np.ndarray, "n d"]) -> None:
         """Put other vectors under known ids.
@@ -47,6 +55,7 @@ class Flat:
             InputError: an id is unknown or given twice; nothing was changed.
         """
         self._stored()[self._rows.find_each(ids)] = vectors
+        self._changed()
 
     def remove(self, ids: Int64[np.ndarray, " n"]) -> None:
         """Remove vectors.
@@ -59,6 +68,7 @@ class Flat:
         stored[holes] = stored[movers]
         self._index.codes.resize(4 * self.dimension * len(self))
         self._index.ntotal = len(self)
+        self._changed()
 
     def search(
         self, queries: Float32[np.ndarray, "q d"], k: int
@@ -67,7 +77,8 @@ class Flat:
 
         Missing ones are -1 at distance infinity.
         """
-        distances, rows = answer(self._index, np.ascontiguousarray(queries), k)
+        search = answer if self._gpu is None else self._gpu.search
+        distances, rows = search(self._index, np.ascontiguousarray(queries), k)
         there = rows >= 0
         if there.all():
             return self._rows.ids[rows], distances
@@ -87,6 +98,7 @@ class Flat:
     def copy(self) -> Flat:
         """Return the same vectors and answers, to be changed on its own."""
         other = copy(self)
+        other._gpu = None if self._gpu is None else OnGpu(self._faiss)
         other.compact()
         return other
 
@@ -113,6 +125,10 @@ class Flat:
         """
         order = state["order"]
         self.add(order, vectors if np.array_equal(order, ids) else in_order(ids, vectors, order))
+
+    def _changed(self) -> None:
+        if self._gpu is not None:
+            self._gpu.changed()
 
     def _stored(self) -> Float32[np.ndarray, "n d"]:
         """Return FAISS's own array, a view that the next `add` may move."""

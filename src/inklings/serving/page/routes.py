@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -109,6 +109,9 @@ class RunBody(BaseModel):
     object: Literal["run"] = "run"
     card: CardBody
     facts: RunFacts
+    page: str | None = Field(
+        description="Path of the run's own page on this server; null where none was written."
+    )
     compared: ComparedWith | None = Field(
         description="The comparison that the run is a part of; null where there is none."
     )
@@ -189,27 +192,39 @@ def page_routes(models: Sequence[Shown]) -> APIRouter:
     )
     def one_run(model: str) -> RunBody:
         served, place = find(model)
+        path = f"/v1/runs/{urllib.parse.quote(model, safe='')}"
         return RunBody(
             id=model,
             card=_card(served),
             facts=run_facts(served.run, served.card.unit),
-            compared=compared_with(place, f"/v1/runs/{urllib.parse.quote(model, safe='')}/report"),
+            page=None if place.page is None else f"{path}/page",
+            compared=compared_with(place, f"{path}/report"),
             audit_command=f"inklings audit {_said(served.run.path)}",
         )
+
+    @router.get(
+        "/v1/runs/{model}/page",
+        tags=["runs"],
+        summary="A run's own page",
+        response_class=Response,
+        responses=_html("The page."),
+    )
+    def page(model: str) -> Response:
+        served, place = find(model)
+        if place.page is None:
+            raise ApiError(
+                404,
+                f"the run of {model!r} has no page; `inklings report {_said(served.run.path)}`"
+                " writes one.",
+            )
+        return _of_report(place.page)
 
     @router.get(
         "/v1/runs/{model}/report",
         tags=["runs"],
         summary="The report of the comparison that a run is a part of",
         response_class=Response,
-        responses={
-            **GUARDED,
-            **errors(404),
-            200: {
-                "description": "The report.",
-                "content": {"text/html": {"schema": {"type": "string"}}},
-            },
-        },
+        responses=_html("The report."),
     )
     def report(model: str) -> Response:
         _, place = find(model)
@@ -251,6 +266,12 @@ def _file_route(file: PageFile) -> Callable[[Request], Response]:
         return Response(file.content, media_type=file.media_type, headers=headers)
 
     return give
+
+
+def _html(description: str) -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a route that gives a file of HTML."""
+    content = {"text/html": {"schema": {"type": "string"}}}
+    return {**GUARDED, **errors(404), 200: {"description": description, "content": content}}
 
 
 def _of_report(path: Path) -> Response:

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
+from inklings.durable import is_file
 from inklings.errors import InklingsError
 from inklings.events import EvaluationEvent, LoggedEvent, StepEvent
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import FILE_NAME, Comparison
+from inklings.lab.report.of_runs.run_page import FILE as PAGE
 from inklings.runs.audits import kept_audits
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import RunDirectory
@@ -129,6 +131,12 @@ class RunLocation:
         run = run.resolve()
         found = next((folder for folder in run.parents[:4] if (folder / FILE_NAME).is_file()), None)
         return cls(run, found)
+
+    @property
+    def page(self) -> Path | None:
+        """The run's own page, if one was written; no link, which may lead anywhere."""
+        path = self.run / PAGE
+        return path if is_file(path) and not path.is_symlink() else None
 
     @property
     def report(self) -> Path | None:

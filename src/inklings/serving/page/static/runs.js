@@ -87,7 +87,7 @@ function compareCurves(cards, found) {
 }
 
 /** @param {any} run @param {number} colour */
-function runParts({ card, facts, compared, audit_command: command }, colour) {
+function runParts({ card, facts, page, compared, audit_command: command }, colour) {
   const share = facts.steps ? facts.step / facts.steps : 1;
   const progress = facts.state === "done" ? "" : `, ${count(facts.step)} of ${count(facts.steps)} steps`;
   const { factor, unit } = inBits(facts);
@@ -111,6 +111,7 @@ function runParts({ card, facts, compared, audit_command: command }, colour) {
     compared === null ? null : verdict(compared, card),
     audit(facts.findings.length ? facts.findings : (compared?.findings ?? []), command),
     samples(facts),
+    page === null ? null : make("p", { class: "note" }, reportLink(page, card, "page")),
   ].filter((part) => part !== null);
 }
 
@@ -136,19 +137,24 @@ function verdict(compared, card) {
     { class: "verdict" },
     make("h3", {}, `Compared as ${compared.arm}, one of ${compared.arms.length} arms`),
     ...compared.verdicts.flatMap((/** @type {any} */ one) => [make("p", { class: "headline" }, one.headline), ...one.sentences.map((/** @type {string} */ sentence) => make("p", {}, sentence))]),
-    compared.report === null ? make("p", { class: "note" }, "No report was written.") : make("p", {}, reportLink(compared.report, card)),
+    compared.report === null ? make("p", { class: "note" }, "No report was written.") : make("p", {}, reportLink(compared.report, card, "report")),
   );
 }
 
-/** A link to the report; where a key is needed a link cannot carry it, so the file is fetched and saved. @param {string} report @param {any} card */
-function reportLink(report, card) {
-  if (!hasKey()) return make("a", { href: report, target: "_blank", rel: "noopener" }, "The whole report");
+/**
+ * A link to the report of the comparison or the page of the run; where a key is needed a link cannot carry it, so the file is fetched
+ * and saved.
+ * @param {string} address @param {any} card @param {"report" | "page"} kind
+ */
+function reportLink(address, card, kind) {
+  const name = kind === "report" ? "The whole report" : `The page of ${card.name}`;
+  if (!hasKey()) return make("a", { href: address, target: "_blank", rel: "noopener" }, name);
   const save = async () => {
-    const address = URL.createObjectURL(await (await ask(report)).blob());
-    make("a", { href: address, download: `${card.name}-report.html` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    const blob = URL.createObjectURL(await (await ask(address)).blob());
+    make("a", { href: blob, download: `${card.name}-${kind}.html` }).click();
+    setTimeout(() => URL.revokeObjectURL(blob), 10_000);
   };
-  return make("button", { type: "button", on: { click: save } }, "Save the whole report");
+  return make("button", { type: "button", on: { click: save } }, `Save ${name[0].toLowerCase()}${name.slice(1)}`);
 }
 
 /** @param {any[]} findings @param {string} command */
