@@ -24,34 +24,55 @@ SECONDS = 120
 
 def in_world(size: int, work: Callable[[World], T]) -> list[T]:
     """What a function returns in each of so many processes, by rank."""
+
+    def together(world: World) -> T:
+        result = work(world)
+        dist.barrier()  # none leaves while others still listen to it
+        return result
+
+    found = left_of_world(size, together)
+    assert None not in found, "a process was killed"
+    return [value for value in found if value is not None]
+
+
+def left_of_world(
+    size: int, work: Callable[[World], T], *, patience: float = SECONDS
+) -> list[T | None]:
+    """What a function returns in each of so many processes, some of which die; None for those.
+
+    Args:
+        size: how many.
+        work: the function.
+        patience: seconds that each waits for the others.
+    """
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("fork")
         processes = [
-            context.Process(target=_live, args=(Path(folder), rank, size, work))
+            context.Process(target=_live, args=(Path(folder), rank, size, work, patience))
             for rank in range(size)
         ]
         for process in processes:
             process.start()
         for process in processes:
-            process.join(SECONDS)
+            process.join(SECONDS if patience == SECONDS else 3 * patience)
+        for process in processes:
             process.kill()
-        said = [Path(folder) / f"said-{rank}" for rank in range(size)]
+            process.join()
         failed = [path.read_text(encoding="utf-8") for path in Path(folder).glob("failed-*")]
         assert not failed, "\n".join(failed)
-        return [pickle.loads(path.read_bytes()) for path in said]
+        said = [Path(folder) / f"said-{rank}" for rank in range(size)]
+        return [pickle.loads(path.read_bytes()) if path.exists() else None for path in said]
 
 
-def _live(folder: Path, rank: int, size: int, work: Callable[[World], T]) -> None:
+def _live(folder: Path, rank: int, size: int, work: Callable[[World], T], patience: float) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         store = FileStore(str(folder / "store"), size)
         dist.init_process_group(
-            "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=SECONDS)
+            "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=patience)
         )
         found = work(World(rank, size, rank, PrefixStore("words", store)))
         (folder / f"said-{rank}").write_bytes(pickle.dumps(found))
-        dist.barrier()
-        dist.destroy_process_group()
     except BaseException:
         (folder / f"failed-{rank}").write_text(traceback.format_exc(), encoding="utf-8")
     os._exit(0)

@@ -51,11 +51,34 @@ def test_what_torchrun_refuses_has_a_second_name() -> None:
     assert "--out" in line
 
 
-def torchrun(*words: str | Path, size: int = 2, more: tuple[str, ...] = ()) -> tuple[int, str]:
+MORTAL = """
+import os, signal
+from inklings.training import loop
+from inklings.cli.main import run
+
+attempt, real = os.environ["TORCHELASTIC_RESTART_COUNT"], loop.seed_step
+
+def mortal(seed, step, rank=0):
+    if (attempt, os.environ["RANK"], step) in {("0", "1", 7), ("1", "0", 12)}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(seed, step, rank)
+
+loop.seed_step = mortal
+run()
+"""
+"""Inklings, whose process 1 is killed at first, and whose process 0 is after that."""
+
+
+def torchrun(
+    *words: str | Path,
+    size: int = 2,
+    more: tuple[str, ...] = (),
+    program: tuple[str, ...] = ("-m", "inklings"),
+) -> tuple[int, str]:
     """Start processes as people do; the exit code, and all that is printed."""
     starter = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     ended = subprocess.run(
-        [*starter, "--nproc-per-node", str(size), *more, "-m", "inklings", *map(str, words)],
+        [*starter, "--nproc-per-node", str(size), *more, *program, *map(str, words)],
         env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -90,6 +113,21 @@ def test_two_processes_train_one_run(text: Path, tmp_path: Path) -> None:
     assert main(["resume", str(run), "--budget", "30-steps", "--no-report"]) == 0
     code, said = torchrun("resume", run, "--budget", "40-steps", "--no-report", size=4)
     assert code == 0 and said.count("done after 40 steps") == 1, said
+
+
+@SLOW
+def test_torchrun_starts_again_and_the_run_goes_on(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "mortal.py").write_text(MORTAL, encoding="utf-8")
+    command = line(text, tmp_path / "run", "--budget", "20-steps", "--training.evaluations", "10")
+    code, said = torchrun(
+        *command, more=("--max-restarts", "2"), program=(str(tmp_path / "mortal.py"),)
+    )
+    assert code == 0 and said.count("done after 20 steps") == 1, said
+    assert said.count("ended without a word") == 1, "process 0 says so, where it was not the one"
+    code, said = torchrun(*command)
+    assert code == 0 and said.count("done after 20 steps") == 1, "a run that is done stays so"
+    code, said = torchrun(*command, "--training.seed", "3")
+    assert code != 0 and said.count("is a run already") == 1
 
 
 @SLOW

@@ -48,18 +48,29 @@ def joined() -> Iterator[World]:
         yield ALONE
         return
     world = _join(size)
-    try:
+    with ending_together(world):
         yield world
         world.wait()
-    except InklingsError as error:
-        world.say_failure(str(error))
-        raise
-    except RuntimeError as error:
-        lost = _lost(world, error)
-        if lost is None:
-            raise
-        raise lost from error
     dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def ending_together(world: World) -> Iterator[None]:
+    """Tell the others why this process ends within the block, and this one why another did.
+
+    Raises:
+        LostProcessError: another process ended, or was not heard of for `PATIENCE` seconds.
+    """
+    try:
+        yield
+    except Exception as error:
+        lost = _lost(world, error)
+        if lost is not None:
+            raise lost from error
+        world.say_failure(
+            str(error) if isinstance(error, InklingsError) else f"{type(error).__name__}: {error}"
+        )
+        raise
 
 
 def _join(size: int) -> World:

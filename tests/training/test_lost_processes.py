@@ -1,0 +1,218 @@
+"""Processes that die, hang or cannot find each other: the others end, with the reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from inklings.config import RunConfig
+from inklings.errors import LostProcessError, OutOfMemoryError, WorldError
+from inklings.runs.directory import RunDirectory
+from inklings.text.store import TokenStore, prepare
+from inklings.training import joining, loop
+from inklings.training.joining import began_with, check_sees, ending_together, joined
+from inklings.training.train import resume, train
+from inklings.world import World
+from tests.worlds import in_world, left_of_world
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
+
+ConfigOf = Callable[..., RunConfig]
+
+
+class Mortal:
+    """Kills its process before or after a call: of those that write, and those that exchange."""
+
+    def __init__(self, fatal: int) -> None:
+        self.calls, self.fatal = 0, fatal
+        for owner, names in (
+            (os, ("fsync", "rename", "replace", "unlink", "mkdir", "rmdir")),
+            (dist, ("all_reduce", "all_gather", "barrier")),
+        ):
+            for name in names:
+                setattr(owner, name, self._guard(getattr(owner, name)))
+
+    def _guard(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            self.calls += 1
+            turn = self.calls == self.fatal  # a call may make others
+            if turn and self.fatal % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                return real(*given, **named)
+            finally:
+                if turn:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+
+def command(config: RunConfig, run: Path, store: TokenStore, world: World) -> str:
+    """What `inklings train` does under torchrun: go on, where the same command began."""
+    try:
+        with ending_together(world):
+            if world.told(world.leads and began_with(config, None, run)):
+                return resume(run, store=store, world=world).stopped
+            return train(config, run, store=store, world=world).stopped
+    except LostProcessError as error:
+        return str(error)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    model = RunDirectory.open(run).load_model("last")
+    return dict(model.named_parameters())
+
+
+def moments(config: RunConfig, store: TokenStore, folder: Path, count: int) -> list[list[int]]:
+    """For each process, numbers of calls spread evenly over all that it makes in a run."""
+
+    def counted(world: World) -> int:
+        mortal = Mortal(0)
+        command(config, folder / "counted", store, world)
+        return mortal.calls
+
+    return [
+        sorted({1 + at * calls // count for at in range(count)}) for calls in in_world(2, counted)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_run_goes_on_whichever_process_was_killed_at_any_moment(
+    killed: int, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    """Ten moments each: the other ends with the reason, and the same command ends the run."""
+    config = config_of("mlp", budget="6-steps", evaluations=2)
+    whole = tmp_path / "whole"
+    assert in_world(2, lambda world: command(config, whole, store, world)) == ["budget"] * 2
+    for fatal in moments(config, store, tmp_path, 10)[killed]:
+        run = tmp_path / f"killed-{fatal}"
+
+        def mortally(world: World, run: Path = run, fatal: int = fatal) -> str:
+            if world.rank == killed:
+                Mortal(fatal)
+            return command(config, run, store, world)
+
+        found = left_of_world(2, mortally)
+        assert found[killed] is None, "it was killed"
+        assert found[1 - killed] == "budget" or "without a word" in str(found[1 - killed])
+        again = in_world(2, lambda world, run=run: command(config, run, store, world))  # type: ignore[misc]
+        assert again == ["budget"] * 2
+        for name, tensor in weights(whole).items():
+            assert torch.equal(tensor, weights(run)[name]), fatal
+        assert RunDirectory.open(run).check() == []
+        assert not list(run.rglob(".*.tmp"))
+
+
+def test_why_a_process_ended_is_told_by_the_others(
+    config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    def work(world: World) -> str:
+        def fail(*given: Any) -> None:
+            raise OutOfMemoryError("no room for a step.")
+
+        if world.rank == 1:
+            setattr(loop, "seed_step", fail)  # noqa: B010
+        with pytest.raises((LostProcessError, OutOfMemoryError)) as ended, ending_together(world):
+            train(config_of("mlp"), tmp_path / "run", store=store, world=world)
+        return str(ended.value)
+
+    first, second = left_of_world(2, work)
+    assert first == "process 1 of 2 ended: no room for a step."
+    assert second == "no room for a step."
+
+
+def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "PATIENCE", 1.0)
+
+    def work(world: World) -> str:
+        if world.rank == 1:
+            signal.raise_signal(signal.SIGSTOP)
+        with pytest.raises(LostProcessError) as ended, ending_together(world):
+            world.wait()
+        return str(ended.value)
+
+    first, second = left_of_world(2, work, patience=1.0)
+    assert "waited 1 s for the others" in str(first) and second is None
+
+
+def test_a_folder_that_not_all_see_is_told(tmp_path: Path) -> None:
+    (tmp_path / "0").touch()
+
+    def work(world: World) -> str:
+        with pytest.raises(WorldError) as refused:
+            check_sees(world, tmp_path / str(world.rank))
+        return str(refused.value)
+
+    first, second = in_world(2, work)
+    assert "process 1 on" in first and "does not see" in first and "process 1 on" in second
+
+
+def test_processes_that_see_other_text_are_told_apart(
+    config_of: ConfigOf, store: TokenStore, text: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(text.read_text(encoding="utf-8").replace("elton", "altan"), encoding="utf-8")
+    config = config_of("mlp")
+    changed = prepare(replace(config.data, source=str(other)))
+
+    def work(world: World) -> str:
+        with pytest.raises(WorldError) as refused:
+            given = changed if world.rank else store
+            train(config, tmp_path / "run", store=given, world=world)
+        return str(refused.value)
+
+    assert ["differ in the text" in said for said in in_world(2, work)] == [True, True]
+    assert not (tmp_path / "run").exists()
+
+
+def launch(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
+    """What is wrong with processes that were told so much."""
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WorldError) as refused, joined():
+        pass
+    return str(refused.value)
+
+
+def test_what_torchrun_would_have_told_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = launch(monkeypatch, WORLD_SIZE="2", RANK="0")
+    assert "MASTER_ADDR, MASTER_PORT is not set" in said and "torchrun" in said
+
+
+def test_a_build_without_gloo_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dist, "is_gloo_available", lambda: False)
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    assert "no gloo" in launch(monkeypatch, WORLD_SIZE="2", RANK="0", **where)
+
+
+def test_a_port_in_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "PATIENCE", 1.0)
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        said = launch(monkeypatch, WORLD_SIZE="2", RANK="0", **where)
+    assert f"127.0.0.1:{port}" in said and "--master-port" in said
+
+
+def test_processes_that_never_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "PATIENCE", 1.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    said = launch(monkeypatch, WORLD_SIZE="2", RANK="0", **where)
+    assert "found no connection to the others" in said and "within 1 s" in said
