@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,30 @@ def test_what_is_wrong_is_said_once(words: list[str], saying: str, tmp_path: Pat
     assert said.count(saying) == 1, said
     assert "/inklings/" not in said, "no traceback of ours"
     assert not (tmp_path / "run").exists()
+
+
+@SLOW
+def test_the_commands_of_the_guide_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
+    block = page.read_text(encoding="utf-8").partition("```bash\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("my.txt").write_text(words(1000), encoding="utf-8")
+    for command in block.splitlines():
+        first, *rest = shlex.split(command)
+        if first == "torchrun":
+            assert main_of_torchrun(rest) == 0, command
+        else:
+            assert main(rest) == 0, command
+
+
+def main_of_torchrun(arguments: list[str]) -> int:
+    """The exit code of a command line of torchrun."""
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *arguments],
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=600,
+        check=False,
+    ).returncode

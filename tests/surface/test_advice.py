@@ -48,12 +48,13 @@ OTHERS = {
     "README.md": {"find-links"},
     "docs/ledger.md": {"threads", "size", "only"},
     "CHANGELOG.md": HARNESS,
+    "docs/how-to/cluster.md": {"nproc-per-node"},
     "docs/how-to/docker.md": {"volume", "user"},
     "docs/how-to/lm-eval.md": HARNESS,
     "docs/how-to/serving.md": {"batch_size"},
     "docs/reference/audit-of-others.md": PYTEST,
 }
-"""Flags of pip, of our benchmarks, of Docker, of a harness, and of pytest."""
+"""Flags of pip, of our benchmarks, of torchrun, of Docker, of a harness, and of pytest."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {

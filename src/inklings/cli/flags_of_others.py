@@ -104,7 +104,7 @@ HINTS = (
     Hint("min_lr", "training.final_rate", "as a share of the peak", SETTINGS),
     Hint("dtype", "training.precision", "auto, float32 or bfloat16", SETTINGS),
     Hint("compile", "training.compile", "auto, on or off", SETTINGS),
-    Hint("backend", note="a run is one process, and `compare` shares runs out among many"),
+    Hint("backend", note="processes that torchrun starts talk by gloo, and GPUs by NCCL"),
     # nanoGPT: sample.py
     Hint("out_dir init_from work_dir", note=FIRST, verbs=("generate", "evaluate")),
     Hint("start prompt", note="the prompt is the word after the run", verbs=("generate",)),
