@@ -136,6 +136,9 @@ SUBJECTS = [
         {
             "feed_forward": "swiglu",
             "rotary_base": 100.0,
+            "qk_norm": "gains",
+            "norm_embedding": False,
+            "n_hidden": 20,
             "n_layer": 1,
             "n_head": 2,
             "n_embd": 16,

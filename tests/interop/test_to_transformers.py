@@ -44,6 +44,17 @@ TWINS = {
         "char",
         "Qwen3ForCausalLM",
     ),
+    "qwen3 with gains": (
+        f"gpt:{SIZES},context_length=16,feed_forward=swiglu,qk_norm=gains,n_hidden=24",
+        "char",
+        "Qwen3ForCausalLM",
+    ),
+    "mistral": (
+        f"gpt:{SIZES},context_length=16,feed_forward=swiglu,rotary_base=500,qk_norm=none,"
+        "norm_embedding=false,tied_head=true",
+        "char",
+        "MistralForCausalLM",
+    ),
     "qwen3": (
         f"gpt:{SIZES},context_length=16,feed_forward=swiglu,dropout=0.5",
         "bpe:280",

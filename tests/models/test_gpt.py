@@ -62,13 +62,19 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
-    x = norm(model.embedding(tokens))
+    x = model.embedding(tokens)
+    if config.norm_embedding:
+        x = norm(x)
     for block in model.stack.blocks:
         assert isinstance(block, Block)
         query, key, value = (
             block.attention.query_key_value(norm(x)).unflatten(-1, (3, config.n_head, -1)).unbind(2)
         )
-        query, key = turn(norm(query)), turn(norm(key))
+        if config.qk_norm != "none":
+            query, key = norm(query), norm(key)
+        if config.qk_norm == "gains":
+            query, key = query * block.attention.query_gain, key * block.attention.key_gain
+        query, key = turn(query), turn(key)
         scores = torch.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(query.shape[-1])
         weights = scores.masked_fill(~seen[:, None], -torch.inf).softmax(-1)
         x = x + block.attention.project(torch.einsum("bhqk,bkhd->bqhd", weights, value).flatten(2))
@@ -89,6 +95,9 @@ def naive_logits(model: GPT, tokens: Tensor, starts: Tensor) -> Tensor:
         {
             "feed_forward": st.sampled_from(["relu2", "swiglu"]),
             "rotary_base": st.sampled_from([None, 10000.0]),
+            "qk_norm": st.sampled_from(["plain", "gains", "none"]),
+            "norm_embedding": st.booleans(),
+            "n_hidden": st.sampled_from([None, 7]),
         }
     ),
     seed=st.integers(0, 99),
@@ -195,6 +204,13 @@ def test_a_part_of_a_subclass_may_have_vectors_tables_and_stacks() -> None:
     assert [tuple(weight.shape) for weight in own] == [(8, 16)]
 
 
+def test_gains_begin_as_one_and_are_no_matrices() -> None:
+    model = GPT(GPTConfig(vocab_size=48, n_embd=16, n_head=2, n_layer=1, qk_norm="gains"))
+    gains = {name: one for name, one in model.named_parameters() if name.endswith("gain")}
+    assert len(gains) == 2 and all(bool((one == 1).all()) for one in gains.values())
+    assert not any(one is matrix for one in gains.values() for matrix in model.matrices())
+
+
 def test_a_tied_head_is_the_embedding() -> None:
     tied, untied = (GPT(GPTConfig(vocab_size=40, tied_head=tied)) for tied in (True, False))
     assert tied.head.weight is tied.embedding.weight
@@ -226,6 +242,7 @@ def test_dropout_works_in_training_only_and_follows_from_the_seed() -> None:
     [
         {},
         {"feed_forward": "swiglu", "rotary_base": 10000.0},
+        {"feed_forward": "swiglu", "n_hidden": 96, "qk_norm": "gains", "norm_embedding": False},
         {"tied_head": True, "context_length": 256},
     ],
 )
@@ -244,6 +261,7 @@ def test_operations_are_counted_as_torch_counts_them(fields: dict[str, object]) 
         ({"n_embd": 12, "n_head": 4}, "n_embd"),
         ({"n_layer": 0}, "n_layer"),
         ({"dropout": 1.0}, "dropout"),
+        ({"n_hidden": 0}, "n_hidden"),
         ({"rotary_base": 1.0}, "rotary_base"),
         ({"rotary_base": math.inf}, "rotary_base"),
     ],

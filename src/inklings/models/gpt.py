@@ -1,6 +1,6 @@
 """The decoder that a good engineer would train today.
 
-Rotary positions, RMSNorm, QK-norm, no biases.
+Rotary positions, RMSNorm, QK-norm, no biases. Fields turn it into its relatives: Qwen3, Llama.
 
 Every layer attends over the last `context_length` tokens of the document, streamed or in parallel,
 so text of any length is read at a constant cost per token; what is further back reaches a
@@ -58,6 +58,16 @@ class GPTConfig(ModelConfig):
     """Squared ReLU (So et al. 2021), or a gated unit (Shazeer 2020) of the same number of
     parameters.
     """
+    n_hidden: int | None = None
+    """Width of the feed-forward network. None is 4 * n_embd for squared ReLU, and 8/3 * n_embd for
+    SwiGLU, rounded up to a multiple of 8.
+    """
+    qk_norm: Literal["plain", "gains", "none"] = "plain"
+    """Whether queries and keys are normed: without gains, with one for each channel of a head as in
+    Qwen3, or not at all, as in Llama.
+    """
+    norm_embedding: bool = True
+    """Whether the embedding is normed when it is read; in most published models it is not."""
     tied_head: bool = False
     """Whether the head reuses the embedding. Branches start at zero, so a tied head starts by
     predicting the token that it has just read; untied learned faster in trials on characters, with
@@ -89,15 +99,20 @@ class GPTConfig(ModelConfig):
             self.rotary_base is None or 1 < self.rotary_base < math.inf,
             "above 1 and finite, or not given",
         )
+        require(self, "n_hidden", self.n_hidden is None or self.n_hidden >= 1, "at least 1")
         require(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
 
 
 class Attention(nn.Module):
-    """Attention with queries and keys of unit size, turned by their positions."""
+    """Attention with queries and keys of unit size, if so asked, turned by their positions."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.n_head = config.n_head
+        self.qk_norm = config.qk_norm
+        if config.qk_norm == "gains":
+            self.query_gain = nn.Parameter(torch.ones(config.n_embd // config.n_head))
+            self.key_gain = nn.Parameter(torch.ones(config.n_embd // config.n_head))
         self.query_key_value = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.project = nn.Linear(config.n_embd, config.n_embd, bias=False)
         self.dropout = Dropout(config.dropout)
@@ -121,8 +136,13 @@ class Attention(nn.Module):
         query_key, value = torch.split(self.query_key_value(rms_norm(x)), [2 * size, size], dim=-1)
         # Queries and keys go through the norm and the rotation together, as 2 H heads: half the
         # number of passes.
-        query_key = rotate(rms_norm(query_key.view(*x.shape[:2], 2 * self.n_head, -1)), turns)
-        query, key = query_key.chunk(2, dim=2)
+        query_key = query_key.view(*x.shape[:2], 2 * self.n_head, -1)
+        if self.qk_norm != "none":
+            query_key = rms_norm(query_key)
+        if self.qk_norm == "gains":
+            gains = torch.stack((self.query_gain, self.key_gain))
+            query_key = query_key * gains.repeat_interleave(self.n_head, dim=0)
+        query, key = rotate(query_key, turns).chunk(2, dim=2)
         mixed = attend(query, key, value.view(*x.shape[:2], self.n_head, -1), piece, cache)
         out: Tensor = self.dropout(self.project(mixed))
         return out
@@ -134,7 +154,8 @@ class FeedForward(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.gated = config.feed_forward == "swiglu"
-        width = -(-8 * config.n_embd // 3 // 8) * 8 if self.gated else 4 * config.n_embd
+        usual = -(-8 * config.n_embd // 3 // 8) * 8 if self.gated else 4 * config.n_embd
+        width = config.n_hidden or usual
         self.widen = nn.Linear(config.n_embd, 2 * width if self.gated else width, bias=False)
         self.project = nn.Linear(width, config.n_embd, bias=False)
         self.dropout = Dropout(config.dropout)
@@ -195,7 +216,7 @@ class GPTStack(nn.Module):
         for name, weight in self.blocks.named_parameters():
             if name.endswith("project.weight"):
                 nn.init.zeros_(weight)
-            else:
+            elif weight.ndim == 2:
                 nn.init.normal_(weight, std=config.n_embd**-0.5)
 
     def forward(
@@ -248,7 +269,7 @@ class GPTStack(nn.Module):
         Attention counts the whole square of scores of one window.
         """
         config = self.config
-        weights = sum(weight.numel() for weight in self.parameters())
+        weights = sum(weight.numel() for weight in self.parameters() if weight.ndim == 2)
         return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
 
     @property
@@ -287,7 +308,8 @@ class GPT(SequenceModel):
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
         """Return the logits for the token after each position, streamed from the layers' caches."""
-        x = self.dropout(rms_norm(self.embedding(tokens)))
+        read = self.embedding(tokens)
+        x = self.dropout(rms_norm(read) if self.config.norm_embedding else read)
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(
             logits=self.head(hidden),

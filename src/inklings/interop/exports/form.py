@@ -9,6 +9,7 @@ from typing import Any
 from inklings.config import RunConfig
 from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel
+from inklings.models.registry import load_class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,23 @@ class Form:
 
 
 def only(architecture: str, **fields: object) -> dict[str, Any]:
-    """Return `arm` and `takes` of a form for one architecture, with these of its fields alone."""
+    """Return `arm` and `takes` of a form for one architecture, with these of its fields alone.
+
+    A field with a tuple may have any of its values. What a run of an earlier version does not name
+    has its default.
+    """
+    allowed = {
+        name: value if isinstance(value, tuple) else (value,) for name, value in fields.items()
+    }
 
     def takes(config: RunConfig) -> bool:
-        return config.architecture == architecture and all(
-            config.model.get(name) == value for name, value in fields.items()
+        if config.architecture != architecture:
+            return False
+        defaults = load_class(architecture).Config
+        return all(
+            config.model.get(name, getattr(defaults, name)) in values
+            for name, values in allowed.items()
         )
 
-    return {"arm": written_out(architecture, fields), "takes": takes}
+    said = {name: values[0] for name, values in allowed.items() if len(values) == 1}
+    return {"arm": written_out(architecture, said), "takes": takes}

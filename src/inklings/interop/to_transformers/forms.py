@@ -27,6 +27,7 @@ FORMS: Registry[Form] = Registry(
     {
         "gpt2": "inklings.interop.to_transformers.gpt2:GPT2_FORM",
         "qwen3": "inklings.interop.to_transformers.qwen3:QWEN3",
+        "mistral": "inklings.interop.to_transformers.mistral:MISTRAL",
         "nanochat": "inklings.interop.to_transformers.nanochat:NANOCHAT",
     },
 )

@@ -15,6 +15,7 @@ from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.interop.to_transformers.rotary_model import (
     PREFIX,
     dropout_notes,
+    inner_width,
     shared_settings,
     split_heads,
 )
@@ -31,7 +32,7 @@ def _settings(model: GPT) -> dict[str, Any]:
         "model_type": "nanochat",
         **shared_settings(model, reach=_reach(model)),
         "hidden_act": "relu2",
-        "intermediate_size": 4 * model.config.n_embd,
+        "intermediate_size": inner_width(model),
         "final_logit_softcapping": None,
         "tie_word_embeddings": model.config.tied_head,
     }
@@ -70,7 +71,7 @@ def _notes(model: GPT) -> tuple[str, ...]:
 NANOCHAT = TransformersForm(
     name="nanochat",
     class_name="NanoChatForCausalLM",
-    **only("gpt", feed_forward="relu2"),
+    **only("gpt", feed_forward="relu2", qk_norm="plain", norm_embedding=True),
     settings=_settings,
     tensors=_tensors,
     reach=_reach,

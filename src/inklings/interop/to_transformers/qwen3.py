@@ -1,6 +1,7 @@
 """`gpt` with SwiGLU is Qwen3, tensor for tensor, with a sliding window in every layer.
 
 Its norms have gains, which are one. It does not norm the embedding: the rows are normed once, here.
+Without QK-norm the model is Mistral, which has the rest of it alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.interop.to_transformers.rotary_model import (
     PREFIX,
     dropout_notes,
+    halves,
+    inner_width,
     shared_settings,
     split_heads,
 )
@@ -24,41 +27,47 @@ from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPT
 
 
-def _reach(model: SequenceModel) -> int:
+def windowed_reach(model: SequenceModel) -> int:
+    """Return how many tokens are promised: eight windows."""
     # a text of any length is read; rotations are rounded there
     return PERIODS_PER_WINDOW * model.config.context_length
 
 
-def _settings(model: GPT) -> dict[str, Any]:
-    config, shared = model.config, shared_settings(model, reach=_reach(model))
+def windowed_settings(model: GPT) -> dict[str, Any]:
+    """Return what both say of a model: its sizes, its frequencies, its window."""
+    config, shared = model.config, shared_settings(model, reach=windowed_reach(model))
     rotary = shared["rope_parameters"]
     scaling = {name: rotary[name] for name in rotary if name != "rope_theta"}
     return {
-        "model_type": "qwen3",
         **shared,
         # versions before 5 know the frequencies by these names, and would take others without them
         "rope_theta": rotary["rope_theta"],
         "rope_scaling": None if rotary["rope_type"] == "default" else scaling,
         "hidden_act": "silu",
-        "intermediate_size": model.state_dict()["stack.blocks.0.feed_forward.project.weight"].shape[
-            1
-        ],
-        "use_sliding_window": True,
+        "intermediate_size": inner_width(model),
         "sliding_window": config.context_length,
-        "max_window_layers": 0,
-        "layer_types": ["sliding_attention"] * config.n_layer,
-        # the head reads the embedding as it is, and the first layer its normed rows: a tied head
-        # becomes a matrix of its own
-        "tie_word_embeddings": False,
+        # the head reads the embedding as it is, and the first layer its normed rows: such a tied
+        # head becomes a matrix of its own
+        "tie_word_embeddings": config.tied_head and not config.norm_embedding,
     }
 
 
-def _tensors(model: GPT) -> dict[str, Tensor]:
-    config = model.config
-    ones = torch.ones(config.n_embd)
-    size, weights = config.n_embd // config.n_head, model.state_dict()
+def _settings(model: GPT) -> dict[str, Any]:
+    return {
+        "model_type": "qwen3",
+        **windowed_settings(model),
+        "use_sliding_window": True,
+        "max_window_layers": 0,
+        "layer_types": ["sliding_attention"] * model.config.n_layer,
+    }
+
+
+def windowed_tensors(model: GPT) -> dict[str, Tensor]:
+    """Return the weights that both have, by their names there."""
+    config, weights = model.config, model.state_dict()
+    ones, rows = torch.ones(config.n_embd), weights["embedding.weight"]
     tensors = {
-        f"{PREFIX}embed_tokens.weight": rms_norm(weights["embedding.weight"]),
+        f"{PREFIX}embed_tokens.weight": rms_norm(rows) if config.norm_embedding else rows,
         f"{PREFIX}norm.weight": ones,
         "lm_head.weight": weights["head.weight"],
     }
@@ -73,8 +82,6 @@ def _tensors(model: GPT) -> dict[str, Tensor]:
             f"{there}.self_attn.q_proj.weight": query,
             f"{there}.self_attn.k_proj.weight": key,
             f"{there}.self_attn.v_proj.weight": value,
-            f"{there}.self_attn.q_norm.weight": torch.ones(size),
-            f"{there}.self_attn.k_norm.weight": torch.ones(size),
             f"{there}.self_attn.o_proj.weight": weights[f"{here}.attention.project.weight"],
             f"{there}.post_attention_layernorm.weight": ones,
             f"{there}.mlp.gate_proj.weight": gate,
@@ -84,25 +91,41 @@ def _tensors(model: GPT) -> dict[str, Tensor]:
     return tensors
 
 
-def _notes(model: GPT) -> tuple[str, ...]:
+def _tensors(model: GPT) -> dict[str, Tensor]:
+    config, weights, tensors = model.config, model.state_dict(), windowed_tensors(model)
+    ones = torch.ones(config.n_embd // config.n_head)
+    for layer in range(config.n_layer):
+        here, there = f"stack.blocks.{layer}.attention", f"{PREFIX}layers.{layer}.self_attn"
+        for ours, theirs in (("query_gain", "q_norm"), ("key_gain", "k_norm")):
+            gain = weights.get(f"{here}.{ours}", ones)
+            tensors[f"{there}.{theirs}.weight"] = halves(gain, 1)
+    return tensors
+
+
+def windowed_notes(model: GPT, there: str) -> tuple[str, ...]:
+    """Say in what a model is other there: `there` is Qwen3 or Mistral."""
     notes = [
         "Rotations are computed from rounded positions here: beyond the window logits part, slowly,"
-        f" from those of the run. The configuration allows {_reach(model):,} tokens."
+        f" from those of the run. The configuration allows {windowed_reach(model):,} tokens."
     ]
-    if model.config.tied_head:
+    if model.config.tied_head and model.config.norm_embedding:
         notes.append(
-            "The tied head is stored as a matrix of its own: Qwen3 does not norm the embedding, so"
-            " its normed rows are stored beside the rows that the head reads."
+            f"The tied head is stored as a matrix of its own: {there} does not norm the embedding,"
+            " so its normed rows are stored beside the rows that the head reads."
         )
-    return (*notes, *dropout_notes(model, "Qwen3"))
+    return (*notes, *dropout_notes(model, there))
+
+
+def _notes(model: GPT) -> tuple[str, ...]:
+    return windowed_notes(model, "Qwen3")
 
 
 QWEN3 = TransformersForm(
     name="qwen3",
     class_name="Qwen3ForCausalLM",
-    **only("gpt", feed_forward="swiglu"),
+    **only("gpt", feed_forward="swiglu", qk_norm=("plain", "gains")),
     settings=_settings,
     tensors=_tensors,
-    reach=_reach,
+    reach=windowed_reach,
     notes=_notes,
 )

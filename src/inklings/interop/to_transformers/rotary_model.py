@@ -69,6 +69,12 @@ def rotary_parameters(model: GPT, *, reach: int) -> dict[str, Any]:
     }
 
 
+def inner_width(model: GPT) -> int:
+    """Return the width of the feed-forward networks."""
+    width: int = model.state_dict()["stack.blocks.0.feed_forward.project.weight"].shape[1]
+    return width
+
+
 def dropout_notes(model: GPT, there: str) -> list[str]:
     """Say that a model loses its dropout where it has some: `there` is a model without."""
     if not model.config.dropout:
@@ -90,10 +96,32 @@ def split_heads(
             other way.
     """
     query, key, value = weight.chunk(3)
+    return halves(query, n_head, first=first), halves(key, n_head, first=first), value
 
-    def halves(matrix: Tensor) -> Tensor:
-        neighbours = matrix.view(n_head, -1, 2, matrix.shape[1])
-        parts = (neighbours[:, :, first], neighbours[:, :, 1 - first])
-        return torch.cat(parts, dim=1).reshape(matrix.shape)
 
-    return halves(query), halves(key), value
+def halves(
+    matrix: Float[Tensor, "*shape"], n_head: int, *, first: int = 0
+) -> Float[Tensor, "*shape"]:
+    """Lay out the rows of each head as there.
+
+    Args:
+        matrix: its rows are the channels of the heads.
+        n_head: how many heads.
+        first: as in `split_heads`.
+    """
+    pairs = matrix.unflatten(0, (n_head, -1, 2))
+    return torch.cat((pairs[:, :, first], pairs[:, :, 1 - first]), dim=1).flatten(0, 1)
+
+
+def neighbours(
+    matrix: Float[Tensor, "*shape"], n_head: int, *, first: int = 0
+) -> Float[Tensor, "*shape"]:
+    """Lay out the rows of each head as here: what `halves` did is undone.
+
+    Args:
+        matrix: its rows are the channels of the heads.
+        n_head: how many heads.
+        first: as in `split_heads`.
+    """
+    parts = matrix.unflatten(0, (n_head, 2, -1))
+    return torch.stack((parts[:, first], parts[:, 1 - first]), dim=2).flatten(0, 2)
