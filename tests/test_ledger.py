@@ -27,7 +27,7 @@ from inklings.cli.audit import AuditFlags
 from inklings.cli.compare import Compare
 from inklings.cli.evaluate import Evaluate
 from inklings.cli.generate import Generate
-from inklings.cli.import_gpt2 import Import
+from inklings.cli.import_model import Import
 from inklings.cli.memory import MemoryFlags
 from inklings.cli.prepare import Prepare
 from inklings.cli.run_arguments import parse_run, parse_settings

@@ -49,6 +49,10 @@ class RunError(InputError):
     """A run directory is missing, in the way, incomplete, damaged, or from another format."""
 
 
+class ForeignFormError(RunError):
+    """Weights of others are of a model whose form is none of ours."""
+
+
 class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra."""
 

@@ -155,7 +155,7 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
 def at_hand(path: str) -> tuple[str, ...]:
     place = max((place for place in AT_HAND if path.startswith(place)), key=len, default="")
     if place == "cli/":
-        verb = {"import_gpt2": "import"}.get(Path(path).stem, Path(path).stem)
+        verb = {"import_model": "import"}.get(Path(path).stem, Path(path).stem)
         return (verb,) if verb in VERBS else ()
     return AT_HAND.get(place, ())
 

@@ -21,7 +21,7 @@ from inklings.cli.table import TableColumn, name_column, number_column, words_co
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
-from inklings.interop.import_gpt2 import import_gpt2
+from inklings.interop.imports.import_model import import_ours_or_as_it_is
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import to_plain
@@ -96,7 +96,7 @@ class Compare:
 
     arms: tyro.conf.Positional[Annotated[tuple[str, ...], called("ARM ...")]]
     """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
-    GPT-2 of the Hugging Face hub or in a folder; NAME=ARM gives one a name. What an arm says of its
+    causal model of the Hugging Face hub or in a folder; NAME=ARM gives one a name. What an arm says of its
     own training wins over the flags; text and budget are the same for all.
     """
     out: Folder = Path("comparison")
@@ -307,7 +307,7 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
     source = text.removeprefix(HUB)
     run = out / "imports" / folder_name(source)
     if not run.exists():
-        import_gpt2(source, run, data=data)
+        import_ours_or_as_it_is(source, run, data=data)
     return Arm(label=text, run=run)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -28,6 +29,9 @@ from inklings.evaluation.likelihood.likelihood_metric import METRICS
 from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.events import OnEvent
+from inklings.interop.imports.import_model import import_ours_or_as_it_is
+from inklings.models.adapters.hugging_face import PREFIX
+from inklings.models.adapters.rereading import format_windows
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.open_memory import attach
@@ -43,7 +47,9 @@ class Evaluate:
     """Flags of the verb `evaluate`."""
 
     run: tyro.conf.Positional[RunName]
-    """A run's directory, or builtin:reference."""
+    """A run's directory, builtin:reference, or hf: and a causal model of the Hugging Face hub or in
+    a folder, which is read with its own tokenizer.
+    """
     data: Annotated[str | None, called("SOURCE")] = None
     """Another text than the run's own; it is read with the run's tokenizer, and what of it the run
     was trained on is said.
@@ -87,7 +93,19 @@ def main(arguments: Sequence[str]) -> int:
         description="Score a run on held-out text, and compare what it writes with that text.",
     )
     terminal = open_terminal(flags.json)
-    run = open_run(flags.run)
+    if not flags.run.startswith(PREFIX):
+        return _evaluate(flags, open_run(flags.run), terminal)
+    if flags.data is None:
+        raise ConfigError(f"{flags.run} has no text of its own. Name one: --data FILE.")
+    with TemporaryDirectory() as folder:  # a run for as long as it takes
+        made = import_ours_or_as_it_is(flags.run.removeprefix(PREFIX), Path(folder) / "run")
+        terminal.say(f"{flags.run}: {made}")
+        return _evaluate(flags, made.run, terminal)
+
+
+def _evaluate(flags: Evaluate, run: RunDirectory, terminal: Terminal) -> int:
+    """Score a run and show the figures; those of a run that stays are kept beside it."""
+    is_foreign = flags.run.startswith(PREFIX)
     model = run.load_model(flags.weights, trust_code=flags.trust_code)
     refuse_silent(model, "an evaluation")
     memory = (
@@ -119,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(f"with a long-term memory of {len(memory):,} entries (--no-memory reads none)")
         if known.flatters:
             terminal.say(_flattered(known, flags.split), style="yellow")
-    keep = run.path.is_dir() and flags.run != "builtin:reference"
+    keep = run.path.is_dir() and flags.run != "builtin:reference" and not is_foreign
     folder = (
         run.path
         / EVALUATIONS
@@ -144,9 +162,12 @@ def main(arguments: Sequence[str]) -> int:
                 model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
             )
         _show(result, terminal)
+        windows = format_windows(model)
+        if windows is not None:
+            terminal.say(f"read as {windows}")
         if keep:
             _keep("per-document losses", run, lambda: save_likelihood(result, folder), terminal)
-        document |= result.summary()
+        document |= {**result.summary(), "windows": windows}
         interval = result.known_interval()
         document["interval"] = None if interval is None else interval.to_mapping()
     if samples:

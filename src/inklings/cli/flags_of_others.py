@@ -81,7 +81,7 @@ HINTS = (
     Hint(
         "init_from",
         "from",
-        "a RUN to fine-tune; `inklings resume RUN` goes on, and `inklings import gpt2 NAME --run"
+        "a RUN to fine-tune; `inklings resume RUN` goes on, and `inklings import NAME --run"
         " RUN` makes a run of GPT-2's weights",
     ),
     Hint(

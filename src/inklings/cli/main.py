@@ -38,7 +38,7 @@ VERBS = {
     "evaluate": "score a run on held-out text",
     "generate": "write text with a run",
     "audit": "check that a generator is what it claims to be",
-    "import": "make a run of GPT-2 weights that somebody else trained",
+    "import": "make a run of weights that somebody else trained",
     "export": "write a run as a model that transformers opens by itself",
     "compare": "train several generators under one budget and compare them",
     "sweep": "search the settings of a generator",
@@ -51,7 +51,7 @@ VERBS = {
 called.
 """
 
-MODULES = {"import": "import_gpt2"}
+MODULES = {"import": "import_model"}
 """Modules of verbs whose name is a keyword of Python."""
 
 GO_ON = "The same command goes on where it stopped."

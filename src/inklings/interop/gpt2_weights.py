@@ -19,16 +19,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from inklings.durable import new_directory, read_errors, read_json, write_bytes
-from inklings.errors import RunError
+from inklings.durable import new_directory, write_bytes
+from inklings.errors import ForeignFormError, RunError
+from inklings.interop.imports.model_folder import CONFIG, WEIGHTS, open_folder, read_weights
 from inklings.models.gpt2 import GPT2, GPT2Config
-from inklings.runs.checked_files import refuse_pickle
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 PREFIX = "transformer."
 
 NAMES = {
@@ -73,12 +70,11 @@ def load_gpt2(
             configuration names.
 
     Raises:
-        RunError: a file is missing, damaged or a pickle, or the model is not a plain GPT-2.
+        RunError: a file is missing, damaged or a pickle.
+        ForeignFormError: the model is not a plain GPT-2.
         ConfigError: a size is out of range.
     """
-    given = read_json(directory / CONFIG)
-    if not isinstance(given, dict):
-        raise RunError(f"{directory / CONFIG} is not a model's configuration.")
+    given = open_folder(directory).settings
     config = _read_config(directory, given, vocab_size, boundary_token)
     tensors = _read_weights(directory)
     with torch.device("meta"):
@@ -173,7 +169,7 @@ def _read_config(
     path = directory / CONFIG
     for name, required in REQUIRED.items():
         if given.get(name, required) != required:
-            raise RunError(
+            raise ForeignFormError(
                 f"{path}: {name} is {given[name]!r}; only plain GPT-2 can be loaded, where it is"
                 f" {required!r}."
             )
@@ -183,7 +179,7 @@ def _read_config(
                 f"{path}: {name} is {given.get(name)!r}, where a GPT-2 has a whole number."
             )
     if given.get("n_inner") not in (None, 4 * given["n_embd"]):
-        raise RunError(
+        raise ForeignFormError(
             f"{path}: n_inner is {given['n_inner']!r}; only plain GPT-2 can be loaded, where it is"
             " 4 * n_embd."
         )
@@ -218,29 +214,7 @@ def _read_config(
 
 def _read_weights(directory: Path) -> dict[str, Tensor]:
     """Return all tensors, without the prefix of their names."""
-    path = directory / WEIGHTS
-    if not path.is_file():
-        others = sorted(
-            p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
-        )
-        if others:
-            raise RunError(
-                f"{directory} has its weights only as a pickle ({', '.join(others)}), which is"
-                " never opened: it can run any code. Where you trust it, load it with transformers"
-                f" and call save_pretrained, which writes {WEIGHTS}."
-            )
-        parts = (
-            f" Weights in several parts ({WEIGHTS}.index.json) cannot be read."
-            if (directory / f"{WEIGHTS}.index.json").exists()
-            else ""
-        )
-        raise RunError(f"{path} is missing.{parts}")
-    with read_errors(path), path.open("rb") as file:
-        refuse_pickle(path, file.read(8))
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except SafetensorError as error:
-        raise RunError(f"{path} is damaged or is not a safetensors file: {error}") from None
+    path, tensors = directory / WEIGHTS, read_weights(directory)
     head = tensors.pop("lm_head.weight", None)
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     if (
@@ -248,7 +222,7 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
         and "wte.weight" in tensors
         and not torch.equal(head, tensors["wte.weight"])
     ):
-        raise RunError(
+        raise ForeignFormError(
             f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot"
             " be loaded."
         )

@@ -43,6 +43,11 @@ ARCHITECTURES = {
 nothing.
 """
 
+ADAPTERS = {"causal_model": "inklings.models.adapters.causal_model:CausalModel"}
+"""Architectures that runs have whose weights come from elsewhere: nobody trains one by its name, so
+they are not listed.
+"""
+
 ENTRY_POINT_GROUP = "inklings.models"
 
 BASES = ("Architecture", "SequenceModel", "SampleModel")
@@ -95,7 +100,7 @@ def load_class(architecture: str) -> type[Architecture]:
         ArchitectureError: the name is unknown, the file cannot be imported, or the class is no
             architecture.
     """
-    target = architecture if is_file(architecture) else available().get(architecture)
+    target = architecture if is_file(architecture) else {**available(), **ADAPTERS}.get(architecture)
     if target is None:
         message = unknown_name("architecture", architecture, available())
         raise ArchitectureError(f"{message} Your own is given as path/to/file.py:Class.")

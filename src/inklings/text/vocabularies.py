@@ -316,11 +316,18 @@ def _without_long_words(texts: Iterator[str]) -> Iterator[str]:
     return (long.sub(" ", text) for text in texts)
 
 
-def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
+def read_tokenizer(
+    path: Path, *, unknown: UnknownChoice = "auto", boundary: int | None = None
+) -> Tokenizer:
     """Read a tokenizer.json, ours or anybody's.
 
     Ours keeps the rule for unknown text that it was saved with, unless another is asked for.
     Anybody's without a token that ends a text gets the boundary as its last.
+
+    Args:
+        path: the file.
+        unknown: the rule for text that the vocabulary lacks.
+        boundary: the token that ends a text in anybody's; None looks for one by the usual names.
 
     Raises:
         TokenizerError: there is no such file, it is not a tokenizer, or its rules do not fit
@@ -341,8 +348,9 @@ def read_tokenizer(path: Path, *, unknown: UnknownChoice = "auto") -> Tokenizer:
             f"{path} is not a tokenizer.json of the `tokenizers` library: {error}"
         ) from None
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
-    boundary = with_special(backend, end).token_to_id(end)
+    if boundary is None or backend.id_to_token(boundary) is None:
+        end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
+        boundary = with_special(backend, end).token_to_id(end)
     assert boundary is not None
     model = json.loads(backend.to_str())["model"]
     unknown_token = (

@@ -19,6 +19,7 @@ from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.events import OnEvent
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.result import Sizing
+from inklings.models.adapters.rereading import format_windows
 from inklings.models.contract import Architecture
 from inklings.models.objectives import makes_texts, objective_of, refuse_silent
 from inklings.models.registry import load_class
@@ -246,9 +247,11 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
                 " the others. Leave it out."
             )
     theirs = replace(directory.config.data, tokenizer=data.tokenizer, unknown=data.unknown)
-    if theirs != data:
+    if not directory.record.data:
+        notes.append("what it learned from is not known here: it may have seen the held-out text")
+    elif theirs != data:
         notes.append(_met(directory, kept, store))
-    elif directory.record.data and not is_own(directory, store):
+    elif not is_own(directory, store):
         raise RunError(
             f"the text {data.source} is not what it was when {run} began: what is held out now may"
             " be what it learned from. Bring the text back, compare on another one (--data), or"
@@ -261,6 +264,8 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
         model = directory.build_model(trust_code=terms.trust_code)
     if model is not None:
         refuse_silent(model, "a comparison")
+        windows = format_windows(model)
+        notes += [] if windows is None else [f"it reads {windows}"]
     return ResolvedArm(
         plan=ArmPlan(label=label, run=str(run.resolve())),
         config=None,

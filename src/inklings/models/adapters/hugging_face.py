@@ -120,7 +120,7 @@ def load_hugging_face(
     auto = transformers.AutoModelForCausalLM
     how: dict[str, Any] = {"trust_remote_code": trust_code}
     try:
-        with warnings.catch_warnings(), _quiet(transformers), drawn_from(0):
+        with warnings.catch_warnings(), quiet(transformers), drawn_from(0):
             warnings.simplefilter("ignore")  # of the library's own future
             if trained:
                 inner = auto.from_pretrained(name, dtype=torch.float32, **how)
@@ -146,7 +146,7 @@ def _tokenizer(transformers: Any, name: str, how: dict[str, Any]) -> Any | None:
 
 
 @contextlib.contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """Let the library say nothing of its own within the block."""
     logging = transformers.utils.logging
     before = logging.get_verbosity()

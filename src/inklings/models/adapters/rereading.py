@@ -15,7 +15,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits
+from inklings.models.contract import (
+    Architecture,
+    ModelConfig,
+    Output,
+    SequenceModel,
+    State,
+    Traits,
+)
 
 
 class RereadingModel(SequenceModel):
@@ -81,6 +88,17 @@ class RereadingModel(SequenceModel):
     def receptive_field(self) -> int:
         """The number of tokens in the window that is reread."""
         return self.config.context_length
+
+
+def format_windows(model: Architecture) -> str | None:
+    """Say in which windows a model that reads tokens again reads a text; None of another."""
+    if not model.traits.rereads:
+        return None
+    size = model.config.context_length
+    return (
+        f"whole documents, in windows of {size:,} tokens: the first is full, each later one begins"
+        f" with the last {size // 2:,} tokens of the one before"
+    )
 
 
 @dataclass

@@ -16,7 +16,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from inklings.cli.main import main
 from inklings.errors import InklingsError, RunError
 from inklings.interop.gpt2_weights import save_gpt2
-from inklings.interop.import_gpt2 import import_gpt2
+from inklings.interop.imports.import_model import import_model
 from inklings.models.gpt2 import GPT2, GPT2Config
 from inklings.runs.directory import RunDirectory
 from inklings.text.token_bytes import byte_names
@@ -52,7 +52,7 @@ def folder(path: Path, *, in_parts: bool) -> tuple[Path, GPT2]:
 @pytest.mark.parametrize("in_parts", [False, True], ids=["tokenizer.json", "vocab.json"])
 def test_an_imported_run_is_the_model_and_its_tokenizer(tmp_path: Path, in_parts: bool) -> None:
     source, model = folder(tmp_path / "theirs", in_parts=in_parts)
-    import_gpt2(str(source), tmp_path / "run")
+    import_model(str(source), tmp_path / "run")
     run = RunDirectory.open(tmp_path / "run")
     tokenizer = run.tokenizer()
     tokens = torch.from_numpy(tokenizer.encode("Grüße!").astype("int64"))[None]
@@ -105,16 +105,16 @@ def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(
     source, _ = folder(tmp_path / "theirs", in_parts=False)
     (source / "tokenizer.json").unlink()
     with pytest.raises(RunError, match="has no tokenizer"):
-        import_gpt2(str(source), tmp_path / "run")
+        import_model(str(source), tmp_path / "run")
     with pytest.raises(RunError, match="there is no folder"):
-        import_gpt2("./nowhere", tmp_path / "run")
+        import_model("./nowhere", tmp_path / "run")
     with pytest.raises(InklingsError, match="there is no folder nobody/nothing"):
-        import_gpt2("nobody/nothing", tmp_path / "run")
+        import_model("nobody/nothing", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("kept")
     with pytest.raises(RunError, match="exists and is not a run"):
-        import_gpt2(str(source), tmp_path / "run")
+        import_model(str(source), tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -1,0 +1,15 @@
+"""GPT-2 becomes `gpt2`, tensor for tensor."""
+
+from __future__ import annotations
+
+from inklings.interop.gpt2_weights import load_gpt2
+from inklings.interop.imports.kind import ImportKind
+from inklings.interop.imports.model_folder import ModelFolder
+from inklings.models.contract import SequenceModel
+
+
+def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
+    return load_gpt2(folder.path, vocab_size=vocab_size, boundary_token=boundary)
+
+
+GPT2_KIND = ImportKind(name="gpt2", architecture="gpt2", load=_load)
