@@ -48,9 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             f" one of {', '.join(KINDS.places)}."
         )
     kind = flags.source[0] if len(flags.source) == 2 else None
-    made = import_model(
-        flags.source[-1], flags.run, kind=kind, data=DataConfig(source=flags.data)
-    )
+    made = import_model(flags.source[-1], flags.run, kind=kind, data=DataConfig(source=flags.data))
     model = made.run.load_model()
     architecture = made.run.config.architecture
     terminal.say(

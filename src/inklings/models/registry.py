@@ -100,7 +100,9 @@ def load_class(architecture: str) -> type[Architecture]:
         ArchitectureError: the name is unknown, the file cannot be imported, or the class is no
             architecture.
     """
-    target = architecture if is_file(architecture) else {**available(), **ADAPTERS}.get(architecture)
+    target = (
+        architecture if is_file(architecture) else {**available(), **ADAPTERS}.get(architecture)
+    )
     if target is None:
         message = unknown_name("architecture", architecture, available())
         raise ArchitectureError(f"{message} Your own is given as path/to/file.py:Class.")

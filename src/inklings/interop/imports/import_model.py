@@ -101,9 +101,7 @@ def import_model(
     return Imported(run=made, kind=record.name, **compared)
 
 
-def import_ours_or_as_it_is(
-    source: str, run: Path, *, data: DataConfig | None = None
-) -> Imported:
+def import_ours_or_as_it_is(source: str, run: Path, *, data: DataConfig | None = None) -> Imported:
     """Make a run of a model of ours where its form is one, else of the model as it is.
 
     Args:

@@ -36,7 +36,9 @@ class CausalModel(HuggingFaceModel):
     config: CausalModelConfig
 
     def __init__(self, config: CausalModelConfig) -> None:
-        transformers = import_extra("transformers", "a causal model of `transformers`", "transformers")
+        transformers = import_extra(
+            "transformers", "a causal model of `transformers`", "transformers"
+        )
         settings: dict[str, Any] = json.loads(config.settings)
         try:
             with quiet(transformers):
