@@ -18,7 +18,7 @@ TOKENS = {"vocab_size": 264, "bos_token_id": 256, "eos_token_id": 256, "pad_toke
 
 
 def foreign(place: Path, make: str, **fields: Any) -> Path:
-    """A folder with a model of some make, whose weights, gains and biases included, are anything."""
+    """A folder with a model of some make, whose weights, gains and biases are anything."""
     model = tiny(make, **{**TOKENS, **fields})
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

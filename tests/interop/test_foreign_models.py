@@ -68,8 +68,8 @@ def test_in_and_out_is_one_circle(case: str, text: Path, tmp_path: Path) -> None
     torch.testing.assert_close(ours, there, atol=1e-4, rtol=1e-4)
 
     inklings.train(
-        run.config.architecture, tmp_path / "further", initial=run.path, data=text, budget="3-steps",
-        threads=1, samples=0, batch_size=2, evaluations=1, precision="float32", show=False,
+        run.config.architecture, tmp_path / "further", initial=run.path, data=text,
+        budget="3-steps", threads=1, samples=0, batch_size=2, evaluations=1, precision="float32", show=False,
     )  # fmt: skip
     inklings.export(tmp_path / "further", tmp_path / "exported")
     after = theirs(tmp_path / "exported")
@@ -158,7 +158,7 @@ def test_an_import_that_computes_something_else_leaves_nothing(
     source = foreign(tmp_path / "source", "llama")
     # pairs that turn are left as they are there
     monkeypatch.setattr(rotary_decoder, "neighbours", lambda matrix, n_head, first: matrix)
-    with pytest.raises(InklingsError, match="nothing was imported.*as-it-is"):
+    with pytest.raises(InklingsError, match=r"nothing was imported.*as-it-is"):
         import_model(str(source), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

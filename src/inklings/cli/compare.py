@@ -96,8 +96,8 @@ class Compare:
 
     arms: tyro.conf.Positional[Annotated[tuple[str, ...], called("ARM ...")]]
     """Contestants: NAME[:field=value,...], FILE.py:CLASS, FILE.toml, an existing RUN, or hf: and a
-    causal model of the Hugging Face hub or in a folder; NAME=ARM gives one a name. What an arm says of its
-    own training wins over the flags; text and budget are the same for all.
+    causal model of the Hugging Face hub or in a folder; NAME=ARM gives one a name. What an arm says
+    of its own training wins over the flags; text and budget are the same for all.
     """
     out: Folder = Path("comparison")
     """Folder of the runs, the results and the report; the same command goes on where it was

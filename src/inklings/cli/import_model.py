@@ -22,9 +22,9 @@ class Import:
     """Flags of the verb `import`."""
 
     source: tyro.conf.Positional[Annotated[tuple[str, ...], called("[KIND] FOLDER_OR_NAME")]]
-    """A folder that transformers wrote, or OWNER/NAME of a model on the Hugging Face hub; before it,
-    if so wanted, its kind: gpt2, qwen3, llama, mistral, nanochat, or as-it-is for any causal model.
-    Without one it is what config.json says.
+    """A folder that transformers wrote, or OWNER/NAME of a model on the Hugging Face hub; before
+    it, if so wanted, its kind: gpt2, qwen3, llama, mistral, nanochat, or as-it-is for any causal
+    model. Without one it is what config.json says.
     """
     run: RunFolder
     """Directory that the run is written to."""
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     if len(flags.source) not in (1, 2):
         raise ConfigError(
-            f"import takes [KIND] FOLDER_OR_NAME, and was given {len(flags.source)} words. A kind is"
-            f" one of {', '.join(KINDS.places)}."
+            f"import takes [KIND] FOLDER_OR_NAME, and was given {len(flags.source)} words. A kind"
+            f" is one of {', '.join(KINDS.places)}."
         )
     kind = flags.source[0] if len(flags.source) == 2 else None
     made = import_model(flags.source[-1], flags.run, kind=kind, data=DataConfig(source=flags.data))

@@ -29,8 +29,8 @@ from inklings.interop.imports.rotary_decoder import (
 )
 from inklings.interop.to_transformers.rotary_model import neighbours
 from inklings.layers.norm import EPSILON
-from inklings.models.gpt import GPTConfig
 from inklings.models.contract import SequenceModel
+from inklings.models.gpt import GPTConfig
 
 QWEN3_HEAD = 128
 """Channels of a head of Qwen3 where its configuration does not say."""

@@ -57,8 +57,8 @@ class Imported:
                 " 'inklings[transformers]')"
             )
         return (
-            f"logits differ from those of transformers by {self.difference:.1e} at most (their size:"
-            f" up to {self.largest:.1f}) on {self.tokens} random tokens"
+            f"logits differ from those of transformers by {self.difference:.1e} at most (their"
+            f" size: up to {self.largest:.1f}) on {self.tokens} random tokens"
         )
 
 
@@ -122,7 +122,8 @@ def _kind(folder: ModelFolder, name: str | None) -> ImportKind:
         kind = KINDS[name]
         if name not in (found, AS_IT_IS):
             raise RunError(
-                f"{folder.path} is a {found!r}, not a {name}. Leave the kind out, or say {AS_IT_IS}."
+                f"{folder.path} is a {found!r}, not a {name}. Leave the kind out, or say"
+                f" {AS_IT_IS}."
             )
         return kind
     if found not in KINDS.places or found == AS_IT_IS:
@@ -152,8 +153,8 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
     if not difference <= TOLERANCE * (1 + largest):  # NaN too
         raise InklingsError(
             f"nothing was imported: from {folder.path} transformers computes other logits, by up to"
-            f" {difference:.1e} where the largest is {largest:.1f}. As it is the model can be scored:"
-            f" inklings import {AS_IT_IS} {folder.path} --run RUN."
+            f" {difference:.1e} where the largest is {largest:.1f}. As it is the model can be"
+            f" scored: inklings import {AS_IT_IS} {folder.path} --run RUN."
         )
     return {**found, "difference": difference}
 

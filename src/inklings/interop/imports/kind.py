@@ -35,6 +35,6 @@ KINDS: Registry[ImportKind] = Registry(
         "as-it-is": "inklings.interop.imports.as_it_is:AS_IT_IS",
     },
 )
-"""Every kind by the `model_type` that it takes; the last takes any causal model, and has to be asked
-for.
+"""Every kind by the `model_type` that it takes; the last takes any causal model, and has to be
+asked for.
 """
