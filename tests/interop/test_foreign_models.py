@@ -69,7 +69,8 @@ def test_in_and_out_is_one_circle(case: str, text: Path, tmp_path: Path) -> None
 
     inklings.train(
         run.config.architecture, tmp_path / "further", initial=run.path, data=text,
-        budget="3-steps", threads=1, samples=0, batch_size=2, evaluations=1, precision="float32", show=False,
+        budget="3-steps", threads=1, samples=0, batch_size=2, evaluations=1,
+        precision="float32", show=False,
     )  # fmt: skip
     inklings.export(tmp_path / "further", tmp_path / "exported")
     after = theirs(tmp_path / "exported")

@@ -19,8 +19,8 @@ from inklings.interop.imports.kind import ImportKind
 from inklings.interop.imports.model_folder import ModelFolder
 from inklings.interop.imports.rotary_decoder import (
     Demands,
+    FolderWeights,
     Sizes,
-    Weights,
     finished,
     query_key_value,
     rotary_base,
@@ -45,7 +45,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int, *, make: str) -> 
     window = _window(demands, sizes, make)
     base = rotary_base(demands, sizes, window=window)
     demands.refuse()
-    weights = Weights(folder)
+    weights = FolderWeights(folder)
     scale = math.sqrt(EPSILON / float(folder.settings.get("rms_norm_eps", 1e-6)))
     tensors = _outer(weights, sizes, scale)
     gains: dict[str, Tensor] = {}
@@ -88,7 +88,7 @@ def _window(demands: Demands, sizes: Sizes, make: str) -> int:
     return longest
 
 
-def _outer(weights: Weights, sizes: Sizes, scale: float) -> dict[str, Tensor]:
+def _outer(weights: FolderWeights, sizes: Sizes, scale: float) -> dict[str, Tensor]:
     """Return embedding and head; no head where it is the embedding."""
     rows = weights.take("embed_tokens.weight", sizes.vocab_size, sizes.n_embd)
     gain = weights.take("norm.weight", sizes.n_embd)
@@ -101,7 +101,7 @@ def _outer(weights: Weights, sizes: Sizes, scale: float) -> dict[str, Tensor]:
 
 
 def _layer(
-    weights: Weights, sizes: Sizes, layer: int, *, scale: float, normed: bool
+    weights: FolderWeights, sizes: Sizes, layer: int, *, scale: float, normed: bool
 ) -> dict[str, Tensor]:
     """Return the matrices of a layer, with the gains of its norms in them.
 
@@ -134,7 +134,7 @@ def _layer(
     }
 
 
-def _head_gains(weights: Weights, sizes: Sizes, layer: int) -> dict[str, Tensor]:
+def _head_gains(weights: FolderWeights, sizes: Sizes, layer: int) -> dict[str, Tensor]:
     """Return the gains of queries and keys, laid out as here."""
     size, found = sizes.n_embd // sizes.n_head, {}
     for theirs, ours in (("q_norm", "query_gain"), ("k_norm", "key_gain")):

@@ -9,7 +9,7 @@ from inklings.interop.imports.kind import ImportKind
 from inklings.interop.imports.model_folder import ModelFolder
 from inklings.interop.imports.rotary_decoder import (
     Demands,
-    Weights,
+    FolderWeights,
     finished,
     query_key_value,
     rotary_base,
@@ -32,7 +32,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     window = demands.number("max_position_embeddings", 2048)
     base = rotary_base(demands, sizes, window=window)
     demands.refuse()
-    weights, width = Weights(folder), sizes.n_embd
+    weights, width = FolderWeights(folder), sizes.n_embd
     tied = "lm_head.weight" not in weights
     rows = weights.take("embed_tokens.weight", sizes.vocab_size, width)
     head = rows if tied else weights.take("lm_head.weight", *rows.shape)

@@ -119,21 +119,19 @@ def rotary_base(demands: Demands, sizes: Sizes, *, window: int) -> float | None:
     base, kind = float(said.get("rope_theta", 10_000.0)), said.get("rope_type", said.get("type"))
     if kind in (None, "default") and said.get("partial_rotary_factor", 1.0) == 1.0:
         return base
-    size = sizes.n_embd // sizes.n_head
+    here = Rotary(sizes.n_embd // sizes.n_head, window).frequencies
     factors = said.get("long_factor")
-    if kind == "longrope" and factors == said.get("short_factor") and not size % 2:
-        standard = base ** (-torch.arange(size // 2, dtype=torch.float64) / (size // 2))
-        here = Rotary(size, window).frequencies
-        scaled = said.get("attention_factor") == 1.0 and isinstance(factors, list)
-        if scaled and len(factors) == len(here):
-            there = standard / torch.tensor(factors, dtype=torch.float64)
-            if bool(((there / here - 1).abs() < NEAR).all()):
-                return None
+    plain = said.get("attention_factor") == 1.0 and factors == said.get("short_factor")
+    if kind == "longrope" and plain and isinstance(factors, list) and len(factors) == len(here):
+        standard = base ** (-torch.arange(len(here), dtype=torch.float64) / len(here))
+        there = standard / torch.tensor(factors, dtype=torch.float64)
+        if bool(((there / here - 1).abs() < NEAR).all()):
+            return None
     demands.missing.append(f"rotary positions of the type {kind!r}")
     return base
 
 
-class Weights:
+class FolderWeights:
     """The tensors of a folder, each taken once."""
 
     def __init__(self, folder: ModelFolder) -> None:
@@ -172,7 +170,8 @@ class Weights:
         """
         size = sizes.n_embd // sizes.n_head
         rows = self.take(name, n_head * size, sizes.n_embd).unflatten(0, (n_head, size))
-        return rows.repeat_interleave(sizes.n_head // n_head, dim=0).flatten(0, 1)
+        repeated: Tensor = rows.repeat_interleave(sizes.n_head // n_head, dim=0)
+        return repeated.flatten(0, 1)
 
     @property
     def left(self) -> list[str]:
@@ -180,7 +179,7 @@ class Weights:
         return sorted(self._left)
 
 
-def query_key_value(weights: Weights, sizes: Sizes, prefix: str, *, first: int) -> Tensor:
+def query_key_value(weights: FolderWeights, sizes: Sizes, prefix: str, *, first: int) -> Tensor:
     """Return the three matrices of a layer, one below the other, laid out as here.
 
     Args:
@@ -197,7 +196,7 @@ def query_key_value(weights: Weights, sizes: Sizes, prefix: str, *, first: int) 
 
 
 def finished(
-    demands: Demands, weights: Weights, config: GPTConfig, tensors: Mapping[str, Tensor]
+    demands: Demands, weights: FolderWeights, config: GPTConfig, tensors: Mapping[str, Tensor]
 ) -> GPT:
     """Return the model with its weights, in evaluation mode.
 
