@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
-from inklings.interop.imports.model_folder import ModelFolder
 from inklings.models.adapters.causal_model import CausalModel, CausalModelConfig
 from inklings.models.adapters.hugging_face import HuggingFaceModel, load_hugging_face
 from inklings.models.contract import SequenceModel

@@ -17,8 +17,8 @@ from inklings.auditing.probes import TOLERANCE
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.device import choose_runtime, environment
 from inklings.errors import DownloadError, ForeignFormError, InklingsError, RunError, import_extra
+from inklings.interop.imports.foreign_folder import ModelFolder, open_folder
 from inklings.interop.imports.kind import KINDS, ImportKind
-from inklings.interop.imports.model_folder import ModelFolder, open_folder
 from inklings.models.adapters.hugging_face import load_hugging_face
 from inklings.models.contract import SequenceModel, chosen_fields
 from inklings.runs import checkpoints

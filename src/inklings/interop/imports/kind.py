@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inklings.interop.imports.model_folder import ModelFolder
+from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.models.contract import SequenceModel
 from inklings.registry import Registry
 
@@ -27,11 +27,11 @@ class ImportKind:
 KINDS: Registry[ImportKind] = Registry(
     "kind of import",
     {
-        "gpt2": "inklings.interop.imports.gpt2:GPT2_KIND",
-        "qwen3": "inklings.interop.imports.gated_decoder:QWEN3_KIND",
-        "llama": "inklings.interop.imports.gated_decoder:LLAMA_KIND",
-        "mistral": "inklings.interop.imports.gated_decoder:MISTRAL_KIND",
-        "nanochat": "inklings.interop.imports.nanochat:NANOCHAT_KIND",
+        "gpt2": "inklings.interop.imports.from_gpt2:GPT2_KIND",
+        "qwen3": "inklings.interop.imports.from_gated_decoder:QWEN3_KIND",
+        "llama": "inklings.interop.imports.from_gated_decoder:LLAMA_KIND",
+        "mistral": "inklings.interop.imports.from_gated_decoder:MISTRAL_KIND",
+        "nanochat": "inklings.interop.imports.from_nanochat:NANOCHAT_KIND",
         "as-it-is": "inklings.interop.imports.as_it_is:AS_IT_IS",
     },
 )

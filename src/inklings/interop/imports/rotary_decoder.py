@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from inklings.errors import ForeignFormError, RunError
-from inklings.interop.imports.model_folder import CONFIG, WEIGHTS, ModelFolder, read_weights
+from inklings.interop.imports.foreign_folder import CONFIG, WEIGHTS, ModelFolder, read_weights
 from inklings.interop.to_transformers.rotary_model import neighbours
 from inklings.layers.rotary import Rotary
 from inklings.models.gpt import GPT, GPTConfig

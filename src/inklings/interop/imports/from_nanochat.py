@@ -5,8 +5,8 @@ Its rotations turn the other way.
 
 from __future__ import annotations
 
+from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
-from inklings.interop.imports.model_folder import ModelFolder
 from inklings.interop.imports.rotary_decoder import (
     Demands,
     FolderWeights,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from inklings.interop.gpt2_weights import load_gpt2
+from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
-from inklings.interop.imports.model_folder import ModelFolder
 from inklings.models.contract import SequenceModel
 
 

@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
-from inklings.interop.imports.model_folder import ModelFolder
 from inklings.interop.imports.rotary_decoder import (
     Demands,
     FolderWeights,
