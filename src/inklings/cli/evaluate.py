@@ -162,12 +162,12 @@ def _evaluate(flags: Evaluate, run: RunDirectory, terminal: Terminal) -> int:
                 model, store.split(part), batch_size=flags.batch_size, lossless=store.lossless(part)
             )
         _show(result, terminal)
-        windows = format_windows(model)
-        if windows is not None:
-            terminal.say(f"read as {windows}")
+        way = format_windows(model)
+        if way is not None:
+            terminal.say(f"read as {way}")
         if keep:
             _keep("per-document losses", run, lambda: save_likelihood(result, folder), terminal)
-        document |= {**result.summary(), "windows": windows}
+        document |= {**result.summary(), "read_as": way}
         interval = result.known_interval()
         document["interval"] = None if interval is None else interval.to_mapping()
     if samples:
