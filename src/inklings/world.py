@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,6 +65,19 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def total_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Add up the gradients of every process, in place.
+
+        For losses with second derivatives, for which `spread` does not work.
+        """
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        flat = self.total(torch.cat([gradient.flatten() for gradient in gradients]))
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, summed in zip(gradients, flat.split(sizes), strict=True):
+            gradient.copy_(summed.view_as(gradient))
 
     def most(self, *values: float) -> tuple[float, ...]:
         """Return the largest that any process gives, for each of the numbers."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -97,6 +98,28 @@ def test_two_processes_are_one_that_computes_the_batch_in_parts(
         assert samples == RunDirectory.open(tmp_path / "one").samples()
 
 
+GAN = {"n_embd": 8, "n_head": 2, "n_hidden": 12, "n_critic_hidden": 10, "critic_steps": 2}
+
+
+@pytest.mark.parametrize("loss", ["relativistic", pytest.param("wgan_gp", marks=SLOW)])
+def test_two_processes_share_the_texts_of_a_gan(
+    loss: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+) -> None:
+    """Real texts, noise and places on lines between them are those of one process."""
+    config = config_of("textgan", batch_size=16, sequence_length=None, evaluations=2)
+    config = replace(config, model={**GAN, "context_length": 12, "loss": loss})
+    trained(config, tmp_path / "two", store, 2)
+    train(config, tmp_path / "one", store=store)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    for name in ("critic_gap", "penalty", "generator_loss", "entropy", "critic_gradient_norm"):
+        two, one = ([event.get(name) for event in steps(tmp_path / run)] for run in ("two", "one"))
+        assert np.allclose(np.array(two, float), np.array(one, float), atol=1e-3), name
+
+
+def steps(run: Path) -> list[dict[str, Any]]:
+    return [dict(event) for event in RunDirectory.open(run).metrics() if event["event"] == "step"]
+
+
 @SLOW
 def test_four_processes_are_one_but_for_rounding(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path
@@ -165,6 +188,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
         ),
         ("tree_wavenet", {}, "batch norm"),
         ("ngram", {}, "it counts the text once"),
+        ("textgan", {"batch_size": 8, "sequence_length": None}, "--training.batch-size of 16"),
     ],
 )
 def test_what_cannot_be_shared_says_why(

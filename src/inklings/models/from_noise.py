@@ -102,6 +102,9 @@ class Critic(nn.Module, ABC):
     what was read (`gram`). A vocabulary of at most `n_embd` tokens is read as it is.
     """
 
+    together: int = 1
+    """How many texts, one after the other in a batch, are judged by each other; 1 for none."""
+
     def __init__(self, vocab_size: int, n_embd: int) -> None:
         super().__init__()
         self.vocab_size = vocab_size

@@ -248,7 +248,7 @@ def check_shares(world: World, model: Architecture, training: TrainingConfig) ->
     """
     if world.size == 1:
         return
-    reason = objective_type(model).not_shared(model, training)
+    reason = objective_type(model).not_shared(model, training, world.size)
     if reason is not None:
         raise WorldError(
             f"{type(model).__name__} cannot be trained by {world.size} processes: {reason}. Train"

@@ -132,7 +132,8 @@ class Loop:
                 begin, before = time.perf_counter(), self._seconds
             if asked:
                 break
-            seed_step(training.seed, self._step, self._world.rank)
+            rank = 0 if objective.draws_alike else self._world.rank
+            seed_step(training.seed, self._step, rank)
             due = (self._step + 1) % self._line_every == 0 or self._step + 1 == steps
             made = objective.step(self._step, self._rate(self._step), measure=due)
             self._unseen.append((made.loss, made.gradient_norm))

@@ -67,6 +67,7 @@ class TransformerCritic(Critic):
     ) -> None:
         super().__init__(vocab_size, n_embd)
         self.spread, self.n_hidden = spread, n_hidden
+        self.together = GROUP if spread else 1
         if self.reader is None:
             self.reader = nn.Linear(vocab_size, n_embd, bias=False)
         self.inputs = more_input_layers(n_input_layer, n_embd)
@@ -127,6 +128,7 @@ class PerceptronCritic(Critic):
     ) -> None:
         super().__init__(vocab_size, n_embd)
         self.spread = spread
+        self.together = GROUP if spread else 1
         if self.reader is None and n_input_layer > 1:
             self.reader = nn.Linear(vocab_size, n_embd, bias=False)
         self.inputs = more_input_layers(n_input_layer, n_embd)

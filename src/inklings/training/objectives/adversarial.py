@@ -67,14 +67,21 @@ class CriticLoss:
 class AdversarialObjective(Objective[SampleModel]):
     """WGAN-GP, or a relativistic loss with R1 and R2, over whole texts.
 
+    Several processes share the texts of every batch, real and made; losses are means over texts.
+
     Args:
         model: takes the averaged weights; it is what is evaluated, kept and used.
         texts: real texts, `critic_steps` batches to a step.
     """
 
-    def __init__(self, model: SampleModel, texts: TextBatches, *, seed: int) -> None:
+    draws_alike = True
+
+    def __init__(
+        self, model: SampleModel, texts: TextBatches, *, seed: int, world: World = ALONE
+    ) -> None:
         adversary = model.adversary
         self._model, self._texts, self._adversary = model, texts, adversary
+        self._world, self._rows = world, world.rows(texts.batch_size)
         self.generator = copy.deepcopy(model).train()
         with drawn_from(seed):
             self.critic = model.make_critic().to(model.device).train()
@@ -100,7 +107,7 @@ class AdversarialObjective(Objective[SampleModel]):
         """Make the objective over the real texts of the split."""
         training = config.training
         texts = real_texts(model, split, training.batch_size, training.seed)
-        return cls(model, texts, seed=training.weights_seed)
+        return cls(model, texts, seed=training.weights_seed, world=world)
 
     @classmethod
     def validation(
@@ -132,6 +139,18 @@ class AdversarialObjective(Objective[SampleModel]):
     ) -> int:
         """Count the tokens of real text that the critic reads."""
         return model.adversary.critic_steps * super().tokens_per_step(model, store, training)
+
+    @classmethod
+    def not_shared(cls, model: SampleModel, training: TrainingConfig, processes: int) -> str | None:
+        """Say where a critic would compare texts of several processes."""
+        with drawn_from(training.weights_seed):
+            together = model.make_critic().together
+        if training.batch_size % (together * processes) == 0:
+            return None
+        return (
+            f"its critic compares {together} texts with each other, and they have to be in one"
+            f" process. A --training.batch-size of {together * processes} or a multiple does it"
+        )
 
     @classmethod
     def ignored(cls, model: SampleModel, training: TrainingConfig) -> list[str]:
@@ -171,14 +190,16 @@ class AdversarialObjective(Objective[SampleModel]):
         made = self._made_for_critic(length)
         self.critic.requires_grad_(True)
         for turn in range(adversary.critic_steps):
-            tokens = self._texts.batch(step * adversary.critic_steps + turn)[:, :length].to(device)
+            batch = self._texts.batch(step * adversary.critic_steps + turn)
+            tokens = batch[self._rows, :length].to(device)
             real = self.critic.read_tokens(tokens, self.generator.alive(tokens))
             told = self.critic_loss(real, self._read(next(made)))
             if not self._moved("critic", told.loss):
-                return Step(told.loss.detach(), _norm(self.critic), moved=False)
+                return Step(self._mean(told.loss), _norm(self.critic), moved=False)
         critic_norm = _norm(self.critic) if measure else None
         self.critic.requires_grad_(False)
-        drawn: Drawn = self.generator(self._noise(self._texts.batch_size, length))
+        noise = self._noise(self._texts.batch_size, length).part(self._rows)
+        drawn: Drawn = self.generator(noise)
         loss = self.generator_loss(
             self.critic.read_tokens(tokens, self.generator.alive(tokens)),
             self.critic.read(drawn.rows),
@@ -186,17 +207,17 @@ class AdversarialObjective(Objective[SampleModel]):
         moved = self._moved("generator", loss)
         norm = _norm(self.generator) if measure or not moved else None
         if not moved:
-            return Step(loss.detach(), norm, moved=False)
+            return Step(self._mean(loss), norm, moved=False)
         self._average(step)
         figures = {
-            "generator_loss": loss.detach(),
-            "critic_gap": told.gap.detach(),
-            "penalty": told.penalty.detach(),
+            "generator_loss": self._mean(loss),
+            "critic_gap": self._mean(told.gap),
+            "penalty": self._mean(told.penalty),
         }
         if critic_norm is not None:
             figures["critic_gradient_norm"] = critic_norm
-            figures["entropy"] = mean_entropy(drawn.logits)
-        return Step(told.loss.detach(), norm, figures=figures)
+            figures["entropy"] = self._mean(mean_entropy(drawn.logits))
+        return Step(self._mean(told.loss), norm, figures=figures)
 
     def critic_loss(self, real: Float[Tensor, "B T E"], made: Float[Tensor, "B T E"]) -> CriticLoss:
         """Compute the critic's loss from the rows that it reads of real and of generated texts.
@@ -209,7 +230,7 @@ class AdversarialObjective(Objective[SampleModel]):
             # one pass over both is cheaper than two
             scores = self.critic.judge(torch.cat((real, made)))
             gap = scores[: len(real)].mean() - scores[len(real) :].mean()
-            penalty = gradient_penalty(self.critic.judge, between(real, made), gram)
+            penalty = gradient_penalty(self.critic.judge, between(real, made, self._world), gram)
             return CriticLoss(self._adversary.penalty * penalty - gap, penalty, gap)
         scores, gradient = slopes(self.critic.judge, torch.cat((real, made)))
         difference = scores[: len(real)] - scores[len(real) :]
@@ -249,12 +270,17 @@ class AdversarialObjective(Objective[SampleModel]):
         The generator does not change meanwhile. They are tokens where the critic reads one-hot
         rows, else the rows themselves.
         """
-        noise = self._noise(self._adversary.critic_steps * self._texts.batch_size, length)
+        turns, size = self._adversary.critic_steps, self._texts.batch_size
+        noise = self._noise(turns * size, length)
+        if self._world.size > 1:
+            begins = range(self._rows.start, turns * size, size)
+            count = self._rows.stop - self._rows.start
+            noise = Noise.joined([noise.part(slice(begin, begin + count)) for begin in begins])
         with torch.no_grad():
             made: Tensor = (
                 self.generator.make(noise) if self.generator.hard else self.generator(noise).rows
             )
-        return iter(torch.split(made, self._texts.batch_size))
+        return iter(torch.split(made, self._rows.stop - self._rows.start))
 
     def _read(self, made: Tensor) -> Float[Tensor, "B T E"]:
         """Return the rows that the critic reads of generated texts (see `_made_for_critic`)."""
@@ -271,12 +297,19 @@ class AdversarialObjective(Objective[SampleModel]):
         """
         adam = self._adams[side]
         adam.zero_grad(set_to_none=True)
-        loss.backward()
+        # a mean over this process's texts; all have as many
+        (loss if self._world.size == 1 else loss / self._world.size).backward()
         module = self.generator if side == "generator" else self.critic
-        if not (math.isfinite(float(loss.detach())) and math.isfinite(float(_norm(module)))):
+        self._world.total_gradients(module.parameters())
+        if not (math.isfinite(float(self._mean(loss))) and math.isfinite(float(_norm(module)))):
             return False
         adam.step()
         return True
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """Return the mean over the texts of all processes of what is one over this one's texts."""
+        value = value.detach()
+        return value if self._world.size == 1 else self._world.total(value / self._world.size)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -66,6 +66,10 @@ class Validation(Protocol):
 class Objective(ABC, Generic[Trained]):
     """How a model learns, one step at a time, and what must be saved of that beside the weights."""
 
+    draws_alike: ClassVar[bool] = False
+    """Whether every process draws the same random numbers in a step, those of the whole batch, and
+    takes its rows of them; else each draws its own.
+    """
     peak_rate: float = 0.0
     """The learning rate at a rate of one; 0 where there is none."""
 
@@ -124,8 +128,14 @@ class Objective(ABC, Generic[Trained]):
         return training.batch_size * training.sequence_length
 
     @classmethod
-    def not_shared(cls, model: Trained, training: TrainingConfig) -> str | None:
-        """Say why several processes cannot train the model together; None where they can."""
+    def not_shared(cls, model: Trained, training: TrainingConfig, processes: int) -> str | None:
+        """Say why several processes cannot train the model together; None where they can.
+
+        Args:
+            model: the model that learns.
+            training: settings with nothing left open.
+            processes: how many.
+        """
         return "its objective is written for one process"
 
     @classmethod

@@ -148,7 +148,9 @@ class LikelihoodObjective(Objective[SequenceModel]):
         return replace(training, order=order, sequence_length=length)
 
     @classmethod
-    def not_shared(cls, model: SequenceModel, training: TrainingConfig) -> str | None:
+    def not_shared(
+        cls, model: SequenceModel, training: TrainingConfig, processes: int
+    ) -> str | None:
         """Say what would have to know the rows of other processes."""
         if model.traits.batch_statistics:
             return (

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from inklings.world import ALONE, World
+
 Judge = Callable[[Tensor], Tensor]
 
 
@@ -30,9 +32,18 @@ def slopes(
     return scores, gradient
 
 
-def between(real: Float[Tensor, "N T E"], made: Float[Tensor, "N T E"]) -> Float[Tensor, "N T E"]:
-    """Return a random point on the line between each pair, uniform, from torch's generator."""
-    share = torch.rand(real.shape[0], 1, 1).to(real.device)
+def between(
+    real: Float[Tensor, "N T E"], made: Float[Tensor, "N T E"], world: World = ALONE
+) -> Float[Tensor, "N T E"]:
+    """Return a random point on the line between each pair, uniform, from torch's generator.
+
+    Args:
+        real: one end of each line.
+        made: the other.
+        world: the processes that share the pairs, and draw alike.
+    """
+    pairs = real.shape[0] * world.size
+    share = torch.rand(pairs, 1, 1)[world.rows(pairs)].to(real.device)
     return made + share * (real - made)
 
 
