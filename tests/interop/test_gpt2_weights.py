@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inklings.errors import RunError
 from inklings.interop.gpt2_weights import load_gpt2, save_gpt2
-from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.models.gpt2.model import GPT2, GPT2Config
 
 VOCABULARY, WINDOW = 29, 8
 

@@ -17,7 +17,7 @@ from inklings.cli.main import main
 from inklings.errors import InklingsError, RunError
 from inklings.interop.gpt2_weights import save_gpt2
 from inklings.interop.imports.import_model import import_model
-from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.models.gpt2.model import GPT2, GPT2Config
 from inklings.runs.directory import RunDirectory
 from inklings.text.token_bytes import byte_names
 

@@ -12,6 +12,7 @@ NAMES = {
     "inklings.layers.softmax_attention": "plain_attention softmax_attention",
     "inklings.models.contract": "ModelConfig Output SequenceModel State Traits require",
     "inklings.models.from_noise": "Critic SampleModel",
+    "inklings.models.gpt2": "GPT2 GPT2Config",
     "inklings.models.textgan": "TextGAN",
     "inklings.models.textgan_critic": "PerceptronCritic",
     "inklings.models.varda": "Varda VardaConfig",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from inklings.models.gpt2 import GPT2, Block, GPT2Config
+from inklings.models.gpt2.model import GPT2, Block, GPT2Config
 from tests.models.in_pieces import in_pieces
 
 VOCABULARY = 17
@@ -104,18 +104,44 @@ def test_past_the_window_its_last_half_is_read_again(
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+@given(
+    window=st.integers(1, 7),
+    pieces=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    share=st.sampled_from([0.0, 0.15]),
+    gradient=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_two_lanes_say_what_reading_again_does(
+    window: int, pieces: list[int], share: float, gradient: bool, seed: int
+) -> None:
+    model = tiny(window)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(VOCABULARY, (2, sum(pieces)), generator=generator)
+    starts = torch.rand(tokens.shape, generator=generator) < share
+    with torch.no_grad():
+        expected = naive_logits(model, tokens, starts)
+    with torch.set_grad_enabled(gradient):
+        at_once = model._read_lanes(tokens, None, starts).logits
+        torch.testing.assert_close(at_once, expected, atol=1e-4, rtol=1e-4)
+        given_starts = starts if share else None
+        found = in_pieces(model, tokens, given_starts, pieces, model.traceable_state(2))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("pieces", [[1] * 14, [5, 1, 7, 1], [14]])
+@pytest.mark.parametrize("form", ["initial_state", "traceable_state"])
 @torch.no_grad()
 def test_rows_at_different_places_of_their_windows_leave_them_each_by_itself(
-    pieces: list[int],
+    form: str, pieces: list[int]
 ) -> None:
     model = tiny(6)
+    fresh = getattr(model, form)
     lengths = [0, 1, 5, 6, 7, 11, 20]
     tokens = torch.randint(VOCABULARY, (len(lengths), max(lengths) + 14))
-    state = model.initial_state(len(lengths))
+    state = fresh(len(lengths))
     for row, length in enumerate(lengths):
         if length:
-            alone = model(tokens[row : row + 1, :length], model.initial_state(1)).state
+            alone = model(tokens[row : row + 1, :length], fresh(1)).state
             assert alone is not None
             state.assign(torch.tensor([row]), alone)
     new = torch.stack([tokens[row, length : length + 14] for row, length in enumerate(lengths)])

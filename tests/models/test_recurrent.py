@@ -96,6 +96,34 @@ def test_gradients_through_pieces_equal_those_of_the_steps(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
+def test_steps_that_ask_nothing_of_the_host_equal_the_pieces(cell: str) -> None:
+    made = model(cell)
+    generator = torch.Generator().manual_seed(3)
+    tokens = torch.randint(0, 11, (3, 8), generator=generator)
+    starts = torch.rand(3, 8, generator=generator) < 0.3
+    pieces = made(tokens, remembering(made, 3), starts=starts)
+    memory = made._as_memory(remembering(made, 3))
+    hidden, after = made._run_steps(made.embedding(tokens), memory, starts)
+    assert_same(pieces, made.head(hidden), made._as_state(after))
+    found = [
+        torch.autograd.grad(values.square().sum(), list(made.layers.parameters()))
+        for values in (pieces.hidden, hidden)
+    ]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_drop_between_layers_in_training_only() -> None:
+    made = model("gru", dropout=0.5)
+    tokens, starts = torch.ones(2, 6, dtype=torch.int64), torch.zeros(2, 6, dtype=torch.bool)
+    inputs, memory = made.embedding(tokens), made._as_memory(remembering(made, 2))
+    for training in (False, True):
+        made.train(training)
+        first, second = (made._run_steps(inputs, memory, starts)[0] for _ in range(2))
+        assert torch.equal(first, second) == (not training)
+
+
+@pytest.mark.parametrize("cell", CELLS)
 def test_gradients_reach_the_state_and_stop_at_a_start(cell: str) -> None:
     made = model(cell)
     state = State(

@@ -34,7 +34,7 @@ NO_CONCAT = {"mlp", "tree_wavenet", "own"}
 REREADING = '''
 import torch
 from torch import nn
-from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.models.gpt2.model import GPT2, GPT2Config
 from inklings.models.contract import Traits
 
 

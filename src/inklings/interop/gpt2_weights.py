@@ -24,7 +24,7 @@ from torch import Tensor
 from inklings.durable import new_directory, write_bytes
 from inklings.errors import ForeignFormError, RunError
 from inklings.interop.imports.foreign_folder import CONFIG, WEIGHTS, open_folder, read_weights
-from inklings.models.gpt2 import GPT2, GPT2Config
+from inklings.models.gpt2.model import GPT2, GPT2Config
 
 PREFIX = "transformer."
 

@@ -137,9 +137,9 @@ def place(
 def _fewest_and_most(past: Int[Tensor, " B"]) -> tuple[int, int] | None:
     """Return the fewest and the most tokens that a row has read.
 
-    None where the host would have to wait for a device to tell.
+    None where the host would have to wait for a device to tell, and where a compiler traces.
     """
-    if past.device.type != "cpu":
+    if past.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     least, most = past.aminmax()
     return int(least), int(most)

@@ -240,6 +240,11 @@ class Architecture(nn.Module, ABC):
     )
     """Why the vocabulary cannot be extended, where `token_rows` names none."""
 
+    untraceable: ClassVar[str | None] = None
+    """What a pass looks up on the host, so that no compiler follows it; None where it looks up
+    nothing.
+    """
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -339,6 +344,13 @@ class SequenceModel(Architecture):
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """Return the state before the first token for `batch_size` rows, on the weights' device."""
+
+    def traceable_state(self, batch_size: int) -> State:
+        """Return the initial state in the form that a compiler follows.
+
+        With it every pass takes one course, whatever the rows hold; a CPU may have a faster form.
+        """
+        return self.initial_state(batch_size)
 
     @property
     def lead(self) -> int:

@@ -103,6 +103,7 @@ class NGram(SequenceModel):
     Config = NGramConfig
     config: NGramConfig
     traits = Traits(objective="counting")
+    untraceable = "counts, which are on the host"
 
     def __init__(self, config: NGramConfig) -> None:
         super().__init__(config)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -23,6 +24,13 @@ Memory = tuple[Tensor, ...]
 """State of the cells, each (n_layer, rows, n_hidden): the hidden vectors and, of an LSTM, the cell
 states.
 """
+
+CELLS: dict[str, Callable[[Tensor, Memory, list[Tensor]], Memory]] = {
+    "rnn": lambda x, past, weights: (torch.rnn_tanh_cell(x, past[0], *weights),),
+    "gru": lambda x, past, weights: (torch.gru_cell(x, past[0], *weights),),
+    "lstm": lambda x, past, weights: torch.lstm_cell(x, past, *weights),
+}
+"""One step of a layer: its input (B, E) and its own part of the state make its new state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +109,11 @@ class Recurrent(SequenceModel):
         memory = self._as_memory(self.initial_state(tokens.shape[0]) if state is None else state)
         if starts is not None:
             memory = tuple(part.where(~starts[:, 0, None], 0) for part in memory)
-        if starts is not None and bool(starts[:, 1:].any()):
+        if starts is None or starts.shape[1] == 1:
+            hidden, memory = self._run(inputs, memory)
+        elif not starts.is_cpu:  # to ask it would be to wait for it
+            hidden, memory = self._run_steps(inputs, memory, starts)
+        elif starts[:, 1:].any():
             hidden, memory = self._run_segments(inputs, memory, starts)
         else:
             hidden, memory = self._run(inputs, memory)
@@ -141,6 +153,27 @@ class Recurrent(SequenceModel):
         hidden = outputs.data.index_select(0, places.argsort()).view(batch_size, length, -1)
         last_pieces = order.argsort().index_select(0, cuts.sum(1).cumsum(0) - 1)
         return hidden, tuple(part[:, last_pieces] for part in after)
+
+    def _run_steps(
+        self, inputs: Float[Tensor, "B T E"], memory: Memory, starts: Bool[Tensor, "B T"]
+    ) -> tuple[Tensor, Memory]:
+        """Run the layers step by step, with a reset at each start, without a look at `starts`.
+
+        Slower than the pieces are where the host knows them without a wait.
+        """
+        step = CELLS[self.config.cell]
+        x, after = inputs, []
+        for layer, weights in enumerate(self.layers.all_weights):
+            if layer > 0:
+                x = F.dropout(x, self.layers.dropout, self.training)
+            carried, outputs = tuple(part[layer] for part in memory), []
+            for one, begins in zip(x.unbind(1), starts.unbind(1), strict=True):
+                kept = tuple(part.where(~begins[:, None], 0) for part in carried)
+                carried = step(one, kept, weights)
+                outputs.append(carried[0])
+            x = torch.stack(outputs, dim=1)
+            after.append(carried)
+        return x, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
 
     def _run(self, inputs: Any, memory: Memory) -> tuple[Any, Memory]:
         """Run the layers over rows, or packed pieces, of one document each.

@@ -32,7 +32,7 @@ ARCHITECTURES = {
     "recurrent": "inklings.models.recurrent:Recurrent",
     "tree_wavenet": "inklings.models.tree_wavenet:TreeWaveNet",
     "wavenet": "inklings.models.wavenet.model:WaveNet",
-    "gpt2": "inklings.models.gpt2:GPT2",
+    "gpt2": "inklings.models.gpt2.model:GPT2",
     "gpt": "inklings.models.gpt:GPT",
     "wavegpt": "inklings.models.wavegpt:WaveGPT",
     "varda": "inklings.models.varda.model:Varda",

@@ -6,7 +6,7 @@ from inklings.interop.exports.form import only
 from inklings.interop.gpt2_weights import their_settings, their_tensors
 from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.models.contract import SequenceModel
-from inklings.models.gpt2 import GPT2
+from inklings.models.gpt2.model import GPT2
 
 
 def _reach(model: SequenceModel) -> int:

@@ -2,7 +2,7 @@
 
 Whoever gives logits for whole windows of tokens can be scored, audited and generated from, without
 a word about caches or documents. A row is cut at `starts`, and where a document outgrows the
-context, into windows as those of `models/gpt2.py`: the first is full, every later one begins with
+context, into windows as those of `models/gpt2/`: the first is full, every later one begins with
 the last half of the one before it. Streaming reads the tokens of the current window again.
 """
 
@@ -30,6 +30,7 @@ class RereadingModel(SequenceModel):
 
     Config = ModelConfig
     traits = Traits(rereads=True)
+    untraceable = "which windows to read again, which the host works out"
 
     @abstractmethod
     def read(

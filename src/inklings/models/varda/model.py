@@ -71,6 +71,7 @@ class Varda(SequenceModel):
     Config = VardaConfig
     traits = Traits(carries_state=True, whole_documents=True)
     wraps = "backbone"
+    untraceable = "its memory, which is on the host"
     config: VardaConfig
 
     def __init__(self, config: VardaConfig) -> None:

@@ -172,7 +172,8 @@ class WaveNetStack(nn.Module):
             return self._piece(x, None, before)[0], None
         before = tokens_before(carried["position"], starts, x.shape[1])
         after = before[:, -1] + 1
-        if x.shape[1] == 1 and not torch.is_grad_enabled():
+        in_place = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if x.shape[1] == 1 and in_place:
             rings = carried["rings"]
             return self._one_token(x[:, 0], rings, before[:, 0])[:, None], {
                 "position": after,

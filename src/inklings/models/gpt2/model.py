@@ -7,6 +7,10 @@ them, and the text goes on at position H. The token at position j of a document 
 segment s = 0 where j < W, else 1 + (j - W) // (W - H), whose window begins at position s (W - H) of
 the document. A parallel pass over more than W tokens reads each token in the segment that streaming
 would.
+
+Where the host would have to wait to know which rows go on past their window, or a compiler traces,
+what is to be read again is read as it comes, in **two lanes**: window s of a document is read in
+lane s % 2, each token by the last half of one window and the first half of the next.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from inklings.layers.attention import (
 from inklings.layers.dropout import Dropout
 from inklings.layers.windows import tokens_before
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
+from inklings.models.gpt2.half_windows import lane_columns, segments_of, windows_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +178,12 @@ class GPT2(SequenceModel):
     ) -> Output:
         """Return the logits for the token after each position.
 
-        `state` holds each row's tokens and caches since the start of its segment.
+        `state` holds each row's tokens and caches since the start of its segment, or two lanes.
         """
         if state is None and tokens.shape[1] <= self.config.context_length:
             return self._stay(tokens, None, starts)
+        if _in_lanes(state, tokens):
+            return self._read_lanes(tokens, state, starts)
         before = tokens.new_zeros(tokens.shape[0]) if state is None else state.tensors["position"]
         positions = tokens_before(before, starts, tokens.shape[1])
         leaving = (positions >= self.config.context_length).any(dim=1)
@@ -205,7 +212,8 @@ class GPT2(SequenceModel):
 
         Every segment is a window read afresh.
         """
-        windows = _windows(tokens, state, positions, self.config.context_length)
+        read = None if state is None else (state.tensors["tokens"], state.tensors["position"])
+        windows = windows_of(tokens, read, positions, self.config.context_length)
         closed = windows.tokens[~windows.last]
         hidden, after = self._read(
             windows.tokens[windows.last],
@@ -222,6 +230,32 @@ class GPT2(SequenceModel):
             after = State({**after.tensors, "position": windows.length[windows.last]})
         return Output(logits=self._logits(hidden), state=after, hidden=hidden)
 
+    def _read_lanes(
+        self, tokens: Int[Tensor, "B T"], state: State | None, starts: Bool[Tensor, "B T"] | None
+    ) -> Output:
+        """Read each token in both lanes, and take what its own segment says."""
+        rows, size = tokens.shape[0], self.config.context_length
+        before = tokens.new_zeros(rows) if state is None else state.tensors["position"]
+        positions = tokens_before(before, starts, tokens.shape[1])
+        columns = lane_columns(positions, size).flatten(0, 1)
+        lanes = None
+        if state is not None:
+            # a lane that has not begun reads what nobody looks at
+            read = {"position": columns[:, 0].clamp(min=0)}
+            lanes = State(read | {name: lane.flatten(0, 1) for name, lane in _caches(state)})
+        # one token needs no mark: its column says how much of its window is read
+        begins = columns == 0 if state is None or tokens.shape[1] > 1 else None
+        hidden, after = self._read(tokens.repeat_interleave(2, dim=0), lanes, begins)
+        own = (segments_of(positions, size) % 2 == 0)[..., None]
+        first, second = hidden.unflatten(0, (rows, 2)).unbind(1)
+        hidden = torch.where(own, first, second)
+        if after is not None:
+            count = {"position": positions[:, -1] + 1}
+            after = State(
+                count | {name: lane.unflatten(0, (-1, 2)) for name, lane in _caches(after)}
+            )
+        return Output(logits=self._logits(hidden), state=after, hidden=hidden)
+
     def _read(
         self,
         tokens: Int[Tensor, "B T"],
@@ -235,15 +269,18 @@ class GPT2(SequenceModel):
             length, self.config.context_length, past=past, starts=starts, device=tokens.device
         )
         caches = None if state is None else caches_of(state.tensors, self.config.n_layer)
-        x = self.dropout(self.embedding(tokens) + self.position_embedding(piece.positions))
+        # Past the window lie only columns of a lane that is at rest.
+        columns = piece.positions.clamp(max=self.config.context_length - 1)
+        x = self.dropout(self.embedding(tokens) + self.position_embedding(columns))
         for layer, block in enumerate(self.blocks):
             x = block(x, piece, None if caches is None else caches[layer])
         hidden = self.norm(x)
         if state is None or caches is None:
             return hidden, None
-        position = (piece.positions[:, -1] + 1).expand(batch).contiguous()
-        read = piece.write(state.tensors["tokens"], tokens)
-        return hidden, State({"position": position, "tokens": read, **cache_tensors(caches)})
+        read = {"position": (piece.positions[:, -1] + 1).expand(batch).contiguous()}
+        if "tokens" in state.tensors:
+            read["tokens"] = piece.write(state.tensors["tokens"], tokens)
+        return hidden, State({**read, **cache_tensors(caches)})
 
     def _logits(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T V"]:
         return F.linear(hidden, self.embedding.weight)
@@ -251,21 +288,32 @@ class GPT2(SequenceModel):
     def initial_state(self, batch_size: int) -> State:
         """Make the state before the first token.
 
-        `tokens` keeps the row's segment, of which `position` are read; each layer has their keys
-        and values.
+        On a CPU, `tokens` keeps the row's segment, of which `position` are read; each layer has
+        their keys and values.
         """
-        config, like = self.config, self.embedding.weight.detach()
-        caches = empty_caches(
-            config.n_layer,
-            batch_size,
-            config.context_length,
-            config.n_head,
-            config.n_embd // config.n_head,
-            like=like,
+        if self.device.type != "cpu":
+            return self.traceable_state(batch_size)
+        position = torch.zeros(batch_size, dtype=torch.int64)
+        tokens = position.new_zeros((batch_size, self.config.context_length))
+        return State({"position": position, "tokens": tokens, **self._empty_caches(batch_size)})
+
+    def traceable_state(self, batch_size: int) -> State:
+        """Make the state of two lanes before the first token.
+
+        `position` tokens of the document are read; each layer has keys and values of both lanes.
+        """
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.device)
+        lanes = self._empty_caches(2 * batch_size).items()
+        return State(
+            {"position": position} | {name: lane.unflatten(0, (-1, 2)) for name, lane in lanes}
         )
-        position = torch.zeros(batch_size, dtype=torch.int64, device=like.device)
-        tokens = position.new_zeros((batch_size, config.context_length))
-        return State({"position": position, "tokens": tokens, **cache_tensors(caches)})
+
+    def _empty_caches(self, rows: int) -> dict[str, Tensor]:
+        config = self.config
+        head_size = config.n_embd // config.n_head
+        like = self.embedding.weight.detach()
+        sizes = (rows, config.context_length, config.n_head, head_size)
+        return cache_tensors(empty_caches(config.n_layer, *sizes, like=like))
 
     @property
     def receptive_field(self) -> int:
@@ -298,57 +346,15 @@ class GPT2(SequenceModel):
         return tokens * (6 * weights + 12 * config.n_layer * config.n_embd * config.context_length)
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """The segments of the new tokens of all rows, each with what it reads again in front."""
-
-    tokens: Int[Tensor, "N L"]
-    """One window a line, filled up behind its `length`; rows one after the other."""
-    length: Int[Tensor, " N"]
-    last: Bool[Tensor, " N"]
-    """Whether the window is the one that its row is left in."""
-    window: Int[Tensor, "B T"]
-    """The line of each new token."""
-    column: Int[Tensor, "B T"]
-    """The place of each position in that line."""
-
-
-def _windows(
-    tokens: Int[Tensor, "B T"], state: State | None, positions: Int[Tensor, "B T"], size: int
-) -> _Windows:
-    """Sort new tokens into the segments that the module's docstring defines.
-
-    `positions` count from the row's segment.
-    """
-    batch, length = tokens.shape
-    stride = size - size // 2
-    segment = (1 + (positions - size).div(stride, rounding_mode="floor")).clamp(min=0)
-    column = positions - segment * stride
-    opens = (positions == 0) | (segment != segment.roll(1, dims=1))
-    opens[:, 0] = True
-    row, first = opens.nonzero(as_tuple=True)
-    flat = row * length + first
-    new = torch.diff(flat, append=flat.new_tensor([batch * length]))
-    lengths = column[row, first] + new
-    # A window's tokens are consecutive in [the row's cached tokens, its new tokens], the former
-    # counted from their end.
-    times = (first - column[row, first])[:, None] + torch.arange(
-        int(lengths.max()), device=tokens.device
-    )
-    sources = times.clamp(max=length - 1)
-    text = tokens
+def _in_lanes(state: State | None, tokens: Int[Tensor, "B T"]) -> bool:
+    """Return whether a pass that may go past a window takes two lanes."""
     if state is not None:
-        text = torch.cat((state.tensors["tokens"], tokens), dim=1)
-        sources = torch.where(
-            times < 0, state.tensors["position"][row, None] + times, size + sources
-        )
-    return _Windows(
-        tokens=text[row[:, None], sources],
-        length=lengths,
-        last=(flat + new) % length == 0,
-        window=opens.flatten().cumsum(0).view(batch, length) - 1,
-        column=column,
-    )
+        return "tokens" not in state.tensors
+    return not tokens.is_cpu or torch.compiler.is_compiling()
+
+
+def _caches(state: State) -> list[tuple[str, Tensor]]:
+    return [(name, tensor) for name, tensor in state.tensors.items() if name != "position"]
 
 
 def _in_order(outputs: list[Output], order: Int[Tensor, " B"]) -> Output:
