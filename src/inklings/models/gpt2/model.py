@@ -293,7 +293,7 @@ class GPT2(SequenceModel):
         """
         if self.device.type != "cpu":
             return self.traceable_state(batch_size)
-        position = torch.zeros(batch_size, dtype=torch.int64)
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.device)
         tokens = position.new_zeros((batch_size, self.config.context_length))
         return State({"position": position, "tokens": tokens, **self._empty_caches(batch_size)})
 
