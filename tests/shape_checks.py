@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from beartype import beartype
 from jaxtyping import jaxtyped
 from torch import Tensor
+from torch.compiler import is_compiling
 
 PACKAGE = "inklings"
 Definition = TypeVar("Definition", ast.FunctionDef, ast.ClassDef)
@@ -42,6 +43,8 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
+        if is_compiling():  # sizes are symbols, and to look at one would fix it
+            return function(*arguments, **named)
         key = (function, *map(_shape, arguments), *named, *map(_shape, named.values()))
         if key in _passed:
             return function(*arguments, **named)
@@ -64,7 +67,15 @@ def _shape(value: Any) -> Any:
 
 def checked_class(kind: type[Any]) -> type[Any]:
     """Check the fields of a dataclass each time that one is made."""
+    plain = kind.__init__
     made: type[Any] = jaxtyped(kind, typechecker=beartype)
+    strict = made.__init__
+
+    @functools.wraps(plain)
+    def begin(self: Any, *arguments: Any, **named: Any) -> None:
+        (plain if is_compiling() else strict)(self, *arguments, **named)
+
+    made.__init__ = begin
     return made
 
 

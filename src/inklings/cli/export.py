@@ -1,4 +1,4 @@
-"""`inklings export RUN --to transformers DIR`: a run, written for another library."""
+"""`inklings export RUN --to TARGET PATH`: a run, written for another library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExportFlags:
     """A run's directory, or builtin:reference."""
     path: tyro.conf.Positional[Annotated[Path, called("DIR")]]
     """The new folder."""
-    to: Literal["transformers"]
+    to: Literal["transformers", "onnx"]
     """The library that is to open it."""
     precision: Annotated[str | None, called("PRECISION")] = None
     """What weights are stored as; nothing takes float32."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -25,7 +25,7 @@ Memory = tuple[Tensor, ...]
 states.
 """
 
-CELLS: dict[str, Callable[[Tensor, Memory, list[Tensor]], Memory]] = {
+CELLS: dict[str, Callable[[Tensor, Memory, Sequence[Tensor]], Memory]] = {
     "rnn": lambda x, past, weights: (torch.rnn_tanh_cell(x, past[0], *weights),),
     "gru": lambda x, past, weights: (torch.gru_cell(x, past[0], *weights),),
     "lstm": lambda x, past, weights: torch.lstm_cell(x, past, *weights),

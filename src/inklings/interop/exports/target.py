@@ -92,6 +92,9 @@ class Target:
 
 TARGETS: Registry[Target] = Registry(
     "target of exports",
-    {"transformers": "inklings.interop.to_transformers.model_folder:TRANSFORMERS"},
+    {
+        "transformers": "inklings.interop.to_transformers.model_folder:TRANSFORMERS",
+        "onnx": "inklings.interop.to_onnx.onnx_folder:ONNX",
+    },
 )
 """Every target by its name."""
