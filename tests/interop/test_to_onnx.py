@@ -167,6 +167,19 @@ def test_the_card_s_code_writes_a_text(exported: Exported) -> None:
     assert words == done.stdout.startswith("[") or not words
 
 
+def test_the_example_writes_with_neither_pytorch_nor_inklings(exported: Exported) -> None:
+    if exported.run.tokenizer().kind == "word":
+        pytest.skip("words have no tokenizer there")
+    script = Path(__file__).parents[2] / "examples" / "onnx" / "write.py"
+    alone = "import runpy, sys; sys.modules.update(torch=None, inklings=None); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{alone}runpy.run_path({str(script)!r}, run_name='__main__')",
+         str(exported.folder), "don't"],
+        capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("don't")
+
+
 def test_what_was_compared_is_written_down(exported: Exported) -> None:
     report = json.loads((exported.folder / "inklings_export.json").read_text())
     compared = report["compared"]
