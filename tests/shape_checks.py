@@ -70,6 +70,8 @@ def checked_class(kind: type[Any]) -> type[Any]:
     plain = kind.__init__
     made: type[Any] = jaxtyped(kind, typechecker=beartype)
     strict = made.__init__
+    if strict is plain:  # no dataclass
+        return made
 
     @functools.wraps(plain)
     def begin(self: Any, *arguments: Any, **named: Any) -> None:
