@@ -71,7 +71,10 @@ def test_the_command_of_nanogpt_gets_a_hint_for_each_flag(command: Command) -> N
         assert len(re.findall(rf"{flag} (?:is|has)\b", said)) == 1, flag
 
 
-def test_the_commands_of_vardagpt_and_gan_textgen_get_hints(command: Command) -> None:
+def test_the_commands_of_wavegpt_vardagpt_and_gan_textgen_get_hints(command: Command) -> None:
+    command.refuses("train", "wavegpt", "--wavenet_layers=5", saying="is --model.wave-layers here")
+    command.refuses("train", "wavegpt", "--alpha", "0.5", saying="WaveGPT's is learned")
+    command.refuses("memory", "run", "add", "x", "--use_gpu", saying="--use_gpu is --device here")
     command.refuses("train", "varda", "--use_gpu", saying="--use_gpu is --training.device")
     command.refuses(
         "train", "varda", "--num_search_results", "5", saying="--model.num-search-results"

@@ -1,4 +1,4 @@
-"""What flags of other projects are called here: nanoGPT, makemore, VardaGPT and GAN_TextGen.
+"""What flags of nanoGPT, makemore, WaveGPT, VardaGPT and GAN_TextGen are called here.
 
 Whoever comes from one of them types its flags first. Where a verb has no such flag, the message
 names ours, or says why there is none. Both spellings are known (with underscores and with dashes).
@@ -47,6 +47,7 @@ KEPT = "all that belongs to a run is in its folder, under fixed names"
 FIRST = "the run is the first word, as in `inklings generate runs/mine`"
 MEMORY = "of the architecture `varda`"
 GAN = "of the architecture `textgan`"
+WAVE = "of the architecture `wavegpt`, whose layers look back 1, 2, 4, ... tokens"
 
 HINTS = (
     # what nearly all of them have
@@ -118,6 +119,10 @@ HINTS = (
     Hint("top_k", note="it belongs to writing: `inklings generate RUN --top-k 5`"),
     Hint("type", note="the architecture is the first word, as in `inklings train recurrent`"),
     Hint("n_embd2", note="it is n_hidden, as in `inklings train mlp:n_hidden=64`"),
+    # WaveGPT
+    Hint("wavenet_layers reshape_factor", "model.wave_layers", WAVE, SETTINGS),
+    Hint("warmup_epochs", "training.warmup", "a share of the steps, or their number", SETTINGS),
+    Hint("eval_step", "training.evaluations", "how often over the whole run", SETTINGS),
     # VardaGPT
     Hint("memory_size", "model.memory_size", MEMORY, SETTINGS),
     Hint("memory_dim", "model.memory_dim", MEMORY, SETTINGS),
@@ -154,7 +159,12 @@ HINTS = (
     Hint("hiddenSize", "model.n_hidden model.n_critic_hidden", GAN, SETTINGS),
     Hint("noiseDist", "model.noise_distribution", GAN, SETTINGS),
     Hint("pooling costSlope", note="its critic has none", verbs=SETTINGS),
-    Hint("alpha", "model.generator_rate model.critic_rate", GAN, SETTINGS),
+    Hint(
+        "alpha",
+        "model.generator_rate model.critic_rate",
+        f"{GAN}; WaveGPT's is learned, with --model.gate scalar",
+        SETTINGS,
+    ),
     Hint("n_D", "model.critic_steps", GAN, SETTINGS),
     Hint("dynamic_n Lambda_n", note="the steps of the critic are a fixed number", verbs=SETTINGS),
     Hint("Lambda", "model.penalty", GAN, SETTINGS),
