@@ -162,7 +162,7 @@ HINTS = (
     Hint(
         "alpha",
         "model.generator_rate model.critic_rate",
-        f"{GAN}; WaveGPT's is learned, with --model.gate scalar",
+        f"{GAN}; WaveGPT's is learned, with gate=scalar",
         SETTINGS,
     ),
     Hint("n_D", "model.critic_steps", GAN, SETTINGS),

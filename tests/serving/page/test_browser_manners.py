@@ -112,6 +112,7 @@ def test_the_audit_and_the_verdict_of_a_run_are_shown(
             {"check": f"check{number}", "status": status, "summary": f"found {number}"}
             for number, status in enumerate(statuses)
         ]
+        body["page"] = "/v1/runs/reference/page"
         body["compared"] = {
             "arm": "gpt",
             "arms": ["gpt", "mlp"],
@@ -131,6 +132,8 @@ def test_the_audit_and_the_verdict_of_a_run_are_shown(
     run.locator(".audit summary").click()
     assert run.get_by_text("found 0").is_visible() != opened
     assert "gpt is better." in run.inner_text() and "By 0.1 bits." in run.inner_text()
+    link = run.get_by_role("link", name="The page of reference")
+    assert link.get_attribute("href") == "/v1/runs/reference/page"
     desk.page.unroute("**/v1/runs/reference")
 
 
