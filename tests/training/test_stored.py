@@ -113,6 +113,12 @@ def test_where_nothing_was_stored_the_reason_is_said(
         stored(plain)
     with pytest.raises(RunError, match="those of step 0: nothing was read"):
         stored(trained(text, tmp_path / "none", budget="0-steps"))
+    frozen = dataclasses.replace(
+        small_config(text, "varda", budget="1-steps"), model={**MODEL, "frozen": True}
+    )
+    train(frozen, tmp_path / "frozen")
+    with pytest.raises(RunError, match="were empty at step 1"):
+        stored(RunDirectory.open(tmp_path / "frozen"))
     with pytest.raises(RunError, match="in the order windows, which carries no memory"):
         stored(trained(text, tmp_path / "windows", budget="1-steps", order="windows"))
     copy = RunDirectory.open(Path(shutil.copytree(run.path, tmp_path / "copy")))

@@ -66,8 +66,9 @@ def stored_by_training(run: RunDirectory, model: object) -> list[StoredText]:
     documents, positions, times, values, scores = np.concatenate(columns, axis=1)
     if not len(documents):
         raise RunError(
-            f"the memories of {run.path} were empty at step {step}: a document had just begun, or"
-            " the model is `frozen`. Those of a `varda:clear_at=epoch` hold what an epoch read."
+            f"the memories of {run.path} were empty at step {step}: of a document nothing is"
+            " written before `segment` tokens, and of a `frozen` model nothing. Those of a"
+            " `varda:clear_at=epoch` hold what an epoch read."
         )
     keys = np.concatenate(vectors)
     stored = []
