@@ -75,11 +75,14 @@ test-base: ## install the wheel alone into an empty environment and run README's
 test-all: $(HEAVY) $(SITE) ## the slow ones too (installs lm-evaluation-harness and a notebook's kernel for some of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
-test-node: $(INSTALLED) ## what needs Node: the server by clients of other languages (OpenAI's for Node, Java's, curl), an exported model in a browser
+test-node: $(INSTALLED) ## what needs Node: the server by clients of other languages (OpenAI's for Node, Java's, curl), exported models in a browser and in llama.cpp
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "Node is not installed: nothing to test with."; exit 1; }
 	cd tests/serving/node && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	cd examples/browser && npm install --no-package-lock --no-audit --no-fund --loglevel=error
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/serving/test_other_clients.py tests/interop/test_browser_page.py
+	@# llama.cpp's prebuilt library; its other parts, and scripts that would build it, are left out
+	@[ "$$(uname -sm)" != "Linux x86_64" ] || \
+	  (cd tests/interop/node && npm install --no-package-lock --no-audit --no-fund --loglevel=error --omit=optional --ignore-scripts)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/serving/test_other_clients.py tests/interop/test_browser_page.py tests/interop/test_llama_cpp.py
 
 browser: $(INSTALLED) ## check a report and the server's page in a real browser (Chromium; installed where it is absent, on Debian and as root)
 	@command -v chromium chromium-browser google-chrome >/dev/null || \

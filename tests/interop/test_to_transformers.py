@@ -20,10 +20,10 @@ from inklings.interop.exports.target import TARGETS, Target
 from inklings.interop.to_transformers.forms import FORMS, TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ARCHITECTURES
-from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory
 from tests.built import as_sequence_model
 from tests.commands import Command
+from tests.interop.scrambled import hard_lines, scrambled
 
 SIZES = "n_layer=2,n_head=2,n_embd=16"
 TWINS = {
@@ -78,28 +78,9 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lines with blanks at the ends, marks, letters of several bytes and the boundary's name."""
     path = tmp_path_factory.mktemp("text") / "lines.txt"
-    parts = ("über", " don't,", "  12.5 ", "zürich", "<|endoftext|>", "wir", "(so)", "Ω 🙂")
-    lines = [f"{one}{other}{number}" for one in parts for other in parts for number in range(32)]
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text(hard_lines(2048), encoding="utf-8")
     return path
-
-
-def scrambled(arm: str, text: Path, place: Path, tokenizer: str) -> RunDirectory:
-    """A run of a step, whose weights are then anything: fresh branches add nothing."""
-    inklings.train(
-        arm, place, data=text, budget="1-steps", tokenizer=tokenizer, threads=1, samples=0,
-        batch_size=2, evaluations=1, precision="float32", show=False,
-    )  # fmt: skip
-    run = RunDirectory.open(place)
-    model = run.load_model()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0, 0.3, generator=generator)
-    checkpoints.write_model(run.weights_path(), model, architecture=run.config.architecture, step=1)
-    return run
 
 
 @dataclass(frozen=True)

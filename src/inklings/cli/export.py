@@ -1,4 +1,4 @@
-"""`inklings export RUN --to TARGET PATH`: a run, written for another library."""
+"""`inklings export RUN --to TARGET PATH`: a run, written for another library or engine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ExportFlags:
 
     run: tyro.conf.Positional[RunName]
     """A run's directory, or builtin:reference."""
-    path: tyro.conf.Positional[Annotated[Path, called("DIR")]]
-    """The new folder."""
-    to: Literal["transformers", "onnx"]
-    """The library that is to open it."""
+    path: tyro.conf.Positional[Annotated[Path, called("PATH")]]
+    """The new folder, or the new file where --to is gguf."""
+    to: Literal["transformers", "onnx", "gguf"]
+    """The library or engine that is to open it."""
     precision: Annotated[str | None, called("PRECISION")] = None
-    """What weights are stored as; nothing takes float32."""
+    """What weights are stored as; nothing takes float32. For gguf float16 and q8_0 too."""
     data: Annotated[str | None, called("SOURCE")] = None
     """Compare the two on the validation part of another text than the run's own."""
     json: Json = False
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         arguments,
         verb="export",
         description=(
-            "Write a run for another library, and compare the two on held-out text before it"
-            " appears."
+            "Write a run for another library or engine, and compare the two on held-out text before"
+            " it appears."
         ),
     )
     terminal = open_terminal(flags.json)

@@ -296,13 +296,13 @@ def export(
     precision: str | None = None,
     data: str | None = None,
 ) -> Export:
-    """Write a run for another library, and compare the two.
+    """Write a run for another library or engine, and compare the two.
 
     Args:
         run: its directory, or the run.
         path: where to; nothing may be there, or an empty folder where a folder is written.
-        to: the library: "transformers".
-        precision: what weights are stored as; None takes float32.
+        to: the library or engine: "transformers", "onnx" (folders) or "gguf" (a file).
+        precision: what weights are stored as; None takes float32. For gguf float16 and q8_0 too.
         data: compare on the validation part of this text; None takes the run's own.
 
     Returns:

@@ -131,6 +131,7 @@ def their_settings(model: GPT2) -> dict[str, Any]:
         "n_positions": config.context_length,
         "n_ctx": config.context_length,
         "n_embd": config.n_embd,
+        "n_inner": 4 * config.n_embd,
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "bos_token_id": config.boundary_token,

@@ -35,6 +35,7 @@ def format_card(
         form: what it became.
         target: where it was exported to.
     """
+    assert target.use is not None
     name = made.path.name
     parts = [
         HEAD.format(library=target.name),

@@ -9,7 +9,7 @@ from pathlib import Path
 import inklings
 from inklings.config import with_source
 from inklings.durable import disk_errors, new_directory, new_files, write_bytes, write_json
-from inklings.errors import ConfigError, InklingsError, RunError, unknown_name
+from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError, unknown_name
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.events import OnEvent, silent
 from inklings.interop.exports.agreement import compare_logits
@@ -57,6 +57,7 @@ def export_run(
     Raises:
         ConfigError: there is no such target, or it has no such `precision`.
         ArchitectureError: the target has no form for the run.
+        TokenizerError: the target takes no model without a tokenizer, and none of the run's kind.
         RunError: something is at `path`, or the run or its text is not at hand.
         MissingExtraError: a library of the target is not installed.
         InklingsError: what was written predicts something else than the run.
@@ -66,13 +67,18 @@ def export_run(
     form = target.form_of(run.config)
     _refuse_occupied(path, target)
     versions = {"inklings": inklings.__version__, **target.prepare(form)}
+    tokenizer = run.tokenizer()
+    absent = target.why_no_tokenizer(tokenizer)
+    if absent is not None and target.needs_tokenizer:
+        raise TokenizerError(
+            f"{run.path.name} cannot be exported to {target.name}, which takes no model without its"
+            f" tokenizer: {absent}. Train with the tokenizer 'byte', 'char+bytes' or 'bpe:N'."
+        )
     model = run.load_model()
     assert isinstance(model, SequenceModel)
     store = _store(run, data, on_event)
     split = store.split("validation")
     with _appearing(path, target) as place:
-        tokenizer = run.tokenizer()
-        absent = target.why_no_tokenizer(tokenizer)
         leaving = Leaving(
             model=model, tokenizer=tokenizer, form=form, precision=precision, path=place
         )
@@ -93,6 +99,8 @@ def export_run(
             )
         lines = lines_of(tokenizer, split) if absent is None else []
         if absent is None and (absent := difference(tokenizer, reader, lines, to)):
+            if target.needs_tokenizer:
+                raise InklingsError(f"nothing was exported: {absent}.")
             target.write(leaving, False)
         likelihood = evaluate(model, split, lossless=store.lossless("validation"))
         made = Export(
@@ -111,7 +119,7 @@ def export_run(
             interval=likelihood.known_interval(),
             versions=versions,
         )
-        if target.path == "DIR":
+        if target.use is not None:
             card = format_card(made, run, model, form, target)
             write_bytes(place / "README.md", card.encode())
         write_json(report_of(place, target), made.to_mapping())

@@ -65,12 +65,16 @@ class Target:
     """Return the versions of the libraries that write and read a form; refuse if one is missing."""
     why_no_tokenizer: Callable[[Tokenizer], str | None]
     """Why a tokenizer has no form there; None if it has one."""
+    needs_tokenizer: bool = False
+    """Whether a run whose tokenizer has no form there is refused."""
     write: Callable[[Leaving, bool], None]
     """Write the model, and its tokenizer if the second says so."""
     read: Callable[[Leaving], Reader]
     """Read what was written, by other code than ours."""
-    use: Callable[[Form, str, bool], str]
-    """How what was written under a name is used, as Markdown; with its tokenizer or without."""
+    use: Callable[[Form, str, bool], str] | None
+    """How what was written under a name is used, as Markdown; with its tokenizer or without. None
+    where a file is written: it has no card.
+    """
     next: Callable[[Path], str]
     """A command that goes on from there."""
 
@@ -95,6 +99,7 @@ TARGETS: Registry[Target] = Registry(
     {
         "transformers": "inklings.interop.to_transformers.model_folder:TRANSFORMERS",
         "onnx": "inklings.interop.to_onnx.onnx_folder:ONNX",
+        "gguf": "inklings.interop.to_gguf.gguf_file:GGUF",
     },
 )
 """Every target by its name."""

@@ -1,0 +1,49 @@
+"""`gpt` in its portable form is Qwen3 in llama.cpp, as far as its window reaches.
+
+There is no sliding window there, and frequencies are of a base: those that `gpt` spreads over its
+window have no place in the file.
+"""
+
+from __future__ import annotations
+
+from inklings.config import RunConfig
+from inklings.interop.to_gguf.gguf_forms import GgufForm, one_window
+from inklings.interop.to_transformers.qwen3 import QWEN3
+from inklings.interop.to_transformers.rotary_model import dropout_notes
+from inklings.models.gpt import GPT
+
+
+def _takes(config: RunConfig) -> bool:
+    return QWEN3.takes(config) and config.model.get("rotary_base") is not None
+
+
+def _notes(model: GPT) -> tuple[str, ...]:
+    window = model.config.context_length
+    notes = [
+        f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
+        f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
+    ]
+    return (*notes, *dropout_notes(model, "llama.cpp"))
+
+
+QWEN3_FILE = GgufForm(
+    name="qwen3",
+    class_name="qwen3",
+    arm=f"{QWEN3.arm},rotary_base=10000",
+    takes=_takes,
+    reach=one_window,
+    notes=_notes,
+    twin=QWEN3,
+    keys={
+        "context_length": "max_position_embeddings",
+        "embedding_length": "hidden_size",
+        "block_count": "num_hidden_layers",
+        "feed_forward_length": "intermediate_size",
+        "attention.head_count": "num_attention_heads",
+        "attention.head_count_kv": "num_key_value_heads",
+        "attention.key_length": "head_dim",
+        "attention.value_length": "head_dim",
+        "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+        "rope.freq_base": "rope_theta",
+    },
+)

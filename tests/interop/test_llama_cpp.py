@@ -1,0 +1,199 @@
+"""Exported files in real llama.cpp: its prebuilt binary, which `make test-node` installs."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import inklings
+from inklings.interop.exports.export import export_run
+from inklings.models.contract import SequenceModel
+from inklings.runs.directory import RunDirectory
+from inklings.text.tokenizers import Tokenizer
+from tests.built import as_sequence_model
+from tests.interop.scrambled import hard_lines, scrambled
+
+HERE = Path(__file__).parent / "node"
+NODE = shutil.which("node")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NODE is None, reason="node is not installed"),
+    pytest.mark.skipif(
+        not (HERE / "node_modules" / "@node-llama-cpp" / "linux-x64").is_dir(),
+        reason="`make test-node` installs llama.cpp",
+    ),
+]
+
+WINDOW = 128
+PORTABLE = f"gpt:feed_forward=swiglu,rotary_base=10000,context_length={WINDOW},n_layer=2"
+RUNS = {
+    "gpt2, byte pairs": (f"gpt2:n_layer=2,n_head=2,n_embd=32,context_length={WINDOW}", "bpe:400"),
+    "qwen3, characters": (f"{PORTABLE},n_head=3,n_embd=96", "char"),
+    "qwen3, characters and bytes": (f"{PORTABLE},n_head=2,n_embd=16,tied_head=true", "char+bytes"),
+    "qwen3, bytes": (f"{PORTABLE},n_head=1,n_embd=32", "byte"),
+}
+LINES, NEW = 1_000, 100
+SLOW = 120
+"""Seconds after which it is taken to hang."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A run, what it was asked, and what llama.cpp made of its file."""
+
+    run: RunDirectory
+    model: SequenceModel
+    rows: list[list[int]]
+    prompts: list[list[int]]
+    lines: list[str]
+    answers: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "lines.txt"
+    path.write_text(hard_lines(12 * LINES), encoding="utf-8")
+    return path
+
+
+def held_out(run: RunDirectory) -> list[str]:
+    """Lines that it was not trained on."""
+    split, tokenizer = inklings.load(run.path).text.split("validation"), run.tokenizer()
+    return [tokenizer.decode(split.document(index)) for index in range(LINES)]
+
+
+def anything(tokenizer: Tokenizer, count: int) -> list[str]:
+    """Texts of any characters that a vocabulary has, from all over Unicode."""
+    drawn = random.Random(0)
+    ranges = ((0, 0x80), (0, 0x250), (0x250, 0x3000), (0x3000, 0xD800), (0xE000, 0x1FB00))
+    texts = []
+    for _ in range(count):
+        start, end = drawn.choice(ranges)
+        mixed = [
+            chr(drawn.randrange(start, end)) if drawn.random() < 0.7 else drawn.choice(" \n1a'")
+            for _ in range(20)
+        ]
+        lacking = {*tokenizer.unknown_characters("".join(mixed)), "\0", "\u2581"}
+        texts.append("".join(c for c in mixed if c not in lacking))
+    return texts
+
+
+def ask(file: Path, questions: dict[str, Any], place: Path) -> dict[str, Any]:
+    """What llama.cpp finds."""
+    asked, found = place / "questions.json", place / "answers.json"
+    asked.write_text(json.dumps(questions))
+    command = [str(NODE), str(HERE / "read.mjs"), str(file), str(asked), str(found)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SLOW, check=False)
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, Any] = json.loads(found.read_text())
+    return answers
+
+
+@pytest.fixture(scope="module", params=list(RUNS))
+def read(
+    request: pytest.FixtureRequest, text: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Read:
+    pytest.importorskip("gguf")
+    arm, tokenizer = RUNS[request.param]
+    place = tmp_path_factory.mktemp("llama")
+    run = scrambled(arm, text, place / "run", tokenizer)
+    export_run(run, place / "made.gguf", to="gguf")
+    model, split = (
+        as_sequence_model(run.load_model()),
+        inklings.load(run.path).text.split("validation"),
+    )
+    rows = [split.read(at * WINDOW, (at + 1) * WINDOW).astype(int).tolist() for at in range(2)]
+    lines = [*held_out(run), *anything(run.tokenizer(), 300)]
+    prompts = [[model.config.boundary_token, *row[1:8]] for row in rows]
+    questions = {
+        "rows": rows,
+        "greedy": [{"prompt": prompt, "count": NEW} for prompt in prompts],
+        "lines": lines,
+    }
+    return Read(run, model, rows, prompts, lines, ask(place / "made.gguf", questions, place))
+
+
+def apart(read: Read) -> float:
+    """Most that a log-probability of the one differs from that of the other."""
+    largest = 0.0
+    for row, found in zip(read.rows, read.answers["logProbabilities"], strict=True):
+        with torch.no_grad():
+            ours = read.model(torch.tensor([row])).logits[0].log_softmax(-1)
+        assert ours.std() > 0.3, "weights that say nothing prove nothing"
+        theirs = torch.tensor(found)
+        assert theirs.shape == ours.shape
+        largest = max(largest, float((theirs - ours).abs().max()))
+    assert math.isfinite(largest)
+    return largest
+
+
+def of_a_table(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """GELU as llama.cpp has it: from a table of 2^16 numbers in half precision."""
+
+    def gelu(x: Tensor, approximate: str) -> Tensor:
+        looked_up = plain(x.half().float(), approximate=approximate).half().float()
+        return torch.where(x <= -10, torch.zeros_like(x), torch.where(x >= 10, x, looked_up))
+
+    return gelu
+
+
+def test_log_probabilities_are_those_of_the_run(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if read.run.config.architecture != "gpt2":
+        assert apart(read) < 1e-4
+        return
+    plain = apart(read)
+    monkeypatch.setattr(F, "gelu", of_a_table(F.gelu))
+    assert apart(read) < plain < 1e-2, "its table is what sets GPT-2 apart"
+
+
+def test_the_most_likely_texts_are_those_of_the_run(read: Read) -> None:
+    for prompt, found in zip(read.prompts, read.answers["greedy"], strict=True):
+        assert len(found) == NEW
+        with torch.no_grad():
+            logits = read.model(torch.tensor([prompt + found[:-1]])).logits[0, len(prompt) - 1 :]
+        assert logits.argmax(-1).tolist() == found
+
+
+def test_a_thousand_held_out_lines_and_any_others_are_read_and_written_alike(read: Read) -> None:
+    tokenizer = read.run.tokenizer()
+    assert len(read.lines) == LINES + 300
+    for line, tokens, written in zip(
+        read.lines, read.answers["tokens"], read.answers["texts"], strict=True
+    ):
+        assert tokens == tokenizer.encode(line).tolist(), line
+        if tokenizer.kind == "char":  # of the others, pieces of a character are shown one by one
+            assert written == line
+
+
+def test_the_boundary_opens_and_ends_a_text(read: Read) -> None:
+    boundary = read.model.config.boundary_token
+    assert (read.answers["bos"], read.answers["eos"]) == (boundary, boundary)
+    assert read.answers["addsBos"] is True and read.answers["context"] == WINDOW
+
+
+def test_smaller_weights_are_read_too(text: Path, tmp_path: Path) -> None:
+    run = scrambled(RUNS["qwen3, characters"][0], text, tmp_path / "run", "char")
+    split = inklings.load(run.path).text.split("validation")
+    row = split.read(0, WINDOW).astype(int).tolist()
+    with torch.no_grad():
+        ours = as_sequence_model(run.load_model())(torch.tensor([row])).logits[0].log_softmax(-1)
+    for precision, least, most in (("float16", 1e-5, 0.05), ("q8_0", 1e-3, 2.0)):
+        file = tmp_path / f"{precision}.gguf"
+        export_run(run, file, to="gguf", precision=precision)
+        found = torch.tensor(ask(file, {"rows": [row]}, tmp_path)["logProbabilities"][0])
+        assert least < float((found - ours).abs().max()) < most
