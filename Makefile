@@ -72,7 +72,7 @@ test-base: ## install the wheel alone into an empty environment and run README's
 	$(CHECK_PYTHON)
 	$(PYTHON) scripts/base_install.py
 
-test-all: $(HEAVY) $(SITE) ## the slow ones too (installs lm-evaluation-harness and a notebook's kernel for some of them)
+test-all: $(HEAVY) $(SITE) ## the slow ones too (installs lm-evaluation-harness, trackers and a notebook's kernel for some of them)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
 test-node: $(INSTALLED) ## what needs Node: the server by clients of other languages (OpenAI's for Node, Java's, curl), exported models in a browser and in llama.cpp

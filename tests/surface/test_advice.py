@@ -77,6 +77,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "evaluation/": ("evaluate",),
     "generation/engine/": ("serve",),
     "interop/to_gguf/": ("export",),
+    "interop/trackers/": ("train", "resume", "compare", "sweep"),
     "lab/": ("compare",),
     "lab/sweep/": ("sweep",),
     "optimizers.py": TRAINING,

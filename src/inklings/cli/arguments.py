@@ -21,6 +21,20 @@ Json = Annotated[
     tyro.conf.arg(help="Print one JSON document on stdout; people read stderr."),
 ]
 
+LogTo = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(
+        name="log-to",
+        metavar="TRACKER",
+        help=(
+            "Tell a tracker of experiments of every figure as it comes: tensorboard, trackio,"
+            " mlflow or wandb; may be given again. What it writes is in a folder `trackers`, beside"
+            " the run or among many runs."
+        ),
+    ),
+]
+"""The trackers that are told of the work."""
+
 
 def called(name: str) -> Any:
     """Let help call the value of a flag by a name, brackets and dots included."""

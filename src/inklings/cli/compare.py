@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json, called
+from inklings.cli.arguments import Folder, Json, LogTo, called
 from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
@@ -22,6 +22,7 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.interop.imports.import_model import import_ours_or_as_it_is
+from inklings.interop.trackers.tracking import tracked
 from inklings.lab.comparison.arms import folder_name
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import to_plain
@@ -120,6 +121,7 @@ class Compare:
     """Say what it would take (runs, time on this machine, memory, disk), train nothing, and write
     nothing.
     """
+    log_to: LogTo = ()
     trust_code: bool = False
     """Allow the copies of architecture files in runs among the arms to be executed though another
     machine made them.
@@ -183,13 +185,16 @@ def _compared(
         f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
     )
     command = shlex.join(["inklings", "compare", *arguments])
-    with Display(terminal, quiet_runs=True) as display:
+    with (
+        Display(terminal, quiet_runs=True) as display,
+        tracked(display, flags.log_to, out=flags.out) as listener,
+    ):
         comparison = compare(
             **asked,
             out=flags.out,
             cluster=flags.cluster,
             command=command,
-            on_event=display,
+            on_event=listener,
         )
     return comparison, display.left_out
 

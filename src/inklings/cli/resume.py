@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import tyro
 
-from inklings.cli.arguments import Json, RunFolder, parse
+from inklings.cli.arguments import Json, LogTo, RunFolder, parse
 from inklings.cli.launched import speaks
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal
+from inklings.interop.trackers.tracking import tracked
 from inklings.training.joining import joined
 from inklings.training.train import resume
 
@@ -26,6 +27,7 @@ class Resume:
     """A new total budget, larger than the old one: more of the same."""
     no_report: bool = False
     """Do not write RUN/report.html, the page of the run, at its end."""
+    log_to: LogTo = ()
     trust_code: bool = False
     """Allow the run's own copy of an architecture file to be executed though another machine made
     it.
@@ -42,15 +44,19 @@ def main(arguments: Sequence[str]) -> int:
         description="Go on with a run that was stopped, or train it further.",
     )
     terminal = open_terminal(flags.json)
-    with Display(terminal) as display, joined() as world:
+    with (
+        Display(terminal) as display,
+        tracked(display, flags.log_to, run=flags.run) as listener,
+        joined() as world,
+    ):
         result = resume(
             flags.run,
             budget=flags.budget,
-            on_event=display,
+            on_event=listener,
             trust_code=flags.trust_code,
             world=world,
         )
-    seconds = display.seconds
+        seconds = display.seconds
     page = (
         None
         if flags.no_report or not speaks()

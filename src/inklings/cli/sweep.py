@@ -12,12 +12,13 @@ from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json
+from inklings.cli.arguments import Folder, Json, LogTo
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.table import TableColumn, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig, to_mapping
+from inklings.interop.trackers.tracking import tracked
 from inklings.lab.sweep.space import Dimension, moves_with, parse_space
 from inklings.lab.sweep.storage import hidden_password
 from inklings.lab.sweep.sweep import TRIALS, settled, sweep
@@ -48,6 +49,7 @@ class Sweeping:
     """
     workers: int | None = None
     """Trials at a time, each in its own process; by default one a core."""
+    log_to: LogTo = ()
     dry_run: bool = False
     """Print the space and what all trials share, and train nothing."""
     json: Json = False
@@ -74,7 +76,10 @@ def main(arguments: Sequence[str]) -> int:
         f"searching {len(space)} fields of {config.architecture} on {config.data.source}:"
         f" {flags.trials} trials, {budget} each"
     )
-    with Display(terminal, quiet_runs=True) as display:
+    with (
+        Display(terminal, quiet_runs=True) as display,
+        tracked(display, flags.log_to, out=flags.out) as listener,
+    ):
         made = sweep(
             config,
             space=flags.space,
@@ -84,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
             workers=flags.workers,
             rates=parsed.rates,
             command=command,
-            on_event=display,
+            on_event=listener,
         )
     columns, rows = table(made)
     terminal.say()

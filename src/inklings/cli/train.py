@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 import tyro
 
-from inklings.cli.arguments import Json
+from inklings.cli.arguments import Json, LogTo
 from inklings.cli.launched import folder_given, format_processes, launched, speaks
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
@@ -20,6 +20,7 @@ from inklings.cli.table import number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
 from inklings.errors import InterruptedWorkError
+from inklings.interop.trackers.tracking import tracked
 from inklings.runs.directory import CONFIG
 from inklings.runs.free_folder import free_folder
 from inklings.training.find_batch_size import find_batch_size
@@ -64,6 +65,7 @@ class Train:
     """Find the largest batch that fits into memory, and train nothing."""
     no_report: bool = False
     """Do not write RUN/report.html, the page of the run, at its end."""
+    log_to: LogTo = ()
     trust_code: bool = False
     """Allow the copy of an architecture file in the run given with --from to be executed though
     another machine made it.
@@ -108,18 +110,22 @@ def main(arguments: Sequence[str]) -> int:
         f" {parsed.config.training.budget} into {run}{format_processes()}"
     )
     try:
-        with Display(terminal) as display, joined() as world:
+        with (
+            Display(terminal) as display,
+            tracked(display, flags.log_to, run=run) as listener,
+            joined() as world,
+        ):
             if _goes_on(parsed.config, flags.from_, run, world):
-                result = resume(run, on_event=display, trust_code=flags.trust_code, world=world)
+                result = resume(run, on_event=listener, trust_code=flags.trust_code, world=world)
             else:
-                result = train(parsed.config, run, on_event=display, world=world, **beginning)
+                result = train(parsed.config, run, on_event=listener, world=world, **beginning)
+            seconds = display.seconds
     except KeyboardInterrupt:
         if not (run / CONFIG).is_file():
             raise
         raise InterruptedWorkError(
             f"interrupted; go on from the last checkpoint with: inklings resume {run}"
         ) from None
-    seconds = display.seconds
     page = (
         None
         if flags.no_report or not speaks()

@@ -26,6 +26,7 @@ from inklings.interface.run import Run
 from inklings.interface.watching import watched
 from inklings.interop.exports.export import export_run
 from inklings.interop.exports.exported import Export
+from inklings.interop.trackers.tracking import tracked
 from inklings.lab.comparison.compare import compare as compare_arms
 from inklings.lab.comparison.result import FILE_NAME
 from inklings.lab.comparison.settings import SEEDS, USUAL, Method
@@ -75,6 +76,7 @@ def train(
     store: TokenStore | None = None,
     trust_code: bool = False,
     show: bool = True,
+    log_to: Sequence[str] = (),
     on_event: OnEvent = silent,
     **settings: Any,
 ) -> Run:
@@ -94,6 +96,8 @@ def train(
         trust_code: whether the Python code of `initial` may be run although another user or machine
             made it.
         show: whether a bar in a terminal, or a live chart in a notebook, shows how far it is.
+        log_to: trackers that are told of every figure, by name: `tensorboard`, `trackio`, `mlflow`,
+            `wandb`.
         on_event: called with every event as it happens.
         settings: fields of `DataConfig` and `TrainingConfig`, such as `seed=1` or
             `tokenizer="byte"`; they win over the arm.
@@ -113,7 +117,7 @@ def train(
         base = beginning_of(Path(begin), str(arm), trust_code=trust_code)
     config, _ = config_of(arm, base=base, data=data, budget=budget, settings=settings)
     place = Path(run or free_folder("runs", [config.architecture], config.data.source))
-    with watched(on_event, show=show) as listener:
+    with watched(on_event, show=show) as shown, tracked(shown, log_to, run=place) as listener:
         if run is None:
             listener(note(f"The run is kept in {place}."))
         return Run.of(
@@ -137,6 +141,7 @@ def resume(
     store: TokenStore | None = None,
     trust_code: bool = False,
     show: bool = True,
+    log_to: Sequence[str] = (),
     on_event: OnEvent = silent,
 ) -> Run:
     """Go on with a run from its last checkpoint, to the same bits as if it had not stopped.
@@ -150,13 +155,14 @@ def resume(
         trust_code: whether the run's Python code may be run although another user or machine made
             it.
         show: whether a bar or a live chart shows how far it is.
+        log_to: trackers that are told of every figure, as in `train`.
         on_event: called with every event as it happens.
 
     Raises:
         InputError, DivergedError, DiskError, OutOfMemoryError: as in `train`; also where there is
             no such run, or its text changed.
     """
-    with watched(on_event, show=show) as listener:
+    with watched(on_event, show=show) as shown, tracked(shown, log_to, run=_path(run)) as listener:
         result = resume_run(
             _path(run), budget=budget, on_event=listener, store=store, trust_code=trust_code
         )
@@ -194,6 +200,7 @@ def compare(
     command: str | None = None,
     trust_code: bool = False,
     show: bool = True,
+    log_to: Sequence[str] = (),
     on_event: OnEvent = silent,
     **settings: Any,
 ) -> ComparisonFolder:
@@ -219,6 +226,7 @@ def compare(
         trust_code: whether the Python code of runs among the arms may be run although another user
             or machine made it.
         show: whether bars or a live view show how far it is.
+        log_to: trackers that are told of every figure, as in `train`.
         on_event: called with every event of every run, which carries `run`, `arm` and `seed`.
         settings: fields of `DataConfig` and `TrainingConfig`, for all arms.
 
@@ -241,7 +249,10 @@ def compare(
     names = [config.architecture for config in trained] or [arm.label for arm in found]
     place = Path(out or free_folder("comparisons", names, source))
     first = base.training.seed
-    with watched(on_event, show=show, many=True) as listener:
+    with (
+        watched(on_event, show=show, many=True) as shown,
+        tracked(shown, log_to, out=place) as listener,
+    ):
         if out is None:
             listener(note(f"The comparison is kept in {place}."))
         comparison = compare_arms(
@@ -327,6 +338,7 @@ def sweep(
     storage: str | None = None,
     workers: int | None = None,
     show: bool = True,
+    log_to: Sequence[str] = (),
     on_event: OnEvent = silent,
     **settings: Any,
 ) -> Sweep:
@@ -345,6 +357,7 @@ def sweep(
             folder.
         workers: trials at a time, each in its own process; None takes one a core.
         show: whether bars or a live view show how far it is.
+        log_to: trackers that are told of every figure, as in `train`.
         on_event: called with every event of every trial, which carries `run`.
         settings: fields of `DataConfig` and `TrainingConfig`; they win over the arm.
 
@@ -355,7 +368,10 @@ def sweep(
     """
     config, rates = config_of(arm, base=RunConfig(), data=data, budget=budget, settings=settings)
     place = Path(out or free_folder("sweeps", [config.architecture], config.data.source))
-    with watched(on_event, show=show, many=True) as listener:
+    with (
+        watched(on_event, show=show, many=True) as shown,
+        tracked(shown, log_to, out=place) as listener,
+    ):
         if out is None:
             listener(note(f"The sweep is kept in {place}."))
         return search(
