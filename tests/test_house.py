@@ -30,6 +30,7 @@ ORDER = [
     "fields",
     "seeds",
     "device",
+    "cut_tensors",
     "world",
     "events",
     "showing",

@@ -22,7 +22,7 @@ SECONDS = 120
 """Longest that a world may take."""
 
 
-def in_world(size: int, work: Callable[[World], T]) -> list[T]:
+def in_world(size: int, work: Callable[[World], T], *, sharded: bool = False) -> list[T]:
     """What a function returns in each of so many processes, by rank."""
 
     def together(world: World) -> T:
@@ -30,13 +30,17 @@ def in_world(size: int, work: Callable[[World], T]) -> list[T]:
         dist.barrier()  # none leaves while others still listen to it
         return result
 
-    found = left_of_world(size, together)
+    found = left_of_world(size, together, sharded=sharded)
     assert None not in found, "a process was killed"
     return [value for value in found if value is not None]
 
 
 def left_of_world(
-    size: int, work: Callable[[World], T], *, patience: float = SECONDS
+    size: int,
+    work: Callable[[World], T],
+    *,
+    patience: float = SECONDS,
+    sharded: bool = False,
 ) -> list[T | None]:
     """What a function returns in each of so many processes, some of which die; None for those.
 
@@ -44,11 +48,12 @@ def left_of_world(
         size: how many.
         work: the function.
         patience: seconds that each waits for the others.
+        sharded: whether weights are cut up among them.
     """
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("fork")
         processes = [
-            context.Process(target=_live, args=(Path(folder), rank, size, work, patience))
+            context.Process(target=_live, args=(Path(folder), rank, size, work, patience, sharded))
             for rank in range(size)
         ]
         for process in processes:
@@ -64,14 +69,21 @@ def left_of_world(
         return [pickle.loads(path.read_bytes()) if path.exists() else None for path in said]
 
 
-def _live(folder: Path, rank: int, size: int, work: Callable[[World], T], patience: float) -> None:
+def _live(
+    folder: Path,
+    rank: int,
+    size: int,
+    work: Callable[[World], T],
+    patience: float,
+    sharded: bool,
+) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
         store = FileStore(str(folder / "store"), size)
         dist.init_process_group(
             "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=patience)
         )
-        found = work(World(rank, size, rank, PrefixStore("words", store)))
+        found = work(World(rank, size, rank, sharded, PrefixStore("words", store)))
         (folder / f"said-{rank}").write_bytes(pickle.dumps(found))
     except BaseException:
         (folder / f"failed-{rank}").write_text(traceback.format_exc(), encoding="utf-8")

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import GradBucket, Store
 from torch.nn.parallel import DistributedDataParallel
 
+from inklings.cut_tensors import cut_up, gathered_weights, unsynced
+
 T = TypeVar("T")
 
 PATIENCE = 300.0
@@ -46,6 +48,8 @@ class World:
     """How many processes there are."""
     local_rank: int = 0
     """Number of this process among those of its host."""
+    sharded: bool = False
+    """Whether weights, gradients and the optimiser's state are cut up among the processes."""
     store: Store | None = None
     """Where processes leave word for each other outside of exchanges; None in a world of one."""
 
@@ -162,6 +166,8 @@ class World:
         """
         if self.size == 1:
             return module
+        if self.sharded:
+            return cut_up(module, self.size)
         # `find_unused_parameters` also keeps the order in which gradients are packed: without it,
         # it changes after the first step, and a run that is resumed would add up in another order
         # torch warns in every run where there is none such
@@ -175,7 +181,11 @@ class World:
         """Keep the gradients of a module that was spread in this process, within the block."""
         if isinstance(module, DistributedDataParallel):
             return module.no_sync()
-        return contextlib.nullcontext()
+        return unsynced(module) if self.sharded else contextlib.nullcontext()
+
+    def with_all(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Give each process all weights of a module that was spread, within the block."""
+        return gathered_weights(module) if self.sharded else contextlib.nullcontext()
 
     def say_failure(self, reason: str) -> None:
         """Leave word of why this process ends, for the one that prints."""

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from inklings.errors import ConfigError
+
+Strategy = Literal["ddp", "fsdp"]
+"""How processes share a run: all weights in each (PyTorch's DDP), or a part in each (FSDP2)."""
 
 SHARED = ("train", "resume")
 """Verbs that several processes can do together."""
@@ -73,6 +78,14 @@ def check_verb(verb: str, arguments: list[str]) -> None:
     alone = {"--dry-run", "--find-lr", "--find-batch-size"}.intersection(arguments)
     if alone:
         raise ConfigError(f"{alone.pop()} is for one process. Ask it without torchrun.")
+
+
+def warn_of_strategy(strategy: Strategy) -> None:
+    """Warn where a strategy was asked for that has nothing to share."""
+    if strategy == "fsdp" and processes() == 1:
+        warnings.warn(
+            "--strategy fsdp cuts weights up among processes, and there is one.", stacklevel=2
+        )
 
 
 def folder_given(run: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import tyro
 
 from inklings.cli.arguments import Json, LogTo, RunFolder, parse
-from inklings.cli.launched import speaks
+from inklings.cli.launched import Strategy, speaks, warn_of_strategy
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal
@@ -25,6 +25,10 @@ class Resume:
     """The directory of the run."""
     budget: str | None = None
     """A new total budget, larger than the old one: more of the same."""
+    strategy: Strategy = "ddp"
+    """Under torchrun: whether every process holds all weights, or they are cut up among them;
+    another than before, if you like.
+    """
     no_report: bool = False
     """Do not write RUN/report.html, the page of the run, at its end."""
     log_to: LogTo = ()
@@ -44,10 +48,11 @@ def main(arguments: Sequence[str]) -> int:
         description="Go on with a run that was stopped, or train it further.",
     )
     terminal = open_terminal(flags.json)
+    warn_of_strategy(flags.strategy)
     with (
         Display(terminal) as display,
-        tracked(display, flags.log_to, run=flags.run) as listener,
-        joined() as world,
+        tracked(display, flags.log_to if speaks() else (), run=flags.run) as listener,
+        joined(sharded=flags.strategy == "fsdp") as world,
     ):
         result = resume(
             flags.run,

@@ -11,7 +11,14 @@ from typing import Annotated, TypedDict
 import tyro
 
 from inklings.cli.arguments import Json, LogTo
-from inklings.cli.launched import folder_given, format_processes, launched, speaks
+from inklings.cli.launched import (
+    Strategy,
+    folder_given,
+    format_processes,
+    launched,
+    speaks,
+    warn_of_strategy,
+)
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
@@ -57,6 +64,9 @@ class Train:
     """
     dry_run: bool = False
     """Print the resolved plan (parameters, FLOPs, memory, expected time) and train nothing."""
+    strategy: Strategy = "ddp"
+    """Under torchrun: whether every process holds all weights, or they are cut up among them.
+    """
     find_lr: bool = False
     """Try rising learning rates for a few hundred steps, print the curve and a suggestion, and
     train nothing.
@@ -102,6 +112,7 @@ def main(arguments: Sequence[str]) -> int:
         return _find_lr(parsed.config, terminal, beginning)
     if flags.find_batch_size:
         return _find_batch_size(parsed.config, terminal, beginning)
+    warn_of_strategy(flags.strategy)
     run = folder_given(flags.run) or free_folder(
         "runs", [parsed.config.architecture], parsed.config.data.source
     )
@@ -112,8 +123,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with (
             Display(terminal) as display,
-            tracked(display, flags.log_to, run=run) as listener,
-            joined() as world,
+            tracked(display, flags.log_to if speaks() else (), run=run) as listener,
+            joined(sharded=flags.strategy == "fsdp") as world,
         ):
             if _goes_on(parsed.config, flags.from_, run, world):
                 result = resume(run, on_event=listener, trust_code=flags.trust_code, world=world)

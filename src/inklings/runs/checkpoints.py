@@ -94,7 +94,7 @@ def checkpoint_steps(run: Path) -> list[int]:
 def write_checkpoint(
     run: Path,
     progress: TrainerState,
-    model: Architecture,
+    weights: Mapping[str, Tensor],
     tensors: Mapping[str, Tensor],
     *,
     architecture: str,
@@ -104,7 +104,7 @@ def write_checkpoint(
     Args:
         run: the run directory.
         progress: how far the run is.
-        model: its weights are written.
+        weights: of the model, as its `state_dict` has them.
         tensors: the state of the objective.
         architecture: the name of the model's architecture.
     """
@@ -114,7 +114,7 @@ def write_checkpoint(
         # the end of an extended run
         remove_checkpoint(path)
     with new_directory(path) as temporary:
-        write_model(temporary / WEIGHTS, model, architecture=architecture, step=progress.step)
+        write_weights(temporary / WEIGHTS, weights, architecture=architecture, step=progress.step)
         write_tensors(temporary / OPTIMIZER, tensors, {"step": str(progress.step)})
         write_checked_json(temporary / PROGRESS, dataclasses.asdict(progress))
 
@@ -210,7 +210,18 @@ def write_model(path: Path, model: Architecture, *, architecture: str, step: int
         architecture: the name of its architecture.
         step: the step that the weights are of.
     """
-    state = model.state_dict()
+    write_weights(path, model.state_dict(), architecture=architecture, step=step)
+
+
+def write_weights(path: Path, state: Mapping[str, Tensor], *, architecture: str, step: int) -> None:
+    """Write what `write_model` does, from the weights as the model's `state_dict` has them.
+
+    Args:
+        path: the file.
+        state: the weights and buffers.
+        architecture: the name of the model's architecture.
+        step: the step that the weights are of.
+    """
     ties = shared_names(state)
     metadata = {
         "architecture": architecture,

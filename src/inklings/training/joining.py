@@ -36,8 +36,10 @@ NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[World]:
+def joined(*, sharded: bool = False) -> Iterator[World]:
     """Join the processes that torchrun started, within the block; without torchrun be alone.
+
+    With `sharded`, weights and the optimiser's state are cut up among them.
 
     Raises:
         WorldError: they cannot find each other, or lack what they need for it.
@@ -47,7 +49,7 @@ def joined() -> Iterator[World]:
     if size == 1:
         yield ALONE
         return
-    world = _join(size)
+    world = _join(size, sharded=sharded)
     with ending_together(world):
         yield world
         world.wait()
@@ -73,7 +75,7 @@ def ending_together(world: World) -> Iterator[None]:
         raise
 
 
-def _join(size: int) -> World:
+def _join(size: int, *, sharded: bool) -> World:
     missing = [name for name in NEEDED if name not in os.environ]
     if missing:
         raise WorldError(
@@ -112,7 +114,7 @@ def _join(size: int) -> World:
             f" by {where} within {PATIENCE:.0f} s: {_first_line(error)}. Where a host has several"
             " networks, name the one to use in GLOO_SOCKET_IFNAME."
         ) from error
-    return World(rank, size, local_rank, PrefixStore("words", store))
+    return World(rank, size, local_rank, sharded, PrefixStore("words", store))
 
 
 def _use_own_gpu(local_rank: int) -> str:
@@ -248,7 +250,7 @@ def check_shares(world: World, model: Architecture, training: TrainingConfig) ->
     """
     if world.size == 1:
         return
-    reason = objective_type(model).not_shared(model, training, world.size)
+    reason = objective_type(model).not_shared(model, training, world)
     if reason is not None:
         raise WorldError(
             f"{type(model).__name__} cannot be trained by {world.size} processes: {reason}. Train"

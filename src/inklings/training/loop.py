@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
+from inklings.cut_tensors import whole_weights
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
 from inklings.events import EvaluationFigures, LoggedEvent, OnEvent, StepFigures
@@ -222,9 +223,11 @@ class Loop:
 
         The best weights become those of the run.
         """
-        found = self._validation.score()
-        if not math.isfinite(found.loss):
-            raise self._diverged(self._step, found.loss, self._norm)
+        with self._objective.evaluating():
+            found = self._validation.score()
+            if not math.isfinite(found.loss):
+                raise self._diverged(self._step, found.loss, self._norm)
+            texts = self._validation.texts(self._training.samples, self._training.seed)
         best = self.progress.best_loss is None or found.loss < self.progress.best_loss
         since_best = 0 if best else self.progress.evaluations_since_best + 1
         stopped: Stopped | None = None
@@ -265,7 +268,6 @@ class Loop:
                 "best": best,
             }
         )
-        texts = self._validation.texts(self._training.samples, self._training.seed)
         if texts:
             if self._world.leads:
                 write_bytes(self._run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
@@ -280,6 +282,7 @@ class Loop:
         """
         self._emit({"event": "checkpoint", "step": self._step})
         tensors = self._objective.tensors()
+        weights = whole_weights(self._model)
         length, digest = self._log.sync() if self._world.leads else (0, None)
         self.progress = replace(
             self.progress,
@@ -291,13 +294,13 @@ class Loop:
             metrics_sha256=digest,
         )
         if self._world.leads:
-            self._write(tensors)
+            self._write(weights, tensors)
         self._world.wait()
         self._saved_step, self._saved_at = self._step, self._seconds
 
-    def _write(self, tensors: dict[str, Tensor]) -> None:
+    def _write(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
         architecture = self._record.config.architecture
-        write_checkpoint(self._run, self.progress, self._model, tensors, architecture=architecture)
+        write_checkpoint(self._run, self.progress, weights, tensors, architecture=architecture)
         if self.progress.best_step == self._step:
             publish_weights(self._run, self._step)
         prune_checkpoints(

@@ -209,8 +209,9 @@ def _create(run: Path, setup: Setup) -> RunDirectory:
     """Write the run to disk, with the initial weights as the checkpoint of step 0."""
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
+        weights = setup.model.state_dict()
         checkpoints.write_checkpoint(
-            path, TrainerState(), setup.model, {}, architecture=record.config.architecture
+            path, TrainerState(), weights, {}, architecture=record.config.architecture
         )
 
     facts = {

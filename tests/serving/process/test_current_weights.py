@@ -57,7 +57,7 @@ def write(run: RunDirectory, step: int, *, keep: int = 2) -> None:
         torch.nn.init.constant_(parameter, float(step))
     architecture = run.config.architecture
     checkpoints.write_checkpoint(
-        run.path, TrainerState(step=step), model, {}, architecture=architecture
+        run.path, TrainerState(step=step), model.state_dict(), {}, architecture=architecture
     )
     checkpoints.prune_checkpoints(run.path, keep=keep, best_step=None)
 

@@ -203,7 +203,7 @@ def _make_run(
     def first_checkpoint(path: Path, record: RunManifest) -> None:
         progress = checkpoints.TrainerState(best_step=0, stopped="budget")
         checkpoints.write_checkpoint(
-            path, progress, model, {}, architecture=record.config.architecture
+            path, progress, model.state_dict(), {}, architecture=record.config.architecture
         )
         checkpoints.publish_weights(path, 0)
 

@@ -141,15 +141,17 @@ class AdversarialObjective(Objective[SampleModel]):
         return model.adversary.critic_steps * super().tokens_per_step(model, store, training)
 
     @classmethod
-    def not_shared(cls, model: SampleModel, training: TrainingConfig, processes: int) -> str | None:
+    def not_shared(cls, model: SampleModel, training: TrainingConfig, world: World) -> str | None:
         """Say where a critic would compare texts of several processes."""
+        if world.sharded:
+            return "its losses have second derivatives, which needs the strategy ddp"
         with drawn_from(training.weights_seed):
             together = model.make_critic().together
-        if training.batch_size % (together * processes) == 0:
+        if training.batch_size % (together * world.size) == 0:
             return None
         return (
             f"its critic compares {together} texts with each other, and they have to be in one"
-            f" process. A --training.batch-size of {together * processes} or a multiple does it"
+            f" process. A --training.batch-size of {together * world.size} or a multiple does it"
         )
 
     @classmethod

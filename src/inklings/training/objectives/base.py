@@ -6,8 +6,10 @@ One loop drives them all. A model's traits say which one trains it; the record o
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -128,13 +130,13 @@ class Objective(ABC, Generic[Trained]):
         return training.batch_size * training.sequence_length
 
     @classmethod
-    def not_shared(cls, model: Trained, training: TrainingConfig, processes: int) -> str | None:
+    def not_shared(cls, model: Trained, training: TrainingConfig, world: World) -> str | None:
         """Say why several processes cannot train the model together; None where they can.
 
         Args:
             model: the model that learns.
             training: settings with nothing left open.
-            processes: how many.
+            world: the processes.
         """
         return "its objective is written for one process"
 
@@ -161,6 +163,10 @@ class Objective(ABC, Generic[Trained]):
             rate: the learning rate as a share of the peak rates.
             measure: whether the gradient's norm is wanted even where nothing is clipped.
         """
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Give every process all that it needs to use the model by itself, within the block."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:

@@ -56,9 +56,7 @@ class CountingObjective(Objective[SequenceModel]):
         return LikelihoodValidation(model, store, seed=seed, world=world)
 
     @classmethod
-    def not_shared(
-        cls, model: SequenceModel, training: TrainingConfig, processes: int
-    ) -> str | None:
+    def not_shared(cls, model: SequenceModel, training: TrainingConfig, world: World) -> str | None:
         """Say that counting is done in one pass."""
         return "it counts the text once, in one pass"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -96,11 +97,11 @@ class LikelihoodObjective(Objective[SequenceModel]):
         world: World = ALONE,
     ) -> None:
         muon_dtype = torch.bfloat16 if runtime.muon_precision == "bfloat16" else torch.float32
+        self._loss = world.spread(PartLoss(model, runtime))  # before the weights are looked at
         self.optimizers = Optimizers(model, training, muon_dtype=muon_dtype, world=world)
         self.peak_rate = training.learning_rate
         self._model = model
         self._world = world
-        self._loss = world.spread(PartLoss(model, runtime))
         self._batches = batches
         self._epoch: int | None = getattr(batches, "steps_per_epoch", None)
         self._training = training
@@ -148,14 +149,18 @@ class LikelihoodObjective(Objective[SequenceModel]):
         return replace(training, order=order, sequence_length=length)
 
     @classmethod
-    def not_shared(
-        cls, model: SequenceModel, training: TrainingConfig, processes: int
-    ) -> str | None:
+    def not_shared(cls, model: SequenceModel, training: TrainingConfig, world: World) -> str | None:
         """Say what would have to know the rows of other processes."""
         if model.traits.batch_statistics:
             return (
                 "its rows influence each other (batch norm), and each process would take the"
                 " statistics of its own rows"
+            )
+        if world.sharded and training.order == "positions":
+            return "single positions read with the whole model, which needs the strategy ddp"
+        if world.sharded and training.order == "streams" and model.traits.carries_state:
+            return (
+                "carried state begins with weights of the whole model, which needs the strategy ddp"
             )
         return None
 
@@ -235,6 +240,10 @@ class LikelihoodObjective(Objective[SequenceModel]):
     def _fresh_state(self) -> State:
         """Return the state of this process's rows before the first token."""
         return self._model.initial_state(self._rows.stop - self._rows.start)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Bring all weights to every process, where they are cut up."""
+        return self._world.with_all(self._loss)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimisers' state, and the model state that is carried from batch to batch.

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from inklings.cut_tensors import as_cut, cut_like, own_part, whole
 from inklings.optimizers import OptimizerKind, PeakRate
 from inklings.training.optimizers import adamw
 from inklings.training.optimizers.parameter_groups import ParameterGroups
@@ -85,15 +86,18 @@ class Muon(torch.optim.Optimizer):
                 self._move(matrices, group)
 
     def _move(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
-        gradients = [p.grad for p in matrices if p.grad is not None]
+        gradients = [own_part(p.grad) for p in matrices if p.grad is not None]
         for p in matrices:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        averages = [self.state[p]["momentum_buffer"] for p in matrices]
+        averages = [own_part(self.state[p]["momentum_buffer"]) for p in matrices]
+        owned = [own_part(p) for p in matrices]
         torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
         if group["weight_decay"]:
-            torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(owned, 1 - group["lr"] * group["weight_decay"])
+        # a matrix is made orthogonal as a whole
+        steps = [whole(as_cut(step, p)) for step, p in zip(ahead, matrices, strict=True)]
         batches: dict[tuple[int, int], list[int]] = {}
         for index, p in enumerate(matrices):
             rows, columns = p.shape
@@ -102,7 +106,7 @@ class Muon(torch.optim.Optimizer):
             tall = [matrices[i].shape[0] > matrices[i].shape[1] for i in indices]
             wide = torch.stack(
                 [
-                    ahead[i].mT if turned else ahead[i]
+                    steps[i].mT if turned else steps[i]
                     for i, turned in zip(indices, tall, strict=True)
                 ]
             )
@@ -110,7 +114,8 @@ class Muon(torch.optim.Optimizer):
             for i, turned, move in zip(indices, tall, moves.unbind(), strict=True):
                 rows, columns = matrices[i].shape
                 scale = math.sqrt(max(1.0, rows / columns))
-                matrices[i].add_(move.mT if turned else move, alpha=-group["lr"] * scale)
+                step = own_part(cut_like(move.mT if turned else move, matrices[i]))
+                owned[i].add_(step, alpha=-group["lr"] * scale)
 
 
 def make_muon(groups: ParameterGroups) -> list[torch.optim.Optimizer]:

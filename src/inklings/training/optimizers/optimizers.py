@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inklings.config import TrainingConfig
+from inklings.cut_tensors import cut_like, own_part, whole
 from inklings.errors import RunError
 from inklings.models.contract import Architecture
 from inklings.optimizers import OPTIMIZERS
@@ -27,6 +28,7 @@ class Optimizers:
     ) -> None:
         groups = ParameterGroups(model, training, muon_dtype, world)
         self._parameters = groups.parameters
+        self._world = world
         self._names: dict[Tensor, str] = {
             parameter: name for name, parameter in model.named_parameters()
         }
@@ -57,13 +59,20 @@ class Optimizers:
 
     def gradient_norm(self) -> Float[Tensor, ""]:
         """Return the Euclidean norm of all gradients together."""
-        return torch.nn.utils.get_total_norm(
-            [p.grad for p in self._parameters if p.grad is not None]
-        )
+        norm = torch.nn.utils.get_total_norm(self._gradients())
+        return self._world.total(norm.square()).sqrt() if self._world.sharded else norm
 
     def clip(self, limit: float, norm: Float[Tensor, ""]) -> None:
         """Scale the gradients, whose norm is `norm`, down to a norm of `limit` if it is larger."""
-        torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
+        if self._world.sharded:
+            share = torch.clamp(limit / (norm + 1e-6), max=1.0)
+            torch._foreach_mul_(self._gradients(), share)
+        else:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
+
+    def _gradients(self) -> list[Tensor]:
+        """Return the gradients that there are, of cut ones the part that is here."""
+        return [own_part(p.grad) for p in self._parameters if p.grad is not None]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all state as tensors named `PARAMETER/KEY`.
@@ -71,7 +80,7 @@ class Optimizers:
         With the weights and the step it is all that a resumed run needs.
         """
         return {
-            f"{self._names[parameter]}/{key}": value
+            f"{self._names[parameter]}/{key}": whole(value)
             for optimizer in self._single
             for parameter, state in optimizer.state.items()
             for key, value in state.items()
@@ -99,9 +108,11 @@ class Optimizers:
                     " belongs to another architecture."
                 )
             # `step` of a fused optimiser must lie beside its parameter, like the moments
-            owner[parameters[name]].state[parameters[name]][key] = tensor.to(
-                parameters[name].device
-            ).clone()
+            parameter = parameters[name]
+            found = tensor.to(parameter.device).clone()
+            owner[parameter].state[parameter][key] = (
+                cut_like(found, parameter) if tensor.ndim else found
+            )
 
 
 def tensors_below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
