@@ -7,22 +7,30 @@ import math
 import random
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
 import torch.nn.functional as F
+from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import inklings
 from inklings.interop.exports.export import export_run
+from inklings.interop.exports.target import Leaving
+from inklings.interop.to_gguf.gguf_file import GGUF
+from inklings.interop.to_gguf.gguf_forms import FORMS
 from inklings.models.contract import SequenceModel
 from inklings.runs.directory import RunDirectory
-from inklings.text.tokenizers import Tokenizer
-from tests.built import as_sequence_model
+from inklings.text.token_bytes import byte_names
+from inklings.text.tokenizers import BOUNDARY, Tokenizer
+from inklings.text.vocabularies import read_tokenizer
+from tests.built import SMALL, as_sequence_model, build_sequence_model
 from tests.interop.scrambled import hard_lines, scrambled
 
 HERE = Path(__file__).parent / "node"
@@ -43,7 +51,10 @@ RUNS = {
     "gpt2, byte pairs": (f"gpt2:n_layer=2,n_head=2,n_embd=32,context_length={WINDOW}", "bpe:400"),
     "qwen3, characters": (f"{PORTABLE},n_head=3,n_embd=96", "char"),
     "qwen3, characters and bytes": (f"{PORTABLE},n_head=2,n_embd=16,tied_head=true", "char+bytes"),
-    "qwen3, bytes": (f"{PORTABLE},n_head=1,n_embd=32", "byte"),
+    "qwen3, bytes, of another base": (
+        f"{PORTABLE.replace('10000', '500')},n_head=1,n_embd=32,qk_norm=gains",
+        "byte",
+    ),
 }
 LINES, NEW = 1_000, 100
 SLOW = 120
@@ -197,3 +208,46 @@ def test_smaller_weights_are_read_too(text: Path, tmp_path: Path) -> None:
         export_run(run, file, to="gguf", precision=precision)
         found = torch.tensor(ask(file, {"rows": [row]}, tmp_path)["logProbabilities"][0])
         assert least < float((found - ours).abs().max()) < most
+
+
+def of_kinds(place: Path) -> Tokenizer:
+    """A tokenizer.json that shows the kind of a character.
+
+    A letter joins an `a` before it, a number a `1`, any other mark a `!`: by merges, which reach as
+    far as a word.
+    """
+    names = byte_names()
+    merges = [(first, name) for first in "a1!" for name in names]
+    parts = [BOUNDARY, *names, *(first + name for first, name in merges)]
+    backend = tokenizers.Tokenizer(
+        models.BPE(vocab={part: token for token, part in enumerate(parts)}, merges=merges)
+    )
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    path = place / "tokenizer.json"
+    backend.save(str(path))
+    return read_tokenizer(path)
+
+
+def test_every_character_is_of_the_kind_there_that_it_has_here(tmp_path: Path) -> None:
+    tokenizer = of_kinds(tmp_path)
+    model = build_sequence_model("gpt2", SMALL["gpt2"], vocab_size=tokenizer.vocab_size)
+    file = tmp_path / "kinds.gguf"
+    leaving = Leaving(
+        model=model, tokenizer=tokenizer, form=FORMS["gpt2"], precision="float32", path=file
+    )
+    GGUF.write(leaving, True)
+    # not what is in no version of Unicode, halves of characters, and those of private use
+    known = [
+        chr(code)
+        for code in range(1, 0x110000)
+        if unicodedata.category(chr(code)) not in ("Cn", "Cs", "Co")
+    ]
+    lines = [
+        "\n".join(mark + character for character in known[start : start + 300] for mark in "a1!")
+        for start in range(0, len(known), 300)
+    ]
+    found = ask(file, {"lines": lines}, tmp_path)["tokens"]
+    assert len(known) > 140_000
+    for line, tokens in zip(lines, found, strict=True):
+        assert tokens == tokenizer.encode(line).tolist(), line
