@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -183,12 +184,14 @@ def test_the_most_likely_texts_are_those_of_the_run(read: Read) -> None:
 def test_a_thousand_held_out_lines_and_any_others_are_read_and_written_alike(read: Read) -> None:
     tokenizer = read.run.tokenizer()
     assert len(read.lines) == LINES + 300
-    for line, tokens, written in zip(
-        read.lines, read.answers["tokens"], read.answers["texts"], strict=True
-    ):
+    for line, tokens in zip(read.lines, read.answers["tokens"], strict=True):
         assert tokens == tokenizer.encode(line).tolist(), line
-        if tokenizer.kind == "char":  # of the others, pieces of a character are shown one by one
-            assert written == line
+    # a character of several tokens is whole in whole texts alone, and there llama.cpp takes blanks
+    # before marks away where a vocabulary is of byte pairs
+    found = read.answers["pieces" if tokenizer.kind == "char" else "texts"]
+    cleaned = tokenizer.kind in ("byte", "bpe")
+    for line, written in zip(read.lines, found, strict=True):
+        assert written == line or (cleaned and re.search(r" [?!.,']", line)), line
 
 
 def test_the_boundary_opens_and_ends_a_text(read: Read) -> None:

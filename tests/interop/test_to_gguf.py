@@ -95,6 +95,12 @@ def test_a_file_says_its_sizes_its_ends_and_what_was_compared(exported: Exported
     assert said(made.path, "tokenizer.ggml.eos_token_id") == boundary
     assert said(made.path, "tokenizer.ggml.add_bos_token") is True
     assert said(made.path, "tokenizer.ggml.add_space_prefix") is False
+    epsilon, size = (
+        ("layer_norm_epsilon", 1e-5)
+        if made.class_name == "gpt2"
+        else ("layer_norm_rms_epsilon", 1e-6)
+    )
+    assert said(made.path, f"{made.class_name}.attention.{epsilon}") == pytest.approx(size)
     report = json.loads(made.path.with_name("made.gguf.json").read_text())
     compared = report["compared"]
     assert compared["largest_difference"] <= compared["allowed"] and compared["row_length"] == 24

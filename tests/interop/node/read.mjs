@@ -1,6 +1,7 @@
 // What llama.cpp makes of a GGUF file: node read.mjs FILE QUESTIONS.json ANSWERS.json
 // QUESTIONS: {rows: [[token]], greedy: [{prompt: [token], count}], lines: [text]}
-// ANSWERS: {bos, eos, addsBos, context, logProbabilities: [[[number]]], greedy: [[token]], tokens: [[token]], texts: [text]}
+// ANSWERS: {bos, eos, addsBos, context, logProbabilities: [[[number]]], greedy: [[token]], tokens: [[token]],
+// pieces: [text], texts: [text]}, where pieces are of one token after the other
 import { readFileSync, writeFileSync } from "node:fs";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 
@@ -55,7 +56,8 @@ writeFileSync(
         logProbabilities,
         greedy: written,
         tokens,
-        texts: tokens.map((line) => line.map((token) => model.detokenize([token], true)).join("")),
+        pieces: tokens.map((line) => line.map((token) => model.detokenize([token], true)).join("")),
+        texts: tokens.map((line) => model.detokenize(line, true)),
     }),
 );
 await llama.dispose();
