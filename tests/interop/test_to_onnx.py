@@ -22,7 +22,7 @@ from inklings.interop.to_onnx import onnx_folder, step_graph
 from inklings.interop.to_onnx.graph_forms import GRAPH
 from inklings.models.contract import Output, SequenceModel, State
 from inklings.models.mlp import MLP, MLPConfig
-from inklings.models.registry import ARCHITECTURES, load_class
+from inklings.models.registry import ADAPTERS, ARCHITECTURES, build, load_class
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory
 from tests.built import as_sequence_model
@@ -89,22 +89,23 @@ class Exported:
     folder: Path
     model: SequenceModel
 
-    def stream(self, tokens: Tensor, cuts: list[int]) -> np.ndarray:
-        """The logits of onnxruntime for rows that are read in pieces, as `stream.json` says."""
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(self.folder / "model.onnx", options)
-        parts = json.loads((self.folder / "stream.json").read_text())["state"]
-        wanted = ["logits", *(part["after"] for part in parts)]
-        state = [np.full([len(tokens), *p["shape"]], p["fill"], p["dtype"]) for p in parts]
-        found = []
-        for piece in np.split(tokens.numpy(), cuts, axis=1):
-            given = {part["name"]: one for part, one in zip(parts, state, strict=True)}
-            logits, *state = session.run(wanted, {"tokens": piece, **given})
-            found.append(logits)
-        return np.concatenate(found, axis=1)
+def streamed(folder: Path, tokens: Tensor, cuts: list[int]) -> np.ndarray:
+    """The logits of onnxruntime for rows that are read in pieces, as `stream.json` says."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(folder / "model.onnx", options)
+    parts = json.loads((folder / "stream.json").read_text())["state"]
+    wanted = ["logits", *(part["after"] for part in parts)]
+    state = [np.full([len(tokens), *p["shape"]], p["fill"], p["dtype"]) for p in parts]
+    found = []
+    for piece in np.split(tokens.numpy(), cuts, axis=1):
+        given = {part["name"]: one for part, one in zip(parts, state, strict=True)}
+        logits, *state = session.run(wanted, {"tokens": piece, **given})
+        found.append(logits)
+    return np.concatenate(found, axis=1)
 
 
 @pytest.fixture(
@@ -140,12 +141,12 @@ def test_a_thousand_tokens_streamed_are_our_stream(exported: Exported) -> None:
     tokens = torch.randint(exported.model.config.vocab_size, (3, LENGTH))
     ours = our_stream(exported.model, tokens)
     assert ours.std() > 0.1, "weights that say nothing prove nothing"
-    one_by_one = exported.stream(tokens, list(range(1, LENGTH)))
+    one_by_one = streamed(exported.folder, tokens, list(range(1, LENGTH)))
     torch.testing.assert_close(torch.from_numpy(one_by_one), ours, atol=1e-4, rtol=1e-4)
     # in pieces of any length, and each row by itself
-    pieces = exported.stream(tokens, [1, 2, 30, 31, 700])
+    pieces = streamed(exported.folder, tokens, [1, 2, 30, 31, 700])
     np.testing.assert_allclose(pieces, one_by_one, atol=1e-5, rtol=1e-5)
-    alone = exported.stream(tokens[1:2], [500])
+    alone = streamed(exported.folder, tokens[1:2], [500])
     np.testing.assert_allclose(alone, one_by_one[1:2], atol=1e-4, rtol=1e-4)
 
 
@@ -199,7 +200,7 @@ def mlp_run(lines: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirecto
 
 def test_it_is_refused_where_the_host_looks_things_up_with_what_can_be_exported() -> None:
     able = []
-    for name in ARCHITECTURES:
+    for name in (*ARCHITECTURES, *ADAPTERS):
         config = replace(inklings.RunConfig(), architecture=name)
         kind = load_class(name)
         if issubclass(kind, SequenceModel) and kind.untraceable is None:
@@ -210,6 +211,34 @@ def test_it_is_refused_where_the_host_looks_things_up_with_what_can_be_exported(
                 TARGETS["onnx"].form_of(config)
     assert len(able) >= 6
     assert set(able) < set(GRAPH.arm.replace(",", "").split())
+
+
+EXAMPLES = {
+    "linear_attention": "LinearAttention",
+    "long_convolution": "LongConvolution",
+    "minimal_lstm": "MinimalLSTM",
+    "mixture_of_experts": "MixtureOfExperts",
+    "selective_scan": "SelectiveScan",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_architectures_of_the_examples_have_graphs(name: str, tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / "examples" / "architectures" / f"{name}.py"
+    fields = {"n_embd": 16, "n_layer": 1, "context_length": 8}
+    model = as_sequence_model(
+        build(f"{file}:{EXAMPLES[name]}", fields, vocab_size=11, boundary_token=0)
+    ).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.normal_(0, 0.3)
+    onnx_folder.write_graph(model, tmp_path)
+    tokens = torch.randint(11, (3, 60))
+    found = streamed(tmp_path, tokens, [1, 2, 20])
+    with torch.no_grad():
+        ours = model(tokens).logits
+    torch.testing.assert_close(torch.from_numpy(found), ours, atol=1e-4, rtol=1e-4)
 
 
 class AsksTheHost(MLP):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from inklings.config import RunConfig
 from inklings.interop.exports.form import Form
 from inklings.models.contract import SequenceModel
-from inklings.models.registry import ARCHITECTURES, load_class
+from inklings.models.registry import ADAPTERS, ARCHITECTURES, load_class
 from inklings.registry import Registry
 
 UNLIMITED = 10**30
@@ -17,7 +17,7 @@ def _takes(config: RunConfig) -> bool:
 
     A user's file is not opened here: the run asks first whether it is trusted.
     """
-    if config.architecture not in ARCHITECTURES:
+    if config.architecture not in {**ARCHITECTURES, **ADAPTERS}:
         return True
     kind = load_class(config.architecture)
     return issubclass(kind, SequenceModel) and kind.untraceable is None

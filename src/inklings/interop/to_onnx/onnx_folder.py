@@ -73,11 +73,16 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     """Write the graph, what it is given and gives, and the tokenizer if it is to come along."""
     folder, model = leaving.path, leaving.model
     if not (folder / GRAPH_FILE).exists():  # a second call is about the tokenizer alone
-        write_bytes(folder / GRAPH_FILE, stream_graph(model).SerializeToString())
-        write_json(folder / STREAM_FILE, _description(model))
+        write_graph(model, folder)
     write_tokenizer(
         leaving.tokenizer if with_tokenizer else None, folder, longest=leaving.form.reach(model)
     )
+
+
+def write_graph(model: SequenceModel, folder: Path) -> None:
+    """Write the graph of a model, and what it begins with."""
+    write_bytes(folder / GRAPH_FILE, stream_graph(model).SerializeToString())
+    write_json(folder / STREAM_FILE, _description(model))
 
 
 def _description(model: SequenceModel) -> dict[str, Any]:
