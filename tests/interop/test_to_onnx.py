@@ -264,6 +264,12 @@ def test_a_pass_that_branches_on_what_a_tensor_holds_is_refused() -> None:
         step_graph.stream_graph(AsksTheHost(CONFIG).eval())
 
 
+def test_a_pass_that_looks_things_up_on_the_host_is_refused_by_what_it_says_of_itself() -> None:
+    model = as_sequence_model(build("ngram", {}, vocab_size=9, boundary_token=0))
+    with pytest.raises(ArchitectureError, match=r"looks up counts, which are on the host"):
+        step_graph.stream_graph(model)
+
+
 def test_a_state_that_json_cannot_say_is_refused(
     mlp_run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
