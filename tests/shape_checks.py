@@ -13,7 +13,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from types import CodeType, ModuleType, NoneType
 from typing import Any, TypeVar
 
@@ -62,7 +62,8 @@ def _shape(value: Any) -> Any:
     if isinstance(value, (int, str, bool, NoneType)):
         return value
     config = getattr(value, "config", None)
-    return config if type(config).__module__.startswith(f"{PACKAGE}.") else type(value)
+    ours = type(config).__module__.startswith(f"{PACKAGE}.") and isinstance(config, Hashable)
+    return config if ours else type(value)
 
 
 def checked_class(kind: type[Any]) -> type[Any]:

@@ -22,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 import inklings
+from inklings.config import RunConfig
 from inklings.interop.exports.export import export_run
 from inklings.interop.exports.target import Leaving
 from inklings.interop.to_gguf.gguf_file import GGUF
@@ -237,7 +238,12 @@ def test_every_character_is_of_the_kind_there_that_it_has_here(tmp_path: Path) -
     model = build_sequence_model("gpt2", SMALL["gpt2"], vocab_size=tokenizer.vocab_size)
     file = tmp_path / "kinds.gguf"
     leaving = Leaving(
-        model=model, tokenizer=tokenizer, form=FORMS["gpt2"], precision="float32", path=file
+        model=model,
+        config=RunConfig(architecture="gpt2"),
+        tokenizer=tokenizer,
+        form=FORMS["gpt2"],
+        precision="float32",
+        path=file,
     )
     GGUF.write(leaving, True)
     # not what is in no version of Unicode, halves of characters, and those of private use

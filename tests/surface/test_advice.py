@@ -40,6 +40,7 @@ THEIRS = {
     "cli/pytest_plugin.py": PYTEST,
     "interop/lm_eval.py": HARNESS,
     "lab/execution/ray_cluster.py": {"head"},
+    "models/adapters/hugging_face.py": {"local-dir"},
     "text/formats/decoding.py": {"long"},
     "training/joining.py": {"master-port", "standalone"},
 }
@@ -50,6 +51,7 @@ OTHERS = {
     "CHANGELOG.md": HARNESS,
     "docs/how-to/cluster.md": {"nproc-per-node"},
     "docs/how-to/docker.md": {"volume", "user"},
+    "docs/how-to/export.md": {"local-dir"},
     "docs/how-to/llama-cpp.md": {"ctx-size"},
     "docs/how-to/lm-eval.md": HARNESS,
     "docs/how-to/serving.md": {"batch_size"},

@@ -31,6 +31,10 @@ class ExportFlags:
     """What weights are stored as; nothing takes float32. For gguf float16 and q8_0 too."""
     data: Annotated[str | None, called("SOURCE")] = None
     """Compare the two on the validation part of another text than the run's own."""
+    trust_code: bool = False
+    """Allow the run's own copy of an architecture file to be executed though another machine made
+    it.
+    """
     json: Json = False
 
 
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             to=flags.to,
             precision=flags.precision,
             data=flags.data,
+            trust_code=flags.trust_code,
             on_event=display,
         )
     terminal.say(f"{flags.path}: {made.class_name}, {made.becomes}, in {made.precision}")
@@ -64,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(f"warning: no tokenizer was written: {made.without_tokenizer}", style="yellow")
     for note in made.notes:
         terminal.say(f"note: {note}")
-    terminal.say(f"next: {target.next(flags.path)}", as_is=True)
+    terminal.say(f"loading: {made.loading}")
+    terminal.say(f"next: {target.next(target.forms[made.form], flags.path)}", as_is=True)
     terminal.result({"path": str(flags.path), **made.to_mapping()})
     return 0

@@ -306,6 +306,7 @@ def export(
     to: str = "transformers",
     precision: str | None = None,
     data: str | None = None,
+    trust_code: bool = False,
 ) -> Export:
     """Write a run for another library or engine, and compare the two.
 
@@ -315,6 +316,8 @@ def export(
         to: the library or engine: "transformers", "onnx" (folders) or "gguf" (a file).
         precision: what weights are stored as; None takes float32. For gguf float16 and q8_0 too.
         data: compare on the validation part of this text; None takes the run's own.
+        trust_code: whether the run's Python code may be run although another user or machine made
+            it.
 
     Returns:
         What was made and compared. It appears whole and checked, or not at all.
@@ -324,7 +327,14 @@ def export(
             hand, or something is at `path`.
         MissingExtraError: the library is not installed.
     """
-    return export_run(open_run(str(_path(run))), Path(path), to=to, precision=precision, data=data)
+    return export_run(
+        open_run(str(_path(run))),
+        Path(path),
+        to=to,
+        precision=precision,
+        data=data,
+        trust_code=trust_code,
+    )
 
 
 def sweep(

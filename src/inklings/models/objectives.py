@@ -135,7 +135,7 @@ def makes_texts(model: Architecture) -> TypeGuard[SampleModel]:
     return objective_of(model).makes_texts
 
 
-def has_likelihood(model: Architecture) -> bool:
+def has_likelihood(model: Architecture | type[Architecture]) -> bool:
     """Return whether a text can be scored: the model predicts tokens, and by a distribution."""
     return objective_of(model).predicts_tokens and model.traits.has_likelihood
 

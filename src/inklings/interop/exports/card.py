@@ -7,6 +7,7 @@ from pathlib import Path
 from inklings.interop.exports.exported import Export, in_words, named
 from inklings.interop.exports.form import Form
 from inklings.interop.exports.target import Target
+from inklings.interop.exports.verdict_lines import verdict_lines
 from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel, parameter_count
 from inklings.runs.audits import kept_audits
@@ -46,6 +47,7 @@ def format_card(
         target.use(form, name, made.without_tokenizer is None),
         *_section("Training", _training(run)),
         *_section("How good it is", _figures(made, run)),
+        *_section("What it was compared with", verdict_lines(run.path)),
         *_section("What is other here than in the run", _others(made, run)),
         "## Commands\n",
         "```sh\n" + "\n".join(_commands(made, run)) + "\n```\n",

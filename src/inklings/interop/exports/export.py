@@ -19,6 +19,7 @@ from inklings.interop.exports.target import TARGETS, Leaving, Target
 from inklings.interop.exports.tokens import difference, lines_of
 from inklings.models.contract import SequenceModel
 from inklings.runs.directory import RunDirectory
+from inklings.runs.open_memory import has_memory
 from inklings.runs.own_text import own_store
 from inklings.text.store import TokenStore, prepare
 
@@ -40,6 +41,7 @@ def export_run(
     to: str = "transformers",
     precision: str | None = None,
     data: str | None = None,
+    trust_code: bool = False,
     on_event: OnEvent = silent,
 ) -> Export:
     """Write the best weights of a run for another library, and compare the two.
@@ -52,6 +54,8 @@ def export_run(
         to: the name of a target (`TARGETS`).
         precision: what weights are stored as; None takes the target's first.
         data: the text whose validation part is compared on; None takes the run's own.
+        trust_code: whether to run the architecture's Python code if another user or machine made
+            it.
         on_event: called while the text is prepared.
 
     Raises:
@@ -64,7 +68,8 @@ def export_run(
     """
     target = TARGETS[to]
     precision = _checked_precision(target, precision)
-    form = target.form_of(run.config)
+    config = run.usable_config(trust_code=trust_code)
+    form = target.form_of(config)
     _refuse_occupied(path, target)
     versions = {"inklings": inklings.__version__, **target.prepare(form)}
     tokenizer = run.tokenizer()
@@ -74,13 +79,18 @@ def export_run(
             f"{run.path.name} cannot be exported to {target.name}, which takes no model without its"
             f" tokenizer: {absent}. Train with the tokenizer 'byte', 'char+bytes' or 'bpe:N'."
         )
-    model = run.load_model()
+    model = run.load_model(trust_code=trust_code)
     assert isinstance(model, SequenceModel)
     store = _store(run, data, on_event)
     split = store.split("validation")
     with _appearing(path, target) as place:
         leaving = Leaving(
-            model=model, tokenizer=tokenizer, form=form, precision=precision, path=place
+            model=model,
+            config=config,
+            tokenizer=tokenizer,
+            form=form,
+            precision=precision,
+            path=place,
         )
         target.write(leaving, absent is None)
         reader = target.read(leaving)
@@ -110,8 +120,9 @@ def export_run(
             run=run.path.name,
             form=form.name,
             class_name=form.class_name,
+            loading=form.loading,
             precision=precision,
-            notes=form.notes(model),
+            notes=(*form.notes(model), *_memory_notes(run)),
             without_tokenizer=absent,
             lines=len(lines),
             agreement=agreement,
@@ -160,6 +171,15 @@ def _appearing(path: Path, target: Target) -> Iterator[Path]:
         path.rmdir()  # empty; not every system renames onto a directory
     with new_directory(path) as folder:
         yield folder
+
+
+def _memory_notes(run: RunDirectory) -> list[str]:
+    """Say that a long-term memory stays behind, where there is one."""
+    if not has_memory(run):
+        return []
+    return [
+        "The run's long-term memory did not come along: the model remembers what it reads itself."
+    ]
 
 
 def _store(run: RunDirectory, data: str | None, on_event: OnEvent) -> TokenStore:

@@ -25,6 +25,8 @@ class Export:
     run: str
     form: str
     class_name: str
+    loading: str
+    """What loading it takes, in a sentence."""
     precision: str
     """What its weights are stored as."""
     notes: tuple[str, ...]
@@ -47,6 +49,7 @@ class Export:
             "target": self.target,
             "form": self.form,
             "class": self.class_name,
+            "loading": self.loading,
             "precision": self.precision,
             "versions": self.versions,
             "compared": {**self.agreement.to_mapping(), "tokenizer_lines": self.lines},

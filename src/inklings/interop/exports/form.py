@@ -29,7 +29,7 @@ class Form:
     notes: Callable[[Any], tuple[str, ...]]
     """Sentences that say in what the exported model is other than the run."""
     loading: str = "No code of Inklings is needed to load it."
-    """What loading it takes."""
+    """What loading it takes, in a sentence."""
 
 
 def only(architecture: str, **fields: object) -> dict[str, Any]:

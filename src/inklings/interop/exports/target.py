@@ -23,6 +23,8 @@ class Leaving:
     """A model that is being exported."""
 
     model: SequenceModel
+    config: RunConfig
+    """Settings of the run; a file of code that they name is the run's own copy."""
     tokenizer: Tokenizer
     form: Any
     """One of the target's forms, with what that target adds to them."""
@@ -55,8 +57,8 @@ class Target:
     """What that is, in words: "a model of transformers"."""
     forms: Registry[Form]
     """Every form that it knows; the first that takes a run is the one."""
-    why_not: str
-    """Why it takes no others: the middle of a sentence."""
+    why_not: Callable[[RunConfig], str]
+    """Why it does not take a run with these settings: the middle of a sentence."""
     precisions: Mapping[str, float | None]
     """What weights can be stored as, and how far logits may then be off, as a share of one plus the
     largest; None where that is stated and not bounded. The first is the default.
@@ -75,7 +77,7 @@ class Target:
     """How what was written under a name is used, as Markdown; with its tokenizer or without. None
     where a file is written: it has no card.
     """
-    next: Callable[[Path], str]
+    next: Callable[[Form, Path], str]
     """A command that goes on from there."""
 
     def form_of(self, config: RunConfig) -> Form:
@@ -89,8 +91,8 @@ class Target:
                 return form
         can = ", ".join(f"{form.arm} (as {form.class_name})" for form in self.forms)
         raise ArchitectureError(
-            f"{config.architecture} cannot be exported to {self.name}: {self.why_not}. What can be"
-            f" exported: {can}."
+            f"{config.architecture} cannot be exported to {self.name}: {self.why_not(config)}."
+            f" What can be exported: {can}."
         )
 
 

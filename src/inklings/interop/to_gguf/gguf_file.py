@@ -140,8 +140,9 @@ def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
     writer.add_add_eos_token(False)
 
 
-def next_command(path: Path) -> str:
+def next_command(form: Form, path: Path) -> str:
     """Return the command that serves the file."""
+    del form  # all are served alike
     return f"llama-server -m {path}"
 
 
@@ -150,7 +151,7 @@ GGUF = Target(
     path="FILE",
     becomes="a file for llama.cpp",
     forms=FORMS,
-    why_not="llama.cpp has no architecture with its layers",
+    why_not=lambda config: "llama.cpp has no architecture with its layers",
     precisions={"float32": TOLERANCE, "float16": 20 * TOLERANCE, "q8_0": None},
     prepare=prepare,
     why_no_tokenizer=why_absent,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from inklings.interop.exports.form import Form
+from inklings.interop.exports.target import Leaving
 from inklings.registry import Registry
 
 
@@ -20,6 +21,12 @@ class TransformersForm(Form):
     """The content of config.json for a model, without what all forms have."""
     tensors: Callable[[Any], dict[str, Tensor]]
     """The weights under the names that they have there."""
+    module: str = "transformers"
+    """Where the class is found: what has to be imported."""
+    code: Callable[[Leaving], Mapping[str, str]] | None = None
+    """Files of Python code, by their names, which lie beside the weights and are run when it is
+    loaded, with `trust_remote_code=True` alone; None where there are none.
+    """
 
 
 FORMS: Registry[Form] = Registry(
@@ -29,6 +36,8 @@ FORMS: Registry[Form] = Registry(
         "qwen3": "inklings.interop.to_transformers.qwen3:QWEN3",
         "mistral": "inklings.interop.to_transformers.mistral:MISTRAL",
         "nanochat": "inklings.interop.to_transformers.nanochat:NANOCHAT",
+        "inklings": "inklings.interop.to_transformers.registered_form:REGISTERED",
+        "own_code": "inklings.interop.to_transformers.own_code_form:OWN_CODE",
     },
 )
 """Every form by its name; the first that takes a run is the one."""

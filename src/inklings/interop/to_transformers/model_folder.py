@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from inklings.auditing.probes import TOLERANCE
+from inklings.config import RunConfig
 from inklings.durable import write_bytes, write_json
 from inklings.errors import ArchitectureError, import_extra
 from inklings.interop.exports.form import Form
@@ -16,13 +19,16 @@ from inklings.interop.exports.target import Leaving, Reader, Target
 from inklings.interop.to_transformers.forms import FORMS, TransformersForm
 from inklings.interop.to_transformers.vocabulary import why_absent, write_tokenizer
 from inklings.models.adapters.hugging_face import load_hugging_face
+from inklings.models.objectives import objective_of
+from inklings.models.registry import load_class
+from inklings.runs.user_code import named_code
 
 USE = """\
 ```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+{first}from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("{folder}")
-model = AutoModelForCausalLM.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}"{how})
 prompt = tokenizer("", return_tensors="pt")
 written = model.generate(**prompt, max_new_tokens=40, do_sample=True)
 print(tokenizer.decode(written[0], skip_special_tokens=True))
@@ -31,9 +37,9 @@ print(tokenizer.decode(written[0], skip_special_tokens=True))
 
 USE_WITHOUT_TOKENIZER = """\
 ```python
-from transformers import AutoModelForCausalLM
+{first}from transformers import AutoModelForCausalLM
 
-model = AutoModelForCausalLM.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}"{how})
 ```
 """
 
@@ -47,7 +53,8 @@ def prepare(form: Form) -> dict[str, str]:
     """
     transformers = import_extra("transformers", "export to transformers", "transformers")
     version = transformers.__version__
-    if not hasattr(transformers, form.class_name):
+    assert isinstance(form, TransformersForm)
+    if not hasattr(importlib.import_module(form.module), form.class_name):
         raise ArchitectureError(
             f"transformers {version} has no {form.class_name}. Install a newer one."
         )
@@ -69,10 +76,12 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     write_json(folder / "config.json", settings)
     write_json(folder / "generation_config.json", {**ends, "pad_token_id": boundary})
     tensors = {
-        name: tensor.detach().to("cpu", torch.float32).contiguous().clone()
+        name: tensor.detach().to("cpu", dtype_of(tensor)).contiguous().clone()
         for name, tensor in form.tensors(model).items()
     }
     data = safetensors.torch.save(tensors, metadata={"format": "pt"})
+    for name, text in (form.code(leaving) if form.code else {}).items():
+        write_bytes(folder / name, text.encode())
     write_bytes(folder / "model.safetensors", data)
     write_tokenizer(
         leaving.tokenizer if with_tokenizer else None, folder, longest=form.reach(model)
@@ -81,7 +90,7 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
 
 def read(leaving: Leaving) -> Reader:
     """Open the folder as anybody would."""
-    loaded = load_hugging_face(str(leaving.path))
+    loaded = load_hugging_face(str(leaving.path), trust_code=leaving.form.code is not None)
     theirs: Any = loaded.tokenizer
     return Reader(
         logits=lambda tokens: loaded.inner(input_ids=tokens).logits,
@@ -94,6 +103,11 @@ def read(leaving: Leaving) -> Reader:
     )
 
 
+def dtype_of(tensor: Tensor) -> torch.dtype:
+    """Return what a tensor is stored as: tables of whole numbers stay what they are."""
+    return torch.float32 if tensor.is_floating_point() else tensor.dtype
+
+
 def use(form: Form, name: str, with_tokenizer: bool) -> str:
     """Return how a folder is used, as Markdown.
 
@@ -102,13 +116,32 @@ def use(form: Form, name: str, with_tokenizer: bool) -> str:
         name: of the folder.
         with_tokenizer: whether a tokenizer is there.
     """
-    del form  # all are used alike
-    return (USE if with_tokenizer else USE_WITHOUT_TOKENIZER).format(folder=name)
+    assert isinstance(form, TransformersForm)
+    own = form.module == "transformers"
+    return (USE if with_tokenizer else USE_WITHOUT_TOKENIZER).format(
+        folder=name,
+        first="" if own else f"import {form.module}  # lets transformers know the model\n",
+        how=", trust_remote_code=True" if form.code else "",
+    )
 
 
-def next_command(path: Path) -> str:
+def next_command(form: Form, path: Path) -> str:
     """Return the audit of what was written."""
-    return f"inklings audit hf:{path}"
+    assert isinstance(form, TransformersForm)
+    return f"inklings audit hf:{path} --trust-code" if form.code else f"inklings audit hf:{path}"
+
+
+def why_not(config: RunConfig) -> str:
+    """Return why no form takes a run with these settings."""
+    inner = [name for name in named_code(config) if name != config.architecture]
+    if inner:
+        return (
+            f"{', '.join(inner)} is code of your own inside another architecture, which a process"
+            " that opens the export could not find. Make it a package with an entry point in the"
+            " group `inklings.models`, and train with its name"
+        )
+    does = objective_of(load_class(config.architecture)).does
+    return f"it {does}, and transformers draws token after token from probabilities"
 
 
 TRANSFORMERS = Target(
@@ -116,8 +149,7 @@ TRANSFORMERS = Target(
     path="DIR",
     becomes="a model of transformers",
     forms=FORMS,
-    why_not="transformers has no class with its layers, and an exported model has to load without"
-    " code of ours",
+    why_not=why_not,
     precisions={"float32": TOLERANCE},
     prepare=prepare,
     why_no_tokenizer=why_absent,

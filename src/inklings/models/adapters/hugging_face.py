@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import inspect
 import os
 import warnings
@@ -21,7 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, import_extra
+from inklings.errors import ArchitectureError, ConfigError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.contract import ModelConfig
 from inklings.seeds import drawn_from
@@ -29,6 +30,8 @@ from inklings.seeds import drawn_from
 PREFIX = "hf:"
 LONGEST = 1024
 """Tokens of a window where a model has no limit, or a higher one."""
+_OURS = "inklings.interop.transformers"
+"""What makes exported runs known to the library, as is its purpose."""
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 """What configurations call the number of their positions."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
@@ -109,6 +112,8 @@ def load_hugging_face(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     what = f"a model of `transformers` ({name})"
     transformers = import_extra("transformers", what, "transformers")
+    with contextlib.suppress(ConfigError):  # an older version of the library does without
+        importlib.import_module(_OURS)
     folder = Path(name)
     if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ArchitectureError(
@@ -129,10 +134,21 @@ def load_hugging_face(
                 inner = auto.from_config(config, dtype=torch.float32, **how)
             tokenizer = _tokenizer(transformers, name, how)
     except Exception as error:  # the library raises whatever comes up in a user's files
+        if not folder.is_dir() and isinstance(error, OSError):
+            raise ArchitectureError(_not_at_hand(name, error)) from error
         raise ArchitectureError(
             f"{PREFIX}{name} cannot be loaded as a causal model: {type(error).__name__}: {error}"
         ) from error
     return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer)
+
+
+def _not_at_hand(name: str, error: OSError) -> str:
+    return (
+        f"{PREFIX}{name} is not on this machine, and the hub did not give it:"
+        f" {str(error).splitlines()[0]} There is no folder of that name either. To do without a"
+        f" network, run `hf download {name} --local-dir FOLDER` where there is one, copy the folder"
+        f" here and give {PREFIX}FOLDER; what was loaded once is found again without."
+    )
 
 
 def _tokenizer(transformers: Any, name: str, how: dict[str, Any]) -> Any | None:
