@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HELD_BY = {
-    "transformers": "interop/test_to_transformers.py",
+    "transformers": "interop/test_to_transformers.py interop/test_registered.py",
     "llama.cpp": "interop/test_llama_cpp.py",
     "ONNX Runtime, browsers": "interop/test_to_onnx.py interop/test_browser_page.py",
     "models of Hugging Face": "interop/test_import_model.py interop/test_foreign_models.py",
