@@ -8,7 +8,8 @@ A run of `gpt` in its portable form, of bytes, is exported to a GGUF file in flo
 are up at once, each with as many threads; the same client asks one, then the other, for `--streams`
 streams at once. llama.cpp is driven by node-llama-cpp, which batches the rows, behind the smallest
 HTTP server of Node: that is not llama.cpp's own server. So its bare passes are timed too, a token a
-row, nothing sampled and nothing sent: no server of llama.cpp can be faster than those.
+row, nothing sampled and nothing sent: no server of llama.cpp can be faster than those. Ours are
+timed beside them.
 
 Speed is told by the clock, and by processor time of the server alone, which other work on the
 machine hardly reaches. llama.cpp's threads wait for each other in a busy loop: where the machine is
@@ -29,12 +30,16 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
+import torch
 
+from inklings.models.contract import SequenceModel
+from inklings.runs.directory import RunDirectory
 from serving_client import Server, Streamed, make_run, served, stream
 from side_by_side import ratio
 
@@ -81,12 +86,12 @@ def processor_seconds(server: Server) -> float:
     return float(sum(time.user + time.system for time in times))
 
 
-def measured(server: Server, work: Callable[[], int]) -> Speed:
+def measured(processor: Callable[[], float], work: Callable[[], int]) -> Speed:
     """Do some work, which returns how many tokens it brought."""
-    spent, begin = processor_seconds(server), time.perf_counter()
+    spent, begin = processor(), time.perf_counter()
     tokens = work()
     seconds = time.perf_counter() - begin
-    return Speed(tokens / seconds, tokens / (processor_seconds(server) - spent))
+    return Speed(tokens / seconds, tokens / (processor() - spent))
 
 
 def together(server: Server, streams: int, tokens: int) -> int:
@@ -108,19 +113,35 @@ def bare(server: Server, rows: int, steps: int) -> int:
     return rows * steps
 
 
-def compare(ours: Server, theirs: Server, streams: int, tokens: int, rounds: int) -> None:
+def our_bare(model: SequenceModel, rows: int, steps: int) -> int:
+    """Make bare passes of ours."""
+    token = torch.full((rows, 1), model.config.boundary_token)
+    state = model.initial_state(rows)
+    with torch.inference_mode():
+        for _ in range(steps):
+            state = model(token, state).state
+    return rows * steps
+
+
+def compare(
+    run: Path, ours: Server, theirs: Server, streams: int, tokens: int, rounds: int
+) -> None:
     """Warm up, measure in turns and say."""
-    ways: dict[str, tuple[Server, Callable[[], int]]] = {
-        "inklings serve": (ours, lambda: together(ours, streams, tokens)),
-        "llama.cpp by Node": (theirs, lambda: together(theirs, streams, tokens)),
-        "its bare passes": (theirs, lambda: bare(theirs, streams, tokens)),
+    model = RunDirectory.open(run).load_model()
+    assert isinstance(model, SequenceModel)
+    of_ours, of_theirs = (partial(processor_seconds, server) for server in (ours, theirs))
+    ways: dict[str, tuple[Callable[[], float], Callable[[], int]]] = {
+        "inklings serve": (of_ours, lambda: together(ours, streams, tokens)),
+        "our bare passes": (time.process_time, lambda: our_bare(model, streams, tokens)),
+        "llama.cpp by Node": (of_theirs, lambda: together(theirs, streams, tokens)),
+        "its bare passes": (of_theirs, lambda: bare(theirs, streams, tokens)),
     }
     for server in (ours, theirs):
         together(server, streams, min(tokens, 16))
     found: dict[str, list[Speed]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, (server, work) in ways.items():
-            found[name].append(measured(server, work))
+        for name, (processor, work) in ways.items():
+            found[name].append(measured(processor, work))
     print(f"{ours.name}, {streams} streams of {tokens} tokens, {rounds} rounds")
     for by in ("clock", "processor"):
         speeds = {
@@ -148,6 +169,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             name, file = f"{size}M", Path(folder) / f"{size}.gguf"
@@ -167,7 +189,7 @@ def main() -> None:
                 served(Path(folder), name, SIZES[size]) as ours,
                 llama(file, options.streams, options.threads) as theirs,
             ):
-                compare(ours, theirs, options.streams, options.tokens, options.rounds)
+                compare(run, ours, theirs, options.streams, options.tokens, options.rounds)
 
 
 if __name__ == "__main__":
