@@ -19,7 +19,7 @@ def test_the_verdict_by_samples_is_printed_and_in_the_document(
     )
     monkeypatch.setattr(
         "inklings.lab.comparison.compare.audited",
-        lambda comparison, contestants, report: comparison,
+        lambda comparison, contestants, share, report: comparison,
     )
     terms = [
         "--data",

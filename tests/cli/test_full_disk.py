@@ -63,7 +63,7 @@ def folder(
     monkeypatch.setattr("inklings.lab.comparison.compare.do_jobs", here)
     monkeypatch.setattr(
         "inklings.lab.comparison.compare.audited",
-        lambda comparison, contestants, report: comparison,
+        lambda comparison, contestants, share, report: comparison,
     )
     monkeypatch.setattr("inklings.lab.execution.run_arm.before_training", list)
     monkeypatch.setattr("inklings.lab.execution.run_arm.after_training", list)

@@ -507,7 +507,7 @@ def unaudited() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "inklings.lab.comparison.compare.audited",
-            lambda comparison, contestants, report: comparison,
+            lambda comparison, contestants, share, report: comparison,
         )
         patch.setattr(
             "inklings.lab.execution.run_arm.audit",

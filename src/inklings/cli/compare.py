@@ -17,6 +17,7 @@ from inklings.cli.arguments import Folder, Json, LogTo, called
 from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
+from inklings.cli.shards import show_shard, without_shard
 from inklings.cli.table import TableColumn, name_column, number_column, words_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig
@@ -33,7 +34,10 @@ from inklings.lab.comparison.settings import SEEDS, USUAL, Method
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
+from inklings.lab.shards.records import missing_shards, read_shards
+from inklings.lab.shards.shard import WHOLE, Shard, parse_shard
 from inklings.runs.arms import Arm, parse_arm, parse_named_arm
+from inklings.runs.lock import in_turn
 
 T = TypeVar("T")
 
@@ -113,9 +117,13 @@ class Compare:
     """Address of a Ray cluster that does the runs: `auto` for the one that this machine is part of,
     or ray://HOST:PORT.
     """
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Do the I-th of N shares of the runs alone; the same command with the others, at any time and
+    on any machine, does the rest. In one --out, the last one makes the report.
+    """
     merge: tuple[Path, ...] = ()
-    """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds:
-    --out becomes the whole.
+    """Name no arms, but folders that hold parts of one comparison, made with other arms or seeds,
+    or all its shards: --out becomes the whole.
     """
     dry_run: bool = False
     """Say what it would take (runs, time on this machine, memory, disk), train nothing, and write
@@ -146,6 +154,8 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(
                 f"--dry-run times runs on this machine, and {other} makes none here. Leave one out."
             )
+        if flags.shard:
+            raise ConfigError("--dry-run tells of the whole comparison: leave --shard out.")
         return _forecast(flags, parsed, terminal)
     if flags.merge:
         if flags.arms:
@@ -153,9 +163,17 @@ def main(arguments: Sequence[str]) -> int:
                 f"--merge takes the arms of the folders that it names; leave {' '.join(flags.arms)}"
                 " out."
             )
+        if flags.shard:
+            raise ConfigError("--merge brings shards together, and does none: leave --shard out.")
         comparison, left_out = merge(flags.merge, flags.out), None
     else:
-        comparison, left_out = _compared(flags, parsed, arguments, terminal)
+        shard = parse_shard(flags.shard) if flags.shard else WHOLE
+        comparison, left_out = _compared(flags, parsed, arguments, shard, terminal)
+        if not shard.is_whole:
+            missing = missing_shards(read_shards(flags.out))
+            if missing:
+                return show_shard(shard, comparison, missing, terminal)
+            comparison = merge((flags.out,), flags.out)
     _show(comparison, flags.out, terminal)
     with terminal.working("drawing the report"):
         report = write_report(flags.out)
@@ -174,25 +192,43 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compared(
-    flags: Compare, parsed: RunArguments, arguments: Sequence[str], terminal: Terminal
+    flags: Compare,
+    parsed: RunArguments,
+    arguments: Sequence[str],
+    shard: Shard,
+    terminal: Terminal,
 ) -> tuple[Comparison, dict[str, Any] | None]:
-    """Run the comparison that the flags ask for; what of its text was left out is told too."""
+    """Run the comparison that the flags ask for, or a shard of it.
+
+    Args:
+        flags: those of the verb.
+        parsed: those of a run.
+        arguments: as they were given.
+        shard: what is done here.
+        terminal: where it is shown.
+
+    Returns:
+        The comparison, and what of its text was left out.
+    """
     asked = _arguments(flags, parsed, flags.out)
     seed_count = f"{flags.seeds} seeds" if flags.seeds > 1 else "one seed"
     names = ", ".join(arm.label for arm in asked["arms"])
     data, budget = asked["data"], asked["budget"]
     terminal.say(
-        f"comparing {names}" + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
+        f"comparing {names}"
+        + (f" on {data.source}: {budget} each, {seed_count}" if data else "")
+        + ("" if shard.is_whole else f"; shard {shard}")
     )
-    command = shlex.join(["inklings", "compare", *arguments])
+    command = shlex.join(["inklings", "compare", *without_shard(arguments)])
     with (
         Display(terminal, quiet_runs=True) as display,
-        tracked(display, flags.log_to, out=flags.out) as listener,
+        tracked(display, flags.log_to, out=shard.home(flags.out)) as listener,
     ):
         comparison = compare(
             **asked,
             out=flags.out,
             cluster=flags.cluster,
+            shard=shard,
             command=command,
             on_event=listener,
         )
@@ -311,8 +347,9 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
     """
     source = text.removeprefix(HUB)
     run = out / "imports" / folder_name(source)
-    if not run.exists():
-        import_ours_or_as_it_is(source, run, data=data)
+    with in_turn(run.parent):  # shards that begin at once import it once
+        if not run.exists():
+            import_ours_or_as_it_is(source, run, data=data)
     return Arm(label=text, run=run)
 
 

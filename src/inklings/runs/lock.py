@@ -9,10 +9,11 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import lock_descriptor
+from filelock import FileLock, Timeout, lock_descriptor
 
 from inklings.durable import disk_errors, refuse_links_out
 from inklings.errors import RunError
+from inklings.runs.interruption import Interruption
 
 
 @contextlib.contextmanager
@@ -53,6 +54,34 @@ def locked(
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if absent, after waiting for who holds it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came while it waited.
+        DiskError: it cannot be written to, or a link in it leads out of it.
+    """
+    refuse_links_out(folder)
+    lock = FileLock(folder / "lock")
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _wait_for(lock)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _wait_for(lock: FileLock) -> None:
+    with Interruption() as interruption:
+        while not interruption.asked:
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0.5)
+                return
+    raise KeyboardInterrupt
 
 
 def is_locked(run: Path) -> bool:

@@ -63,7 +63,7 @@ def no_audit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits take most of the time of a small comparison; `finished` has them."""
     monkeypatch.setattr(
         "inklings.lab.comparison.compare.audited",
-        lambda comparison, contestants, report: comparison,
+        lambda comparison, contestants, share, report: comparison,
     )
     monkeypatch.setattr(
         "inklings.lab.execution.run_arm.audit",

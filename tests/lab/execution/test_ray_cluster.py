@@ -36,7 +36,7 @@ def no_audit() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "inklings.lab.comparison.compare.audited",
-            lambda comparison, contestants, report: comparison,
+            lambda comparison, contestants, share, report: comparison,
         )
         yield
 

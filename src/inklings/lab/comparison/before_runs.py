@@ -16,15 +16,18 @@ from inklings.lab.comparison.arms import ResolvedArm, folder_name
 from inklings.lab.comparison.learning_rate import search_rate
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.comparison.result import ArmResult, Comparison, ProbeResult
-from inklings.lab.comparison.resume import finished, save
+from inklings.lab.comparison.resume import finished
 from inklings.lab.execution.processes import TaskHandler
-from inklings.lab.execution.run_arm import ArmRun
 from inklings.lab.probes.probe import probe
 from inklings.lab.probes.tasks import TASKS
+from inklings.lab.shards.shard import Share
+from inklings.runs.lock import in_turn
 from inklings.text.store import TokenStore
 
 DoAll = Callable[[Sequence[Any], TaskHandler[Any, Any]], Iterator[tuple[Any, Any]]]
 """Does tasks, on one machine or many; see `workers.do_jobs`."""
+Keep = Callable[[Comparison], None]
+"""Writes a comparison down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +49,31 @@ class Preliminary:
 
 
 def audited(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], report: OnEvent
+    comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share, report: OnEvent
 ) -> Comparison:
-    """Audit every architecture that was not audited yet; return the comparison with the findings.
+    """Audit every architecture of the share that was not audited yet; return it with the findings.
 
     An arm that fails is trained and shown, but not ranked.
 
     Args:
         comparison: the comparison so far.
         contestants: its arms, settled.
+        share: what of it is done here.
         report: called with every event.
     """
     arms: list[ArmResult] = []
-    waiting = [c.plan.label for c in contestants if c.config and not (c.smaller_of or c.plan.copy)]
+    waiting = [
+        c.plan.label
+        for c in contestants
+        if c.config and c.plan.label in share.begun and not (c.smaller_of or c.plan.copy)
+    ]
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
         if (
             contestant.smaller_of or contestant.plan.copy
         ):  # the same architecture: what is found of the one holds for the other
             first = contestant.smaller_of or _original(contestants, arm)
             arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
-        elif contestant.config is not None and not arm.audit:
+        elif contestant.config is not None and arm.label in share.begun and not arm.audit:
             place = waiting.index(arm.label) + 1
             report(stage(f"auditing {arm.label}, {place} of {len(waiting)}"))
             subject = of_architecture(arm.label, contestant.config, contestant.store)
@@ -82,20 +90,27 @@ def audited(
 
 
 def searched(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
+    comparison: Comparison,
+    contestants: Sequence[ResolvedArm],
+    share: Share,
+    out: Path,
+    keep: Keep,
+    do_all: DoAll,
 ) -> Comparison:
-    """Search every arm's learning rate; return the comparison with the results.
+    """Search the learning rate of every arm of the share; return the comparison with the results.
 
     Each is saved as it ends. Copies of an arm share one.
 
     Args:
         comparison: the comparison so far.
         contestants: its arms, settled.
+        share: what of it is done here.
         out: its folder.
+        keep: writes it down.
         do_all: does the searches.
     """
     for task, search in do_all(
-        _searches(comparison, contestants, out), TaskHandler(_search, _search_died)
+        _searches(comparison, contestants, share, out), TaskHandler(_search, _search_died)
     ):
         comparison = replace(
             comparison,
@@ -104,23 +119,32 @@ def searched(
                 for arm in comparison.arms
             ],
         )
-        save(out, comparison)
+        keep(comparison)
     return comparison
 
 
 def probed(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, do_all: DoAll
+    comparison: Comparison,
+    contestants: Sequence[ResolvedArm],
+    share: Share,
+    out: Path,
+    keep: Keep,
+    do_all: DoAll,
 ) -> Comparison:
-    """Probe every arm; return the comparison with the results, each saved as it ends.
+    """Probe every arm that begins in the share; return the comparison with the results.
+
+    Each is saved as it ends.
 
     Args:
         comparison: the comparison so far.
         contestants: its arms, settled.
+        share: what of it is done here.
         out: its folder.
+        keep: writes it down.
         do_all: does the probes.
     """
     for task, found in do_all(
-        _probes(comparison, contestants, out), TaskHandler(_probe, _probe_died)
+        _probes(comparison, contestants, share, out), TaskHandler(_probe, _probe_died)
     ):
         comparison = replace(
             comparison,
@@ -129,20 +153,20 @@ def probed(
                 for arm in comparison.arms
             ],
         )
-        save(out, comparison)
+        keep(comparison)
     return comparison
 
 
 def work_ahead(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path, jobs: Sequence[ArmRun]
+    comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share, out: Path
 ) -> list[WorkItem]:
     """Return the searches, probes and runs that are still to be done.
 
     Args:
         comparison: the comparison so far.
         contestants: its arms, settled.
+        share: what of it is done here.
         out: its folder.
-        jobs: all its runs.
     """
     kinds = {c.plan.label: c.kind for c in contestants}
     items: list[WorkItem] = [
@@ -153,14 +177,14 @@ def work_ahead(
             "weight": float(task.trials),
             "trials": task.trials,
         }
-        for task in _searches(comparison, contestants, out)
+        for task in _searches(comparison, contestants, share, out)
     ]
     items += [
         {"run": task.name, "arm": task.name, "stage": "probe", "weight": 1.0, "trials": len(TASKS)}
-        for task in _probes(comparison, contestants, out)
+        for task in _probes(comparison, contestants, share, out)
     ]
-    done = finished(comparison, jobs)
-    for job in jobs:
+    done = finished(comparison, share.runs)
+    for job in share.runs:
         if (job.arm, job.seed) not in done:
             # decayed checkpoints share the steps before they leave
             branches = job.branches
@@ -180,25 +204,27 @@ def work_ahead(
 
 
 def _searches(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path
+    comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share, out: Path
 ) -> list[Preliminary]:
-    """Return the searches for learning rates that are not over."""
+    """Return the searches that the share's runs need and that are not over."""
+    needed = {_original(contestants, arm) for arm in comparison.arms if arm.label in share.arms}
     return [
         replace(task, folder=out / "search" / folder_name(task.arm), trials=comparison.plan.rates)
         for task in _tasks(contestants, "learning rate", out)
-        if comparison.plan.rates and not _found(comparison, task.arm)
+        if comparison.plan.rates and task.arm in needed and not _found(comparison, task.arm)
     ]
 
 
 def _probes(
-    comparison: Comparison, contestants: Sequence[ResolvedArm], out: Path
+    comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share, out: Path
 ) -> list[Preliminary]:
-    """Return the probes that are not done, at the rates found so far."""
+    """Return the share's probes that are not done, at the rates found so far."""
     arms = {arm.label: arm for arm in comparison.arms}
     return [
         replace(task, config=with_rate(task.config, arms[task.arm].search))
         for task in _tasks(contestants, "probes", out)
         if comparison.plan.probes
+        and task.arm in share.begun
         and not arms[task.arm].probes
         and arms[task.arm].smaller_of is None
     ]
@@ -237,9 +263,16 @@ def _found(comparison: Comparison, label: str) -> bool:
 
 def _search(task: Preliminary, on_event: OnEvent) -> RateSearch | None:
     try:
-        return search_rate(
-            task.config, task.folder, TokenStore(task.store), trials=task.trials, on_event=on_event
-        )
+        # Shards that share a folder need the same rate: the first to come searches, the others wait
+        # and find what is written down.
+        with in_turn(task.folder):
+            return search_rate(
+                task.config,
+                task.folder,
+                TokenStore(task.store),
+                trials=task.trials,
+                on_event=on_event,
+            )
     except InklingsError as error:
         return RateSearch(trials=[], factor=1.0, message=str(error))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,10 @@ from inklings.lab.comparison.before_runs import (
     work_ahead,
 )
 from inklings.lab.comparison.judging import judged
-from inklings.lab.comparison.request import settle_request
+from inklings.lab.comparison.request import Request, settle_request
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import (
     apart,
-    begin,
     finished,
     plan_before,
     save,
@@ -41,6 +41,8 @@ from inklings.lab.comparison.settings import Method
 from inklings.lab.execution.processes import TaskHandler, do_jobs
 from inklings.lab.execution.ray_cluster import do_jobs_on_cluster
 from inklings.lab.execution.run_arm import RUNS
+from inklings.lab.shards.beginning import begun
+from inklings.lab.shards.shard import WHOLE, Shard, Share
 from inklings.runs.arms import Arm
 from inklings.runs.interruption import Interruption
 from inklings.text.store import TokenStore
@@ -57,6 +59,7 @@ def compare(
     method: Method | None = None,
     workers: int | None = None,
     cluster: str | None = None,
+    shard: Shard = WHOLE,
     command: str | None = None,
     trust_code: bool = False,
     on_event: OnEvent = silent,
@@ -79,6 +82,8 @@ def compare(
             a core (one on a GPU).
         cluster: address of a Ray cluster that does the runs instead, `auto` for the one that this
             machine is part of; its machines must see `out` and the prepared text at the same paths.
+        shard: do this share of the runs alone, and judge nothing; `merge` makes the whole of all
+            shards. Each is written down in a folder of its own, `out/shards/I-of-N`.
         command: the command line that repeats this, for the report.
         trust_code: whether the Python code of runs among the arms may be run although another user
             or machine made it.
@@ -101,22 +106,47 @@ def compare(
         budget=budget,
         method=method or Method(),
         workers=workers,
-        before=plan_before(out),
+        before=plan_before(shard.home(out)),
         trust_code=trust_code,
         on_event=report,
     )
-    plan, contestants, store, split = asked.plan, asked.contestants, asked.store, asked.split
-    for sentence in overlap_notes(store):
+    for sentence in overlap_notes(asked.store):
         report(note(sentence))
+    with begun(out, asked, shard, command) as comparison:
+        return _made(asked, comparison, out, shard, workers, cluster, report)
+
+
+def _made(
+    asked: Request,
+    comparison: Comparison,
+    out: Path,
+    shard: Shard,
+    workers: int | None,
+    cluster: str | None,
+    report: OnEvent,
+) -> Comparison:
+    """Do what is still to be done of a comparison, or of a shard of it.
+
+    Args:
+        asked: the comparison as it was asked for.
+        comparison: what is known of it so far.
+        out: as in `compare`; so are `shard`, `workers` and `cluster`.
+        shard: what of it is done here.
+        workers: how many runs at a time.
+        cluster: where they are done.
+        report: called with every event.
+    """
+    plan, contestants, store, split = asked.plan, asked.contestants, asked.store, asked.split
+    keep = partial(save, shard.home(out))
+    share = shard.share(planned_runs(out, asked, comparison))
     drawn = plan.samples
-    comparison = begin(out, plan, contestants, store, split, command)
     calibration = (
         None
-        if drawn is None
+        if drawn is None or shard.number != 1  # one measures it for all
         else calibrated(out, _named(ground_of(store.path, split, drawn), store), report)
     )
-    comparison = audited(comparison, contestants, report)
-    save(out, comparison)
+    comparison = audited(comparison, contestants, share, report)
+    keep(comparison)
 
     def do_all(tasks: Sequence[Any], work: TaskHandler[Any, Any]) -> Iterator[tuple[Any, Any]]:
         if cluster is None:
@@ -128,15 +158,14 @@ def compare(
             if isinstance(task, Preliminary):
                 report({"event": "result", "run": task.name, "loss": None})
 
-    jobs = planned_runs(out, asked, comparison)
-    items = work_ahead(comparison, contestants, out, jobs)
-    report({"event": "work", "items": items, "workers": workers_for(workers, jobs)})
+    items = work_ahead(comparison, contestants, share, out)
+    report({"event": "work", "items": items, "workers": workers_for(workers, share.runs)})
     with Interruption():  # one Ctrl-C ends searches, probes and runs alike
-        comparison = searched(comparison, contestants, out, do_all)
-        comparison = probed(comparison, contestants, out, do_all)
-        jobs = planned_runs(out, asked, comparison)
+        comparison = searched(comparison, contestants, share, out, keep, do_all)
+        comparison = probed(comparison, contestants, share, out, keep, do_all)
+        jobs = shard.share(planned_runs(out, asked, comparison)).runs
         results = finished(comparison, jobs)
-        if _ready(comparison, contestants):
+        if _ready(comparison, contestants, share):
             waiting = [job for job in jobs if (job.arm, job.seed) not in results]
             if len(waiting) < len(jobs):
                 report(
@@ -146,22 +175,20 @@ def compare(
                     )
                 )
             comparison = with_results(comparison, jobs, results)
-            save(out, comparison)
+            keep(comparison)
             for job, result in do_all(waiting, RUNS):
                 results[job.arm, job.seed] = result
                 comparison = with_results(comparison, jobs, results)
-                save(out, comparison)
+                keep(comparison)
                 text = f"{job.name} {result.status}: {result.message}" if result.message else None
                 if text:
                     report(note(text))
                 report({"event": "result", "run": job.name, "loss": result.loss})
     complete = len(results) == len(jobs)
-    comparison = judged(
-        out,
-        replace(apart(comparison), status="complete" if complete else "interrupted"),
-        calibration,
-    )
-    save(out, comparison)
+    comparison = replace(apart(comparison), status="complete" if complete else "interrupted")
+    if shard.is_whole:
+        comparison = judged(out, comparison, calibration)
+    keep(comparison)
     if not complete:
         text = (
             f"Interrupted with {len(results)} of {len(jobs)} runs done; all is saved. The same"
@@ -179,12 +206,14 @@ def _named(ground: ReferenceSet, store: TokenStore) -> ReferenceSet:
     return replace(ground, setting=replace(ground.setting, source=store.manifest["source"]["name"]))
 
 
-def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm]) -> bool:
-    """Return whether all searches for learning rates are over.
+def _ready(comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share) -> bool:
+    """Return whether all searches for learning rates of the share are over.
 
     Then every arm has the rate that it is trained with.
     """
     waiting = {
         c.plan.label for c in contestants if c.learns_by_likelihood and comparison.plan.rates
     }
-    return all(arm.search is not None for arm in comparison.arms if arm.label in waiting)
+    return all(
+        arm.search is not None for arm in comparison.arms if arm.label in waiting & share.arms
+    )

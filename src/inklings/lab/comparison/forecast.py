@@ -18,6 +18,7 @@ from inklings.lab.comparison.request import settle_request
 from inklings.lab.comparison.resume import begin, plan_before
 from inklings.lab.comparison.runs import planned_runs, workers_for
 from inklings.lab.comparison.settings import Method
+from inklings.lab.shards.shard import WHOLE
 from inklings.optimizers import OPTIMIZERS
 from inklings.runs.arms import Arm
 from inklings.text.store import TokenStore
@@ -110,7 +111,7 @@ def forecast(
     )
     comparison = begin(out, asked.plan, asked.contestants, asked.store, asked.split, None)
     jobs = planned_runs(out, asked, comparison)
-    items = work_ahead(comparison, asked.contestants, out, jobs)
+    items = work_ahead(comparison, asked.contestants, WHOLE.share(jobs), out)
     count = workers_for(workers, jobs)
     found: list[ArmForecast] = []
     times: list[float] = []

@@ -16,6 +16,7 @@ from inklings.lab.comparison.result import CALIBRATION, FILE_NAME, ArmResult, Co
 from inklings.lab.comparison.resume import apart, save
 from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.comparison.settings import differing_settings
+from inklings.lab.shards.records import read_shards, refuse_incomplete
 
 MACHINE = ("machine", "processor", "cores", "devices")
 """Facts of the environment that tell a reader which machine it was."""
@@ -30,7 +31,8 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     they were there before the comparison, are named and not copied.
 
     Args:
-        parts: folders of comparisons of one plan; arms and seeds may differ.
+        parts: folders of comparisons of one plan, where arms and seeds may differ; or of shards,
+            which have to be all of one comparison's.
         out: a new folder, or one of such a comparison, to which the others are added.
 
     Returns:
@@ -38,38 +40,37 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
         command adds it.
 
     Raises:
-        RunError: a folder holds no comparison, or they differ in more than arms and seeds.
+        RunError: a folder holds no comparison, they differ in more than arms and seeds, or a shard
+            is missing.
         ConfigError: fewer than two folders, `out` among them if it is one.
         DiskError: a link in `out` leads out of it.
     """
-    folders = [
-        *([out] if (out / FILE_NAME).is_file() else []),
-        *(part for part in parts if part.resolve() != out.resolve()),
-    ]
-    if len(folders) < 2:
+    if out.resolve() in {part.resolve() for part in parts} or (out / FILE_NAME).is_file():
+        parts = [out, *(part for part in parts if part.resolve() != out.resolve())]
+    found = [part for folder in parts for part in _parts_in(folder)]
+    folders = [folder for folder, _ in found]
+    if len(found) < 2:
         raise ConfigError(
-            f"{len(folders)} comparison was given; give at least two folders to bring together."
+            f"{len(found)} comparison was given; give at least two folders to bring together."
         )
     if out not in folders and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
     refuse_links_out(out)
-    found = [read_comparison(folder) for folder in folders]
-    for folder, other in zip(folders[1:], found[1:], strict=True):
-        if differing := differences_of(found[0], other):
+    refuse_incomplete([shard for folder in parts for shard in read_shards(folder)])
+    first = found[0][1]
+    for folder, other in found[1:]:
+        if differing := differences_of(first, other):
             raise RunError(
                 f"{folder} and {folders[0]} are not parts of one comparison: they differ in"
                 f" {'; '.join(differing)}. Only arms and seeds may differ."
             )
-    whole = found[0]
-    for folder, other in zip(folders[1:], found[1:], strict=True):
+    whole = first
+    for _, other in found[1:]:
         whole = _joined(whole, other)
-        for arm in [*other.arms, *other.smaller]:
+    for folder, part in found:
+        for arm in [*part.arms, *part.smaller]:
             for run in arm.runs:
                 _copy(run, folder, out)
-    if out not in folders:
-        for arm in [*found[0].arms, *found[0].smaller]:
-            for run in arm.runs:
-                _copy(run, folders[0], out)
     source = next((folder for folder in folders if (folder / CALIBRATION).is_file()), None)
     if source is not None and source != out:
         shutil.copyfile(source / CALIBRATION, out / CALIBRATION)
@@ -81,6 +82,14 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     )
     save(out, whole)
     return whole
+
+
+def _parts_in(folder: Path) -> list[tuple[Path, Comparison]]:
+    """Return the comparison in a folder and the shards of one, each with the folder of its runs."""
+    shards = [(folder, found) for _, found in read_shards(folder)]
+    if shards and not (folder / FILE_NAME).is_file():
+        return shards
+    return [(folder, read_comparison(folder)), *shards]
 
 
 def differences_of(first: Comparison, other: Comparison) -> list[str]:
@@ -150,6 +159,12 @@ def _joined(first: Comparison, other: Comparison) -> Comparison:
 
 def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
     """Return the arm with the runs that another part has and it lacks, or has as failed."""
+    arm = replace(
+        arm,
+        audit=arm.audit or other.audit,
+        search=arm.search or other.search,
+        probes=arm.probes or other.probes,
+    )
     if arm.kind != "trained":  # one run stands for every seed: the first seed's
         both = [run for run in (*arm.runs, *other.runs) if run.status != "failed"] or [
             *arm.runs,
@@ -160,13 +175,7 @@ def _with_runs_of(arm: ArmResult, other: ArmResult) -> ArmResult:
     for run in arm.runs:
         if run.status != "failed" or run.seed not in kept:
             kept[run.seed] = run
-    return replace(
-        arm,
-        runs=sorted(kept.values(), key=lambda run: run.seed or 0),
-        audit=arm.audit or other.audit,
-        search=arm.search or other.search,
-        probes=arm.probes or other.probes,
-    )
+    return replace(arm, runs=sorted(kept.values(), key=lambda run: run.seed or 0))
 
 
 def _copy(run: RunResult, folder: Path, out: Path) -> None:

@@ -33,6 +33,7 @@ CONTENT = {
     "points",
     "search",
     "imports",
+    "shards",
     "results",
     "figures",
     "report.html",

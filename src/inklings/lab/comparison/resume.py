@@ -52,6 +52,8 @@ def begin(
     store: TokenStore,
     split: Split,
     command: str | None,
+    *,
+    home: Path | None = None,
 ) -> Comparison:
     """Return a new comparison, or the one in `out` with what was added to the plan.
 
@@ -62,19 +64,14 @@ def begin(
         store: the text.
         split: the held-out split.
         command: the command line that repeats this.
+        home: where a shard keeps its comparison, in `out`; None is `out` itself.
 
     Raises:
         RunError: `out` holds another comparison, or something else.
         DiskError: a link in it leads out of it.
     """
-    foreign = (
-        out.is_dir()
-        and not (out / FILE_NAME).is_file()
-        and any(path.name not in CONTENT for path in out.iterdir())
-    )
-    if out.is_file() or foreign:
-        raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
-    refuse_links_out(out)
+    refuse_foreign(out)
+    home = out if home is None else home
     equal = len({c.store.tokenizer.hash for c in contestants}) == 1
     made = Comparison(
         plan=plan,
@@ -103,9 +100,9 @@ def begin(
             for c in contestants
         ],
     )
-    if not (out / FILE_NAME).is_file():
+    if not (home / FILE_NAME).is_file():
         return made
-    before = read_comparison(out)
+    before = read_comparison(home)
     differing = [
         *conflicts(before.plan, plan),
         *_other_tokens(before, made),
@@ -125,6 +122,23 @@ def begin(
         for arm in made.arms
     ]
     return replace(made, created=before.created, plan=replace(plan, seeds=seeds), arms=arms)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise an error if a folder cannot be that of a comparison.
+
+    Raises:
+        RunError: it holds something else.
+        DiskError: a link in it leads out of it.
+    """
+    foreign = (
+        out.is_dir()
+        and not (out / FILE_NAME).is_file()
+        and any(path.name not in CONTENT for path in out.iterdir())
+    )
+    if out.is_file() or foreign:
+        raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
+    refuse_links_out(out)
 
 
 def conflicts(before: Plan, now: Plan) -> list[str]:
