@@ -34,10 +34,9 @@ from inklings.lab.comparison.settings import SEEDS, USUAL, Method
 from inklings.lab.report.page import write_report
 from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
-from inklings.lab.shards.records import missing_shards, read_shards
+from inklings.lab.shards.division import missing_shards, read_shards
 from inklings.lab.shards.shard import WHOLE, Shard, parse_shard
 from inklings.runs.arms import Arm, parse_arm, parse_named_arm
-from inklings.runs.lock import in_turn
 
 T = TypeVar("T")
 
@@ -347,9 +346,8 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
     """
     source = text.removeprefix(HUB)
     run = out / "imports" / folder_name(source)
-    with in_turn(run.parent):  # shards that begin at once import it once
-        if not run.exists():
-            import_ours_or_as_it_is(source, run, data=data)
+    if not run.exists():
+        import_ours_or_as_it_is(source, run, data=data)
     return Arm(label=text, run=run)
 
 

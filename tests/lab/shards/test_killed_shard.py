@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,12 @@ def begin(text: Path, out: Path, *flags: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+            # the shards of a folder prepare the text at once, each as if it were alone
+            "INKLINGS_CACHE": str(out.with_suffix(".cache")),
+        },
         start_new_session=True,
     )
 
@@ -85,7 +91,7 @@ def test_three_shards_of_which_one_was_killed_are_the_whole(tmp_path: Path) -> N
     killed = shards[1]
     assert killed.stdout is not None
     for line in killed.stdout:
-        if "seed 0: validation" in line or "seed 0: 64 steps" in line or "parameters" in line:
+        if "seed 1: " in line and "parameters" in line:  # its first run is done, its last is not
             os.killpg(killed.pid, signal.SIGKILL)
     for process in shards:
         said = process.communicate()[0]
@@ -111,3 +117,47 @@ def test_three_shards_of_which_one_was_killed_are_the_whole(tmp_path: Path) -> N
     assert json.loads(said[said.index("\n{") :])["report"] == str(out / "report.html")
     assert (out / "report.html").is_file()
     assert figures(out) == figures(alone)
+
+
+@pytest.mark.slow
+def test_the_file_for_slurm_does_a_comparison_in_any_order(tmp_path: Path) -> None:
+    """Tried by a plain shell: each task of the array is the file with its number."""
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    match = re.search(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", page, re.M | re.S)
+    assert match is not None
+    small = {
+        "source /shared/inklings/.venv/bin/activate": "",
+        "gpt mlp recurrent": "mlp:n_embd=4,n_hidden=8 ngram:order=2",
+        "/shared/": f"{tmp_path}/",
+        "--budget 2M-tokens": "--budget 3-steps --points 1 --rates 0",
+        "--seeds 4": "--seeds 1",
+        "/8": "/2",
+    }
+    script = match[1]
+    for long, short in small.items():
+        assert long in script
+        script = script.replace(long, short)
+    (tmp_path / "my.txt").write_text("".join(f"{i} and {i * 7 % 13}\n" for i in range(200)))
+    program = tmp_path / "bin" / "inklings"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}{PROGRAM}")
+    program.chmod(0o755)
+    said = []
+    for task in ("2", "1"):
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env={
+                **os.environ,
+                "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+                "SLURM_ARRAY_TASK_ID": task,
+                "SLURM_CPUS_PER_TASK": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout + done.stderr)
+    assert "Not done yet: 1/2" in said[0]
+    assert (tmp_path / "comparison" / "report.html").is_file()

@@ -112,10 +112,13 @@ def figures(comparison: Comparison) -> list[Any]:
         comparison.differences,
         comparison.verdict.headline,
         [
-            (arm.label, arm.audit, arm.search, arm.probes, arm.notes)
-            + tuple(
-                (run.seed, run.status, run.loss, run.weights, run.samples, run.metrics, run.audit)
-                for run in arm.runs
+            (
+                (arm.label, arm.audit, arm.search, arm.probes, arm.notes),
+                [
+                    (run.seed, run.status, run.loss, run.weights, run.samples, run.metrics)
+                    for run in arm.runs
+                ],
+                [run.audit for run in arm.runs],
             )
             for arm in comparison.arms
         ],
@@ -124,7 +127,7 @@ def figures(comparison: Comparison) -> list[Any]:
 
 @pytest.mark.slow
 def test_folders_of_their_own_merge_to_what_one_command_makes(
-    half: Path, base: RunConfig, tmp_path: Path
+    base: RunConfig, tmp_path: Path
 ) -> None:
     """With samples, whose scale one shard measures for all."""
     how = {"method": Method(points=1, rates=2, samples=20, probes=False)}
@@ -138,13 +141,12 @@ def test_folders_of_their_own_merge_to_what_one_command_makes(
         alone.sample_differences,
         alone.sample_verdict,
     )
-    with pytest.raises(RunError, match="is missing or not done"):
-        merge([half, half], half)
 
 
 def test_a_missing_shard_is_named(half: Path) -> None:
-    with pytest.raises(ConfigError, match="at least two"):
-        merge([half], half)
+    for parts in ([half], [half, half]):
+        with pytest.raises(RunError, match=r"shard 2/2 is missing or not done.*--shard 2/2"):
+            merge(parts, half)
     shutil.copytree(half / "shards" / "1-of-2", half / "shards" / "1-of-3")
     with pytest.raises(RunError, match="divided by 2 and 3"):
         merge([half], half)

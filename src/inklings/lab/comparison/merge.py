@@ -16,7 +16,7 @@ from inklings.lab.comparison.result import CALIBRATION, FILE_NAME, ArmResult, Co
 from inklings.lab.comparison.resume import apart, save
 from inklings.lab.comparison.sample_settings import read_calibration
 from inklings.lab.comparison.settings import differing_settings
-from inklings.lab.shards.records import read_shards, refuse_incomplete
+from inklings.lab.shards.division import read_shards, refuse_incomplete
 
 MACHINE = ("machine", "processor", "cores", "devices")
 """Facts of the environment that tell a reader which machine it was."""
@@ -47,6 +47,7 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     """
     if out.resolve() in {part.resolve() for part in parts} or (out / FILE_NAME).is_file():
         parts = [out, *(part for part in parts if part.resolve() != out.resolve())]
+    refuse_incomplete([shard for folder in parts for shard in read_shards(folder)])
     found = [part for folder in parts for part in _parts_in(folder)]
     folders = [folder for folder, _ in found]
     if len(found) < 2:
@@ -56,7 +57,6 @@ def merge(parts: Sequence[Path], out: Path) -> Comparison:
     if out not in folders and out.exists() and any(out.iterdir()):
         raise RunError(f"{out} exists and is not a comparison. Choose another --out.")
     refuse_links_out(out)
-    refuse_incomplete([shard for folder in parts for shard in read_shards(folder)])
     first = found[0][1]
     for folder, other in found[1:]:
         if differing := differences_of(first, other):

@@ -11,7 +11,7 @@ from inklings.lab.comparison.request import Request
 from inklings.lab.comparison.result import Comparison
 from inklings.lab.comparison.resume import begin, refuse_foreign, save
 from inklings.lab.comparison.text_facts import describe_text
-from inklings.lab.shards.records import refuse_other_division, refuse_other_settings
+from inklings.lab.shards.division import refuse_other_division, refuse_other_settings
 from inklings.lab.shards.shard import SHARDS, Shard
 from inklings.runs.lock import in_turn, locked
 
