@@ -130,7 +130,7 @@ def test_folders_of_their_own_merge_to_what_one_command_makes(
     base: RunConfig, tmp_path: Path
 ) -> None:
     """With samples, whose scale one shard measures for all."""
-    how = {"method": Method(points=1, rates=2, samples=20, probes=False)}
+    how: dict[str, Any] = {"method": Method(points=1, rates=2, samples=20, probes=False)}
     alone = make(base, tmp_path / "alone", **how)
     for number in (1, 2):
         make(base, tmp_path / f"part-{number}", Shard(number, 2), **how)
