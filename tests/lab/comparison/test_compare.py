@@ -18,13 +18,14 @@ from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.events import Event
+from inklings.interop.trackers.tracking import FOLDER
 from inklings.lab.comparison.arms import folder_name, unique_labels
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.plan import ArmPlan, Plan
 from inklings.lab.comparison.records import read_record
 from inklings.lab.comparison.result import Comparison
-from inklings.lab.comparison.resume import conflicts
+from inklings.lab.comparison.resume import conflicts, refuse_foreign
 from inklings.lab.comparison.text_facts import describe_text
 from inklings.lab.execution.run_arm import ArmRun, score
 from inklings.lab.report.page import write_report
@@ -309,6 +310,11 @@ def test_a_folder_with_something_else_is_refused(base: RunConfig, tmp_path: Path
     (tmp_path / "thesis.doc").write_text("years of work")
     with pytest.raises(RunError, match="is not a comparison"):
         compare(arms(base, MLP_ARM, WIDE_ARM), out=tmp_path, seeds=[0], workers=1)
+
+
+def test_a_comparison_that_was_killed_before_its_first_word_goes_on(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()  # what a tracker is told goes there from the first run on
+    refuse_foreign(tmp_path)
 
 
 def test_an_arm_that_fails_is_shown_and_the_others_go_on(base: RunConfig, tmp_path: Path) -> None:

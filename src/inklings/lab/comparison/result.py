@@ -37,6 +37,7 @@ CONTENT = {
     "results",
     "figures",
     "report.html",
+    "trackers",
 }
 """Names of what a comparison's folder holds."""
 

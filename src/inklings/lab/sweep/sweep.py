@@ -216,7 +216,8 @@ def _identity(
 def _check_folder(out: Path, made: Sweep) -> None:
     """Raise a `RunError` if the folder holds something else than this sweep."""
     if not (out / FILE_NAME).is_file():
-        left = {JOURNAL, "lock", "trials.lock"}  # of a sweep that was killed before it wrote a word
+        # of a sweep that was killed before it wrote a word
+        left = {JOURNAL, "lock", "trials.lock", "trackers"}
         if out.is_file() or (
             out.is_dir()
             and any(
