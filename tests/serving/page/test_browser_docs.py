@@ -71,7 +71,7 @@ def test_every_example_does_what_it_says(docs: View, url: str) -> None:
     assert "has a report" in wrong.pop("/v1/runs/varda/report")["message"]
     assert {error["code"] for error in wrong.values()} <= {"empty_memory"}, wrong
     assert all(path.startswith("/v1/memory/varda") for path in wrong)
-    assert len(examples) == 19
+    assert len(examples) == 20
 
 
 def test_with_a_key_the_page_asks_for_it_and_the_examples_send_it(

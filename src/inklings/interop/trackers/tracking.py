@@ -61,6 +61,7 @@ def tracked(
     """
     for name in trackers:
         TRACKERS.check(name)
+    for name in trackers:
         if not is_installed(TRACKERS[name].package):
             raise MissingExtraError(f"--log-to {name}", "trackers")
     run = None if run is None else run.absolute()
