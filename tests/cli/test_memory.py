@@ -13,7 +13,7 @@ import pytest
 
 from inklings.cli import terminal
 from inklings.cli.main import main
-from tests.commands import TINY, Ask
+from tests.commands import TINY, Ask, words
 
 FILE = Path(__file__).resolve().parents[1] / "training" / "fixtures" / "remembering.py"
 STORY = (
@@ -45,7 +45,13 @@ def run(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_what_was_stored_while_training_is_kept(ask: Ask) -> None:
     small = "varda:backbone=[gpt:n_layer=1,n_embd=16,context_length=16],clear_at=epoch,segment=4"
-    ask("train", small, "--data", "words.txt", "--budget", "3-steps", "--run", "remembers", *TINY)
+    Path("few.txt").write_text(words(40))
+    batch = ("--training.batch-size", "2", "--training.sequence-length", "32")
+    ask(
+        *("train", small, "--data", "few.txt", "--budget", "3-steps", "--run", "remembers"),
+        *TINY,
+        *batch,
+    )
     kept = ask("memory", "remembers", "keep", "--capacity", "5000")
     assert kept["added"] == kept["entries"] > 0
     info = ask("memory", "remembers", "info")
