@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Iterable
 from typing import Any
 
@@ -78,6 +79,11 @@ def import_extra(module: str, what: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:  # one whose own parts are missing is not always "not found"
         raise MissingExtraError(what, extra) from error
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module is there, without the time that importing it takes."""
+    return importlib.util.find_spec(module) is not None
 
 
 class DiskError(InklingsError):

@@ -242,6 +242,9 @@ Event = (
 
 OnEvent = Callable[[Event], None]
 
+TRACKERS_FOLDER = "trackers"
+"""The folder, beside a run or in that of many, where trackers keep what they are told."""
+
 
 def note(text: str) -> NoteEvent:
     """Make a note event of a sentence."""

@@ -23,10 +23,10 @@ from inklings.interop.to_onnx.graph_forms import GRAPH
 from inklings.models.contract import Output, SequenceModel, State
 from inklings.models.mlp import MLP, MLPConfig
 from inklings.models.registry import ADAPTERS, ARCHITECTURES, build, load_class
-from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory
 from tests.built import as_sequence_model
 from tests.commands import Command
+from tests.interop.scrambled import hard_lines, scrambled
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -59,26 +59,8 @@ LENGTH = 1000
 def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lines with blanks at the ends, marks, letters of several bytes and the boundary's name."""
     path = tmp_path_factory.mktemp("lines") / "lines.txt"
-    parts = ("über", " don't,", "  12.5 ", "<|endoftext|>", "(so)", "Ω 🙂")
-    text = [f"{one}{other}{number}" for one in parts for other in parts for number in range(16)]
-    path.write_text("\n".join(text), encoding="utf-8")
+    path.write_text(hard_lines(640), encoding="utf-8")
     return path
-
-
-def scrambled(arm: str, lines: Path, place: Path, tokenizer: str) -> RunDirectory:
-    """A run of a step, whose weights are then anything: fresh branches add nothing."""
-    inklings.train(
-        arm, place, data=lines, budget="1-steps", tokenizer=tokenizer, threads=1, samples=0,
-        batch_size=2, evaluations=1, precision="float32", show=False,
-    )  # fmt: skip
-    run = RunDirectory.open(place)
-    model = run.load_model()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(0, 0.3, generator=generator)
-    checkpoints.write_model(run.weights_path(), model, architecture=run.config.architecture, step=1)
-    return run
 
 
 @dataclass(frozen=True)

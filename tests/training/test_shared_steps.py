@@ -252,6 +252,19 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert losses(run) == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 
 
+def refusals(
+    config: RunConfig, store: TokenStore, run: Path, *, sharded: bool = False
+) -> list[str]:
+    """What each of two processes is told that cannot train a run together."""
+
+    def work(world: World) -> str:
+        with pytest.raises(WorldError) as refused:
+            train(config, run, store=store, world=world)
+        return str(refused.value)
+
+    return in_world(2, work, sharded=sharded)
+
+
 @pytest.mark.parametrize(
     ("architecture", "training", "saying"),
     [
@@ -278,12 +291,8 @@ def test_what_cannot_be_shared_says_why(
     store: TokenStore,
     tmp_path: Path,
 ) -> None:
-    def work(world: World) -> str:
-        with pytest.raises(WorldError) as refused:
-            train(config_of(architecture, **training), tmp_path / "run", store=store, world=world)
-        return str(refused.value)
-
-    first, second = in_world(2, work)
+    config = config_of(architecture, **training)
+    first, second = refusals(config, store, tmp_path / "run")
     assert first == second and saying in first
     assert not (tmp_path / "run").exists()
 
@@ -304,12 +313,8 @@ def test_what_cannot_be_cut_up_says_why(
     store: TokenStore,
     tmp_path: Path,
 ) -> None:
-    def work(world: World) -> str:
-        with pytest.raises(WorldError) as refused:
-            train(config_of(architecture, **training), tmp_path / "run", store=store, world=world)
-        return str(refused.value)
-
-    first, second = in_world(2, work, sharded=True)
+    config = config_of(architecture, **training)
+    first, second = refusals(config, store, tmp_path / "run", sharded=True)
     assert first == second and saying in first and "needs the strategy ddp" in first
 
 

@@ -17,8 +17,7 @@ import pytest
 from inklings.config import DataConfig, RunConfig, TrainingConfig, to_mapping
 from inklings.errors import ConfigError, InklingsError, RunError
 from inklings.evaluation.likelihood.evaluate import evaluate
-from inklings.events import Event
-from inklings.interop.trackers.tracking import FOLDER
+from inklings.events import TRACKERS_FOLDER, Event
 from inklings.lab.comparison.arms import folder_name, unique_labels
 from inklings.lab.comparison.compare import compare
 from inklings.lab.comparison.comparison_file import read_comparison
@@ -313,7 +312,7 @@ def test_a_folder_with_something_else_is_refused(base: RunConfig, tmp_path: Path
 
 
 def test_a_comparison_that_was_killed_before_its_first_word_goes_on(tmp_path: Path) -> None:
-    (tmp_path / FOLDER).mkdir()  # what a tracker is told goes there from the first run on
+    (tmp_path / TRACKERS_FOLDER).mkdir()  # what a tracker is told goes there from the first run on
     refuse_foreign(tmp_path)
 
 

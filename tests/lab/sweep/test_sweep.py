@@ -22,8 +22,7 @@ import pytest
 
 from inklings.config import DataConfig, RunConfig, TrainingConfig, load_run_config, to_mapping
 from inklings.errors import ConfigError, RunError
-from inklings.events import Event
-from inklings.interop.trackers.tracking import FOLDER
+from inklings.events import TRACKERS_FOLDER, Event
 from inklings.lab.execution.processes import do_jobs
 from inklings.lab.execution.run_arm import ArmRun, failed
 from inklings.lab.sweep import trial_jobs
@@ -75,7 +74,7 @@ def config(text: Path) -> RunConfig:
 def whole(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sweep]:
     """A sweep that nobody disturbed, in a folder where a tracker had begun."""
     out = tmp_path_factory.mktemp("whole") / "s"
-    (out / FOLDER).mkdir(parents=True)
+    (out / TRACKERS_FOLDER).mkdir(parents=True)
     return out, sweep(
         config, space=SPACE, trials=9, out=out, workers=1, command="inklings sweep mlp"
     )

@@ -11,6 +11,9 @@ from inklings.models.backbone import written_out
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import load_class
 
+UNLIMITED = int(1e30)
+"""Tokens of a text where there is no most, as transformers writes it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
@@ -30,6 +33,23 @@ class Form:
     """Sentences that say in what the exported model is other than the run."""
     loading: str = "No code of Inklings is needed to load it."
     """What loading it takes, in a sentence."""
+
+
+def one_window(model: SequenceModel) -> int:
+    """Return the tokens of a window."""
+    return model.config.context_length
+
+
+def any_length(model: SequenceModel) -> int:
+    """Return `UNLIMITED`, for a form that computes the same however long the text is."""
+    del model
+    return UNLIMITED
+
+
+def no_notes(model: SequenceModel) -> tuple[str, ...]:
+    """Return nothing: it is the same in everything."""
+    del model
+    return ()
 
 
 def only(architecture: str, **fields: object) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Target:
     name: str
     """As whoever exports names it."""
     path: Literal["DIR", "FILE"]
-    """What is written."""
+    """Whether a folder is written, with a card, or one file."""
     becomes: str
     """What that is, in words: "a model of transformers"."""
     forms: Registry[Form]

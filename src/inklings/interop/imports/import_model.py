@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,14 @@ from tokenizers import decoders, models, pre_tokenizers
 from inklings.auditing.probes import TOLERANCE
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.device import choose_runtime, environment
-from inklings.errors import DownloadError, ForeignFormError, InklingsError, RunError, import_extra
+from inklings.errors import (
+    DownloadError,
+    ForeignFormError,
+    InklingsError,
+    RunError,
+    import_extra,
+    is_installed,
+)
 from inklings.interop.imports.foreign_folder import ModelFolder, open_folder
 from inklings.interop.imports.kind import KINDS, ImportKind
 from inklings.models.adapters.hugging_face import load_hugging_face
@@ -37,7 +43,7 @@ TOKENS = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What came of an import."""
+    """The run that was made of others' weights, and how near it is to what they computed."""
 
     run: RunDirectory
     kind: str
@@ -145,7 +151,7 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
         ours = model(tokens).logits
         largest = float(ours.abs().max())
         found: dict[str, Any] = {"difference": None, "largest": largest, "tokens": size}
-        if importlib.util.find_spec("transformers") is None:
+        if not is_installed("transformers"):
             return found
         there: Any = load_hugging_face(str(folder.path)).inner
         theirs = there(input_ids=tokens).logits[..., : model.config.vocab_size]

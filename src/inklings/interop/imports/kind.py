@@ -17,7 +17,7 @@ class ImportKind:
     name: str
     """The `model_type` of their config.json."""
     architecture: str
-    """What they become here."""
+    """The name, in our registry, of the architecture that takes their weights."""
     load: Callable[[ModelFolder, int, int], SequenceModel]
     """Return the model for a number of tokens and the boundary among them; the folder may have
     more, which are cut off. Raises `ForeignFormError` where the form is not ours.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from inklings.interop.exports.form import Form
 from inklings.interop.to_transformers.forms import TransformersForm
-from inklings.models.contract import SequenceModel
 from inklings.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,11 +36,6 @@ FORMS: Registry[Form] = Registry(
     },
 )
 """Every form by its name; the first that takes a run is the one."""
-
-
-def one_window(model: SequenceModel) -> int:
-    """Return the tokens of a window: how far each of the forms computes the same."""
-    return model.config.context_length
 
 
 def names_in_file(form: GgufForm, n_layer: int) -> TensorNameMap:

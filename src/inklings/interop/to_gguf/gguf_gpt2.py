@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inklings.interop.exports.form import only
-from inklings.interop.to_gguf.gguf_forms import GgufForm, one_window
+from inklings.interop.exports.form import one_window, only
+from inklings.interop.to_gguf.gguf_forms import GgufForm
 from inklings.interop.to_transformers.gpt2 import GPT2_FORM
 from inklings.models.gpt2 import GPT2
 

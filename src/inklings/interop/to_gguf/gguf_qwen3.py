@@ -7,9 +7,10 @@ window have no place in the file.
 from __future__ import annotations
 
 from inklings.config import RunConfig
-from inklings.interop.to_gguf.gguf_forms import GgufForm, one_window
+from inklings.interop.exports.form import one_window
+from inklings.interop.to_gguf.gguf_forms import GgufForm
 from inklings.interop.to_transformers.qwen3 import QWEN3
-from inklings.interop.to_transformers.rotary_model import dropout_notes
+from inklings.interop.to_transformers.rotary_model import dropout_notes, sees_all
 from inklings.models.gpt import GPT
 
 
@@ -18,12 +19,7 @@ def _takes(config: RunConfig) -> bool:
 
 
 def _notes(model: GPT) -> tuple[str, ...]:
-    window = model.config.context_length
-    notes = [
-        f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
-        f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
-    ]
-    return (*notes, *dropout_notes(model, "llama.cpp"))
+    return (sees_all(model), *dropout_notes(model, "llama.cpp"))
 
 
 QWEN3_FILE = GgufForm(

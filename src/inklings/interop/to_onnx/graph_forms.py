@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from inklings.config import RunConfig
-from inklings.interop.exports.form import Form
+from inklings.interop.exports.form import Form, any_length, no_notes
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ADAPTERS, ARCHITECTURES, load_class
 from inklings.registry import Registry
-
-UNLIMITED = 10**30
-"""Tokens of a text where there is no most, as tokenizers of transformers write it."""
 
 
 def _takes(config: RunConfig) -> bool:
@@ -29,8 +26,8 @@ GRAPH = Form(
     arm="gpt, gpt2, mlp, recurrent, tree_wavenet, wavegpt, wavenet, and your own where PyTorch's"
     " exporter can follow it",
     takes=_takes,
-    reach=lambda model: UNLIMITED,
-    notes=lambda model: (),
+    reach=any_length,
+    notes=no_notes,
     loading="No code of Inklings and no PyTorch is needed to load it.",
 )
 

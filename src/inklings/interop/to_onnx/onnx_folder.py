@@ -17,9 +17,9 @@ from inklings.durable import write_bytes, write_json
 from inklings.errors import ArchitectureError, import_extra
 from inklings.interop.exports.form import Form
 from inklings.interop.exports.target import Leaving, Reader, Target
+from inklings.interop.exports.tokenizer_files import FILES, why_absent, write_tokenizer
 from inklings.interop.to_onnx.graph_forms import FORMS
 from inklings.interop.to_onnx.step_graph import AFTER, LOGITS, TOKENS, stream_graph
-from inklings.interop.to_transformers.vocabulary import FILES, why_absent, write_tokenizer
 from inklings.models.contract import SequenceModel
 
 GRAPH_FILE, STREAM_FILE = "model.onnx", "stream.json"

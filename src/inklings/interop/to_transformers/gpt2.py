@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from inklings.interop.exports.form import only
+from inklings.interop.exports.form import one_window, only
 from inklings.interop.gpt2_weights import their_settings, their_tensors
 from inklings.interop.to_transformers.forms import TransformersForm
-from inklings.models.contract import SequenceModel
 from inklings.models.gpt2.model import GPT2
-
-
-def _reach(model: SequenceModel) -> int:
-    return model.config.context_length
 
 
 def _notes(model: GPT2) -> tuple[str, ...]:
@@ -27,6 +22,6 @@ GPT2_FORM = TransformersForm(
     **only("gpt2"),
     settings=their_settings,
     tensors=their_tensors,
-    reach=_reach,
+    reach=one_window,
     notes=_notes,
 )

@@ -16,8 +16,8 @@ from inklings.durable import write_bytes, write_json
 from inklings.errors import ArchitectureError, import_extra
 from inklings.interop.exports.form import Form
 from inklings.interop.exports.target import Leaving, Reader, Target
+from inklings.interop.exports.tokenizer_files import why_absent, write_tokenizer
 from inklings.interop.to_transformers.forms import FORMS, TransformersForm
-from inklings.interop.to_transformers.vocabulary import why_absent, write_tokenizer
 from inklings.models.adapters.hugging_face import load_hugging_face
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class

@@ -10,27 +10,23 @@ from typing import Any
 
 from torch import Tensor
 
-from inklings.interop.exports.form import only
+from inklings.interop.exports.form import one_window, only
 from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.interop.to_transformers.rotary_model import (
     PREFIX,
     dropout_notes,
     inner_width,
+    sees_all,
     shared_settings,
     split_heads,
 )
-from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPT
-
-
-def _reach(model: SequenceModel) -> int:
-    return model.config.context_length
 
 
 def _settings(model: GPT) -> dict[str, Any]:
     return {
         "model_type": "nanochat",
-        **shared_settings(model, reach=_reach(model)),
+        **shared_settings(model, reach=one_window(model)),
         "hidden_act": "relu2",
         "intermediate_size": inner_width(model),
         "final_logit_softcapping": None,
@@ -60,12 +56,7 @@ def _tensors(model: GPT) -> dict[str, Tensor]:
 
 
 def _notes(model: GPT) -> tuple[str, ...]:
-    window = model.config.context_length
-    notes = [
-        f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
-        f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
-    ]
-    return (*notes, *dropout_notes(model, "NanoChat"))
+    return (sees_all(model), *dropout_notes(model, "NanoChat"))
 
 
 NANOCHAT = TransformersForm(
@@ -74,6 +65,6 @@ NANOCHAT = TransformersForm(
     **only("gpt", feed_forward="relu2", qk_norm="plain", norm_embedding=True),
     settings=_settings,
     tensors=_tensors,
-    reach=_reach,
+    reach=one_window,
     notes=_notes,
 )

@@ -6,18 +6,13 @@ class of which file to run.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inklings.config import RunConfig
 from inklings.interop.exports.target import Leaving
-from inklings.interop.to_transformers.forms import TransformersForm
-from inklings.interop.to_transformers.registered_form import (
-    CLASSES,
-    any_length,
-    likelihood_weights,
-    no_notes,
-)
+from inklings.interop.to_transformers.registered_form import CLASSES, REGISTERED
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 from inklings.models.registry import is_file, load_class
@@ -86,16 +81,12 @@ def _takes(config: RunConfig) -> bool:
     )
 
 
-OWN_CODE = TransformersForm(
+OWN_CODE = replace(
+    REGISTERED,
     name="own_code",
-    class_name="InklingsForCausalLM",
     arm="FILE.py:CLASS of one file",
     takes=_takes,
     settings=_settings,
-    tensors=likelihood_weights,
-    reach=any_length,
-    notes=no_notes,
-    module=CLASSES,
     code=_code,
     loading=(
         "To load it, Inklings has to be installed, and transformers has to be told that the Python"

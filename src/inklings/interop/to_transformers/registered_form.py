@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from inklings.config import RunConfig
+from inklings.interop.exports.form import any_length, no_notes
 from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
@@ -18,27 +19,13 @@ CLASSES = "inklings.interop.transformers"
 """The module that is imported to load it."""
 PREFIX = "model."
 """What the names of weights begin with there."""
-UNLIMITED = int(1e30)
-"""As transformers writes it where a model reads texts of any length."""
 
 
-def likelihood_weights(model: SequenceModel) -> dict[str, Tensor]:
+def _weights(model: SequenceModel) -> dict[str, Tensor]:
     """Return weights and tables under their own names, each once."""
     state = model.state_dict()
     ties = shared_names(state)
     return {f"{PREFIX}{name}": tensor for name, tensor in state.items() if name not in ties}
-
-
-def any_length(model: SequenceModel) -> int:
-    """Return no limit: it is the same code."""
-    del model
-    return UNLIMITED
-
-
-def no_notes(model: SequenceModel) -> tuple[str, ...]:
-    """Return nothing: it is the same code."""
-    del model
-    return ()
 
 
 def _settings(model: SequenceModel) -> dict[str, Any]:
@@ -58,7 +45,7 @@ REGISTERED = TransformersForm(
     arm="every other architecture that gives the next token a probability",
     takes=_takes,
     settings=_settings,
-    tensors=likelihood_weights,
+    tensors=_weights,
     reach=any_length,
     notes=no_notes,
     module=CLASSES,

@@ -75,6 +75,15 @@ def inner_width(model: GPT) -> int:
     return width
 
 
+def sees_all(model: GPT) -> str:
+    """Say how far a model without a window computes the same."""
+    window = model.config.context_length
+    return (
+        f"Here every token sees all before it; the run's layers see the last {window:,} tokens."
+        f" Keep prompt and continuation within {window:,} tokens: up to there both are the same."
+    )
+
+
 def dropout_notes(model: GPT, there: str) -> list[str]:
     """Say that a model loses its dropout where it has some: `there` is a model without."""
     if not model.config.dropout:

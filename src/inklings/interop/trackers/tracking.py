@@ -7,7 +7,6 @@ slow costs the training nothing but a note.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import queue
@@ -20,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from inklings.config import to_mapping
-from inklings.errors import MissingExtraError
-from inklings.events import Event, OnEvent, note
+from inklings.errors import MissingExtraError, is_installed
+from inklings.events import TRACKERS_FOLDER, Event, OnEvent, note
 from inklings.interop.trackers.tracker import TRACKERS, Setting, Tracker
 from inklings.runs.directory import RunDirectory
 
 PROCESS = "inklings.interop.trackers.tracker_process"
 """The module that a tracker's process runs."""
-FOLDER = "trackers"
-"""The folder beside the runs; each tracker has one of its own in it."""
 TOLD = {"start", "step", "evaluation", "diverged", "end", "rate", "result"}
 """The events that trackers are told."""
 LAST_SECONDS = 120.0
@@ -68,7 +65,8 @@ def tracked(
     place = run.parent if run is not None else (out or Path()).absolute()
     group = None if out is None else place.name
     feeds = [
-        _Feed(TRACKERS[name], place / FOLDER / name, group) for name in dict.fromkeys(trackers)
+        _Feed(TRACKERS[name], place / TRACKERS_FOLDER / name, group)
+        for name in dict.fromkeys(trackers)
     ]
 
     def told(event: Event) -> None:
@@ -86,11 +84,6 @@ def tracked(
         for feed in feeds:
             feed.close()
             _tell_once(feed, on_event)
-
-
-def is_installed(package: str) -> bool:
-    """Return whether a package is there, without the time that importing it takes."""
-    return importlib.util.find_spec(package) is not None
 
 
 def _tell_once(feed: _Feed, on_event: OnEvent) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from inklings.auditing.audit import dishonest
 from inklings.auditing.findings import Finding
+from inklings.events import TRACKERS_FOLDER
 from inklings.lab.comparison.plan import Plan
 from inklings.lab.comparison.rates import RateSearch
 from inklings.lab.scaling.result import Scaling
@@ -37,7 +38,7 @@ CONTENT = {
     "results",
     "figures",
     "report.html",
-    "trackers",
+    TRACKERS_FOLDER,
 }
 """Names of what a comparison's folder holds."""
 

@@ -17,7 +17,7 @@ from inklings.config import RunConfig, to_mapping
 from inklings.device import environment
 from inklings.durable import disk_errors, sha256
 from inklings.errors import ConfigError, RunError
-from inklings.events import OnEvent, silent
+from inklings.events import TRACKERS_FOLDER, OnEvent, silent
 from inklings.lab.comparison.arms import Terms, folder_name, settle
 from inklings.lab.comparison.text_facts import describe_text
 from inklings.lab.sweep.optuna_library import library
@@ -217,7 +217,7 @@ def _check_folder(out: Path, made: Sweep) -> None:
     """Raise a `RunError` if the folder holds something else than this sweep."""
     if not (out / FILE_NAME).is_file():
         # of a sweep that was killed before it wrote a word
-        left = {JOURNAL, "lock", "trials.lock", "trackers"}
+        left = {JOURNAL, "lock", "trials.lock", TRACKERS_FOLDER}
         if out.is_file() or (
             out.is_dir()
             and any(

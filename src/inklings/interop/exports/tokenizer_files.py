@@ -1,4 +1,4 @@
-"""The tokenizer of a run as `AutoTokenizer` opens it: its own rules, and the boundary in front.
+"""The tokenizer of a run in files that others open: its own rules, and the boundary in front.
 
 Every document opens with the boundary, so a model has never read a text without it: encoding there
 puts it in front, as models with a BOS token have it.
@@ -60,6 +60,6 @@ def why_absent(tokenizer: Tokenizer) -> str | None:
     if tokenizer.kind != "word":
         return None
     return (
-        "its tokens are words, and transformers would put other blanks between them than the run"
-        " does"
+        "its tokens are words, and whoever opens tokenizer.json would put other blanks between them"
+        " than the run does"
     )
