@@ -151,6 +151,20 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(ask: Ask) -> None:
     assert same["config"]["training"]["batch_size"] == 7
 
 
+def test_a_plan_for_another_machine_is_marked_as_computed(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["train", "mlp:n_hidden=8", "--data", "words.txt", *TINY, "--on", "8xH100"]
+    assert "--dry-run" in ask(*asked, code=2)["error"]
+    plan = ask(*asked, "--dry-run")
+    assert plan["seconds"] is None
+    assert plan["on"]["computed"] and plan["on"]["machine"] == "8 x H100"
+    assert {share["strategy"] for share in plan["on"]["shares"]} == {"ddp", "fsdp"}
+    assert main([*asked, "--dry-run"]) == 0
+    assert "on 8 x H100: computed, nothing of it was measured" in capsys.readouterr().out
+    assert not Path("runs").exists()
+
+
 def test_the_finders_find(ask: Ask) -> None:
     found = ask("train", "mlp:n_hidden=8", "--data", "words.txt", "--find-lr", *TINY)
     assert found["suggestion"] > 0

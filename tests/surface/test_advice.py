@@ -66,6 +66,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "cli/arguments.py": tuple(VERBS),
     "cli/audited.py": ("audit",),
     "cli/launched.py": ("train",),
+    "cli/machine_plan.py": ("train",),
     "cli/main.py": tuple(VERBS),
     "cli/new_architecture.py": ("new",),
     "cli/origins.py": ("generate",),

@@ -157,6 +157,7 @@ def test_a_plan_says_what_would_be_done(
         and plan.flops > 0
         and plan.memory is not None
         and plan.memory > 4 * 4 * plan.parameters
+        and plan.seconds is not None
         and plan.seconds > 0
     )
     assert plan.config.training.sequence_length == 16
@@ -170,7 +171,7 @@ def test_budgets_become_steps(config_of: ConfigOf, store: TokenStore) -> None:
     flops = plan_run(config_of("mlp", budget="10-steps"), store=store).flops
     assert plan_run(config_of("mlp", budget=f"{flops}-flops"), store=store).steps == 10
     minutes = plan_run(config_of("mlp", budget="0.02-min"), store=store)
-    assert minutes.steps * minutes.seconds / minutes.steps == pytest.approx(1.2, rel=0.5)
+    assert minutes.seconds == pytest.approx(1.2, rel=0.5)
     assert (
         replace(minutes.config, training=replace(minutes.config.training, budget="10-steps"))
         == plan_run(config_of("mlp", budget="10-steps"), store=store).config

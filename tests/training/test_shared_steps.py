@@ -200,7 +200,7 @@ def test_a_process_holds_its_part_of_the_weights(config_of: ConfigOf, store: Tok
             assert all(not isinstance(p, DTensor) for p in model.parameters())
         moments = [
             value
-            for optimizer in optimizers._single
+            for optimizer in optimizers.single
             for state in optimizer.state.values()
             for value in state.values()
             if value.ndim

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from inklings.amounts import byte_size, duration
+from inklings.cli.machine_plan import show_machine_plan
 from inklings.cli.progress import Display
 from inklings.cli.table import name_column, number_column, words_column
 from inklings.cli.terminal import Terminal
@@ -14,6 +15,7 @@ from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.optimizers import OPTIMIZERS
 from inklings.training.plan import RunPlan, plan_run
+from inklings.training.planning.accelerators import Machine
 
 
 def show_plan(
@@ -23,6 +25,7 @@ def show_plan(
     initial: Path | None,
     extend_vocabulary: bool,
     trust_code: bool,
+    on: Machine | None = None,
 ) -> int:
     """Print the resolved plan and train nothing.
 
@@ -32,6 +35,7 @@ def show_plan(
         initial: the run whose weights are the beginning.
         extend_vocabulary: add new characters of the training part to that run's tokenizer.
         trust_code: run the Python code of `initial` even if another user or machine made it.
+        on: accelerators that are not here.
     """
     with Display(terminal) as display:
         plan = plan_run(
@@ -40,6 +44,7 @@ def show_plan(
             extend_vocabulary=extend_vocabulary,
             on_event=display,
             trust_code=trust_code,
+            on=on,
         )
     rows = [
         ("architecture", plan.config.architecture, ""),
@@ -58,9 +63,13 @@ def show_plan(
             byte_size(plan.memory),
             "weights, gradients, optimiser and activations",
         ),
-        ("expected time", duration(plan.seconds), "of the training steps, evaluations not counted"),
     ]
+    if plan.seconds is not None:
+        here = "of the training steps, evaluations not counted"
+        rows.append(("expected time", duration(plan.seconds), here))
     terminal.table([words_column(), number_column(""), words_column()], rows)
+    if plan.on is not None:
+        show_machine_plan(plan.on, terminal)
     settings = to_mapping(plan.config)
     terminal.table(
         [name_column("setting"), words_column("value")],

@@ -26,7 +26,7 @@ from inklings.cli.run_arguments import flag_value, given_flags, parse_run
 from inklings.cli.table import number_column
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import RunConfig
-from inklings.errors import InterruptedWorkError
+from inklings.errors import ConfigError, InterruptedWorkError
 from inklings.interop.trackers.tracking import tracked
 from inklings.runs.directory import CONFIG
 from inklings.runs.free_folder import free_folder
@@ -34,6 +34,7 @@ from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
 from inklings.training.inheritance import beginning_of
 from inklings.training.joining import began_with, joined
+from inklings.training.planning.accelerators import parse_machine
 from inklings.training.train import resume, train
 from inklings.world import World
 
@@ -64,6 +65,9 @@ class Train:
     """
     dry_run: bool = False
     """Print the resolved plan (parameters, FLOPs, memory, expected time) and train nothing."""
+    on: Annotated[str | None, tyro.conf.arg(metavar="NxNAME")] = None
+    """With --dry-run: compute too what the run would take on so many accelerators, as 8xH100.
+    """
     strategy: Strategy = "ddp"
     """Under torchrun: whether every process holds all weights, or they are cut up among them.
     """
@@ -106,8 +110,14 @@ def main(arguments: Sequence[str]) -> int:
     beginning = Beginning(
         initial=flags.from_, extend_vocabulary=flags.extend_vocabulary, trust_code=flags.trust_code
     )
+    if flags.on is not None and not flags.dry_run:
+        raise ConfigError(
+            f"--on {flags.on} says for what machine a plan is made, and runs nothing there. Add"
+            " --dry-run."
+        )
     if flags.dry_run:
-        return show_plan(parsed.config, terminal, **beginning)
+        on = None if flags.on is None else parse_machine(flags.on)
+        return show_plan(parsed.config, terminal, on=on, **beginning)
     if flags.find_lr:
         return _find_lr(parsed.config, terminal, beginning)
     if flags.find_batch_size:

@@ -103,24 +103,40 @@ def step_bytes(model: SequenceModel, store: TokenStore, config: RunConfig) -> in
     return int(fixed + per_row * (training.batch_size // training.accumulate))
 
 
-def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[float, float]:
-    """Return the bytes that any step takes, and the bytes for each row of it.
+def activation_bytes(
+    model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime
+) -> tuple[float, float]:
+    """Forecast what a pass keeps for its gradient: bytes of any pass, and bytes for each row of it.
 
     Both follow from what autograd keeps at two small sizes.
+
+    Args:
+        model: the model that is trained.
+        store: the text.
+        config: settings with nothing left open.
+        runtime: the precision, on a CPU.
     """
-    kept = [_kept_bytes(model, store, config, rows) for rows in (4, 8)]
+    kept = [_kept_bytes(model, store, config, runtime, rows) for rows in (4, 8)]
     per_row = max(1.0, (kept[1] - kept[0]) / 4)
+    return PEAK * max(0.0, kept[0] - 4 * per_row), PEAK * per_row
+
+
+def _costs(model: SequenceModel, store: TokenStore, config: RunConfig) -> tuple[float, float]:
+    """Return the bytes that any step takes, and the bytes for each row of it."""
     # a weight, its gradient, and what the optimiser keeps for it
     state = OPTIMIZERS[config.training.optimizer].state_bytes
     weights = sum(p.numel() * (2 * p.element_size() + state) for p in model.parameters())
-    return weights + PEAK * max(0.0, kept[0] - 4 * per_row), PEAK * per_row
+    fixed, per_row = activation_bytes(model, store, config, Runtime())
+    return weights + fixed, per_row
 
 
-def _kept_bytes(model: SequenceModel, store: TokenStore, config: RunConfig, rows: int) -> int:
+def _kept_bytes(
+    model: SequenceModel, store: TokenStore, config: RunConfig, runtime: Runtime, rows: int
+) -> int:
     training = replace(config.training, batch_size=rows, accumulate=1)
     trial = copy.deepcopy(model).train()
     batches = make_batches(trial, store.split("train"), training)
-    objective = LikelihoodObjective(trial, batches, training, Runtime())
+    objective = LikelihoodObjective(trial, batches, training, runtime)
     own = {p.untyped_storage().data_ptr() for p in trial.parameters()}
     seen: dict[int, int] = {}
 

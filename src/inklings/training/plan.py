@@ -11,6 +11,8 @@ from inklings.models.contract import parameter_count
 from inklings.models.objectives import objective_of, predicts_tokens
 from inklings.text.store import TokenStore
 from inklings.training.find_batch_size import step_bytes
+from inklings.training.planning.accelerators import Machine
+from inklings.training.planning.machine_plan import MachinePlan, plan_machine
 from inklings.training.setup import Setup, set_up
 
 
@@ -37,10 +39,14 @@ class RunPlan:
     """Bytes of weights, gradients, the optimiser and activations, forecast; None where that is not
     known beforehand.
     """
-    seconds: float
-    """Seconds of the training steps, as they were measured just now; evaluations come on top."""
+    seconds: float | None
+    """Seconds of the training steps, as they were measured just now; evaluations come on top. None
+    where another machine was named, and no budget of time asks for a measurement.
+    """
     reasons: tuple[str, ...]
     """Why device, precision and threads were chosen, and which settings have no effect."""
+    on: MachinePlan | None = None
+    """What it would take on a machine that was named."""
 
 
 def plan_run(
@@ -50,6 +56,7 @@ def plan_run(
     initial: Path | None = None,
     extend_vocabulary: bool = False,
     trust_code: bool = False,
+    on: Machine | None = None,
     on_event: OnEvent = silent,
 ) -> RunPlan:
     """Settle a run as `train` would, and train nothing.
@@ -60,6 +67,7 @@ def plan_run(
         initial: the run whose best weights, tokenizer and model settings are the beginning.
         extend_vocabulary: add new characters of the training part to that run's tokenizer.
         trust_code: run the Python code of `initial` even if another user or machine made it.
+        on: accelerators that are not here, to compute what it would take on them too.
         on_event: called with every event as it happens.
 
     Raises:
@@ -72,9 +80,12 @@ def plan_run(
         extend_vocabulary=extend_vocabulary,
         on_event=on_event,
         trust_code=trust_code,
-        measure=True,
+        measure=on is None,
+        # a model for eight cards need not take a step here
+        unmeasured=on is not None,
     )
     tokens = setup.record.steps * setup.record.tokens_per_step
+    step, one_pass = setup.record.seconds_per_step, objective_of(setup.model).one_pass
     return RunPlan(
         config=setup.record.config,
         parameters=parameter_count(setup.model),
@@ -85,8 +96,9 @@ def plan_run(
         epochs=tokens / setup.store.split("train").n_targets,
         flops=setup.model.flops(tokens),
         memory=_memory(setup),
-        seconds=setup.record.steps * (setup.record.seconds_per_step or 0.0),
+        seconds=0.0 if one_pass else None if step is None else setup.record.steps * step,
         reasons=(*setup.runtime.reasons, *setup.notes),
+        on=None if on is None else plan_machine(setup, on),
     )
 
 

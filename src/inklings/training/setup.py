@@ -79,6 +79,7 @@ def set_up(
     on_event: OnEvent = silent,
     trust_code: bool = False,
     measure: bool = False,
+    unmeasured: bool = False,
     world: World = ALONE,
 ) -> Setup:
     """Settle everything that `config` leaves open.
@@ -91,6 +92,7 @@ def set_up(
         on_event: called with every event as it happens.
         trust_code: run the Python code of `initial` even if another user or machine made it.
         measure: time a step even where no choice depends on it.
+        unmeasured: time none but for a budget of time, and choose what is plain.
         world: the processes that share the steps: what is measured is a step of all.
 
     Raises:
@@ -127,7 +129,7 @@ def set_up(
             )
 
         timed = budget.unit.timed
-        settled_runtime = (
+        settled_runtime = unmeasured or bool(
             training.threads and training.precision != "auto" and training.compile == "off"
         )
         if settled_runtime and not timed and not measure:

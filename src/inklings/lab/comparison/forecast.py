@@ -122,7 +122,7 @@ def forecast(
             continue
         on_event(stage(f"timing {label}"))
         plan = plan_run(contestant.config, store=contestant.store)
-        once = plan.seconds + _scoring(plan, contestant.store)
+        once = _training(plan) + _scoring(plan, contestant.store)
         times += [once * item["weight"] for item in theirs]
         runs = sum(item["stage"] == "run" for item in theirs)
         found.append(
@@ -153,7 +153,12 @@ def forecast(
 def _scoring(plan: RunPlan, store: TokenStore) -> float:
     """Return the seconds in which a run scores the validation split, as often as it does."""
     scored = scored_targets(store) * plan.config.training.evaluations
-    return FORWARD * plan.seconds / max(1, plan.tokens) * scored
+    return FORWARD * _training(plan) / max(1, plan.tokens) * scored
+
+
+def _training(plan: RunPlan) -> float:
+    assert plan.seconds is not None, "a plan for this machine is measured"
+    return plan.seconds
 
 
 def _disk(contestant: ResolvedArm, plan: RunPlan) -> int:

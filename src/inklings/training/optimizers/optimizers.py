@@ -32,12 +32,10 @@ class Optimizers:
         self._names: dict[Tensor, str] = {
             parameter: name for name, parameter in model.named_parameters()
         }
-        self._single: list[torch.optim.Optimizer] = list(
-            OPTIMIZERS[training.optimizer].make(groups)
-        )
+        self.single: list[torch.optim.Optimizer] = list(OPTIMIZERS[training.optimizer].make(groups))
         self._groups = [
             (group, float(group["lr"]))
-            for optimizer in self._single
+            for optimizer in self.single
             for group in optimizer.param_groups
         ]
 
@@ -48,7 +46,7 @@ class Optimizers:
         """
         for group, peak in self._groups:
             group["lr"] = peak * rate
-        for optimizer in self._single:
+        for optimizer in self.single:
             optimizer.step()
         self.zero_grad()
 
@@ -81,7 +79,7 @@ class Optimizers:
         """
         return {
             f"{self._names[parameter]}/{key}": whole(value)
-            for optimizer in self._single
+            for optimizer in self.single
             for parameter, state in optimizer.state.items()
             for key, value in state.items()
             if isinstance(value, Tensor)
@@ -96,7 +94,7 @@ class Optimizers:
         parameters = {self._names[parameter]: parameter for parameter in self._parameters}
         owner = {
             p: optimizer
-            for optimizer in self._single
+            for optimizer in self.single
             for group in optimizer.param_groups
             for p in group["params"]
         }
