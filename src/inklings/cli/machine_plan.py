@@ -7,8 +7,8 @@ from collections.abc import Callable
 from inklings.amounts import byte_size, short_count
 from inklings.cli.table import number_column, words_column
 from inklings.cli.terminal import Terminal
-from inklings.training.planning.machine_plan import MachinePlan
 from inklings.training.planning.holdings import Holding
+from inklings.training.planning.machine_plan import MachinePlan
 
 
 def show_machine_plan(plan: MachinePlan, terminal: Terminal) -> None:
