@@ -17,9 +17,11 @@ from inklings.cli.main import main
 from inklings.errors import InklingsError, RunError
 from inklings.interop.gpt2_weights import save_gpt2
 from inklings.interop.imports.import_model import import_model
+from inklings.interop.imports.kind import KINDS
 from inklings.models.gpt2.model import GPT2, GPT2Config
 from inklings.runs.directory import RunDirectory
 from inklings.text.token_bytes import byte_names
+from tests.commands import Command
 
 END = "<|endoftext|>"
 
@@ -115,6 +117,12 @@ def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(
     (tmp_path / "run" / "mine.txt").write_text("kept")
     with pytest.raises(RunError, match="exists and is not a run"):
         import_model(str(source), tmp_path / "run")
+
+
+def test_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = Command(capsys)("import", "--help")
+    assert code == 0
+    assert set(KINDS.places) <= set(said.replace(",", " ").split())
 
 
 @pytest.mark.slow
