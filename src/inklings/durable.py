@@ -235,15 +235,20 @@ def new_directory(path: Path) -> Iterator[Path]:
     """
     with _temporary_directory(path) as temporary:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        sync_directory(path.parent)
+        appear(temporary, path)
+
+
+def appear(temporary: Path, path: Path) -> None:
+    """Rename a directory to `path` after its files are synced; one that is there stays."""
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            _sync(file)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+    sync_directory(path.parent)
 
 
 @contextlib.contextmanager
@@ -265,18 +270,26 @@ def new_files(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _temporary_directory(path: Path) -> Iterator[Path]:
     """Make a directory beside `path`, and the folders above it; all that is left of them goes."""
-    with disk_errors(path):
-        made = [folder for folder in path.parents if not folder.exists()]
+    with disk_errors(path), folders_above(path):
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
             yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            with contextlib.suppress(OSError):  # all are empty, or the first is not
-                for folder in made:
-                    folder.rmdir()
+
+
+@contextlib.contextmanager
+def folders_above(path: Path) -> Iterator[None]:
+    """Make the folders above `path`; those that are empty after the block go again."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # all are empty, or the first is not
+            for folder in made:
+                folder.rmdir()
 
 
 def read_json(path: Path, *, format_version: int | None = None) -> Any:

@@ -26,7 +26,7 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.events import Event
 from inklings.text import documents, store
-from inklings.text.building import build, manifest_hash
+from inklings.text.building.build import build, manifest_hash
 from inklings.text.characters import UnknownChoice
 from inklings.text.documents import Source, SplitName, Text, TextPiece
 from inklings.text.inspect import describe

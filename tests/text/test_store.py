@@ -26,9 +26,11 @@ from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import DiskError, RunError, SourceError, TokenizerError
 from inklings.events import Event, OnEvent
-from inklings.text import building, documents, store
+from inklings.text import documents, store
 from inklings.text.batches import streams, windows
-from inklings.text.building import build
+from inklings.text.building import build as building
+from inklings.text.building import encoding, reader, split_writer
+from inklings.text.building.build import build
 from inklings.text.chunks import chunks
 from inklings.text.documents import Source, Text, TextPiece
 from inklings.text.splits import SPLITS
@@ -145,7 +147,7 @@ def test_the_tokens_of_a_document_in_pieces_are_those_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents, "PIECE", size)
         patch.setattr(documents, "LONGEST_PIECE", 120)
-        patch.setattr(building, "BATCH", 3 * size)
+        patch.setattr(encoding, "BATCH", 3 * size)
         patch.setattr(chunks, "__defaults__", (size // 2,))
         opened = built(folder / "store", source_of(given_texts), BPE)
     expected = {text: BPE.encode(text).tolist() for text in given_texts}
@@ -465,7 +467,7 @@ def test_the_manifest_tells_what_it_was_made_from(source: Path, tmp_path: Path) 
 
 
 def test_events_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "_REPORTED", 100)
+    monkeypatch.setattr(reader, "_REPORTED", 100)
     seen, on_event = events()
     (tmp_path / "store").mkdir()
     build(
@@ -507,7 +509,7 @@ def test_a_full_disk_is_a_clear_error(
     def full(self: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(building._SplitWriter, "flush", full)
+    monkeypatch.setattr(split_writer.SplitWriter, "flush", full)
     with pytest.raises(DiskError, match="disk is full"):
         prepare(DataConfig(source=str(source), layout="lines"), cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*"))

@@ -11,7 +11,7 @@ from inklings.config import DataConfig
 from inklings.events import OnEvent, note, silent
 from inklings.runs.directory import RunDirectory
 from inklings.runs.memory import Addition, RunMemory
-from inklings.text.building import left_out
+from inklings.text.building.build import left_out
 from inklings.text.rules import left_out_texts
 from inklings.text.sources.grammar import open_source
 from inklings.training.stored import stored_by_training

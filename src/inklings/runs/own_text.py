@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Integer
 
 from inklings.config import DataConfig, with_source
 from inklings.durable import sha256
@@ -158,16 +160,16 @@ def same_text(one: TokenStore, other: TokenStore) -> bool:
 def known_documents(train: TokenSplit, split: TokenSplit) -> int:
     """Count the documents of a split that are, token for token, documents of a training part.
 
-    Empty ones are not counted.
+    Empty ones are not counted. Documents are compared by a hash of 16 bytes: a text may be larger
+    than memory.
     """
-    wanted = Counter(
-        split.document(index).astype(np.uint32).tobytes() for index in range(split.n_documents)
-    )
-    wanted.pop(b"", None)
-    lengths = {len(document) // 4 for document in wanted}
-    sizes = np.diff(train.offsets) - 1
-    candidates = np.flatnonzero(np.isin(sizes, np.fromiter(lengths, dtype=np.int64)))
-    known = {
-        train.document(index).astype(np.uint32).tobytes() for index in candidates.tolist()
-    } & wanted.keys()
+    sizes = np.diff(split.offsets) - 1
+    wanted = Counter(_hash_of(split.document(i)) for i in np.flatnonzero(sizes).tolist())
+    candidates = np.flatnonzero(np.isin(np.diff(train.offsets) - 1, sizes[sizes > 0]))
+    found = (_hash_of(train.document(index)) for index in candidates.tolist())
+    known = {document for document in found if document in wanted}
     return sum(wanted[document] for document in known)
+
+
+def _hash_of(document: Integer[np.ndarray, " _"]) -> bytes:
+    return hashlib.blake2b(document.astype(np.uint32).data, digest_size=16).digest()

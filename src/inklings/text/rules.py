@@ -80,6 +80,11 @@ class Sieve:
         self.known = array("d")
         self.kept_hashes = array("Q")
 
+    @property
+    def columns(self) -> dict[str, array[Any]]:
+        """All that is kept of each document, by name."""
+        return {"lengths": self.lengths, "known": self.known, "hashes": self.kept_hashes}
+
     def keeps(self, text: str, length: int, units: int, unknown: int) -> bool:
         """Return whether a document is kept.
 

@@ -44,6 +44,8 @@ class SplitPlan:
     """Index into `SPLITS` of each document, for `documents`."""
     lengths: tuple[int, ...] | None
     """Characters of each document, for `parts`."""
+    characters: int | None = None
+    """Characters of all documents; None where the text was not read for the plan."""
 
     def pieces(self) -> Iterator[TextPiece]:
         """Read the source: its pieces in order, each with its split.
@@ -139,8 +141,9 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
     if shares is not None:
         check_shares(shares)
     if source.fixed_splits and shares is None:
-        splits, _, hashes = _survey(source)
-        return SplitPlan(source, "fixed", None, seed, measure_overlap(hashes, splits), None, None)
+        splits, lengths, hashes = _survey(source)
+        overlap = measure_overlap(hashes, splits)
+        return SplitPlan(source, "fixed", None, seed, overlap, None, None, sum(lengths))
     shares = shares or source.default_split or DEFAULT_SHARES
     if source.remote:
         overlap = {
@@ -153,12 +156,11 @@ def plan_splits(source: Source, *, shares: Shares | None = None, seed: int = 42)
     if len(lengths) >= FEWEST_DOCUMENTS and all(
         count or not share for count, share in zip(counts, shares, strict=True)
     ):
-        return SplitPlan(
-            source, "documents", shares, seed, measure_overlap(hashes, assignment), assignment, None
-        )
+        overlap = measure_overlap(hashes, assignment)
+        return SplitPlan(source, "documents", shares, seed, overlap, assignment, None, sum(lengths))
     bounds = [(0, *cut_points(length, shares), length) for length in lengths]
     _refuse_empty(source, shares, [any(b[i] < b[i + 1] for b in bounds) for i in range(3)])
-    return SplitPlan(source, "parts", shares, seed, None, None, tuple(lengths))
+    return SplitPlan(source, "parts", shares, seed, None, None, tuple(lengths), sum(lengths))
 
 
 def assign(documents: int, shares: Shares, seed: int) -> npt.NDArray[np.int8]:

@@ -1,7 +1,7 @@
 """The token store: a text as numbers on disk, opened as a memory map.
 
 Beside the tokens it has the offsets of documents and a manifest. `prepare` opens the one in the
-cache or builds it (`building.py`). A store is a directory:
+cache or builds it (`building/`). A store is a directory:
 
     manifest.json             what it was made from, sizes, hashes, and its own hash
     tokenizer.json            the vocabulary
@@ -12,11 +12,9 @@ cache or builds it (`building.py`). A store is a directory:
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +28,8 @@ from inklings import durable
 from inklings.config import DataConfig
 from inklings.errors import RunError, SourceError
 from inklings.events import OnEvent, note, silent
-from inklings.text.building import FORMAT_VERSION, build, manifest_hash
+from inklings.text.building.build import FORMAT_VERSION, build, manifest_hash
+from inklings.text.building.folder import building_folder
 from inklings.text.cache import cache_directory
 from inklings.text.checked_blocks import CheckedBlocks
 from inklings.text.documents import Source, SplitName
@@ -49,10 +48,6 @@ PARTS = 4
 GOLDEN = (5**0.5 - 1) / 2
 """The golden ratio's fraction: the fractional parts of its multiples are spread evenly over 0 to 1,
 however many are taken.
-"""
-_ABANDONED = 24 * 3600
-"""Seconds after which a half-built store that nobody touches is taken for one whose builder was
-killed.
 """
 
 
@@ -299,7 +294,8 @@ def prepare(
         SourceError: the source cannot be read, or is too small to be split.
         ConfigError: the rules for documents leave nothing of a split.
         TokenizerError: the tokenizer cannot be made, or cannot encode the text.
-        DiskError: the cache cannot be written.
+        DiskError: the cache cannot be written, or has no room for the tokens.
+        InterruptedWorkError: Ctrl-C, where what is prepared so far is kept.
     """
     cache = cache or cache_directory()
     on_event({"event": "prepare", "stage": "opening the text", "done": 0, "total": None})
@@ -317,8 +313,7 @@ def prepare(
             _remove(path)
         else:
             return _opened(store, source, on_event)
-    _remove_abandoned(path)
-    with durable.new_directory(path) as folder:
+    with building_folder(path) as folder:
         build(folder, source, data, tokenizer, on_event, extend=extend)
     return _opened(TokenStore(path), source, on_event)
 
@@ -374,14 +369,3 @@ def _remove(path: Path) -> None:
     with durable.disk_errors(path):
         path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Delete what builders of this store left when they were killed."""
-    for folder in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(OSError):
-            if (
-                time.time() - max(file.stat().st_mtime for file in (folder, *folder.iterdir()))
-                > _ABANDONED
-            ):
-                shutil.rmtree(folder)

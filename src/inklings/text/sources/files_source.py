@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import warnings
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from inklings.config import DataConfig
 from inklings.errors import SourceError
 from inklings.text.documents import Source, Text, guess_layout
+from inklings.text.formats.decoding import file_errors
 from inklings.text.formats.files import content_hash, left_out_of, read_texts, sample
 from inklings.text.formats.format import TextFile
 from inklings.text.formats.records import Wanted
@@ -49,12 +52,13 @@ def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> So
     marked_up = any(".md" in file.path.suffixes for file in files)
     samples = [] if records else [sample(file) for file in files[:SAMPLED]]
     layout = choose_layout(data, "documents" if records or marked_up else guess_layout(samples))
+    stamps = array("q", itertools.chain.from_iterable(map(_stamp, files)))
     hashes = [f"{_format_name(file)} {content_hash(file)}" for file in files]
     source = make_source(
         data,
         address,
         layout,
-        lambda wanted: _texts_of(files, wanted, data.source),
+        lambda wanted: _texts_of(files, stamps, wanted, data.source),
         hashes,
     )
     if next(source.pieces(), None) is None:
@@ -71,9 +75,21 @@ def source_of_files(data: DataConfig, files: list[TextFile], address: str) -> So
     )
 
 
-def _texts_of(files: list[TextFile], wanted: Wanted, given: str) -> Iterator[Text]:
-    """Read files one after the other; where one of several cannot be, say how it is left out."""
-    for file in files:
+def _stamp(file: TextFile) -> tuple[int, int]:
+    """Return the size of a file in bytes, and when it was written in nanoseconds."""
+    with file_errors(file):
+        facts = file.path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _texts_of(
+    files: list[TextFile], stamps: array[int], wanted: Wanted, given: str
+) -> Iterator[Text]:
+    """Read files one after the other; where one of several cannot be, say how it is left out.
+
+    One that is no longer as its stamp says was written to since its content was hashed.
+    """
+    for number, file in enumerate(files):
         try:
             yield from read_texts(file, wanted)
         except SourceError as error:
@@ -88,6 +104,11 @@ def _texts_of(files: list[TextFile], wanted: Wanted, given: str) -> Iterator[Tex
                 f"{error} A pattern leaves it out, as '{pattern}' reads {count:,} of the"
                 f" {len(files):,} files."
             ) from error
+        if _stamp(file) != tuple(stamps[2 * number : 2 * number + 2]):
+            raise SourceError(
+                f"{file.where} changed while it was being read. Run the same command again when"
+                " nothing writes to it."
+            )
 
 
 def _format_name(file: TextFile) -> str:
