@@ -7,7 +7,7 @@ is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch import Tensor, nn
@@ -16,38 +16,31 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
-def cut_up(module: nn.Module, size: int) -> nn.Module:
+def cut_up(module: nn.Module, units: Sequence[nn.Module], size: int) -> nn.Module:
     """Cut the weights of a module up among processes, in place; gradients are added up and cut.
-
-    The module is one unit: in a pass, every process has all of its weights.
 
     Args:
         module: the same in every process.
+        units: its parts whose weights are brought together for a pass through them; the others are
+            together all through a pass of the module.
         size: how many processes.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    device = next(module.parameters()).device.type
-    cut = fully_shard(module, mesh=init_device_mesh(device, (size,)))
-    cut.set_gradient_divide_factor(1.0)
-    cut.set_force_sum_reduction_for_comms(True)  # gloo has no other
+    mesh = init_device_mesh(next(module.parameters()).device.type, (size,))
+    for part in (*units, module):
+        cut = fully_shard(part, mesh=mesh)
+        cut.set_gradient_divide_factor(1.0)
+        cut.set_force_sum_reduction_for_comms(True)  # gloo has no other
     return module
 
 
 @contextlib.contextmanager
-def unsynced(module: Any) -> Iterator[None]:
-    """Keep the gradients of a module that was cut up in this process, within the block."""
-    module.set_requires_gradient_sync(False)
-    try:
-        yield
-    finally:
-        module.set_requires_gradient_sync(True)
-
-
-@contextlib.contextmanager
-def gathered_weights(module: Any) -> Iterator[None]:
-    """Give every process all weights of a module that was cut up, within the block."""
+def with_common_weights(module: Any) -> Iterator[None]:
+    """Give every process the weights that are in no unit of a module, within the block."""
+    # else the first unit that is called would take itself for the whole
+    module._get_fsdp_state()._lazy_init()
     module.unshard()
     try:
         yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import GradBucket, Store
 from torch.nn.parallel import DistributedDataParallel
 
-from inklings.cut_tensors import cut_up, gathered_weights, unsynced
+from inklings.cut_tensors import cut_up, with_common_weights
 
 T = TypeVar("T")
 
@@ -158,16 +158,21 @@ class World:
         self._wait_for_all("ready")
         return made
 
-    def spread(self, module: nn.Module) -> nn.Module:
+    def spread(self, module: nn.Module, units: Sequence[nn.Module] = ()) -> nn.Module:
         """Return the module with gradients that are summed over all processes.
 
         Its weights become those of process 0. What it returns must hold no gradient but that of one
         number, or parameters are waited for that `backward` never comes to.
+
+        Args:
+            module: the same in every process.
+            units: its parts of which one at a time is whole, where weights are cut up
+                (`Architecture.units`).
         """
         if self.size == 1:
             return module
         if self.sharded:
-            return cut_up(module, self.size)
+            return cut_up(module, units, self.size)
         # `find_unused_parameters` also keeps the order in which gradients are packed: without it,
         # it changes after the first step, and a run that is resumed would add up in another order
         # torch warns in every run where there is none such
@@ -178,14 +183,51 @@ class World:
         return spread
 
     def held_back(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Keep the gradients of a module that was spread in this process, within the block."""
+        """Keep the gradients of a module that was spread in this process, within the block.
+
+        Not where they are cut up: to keep them whole would take the room that is saved.
+        """
         if isinstance(module, DistributedDataParallel):
             return module.no_sync()
-        return unsynced(module) if self.sharded else contextlib.nullcontext()
+        return contextlib.nullcontext()
 
-    def with_all(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Give each process all weights of a module that was spread, within the block."""
-        return gathered_weights(module) if self.sharded else contextlib.nullcontext()
+    def readable(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Let each process read with a module that was spread, within the block.
+
+        Where it is cut up, all weights are there but those of units, each of which comes when it is
+        called. So the processes call them equally often: see `in_step`.
+        """
+        return with_common_weights(module) if self.sharded else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def in_step(self, module: nn.Module, idle: Callable[[], object]) -> Iterator[None]:
+        """Let processes make unequal numbers of passes within the block, and nothing else together.
+
+        Where weights are cut up, a pass needs all processes: those that have made theirs take part
+        in those of the others.
+
+        Args:
+            module: what is called.
+            idle: makes a pass through it, of which nothing is used.
+        """
+        if not self.sharded:
+            yield
+            return
+
+        def ask(*given: object) -> None:
+            self._ask_for_a_pass(True)
+
+        hook = module.register_forward_pre_hook(ask)
+        try:
+            yield
+        finally:
+            hook.remove()
+        while self._ask_for_a_pass(False):
+            idle()
+
+    def _ask_for_a_pass(self, wanted: bool) -> bool:
+        """Tell the others whether this process makes another pass; return whether any does."""
+        return self.most(wanted)[0] > 0
 
     def say_failure(self, reason: str) -> None:
         """Leave word of why this process ends, for the one that prints."""

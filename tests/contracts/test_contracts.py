@@ -11,7 +11,7 @@ import pytest
 from inklings.cli import templates
 from inklings.models.registry import ARCHITECTURES
 
-from . import properties, run_properties
+from . import properties, run_properties, unit_properties
 from .subjects import NotApplicableError, Subject
 from .test_from_noise import NOISE_SUBJECTS
 
@@ -176,7 +176,10 @@ SUBJECTS = [
 
 Check = Callable[[Subject], None]
 CHECKS: list[Check] = [
-    check for name, check in vars(properties).items() if name.startswith("check_")
+    check
+    for module in (properties, unit_properties)
+    for name, check in vars(module).items()
+    if name.startswith("check_")
 ]
 RUN_CHECKS: list[Check] = [
     check for name, check in vars(run_properties).items() if name.startswith("check_")

@@ -13,23 +13,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.distributed.tensor import DTensor
 
 from inklings.config import RunConfig
-from inklings.cut_tensors import own_part
-from inklings.device import Runtime
 from inklings.errors import WorldError
 from inklings.events import Event
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
-from inklings.training.objectives.likelihood import PartLoss
-from inklings.training.optimizers.optimizers import Optimizers
-from inklings.training.setup import fresh_model
 from inklings.training.train import resume, train
 from inklings.training.training_result import TrainingResult
 from inklings.world import World
-from tests.built import as_sequence_model
 from tests.worlds import in_world
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are copied as POSIX does")
@@ -147,75 +140,6 @@ def test_four_processes_are_one_but_for_rounding(
     assert losses(tmp_path / "four") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "parts", "size"),
-    [
-        ("gpt", 1, 2),
-        pytest.param("gpt", 2, 2, marks=SLOW),
-        pytest.param("gpt", 1, 3, marks=SLOW),
-        pytest.param("mlp", 1, 4, marks=SLOW),
-    ],
-)
-def test_weights_that_are_cut_up_learn_the_same(
-    architecture: str,
-    parts: int,
-    size: int,
-    config_of: ConfigOf,
-    store: TokenStore,
-    tmp_path: Path,
-) -> None:
-    """And a checkpoint of them is that of one process, which goes on with it."""
-    config = settings(config_of, architecture, batch_size=4 * size, accumulate=parts, samples=2)
-    run = tmp_path / "cut"
-
-    in_world(
-        size,
-        lambda world: train(config, run, store=store, world=world, on_event=until(5)),
-        sharded=True,
-    )
-    assert checkpoint_steps(run)[-1] == 5
-    in_world(size, lambda world: resume(run, store=store, world=world, on_event=until(8)))
-    in_world(
-        size,
-        lambda world: resume(run, store=store, world=world, on_event=until(10)),
-        sharded=True,
-    )
-    resume(run, store=store)
-    train(config, tmp_path / "one", store=store)
-    assert losses(run) == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
-    assert RunDirectory.open(run).check() == []
-
-
-def test_a_process_holds_its_part_of_the_weights(config_of: ConfigOf, store: TokenStore) -> None:
-    model = fresh_model(config_of("gpt"), store)
-
-    def work(world: World) -> tuple[int, int]:
-        training = config_of("gpt").training
-        loss = world.spread(PartLoss(as_sequence_model(model), Runtime()))
-        optimizers = Optimizers(model, training, world=world)
-        for parameter in model.parameters():
-            parameter.grad = torch.ones_like(parameter)
-        optimizers.step(1.0)
-        with world.with_all(loss):
-            assert all(not isinstance(p, DTensor) for p in model.parameters())
-        moments = [
-            value
-            for optimizer in optimizers.single
-            for state in optimizer.state.values()
-            for value in state.values()
-            if value.ndim
-        ]
-        return (
-            sum(own_part(p).numel() for p in model.parameters()),
-            sum(own_part(value).numel() for value in moments),
-        )
-
-    weights, moments = work(World())
-    parts = in_world(2, work, sharded=True)
-    assert sum(part[0] for part in parts) == weights and sum(p[1] for p in parts) == moments
-    assert max(part[0] for part in parts) < 0.6 * weights
-
-
 @SLOW
 def test_two_runs_of_the_same_processes_are_the_same_bits(
     config_of: ConfigOf, store: TokenStore, tmp_path: Path
@@ -252,9 +176,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert losses(run) == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 
 
-def refusals(
-    config: RunConfig, store: TokenStore, run: Path, *, sharded: bool = False
-) -> list[str]:
+def refusals(config: RunConfig, store: TokenStore, run: Path) -> list[str]:
     """What each of two processes is told that cannot train a run together."""
 
     def work(world: World) -> str:
@@ -262,7 +184,7 @@ def refusals(
             train(config, run, store=store, world=world)
         return str(refused.value)
 
-    return in_world(2, work, sharded=sharded)
+    return in_world(2, work)
 
 
 @pytest.mark.parametrize(
@@ -295,27 +217,6 @@ def test_what_cannot_be_shared_says_why(
     first, second = refusals(config, store, tmp_path / "run")
     assert first == second and saying in first
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("architecture", "training", "saying"),
-    [
-        ("recurrent", {}, "carried state begins with weights"),
-        ("mlp", {"order": "positions", "sequence_length": None}, "single positions read with"),
-        ("textgan", {"batch_size": 16, "sequence_length": None}, "second derivatives"),
-    ],
-)
-def test_what_cannot_be_cut_up_says_why(
-    architecture: str,
-    training: dict[str, Any],
-    saying: str,
-    config_of: ConfigOf,
-    store: TokenStore,
-    tmp_path: Path,
-) -> None:
-    config = config_of(architecture, **training)
-    first, second = refusals(config, store, tmp_path / "run", sharded=True)
-    assert first == second and saying in first and "needs the strategy ddp" in first
 
 
 def test_processes_that_differ_are_told_apart(

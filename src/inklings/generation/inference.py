@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
+
+from inklings.models.contract import SequenceModel
+from inklings.world import World
 
 
 @contextlib.contextmanager
@@ -30,3 +34,13 @@ def inference(modules: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def in_step(model: SequenceModel, world: World) -> AbstractContextManager[None]:
+    """Let processes read unequally much with a model that they hold together (`World.in_step`)."""
+
+    def idle() -> None:
+        with inference(model.modules()):
+            model(torch.full((1, 1), model.config.boundary_token, device=model.device))
+
+    return world.in_step(model, idle)

@@ -58,12 +58,8 @@ class ModelConfig:
         check_types(self)
         require(self, "vocab_size", self.vocab_size >= 2, "at least 2")
         require(self, "context_length", self.context_length >= 1, "at least 1")
-        require(
-            self,
-            "boundary_token",
-            0 <= self.boundary_token < self.vocab_size,
-            "a token of the vocabulary",
-        )
+        known = 0 <= self.boundary_token < self.vocab_size
+        require(self, "boundary_token", known, "a token of the vocabulary")
 
 
 require = check
@@ -191,12 +187,9 @@ class State:
     @staticmethod
     def joined(states: Sequence[State]) -> State:
         """Concatenate the rows of several states."""
-        tensors = {
-            name: torch.cat([state.tensors[name] for state in states]) for name in states[0].tensors
-        }
-        return State(
-            tensors, {number: store for state in states for number, store in state.stores.items()}
-        )
+        names = states[0].tensors
+        stores = {number: store for state in states for number, store in state.stores.items()}
+        return State({n: torch.cat([state.tensors[n] for state in states]) for n in names}, stores)
 
     def _share(self) -> dict[int, Store]:
         for store in self.stores.values():
@@ -298,6 +291,14 @@ class Architecture(nn.Module, ABC):
             for name, weight in module.named_parameters(recurse=False)
             if name == "weight"
         ]
+
+    def units(self) -> Sequence[nn.Module]:
+        """Return the parts whose weights need be there one part at a time (`--strategy fsdp`).
+
+        Each is called once in every pass, whatever is read, and its weights are looked at by its
+        own `forward` alone. What is in none of them is there all through a pass.
+        """
+        return ()
 
     @property
     def device(self) -> torch.device:

@@ -11,7 +11,7 @@ first the network is the identity, and the loss near ln V.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -244,12 +244,12 @@ class GPTStack(nn.Module):
         position = (piece.positions[:, -1] + 1).expand(x.shape[0]).contiguous()
         return rms_norm(x), {"position": position, **cache_tensors(caches)}
 
-    def initial(self, batch_size: int) -> dict[str, Tensor]:
-        """Make the state before the first token.
+    def initial(self, batch_size: int, like: Tensor) -> dict[str, Tensor]:
+        """Make the state before the first token, of the device and type of `like`.
 
         `position` counts the tokens of the document; each layer has a ring of keys and of values.
         """
-        config, like = self.config, next(self.parameters()).detach()
+        config = self.config
         caches = empty_caches(
             config.n_layer,
             batch_size,
@@ -319,7 +319,7 @@ class GPT(SequenceModel):
 
     def initial_state(self, batch_size: int) -> State:
         """Return the layers' empty caches."""
-        return State(self.stack.initial(batch_size))
+        return State(self.stack.initial(batch_size, self.embedding.weight.detach()))
 
     @property
     def receptive_field(self) -> int:
@@ -335,6 +335,10 @@ class GPT(SequenceModel):
             for weight in module.parameters(recurse=False)
             if weight.ndim == 2
         ]
+
+    def units(self) -> Sequence[nn.Module]:
+        """Return the layers, each of which a pass calls once."""
+        return tuple(self.stack.blocks)
 
     @property
     def token_rows(self) -> tuple[str, ...]:

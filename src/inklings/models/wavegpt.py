@@ -14,7 +14,7 @@ Where a position may take the WaveNet's view from is the `fusion`, and all that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -314,7 +314,7 @@ class WaveGPT(SequenceModel):
     def initial_state(self, batch_size: int) -> State:
         """Return the state of the halves, and the summary of the last complete block."""
         like = self.embedding.weight.detach()
-        gpt, wave = self.transformer.initial(batch_size), self.wavenet.initial(batch_size)
+        gpt, wave = self.transformer.initial(batch_size, like), self.wavenet.initial(batch_size)
         return State(
             joined({"gpt": gpt, "wave": wave, "view": self.view.initial(batch_size, like)})
         )
@@ -340,6 +340,10 @@ class WaveGPT(SequenceModel):
             for weight in half.parameters()
             if weight.ndim == 2
         ]
+
+    def units(self) -> Sequence[nn.Module]:
+        """Return the layers of both halves."""
+        return (*self.transformer.blocks, *self.wavenet.layers)
 
     @property
     def token_rows(self) -> tuple[str, ...]:

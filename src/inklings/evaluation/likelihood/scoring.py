@@ -18,7 +18,7 @@ from torch.nn import functional
 from inklings.errors import TokenizerError
 from inklings.evaluation.likelihood.ranks import ranks
 from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, Lanes, cut_lanes, warm_up
-from inklings.generation.inference import inference
+from inklings.generation.inference import in_step, inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
 from inklings.world import World
@@ -138,7 +138,8 @@ def shared_score(
         yield from score(model, split, lanes, batch_size)
         return
     mine = lanes.select(np.arange(world.rank, len(lanes), world.size))
-    parts = [vars(scored) for scored in score(model, split, mine, batch_size)]
+    with in_step(model, world):
+        parts = [vars(scored) for scored in score(model, split, mine, batch_size)]
     arrays = {
         field.name: np.concatenate(
             [np.zeros(0, _KINDS.get(field.name, np.int64)), *(part[field.name] for part in parts)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -154,12 +154,8 @@ class Varda(SequenceModel):
         )
         if self.deletable is None or self.delete_decision is None:
             return Decisions(keys, log_gates, None, None)
-        return Decisions(
-            keys,
-            log_gates,
-            _unit(self.deletable(hidden.float())),
-            torch.sigmoid(self.delete_decision(hidden.float())),
-        )
+        deletable, deletes = self.deletable(hidden.float()), self.delete_decision(hidden.float())
+        return Decisions(keys, log_gates, _unit(deletable), torch.sigmoid(deletes))
 
     def _gate_losses(self, decisions: Decisions) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss that keeps the gates of each row within their budgets.
@@ -309,6 +305,10 @@ class Varda(SequenceModel):
         if self.config.freeze_backbone:
             self.backbone.train(False)
         return self
+
+    def units(self) -> Sequence[nn.Module]:
+        """Return the backbone's units; `concat` calls it once for every segment."""
+        return () if self.config.reader == "concat" else self.backbone.units()
 
     @property
     def token_rows(self) -> tuple[str, ...]:

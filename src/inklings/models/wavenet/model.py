@@ -10,7 +10,7 @@ Streamed, each layer keeps its last inputs in a queue, and one more token costs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -120,7 +120,7 @@ class GatedLayer(nn.Module):
         value, gate = torch.tanh(self.convolution(taps)).chunk(2, dim=-1)
         gated = self.dropout(torch.addcmul(value, value, gate))
         if self.project is None:
-            return x, gated
+            return gated, gated  # nobody reads the first
         passed = self.project(gated)
         return (x + passed if self.adds else passed), gated
 
@@ -308,6 +308,10 @@ class WaveNet(SequenceModel):
     def receptive_field(self) -> int:
         """The reach of layers, cycles and kernel together."""
         return self.config.receptive_field
+
+    def units(self) -> Sequence[nn.Module]:
+        """Return the layers, each of which a pass calls once."""
+        return tuple(self.stack.layers)
 
     @property
     def token_rows(self) -> tuple[str, ...]:

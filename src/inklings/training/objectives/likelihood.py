@@ -97,7 +97,8 @@ class LikelihoodObjective(Objective[SequenceModel]):
         world: World = ALONE,
     ) -> None:
         muon_dtype = torch.bfloat16 if runtime.muon_precision == "bfloat16" else torch.float32
-        self._loss = world.spread(PartLoss(model, runtime))  # before the weights are looked at
+        # before the weights are looked at
+        self._loss = world.spread(PartLoss(model, runtime), model.units())
         self.optimizers = Optimizers(model, training, muon_dtype=muon_dtype, world=world)
         self.peak_rate = training.learning_rate
         self._model = model
@@ -156,11 +157,11 @@ class LikelihoodObjective(Objective[SequenceModel]):
                 "its rows influence each other (batch norm), and each process would take the"
                 " statistics of its own rows"
             )
-        if world.sharded and training.order == "positions":
-            return "single positions read with the whole model, which needs the strategy ddp"
-        if world.sharded and training.order == "streams" and model.traits.carries_state:
+        single = [name for name, weight in model.named_parameters() if weight.ndim == 0]
+        if world.sharded and single:
             return (
-                "carried state begins with weights of the whole model, which needs the strategy ddp"
+                f"{single[0]} is a single number, which PyTorch does not cut up; it needs the"
+                " strategy ddp"
             )
         return None
 
@@ -231,7 +232,8 @@ class LikelihoodObjective(Objective[SequenceModel]):
         if state is not None and part != self._rows:
             state = state.part(slice(part.start - first, part.stop - first))
         if context is not None:
-            state = self._model.state_after(context)
+            with self._world.readable(self._loss):
+                state = self._model.state_after(context)
         share = 1.0 if whole else float(batch.weights[part].sum()) / total
         objective, loss, after = self._loss(tokens, targets, weights / total, share, state, starts)
         objective.backward()
@@ -239,11 +241,13 @@ class LikelihoodObjective(Objective[SequenceModel]):
 
     def _fresh_state(self) -> State:
         """Return the state of this process's rows before the first token."""
-        return self._model.initial_state(self._rows.stop - self._rows.start)
+        with self._world.readable(self._loss):
+            state = self._model.initial_state(self._rows.stop - self._rows.start)
+            return state.clone() if self._world.sharded else state  # it may be made of weights
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Bring all weights to every process, where they are cut up."""
-        return self._world.with_all(self._loss)
+        """Let every process read with the model, where its weights are cut up."""
+        return self._world.readable(self._loss)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimisers' state, and the model state that is carried from batch to batch.

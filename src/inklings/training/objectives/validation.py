@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from inklings.evaluation.likelihood.evaluate import evaluate, finite
 from inklings.generation.generate import generate
+from inklings.generation.inference import in_step
 from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenStore
@@ -58,18 +59,19 @@ class LikelihoodValidation:
         share = -(-samples // self._world.size)
         first = min(self._world.rank * share, samples)
         count = min(share, samples - first)
-        made = (
-            generate(
-                self._model,
-                self._tokenizer,
-                "",
-                max_new_tokens=SAMPLE_TOKENS,
-                sampling=SamplingConfig(seed=seed),
-                samples=count,
-                first=first,
+        with in_step(self._model, self._world):
+            made = (
+                generate(
+                    self._model,
+                    self._tokenizer,
+                    "",
+                    max_new_tokens=SAMPLE_TOKENS,
+                    sampling=SamplingConfig(seed=seed),
+                    samples=count,
+                    first=first,
+                )
+                if count
+                else []
             )
-            if count
-            else []
-        )
         shares = self._world.gathered([generation.text for generation in made])
         return [text for texts in shares for text in texts]

@@ -8,7 +8,7 @@ and without bfloat16 units slower still.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -28,6 +28,8 @@ _ITERATIONS = 4
 """Five are usual after a division by the Frobenius norm; the closer bound on the largest singular
 value below makes up for one.
 """
+_TOGETHER = 2**22
+"""Most numbers of matrices that are brought together at a time, where they are cut up (16 MiB)."""
 
 
 def orthogonalized(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Float[Tensor, "N R C"]:
@@ -96,13 +98,13 @@ class Muon(torch.optim.Optimizer):
         ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
         if group["weight_decay"]:
             torch._foreach_mul_(owned, 1 - group["lr"] * group["weight_decay"])
-        # a matrix is made orthogonal as a whole
-        steps = [whole(as_cut(step, p)) for step, p in zip(ahead, matrices, strict=True)]
         batches: dict[tuple[int, int], list[int]] = {}
         for index, p in enumerate(matrices):
             rows, columns = p.shape
             batches.setdefault((min(rows, columns), max(rows, columns)), []).append(index)
-        for indices in batches.values():
+        for indices in self._pieces(batches.values(), matrices):
+            # a matrix is made orthogonal as a whole
+            steps = {i: whole(as_cut(ahead[i], matrices[i])) for i in indices}
             tall = [matrices[i].shape[0] > matrices[i].shape[1] for i in indices]
             wide = torch.stack(
                 [
@@ -116,6 +118,15 @@ class Muon(torch.optim.Optimizer):
                 scale = math.sqrt(max(1.0, rows / columns))
                 step = own_part(cut_like(move.mT if turned else move, matrices[i]))
                 owned[i].add_(step, alpha=-group["lr"] * scale)
+
+    def _pieces(self, batches: Iterable[list[int]], matrices: list[Tensor]) -> Iterator[list[int]]:
+        """Yield the matrices that are whole at the same time: all of a shape, or some if cut up."""
+        for indices in batches:
+            count = len(indices)
+            if self._world.sharded:
+                count = max(self._world.size, _TOGETHER // matrices[indices[0]].numel())
+            for first in range(0, len(indices), count):
+                yield indices[first : first + count]
 
 
 def make_muon(groups: ParameterGroups) -> list[torch.optim.Optimizer]:
