@@ -11,6 +11,7 @@ once.
 from __future__ import annotations
 
 import bisect
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,32 @@ class Batch:
     """Tokens that the rows have read before; given where a batch is made of single positions."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the rows of an epoch begin, and which of their positions are scored.
+
+    Rows that all follow on each other are not held one by one: a text may be larger than memory.
+    """
+
+    even: range
+    """Where they would begin if each followed on the one before."""
+    begins: Indices | None
+    """Where they do; None: there."""
+    firsts: Indices | None
+    """The first scored position of each, and where those of the last end; None: where they begin.
+    """
+
+    def __len__(self) -> int:
+        return len(self.even if self.begins is None else self.begins)
+
+    def at(self, rows: Indices) -> tuple[Indices, Indices, Indices]:
+        """Return begins, first scored positions, and where the scored part ends, of some rows."""
+        if self.begins is None or self.firsts is None:
+            places = self.even.start + self.even.step * rows
+            return places, places, np.minimum(places + self.even.step, self.even.stop)
+        return self.begins[rows], self.firsts[rows], self.firsts[rows + 1]
+
+
 class WindowBatches:
     """Batches of rows at random places, made by `windows`."""
 
@@ -68,52 +95,45 @@ class WindowBatches:
         self._offsets: list[int] = split.offsets.tolist()
         # A layout that begins elsewhere needs at most one row more (`_layout` never falls behind
         # one that began earlier).
-        self._rows = len(self._layout(0)[0]) + 1
+        self._rows = len(self._layout(0)) + 1
         self.steps_per_epoch = -(-self._rows // batch_size)
         self._epoch = -1
-        self._drawn: tuple[Indices, Indices, Indices]
+        self._drawn: tuple[_Layout, Indices]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step: `tokens` (batch_size, lead + length)."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        begins, firsts, ends = self._rows_of(epoch)
+        layout, order = self._rows_of(epoch)
         # The rows of an epoch are dealt evenly, so that no step has only the few that were left
         # over.
-        low, high = (len(begins) * i // self.steps_per_epoch for i in (place, place + 1))
+        low, high = (len(order) * i // self.steps_per_epoch for i in (place, place + 1))
         # Every batch has the full size: shapes stay the same, for compilation and for equal bits.
-        rows = np.arange(low, low + self.batch_size) % len(begins)
-        columns = (begins[rows] - self.lead)[:, None] + np.arange(self.lead + self.length)
-        scored = (columns >= firsts[rows, None]) & (columns < ends[rows, None])
+        rows = order[np.arange(low, low + self.batch_size) % len(order)]
+        begins, firsts, ends = layout.at(rows)
+        columns = (begins - self.lead)[:, None] + np.arange(self.lead + self.length)
+        scored = (columns >= firsts[:, None]) & (columns < ends[:, None])
         scored[high - low :] = False  # the rest fills up the batch
         return _batch(self.split, columns, scored)
 
-    def _rows_of(self, epoch: int) -> tuple[Indices, Indices, Indices]:
-        """Find where each row of an epoch begins, in the order of the epoch.
-
-        Beside it are its first scored position, and where that part ends.
-        """
+    def _rows_of(self, epoch: int) -> tuple[_Layout, Indices]:
+        """Lay out the rows of an epoch, and shuffle their order."""
         if self._epoch != epoch:
             random = np.random.default_rng((self.seed, epoch))
-            begins, firsts = self._layout(int(random.integers(self.length)))
-            ends = np.append(firsts[1:], firsts[0] + self.split.n_targets)
-            order = random.permutation(len(begins))
-            self._drawn = begins[order], firsts[order], ends[order]
+            layout = self._layout(int(random.integers(self.length)))
+            self._drawn = layout, random.permutation(len(layout))
             self._epoch = epoch
         return self._drawn
 
-    def _layout(self, phase: int) -> tuple[Indices, Indices]:
+    def _layout(self, phase: int) -> _Layout:
         """Lay out rows that together score every position once, all around the ring.
 
-        They begin at `phase`; the second array is each row's first scored position.
-
-        A row whose first scored position is inside a short document begins where that document
-        does; the part of it that the row before has scored is only context.
+        They begin at `phase`. A row whose first scored position is inside a short document begins
+        where that document does; the part of it that the row before has scored is only context.
         """
         end = phase + self.split.n_targets
         if not any(self._short):
-            places = np.arange(phase, end, self.length)
-            return places, places
-        begins, firsts = [], []
+            return _Layout(range(phase, end, self.length), None, None)
+        begins, firsts = array("q"), array("q")
         place = phase
         while place < end:
             at = place % self.split.n_targets
@@ -122,7 +142,8 @@ class WindowBatches:
             begins.append(begin)
             firsts.append(place)
             place = begin + self.length
-        return np.array(begins), np.array(firsts)
+        firsts.append(end)
+        return _Layout(range(phase, end, self.length), np.array(begins), np.array(firsts))
 
 
 class StreamBatches:

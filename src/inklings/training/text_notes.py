@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from inklings.models.objectives import objective_of
@@ -11,7 +12,7 @@ from inklings.runs.shared_text import learned
 from inklings.text.splits import SPLITS
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import objective_type
-from inklings.training.objectives.validation import FORWARD, scored_targets
+from inklings.training.objectives.validation import FORWARD, TRAIN_TARGETS, scored_targets
 from inklings.training.settled import Settled
 
 FEW_KNOWN = 0.01
@@ -19,7 +20,8 @@ FEW_KNOWN = 0.01
 note; repeats within a text make as many.
 """
 
-
+ENOUGH = 200_000
+"""Tokens of a validation part; a smaller one is not advised."""
 SHOWN = 20
 """Most new tokens that are named."""
 
@@ -66,10 +68,28 @@ def evaluation_notes(settled: Settled, tokens: int) -> list[str]:
     if FORWARD * read <= tokens:
         return []
     fewer = max(1, int(tokens / (FORWARD * each)))
+    share = _smaller_part(settled.store, tokens / (FORWARD * training.evaluations))
+    advice = f"--training.evaluations {fewer} takes less"
+    if FORWARD * each > tokens and share is not None:
+        advice += f", --data.split {1 - 2 * share:.10g} {share:.10g} {share:.10g} much less"
     return [
         f"most of the time goes to evaluations: {training.evaluations} of them read {read:,}"
-        f" tokens, training {tokens:,}. --training.evaluations {fewer} takes less."
+        f" tokens, training {tokens:,}. {advice}."
     ]
+
+
+def _smaller_part(store: TokenStore, scored: float) -> float | None:
+    """Return a share for the validation part with which an evaluation scores so many tokens.
+
+    None where that is not a smaller one, or the text says itself what is held out: of a large text
+    a small part is enough.
+    """
+    shares = store.manifest["split"]["shares"]
+    total = sum(facts["tokens"] for facts in store.manifest["splits"].values())
+    share = max(ENOUGH, scored / 2, scored - TRAIN_TARGETS) / total
+    digit = 10 ** math.floor(math.log10(share))
+    rounded = math.floor(share / digit) * digit
+    return rounded if shares and rounded < shares[1] else None
 
 
 def overlap_notes(store: TokenStore) -> list[str]:
