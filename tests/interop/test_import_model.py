@@ -14,6 +14,7 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers
 
 from inklings.cli.main import main
+from inklings.config import DataConfig
 from inklings.errors import InklingsError, RunError
 from inklings.interop.gpt2_weights import save_gpt2
 from inklings.interop.imports.import_model import import_model
@@ -117,6 +118,17 @@ def test_what_cannot_be_imported_is_refused_with_the_reason_and_leaves_nothing(
     (tmp_path / "run" / "mine.txt").write_text("kept")
     with pytest.raises(RunError, match="exists and is not a run"):
         import_model(str(source), tmp_path / "run")
+
+
+def test_an_imported_run_whose_text_is_not_there_had_none_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, _ = folder(tmp_path / "theirs", in_parts=False)
+    (text := tmp_path / "text.txt").write_text("the cat sat on the mat. " * 100)
+    import_model(str(source), tmp_path / "run", data=DataConfig(source=str(text)))
+    text.unlink()
+    said = Command(capsys).refuses("evaluate", tmp_path / "run", saying="that the imported")
+    assert "trained beside" not in said and "Name another with --data" in said
 
 
 def test_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ import torch
 import inklings
 from inklings.cli import templates
 from inklings.errors import ArchitectureError, RunError
+from inklings.interop.any_causal_model import load_any_causal
 from inklings.interop.exports.export import export_run
 from inklings.interop.exports.target import TARGETS
-from inklings.models.adapters.hugging_face import load_hugging_face
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ARCHITECTURES
 from inklings.runs import user_code
@@ -148,8 +148,8 @@ def test_own_code_goes_along_and_is_run_where_that_is_said(
     assert "trust_remote_code=True" in made.loading
     assert (folder / "architecture.py").read_bytes() == TEMPLATE.read_bytes()
     with pytest.raises(ArchitectureError, match="trust_remote_code=True"):
-        load_hugging_face(str(folder))
-    theirs: Any = load_hugging_face(str(folder), trust_code=True).inner
+        load_any_causal(str(folder))
+    theirs: Any = load_any_causal(str(folder), trust_code=True).inner
     tokens = torch.arange(12)[None] % theirs.config.vocab_size
     with torch.no_grad():
         expected = as_sequence_model(run.load_model())(tokens).logits
@@ -162,4 +162,4 @@ def test_own_code_goes_along_and_is_run_where_that_is_said(
 
 def test_what_is_not_on_this_machine_says_what_to_do_without_a_network() -> None:
     with pytest.raises(ArchitectureError, match=r"hf download nobody/nothing.*copy the folder"):
-        load_hugging_face("nobody/nothing")
+        load_any_causal("nobody/nothing")

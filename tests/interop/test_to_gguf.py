@@ -106,6 +106,7 @@ def test_a_file_says_its_sizes_its_ends_and_what_was_compared(exported: Exported
     assert compared["largest_difference"] <= compared["allowed"] and compared["row_length"] == 24
     assert compared["largest_difference"] < 1e-4 < compared["largest_logit"]
     assert compared["tokenizer_lines"] > 20 and report["precision"] == "float32"
+    assert report["loss"] is None, "a file has no card that the whole part is scored for"
     assert {path.name for path in made.path.parent.iterdir()} == {
         "run",
         "made.gguf",

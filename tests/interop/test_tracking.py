@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import inklings
+from inklings.cli.main import main
 from inklings.errors import ConfigError, MissingExtraError
 from inklings.events import Event
 from inklings.interop.trackers import tracking
@@ -252,3 +253,26 @@ def test_the_verbs_that_train_know_the_trackers(
     trackers = ["--log-to", "mlflow", "--log-to", "trakio"]
     Command(capsys).refuses(*verb, *flags, *trackers, saying="unknown tracker 'trakio'")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["train", "mlp", "--dry-run"],
+        ["train", "mlp", "--find-lr"],
+        ["train", "mlp", "--find-batch-size"],
+        ["sweep", "mlp", "--dry-run"],
+        ["compare", "ngram", "mlp", "--dry-run"],
+        ["compare", "--merge", "nowhere"],
+    ],
+    ids=" ".join,
+)
+def test_where_no_run_is_made_a_tracker_is_said_to_be_ignored(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # what it would do else is not looked at: there is no such text
+    data = [] if "--merge" in asked else ["--data", "nowhere.txt"]
+    with pytest.warns(UserWarning, match="--log-to trackio is ignored: no run is made here"):
+        assert main([*asked, *data, "--log-to", "trackio"]) == 2
+    assert not list(tmp_path.iterdir())

@@ -133,7 +133,6 @@ def test_what_is_not_text_is_refused_with_its_place(
         ("a.jsonl", '{"text": "\\ud800"}\n', r"line 1 of .*a.jsonl is not valid Unicode"),
         ("a.csv", "id,Text\n1,b\n", r"no field 'text' in .*a.csv.*Did you mean 'Text'\?"),
         ("a.csv", "id,text\n1,b\n2\n", r"ends in line 3 of .*a.csv has no column 'text'"),
-        ("a.csv", "", r"the first line of .*a.csv is empty"),
         ("a.parquet", "no table", r"a.parquet is not a whole Parquet file"),
     ],
 )

@@ -100,6 +100,16 @@ def test_a_token_between_documents_is_noted_with_the_flag_that_cuts_there(tmp_pa
     )
 
 
+def test_a_token_that_a_text_is_about_cuts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "about.txt"
+    path.write_text("\n\n".join(f'Number {n}: `<|endoftext|>`, or "<eos>".' for n in range(30)))
+    _, said = prepared(tmp_path, path)
+    assert not any("separator" in text for text in said)
+    path.write_text(path.read_text() + "\n`<|endoftext|>")
+    _, said = prepared(tmp_path, path)
+    assert any("--data.document-separator '<|endoftext|>'" in text for text in said)
+
+
 def test_carriage_returns_are_noted_with_the_flag_that_cuts_there(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\r".join(f"line {number}".encode() for number in range(30)))

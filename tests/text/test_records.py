@@ -291,3 +291,29 @@ def test_bytes_that_are_not_utf_8_are_named_by_what_they_may_be(
 ) -> None:
     with pytest.raises(SourceError, match=message):
         read(tmp_path / "a.txt", data)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", "text,id,text\nred,1,blue\n"),
+        ("a.tsv", "text\tid\ttext\nred\t1\tblue\n"),
+        ("a.jsonl", '{"text": "first"}\n{"text": "red", "id": 1, "text": "blue"}\n'),
+    ],
+)
+def test_two_fields_of_the_name_that_is_wanted_are_no_choice_of_ours(
+    tmp_path: Path, name: str, data: str
+) -> None:
+    with pytest.raises(SourceError, match=r"'text'.*Give each a name of its own.*--data.field"):
+        read(tmp_path / name, data)
+
+
+def test_a_field_of_a_record_within_may_bear_the_same_name(tmp_path: Path) -> None:
+    inside = '{"text": "red", "meta": {"text": "blue"}, "said": "text"}\n'
+    assert read(tmp_path / "a.jsonl", inside) == ["red"]
+    twice = '{"text": "red", "meta": {"a": 1, "a": 2}}\n'
+    assert read(tmp_path / "a.jsonl", twice) == ["red"]
+    counted: Counter[str] = Counter()
+    both = '{"text": "red"}\n{"text": "red", "text": "blue"}\n'
+    assert read(tmp_path / "a.jsonl", both, skip_bad=True, left_out=counted) == ["red"]
+    assert counted == {"with its field twice": 1}

@@ -171,7 +171,7 @@ def test_a_file_without_text_is_refused_when_it_is_opened(
         opened(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("content", ["", "\n", "\ntext\na line\n"])
+@pytest.mark.parametrize("content", ["\n", "\ntext\na line\n"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_a_table_without_names_of_columns_is_refused(
     tmp_path: Path, name: str, content: str
@@ -221,3 +221,40 @@ def test_a_line_that_fits_the_opening_begins_a_document(tmp_path: Path) -> None:
         opened(tmp_path / "all.txt", document_opening="x", document_separator="y")
     with pytest.raises(ConfigError, match="layout is 'lines' and document_opening is given"):
         opened(tmp_path / "all.txt", document_opening="x", layout="lines")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv"])
+def test_all_files_of_a_folder_that_are_not_utf8_are_named_at_once(
+    tmp_path: Path, suffix: str
+) -> None:
+    bad = [f"b{number}.{suffix}" for number in range(7)]
+    late = f"z.{suffix}"
+    for number in range(20):
+        (tmp_path / f"a{number:02}.{suffix}").write_text(f"text\nw\u00f6rd {number}\n", "utf-8")
+    for name in bad:
+        (tmp_path / name).write_bytes("text\nw\u00f6rd\n".encode("latin1"))
+    (tmp_path / late).write_bytes(b"text\n" + b"word\n" * 2**18 + b"\xf6\n")
+    with pytest.raises(SourceError) as refused:
+        for _ in opened(tmp_path).pieces():
+            pass
+    said = str(refused.value)
+    assert f"b0.{suffix} is not UTF-8" in said and "iconv" in said
+    assert "Nor are 7 of the other 27 files UTF-8 text" in said
+    assert all(name in said for name in bad[:6]) and "and 2 more" in said
+    assert "a00" not in said
+    for name in bad[1:]:
+        (tmp_path / name).unlink()
+    (tmp_path / late).unlink()
+    with pytest.raises(SourceError) as refused:
+        list(opened(tmp_path).pieces())
+    assert "Nor are" not in str(refused.value)
+
+
+def test_a_table_without_a_byte_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(SourceError, match=r"a\.csv holds no text: it is empty"):
+        opened(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text("text\nred\n")
+    source = opened(tmp_path)
+    assert [piece.text for piece in source.pieces()] == ["red"]
+    assert source.left_out["empty"] == 1

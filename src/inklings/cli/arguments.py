@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +35,12 @@ LogTo = Annotated[
     ),
 ]
 """The trackers that are told of the work."""
+
+
+def warn_of_trackers(log_to: Sequence[str]) -> None:
+    """Warn where trackers were named, and no run is made that they could be told of."""
+    if log_to:
+        warnings.warn(f"--log-to {' '.join(log_to)} is ignored: no run is made here.", stacklevel=2)
 
 
 def called(name: str) -> Any:

@@ -17,7 +17,8 @@ from inklings.cli.run_arguments import RunArguments
 from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig, RunConfig
 from inklings.errors import ConfigError
-from inklings.models.adapters.hugging_face import PREFIX, load_hugging_face
+from inklings.interop.any_causal_model import load_any_causal
+from inklings.models.adapters.hugging_face import PREFIX
 from inklings.runs.arms import Arm, parse_arm
 from inklings.runs.own_text import own_store
 from inklings.text.documents import SplitName
@@ -93,7 +94,7 @@ def subject_of(asked: Asked) -> Auditable:
 
 
 def _of_hugging_face(asked: Asked) -> Auditable:
-    loaded = load_hugging_face(
+    loaded = load_any_causal(
         asked.name.removeprefix(PREFIX), untrained=asked.untrained, trust_code=asked.trust_code
     )
     store = None

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json, LogTo, called
+from inklings.cli.arguments import Folder, Json, LogTo, called, warn_of_trackers
 from inklings.cli.forecast import show_forecast
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
@@ -147,6 +147,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     flags: Compare = parsed.verb
     terminal = open_terminal(flags.json)
+    if flags.dry_run or flags.merge:
+        warn_of_trackers(flags.log_to)
     if flags.dry_run:
         if flags.merge or flags.cluster:
             other = "--merge" if flags.merge else "--cluster"

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json, LogTo
+from inklings.cli.arguments import Folder, Json, LogTo, warn_of_trackers
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.table import TableColumn, name_column, number_column, words_column
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     terminal = open_terminal(flags.json)
     space = parse_space(flags.space, config)
     if flags.dry_run:
+        warn_of_trackers(flags.log_to)
         return _show_space(config, space, parsed.rates, terminal)
     command = shlex.join(["inklings", "sweep", *map(_without_password, arguments)])
     budget = config.training.budget

@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 import tyro
 
-from inklings.cli.arguments import Json, LogTo
+from inklings.cli.arguments import Json, LogTo, warn_of_trackers
 from inklings.cli.launched import (
     Strategy,
     folder_given,
@@ -115,6 +115,8 @@ def main(arguments: Sequence[str]) -> int:
             f"--on {flags.on} says for what machine a plan is made, and runs nothing there. Add"
             " --dry-run."
         )
+    if flags.dry_run or flags.find_lr or flags.find_batch_size:
+        warn_of_trackers(flags.log_to)
     if flags.dry_run:
         on = None if flags.on is None else parse_machine(flags.on)
         return show_plan(parsed.config, terminal, on=on, **beginning)

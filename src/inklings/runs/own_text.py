@@ -70,6 +70,11 @@ def own_store(run: RunDirectory, *, on_event: OnEvent = silent) -> TokenStore:
     try:
         store = prepare(run.config.data, tokenizer=run.tokenizer(), on_event=on_event)
     except InputError as error:
+        if not run.record.data:
+            raise RunError(
+                f"{source}, the text that the imported {run.path} is evaluated on, cannot be"
+                f" prepared: {error} Name another with --data."
+            ) from error
         raise RunError(
             f"the prepared text that {run.path} was trained beside is gone, and {source} cannot be"
             f" prepared again: {error}"

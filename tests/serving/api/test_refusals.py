@@ -5,6 +5,7 @@ The right status, OpenAI's form, the field, and a message that says what to do.
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import Any
 
@@ -271,6 +272,15 @@ def test_bodies_of_another_type_are_415(client: httpx.Client, media: str) -> Non
     answer = raw(client, b'{"model": "gpt"}', **{"content-type": media})
     assert answer.status_code == 415
     assert "application/json" in error_of(answer)["message"]
+
+
+def test_bodies_that_are_compressed_are_415(client: httpx.Client) -> None:
+    small = b'{"model": "gpt", "max_tokens": 1}'
+    answer = raw(client, gzip.compress(small), **{"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "'gzip'" in error_of(answer)["message"] and "uncompressed" in error_of(answer)["message"]
+    assert answer.headers["accept-encoding"] == "identity"
+    assert raw(client, small, **{"content-encoding": "identity"}).status_code == 200
 
 
 def test_json_may_say_that_it_is_utf_8(client: httpx.Client) -> None:

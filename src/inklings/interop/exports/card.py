@@ -85,6 +85,7 @@ def _training(run: RunDirectory) -> list[str]:
 
 def _figures(made: Export, run: RunDirectory) -> list[str]:
     likelihood, compared, interval = made.likelihood, made.agreement, made.interval
+    assert likelihood is not None, "whoever writes a card has scored the run"
     sure = ", for an interval there is too little text"
     if interval is not None:
         units = "documents" if likelihood.blocks is None else "blocks of 2 KiB"

@@ -112,7 +112,11 @@ def export_run(
             if target.needs_tokenizer:
                 raise InklingsError(f"nothing was exported: {absent}.")
             target.write(leaving, False)
-        likelihood = evaluate(model, split, lossless=store.lossless("validation"))
+        likelihood = (
+            None
+            if target.use is None
+            else evaluate(model, split, lossless=store.lossless("validation"))
+        )
         made = Export(
             path=path,
             target=target.name,
@@ -127,7 +131,7 @@ def export_run(
             lines=len(lines),
             agreement=agreement,
             likelihood=likelihood,
-            interval=likelihood.known_interval(),
+            interval=None if likelihood is None else likelihood.known_interval(),
             versions=versions,
         )
         if target.use is not None:

@@ -36,7 +36,8 @@ class Export:
     lines: int
     """Lines of held-out text that both tokenizers read alike."""
     agreement: Agreement
-    likelihood: LikelihoodResult
+    likelihood: LikelihoodResult | None
+    """Of the whole validation part, for the card; None where there is none."""
     interval: Interval | None
     """The loss lies in it; None where there are too few units to tell both ends."""
     versions: dict[str, str]
@@ -55,7 +56,7 @@ class Export:
             "compared": {**self.agreement.to_mapping(), "tokenizer_lines": self.lines},
             "without_tokenizer": self.without_tokenizer,
             "notes": list(self.notes),
-            "loss": finite(self.likelihood.loss),
+            "loss": None if self.likelihood is None else finite(self.likelihood.loss),
             "interval": None if self.interval is None else self.interval.to_mapping(),
         }
 

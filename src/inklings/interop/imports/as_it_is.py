@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
+from inklings.interop.any_causal_model import load_any_causal
 from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
 from inklings.models.adapters.causal_model import CausalModel, CausalModelConfig
-from inklings.models.adapters.hugging_face import HuggingFaceModel, load_hugging_face
+from inklings.models.adapters.hugging_face import HuggingFaceModel
 from inklings.models.contract import SequenceModel
 
 
 def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
-    inner = load_hugging_face(str(folder.path)).inner
+    inner = load_any_causal(str(folder.path)).inner
     config = CausalModelConfig(
         vocab_size=vocab_size,
         boundary_token=boundary,

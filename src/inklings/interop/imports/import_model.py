@@ -23,9 +23,9 @@ from inklings.errors import (
     import_extra,
     is_installed,
 )
+from inklings.interop.any_causal_model import load_any_causal
 from inklings.interop.imports.foreign_folder import ModelFolder, open_folder
 from inklings.interop.imports.kind import KINDS, ImportKind
-from inklings.models.adapters.hugging_face import load_hugging_face
 from inklings.models.contract import SequenceModel, chosen_fields
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
@@ -153,7 +153,7 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
         found: dict[str, Any] = {"difference": None, "largest": largest, "tokens": size}
         if not is_installed("transformers"):
             return found
-        there: Any = load_hugging_face(str(folder.path)).inner
+        there: Any = load_any_causal(str(folder.path)).inner
         theirs = there(input_ids=tokens).logits[..., : model.config.vocab_size]
     difference = float((ours - theirs).abs().max())
     if not difference <= TOLERANCE * (1 + largest):  # NaN too

@@ -14,11 +14,11 @@ from inklings.auditing.probes import TOLERANCE
 from inklings.config import RunConfig
 from inklings.durable import write_bytes, write_json
 from inklings.errors import ArchitectureError, import_extra
+from inklings.interop.any_causal_model import load_any_causal
 from inklings.interop.exports.form import Form
 from inklings.interop.exports.target import Leaving, Reader, Target
 from inklings.interop.exports.tokenizer_files import why_absent, write_tokenizer
 from inklings.interop.to_transformers.forms import FORMS, TransformersForm
-from inklings.models.adapters.hugging_face import load_hugging_face
 from inklings.models.objectives import objective_of
 from inklings.models.registry import load_class
 from inklings.runs.user_code import named_code
@@ -90,7 +90,7 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
 
 def read(leaving: Leaving) -> Reader:
     """Open the folder as anybody would."""
-    loaded = load_hugging_face(str(leaving.path), trust_code=leaving.form.code is not None)
+    loaded = load_any_causal(str(leaving.path), trust_code=leaving.form.code is not None)
     theirs: Any = loaded.tokenizer
     return Reader(
         logits=lambda tokens: loaded.inner(input_ids=tokens).logits,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import inspect
 import os
 import warnings
@@ -22,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, ConfigError, import_extra
+from inklings.errors import ArchitectureError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.contract import ModelConfig
 from inklings.seeds import drawn_from
@@ -30,8 +29,6 @@ from inklings.seeds import drawn_from
 PREFIX = "hf:"
 LONGEST = 1024
 """Tokens of a window where a model has no limit, or a higher one."""
-_OURS = "inklings.interop.transformers"
-"""What makes exported runs known to the library, as is its purpose."""
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 """What configurations call the number of their positions."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
@@ -112,8 +109,6 @@ def load_hugging_face(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     what = f"a model of `transformers` ({name})"
     transformers = import_extra("transformers", what, "transformers")
-    with contextlib.suppress(ConfigError):  # an older version of the library does without
-        importlib.import_module(_OURS)
     folder = Path(name)
     if not folder.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ArchitectureError(

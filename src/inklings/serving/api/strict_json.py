@@ -29,6 +29,7 @@ class StrictRoute(APIRoute):
         async def handle(request: Request) -> Response:
             if self.body_field is not None:
                 _check_content_type(request.headers)
+                _check_content_encoding(request.headers)
             return await handler(_StrictRequest(request.scope, request.receive))
 
         return handle
@@ -58,6 +59,19 @@ def _check_content_type(headers: Headers) -> None:
             f"the body's Content-Type is {given[:80]!a}; send JSON in UTF-8 with the header"
             " `Content-Type: application/json`.",
             code="unsupported_media_type",
+        )
+
+
+def _check_content_encoding(headers: Headers) -> None:
+    """Refuse compressed bodies: the limit of their size counts what is sent."""
+    given = headers.get("content-encoding", "").strip()
+    if given.lower() not in ("", "identity"):
+        raise ApiError(
+            415,
+            f"the body's Content-Encoding is {given[:80]!a}; send it uncompressed, without that"
+            " header.",
+            code="unsupported_media_type",
+            headers={"Accept-Encoding": "identity"},
         )
 
 

@@ -17,17 +17,26 @@ BLOCK = 2**20
 """Bytes read at a time."""
 
 
+class ForeignTextError(SourceError):
+    """The bytes of a file are no UTF-8 text."""
+
+
 def read_chunks(file: TextFile) -> Iterator[str]:
-    """Yield a file as text: UTF-8, without a byte order mark, with line feeds for line ends."""
+    """Yield a file as text: UTF-8, without a byte order mark, with line feeds for line ends.
+
+    Raises:
+        ForeignTextError: it is none.
+        SourceError: it cannot be read.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     decoded = 0  # bytes given to the decoder before this block
     held = ""  # a carriage return whose next character is not read yet
     beyond_ascii = False  # whether a character was decoded that UTF-8 writes in several bytes
     for block in _with_end(_blocks(file)):
         if decoded == 0 and (what := foreign(block)):
-            raise SourceError(f"{file.where} {what}")
+            raise ForeignTextError(f"{file.where} {what}")
         if (zero := block.find(b"\0")) >= 0:
-            raise SourceError(
+            raise ForeignTextError(
                 f"{file.where} is not text: byte {decoded + zero:,} is zero. Inklings reads UTF-8"
                 f" text: {list_known()}."
             )
@@ -37,7 +46,7 @@ def read_chunks(file: TextFile) -> Iterator[str]:
             place = decoded + len(block) - len(error.object) + error.start
             found = error.object[error.start]
             before = beyond_ascii or not error.object[: error.start].isascii()
-            raise SourceError(
+            raise ForeignTextError(
                 f"{file.where} is not UTF-8: byte {place:,} (0x{found:02x}) cannot be decoded."
                 f" {advice(error, utf8_before=before)}"
             ) from error

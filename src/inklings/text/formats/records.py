@@ -167,7 +167,25 @@ def _lines_of_json(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterato
         except (ValueError, RecursionError) as error:
             wanted.refuse(SourceError(f"{place} is not JSON: {error}. {advice} {SKIP}"), "not JSON")
             continue
+        if _says_twice(line, wanted.field):
+            wanted.refuse(
+                SourceError(
+                    f"{place} has the field {wanted.field!r} more than once. Give each a name of"
+                    f" its own, and say with --data.field which one holds the text. {SKIP}"
+                ),
+                "with its field twice",
+            )
+            continue
         yield from record_texts(record, wanted, place)
+
+
+def _says_twice(line: str, field: str) -> bool:
+    """Return whether a record has the field more than once: JSON's reader takes the last."""
+    if line.count(json.dumps(field)) < 2:
+        return False
+    named: list[list[str]] = []
+    json.loads(line, object_pairs_hook=lambda pairs: named.append([name for name, _ in pairs]))
+    return bool(named) and named[-1].count(field) > 1  # what is outermost ends last
 
 
 class _Unread:
@@ -280,6 +298,9 @@ def table_records(
     )  # the default refuses fields above 128 KiB
     advice = "Is a quotation mark not closed?"
     first = next(chunks, "")
+    if not first:
+        yield Text([""], where)
+        return
     head = _first_row(first)
     if said := re.match(r'"?sep=(.)"?(?:\r|\n|$)', first, re.IGNORECASE):
         delimiters, head = said[1], _first_row(first[said.end() :])
@@ -305,6 +326,11 @@ def table_records(
         if wanted.field not in header:
             raise no_field(
                 wanted.field, header, f"{where} (columns are named by its first line)", no_header=by
+            )
+        if (count := header.count(wanted.field)) > 1:
+            raise SourceError(
+                f"{where} has {count} columns of the name {wanted.field!r}. Give each a name of its"
+                " own in the first line, and say with --data.field which one holds the text."
             )
         column = header.index(wanted.field)
         for row in rows:
