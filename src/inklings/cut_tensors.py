@@ -58,14 +58,15 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if _is_cut(tensor) else tensor
 
 
-def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights and buffers of a model as its `state_dict`, whole; tied ones stay tied."""
-    found: dict[int, Tensor] = {}
-    state = model.state_dict(keep_vars=True)
-    for tensor in state.values():
-        if id(tensor) not in found:
-            found[id(tensor)] = whole(tensor.detach())
-    return {name: found[id(tensor)] for name, tensor in state.items()}
+def own_rows(tensor: Tensor) -> slice | None:
+    """Return which rows of a tensor this process holds; None where it is not cut."""
+    if not _is_cut(tensor):
+        return None
+    share = -(-len(tensor) // tensor.device_mesh.size())
+    first = min(tensor.device_mesh.get_local_rank() * share, len(tensor))
+    rows = slice(first, min(first + share, len(tensor)))
+    assert len(tensor.to_local()) == rows.stop - rows.start, "cut along the first dimension"
+    return rows
 
 
 def as_cut(part: Tensor, other: Tensor) -> Tensor:

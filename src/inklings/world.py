@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +29,7 @@ from torch._C._distributed_c10d import GradBucket, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from inklings.cut_tensors import cut_up, with_common_weights
+from inklings.errors import InklingsError, LostProcessError
 
 T = TypeVar("T")
 
@@ -145,6 +148,35 @@ class World:
         if self.size > 1:
             dist.barrier()
 
+    def together(self, work: Callable[[], T]) -> list[T]:
+        """Do in every process what may take long; return what each gives, by rank: plain values.
+
+        It is done in a thread beside, while every second the processes tell each other that they
+        live: one that is slow is waited for, one that died is noticed. All end where one fails.
+
+        Raises:
+            LostProcessError: it failed in another process.
+        """
+        if self.size == 1:
+            return [work()]
+        with ThreadPoolExecutor(1) as beside:
+            doing, working = beside.submit(work), 1.0
+            while working:
+                wait_for([doing], timeout=LOOK)
+                (working,) = self.most(float(not doing.done()))
+        error = doing.exception()
+        outcome = (format_failure(error), None) if error else (None, doing.result())
+        outcomes = self.gathered(outcome)
+        for rank, (failure, _) in enumerate(outcomes):
+            if failure is not None and error is None:
+                raise self.ended(rank, f"{failure} All end; the same command goes on.")
+        doing.result()  # which raises what failed here
+        return [given for _, given in outcomes]  # type: ignore[misc]  # none failed
+
+    def led(self, work: Callable[[], T]) -> T:
+        """Do in process 0 what may take long, as in `together`; all get what it gives."""
+        return self.together(lambda: work() if self.leads else None)[0]  # type: ignore[return-value]  # of process 0
+
     def first(self, make: Callable[[], T]) -> T:
         """Return what `make` does, done by one process of each host before the others.
 
@@ -243,6 +275,10 @@ class World:
                 if self.store is not None and rank != self.rank and self.store.check([key]):
                     yield rank, json.loads(self.store.get(key))
 
+    def ended(self, rank: int, reason: str) -> LostProcessError:
+        """Return the error that tells why another process ended."""
+        return LostProcessError(f"process {rank} of {self.size} ended: {reason}")
+
     def _leave(self, key: str, value: str) -> None:
         assert self.store is not None
         self.store.set(key, value)
@@ -265,6 +301,11 @@ class World:
 
 ALONE = World()
 """A single process."""
+
+
+def format_failure(error: BaseException) -> str:
+    """Say why a process ends."""
+    return str(error) if isinstance(error, InklingsError) else f"{type(error).__name__}: {error}"
 
 
 def _device(module: nn.Module) -> torch.device:

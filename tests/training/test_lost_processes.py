@@ -29,14 +29,20 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of PO
 ConfigOf = Callable[..., RunConfig]
 
 
+EXCHANGES = ("all_reduce", "all_gather", "barrier")
+"""Calls of torch by which processes exchange."""
+WRITTEN = ("all_gather",)
+"""Those while a checkpoint is written, and not in every step."""
+
+
 class Mortal:
     """Kills its process before or after a call: of those that write, and those that exchange."""
 
-    def __init__(self, fatal: int) -> None:
+    def __init__(self, fatal: int, exchanges: tuple[str, ...] = EXCHANGES) -> None:
         self.calls, self.fatal = 0, fatal
         for owner, names in (
             (os, ("fsync", "rename", "replace", "unlink", "mkdir", "rmdir")),
-            (dist, ("all_reduce", "all_gather", "barrier")),
+            (dist, exchanges),
         ):
             for name in names:
                 setattr(owner, name, self._guard(getattr(owner, name)))
@@ -72,41 +78,67 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return dict(model.named_parameters())
 
 
-def moments(config: RunConfig, store: TokenStore, folder: Path, count: int) -> list[list[int]]:
+def moments(
+    config: RunConfig,
+    store: TokenStore,
+    folder: Path,
+    count: int,
+    *,
+    exchanges: tuple[str, ...],
+    sharded: bool,
+) -> list[list[int]]:
     """For each process, numbers of calls spread evenly over all that it makes in a run."""
 
     def counted(world: World) -> int:
-        mortal = Mortal(0)
+        mortal = Mortal(0, exchanges)
         command(config, folder / "counted", store, world)
         return mortal.calls
 
     return [
-        sorted({1 + at * calls // count for at in range(count)}) for calls in in_world(2, counted)
+        sorted({1 + (2 * at + 1) * calls // (2 * count) for at in range(count)})
+        for calls in in_world(2, counted, sharded=sharded)
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize(
+    ("killed", "count", "sharded"),
+    [
+        pytest.param(0, 10, False, marks=pytest.mark.slow),
+        pytest.param(1, 10, False, marks=pytest.mark.slow),
+        (0, 2, True),
+        (1, 3, True),
+        pytest.param(0, 20, True, marks=pytest.mark.slow),
+        pytest.param(1, 20, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_goes_on_whichever_process_was_killed_at_any_moment(
-    killed: int, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+    killed: int, count: int, sharded: bool, config_of: ConfigOf, store: TokenStore, tmp_path: Path
 ) -> None:
-    """Ten moments each: the other ends with the reason, and the same command ends the run."""
+    """The other ends with the reason, and the same command ends the run.
+
+    Where each process writes its part of a checkpoint, the moments are those of these writes.
+    """
     config = config_of("mlp", budget="6-steps", evaluations=2)
+    exchanges = WRITTEN if sharded else EXCHANGES
+
+    def begun(run: Path) -> list[str]:
+        return in_world(2, lambda world: command(config, run, store, world), sharded=sharded)
+
     whole = tmp_path / "whole"
-    assert in_world(2, lambda world: command(config, whole, store, world)) == ["budget"] * 2
-    for fatal in moments(config, store, tmp_path, 10)[killed]:
+    assert begun(whole) == ["budget"] * 2
+    found = moments(config, store, tmp_path, count, exchanges=exchanges, sharded=sharded)
+    for fatal in found[killed]:
         run = tmp_path / f"killed-{fatal}"
 
         def mortally(world: World, run: Path = run, fatal: int = fatal) -> str:
             if world.rank == killed:
-                Mortal(fatal)
+                Mortal(fatal, exchanges)
             return command(config, run, store, world)
 
-        found = left_of_world(2, mortally)
-        assert found[killed] is None, "it was killed"
-        assert found[1 - killed] == "budget" or "without a word" in str(found[1 - killed])
-        again = in_world(2, lambda world, run=run: command(config, run, store, world))  # type: ignore[misc]
-        assert again == ["budget"] * 2
+        left = left_of_world(2, mortally, sharded=sharded)
+        assert left[killed] is None, "it was killed"
+        assert left[1 - killed] == "budget" or "without a word" in str(left[1 - killed])
+        assert begun(run) == ["budget"] * 2
         for name, tensor in weights(whole).items():
             assert torch.equal(tensor, weights(run)[name]), fatal
         assert RunDirectory.open(run).check() == []

@@ -44,8 +44,12 @@ def settings(config_of: ConfigOf, architecture: str, **training: Any) -> RunConf
     return replace(config, model={**config.model, **SMALL.get(architecture, {})})
 
 
-def trained(config: RunConfig, run: Path, store: TokenStore, size: int) -> list[TrainingResult]:
-    return in_world(size, lambda world: train(config, run, store=store, world=world))
+def trained(
+    config: RunConfig, run: Path, store: TokenStore, size: int, *, sharded: bool = False
+) -> list[TrainingResult]:
+    return in_world(
+        size, lambda world: train(config, run, store=store, world=world), sharded=sharded
+    )
 
 
 def losses(run: Path) -> list[float]:

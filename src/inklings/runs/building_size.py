@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from inklings.errors import RunError
-from inklings.runs.checked_files import tensor_sizes
+from inklings.runs.tensors.parts import saved_sizes
 
 TIMES = 8
 """How many times the size on disk may be allocated while building: initial values, masks, drafts.
@@ -45,14 +45,15 @@ def within_size_of(weights: Path | None, *, config: Path) -> Iterator[None]:
     """Refuse, within the block, to build a model larger than the given weights.
 
     Args:
-        weights: a file of tensors; None, or one that is damaged, bounds nothing but memory.
+        weights: a file of tensors, or where one would be that is in parts; None, or one that is
+            damaged, bounds nothing but memory.
         config: what the message blames.
 
     Raises:
         RunError: it is larger, or does not fit into memory.
     """
     try:
-        sizes = None if weights is None else tensor_sizes(weights)
+        sizes = None if weights is None else saved_sizes(weights)
     except RunError:
         sizes = None
     try:

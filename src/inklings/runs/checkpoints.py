@@ -3,37 +3,44 @@
 `checkpoints/step_N/` holds the weights, the optimiser's state and the progress; it is whole or
 absent. With it, training goes on to the same bits as if it had never stopped. No random state is
 saved: batches and dropout are functions of (seed, step).
+
+Where weights are cut up among processes, each writes what it holds of them (`tensors/parts.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
+from inklings.cut_tensors import as_cut, own_rows
 from inklings.durable import (
     disk_errors,
     new_directory,
-    read_bytes,
     read_checked_json,
-    write_bytes,
     write_checked_json,
 )
 from inklings.errors import RunError
 from inklings.models.contract import Architecture
-from inklings.runs.checked_files import (
-    check_tensors,
-    read_tensors,
-    shared_names,
-    write_tensors,
+from inklings.runs.tensors.checked_files import check_tensors, shared_names, write_tensors
+from inklings.runs.tensors.parts import (
+    SavedTensors,
+    check_saved,
+    open_tensors,
+    saved_files,
+    write_index,
+    write_part,
+    write_whole,
 )
 from inklings.values import from_file
+from inklings.world import ALONE, World
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -98,25 +105,59 @@ def write_checkpoint(
     tensors: Mapping[str, Tensor],
     *,
     architecture: str,
+    world: World = ALONE,
 ) -> None:
     """Write the checkpoint of `progress.step`, atomically.
 
+    Of several processes, each makes this call. Process 0 writes what all of them have, each what it
+    alone has; when all are done, process 0 gives the checkpoint its name.
+
     Args:
         run: the run directory.
-        progress: how far the run is.
+        progress: how far the run is; that of process 0 counts.
         weights: of the model, as its `state_dict` has them.
         tensors: the state of the objective.
         architecture: the name of the model's architecture.
+        world: the processes.
+
+    Raises:
+        DiskError: it cannot be written; there is nothing of it then.
+        LostProcessError: another process could not write its part.
     """
     path = checkpoint_path(run, progress.step)
-    if path.exists():
-        # from before a resume that went further back, because a newer checkpoint was damaged; or
-        # the end of an extended run
-        remove_checkpoint(path)
-    with new_directory(path) as temporary:
-        write_weights(temporary / WEIGHTS, weights, architecture=architecture, step=progress.step)
-        write_tensors(temporary / OPTIMIZER, tensors, {"step": str(progress.step)})
-        write_checked_json(temporary / PROGRESS, dataclasses.asdict(progress))
+    about = {"architecture": architecture, "step": str(progress.step)}
+    weights, ties = _untied(weights)
+    files = ((WEIGHTS, weights, {**about, **ties}), (OPTIMIZER, tensors, {"step": about["step"]}))
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> str:
+            if path.exists():
+                # from before a resume that went further back, because a newer checkpoint was
+                # damaged; or the end of an extended run
+                remove_checkpoint(path)
+            return str(stack.enter_context(new_directory(path)))
+
+        def write() -> list[dict[str, Any]]:
+            if world.sharded and world.size > 1:
+                return [
+                    write_part(folder / name, state, facts, part=world.rank, count=world.size)
+                    for name, state, facts in files
+                ]
+            if world.leads:
+                for name, state, facts in files:
+                    write_tensors(folder / name, state, facts)
+            return []
+
+        def end() -> None:
+            if any(parts):
+                for (name, _, facts), *written in zip(files, *parts, strict=True):
+                    write_index(folder / name, written, facts)
+            write_checked_json(folder / PROGRESS, dataclasses.asdict(progress))
+            stack.close()
+
+        folder = Path(world.led(begin))
+        parts = world.together(write)
+        world.led(end)
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -159,23 +200,19 @@ def read_progress(path: Path) -> TrainerState:
     return progress
 
 
+def checkpoint_files(path: Path) -> list[Path]:
+    """Return the files of a checkpoint, the progress first."""
+    return [path / PROGRESS, *saved_files(path / WEIGHTS), *saved_files(path / OPTIMIZER)]
+
+
 def check_checkpoint(path: Path) -> list[str]:
     """Read every byte of a checkpoint and return what is wrong; an empty list if nothing is."""
     problems = []
-    for check, name in (
-        (_check_progress, PROGRESS),
-        (check_tensors, WEIGHTS),
-        (check_tensors, OPTIMIZER),
-    ):
-        try:
-            check(path / name)
-        except RunError as error:
-            problems.append(str(error))
-    return problems
-
-
-def _check_progress(path: Path) -> None:
-    read_progress(path.parent)
+    try:
+        read_progress(path)
+    except RunError as error:
+        problems.append(str(error))
+    return [*problems, *check_saved(path / WEIGHTS), *check_saved(path / OPTIMIZER)]
 
 
 def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
@@ -210,55 +247,48 @@ def write_model(path: Path, model: Architecture, *, architecture: str, step: int
         architecture: the name of its architecture.
         step: the step that the weights are of.
     """
-    write_weights(path, model.state_dict(), architecture=architecture, step=step)
+    weights, ties = _untied(model.state_dict())
+    write_tensors(path, weights, {"architecture": architecture, "step": str(step), **ties})
 
 
-def write_weights(path: Path, state: Mapping[str, Tensor], *, architecture: str, step: int) -> None:
-    """Write what `write_model` does, from the weights as the model's `state_dict` has them.
-
-    Args:
-        path: the file.
-        state: the weights and buffers.
-        architecture: the name of the model's architecture.
-        step: the step that the weights are of.
-    """
+def _untied(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return weights with tied ones once, and the facts that say who shares them."""
     ties = shared_names(state)
-    metadata = {
-        "architecture": architecture,
-        "step": str(step),
-        **{_TIE + name: first for name, first in ties.items()},
-    }
-    write_tensors(
-        path, {name: tensor for name, tensor in state.items() if name not in ties}, metadata
-    )
+    weights = {name: tensor for name, tensor in state.items() if name not in ties}
+    return weights, {_TIE + name: first for name, first in ties.items()}
 
 
 def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
-    """Load weights that `write_model` wrote into a model; return the step they are of.
+    """Load weights that `write_model` wrote, or a checkpoint has; return the step they are of.
+
+    Of weights that are cut up among processes, each reads its own part.
 
     Args:
-        path: the file.
+        path: the file; its parts may lie in its place.
         model: changed in place.
         architecture: the name that the file must give.
 
     Raises:
         RunError: the file is damaged, a pickle, from a newer format, or of another architecture.
     """
-    tensors, metadata = read_tensors(path)
-    if metadata.get("architecture") != architecture:
-        raise RunError(
-            f"{path} holds weights of {metadata.get('architecture')!r}; the run's architecture is"
-            f" {architecture!r}."
-        )
-    ties = {
-        key.removeprefix(_TIE): first for key, first in metadata.items() if key.startswith(_TIE)
-    }
-    own_ties = shared_names(model.state_dict())
-    if own_ties != ties:
-        raise RunError(
-            f"{path} does not fit the model: tied are {sorted(ties)} in it and {sorted(own_ties)}"
-            " in the model."
-        )
+    with open_tensors(path) as saved:
+        metadata = saved.metadata
+        if metadata.get("architecture") != architecture:
+            raise RunError(
+                f"{path} holds weights of {metadata.get('architecture')!r}; the run's architecture"
+                f" is {architecture!r}."
+            )
+        ties = {
+            key.removeprefix(_TIE): first for key, first in metadata.items() if key.startswith(_TIE)
+        }
+        own = model.state_dict(keep_vars=True)
+        own_ties = shared_names(own)
+        if own_ties != ties:
+            raise RunError(
+                f"{path} does not fit the model: tied are {sorted(ties)} in it and"
+                f" {sorted(own_ties)} in the model."
+            )
+        tensors = {name: _read_as(saved, name, own.get(name)) for name in saved.facts}
     try:
         model.load_state_dict({**tensors, **{name: tensors[first] for name, first in ties.items()}})
     except KeyError as error:
@@ -274,6 +304,13 @@ def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
     return _step_of(path, metadata)
 
 
+def _read_as(saved: SavedTensors, name: str, like: Tensor | None) -> Tensor:
+    """Read a tensor; where another of its shape is cut up among processes, the part of this one."""
+    if like is None or saved.facts[name].shape != tuple(like.shape):
+        return saved.read(name, None)
+    return as_cut(saved.read(name, own_rows(like)).to(like.device), like)
+
+
 def _step_of(path: Path, metadata: Mapping[str, str]) -> int:
     step = metadata.get("step", "")
     if not re.fullmatch("[0-9]{1,18}", step):
@@ -281,18 +318,26 @@ def _step_of(path: Path, metadata: Mapping[str, str]) -> int:
     return int(step)
 
 
-def read_objective(path: Path) -> dict[str, Tensor]:
+def read_objective(
+    path: Path, cut_as: Callable[[str], Tensor | None] = lambda name: None
+) -> dict[str, Tensor]:
     """Return the state of the objective in a checkpoint; empty at step 0.
+
+    Args:
+        path: the checkpoint.
+        cut_as: gives the weight that a tensor of this name is cut up as among processes, if it has
+            the shape of one: of such a tensor this process reads its own part.
 
     Raises:
         RunError: it is damaged.
     """
-    return read_tensors(path / OPTIMIZER)[0]
+    with open_tensors(path / OPTIMIZER) as saved:
+        return {name: _read_as(saved, name, cut_as(name)) for name in saved.facts}
 
 
 def publish_weights(run: Path, step: int) -> None:
     """Make the weights of a checkpoint those of the run: `RUN/model.safetensors`."""
-    write_bytes(run / WEIGHTS, read_bytes(checkpoint_path(run, step) / WEIGHTS))
+    write_whole(checkpoint_path(run, step) / WEIGHTS, run / WEIGHTS)
 
 
 def published_step(run: Path) -> int | None:

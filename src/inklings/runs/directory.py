@@ -37,9 +37,10 @@ from inklings.models.contract import Architecture
 from inklings.models.registry import build
 from inklings.runs import checkpoints
 from inklings.runs.building_size import within_size_of
-from inklings.runs.checked_files import refuse_pickle
 from inklings.runs.lock import is_locked
 from inklings.runs.metrics import read_metrics
+from inklings.runs.tensors.checked_files import refuse_pickle
+from inklings.runs.tensors.parts import leading_file
 from inklings.runs.user_code import keep_copies, with_own_code
 from inklings.text.tokenizers import Tokenizer
 from inklings.values import from_file
@@ -249,17 +250,13 @@ class RunDirectory:
         """
         steps = checkpoints.checkpoint_steps(self.path)
         places = [self.path, *(checkpoints.checkpoint_path(self.path, step) for step in steps)]
-        return next(
-            (
-                place / checkpoints.WEIGHTS
-                for place in places
-                if is_file(place / checkpoints.WEIGHTS)
-            ),
-            None,
-        )
+        paths = [place / checkpoints.WEIGHTS for place in places]
+        return next((path for path in paths if is_file(leading_file(path))), None)
 
     def weights_path(self, weights: Literal["best", "last"] = "best") -> Path:
         """Return the file of the best weights, or of those of the last checkpoint.
+
+        The latter may be in parts that lie in its place, which `read_model` reads as well.
 
         Raises:
             RunError: there are none yet.

@@ -14,10 +14,10 @@ from inklings.errors import InklingsError, RunError
 from inklings.events import LoggedEvent
 from inklings.runs import checkpoints
 from inklings.runs.audits import AUDITS
-from inklings.runs.checked_files import check_tensors
 from inklings.runs.checkpoints import TrainerState
 from inklings.runs.directory import CONFIG, ENVIRONMENT, METRICS, TOKENIZER, RunDirectory
 from inklings.runs.metrics import sampled_text
+from inklings.runs.tensors.checked_files import check_tensors
 
 SAMPLES = "samples"
 EVALUATIONS = "evaluations"
@@ -95,8 +95,7 @@ class _Checking:
         steps = checkpoints.checkpoint_steps(path)
         for step in steps:
             place = checkpoints.checkpoint_path(path, step)
-            names = (checkpoints.PROGRESS, checkpoints.WEIGHTS, checkpoints.OPTIMIZER)
-            self._seen |= {place / name for name in names}
+            self._seen |= set(checkpoints.checkpoint_files(place))
             found = checkpoints.check_checkpoint(place)
             self.problems += found
             if not found:

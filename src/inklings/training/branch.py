@@ -160,8 +160,9 @@ def branch_off(trunk: RunDirectory, run: Path, branch: Branch) -> RunDirectory:
         write_bytes(path / METRICS, events)
         place = checkpoints.checkpoint_path(path, branch.leaves)
         place.mkdir(parents=True)
-        for name in (checkpoints.WEIGHTS, checkpoints.OPTIMIZER):
-            write_bytes(place / name, read_bytes(source / name))
+        _, *files = checkpoints.checkpoint_files(source)
+        for file in files:
+            write_bytes(place / file.name, read_bytes(file))
         # the best so far was not decayed, so it is no rival
         progress = replace(
             before, best_loss=None, best_step=None, evaluations_since_best=0, stopped=None

@@ -24,12 +24,12 @@ import inklings
 from inklings.config import RunConfig, TrainingConfig
 from inklings.device import bfloat16_is_fast
 from inklings.durable import canonical, sha256
-from inklings.errors import InklingsError, LostProcessError, WorldError
+from inklings.errors import LostProcessError, WorldError
 from inklings.models.contract import Architecture
 from inklings.runs.directory import CONFIG, RunDirectory
 from inklings.runs.user_code import named_code
 from inklings.training.objectives.base import objective_type
-from inklings.world import ALONE, PATIENCE, World
+from inklings.world import ALONE, PATIENCE, World, format_failure
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells every process that it starts."""
@@ -69,9 +69,7 @@ def ending_together(world: World) -> Iterator[None]:
         lost = _lost(world, error)
         if lost is not None:
             raise lost from error
-        world.say_failure(
-            str(error) if isinstance(error, InklingsError) else f"{type(error).__name__}: {error}"
-        )
+        world.say_failure(format_failure(error))
         raise
 
 
@@ -133,7 +131,7 @@ def _lost(world: World, error: Exception) -> LostProcessError | None:
     if not (isinstance(error, dist.DistError) or "gloo" in text or "NCCL" in text):
         return None
     for rank, reason in world.failures():
-        return LostProcessError(f"process {rank} of {world.size} ended: {reason}")
+        return world.ended(rank, reason)
     if "imed out" in text:
         return LostProcessError(
             f"process {world.rank} of {world.size} waited {PATIENCE:.0f} s for the others, and one"

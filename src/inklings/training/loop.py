@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from inklings.cut_tensors import whole_weights
 from inklings.durable import write_bytes
 from inklings.errors import DivergedError
 from inklings.events import EvaluationFigures, LoggedEvent, OnEvent, StepFigures
@@ -275,14 +274,12 @@ class Loop:
         self._save()
 
     def _save(self) -> None:
-        """Write a checkpoint: process 0 does, the others wait until it is there.
+        """Write a checkpoint; the best weights become those of the run.
 
         If a process is killed at any moment here, the run goes on from this checkpoint or the one
         before.
         """
         self._emit({"event": "checkpoint", "step": self._step})
-        tensors = self._objective.tensors()
-        weights = whole_weights(self._model)
         length, digest = self._log.sync() if self._world.leads else (0, None)
         self.progress = replace(
             self.progress,
@@ -293,14 +290,18 @@ class Loop:
             metrics_length=length,
             metrics_sha256=digest,
         )
-        if self._world.leads:
-            self._write(weights, tensors)
-        self._world.wait()
+        write_checkpoint(
+            self._run,
+            self.progress,
+            self._model.state_dict(keep_vars=True),
+            self._objective.tensors(),
+            architecture=self._record.config.architecture,
+            world=self._world,
+        )
+        self._world.led(self._publish)
         self._saved_step, self._saved_at = self._step, self._seconds
 
-    def _write(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-        architecture = self._record.config.architecture
-        write_checkpoint(self._run, self.progress, weights, tensors, architecture=architecture)
+    def _publish(self) -> None:
         if self.progress.best_step == self._step:
             publish_weights(self._run, self._step)
         prune_checkpoints(

@@ -85,8 +85,7 @@ def train(
         with (
             Interruption()
         ):  # from here on there is a run, and whoever interrupts is told how to go on with it
-            if world.leads:
-                _create(run, setup)
+            world.led(lambda: _create(run, setup))
             check_sees(world, run / CONFIG)
             directory = RunDirectory.open(run)
             with _held(run, world), resumable(run):
@@ -140,14 +139,16 @@ def resume(
     directory = RunDirectory.open(run)
     check_alike(world, code_facts(directory.config))
     with _held(run, world), resumable(run), memory_errors(directory.config):
-        step, problems = 0, list[str]()
-        if world.leads:
+
+        def last_sound() -> tuple[int, list[str]]:
             step, problems = checkpoints.latest_sound_checkpoint(run)
             progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
             _tidy(directory, progress)
             if budget is not None:
                 _extend(directory, budget, progress, store, trust_code=trust_code)
-        step, problems = world.told((step, problems))
+            return step, problems
+
+        step, problems = world.led(last_sound)
         check_sees(world, checkpoints.checkpoint_path(run, step))
         progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
         directory = RunDirectory.open(run)  # which may have been extended
@@ -163,11 +164,8 @@ def resume(
         _check_text(directory, store)
         model = directory.build_model(trust_code=trust_code)
         check_shares(world, model, directory.config.training)
-        checkpoints.read_model(
-            checkpoints.checkpoint_path(run, step) / checkpoints.WEIGHTS,
-            model,
-            architecture=directory.config.architecture,
-        )
+        if not world.sharded:  # else each reads its part, when they are cut up
+            _read_weights(directory, model, step)
         choose_runtime(directory.config.training)  # the run's device must be there
         notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
         lost = lost_events(run / METRICS, length=progress.metrics_length)
@@ -205,7 +203,7 @@ def resumable(run: Path) -> Iterator[None]:
         raise error.going_on(f"go on with: inklings resume {run}") from error
 
 
-def _create(run: Path, setup: Setup) -> RunDirectory:
+def _create(run: Path, setup: Setup) -> None:
     """Write the run to disk, with the initial weights as the checkpoint of step 0."""
 
     def first_checkpoint(path: Path, record: RunManifest) -> None:
@@ -219,7 +217,7 @@ def _create(run: Path, setup: Setup) -> RunDirectory:
         "runtime": asdict(setup.runtime),
         "store": str(setup.store.path.resolve()),
     }
-    return RunDirectory.create(
+    RunDirectory.create(
         run,
         setup.record,
         tokenizer=setup.store.tokenizer,
@@ -294,7 +292,10 @@ def _go_on(
     """Train from `progress`, with the model's weights, until the run is complete or interrupted."""
     run, record, runtime = directory.path, directory.record, directory.runtime
     objective = make_objective(model, store.split("train"), record.config, runtime, world)
-    objective.load(checkpoints.read_objective(checkpoints.checkpoint_path(run, progress.step)))
+    if world.sharded:
+        _read_weights(directory, model, progress.step)
+    path = checkpoints.checkpoint_path(run, progress.step)
+    objective.load(checkpoints.read_objective(path, objective.cut_as))
     with (
         Interruption() as interruption,
         # of several processes one writes; what the others would write goes nowhere
@@ -345,6 +346,11 @@ def _go_on(
         log.append(end)
         on_event(end)
     return result
+
+
+def _read_weights(directory: RunDirectory, model: Architecture, step: int) -> None:
+    path = checkpoints.checkpoint_path(directory.path, step) / checkpoints.WEIGHTS
+    checkpoints.read_model(path, model, architecture=directory.config.architecture)
 
 
 def _tidy(directory: RunDirectory, progress: TrainerState) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inklings.durable import read_errors, read_json
 from inklings.errors import RunError
-from inklings.runs.checked_files import refuse_pickle
+from inklings.runs.tensors.checked_files import refuse_pickle
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -17,6 +17,7 @@ from inklings.models.contract import Architecture
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory
 from inklings.runs.lock import is_locked
+from inklings.runs.tensors.parts import leading_file
 
 ATTEMPTS = 20
 """How often a run is read whose checkpoints change under the reader."""
@@ -80,7 +81,7 @@ def _load(run: RunDirectory, *, trust_code: bool) -> CurrentModel:
     if newest and not checkpoints.checkpoint_steps(run.path):
         newest = False  # `weights_path` says what to do about a run without any weights
     path = run.weights_path("last" if newest else "best")
-    written = int(path.stat().st_mtime)
+    written = int(leading_file(path).stat().st_mtime)
     model, step = run.read_model(path, trust_code=trust_code)
     return CurrentModel(
         model=model, weights="newest" if newest else "best", step=step, written=written
@@ -97,7 +98,7 @@ def _state(run: Path) -> list[tuple[str, int, int]]:
         ),
     ]
     found = []
-    for place in places:
+    for place in map(leading_file, places):
         try:
             facts = place.stat()
         except OSError:

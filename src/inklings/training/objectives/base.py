@@ -172,6 +172,10 @@ class Objective(ABC, Generic[Trained]):
     def tensors(self) -> dict[str, Tensor]:
         """Return the state to be saved, as a flat dictionary."""
 
+    def cut_as(self, name: str) -> Tensor | None:
+        """Return the weight that a saved tensor of this name is cut up as among processes."""
+        return None
+
     @abstractmethod
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Load the state that `tensors` gave."""

@@ -266,6 +266,10 @@ class LikelihoodObjective(Objective[SequenceModel]):
             **{f"carried/{name}": tensor for name, tensor in carried.items()},
         }
 
+    def cut_as(self, name: str) -> Tensor | None:
+        """Return the parameter whose moments a tensor of the optimisers holds."""
+        return self.optimizers.parameter_of(name.removeprefix("optimizer/"))
+
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Load both again; there is nothing to load before the first step."""
         self.optimizers.load(tensors_below("optimizer/", tensors))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inklings.config import TrainingConfig
-from inklings.cut_tensors import cut_like, own_part, whole
+from inklings.cut_tensors import own_part
 from inklings.errors import RunError
 from inklings.models.contract import Architecture
 from inklings.optimizers import OPTIMIZERS
@@ -78,12 +78,17 @@ class Optimizers:
         With the weights and the step it is all that a resumed run needs.
         """
         return {
-            f"{self._names[parameter]}/{key}": whole(value)
+            f"{self._names[parameter]}/{key}": value
             for optimizer in self.single
             for parameter, state in optimizer.state.items()
             for key, value in state.items()
             if isinstance(value, Tensor)
         }
+
+    def parameter_of(self, name: str) -> Tensor | None:
+        """Return the parameter that saved state of this name belongs to, if there is one."""
+        owner = name.rpartition("/")[0]
+        return next((p for p, other in self._names.items() if other == owner), None)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Load the state that `tensors` gave.
@@ -107,10 +112,7 @@ class Optimizers:
                 )
             # `step` of a fused optimiser must lie beside its parameter, like the moments
             parameter = parameters[name]
-            found = tensor.to(parameter.device).clone()
-            owner[parameter].state[parameter][key] = (
-                cut_like(found, parameter) if tensor.ndim else found
-            )
+            owner[parameter].state[parameter][key] = tensor.to(parameter.device).clone()
 
 
 def tensors_below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
-from inklings.runs.checked_files import (
+from inklings.runs.tensors.checked_files import (
     check_tensors,
     read_tensors,
     refuse_pickle,
@@ -25,6 +25,9 @@ TENSORS = {
     "b": torch.tensor(3),
     "c": torch.ones(5, dtype=torch.bfloat16),
     "empty": torch.zeros(0, 2),
+    "none": torch.zeros((), dtype=torch.int64).expand(0),
+    "single": torch.tensor(4.0).expand(1),
+    "transposed": torch.arange(6).view(2, 3).T,
 }
 
 
@@ -119,7 +122,7 @@ def test_a_newer_format_asks_for_an_upgrade(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("inklings.runs.checked_files.FORMAT_VERSION", 2)
+        patched.setattr("inklings.runs.tensors.checked_files.FORMAT_VERSION", 2)
         write_tensors(tmp_path / "t.safetensors", TENSORS, {})
         write_checked_json(tmp_path / "c.json", {"a": 1}, format_version=2)
     with pytest.raises(RunError, match="Upgrade"):
