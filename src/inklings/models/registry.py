@@ -150,7 +150,8 @@ def _known_traits(error: Exception) -> str:
     """Return what `Traits` takes, to follow the error of a trait that it does not."""
     from inklings.models.contract import Traits
 
-    found = re.fullmatch(r"Traits\.__init__\(\) got an unexpected .* '(\w+)'", str(error))
+    # Python guesses a name behind it from 3.13 on
+    found = re.match(r"Traits\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if found is None:
         return ""
     allowed = [field.name for field in dataclasses.fields(Traits)]

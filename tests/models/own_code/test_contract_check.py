@@ -15,7 +15,7 @@ from inklings.cli.main import main
 from inklings.errors import ArchitectureError
 from inklings.models.contract import Output, State
 from inklings.models.own_code.contract_check import try_contract
-from inklings.models.registry import build
+from inklings.models.registry import _known_traits, build
 
 Write = Callable[[str], str]
 
@@ -232,3 +232,11 @@ def test_a_state_by_layers() -> None:
     assert [set(layer) for layer in state.layers] == [{"h", "c"}] * 11
     assert [float(layer["h"][0, 0]) for layer in state.layers] == list(range(11))
     assert State.layered(state.select(torch.tensor([1])).layers).batch_size == 1
+
+
+@pytest.mark.parametrize("guess", ["", ". Did you mean 'carries_state'?"], ids=["3.11", "3.13"])
+def test_an_unknown_trait_is_known_by_what_any_python_says(guess: str) -> None:
+    said = f"Traits.__init__() got an unexpected keyword argument 'carry_state'{guess}"
+    assert "unknown trait 'carry_state'. Did you mean 'carries_state'" in _known_traits(
+        TypeError(said)
+    )
