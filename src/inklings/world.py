@@ -23,7 +23,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Num
 from torch import Tensor, nn
 from torch._C._distributed_c10d import GradBucket, Store
 from torch.nn.parallel import DistributedDataParallel
@@ -125,8 +125,8 @@ class World:
         return [safetensors.torch.load(found) for found in _gathered(data, self.size)]
 
     def mapped(
-        self, rows: Float[Tensor, "N ..."], change: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, "N ..."]:
+        self, rows: Num[Tensor, "N ..."], change: Callable[[Tensor], Tensor]
+    ) -> Num[Tensor, "N ..."]:
         """Return `change(rows)`, of which every process computes its share of the rows.
 
         Args:

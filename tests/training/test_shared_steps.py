@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from inklings.config import RunConfig
 from inklings.errors import WorldError
 from inklings.events import Event
+from inklings.models.from_noise import Noise
+from inklings.models.textgan import TextGAN
 from inklings.runs.checkpoints import checkpoint_path, checkpoint_steps
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore
@@ -117,12 +119,29 @@ GAN = {"n_embd": 8, "n_head": 2, "n_hidden": 12, "n_critic_hidden": 10, "critic_
 
 @pytest.mark.parametrize("loss", ["relativistic", pytest.param("wgan_gp", marks=SLOW)])
 def test_two_processes_share_the_texts_of_a_gan(
-    loss: str, config_of: ConfigOf, store: TokenStore, tmp_path: Path
+    loss: str,
+    config_of: ConfigOf,
+    store: TokenStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Real texts, noise and places on lines between them are those of one process."""
     config = config_of("textgan", batch_size=16, sequence_length=None, evaluations=2)
     config = replace(config, model={**GAN, "context_length": 12, "loss": loss})
-    trained(config, tmp_path / "two", store, 2)
+    made: list[int] = []
+    real: Callable[[TextGAN, Noise], torch.Tensor] = TextGAN.make
+
+    def counted(model: TextGAN, noise: Noise) -> torch.Tensor:
+        made.append(0 if model.training else noise.size)
+        return real(model, noise)
+
+    def work(world: World) -> int:
+        monkeypatch.setattr(TextGAN, "make", counted)
+        train(config, tmp_path / "two", store=store, world=world)
+        return sum(made)
+
+    held_out = len(store.split("validation").offsets) - 1
+    assert in_world(2, work) == [2 * -(-held_out // 2), 2 * (held_out // 2)]
     train(config, tmp_path / "one", store=store)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     for name in ("critic_gap", "penalty", "generator_loss", "entropy", "critic_gradient_norm"):

@@ -293,7 +293,7 @@ class Architecture(nn.Module, ABC):
         ]
 
     def units(self) -> Sequence[nn.Module]:
-        """Return the parts whose weights need be there one part at a time (`--strategy fsdp`).
+        """Return the parts whose weights need be there one part at a time (FSDP2).
 
         Each is called once in every pass, whatever is read, and its weights are looked at by its
         own `forward` alone. What is in none of them is there all through a pass.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from inklings.errors import ConfigError, SourceError
 from inklings.evaluation.samples.sample_set import (
@@ -21,6 +23,7 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.objectives import makes_texts, predictor
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
+from inklings.world import ALONE, World
 
 TEXTS = 64
 """Long texts, written side by side, that windows are cut from."""
@@ -90,7 +93,7 @@ def draw(
 
 
 def draw_as_trained(
-    model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0
+    model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0, world: World = ALONE
 ) -> SampleSet:
     """Draw texts in the form and of the length that a model without likelihood was made for.
 
@@ -99,15 +102,12 @@ def draw_as_trained(
         tokenizer: its own.
         n: how many texts.
         seed: of the noise.
+        world: the processes that make a share of the texts each; all get all of them.
     """
-    return draw(
-        model,
-        tokenizer,
-        n,
-        max_length=model.config.context_length - 1,
-        windows=model.windows,
-        seed=seed,
-    )
+    length, windows = model.config.context_length - 1, model.windows
+    if windows is not None:
+        return _out_of_noise(model, tokenizer, n, windows, seed, cut=False, world=world)
+    return _out_of_noise(model, tokenizer, n, length, seed, cut=True, world=world)
 
 
 def real_as_trained(
@@ -129,7 +129,14 @@ def real_as_trained(
 
 
 def _out_of_noise(
-    model: SampleModel, tokenizer: Tokenizer, n: int, length: int, seed: int, *, cut: bool
+    model: SampleModel,
+    tokenizer: Tokenizer,
+    n: int,
+    length: int,
+    seed: int,
+    *,
+    cut: bool,
+    world: World = ALONE,
 ) -> SampleSet:
     """Make texts with a model without a likelihood.
 
@@ -147,7 +154,7 @@ def _out_of_noise(
     generator = torch.Generator().manual_seed(seed)
     with inference(tuple(model.modules())):
         parts = [
-            model.sample(min(ROWS, n - begin), asked, generator=generator).cpu().numpy()
+            _made(model, min(ROWS, n - begin), asked, generator, world).cpu().numpy()
             for begin in range(0, n, ROWS)
         ]
     drawn = np.concatenate(parts)
@@ -160,6 +167,20 @@ def _out_of_noise(
         boundary=tokenizer.boundary,
         vocab_size=tokenizer.vocab_size,
     )
+
+
+def _made(
+    model: SampleModel, n: int, length: int, generator: torch.Generator, world: World
+) -> Int[Tensor, "n length"]:
+    """Make texts of noise that every process draws, each its share of them."""
+    noise = model.noise(n, length, generator=generator)
+    numbers = torch.arange(n, device=model.device)[:, None].expand(n, length)
+
+    def make(mine: Int[Tensor, "M length"]) -> Int[Tensor, "M length"]:
+        first = int(mine[0, 0])
+        return model.make(noise.part(slice(first, first + len(mine))).to(model.device))
+
+    return world.mapped(numbers, make)
 
 
 def _windows(

@@ -114,7 +114,7 @@ class AdversarialObjective(Objective[SampleModel]):
         cls, model: SampleModel, store: TokenStore, *, seed: int, world: World = ALONE
     ) -> SampleValidation:
         """Measure bits of divergence from held-out texts."""
-        return SampleValidation(model, store, seed=seed)
+        return SampleValidation(model, store, seed=seed, world=world)
 
     @classmethod
     def settle(cls, model: SampleModel, training: TrainingConfig) -> TrainingConfig:
