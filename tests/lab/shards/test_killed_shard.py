@@ -123,7 +123,8 @@ def test_three_shards_of_which_one_was_killed_are_the_whole(tmp_path: Path) -> N
 def test_the_file_for_slurm_does_a_comparison_in_any_order(tmp_path: Path) -> None:
     """Tried by a plain shell: each task of the array is the file with its number."""
     page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    match = re.search(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", page, re.M | re.S)
+    begin = r"^```bash\n(#!/bin/bash\n#SBATCH --job-name=compare\n"
+    match = re.search(begin + r".*?)^```", page, re.M | re.S)
     assert match is not None
     small = {
         "source /shared/inklings/.venv/bin/activate": "",
