@@ -19,13 +19,16 @@ SITE := $(VENV)/.installed-site
 RELEASE := $(VENV)/.installed-release
 # one process a core; each test process computes with one thread
 WORKERS ?= auto
+# an environment whose torch has CUDA, and flags of scripts/gpu.py
+GPU := .venv-gpu
+GPU_FLAGS ?=
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
 # Bytecode is kept, whatever the environment says: tests start many processes of the package.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger notebooks site surface release format reference clean
+.PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger gpu notebooks site surface release format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -108,6 +111,14 @@ bench: $(INSTALLED) ## the measurements that need no other project (about five m
 ledger: $(INSTALLED) ## replay every claim of docs/ledger.md (hours; says first how many, and goes on where it was stopped)
 	@$(BIN)/python scripts/ledger.py --out $(LEDGER)
 
+gpu: ## try everything on a machine with one NVIDIA card, in ten minutes: training, serving, FSDP2, figures as JSON
+	$(CHECK_PYTHON)
+	@$(PYTHON) scripts/gpu.py --check
+	@[ -x $(GPU)/bin/python ] || $(PYTHON) -m venv $(GPU)
+	@# the default build of torch is the one for CUDA; what there is already is not installed again
+	@$(GPU)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[serve]' beartype hypothesis pytest pytest-xdist
+	@$(GPU)/bin/python scripts/gpu.py --out gpu $(GPU_FLAGS)
+
 notebooks: $(HEAVY) ## execute the notebooks, and keep what they show (about ten minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/run_notebooks.py
 
@@ -128,4 +139,4 @@ reference: $(INSTALLED) ## train the run that ships with the package again (a fe
 	$(BIN)/python scripts/make_reference.py
 
 clean: ## remove the environment and what was built
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .cache build dist demo
+	rm -rf $(VENV) $(GPU) .mypy_cache .ruff_cache .hypothesis .cache build dist demo

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
 import tempfile
 import time
@@ -63,8 +64,8 @@ async def measure(server: Server, streams: int, tokens: int) -> Round:
     )
 
 
-async def rounds(server: Server, count: int, streams: int, tokens: int) -> None:
-    """Warm up, measure and say."""
+async def rounds(server: Server, count: int, streams: int, tokens: int) -> dict[str, object]:
+    """Warm up, measure and say; return the medians."""
     await measure(server, streams, min(tokens, 16))
     first = [(await stream(server, 1, seed)).first for seed in range(30)]
     found = [await measure(server, streams, tokens) for _ in range(count)]
@@ -80,6 +81,15 @@ async def rounds(server: Server, count: int, streams: int, tokens: int) -> None:
         f" {1000 * statistics.median(first):.1f} ms (at most {1000 * max(first):.1f})",
         flush=True,
     )
+    return {
+        "model": server.name,
+        "streams": streams,
+        "alone_tokens_per_second": alone,
+        "tokens_per_second": together,
+        "slowest_over_median": slowest,
+        "failed": failed,
+        "first_token_seconds": statistics.median(first),
+    }
 
 
 def main() -> None:
@@ -90,17 +100,25 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=[1, 10], help="in millions of parameters"
     )
     parser.add_argument("--architectures", nargs="+", default=["gpt", "wavenet", "recurrent"])
-    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--streams", type=int, nargs="+", default=[64])
+    parser.add_argument("--device", default="cpu", help="where the server computes")
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="end with a line of JSON")
     options = parser.parse_args()
+    found: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             for architecture in options.architectures:
-                with served(
-                    Path(folder), f"{architecture}-{size}M", SIZES[architecture, size]
-                ) as server:
-                    asyncio.run(rounds(server, options.rounds, options.streams, options.tokens))
+                name = f"{architecture}-{size}M"
+                for streams in options.streams:
+                    flags = ["--device", options.device, "--rows", str(max(64, streams))]
+                    with served(Path(folder), name, SIZES[architecture, size], *flags) as server:
+                        found.append(
+                            asyncio.run(rounds(server, options.rounds, streams, options.tokens))
+                        )
+    if options.json:
+        print(json.dumps({"served": found}))
 
 
 if __name__ == "__main__":

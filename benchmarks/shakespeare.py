@@ -69,17 +69,22 @@ def peak_of(command: list[str], folder: Path) -> tuple[str, float, float]:
     return text, seconds, usage.ru_maxrss / 2**10
 
 
+def lay_out(checkout: Path, store: TokenStore, folder: Path) -> None:
+    """Make a folder in which nanoGPT's `train.py` finds itself and the text."""
+    for name in ("train.py", "model.py", "configurator.py", "config"):
+        (folder / name).symlink_to((checkout / name).resolve())
+    data = folder / "data" / "shakespeare_char"
+    data.mkdir(parents=True)
+    files: dict[SplitName, str] = {"train": "train.bin", "validation": "val.bin"}
+    for name, file in files.items():
+        store.split(name).tokens.astype(np.uint16).tofile(data / file)
+    (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": store.tokenizer.vocab_size}))
+
+
 def theirs(checkout: Path, store: TokenStore) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for name in ("train.py", "model.py", "configurator.py", "config"):
-            (folder / name).symlink_to((checkout / name).resolve())
-        data = folder / "data" / "shakespeare_char"
-        data.mkdir(parents=True)
-        files: dict[SplitName, str] = {"train": "train.bin", "validation": "val.bin"}
-        for name, file in files.items():
-            store.split(name).tokens.astype(np.uint16).tofile(data / file)
-        (data / "meta.pkl").write_bytes(pickle.dumps({"vocab_size": store.tokenizer.vocab_size}))
+        lay_out(checkout, store, folder)
         text, seconds, peak = peak_of(
             [sys.executable, "train.py", "config/train_shakespeare_char.py", *DOCUMENTED], folder
         )

@@ -61,13 +61,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _one_thread_and_poison() -> None:
     """One thread, so that workers share the machine and bits repeat.
 
-    Uninitialised tensors hold NaN, so that reading one shows.
+    Uninitialised tensors hold NaN, so that reading one shows. A GPU computes as users have it, but
+    with all digits of float32 in convolutions too.
     """
     import torch
 
     torch.set_num_threads(1)
+    if os.environ.get("INKLINGS_TEST_DEVICE", "cpu").startswith("cuda"):
+        torch.backends.cudnn.allow_tf32 = False
+        return
     torch.use_deterministic_algorithms(True)
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)  # noqa: B010
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pretended() -> Iterator[None]:
+    """Where INKLINGS_TEST_DEVICE says `pretended:0`, tests have the GPU of `pretended_gpu.py`."""
+    if not os.environ.get("INKLINGS_TEST_DEVICE", "").startswith("pretended"):
+        yield
+        return
+    from tests.pretended_gpu import pretended_gpu
+
+    with pretended_gpu():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

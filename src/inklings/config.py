@@ -19,6 +19,9 @@ from inklings.errors import ConfigError
 from inklings.optimizers import OPTIMIZERS, PEAK_RATES, moved_rates, peak_rates
 from inklings.values import check, check_types, from_mapping, short_repr
 
+DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
+"""How a device is named."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -191,7 +194,7 @@ class TrainingConfig:
         check(
             self,
             "device",
-            re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", self.device) is not None,
+            DEVICES.fullmatch(self.device) is not None,
             "auto, cpu, cuda, cuda:N or mps",
         )
         check(self, "keep_checkpoints", self.keep_checkpoints >= 1, "at least 1")

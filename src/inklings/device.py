@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from inklings.config import TrainingConfig
+from inklings.config import DEVICES, TrainingConfig
 from inklings.errors import ConfigError, InklingsError
 
 Precision = Literal["float32", "bfloat16"]
@@ -142,7 +142,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             return "cuda", "cuda: present"
         return ("mps", "mps: present") if has_mps else ("cpu", "cpu: no GPU present")
     kind, _, index = asked.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+    if DEVICES.fullmatch(asked) is None:
         raise ConfigError(f"device {asked!r} is unknown. Allowed: auto, cpu, cuda, cuda:N, mps.")
     if kind == "cuda" and (not has_cuda or int(index or 0) >= torch.cuda.device_count()):
         count = torch.cuda.device_count() if has_cuda else 0

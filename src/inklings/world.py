@@ -201,10 +201,10 @@ class World:
             units: its parts of which one at a time is whole, where weights are cut up
                 (`Architecture.units`).
         """
-        if self.size == 1:
-            return module
         if self.sharded:
             return cut_up(module, units, self.size)
+        if self.size == 1:
+            return module
         # `find_unused_parameters` also keeps the order in which gradients are packed: without it,
         # it changes after the first step, and a run that is resumed would add up in another order
         # torch warns in every run where there is none such

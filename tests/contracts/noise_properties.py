@@ -25,7 +25,7 @@ from inklings.models.registry import load_class
 from inklings.values import from_mapping
 
 from .properties import assert_same, require
-from .subjects import Subject, prepared
+from .subjects import DEVICE, Subject, prepared
 
 TEXTS = 5
 
@@ -37,7 +37,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def noise_of(
     model: SampleModel, n: int = TEXTS, length: int | None = None, *, seed: int = 0
 ) -> Noise:
-    return model.noise(n, length or model.config.context_length, generator=seeded(seed))
+    return model.noise(n, length or model.config.context_length, generator=seeded(seed)).to(DEVICE)
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def made(model: SampleModel, noise: Noise) -> Drawn:
 
 def after_the_end(tokens: Tensor, boundary: int) -> Tensor:
     """Which places come after the first boundary of their row: computed place by place."""
-    after = torch.zeros(tokens.shape, dtype=torch.bool)
+    after = torch.zeros(tokens.shape, dtype=torch.bool, device=tokens.device)
     for row in range(tokens.shape[0]):
         for t in range(1, tokens.shape[1]):
             after[row, t] = bool(after[row, t - 1]) or int(tokens[row, t - 1]) == boundary
@@ -136,7 +136,11 @@ def check_rows(subject: Subject) -> None:
     kept = drawn.rows[~after] if model.adversary.mask else drawn.rows.flatten(0, 1)
     assert (kept >= 0).all(), "a row has a negative share"
     assert_close(
-        kept.sum(-1), torch.ones(len(kept)), rtol=0, atol=1e-5, msg="a row is no distribution"
+        kept.sum(-1),
+        torch.ones(len(kept), device=DEVICE),
+        rtol=0,
+        atol=1e-5,
+        msg="a row is no distribution",
     )
     if not ((kept == 0) | (kept == 1)).all():
         assert_same(

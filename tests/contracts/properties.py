@@ -27,6 +27,7 @@ from inklings.models.contract import SequenceModel, State
 from inklings.models.registry import load_class
 
 from .subjects import (
+    DEVICE,
     NotApplicableError,
     Subject,
     changed,
@@ -113,7 +114,9 @@ def check_initial_loss(subject: Subject) -> None:
     Its loss on random tokens is near ln V.
     """
     model = subject.build()
-    tokens = torch.randint(0, model.config.vocab_size, (16, 2 * model.config.context_length + 1))
+    tokens = torch.randint(
+        0, model.config.vocab_size, (16, 2 * model.config.context_length + 1)
+    ).to(DEVICE)
     with torch.no_grad():
         loss = float(cross_entropy(model, tokens))
     expected = math.log(model.config.vocab_size)
@@ -176,14 +179,14 @@ def check_one_batch_is_overfitted(subject: Subject) -> None:
         vocab_size,
         (2, 2 * model.config.context_length + 1),
         generator=torch.Generator().manual_seed(0),
-    )
+    ).to(DEVICE)
     if is_counting(model):
         text = np.tile(
             np.random.default_rng(0).permutation(np.arange(1, vocab_size)), 10
         )  # one that a bigram can know
         model.count(np.concatenate([[0], text, [0]]).astype(np.uint16))
         with torch.no_grad():
-            loss = float(cross_entropy(model.eval(), torch.from_numpy(text)[None]))
+            loss = float(cross_entropy(model.eval(), torch.from_numpy(text)[None].to(DEVICE)))
         assert loss < target, (
             f"after counting one repeated text its loss is {loss:.3f} nats, not below {target:.3f}"
         )
@@ -225,20 +228,20 @@ def check_rows_of_different_lengths(subject: Subject) -> None:
         state = model.initial_state(len(lengths))
         for row, length in enumerate(lengths):
             state.assign(
-                torch.tensor([row]),
+                torch.tensor([row], device=DEVICE),
                 read(model, tokens[row : row + 1, :length], model.initial_state(1)),
             )
-        rows = torch.arange(len(lengths))
-        position = torch.tensor(lengths)
+        rows = torch.arange(len(lengths), device=DEVICE)
+        position = torch.tensor(lengths, device=DEVICE)
         for picked, count in (
             (rows, 1),
             (rows, 3),
-            (torch.tensor([2, 0, 0]), 1),
-            (torch.tensor([2, 1]), context),
+            (torch.tensor([2, 0, 0], device=DEVICE), 1),
+            (torch.tensor([2, 1], device=DEVICE), context),
         ):
             if not torch.equal(picked, rows):
                 rows, position, state = rows[picked], position[picked], state.select(picked)
-            ahead = position[:, None] + torch.arange(count)
+            ahead = position[:, None] + torch.arange(count, device=DEVICE)
             output = model(tokens[rows[:, None], ahead], state)
             what = (
                 f"rows at positions {position.tolist()}, picked as {picked.tolist()}, differ from"
@@ -305,7 +308,7 @@ def check_state_is_all_there_is(subject: Subject) -> None:
             )
             second = streamed.state
         rows = model.initial_state(3)
-        rows.assign(torch.tensor([1]), first)
+        rows.assign(torch.tensor([1], device=DEVICE), first)
         others = model(two[:, :half].expand(3, -1), rows).logits[::2]
         assert_same(
             others, whole_two[:, :half].expand(2, -1, -1), "assigning a row changes the others"
@@ -338,12 +341,14 @@ def check_autograd_keeps_the_state(subject: Subject) -> None:
 
 def check_mixed_precision(subject: Subject) -> None:
     """Under bfloat16 autocast it runs, stays finite, and its state keeps its form."""
+    if DEVICE.type == "pretended":
+        raise NotApplicableError("autocast is for devices that torch knows")
     model = prepared(subject).train()
     tokens = sample_input(model)
     state = model.initial_state(tokens.shape[0])
     before = {name: tensor.dtype for name, tensor in state.tensors.items()}
     try:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             output = model(tokens, state)
             loss = output.logits.float().logsumexp(-1).mean()
         if not is_counting(model):

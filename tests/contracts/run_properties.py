@@ -30,6 +30,7 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training.train import resume, train
 
 from .subjects import (
+    DEVICE,
     Subject,
     is_counting,
     prepared,
@@ -82,7 +83,7 @@ def configuration(subject: Subject, *, dropout: float = 0.2, **training: Any) ->
         "warmup": 0.3,
         "evaluations": 1,
         "samples": 0,
-        "device": "cpu",
+        "device": str(DEVICE),
         "precision": "float32",
         "compile": "off",
         "threads": 1,
@@ -170,7 +171,8 @@ def check_greedy(subject: Subject) -> None:
         "at temperature 0 another seed, or other samples beside it, change the text"
     )
     tokens = torch.tensor(
-        [[store.tokenizer.boundary, *store.tokenizer.encode("abc").tolist(), *text]]
+        [[store.tokenizer.boundary, *store.tokenizer.encode("abc").tolist(), *text]],
+        device=model.device,
     )
     starts = tokens == store.tokenizer.boundary
     with torch.no_grad():

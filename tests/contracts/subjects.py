@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,11 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.registry import build, load_class
 
 BOUNDARY = 0
+NAME = os.environ.get("INKLINGS_TEST_DEVICE", "cpu")
+if NAME.startswith("pretended"):
+    from tests import pretended_gpu  # noqa: F401  # which makes the name known
+DEVICE = torch.device(NAME)
+"""Where the promises are looked at."""
 
 
 class NotApplicableError(Exception):
@@ -44,7 +50,7 @@ class Subject:
             self.fields,
             vocab_size=vocab_size or self.vocab_size,
             boundary_token=BOUNDARY,
-        )
+        ).to(DEVICE)
 
 
 def is_counting(model: Architecture) -> bool:
@@ -84,7 +90,8 @@ def chain(rng: np.random.Generator, length: int, vocab_size: int) -> np.ndarray:
 def random_tokens(vocab_size: int, rows: int, length: int, seed: int = 0) -> Tensor:
     """(rows, length) tokens without a boundary among them."""
     rng = np.random.default_rng(seed)
-    return torch.from_numpy(np.stack([chain(rng, length, vocab_size) for _ in range(rows)]))
+    drawn = np.stack([chain(rng, length, vocab_size) for _ in range(rows)])
+    return torch.from_numpy(drawn).to(DEVICE)
 
 
 def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tensor, Tensor]:
@@ -92,7 +99,8 @@ def with_documents(tokens: Tensor, seed: int = 0, every: int = 7) -> tuple[Tenso
 
     And where those are.
     """
-    starts = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed)) < 1 / every
+    drawn = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(seed))
+    starts = (drawn < 1 / every).to(tokens.device)
     return tokens.masked_fill(starts, BOUNDARY), starts
 
 
@@ -106,7 +114,7 @@ def prepared(subject: Subject, seed: int = 0) -> Any:
     model = subject.build(seed=seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
+            parameter.add_(0.1 * torch.randn(parameter.shape).to(parameter))
     return model.eval()
 
 

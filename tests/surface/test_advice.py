@@ -52,12 +52,13 @@ OTHERS = {
     "docs/how-to/cluster.md": {"nproc-per-node", "array", "max-restarts", "nnodes"},
     "docs/how-to/docker.md": {"volume", "user"},
     "docs/how-to/export.md": {"local-dir"},
+    "docs/how-to/gpu.md": {"only"},
     "docs/how-to/llama-cpp.md": {"ctx-size"},
     "docs/how-to/lm-eval.md": HARNESS,
     "docs/how-to/serving.md": {"batch_size"},
     "docs/reference/audit-of-others.md": PYTEST,
 }
-"""Flags of pip, of our benchmarks, of torchrun, of Docker, of a harness, and of pytest."""
+"""Flags of pip, of our own scripts, of torchrun, of Docker, of a harness, and of pytest."""
 
 TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {

@@ -111,7 +111,7 @@ HINTS = (
     Hint("start prompt", note="the prompt is the word after the run", verbs=("generate",)),
     Hint("num_samples batch_size", "samples", verbs=("generate",)),
     Hint("dtype", "precision", "auto, float32 or bfloat16", ("generate",)),
-    Hint("device compile", note="it is chosen by itself", verbs=("generate",)),
+    Hint("compile", note="it is chosen by itself", verbs=("generate",)),
     # makemore.py
     Hint("resume", note="`inklings resume RUN` goes on with a run"),
     Hint("sample_only", note="`inklings generate RUN` writes with a run"),

@@ -13,7 +13,7 @@ from inklings.cli.arguments import Json, RunName, called, parse
 from inklings.cli.origins import origins_of, show_origins
 from inklings.cli.reference import open_run
 from inklings.cli.terminal import Terminal, open_terminal, written
-from inklings.device import threads_of
+from inklings.device import choose_device, threads_of
 from inklings.errors import ConfigError
 from inklings.generation.decoder import Decoder, choose_decoder
 from inklings.generation.from_noise import write
@@ -57,6 +57,8 @@ class Generate:
     """Precision of the weights; `auto` measures both if the model is large. The same seed gives the
     same text at the same precision.
     """
+    device: str = "cpu"
+    """Where the model computes: cpu, cuda, cuda:N, mps, or auto for a GPU where there is one."""
     interactive: bool = False
     """Read prompts line by line; each goes on from what was written before."""
     provenance: bool = False
@@ -78,7 +80,9 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse(Generate, arguments, verb="generate", description="Write text with a run.")
     terminal = open_terminal(flags.json)
     run = open_run(flags.run)
-    loaded, tokenizer = run.load_model(flags.weights, trust_code=flags.trust_code), run.tokenizer()
+    place, _ = choose_device(flags.device)
+    loaded = run.load_model(flags.weights, trust_code=flags.trust_code).to(place)
+    tokenizer = run.tokenizer()
     if makes_texts(loaded):
         return write_from_noise(loaded, tokenizer, flags, terminal)
     if flags.style_seed is not None:

@@ -82,7 +82,7 @@ def check_verb(verb: str, arguments: list[str]) -> None:
 
 def warn_of_strategy(strategy: Strategy) -> None:
     """Warn where a strategy was asked for that has nothing to share."""
-    if strategy == "fsdp" and processes() == 1:
+    if strategy == "fsdp" and not launched():
         warnings.warn(
             "--strategy fsdp cuts weights up among processes, and there is one.", stacklevel=2
         )

@@ -74,6 +74,9 @@ class Serve:
     """Precision of the weights. With bfloat16 the same seed may give another text beside other
     requests.
     """
+    device: str = ServeConfig.device
+    """Where models compute: cpu, cuda, cuda:N, mps, or auto for a GPU where there is one.
+    """
     chat_template: Path | None = None
     """A file that says how the turns of a chat become one prompt."""
     memory: bool = ServeConfig.memory

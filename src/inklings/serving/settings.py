@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Literal
 
+from inklings.device import choose_device
 from inklings.errors import ConfigError
 from inklings.serving.api.origins import check_origins
 from inklings.values import check, check_types
@@ -51,8 +52,12 @@ class ServeConfig:
     requests.
     """
 
+    device: str = "cpu"
+    """Where models compute: cpu, cuda, cuda:N, mps, or auto for a GPU where there is one."""
+
     def __post_init__(self) -> None:
         check_types(self)
+        choose_device(self.device)
         check(self, "port", 0 <= self.port <= 65_535, "0 to 65535")
         for name in (
             "workers",

@@ -39,14 +39,15 @@ NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 def joined(*, sharded: bool = False) -> Iterator[World]:
     """Join the processes that torchrun started, within the block; without torchrun be alone.
 
-    With `sharded`, weights and the optimiser's state are cut up among them.
+    With `sharded`, weights and the optimiser's state are cut up among them: by torchrun also where
+    there is one, whose part is the whole, to try FSDP2 on one card.
 
     Raises:
         WorldError: they cannot find each other, or lack what they need for it.
         LostProcessError: another process ended, or was not heard of for `PATIENCE` seconds.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    if size == 1 and not (sharded and "RANK" in os.environ):
         yield ALONE
         return
     world = _join(size, sharded=sharded)

@@ -141,12 +141,14 @@ class Loop:
                 figures = {name: value.tolist() for name, value in made.figures.items()}
                 self._figures = cast(StepFigures, figures)
             self._step += 1
-            self._seconds = before + time.perf_counter() - begin
             if due or not made.moved or len(self._unseen) >= self._look_every:
-                self._look()
+                self._look()  # which waits for a device that is behind
+            self._seconds = before + time.perf_counter() - begin
             if due:
                 self._write_line()
-        self._look()
+        if self._unseen:
+            self._look()
+            self._seconds = before + time.perf_counter() - begin
         return self._step == target
 
     def _orders(self) -> tuple[bool, bool]:

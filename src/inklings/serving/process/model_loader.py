@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from inklings.device import Runtime
+from inklings.device import Runtime, choose_device
 from inklings.errors import ConfigError
 from inklings.generation.decoder import choose_decoder
 from inklings.generation.engine.engine import Engine
@@ -50,6 +50,8 @@ class Spec:
     trust_code: bool
     memory: bool = True
     """Whether the run's long-term memory is read."""
+    device: str = "cpu"
+    """Where the model computes."""
 
 
 class ServedModel:
@@ -68,7 +70,8 @@ class ServedModel:
         self.run = RunDirectory.open(Path(spec.run))
         self.tokenizer: Tokenizer = self.run.tokenizer()
         self.current = load_current(self.run, trust_code=spec.trust_code)
-        self.model: Architecture = self.current.model
+        place, _ = choose_device(spec.device)
+        self.model: Architecture = self.current.model.to(place)
         refuse_silent(self.model, "serving")
         self.reading: SequenceModel | None = None
         """The model as the engine reads it: perhaps a copy with other weights, but with the same

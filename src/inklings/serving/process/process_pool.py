@@ -363,6 +363,7 @@ async def start(
                 run=str(run.path),
                 rows=config.rows,
                 precision=config.precision,
+                device=config.device,
                 workers=config.workers,
                 memory=config.memory,
                 trust_code=trust_code,

@@ -56,6 +56,18 @@ ACCELERATORS = {
 }
 
 
+def known_card(name: str) -> Accelerator | None:
+    """Return the accelerator that a driver calls so (`NVIDIA H100 80GB HBM3`), if it is known.
+
+    Cards for PCI Express are slower than modules of the same name, and are not in the table.
+    """
+    words = re.split(r"[\s-]+", name.replace("RTX ", "RTX"))
+    if {"PCIe", "PCIE", "NVL"}.intersection(words):
+        return None
+    found = [card for card in ACCELERATORS.values() if card.name in words]
+    return found[0] if found else None
+
+
 @dataclass(frozen=True)
 class Machine:
     """So many cards of one kind, in one host."""
