@@ -109,7 +109,7 @@ def test_what_is_sent_is_what_real_processes_send(
         return sent_bytes() - before
 
     # gloo scatters by a sum of which each keeps a part: twice the bytes of a ring
-    expected = share.sent + sharded * weights_of(setup) / 2
+    expected = share.sent + sharded * accumulate * weights_of(setup) / 2
     for sent in in_world(2, measured, sharded=sharded):
         assert sent == pytest.approx(expected, rel=0.01)
 
@@ -159,8 +159,6 @@ def test_what_cannot_be_computed_says_so(config_of: ConfigOf, store: TokenStore)
     plan = plan_machine(texts, Machine(ACCELERATORS["H100"], 2))
     assert "two models" in plan.missing[0]
     assert plan.checkpoint_bytes is None and plan.tokens_per_second > 0
-    carried = ready(config_of, store, "recurrent", order="streams")
-    assert "ddp" in str(planned(carried, 2).shares[1].refused)
     with pytest.raises(WorldError, match="3 processes cannot share a batch of 16"):
         planned(ready(config_of, store, "gpt"), 3)
 

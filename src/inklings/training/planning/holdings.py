@@ -18,6 +18,9 @@ class StepBytes:
     """Bytes of the parts of a training step in one process that has all of the model."""
 
     weights: int
+    units: int
+    """Of those weights, what is in units (`Architecture.units`)."""
+    largest_unit: int
     optimizer: int
     """What it keeps between steps."""
     matrices: int
@@ -71,9 +74,9 @@ def exchanges(sizes: StepBytes, *, sharded: bool) -> list[Exchange]:
         return [Exchange("gradients", "sum", sizes.weights), *orthogonal]
     momentum = [Exchange("momentum", "gather", sizes.matrices)] if sizes.matrices else []
     return [
-        # weights are dropped after each piece, and brought together for the next
-        Exchange("weights", "gather", sizes.parts * sizes.weights),
-        Exchange("gradients", "scatter", sizes.weights),
+        # for each piece; units are dropped after the way forward, and come again for the way back
+        Exchange("weights", "gather", sizes.parts * (sizes.weights + sizes.units)),
+        Exchange("gradients", "scatter", sizes.parts * sizes.weights),
         *momentum,
         *orthogonal,
     ]
@@ -93,10 +96,11 @@ def holding_of(
     """
     kept = processes if sharded else 1
     weights, optimizer = sizes.weights // kept, sizes.optimizer // kept
-    # DDP packs gradients into buffers of their size. FSDP2, the model being one unit, has all
-    # weights, their gradients and a buffer of these at once
-    several = processes > 1 or sharded
-    exchanged = (3 if sharded else 1) * sizes.weights if several else 0
+    # DDP packs gradients into buffers of their size. FSDP2 has whole weights, their gradients and a
+    # buffer of these of what is in no unit, and of one unit, while the next one comes
+    common = sizes.weights - sizes.units
+    several = sizes.weights if processes > 1 else 0
+    exchanged = 3 * common + 4 * sizes.largest_unit if sharded else several
     held = 2 * weights + optimizer + exchanged + sizes.activations
     sent = sum(one.sent(processes) for one in exchanges(sizes, sharded=sharded))
     return Holding(

@@ -142,8 +142,11 @@ def _sizes(setup: Setup, processes: int, precision: Precision) -> StepBytes | No
         trial, setup.store, setup.record.config, Runtime(precision=precision)
     )
     rows = training.batch_size // processes // training.accumulate
+    units = [sum(parameter.nbytes for parameter in unit.parameters()) for unit in trial.units()]
     return StepBytes(
         weights=sum(parameter.nbytes for parameter in trial.parameters()),
+        units=sum(units),
+        largest_unit=max(units, default=0),
         optimizer=sum(tensor.nbytes for tensor in optimizers.tensors().values()),
         matrices=matrices,
         parts=training.accumulate,
