@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
@@ -63,6 +63,13 @@ class Pretended(Tensor):
 
     def data_ptr(self) -> int:
         return self.held.data_ptr()  # by which weights that are tied are known
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:  # torch copies the memory that it names
+        if id(self) not in memo:
+            copied = Pretended(self.held.detach().clone())
+            weight = isinstance(self, nn.Parameter)
+            memo[id(self)] = nn.Parameter(copied, self.requires_grad) if weight else copied
+        return memo[id(self)]
 
     def tolist(self) -> Any:  # torch has none for classes of tensors
         return self.held.tolist()
