@@ -39,7 +39,7 @@ NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n"
 API = "docs/reference/api.md"
 SECTIONS = {
     "The verbs": "prepare train resume load evaluate generate stream audit compare load_comparison "
-    "sweep serve export write_report parse_arm",
+    "merge_comparisons sweep serve export write_report parse_arm",
     "What they return": "Run RunDirectory GeneratedText Records ComparisonFolder Arm",
     "Settings": "RunConfig DataConfig TrainingConfig SamplingConfig Method",
     "An architecture": "SequenceModel ModelConfig Output State Traits",

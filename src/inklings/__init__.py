@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inklings.evaluation.likelihood.evaluate import evaluate
     from inklings.generation.generate import generate, stream
     from inklings.generation.sampling import SamplingConfig
+    from inklings.interface.comparing import compare, load_comparison, merge_comparisons
     from inklings.interface.comparison_folder import ComparisonFolder
     from inklings.interface.records import Records
     from inklings.interface.run import Run
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from inklings.interface.text import GeneratedText
     from inklings.interface.verbs import (
         audit,
-        compare,
         export,
         load,
-        load_comparison,
         prepare,
         resume,
         sweep,
@@ -59,16 +58,17 @@ _HOMES = {
     "generate": "inklings.generation.generate",
     "stream": "inklings.generation.generate",
     "SamplingConfig": "inklings.generation.sampling",
+    "compare": "inklings.interface.comparing",
+    "load_comparison": "inklings.interface.comparing",
+    "merge_comparisons": "inklings.interface.comparing",
     "ComparisonFolder": "inklings.interface.comparison_folder",
     "Records": "inklings.interface.records",
     "Run": "inklings.interface.run",
     "serve": "inklings.interface.server",
     "GeneratedText": "inklings.interface.text",
     "audit": "inklings.interface.verbs",
-    "compare": "inklings.interface.verbs",
     "export": "inklings.interface.verbs",
     "load": "inklings.interface.verbs",
-    "load_comparison": "inklings.interface.verbs",
     "prepare": "inklings.interface.verbs",
     "resume": "inklings.interface.verbs",
     "sweep": "inklings.interface.verbs",
@@ -115,6 +115,7 @@ __all__ = [
     "generate",
     "load",
     "load_comparison",
+    "merge_comparisons",
     "parse_arm",
     "prepare",
     "resume",

@@ -88,6 +88,49 @@ def test_a_name_alone_is_no_list_of_arms() -> None:
         inklings.compare("gpt")
 
 
+def share(text: Path, out: Path | None, shard: str | None) -> ComparisonFolder:
+    """A comparison of two runs, or one of its shards."""
+    return inklings.compare(
+        ["ngram:order=1", NGRAM],
+        data=text,
+        seeds=1,
+        out=out,
+        method=inklings.Method(),
+        workers=1,
+        show=False,
+        shard=shard,
+        **SETTINGS,
+    )
+
+
+def test_shards_become_the_whole_in_one_folder_or_by_a_merge(text: Path, tmp_path: Path) -> None:
+    alone = share(text, tmp_path / "alone", None)
+    first = share(text, tmp_path / "one", "1/2")
+    for shown in (repr(first), first._repr_html_()):
+        assert "one shard; not done yet: 2/2" in shown
+    assert first.verdict is None and [len(arm.runs) for arm in first.arms] == [1, 0]
+    with pytest.raises(InputError, match="shard 2/2 is missing or not done"):
+        inklings.load_comparison(tmp_path / "one")
+    last = share(text, tmp_path / "one", "2/2")
+    share(text, tmp_path / "other", "2/2")
+    with pytest.raises(InputError, match="shard 1/2 is missing or not done"):
+        inklings.merge_comparisons([tmp_path / "other"], tmp_path / "whole")
+    share(text, tmp_path / "another", "1/2")
+    parts: list[Path | str] = [str(tmp_path / "another"), tmp_path / "other"]
+    merged = inklings.merge_comparisons(parts, tmp_path / "whole")
+    for whole in (last, merged, inklings.load_comparison(tmp_path / "one")):
+        assert whole.verdict == alone.verdict and whole.verdict is not None
+        assert [row["loss"] for row in whole.table] == [row["loss"] for row in alone.table]
+
+
+def test_a_shard_says_where_it_is_kept(text: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match=r"shard='1/2' needs an out"):
+        share(text, None, "1/2")
+    with pytest.raises(InputError, match=r"must be I/N"):
+        share(text, folder / "out", "first")
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.slow
 def test_a_script_without_a_guard_compares_in_several_processes(folder: Path, text: Path) -> None:
     """Workers do not run the script that started them."""

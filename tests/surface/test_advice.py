@@ -64,7 +64,7 @@ TRAINING = ("train", "sweep", "compare")
 AT_HAND: dict[str, tuple[str, ...]] = {
     "auditing/": ("audit",),
     "cli/": (),
-    "cli/arguments.py": tuple(VERBS),
+    "cli/arguments.py": ("train", "resume", "compare", "sweep"),
     "cli/audited.py": ("audit",),
     "cli/launched.py": ("train",),
     "cli/machine_plan.py": ("train",),

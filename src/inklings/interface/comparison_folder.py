@@ -12,6 +12,7 @@ from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.result import Comparison, RunResult, Verdict
 from inklings.lab.report.page import write_report
 from inklings.lab.report.table import finding, rank, render_table, to_the_best
+from inklings.lab.shards.shard import Shard
 from inklings.runs.directory import RunDirectory
 from inklings.showing import html_line, html_table, text_table
 
@@ -24,12 +25,23 @@ class ComparisonFolder(Comparison):
     """
 
     out: Path
+    missing: tuple[Shard, ...] = ()
+    """Shards that are not done yet: without them these are the runs of one, and nothing is judged.
+    """
 
     @classmethod
-    def of(cls, comparison: Comparison, out: Path) -> ComparisonFolder:
-        """Return the comparison that is kept in a folder."""
+    def of(
+        cls, comparison: Comparison, out: Path, *, missing: tuple[Shard, ...] = ()
+    ) -> ComparisonFolder:
+        """Return the comparison that is kept in a folder, or one shard of it.
+
+        Args:
+            comparison: what is known of it.
+            out: the folder.
+            missing: shards that are not done yet, where it is one shard.
+        """
         values = {f.name: getattr(comparison, f.name) for f in dataclasses.fields(Comparison)}
-        return cls(**values, out=out)
+        return cls(**values, out=out, missing=missing)
 
     @classmethod
     def open(cls, out: Path) -> ComparisonFolder:
@@ -93,9 +105,15 @@ class ComparisonFolder(Comparison):
     def _verdicts(self) -> list[Verdict]:
         return [one for one in (self.verdict, self.sample_verdict) if one is not None]
 
+    @property
+    def _not_done(self) -> str:
+        others = ", ".join(map(str, self.missing))
+        return f"one shard; not done yet: {others}. The last one judges the whole." * bool(others)
+
     def __repr__(self) -> str:
         columns, rows = render_table(self)
         said = [line for one in self._verdicts for line in (one.headline, *one.sentences)]
+        said += [self._not_done] if self.missing else []
         table = text_table(columns, rows, right=range(2, len(columns) - 1))
         return "\n".join([*said, "", table])
 
@@ -106,6 +124,7 @@ class ComparisonFolder(Comparison):
         for verdict in self._verdicts:
             parts.append(html_line(verdict.headline, bold=True))
             parts += map(html_line, verdict.sentences)
+        parts += [html_line(self._not_done, bold=True)] if self.missing else []
         parts.append(html_table(columns, rows, right=range(2, len(columns) - 1)))
         kept = f"kept in {self.out}; .report() writes the report, .metrics has all figures"
         if self.status == "interrupted":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,17 @@ from inklings.config import DataConfig, RunConfig
 from inklings.errors import RunError
 from inklings.events import OnEvent, note, silent
 from inklings.interface.arguments import (
-    ArmLike,
     TextLike,
-    arms_of,
     config_of,
     text_of,
     with_settings,
 )
-from inklings.interface.comparison_folder import ComparisonFolder
 from inklings.interface.run import Run
 from inklings.interface.watching import watched
 from inklings.interop.exports.export import export_run
 from inklings.interop.exports.exported import Export
 from inklings.interop.trackers.tracking import tracked
-from inklings.lab.comparison.compare import compare as compare_arms
 from inklings.lab.comparison.result import FILE_NAME
-from inklings.lab.comparison.settings import SEEDS, USUAL, Method
 from inklings.lab.sweep.sweep import TRIALS
 from inklings.lab.sweep.sweep import sweep as search
 from inklings.lab.sweep.sweep_results import Sweep
@@ -185,99 +180,6 @@ def load(run: Path | str, *, trust_code: bool = False) -> Run:
             " are below it."
         )
     return Run.open(open_run(str(run)).path, trust_code=trust_code)
-
-
-def compare(
-    arms: Sequence[ArmLike] | Mapping[str, ArmLike],
-    *,
-    data: TextLike | None = None,
-    budget: str | None = None,
-    seeds: int | Sequence[int] = SEEDS,
-    out: Path | str | None = None,
-    method: Method | None = None,
-    workers: int | None = None,
-    cluster: str | None = None,
-    command: str | None = None,
-    trust_code: bool = False,
-    show: bool = True,
-    log_to: Sequence[str] = (),
-    on_event: OnEvent = silent,
-    **settings: Any,
-) -> ComparisonFolder:
-    """Train several arms with several seeds under one budget, and say which is better.
-
-    What an arm says of its own training wins over the keywords; text and budget are the same for
-    all.
-
-    Args:
-        arms: at least two contestants: ARMs as `inklings compare` takes them, runs, or settings; a
-            mapping says what each is called, as in `{"mine": "my_model.py:MyModel", "gpt": "gpt"}`.
-        data: the text; None takes that of the first arm that has one.
-        budget: for every trained arm; None takes that of the first.
-        seeds: how many each arm is trained with, or which; a number counts from the keyword `seed`
-            on.
-        out: where all of it is kept: a new folder, or one with this comparison begun, which then
-            goes on. None takes a fresh folder below `comparisons`, and says which.
-        method: how the arms are made comparable; None does as `inklings compare`: four points of
-            the budget, five learning rates, counted n-grams as a baseline.
-        workers: how many runs at a time, each in its own process; None takes one a core.
-        cluster: address of a Ray cluster that does the runs instead.
-        command: what repeats this, for the report.
-        trust_code: whether the Python code of runs among the arms may be run although another user
-            or machine made it.
-        show: whether bars or a live view show how far it is.
-        log_to: trackers that are told of every figure, as in `train`.
-        on_event: called with every event of every run, which carries `run`, `arm` and `seed`.
-        settings: fields of `DataConfig` and `TrainingConfig`, for all arms.
-
-    Returns:
-        The comparison. Where Ctrl-C came its `status` is "interrupted", and the same call with its
-        `out` goes on.
-
-    Raises:
-        InputError: an arm, the budget or the text cannot be used, or `out` holds something else.
-            Nothing was trained.
-        MissingExtraError: Ray is not installed, for a cluster.
-    """
-    base, rates = with_settings(
-        RunConfig(), frozenset(), data=data, budget=budget, settings=settings
-    )
-    found = arms_of(arms, base, rates)
-    trained = [arm.config for arm in found if arm.config is not None]
-    text = base.data if data is not None or settings.keys() & vars(base.data).keys() else None
-    source = (text or (trained[0].data if trained else base.data)).source
-    names = [config.architecture for config in trained] or [arm.label for arm in found]
-    place = Path(out or free_folder("comparisons", names, source))
-    first = base.training.seed
-    with (
-        watched(on_event, show=show, many=True) as shown,
-        tracked(shown, log_to, out=place) as listener,
-    ):
-        if out is None:
-            listener(note(f"The comparison is kept in {place}."))
-        comparison = compare_arms(
-            found,
-            out=place,
-            seeds=range(first, first + seeds) if isinstance(seeds, int) else seeds,
-            data=text,
-            budget=budget,
-            method=method or USUAL,
-            workers=workers,
-            cluster=cluster,
-            command=command,
-            trust_code=trust_code,
-            on_event=listener,
-        )
-    return ComparisonFolder.of(comparison, place)
-
-
-def load_comparison(out: Path | str) -> ComparisonFolder:
-    """Open a comparison on disk.
-
-    Raises:
-        RunError: there is none in this folder, or it is damaged.
-    """
-    return ComparisonFolder.open(Path(out))
 
 
 def audit(
