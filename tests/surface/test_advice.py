@@ -67,6 +67,7 @@ AT_HAND: dict[str, tuple[str, ...]] = {
     "cli/arguments.py": ("train", "resume", "compare", "sweep"),
     "cli/audited.py": ("audit",),
     "cli/launched.py": ("train",),
+    "cli/log_to.py": ("train", "resume", "compare", "sweep"),
     "cli/machine_plan.py": ("train",),
     "cli/main.py": tuple(VERBS),
     "cli/new_architecture.py": ("new",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,26 +20,6 @@ Json = Annotated[
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.arg(help="Print one JSON document on stdout; people read stderr."),
 ]
-
-LogTo = Annotated[
-    tyro.conf.UseAppendAction[tuple[str, ...]],
-    tyro.conf.arg(
-        name="log-to",
-        metavar="TRACKER",
-        help=(
-            "Tell a tracker of experiments of every figure as it comes: tensorboard, trackio,"
-            " mlflow or wandb; may be given again. What it writes is in a folder `trackers`, beside"
-            " the run or among many runs."
-        ),
-    ),
-]
-"""The trackers that are told of the work."""
-
-
-def warn_of_trackers(log_to: Sequence[str]) -> None:
-    """Warn where trackers were named, and no run is made that they could be told of."""
-    if log_to:
-        warnings.warn(f"--log-to {' '.join(log_to)} is ignored: no run is made here.", stacklevel=2)
 
 
 def called(name: str) -> Any:

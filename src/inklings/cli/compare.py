@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json, LogTo, called, warn_of_trackers
+from inklings.cli.arguments import Folder, Json, called
 from inklings.cli.forecast import show_forecast
+from inklings.cli.log_to import LogTo, warn_of_trackers
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import RunArguments, parse_settings
 from inklings.cli.shards import show_shard, without_shard

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import tyro
 
-from inklings.cli.arguments import Json, LogTo, RunFolder, parse
+from inklings.cli.arguments import Json, RunFolder, parse
 from inklings.cli.launched import Strategy, speaks, warn_of_strategy
+from inklings.cli.log_to import LogTo
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.progress import Display
 from inklings.cli.terminal import open_terminal

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import tyro
 
-from inklings.cli.arguments import Folder, Json, LogTo, warn_of_trackers
+from inklings.cli.arguments import Folder, Json
+from inklings.cli.log_to import LogTo, warn_of_trackers
 from inklings.cli.progress import Display
 from inklings.cli.run_arguments import parse_run
 from inklings.cli.table import TableColumn, name_column, number_column, words_column

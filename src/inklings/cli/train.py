@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 import tyro
 
-from inklings.cli.arguments import Json, LogTo, warn_of_trackers
+from inklings.cli.arguments import Json
 from inklings.cli.launched import (
     Strategy,
     folder_given,
@@ -19,6 +19,7 @@ from inklings.cli.launched import (
     speaks,
     warn_of_strategy,
 )
+from inklings.cli.log_to import LogTo, warn_of_trackers
 from inklings.cli.outcome import report_page, report_result
 from inklings.cli.plan import show_plan
 from inklings.cli.progress import Display
