@@ -254,3 +254,13 @@ def test_processes_that_differ_are_told_apart(
     first, second = in_world(2, work)
     assert first == second and "process 1 on" in first and "differ in the settings" in first
     assert not (tmp_path / "run").exists()
+
+
+def test_one_process_has_fsdp_too(config_of: ConfigOf, store: TokenStore, tmp_path: Path) -> None:
+    config = settings(config_of, "gpt", budget="6-steps")
+    train(config, tmp_path / "alone", store=store)
+    run = tmp_path / "cut"
+    in_world(1, lambda world: train(config, run, store=store, world=world), sharded=True)
+    assert losses(run) == pytest.approx(losses(tmp_path / "alone"), abs=1e-6)
+    result = resume(run, budget="8-steps")
+    assert result.steps == 8

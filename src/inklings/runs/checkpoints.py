@@ -138,7 +138,7 @@ def write_checkpoint(
             return str(stack.enter_context(new_directory(path)))
 
         def write() -> list[dict[str, Any]]:
-            if world.sharded and world.size > 1:
+            if world.sharded:
                 return [
                     write_part(folder / name, state, facts, part=world.rank, count=world.size)
                     for name, state, facts in files
