@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -174,6 +175,12 @@ def run() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # all is said; while Python ends, it could only print a traceback
+    if threading.active_count() > 1:
+        from inklings.text.side_thread import left_at_work
+
+        if left_at_work():
+            sys.stdout.flush()
+            os._exit(code)
     sys.exit(code)
 
 

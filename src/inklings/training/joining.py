@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import PrefixStore
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 import inklings
@@ -28,6 +28,7 @@ from inklings.errors import LostProcessError, WorldError
 from inklings.models.contract import Architecture
 from inklings.runs.directory import CONFIG, RunDirectory
 from inklings.runs.user_code import named_code
+from inklings.text.side_thread import aside
 from inklings.training.objectives.base import objective_type
 from inklings.world import ALONE, PATIENCE, World, format_failure
 
@@ -91,17 +92,9 @@ def _join(size: int, *, sharded: bool) -> World:
     if torch.cuda.is_available():
         backend = _use_own_gpu(local_rank)
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-    patience = timedelta(seconds=PATIENCE)
     try:
-        store, _, _ = next(iter(rendezvous("env://", timeout=patience)))
-        store.set_timeout(patience)
-        dist.init_process_group(
-            backend,
-            store=PrefixStore("group", store),
-            rank=rank,
-            world_size=size,
-            timeout=patience,
-        )
+        # torch waits for the others without looking for a signal
+        store = aside(lambda: _meet(backend, rank, size))
     except RuntimeError as error:
         if "EADDRINUSE" in str(error) or "in use" in str(error):
             raise WorldError(
@@ -114,6 +107,18 @@ def _join(size: int, *, sharded: bool) -> World:
             " networks, name the one to use in GLOO_SOCKET_IFNAME."
         ) from error
     return World(rank, size, local_rank, sharded, PrefixStore("words", store))
+
+
+def _meet(backend: str, rank: int, size: int) -> Store:
+    """Make the group of processes, for which all have to be there; return where they leave word."""
+    patience = timedelta(seconds=PATIENCE)
+    store: Store
+    store, _, _ = next(iter(rendezvous("env://", timeout=patience)))
+    store.set_timeout(patience)
+    dist.init_process_group(
+        backend, store=PrefixStore("group", store), rank=rank, world_size=size, timeout=patience
+    )
+    return store
 
 
 def _use_own_gpu(local_rank: int) -> str:
