@@ -130,6 +130,9 @@ class WorldError(InputError):
 class LostProcessError(InklingsError):
     """Of the processes that train one run together, one ended or does not answer."""
 
+    told_here: bool = False
+    """Whether this process tells people, though it is not process 0, which may be the one lost."""
+
 
 class DivergedError(InklingsError):
     """The loss or the gradient stopped being finite."""

@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 PATIENCE = 300.0
 """Seconds that a process waits for the others in one exchange before it gives them up."""
+GRACE = 2.0
+"""Seconds that process 0 has to notice that another is lost, before one of the rest says so."""
 LOOK = 1.0
 """Seconds between two looks while another process does what may take hours (preparing a text): a
 signal is heeded in between.
@@ -278,6 +280,24 @@ class World:
     def ended(self, rank: int, reason: str) -> LostProcessError:
         """Return the error that tells why another process ended."""
         return LostProcessError(f"process {rank} of {self.size} ended: {reason}")
+
+    def tells_of_lost(self) -> bool:
+        """Return whether this process tells people that another is lost; all that noticed ask.
+
+        It is process 0; where that does not ask within `GRACE` seconds, the first of the others.
+        """
+        if self.store is None:
+            return self.leads
+        try:
+            if self.leads:
+                self._leave("told", "")
+                return True
+            with contextlib.suppress(RuntimeError):  # it does not come
+                self.store.wait(["told"], timedelta(seconds=GRACE))
+                return False
+            return self.store.add("told by another", 1) == 1
+        except RuntimeError:  # what they met by is gone: each is alone
+            return True
 
     def _leave(self, key: str, value: str) -> None:
         assert self.store is not None

@@ -14,6 +14,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
+import inklings.world as shared_world
+from inklings.cli import resume as resume_verb
+from inklings.cli.main import main
 from inklings.config import RunConfig
 from inklings.errors import LostProcessError, OutOfMemoryError, WorldError
 from inklings.runs.directory import RunDirectory
@@ -175,6 +178,44 @@ def test_a_process_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
 
     first, second = left_of_world(2, work, patience=1.0)
     assert "waited 1 s for the others" in str(first) and second is None
+
+
+def test_another_tells_where_process_0_is_the_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(joining, "PATIENCE", 1.0)
+    monkeypatch.setattr(shared_world, "GRACE", 0.5)
+
+    def told(lost: int) -> list[bool | None]:
+        def work(world: World) -> bool:
+            if world.rank == lost:
+                signal.raise_signal(signal.SIGSTOP)
+            with pytest.raises(LostProcessError) as ended, ending_together(world):
+                world.wait()
+            return ended.value.told_here
+
+        return left_of_world(3, work, patience=1.0)
+
+    assert told(2) == [True, False, None]
+    first, *rest = told(0)
+    assert first is None and sorted(map(bool, rest)) == [False, True], "one, and only one"
+
+
+def test_what_another_tells_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for told_here in (False, True):
+
+        def lose(rest: list[str], told_here: bool = told_here) -> int:
+            lost = LostProcessError("one did not answer.")
+            lost.told_here = told_here
+            raise lost
+
+        monkeypatch.setattr(resume_verb, "main", lose)
+        assert main(["resume", "runs/mine"]) == 1
+        assert ("one did not answer." in capfd.readouterr().err) == told_here
 
 
 def test_a_folder_that_not_all_see_is_told(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from inklings.errors import ConfigError
+from inklings.errors import ConfigError, InklingsError, LostProcessError
 
 Strategy = Literal["ddp", "fsdp"]
 """How processes share a run: all weights in each (PyTorch's DDP), or a part in each (FSDP2)."""
@@ -56,6 +58,13 @@ def one_voice() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
+
+
+def loud(error: InklingsError) -> AbstractContextManager[object]:
+    """Print within the block what an error says, where no other process can: process 0 is lost."""
+    if isinstance(error, LostProcessError) and error.told_here and not speaks():
+        return contextlib.redirect_stderr(sys.__stderr__)
+    return contextlib.nullcontext()
 
 
 def check_verb(verb: str, arguments: list[str]) -> None:

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TextIO
 
 from inklings.cli.flags_of_others import refuse_flags_of_others
-from inklings.cli.launched import check_verb, one_voice
+from inklings.cli.launched import check_verb, loud, one_voice
 from inklings.durable import OUT_OF_REACH, disk_error
 from inklings.errors import InklingsError, unknown_name
 from inklings.showing import without_control
@@ -107,7 +107,8 @@ def _main(verb: str, rest: list[str]) -> int:
         sys.stdout.flush()
         return code
     except InklingsError as error:
-        return _fail(str(error), error.exit_code, as_json="--json" in rest)
+        with loud(error):
+            return _fail(str(error), error.exit_code, as_json="--json" in rest)
     except KeyboardInterrupt:
         return _fail(
             f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}",

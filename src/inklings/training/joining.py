@@ -70,6 +70,7 @@ def ending_together(world: World) -> Iterator[None]:
     except Exception as error:
         lost = _lost(world, error)
         if lost is not None:
+            lost.told_here = world.tells_of_lost()
             raise lost from error
         world.say_failure(format_failure(error))
         raise

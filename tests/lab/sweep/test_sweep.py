@@ -415,6 +415,53 @@ def test_machines_share_a_database_and_a_lost_one_is_replaced(
             assert "s3cr3t" not in path.read_text()
 
 
+MACHINE = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from inklings.config import RunConfig
+from inklings.values import from_mapping
+from inklings.lab.sweep.sweep import sweep
+
+config = from_mapping(RunConfig, json.loads(sys.argv[1]), where="test")
+
+def die(event):
+    if event["event"] == "evaluation" and event["run"] == "trial 1":
+        os.killpg(0, signal.SIGKILL)
+
+sweep(
+    config, space=json.loads(sys.argv[2]), trials=4, out=Path(sys.argv[3]), workers=1,
+    storage=sys.argv[4], on_event=die,
+)
+"""
+"""A machine of a sweep, all of whose processes are killed within trial 1."""
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_killed_is_replaced_by_another(
+    config: RunConfig, server: Any, tmp_path: Path
+) -> None:
+    address = server.address()
+    # each sweep of a shared storage has a study of its own name, made of its settings
+    config = replace(config, training=replace(config.training, batch_size=3))
+    mapping, space = json.dumps(to_mapping(config)), SPACE[:1]
+    command = [sys.executable, "-c", MACHINE, mapping, json.dumps(space), str(tmp_path / "killed")]
+    killed = subprocess.run(
+        [*command, address], capture_output=True, text=True, start_new_session=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    other = sweep(config, space=space, trials=4, out=tmp_path / "b", workers=1, storage=address)
+    assert (other.status, [trial.number for trial in other.trials]) == ("unfinished", [0, 2, 3])
+    with psycopg.connect(address) as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 day'")
+    whole = sweep(config, space=space, trials=4, out=tmp_path / "b", workers=1, storage=address)
+    alone = sweep(config, space=space, trials=4, out=tmp_path / "c", workers=1)
+    assert whole.status == "complete"
+    found = sorted((trial.losses, trial.values) for trial in whole.trials)
+    assert found == sorted((trial.losses, trial.values) for trial in alone.trials)
+
+
 def test_a_server_that_is_not_there_is_named_without_its_password(
     config: RunConfig, tmp_path: Path
 ) -> None:
