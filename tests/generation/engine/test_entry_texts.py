@@ -105,11 +105,13 @@ def test_entries_are_those_of_the_text_read_again(
     seen = set()
     for place, (token, wanted) in enumerate(zip([*scored, *drawn], expected, strict=True)):
         assert len(token.entries) == len(wanted)
+        # rounding decides the order of what is equally near
+        assert sorted(
+            (entry.document is not None, entry.position, entry.age) for entry in token.entries
+        ) == sorted((origin.long_term, origin.position, origin.age) for origin in wanted)
         for entry, origin in zip(token.entries, wanted, strict=True):
             assert entry.weight == pytest.approx(origin.weight, abs=1e-4)
             assert entry.distance == pytest.approx(origin.distance, abs=1e-4)
-            assert (entry.position, entry.age) == (origin.position, origin.age)
-            assert (entry.document is not None) == origin.long_term
             seen.add(entry.document)
             if entry.document is None:
                 begin = [at for at, number in enumerate(history) if number == tokenizer.boundary][

@@ -172,7 +172,9 @@ def _out_of_noise(
 def _made(
     model: SampleModel, n: int, length: int, generator: torch.Generator, world: World
 ) -> Int[Tensor, "n length"]:
-    """Make texts of noise that every process draws, each its share of them."""
+    """Make texts, of several processes each its share, of noise that every process draws."""
+    if world.size == 1:
+        return model.sample(n, length, generator=generator)
     noise = model.noise(n, length, generator=generator)
     numbers = torch.arange(n, device=model.device)[:, None].expand(n, length)
 
