@@ -24,7 +24,7 @@ from inklings.training.setup import Setup
 from inklings.world import World
 
 SHARE_OF_PEAK = 0.3
-"""Holding of the peak that a plan counts with. A third is common in training large models; small
+"""Share of the peak that a plan counts with. A third is common in training large models; small
 ones, whose products are small, reach less.
 """
 DISK = 1e9
