@@ -115,6 +115,8 @@ def _meet(backend: str, rank: int, size: int) -> Store:
     patience = timedelta(seconds=PATIENCE)
     store: Store
     store, _, _ = next(iter(rendezvous("env://", timeout=patience)))
+    # torchrun keeps its store when it starts all again: nothing of the last time may be read
+    store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     store.set_timeout(patience)
     dist.init_process_group(
         backend, store=PrefixStore("group", store), rank=rank, world_size=size, timeout=patience
