@@ -102,10 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nanogpt", type=Path)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--size", choices=list(nanogpt.SIZES), default="large64")
-    parser.add_argument("--data", default="tinyshakespeare")
+    nanogpt.add_options(parser)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=150.0, help="of each run, at most")
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)

@@ -100,10 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--nanogpt", type=Path)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--size", choices=list(nanogpt.SIZES), default="large64")
-    parser.add_argument("--data", default="tinyshakespeare")
+    nanogpt.add_options(parser)
     parser.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args()
     size, peak = nanogpt.SIZES[options.size], peak_of(options.device)

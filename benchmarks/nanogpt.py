@@ -8,6 +8,7 @@ Get one with `git clone https://github.com/karpathy/nanoGPT`; figures in the led
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import io
@@ -50,6 +51,14 @@ SIZES = {
 """`small` is the documented CPU run; `large` its configuration for a GPU with a quarter of its
 batch, `large64` with all of it.
 """
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a benchmark on a card asks: a checkout, the device, how large, on what text."""
+    parser.add_argument("--nanogpt", type=Path)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--size", choices=list(SIZES), default="large64")
+    parser.add_argument("--data", default="tinyshakespeare")
 
 
 def load(checkout: Path) -> ModuleType:

@@ -50,29 +50,10 @@ print(result.stopped, result.steps, flush=True)
 SWEEP = (
     PREPARATION
     + """
-class Mortal:
-    '''Kills the process before, or after, call number `fatal` of those that make files durable.'''
-
-    def __init__(self, fatal, after):
-        self.calls, self.fatal, self.after = 0, fatal, after
-
-    def guard(self, real):
-        def call(*arguments, **keywords):
-            self.calls += 1
-            if self.calls == self.fatal and not self.after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return None if real is None else real(*arguments, **keywords)
-            finally:
-                if self.calls == self.fatal:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        return call
+from tests.mortal import make_mortal
 
 def child(fatal, after, path):
-    mortal = Mortal(fatal, after)
-    os.fsync = mortal.guard(None)
-    for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
-        setattr(os, name, mortal.guard(getattr(os, name)))
+    make_mortal(fatal, after=after)
     train(config, path, store=store)
     os._exit(0)
 
@@ -134,6 +115,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(
         capture_output=True,
         text=True,
         check=False,
+        cwd=Path(__file__).parents[2],
     )
     assert made.returncode == 0, made.stderr
     lines = [line.split() for line in made.stdout.splitlines()]

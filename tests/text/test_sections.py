@@ -100,6 +100,16 @@ def stop_at(patch: pytest.MonkeyPatch, owner: Any, name: str, number: int, error
     patch.setattr(owner, name, call)
 
 
+def stopped_build(data: DataConfig, cache: Path) -> Path:
+    """What a build leaves that was stopped after four sections."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, Journal, "add", 4, Stopped())
+        with pytest.raises(Stopped):
+            prepare(data, cache=cache)
+    (around,) = left_behind(cache)
+    return around
+
+
 @given(
     section=st.integers(1, 3000),
     batch=st.integers(1, 400),
@@ -210,18 +220,13 @@ def test_a_download_that_is_whole_is_not_made_again(
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_a_damaged_section_is_named_and_made_anew(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     small: None,
     name: str,
     damage: str,
 ) -> None:
     data = corpus(tmp_path / "text.jsonl")
     whole = content(prepare(data, cache=tmp_path / "whole").path)
-    with monkeypatch.context() as patch:
-        stop_at(patch, Journal, "add", 4, Stopped())
-        with pytest.raises(Stopped):
-            prepare(data, cache=tmp_path / "cache")
-    (around,) = left_behind(tmp_path / "cache")
+    around = stopped_build(data, tmp_path / "cache")
     file = next(around.rglob(name))
     kept = bytearray(file.read_bytes())
     ends = [0, *(section["files"][name]["bytes"] for section in Journal(around).sections)]
@@ -243,15 +248,11 @@ def test_a_damaged_section_is_named_and_made_anew(
 
 @pytest.mark.parametrize("name", [JOURNAL, "tokenizer.json"])
 def test_with_a_damaged_journal_or_vocabulary_it_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: None, name: str
+    tmp_path: Path, small: None, name: str
 ) -> None:
     data = corpus(tmp_path / "text.jsonl")
     whole = content(prepare(data, cache=tmp_path / "whole").path)
-    with monkeypatch.context() as patch:
-        stop_at(patch, Journal, "add", 4, Stopped())
-        with pytest.raises(Stopped):
-            prepare(data, cache=tmp_path / "cache")
-    (around,) = left_behind(tmp_path / "cache")
+    around = stopped_build(data, tmp_path / "cache")
     file = next(around.rglob(name))
     text = file.read_text()
     file.write_text(text.replace("1", "2"))
@@ -348,35 +349,15 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
 
 SWEEP = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 import pytest
+from tests.mortal import make_mortal
 from tests.text.test_sections import corpus, shrink
 from inklings.text.store import prepare
 
-class Mortal:
-    '''Kills the process before, or after, call number `fatal` of those that make files durable.'''
-
-    def __init__(self, fatal, after):
-        self.calls, self.fatal, self.after = 0, fatal, after
-
-    def guard(self, real):
-        def call(*arguments, **keywords):
-            self.calls += 1
-            if self.calls == self.fatal and not self.after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return None if real is None else real(*arguments, **keywords)
-            finally:
-                if self.calls == self.fatal:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        return call
-
 def child(data, fatal, after, cache):
-    mortal = Mortal(fatal, after)
-    os.fsync = mortal.guard(None)
-    for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "open", "truncate"):
-        setattr(os, name, mortal.guard(getattr(os, name)))
+    make_mortal(fatal, after=after, more=("open", "truncate"))
     prepare(data, cache=cache)
     os._exit(0)
 

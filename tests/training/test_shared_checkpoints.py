@@ -29,7 +29,7 @@ from inklings.runs.checkpoints import (
     write_checkpoint,
 )
 from inklings.runs.directory import RunDirectory
-from inklings.runs.tensors.checked_files import TensorFile, read_tensors
+from inklings.runs.tensors.checked_files import TensorFile
 from inklings.runs.tensors.parts import open_tensors
 from inklings.text.store import TokenStore
 from inklings.training.joining import ending_together
@@ -38,6 +38,7 @@ from inklings.training.setup import fresh_model
 from inklings.training.train import resume, train
 from inklings.world import World
 from tests.built import as_sequence_model
+from tests.saved_tensors import read_tensors
 from tests.training.conftest import small_config
 from tests.training.test_shared_steps import losses, same_bits, settings, trained, until
 from tests.worlds import in_world, left_of_world

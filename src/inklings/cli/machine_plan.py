@@ -31,7 +31,7 @@ def show_machine_plan(plan: MachinePlan, terminal: Terminal) -> None:
             "a checkpoint",
             _bytes(plan.checkpoint_bytes),
             "" if plan.checkpoint_seconds is None else f"{_seconds(plan.checkpoint_seconds)} at"
-            " 1 GB/s; process 0 writes it, and has room for it in main memory",
+            " 1 GB/s; process 0 writes it, by fsdp each process its part",
         ),
     ]  # fmt: skip
     terminal.table([words_column(), number_column(""), words_column()], rows)

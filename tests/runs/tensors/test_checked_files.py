@@ -14,11 +14,11 @@ from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
 from inklings.runs.tensors.checked_files import (
     check_tensors,
-    read_tensors,
     refuse_pickle,
     shared_names,
     write_tensors,
 )
+from tests.saved_tensors import read_tensors
 
 TENSORS = {
     "a": torch.arange(6.0).reshape(2, 3),
@@ -42,6 +42,17 @@ def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
         assert torch.equal(tensors[name], tensor)
     others = safetensors.torch.load_file(path)
     assert torch.equal(others["a"], TENSORS["a"]), "the file is not plain safetensors"
+
+
+@pytest.mark.parametrize("name", ["complex64", "uint16", "uint32", "uint64", "float8_e4m3fn"])
+def test_other_kinds_of_numbers_come_back_too(tmp_path: Path, name: str) -> None:
+    """A rotation of positions, for one, may be a buffer of complex numbers."""
+    path, dtype = tmp_path / "t.safetensors", getattr(torch, name)
+    written = torch.arange(6.0).reshape(2, 3).to(dtype)
+    write_tensors(path, {"a": written, "b": torch.ones(3)}, {})
+    for found in (read_tensors(path)[0]["a"], safetensors.torch.load_file(path)["a"]):
+        assert found.dtype == dtype and found.shape == (2, 3)
+        assert torch.equal(found.view(torch.uint8), written.view(torch.uint8))
 
 
 def test_no_tensors_are_a_file_too(tmp_path: Path) -> None:

@@ -176,6 +176,7 @@ def _made(
     if world.size == 1:
         return model.sample(n, length, generator=generator)
     noise = model.noise(n, length, generator=generator)
+    # `mapped` gives back rows of the shape that it is given: numbers of texts become their tokens
     numbers = torch.arange(n, device=model.device)[:, None].expand(n, length)
 
     def make(mine: Int[Tensor, "M length"]) -> Int[Tensor, "M length"]:

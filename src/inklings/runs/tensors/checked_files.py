@@ -40,14 +40,20 @@ _HEADER_HASH = "header_sha256"
 _DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
+    "U16": torch.uint16,
+    "U32": torch.uint32,
+    "U64": torch.uint64,
     "I8": torch.int8,
     "I16": torch.int16,
     "I32": torch.int32,
     "I64": torch.int64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
     "F32": torch.float32,
     "F64": torch.float64,
+    "C64": torch.complex64,
 }
 """Types of numbers by the names that safetensors gives them."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -289,19 +295,12 @@ def open_tensor_file(path: Path) -> Iterator[TensorFile]:
         yield TensorFile(path, file)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a file that `write_tensors` wrote, and check every byte.
+def check_tensors(path: Path) -> dict[str, str]:
+    """Return the metadata of a file of tensors, after checking every byte.
 
     Raises:
         RunError: as `open_tensor_file`.
     """
-    with open_tensor_file(path) as file:
-        file.check()
-        return {name: file.read(name) for name in file.facts}, file.metadata
-
-
-def check_tensors(path: Path) -> dict[str, str]:
-    """Return the metadata of a file of tensors, after checking every byte; see `read_tensors`."""
     with open_tensor_file(path) as file:
         file.check()
         return file.metadata

@@ -47,7 +47,7 @@ class MachinePlan:
     """FLOP/s of all cards, in that precision."""
     share_of_peak: float = SHARE_OF_PEAK
     flops_per_step: int = 0
-    """Of all cards."""
+    """FLOPs of the whole batch, which all cards share."""
     bytes_per_step: int | None = None
     """That each card moves to and from its memory, at least."""
     step_seconds: float = 0.0
