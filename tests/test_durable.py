@@ -98,7 +98,12 @@ def test_a_directory_that_another_process_built_first_stays(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "what"),
-    [("{", "damaged"), ("{}", "format_version"), ('{"format_version": 9}', "Upgrade")],
+    [
+        ("{", "damaged"),
+        ("{}", "format_version"),
+        ('{"format_version": 9}', "Upgrade"),
+        ('{"format_version": 1, "a": {"n": 1, "n": 2}}', "damaged: 'n' is given twice"),
+    ],
 )
 def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: str, what: str) -> None:
     file = tmp_path / "config.json"

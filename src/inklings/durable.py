@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -112,11 +113,17 @@ def parse_json(text: bytes | str, where: object) -> Any:
     """Parse a JSON document, with finite numbers only; `where` is its name in messages.
 
     Raises:
-        RunError: it is damaged: not JSON, nested too deep, or with numbers that JSON lacks.
+        RunError: it is damaged: not JSON, nested too deep, with numbers that JSON lacks, or with a
+            name twice in one object.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(decoded, parse_constant=_no_number, parse_float=_finite)
+        return json.loads(
+            decoded,
+            object_pairs_hook=named_once,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
     except RecursionError:
         raise RunError(f"{where} is damaged: its JSON is nested too deep.") from None
     except MemoryError:
@@ -127,6 +134,20 @@ def parse_json(text: bytes | str, where: object) -> Any:
         raise RunError(
             f"{where} is damaged: {error}. `inklings doctor` checks a whole run."
         ) from None
+
+
+def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its names and values: an `object_pairs_hook` of JSON's reader.
+
+    Raises:
+        ValueError: a name stands there twice. The reader by itself keeps the last value.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in times.items() if count > 1)
+        raise ValueError(f"{twice[:40]!a} is given twice in one object")
+    return found
 
 
 def _no_number(name: str) -> Any:

@@ -299,6 +299,8 @@ def test_bytes_that_are_not_utf_8_are_named_by_what_they_may_be(
         ("a.csv", "text,id,text\nred,1,blue\n"),
         ("a.tsv", "text\tid\ttext\nred\t1\tblue\n"),
         ("a.jsonl", '{"text": "first"}\n{"text": "red", "id": 1, "text": "blue"}\n'),
+        ("a.jsonl", '{"text": "red", "id": 1, "te\\u0078t": "blue"}\n'),
+        ("a.json", '[{"text": "first"}, {"text": "red", "id": 1, "text": "blue"}]'),
     ],
 )
 def test_two_fields_of_the_name_that_is_wanted_are_no_choice_of_ours(
@@ -316,4 +318,15 @@ def test_a_field_of_a_record_within_may_bear_the_same_name(tmp_path: Path) -> No
     counted: Counter[str] = Counter()
     both = '{"text": "red"}\n{"text": "red", "text": "blue"}\n'
     assert read(tmp_path / "a.jsonl", both, skip_bad=True, left_out=counted) == ["red"]
+    assert counted == {"with its field twice": 1}
+
+
+def test_so_it_is_in_an_array(tmp_path: Path) -> None:
+    counted: Counter[str] = Counter()
+    inside = '[{"text": "red", "meta": {"text": "blue", "a": 1, "a": 2}, "said": "text"}'
+    assert read(tmp_path / "a.json", f"{inside}]") == ["red"]
+    both = inside + ', {"text": "red", "text": "blue"}]'
+    with pytest.raises(SourceError, match=r"record 2 of .*a\.json has the field 'text'"):
+        read(tmp_path / "a.json", both)
+    assert read(tmp_path / "a.json", both, skip_bad=True, left_out=counted) == ["red"]
     assert counted == {"with its field twice": 1}

@@ -173,6 +173,13 @@ def test_a_file_that_is_no_claim_is_refused(judge: Any, fields: dict[str, Any], 
         judge(**fields)
 
 
+def test_a_figure_that_is_claimed_twice_is_refused(tmp_path: Path) -> None:
+    claim = tmp_path / "claim.json"
+    claim.write_text('{"text": "text.txt", "bits_per_byte": 1.0, "loss": 2.0, "loss": 1.0}')
+    with pytest.raises(ConfigError, match=r"claim\.json is not JSON.*'loss' is given twice"):
+        read_claim(claim)
+
+
 def test_bytes_and_characters_are_tokens_too(judge: Any) -> None:
     for kind, count in (("byte", SIZE), ("char", len(TEXT))):
         bits = 2.0 * count / math.log(2) / SIZE

@@ -26,6 +26,7 @@ from typing import ClassVar
 import numpy as np
 import tokenizers
 
+from inklings.durable import named_once
 from inklings.errors import ConfigError
 from inklings.values import from_mapping
 
@@ -169,7 +170,7 @@ def _read(path: Path) -> bytes:
 def _json(path: Path) -> object:
     content = _read(path)
     try:
-        found: object = json.loads(content)
+        found: object = json.loads(content, object_pairs_hook=named_once)
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}.") from None
     return found

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from inklings.durable import named_once
 from inklings.serving.api.errors import ApiError, refused
 
 LARGEST = 2**64
@@ -85,7 +86,7 @@ def parse_json(data: bytes) -> Any:
     try:
         value = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_object,
+            object_pairs_hook=named_once,
             parse_constant=_no_constant,
             parse_int=_whole_number,
             parse_float=_finite_number,
@@ -94,6 +95,8 @@ def parse_json(data: bytes) -> Any:
         raise _invalid(f"it is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
         raise _invalid(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except ValueError as error:
+        raise _invalid(str(error)) from None
     except RecursionError:
         raise _invalid("it nests too deeply") from None
     _check_strings(value)
@@ -105,15 +108,6 @@ def _invalid(why: str) -> ApiError:
         f"the body cannot be read as JSON: {why}. Send one JSON object, in UTF-8.",
         code="invalid_json",
     )
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        met = set[str]()
-        twice = next(name for name, _ in pairs if name in met or met.add(name))  # type: ignore[func-returns-value]
-        raise _invalid(f"{twice[:40]!a} is given twice in one object")
-    return found
 
 
 def _no_constant(name: str) -> float:

@@ -23,6 +23,23 @@ _CUT = 2**19
 SKIP = "--data.skip-bad leaves out such records, and counts them."
 
 
+class Repeating(dict[str, Any]):
+    """A JSON object in which names stand more than once; of their values it has the last."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        times = Counter(name for name, _ in pairs)
+        self.repeated = {name for name, count in times.items() if count > 1}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeating(pairs)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which field of a record is text, and what becomes of a record without it."""
@@ -49,6 +66,15 @@ def record_texts(record: Any, wanted: Wanted, where: str) -> Iterator[Text]:
         wanted: which field is text, and what becomes of bad records.
         where: what is read, for messages.
     """
+    if isinstance(record, Repeating) and wanted.field in record.repeated:
+        wanted.refuse(
+            SourceError(
+                f"{where} has the field {wanted.field!r} more than once. Give each a name of its"
+                f" own, and say with --data.field which one holds the text. {SKIP}"
+            ),
+            "with its field twice",
+        )
+        return
     try:
         text = record_text(record, wanted.field, where)
     except SourceError as error:
@@ -163,29 +189,11 @@ def _lines_of_json(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterato
             continue
         place = f"line {number} of {where}"
         try:
-            record = json.loads(line)
+            record = _DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             wanted.refuse(SourceError(f"{place} is not JSON: {error}. {advice} {SKIP}"), "not JSON")
             continue
-        if _says_twice(line, wanted.field):
-            wanted.refuse(
-                SourceError(
-                    f"{place} has the field {wanted.field!r} more than once. Give each a name of"
-                    f" its own, and say with --data.field which one holds the text. {SKIP}"
-                ),
-                "with its field twice",
-            )
-            continue
         yield from record_texts(record, wanted, place)
-
-
-def _says_twice(line: str, field: str) -> bool:
-    """Return whether a record has the field more than once: JSON's reader takes the last."""
-    if line.count(json.dumps(field)) < 2:
-        return False
-    named: list[list[str]] = []
-    json.loads(line, object_pairs_hook=lambda pairs: named.append([name for name, _ in pairs]))
-    return bool(named) and named[-1].count(field) > 1  # what is outermost ends last
 
 
 class _Unread:
@@ -244,9 +252,6 @@ class _Unread:
                 if end < len(self.text) or not self.more():  # a number may go on in the next block
                     self.at = end
                     return value
-
-
-_DECODER = json.JSONDecoder()
 
 
 def _array(chunks: Iterator[str], wanted: Wanted, where: str) -> Iterator[Text]:
