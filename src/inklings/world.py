@@ -29,9 +29,11 @@ from torch._C._distributed_c10d import GradBucket, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from inklings.cut_tensors import cut_up, with_common_weights
-from inklings.errors import InklingsError, LostProcessError
+from inklings.errors import InklingsError, InterruptedWorkError, LostProcessError
 
 T = TypeVar("T")
+Asked = Callable[[], bool]
+"""Says whether this process was asked to stop."""
 
 PATIENCE = 300.0
 """Seconds that a process waits for the others in one exchange before it gives them up."""
@@ -234,34 +236,50 @@ class World:
         return with_common_weights(module) if self.sharded else contextlib.nullcontext()
 
     @contextlib.contextmanager
-    def in_step(self, module: nn.Module, idle: Callable[[], object]) -> Iterator[None]:
+    def in_step(
+        self, module: nn.Module, idle: Callable[[], object], asked: Asked
+    ) -> Iterator[None]:
         """Let processes make unequal numbers of passes within the block, and nothing else together.
 
-        Where weights are cut up, a pass needs all processes: those that have made theirs take part
-        in those of the others.
+        Before each pass they tell each other who was asked to stop, so all stop before the same
+        one. Where weights are cut up, a pass needs all processes: those that have made theirs take
+        part in those of the others.
 
         Args:
             module: what is called.
             idle: makes a pass through it, of which nothing is used.
+            asked: whether this process was asked to stop.
+
+        Raises:
+            InterruptedWorkError: one of the processes was asked to stop.
         """
-        if not self.sharded:
-            yield
-            return
 
         def ask(*given: object) -> None:
-            self._ask_for_a_pass(True)
+            self._ask_for_a_pass(True, asked)
 
         hook = module.register_forward_pre_hook(ask)
         try:
             yield
         finally:
             hook.remove()
-        while self._ask_for_a_pass(False):
-            idle()
+        while self._ask_for_a_pass(False, asked):
+            if self.sharded:
+                idle()
 
-    def _ask_for_a_pass(self, wanted: bool) -> bool:
+    def _ask_for_a_pass(self, wanted: bool, asked: Asked) -> bool:
         """Tell the others whether this process makes another pass; return whether any does."""
-        return self.most(wanted)[0] > 0
+        wanted_by_one, asked_of_one = self.most(wanted, asked())
+        if asked_of_one:
+            raise InterruptedWorkError("interrupted; what was begun here begins anew.")
+        return wanted_by_one > 0
+
+    def heed(self, asked: Asked) -> None:
+        """Stop here where one of the processes was asked to; all make this call.
+
+        Raises:
+            InterruptedWorkError: one was.
+        """
+        self._ask_for_a_pass(True, asked)
 
     def say_failure(self, reason: str) -> None:
         """Leave word of why this process ends, for the one that prints."""
@@ -321,6 +339,11 @@ class World:
 
 ALONE = World()
 """A single process."""
+
+
+def never() -> bool:
+    """Say that nobody asks this process to stop: where nobody listens for that."""
+    return False
 
 
 def format_failure(error: BaseException) -> str:

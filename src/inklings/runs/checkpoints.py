@@ -77,6 +77,8 @@ class TrainerState:
     """The unit of both losses."""
     stopped: Stopped | None = None
     """Why the run is complete, if it is."""
+    evaluation_due: bool = False
+    """Whether the run was interrupted in the evaluation of this step, which has to be made."""
     first_loss: float | None = None
     """Loss of the first step; for a generator without likelihood, of the first evaluation. None in
     runs from before it was kept.
@@ -158,6 +160,16 @@ def write_checkpoint(
         folder = Path(world.led(begin))
         parts = world.together(write)
         world.led(end)
+
+
+def write_progress(run: Path, progress: TrainerState) -> None:
+    """Write the progress of a step whose checkpoint is there: its tensors are as they were.
+
+    Raises:
+        DiskError: it cannot be written; the progress from before is there then.
+    """
+    path = checkpoint_path(run, progress.step) / PROGRESS
+    write_checked_json(path, dataclasses.asdict(progress))
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from inklings.durable import write_bytes
-from inklings.errors import DivergedError
+from inklings.errors import DivergedError, InterruptedWorkError
 from inklings.events import EvaluationFigures, LoggedEvent, OnEvent, StepFigures
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
@@ -25,6 +25,7 @@ from inklings.runs.checkpoints import (
     prune_checkpoints,
     publish_weights,
     write_checkpoint,
+    write_progress,
 )
 from inklings.runs.directory import RunManifest
 from inklings.runs.interruption import Interruption
@@ -77,7 +78,11 @@ class Loop:
         self._on_event = on_event
         self._interruption = interruption
         self._validation = objective_type(self._model).validation(
-            self._model, self._store, seed=self._training.seed, world=world
+            self._model,
+            self._store,
+            seed=self._training.seed,
+            world=world,
+            asked=lambda: interruption.asked,
         )
         self._kind = objective_of(self._model)
         self._line_every = -(-record.steps // LINES)
@@ -98,11 +103,10 @@ class Loop:
         Everything is saved in both cases.
         """
         while self.progress.stopped is None:
-            if not self._train_to(self._next_evaluation()):
+            if not (self._train_to(self._next_evaluation()) and self._evaluate()):
                 if self._step != self._saved_step:
                     self._save()
                 return False
-            self._evaluate()
         return True
 
     def _next_evaluation(self) -> int:
@@ -110,8 +114,8 @@ class Loop:
 
         Evaluations are spread evenly, the last step included.
         """
-        if self._record.steps == 0:
-            return 0
+        if self._record.steps == 0 or self.progress.evaluation_due:
+            return self._step
         count = min(self._training.evaluations, self._record.steps)
         return next(
             due
@@ -219,16 +223,20 @@ class Loop:
         )
         self._losses.clear()
 
-    def _evaluate(self) -> None:
-        """Score the validation split, draw samples, and save.
+    def _evaluate(self) -> bool:
+        """Score the validation split, draw samples, and save; return False if interrupted before.
 
         The best weights become those of the run.
         """
-        with self._objective.evaluating():
-            found = self._validation.score()
-            if not math.isfinite(found.loss):
-                raise self._diverged(self._step, found.loss, self._norm)
-            texts = self._validation.texts(self._training.samples, self._training.seed)
+        try:
+            with self._objective.evaluating():
+                found = self._validation.score()
+                if not math.isfinite(found.loss):
+                    raise self._diverged(self._step, found.loss, self._norm)
+                texts = self._validation.texts(self._training.samples, self._training.seed)
+        except InterruptedWorkError:
+            self.progress = replace(self.progress, evaluation_due=True)
+            return False
         best = self.progress.best_loss is None or found.loss < self.progress.best_loss
         since_best = 0 if best else self.progress.evaluations_since_best + 1
         stopped: Stopped | None = None
@@ -255,6 +263,7 @@ class Loop:
             best_loss=found.loss if best else self.progress.best_loss,
             best_step=self._step if best else self.progress.best_step,
             evaluations_since_best=since_best,
+            evaluation_due=False,
             stopped=stopped,
         )
         self._emit(
@@ -274,6 +283,7 @@ class Loop:
                 write_bytes(self._run / "samples" / f"step_{self._step}.txt", sampled_text(texts))
             self._emit({"event": "sample", "step": self._step, "texts": texts})
         self._save()
+        return True
 
     def _save(self) -> None:
         """Write a checkpoint; the best weights become those of the run.
@@ -292,14 +302,17 @@ class Loop:
             metrics_length=length,
             metrics_sha256=digest,
         )
-        write_checkpoint(
-            self._run,
-            self.progress,
-            self._model.state_dict(keep_vars=True),
-            self._objective.tensors(),
-            architecture=self._record.config.architecture,
-            world=self._world,
-        )
+        if self._step == self._saved_step:  # the weights that are evaluated are there
+            self._world.led(lambda: write_progress(self._run, self.progress))
+        else:
+            write_checkpoint(
+                self._run,
+                self.progress,
+                self._model.state_dict(keep_vars=True),
+                self._objective.tensors(),
+                architecture=self._record.config.architecture,
+                world=self._world,
+            )
         self._world.led(self._publish)
         self._saved_step, self._saved_at = self._step, self._seconds
 

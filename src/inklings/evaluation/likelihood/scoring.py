@@ -21,7 +21,7 @@ from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, Lanes, cut_
 from inklings.generation.inference import in_step, inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
-from inklings.world import World
+from inklings.world import Asked, World
 
 LOGITS = 2**25
 """Most logits that are computed at a time (128 MiB in float32; scoring them takes about twice as
@@ -120,7 +120,12 @@ def score(
 
 
 def shared_score(
-    model: SequenceModel, split: TokenSplit, lanes: Lanes, batch_size: int, world: World
+    model: SequenceModel,
+    split: TokenSplit,
+    lanes: Lanes,
+    batch_size: int,
+    world: World,
+    asked: Asked,
 ) -> Iterator[Scored]:
     """Yield what `score` does, with the lanes shared out among processes.
 
@@ -133,12 +138,17 @@ def shared_score(
         lanes: the longest first.
         batch_size: most lanes at a time.
         world: the processes.
+        asked: whether this process was asked to stop, looked at before each pass.
+
+    Raises:
+        InterruptedWorkError: one of the processes was.
     """
     if world.size == 1:
-        yield from score(model, split, lanes, batch_size)
+        with in_step(model, world, asked):
+            yield from score(model, split, lanes, batch_size)
         return
     mine = lanes.select(np.arange(world.rank, len(lanes), world.size))
-    with in_step(model, world):
+    with in_step(model, world, asked):
         parts = [vars(scored) for scored in score(model, split, mine, batch_size)]
     arrays = {
         field.name: np.concatenate(

@@ -23,7 +23,7 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.objectives import makes_texts, predictor
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 TEXTS = 64
 """Long texts, written side by side, that windows are cut from."""
@@ -93,7 +93,13 @@ def draw(
 
 
 def draw_as_trained(
-    model: SampleModel, tokenizer: Tokenizer, n: int, *, seed: int = 0, world: World = ALONE
+    model: SampleModel,
+    tokenizer: Tokenizer,
+    n: int,
+    *,
+    seed: int = 0,
+    world: World = ALONE,
+    asked: Asked = never,
 ) -> SampleSet:
     """Draw texts in the form and of the length that a model without likelihood was made for.
 
@@ -103,11 +109,15 @@ def draw_as_trained(
         n: how many texts.
         seed: of the noise.
         world: the processes that make a share of the texts each; all get all of them.
+        asked: whether this process was asked to stop, looked at before each batch of texts.
+
+    Raises:
+        InterruptedWorkError: one of the processes was.
     """
-    length, windows = model.config.context_length - 1, model.windows
-    if windows is not None:
-        return _out_of_noise(model, tokenizer, n, windows, seed, cut=False, world=world)
-    return _out_of_noise(model, tokenizer, n, length, seed, cut=True, world=world)
+    length, cut = model.config.context_length - 1, model.windows is None
+    if model.windows is not None:
+        length = model.windows
+    return _out_of_noise(model, tokenizer, n, length, seed, cut=cut, world=world, asked=asked)
 
 
 def real_as_trained(
@@ -137,6 +147,7 @@ def _out_of_noise(
     *,
     cut: bool,
     world: World = ALONE,
+    asked: Asked = never,
 ) -> SampleSet:
     """Make texts with a model without a likelihood.
 
@@ -150,16 +161,17 @@ def _out_of_noise(
             f"windows of {length} tokens were asked for; this model makes texts of at most"
             f" {model.config.context_length}."
         )
-    asked = min(length + cut, model.config.context_length)
+    most = min(length + cut, model.config.context_length)
     generator = torch.Generator().manual_seed(seed)
+    parts = []
     with inference(tuple(model.modules())):
-        parts = [
-            _made(model, min(ROWS, n - begin), asked, generator, world).cpu().numpy()
-            for begin in range(0, n, ROWS)
-        ]
+        for begin in range(0, n, ROWS):
+            world.heed(asked)
+            made = _made(model, min(ROWS, n - begin), most, generator, world)
+            parts.append(made.cpu().numpy())
     drawn = np.concatenate(parts)
     ends = drawn == tokenizer.boundary
-    lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), min(length, asked))
+    lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), min(length, most))
     rows = [row[:size] for row, size in zip(drawn.tolist(), lengths.tolist(), strict=True)]
     return sample_set(
         rows,

@@ -21,7 +21,7 @@ from inklings.device import Runtime
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
 from inklings.text.store import TokenSplit, TokenStore
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 Trained = TypeVar("Trained", bound=Architecture)
 
@@ -96,7 +96,13 @@ class Objective(ABC, Generic[Trained]):
     @classmethod
     @abstractmethod
     def validation(
-        cls, model: Trained, store: TokenStore, *, seed: int, world: World = ALONE
+        cls,
+        model: Trained,
+        store: TokenStore,
+        *,
+        seed: int,
+        world: World = ALONE,
+        asked: Asked = never,
     ) -> Validation:
         """Make what measures a model while it learns.
 
@@ -105,6 +111,8 @@ class Objective(ABC, Generic[Trained]):
             store: the text.
             seed: of the samples that are drawn.
             world: the processes that share the work; all get the same figures.
+            asked: whether this process was asked to stop: to be looked at about once a batch, by
+                `World.in_step` or `World.heed`, which then raise an `InterruptedWorkError`.
         """
 
     @classmethod

@@ -14,7 +14,7 @@ from inklings.training.budgets.unit import StepCost
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.objectives.validation import LikelihoodValidation
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 
 class CountingObjective(Objective[SequenceModel]):
@@ -50,10 +50,16 @@ class CountingObjective(Objective[SequenceModel]):
 
     @classmethod
     def validation(
-        cls, model: SequenceModel, store: TokenStore, *, seed: int, world: World = ALONE
+        cls,
+        model: SequenceModel,
+        store: TokenStore,
+        *,
+        seed: int,
+        world: World = ALONE,
+        asked: Asked = never,
     ) -> LikelihoodValidation:
         """Measure nats per token."""
-        return LikelihoodValidation(model, store, seed=seed, world=world)
+        return LikelihoodValidation(model, store, seed=seed, world=world, asked=asked)
 
     @classmethod
     def not_shared(cls, model: SequenceModel, training: TrainingConfig, world: World) -> str | None:

@@ -24,7 +24,7 @@ from inklings.training.ignored import ignored_settings
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.validation import LikelihoodValidation
 from inklings.training.optimizers.optimizers import Optimizers, tensors_below
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 
 @runtime_checkable
@@ -127,10 +127,16 @@ class LikelihoodObjective(Objective[SequenceModel]):
 
     @classmethod
     def validation(
-        cls, model: SequenceModel, store: TokenStore, *, seed: int, world: World = ALONE
+        cls,
+        model: SequenceModel,
+        store: TokenStore,
+        *,
+        seed: int,
+        world: World = ALONE,
+        asked: Asked = never,
     ) -> LikelihoodValidation:
         """Measure nats per token."""
-        return LikelihoodValidation(model, store, seed=seed, world=world)
+        return LikelihoodValidation(model, store, seed=seed, world=world, asked=asked)
 
     @classmethod
     def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:

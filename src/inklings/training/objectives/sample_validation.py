@@ -15,7 +15,7 @@ from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 SAMPLES = 1000
 """Most texts drawn at an evaluation; fewer where fewer are held out."""
@@ -28,9 +28,15 @@ class SampleValidation:
     """Mean Jensen-Shannon divergence of samples and validation, over 1- to 4-grams, in bits."""
 
     def __init__(
-        self, model: SampleModel, store: TokenStore, *, seed: int, world: World = ALONE
+        self,
+        model: SampleModel,
+        store: TokenStore,
+        *,
+        seed: int,
+        world: World = ALONE,
+        asked: Asked = never,
     ) -> None:
-        self._world = world
+        self._world, self._asked = world, asked
         self._model, self._tokenizer, self._seed = model, store.tokenizer, seed
         self._held_out = real_as_trained(model, store.split("validation"))
         self._real = real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS)
@@ -38,7 +44,14 @@ class SampleValidation:
     def score(self) -> Scores:
         """Measure samples from the same noise as before, so that only the model has changed."""
         n = min(SAMPLES, len(self._held_out))
-        made = draw_as_trained(self._model, self._tokenizer, n, seed=self._seed, world=self._world)
+        made = draw_as_trained(
+            self._model,
+            self._tokenizer,
+            n,
+            seed=self._seed,
+            world=self._world,
+            asked=self._asked,
+        )
         divergences = [js_divergence(made, self._held_out, order).estimate for order in ORDERS]
         figures = {
             "divergences": divergences,
@@ -50,4 +63,5 @@ class SampleValidation:
 
     def texts(self, samples: int, seed: int) -> list[str]:
         """Write texts from the same noise at every evaluation."""
+        self._world.heed(self._asked)
         return [made.text for made in write(self._model, self._tokenizer, samples, seed=seed)]

@@ -12,7 +12,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
-from inklings.world import ALONE, World
+from inklings.world import ALONE, Asked, World, never
 
 TRAIN_TARGETS = 20_000
 """Most targets of the training split that are scored beside the validation split: enough to see the
@@ -33,9 +33,15 @@ class LikelihoodValidation:
     """Nats per token on the whole validation split, and on a fixed part of the training split."""
 
     def __init__(
-        self, model: SequenceModel, store: TokenStore, *, seed: int, world: World = ALONE
+        self,
+        model: SequenceModel,
+        store: TokenStore,
+        *,
+        seed: int,
+        world: World = ALONE,
+        asked: Asked = never,
     ) -> None:
-        self._world = world
+        self._world, self._asked = world, asked
         self._model, self._tokenizer = model, store.tokenizer
         self._split, self._lossless = store.split("validation"), store.lossless("validation")
         self._train_part = store.split("train").sample(
@@ -44,8 +50,10 @@ class LikelihoodValidation:
 
     def score(self) -> Scores:
         """Score both in float32, whatever the precision of training is."""
-        found = evaluate(self._model, self._split, lossless=self._lossless, world=self._world)
-        known = evaluate(self._model, self._train_part, lossless=False, world=self._world)
+        found, known = (
+            evaluate(self._model, split, lossless=lossless, world=self._world, asked=self._asked)
+            for split, lossless in ((self._split, self._lossless), (self._train_part, False))
+        )
         figures = {name: value for name, value in found.metrics.items() if name != "loss"} | {
             "train_loss": known.loss,
             "train_accuracy": known.accuracy,
@@ -59,7 +67,7 @@ class LikelihoodValidation:
         share = -(-samples // self._world.size)
         first = min(self._world.rank * share, samples)
         count = min(share, samples - first)
-        with in_step(self._model, self._world):
+        with in_step(self._model, self._world, self._asked):
             made = (
                 generate(
                     self._model,
