@@ -513,4 +513,8 @@ def unaudited() -> Iterator[None]:
             "inklings.lab.execution.run_arm.audit",
             lambda *arguments, **options: SimpleNamespace(findings=()),
         )
+        patch.setattr(
+            "inklings.lab.comparison.forecast.audit_times",
+            lambda *arguments, **options: (0.0, 0.0),
+        )
         yield

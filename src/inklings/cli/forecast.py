@@ -43,15 +43,19 @@ def show_forecast(found: ComparisonForecast, terminal: Terminal) -> int:
     counted = found.runs - sum(arm.runs for arm in found.arms)
     beside = f" ({counted} of them only counted, and not in the table)" if counted else ""
     processes = "one process" if found.workers == 1 else f"{found.workers} processes"
+    parts = (("audits", found.audits), ("probes", found.probes))
+    said = [f"{duration(seconds)} {what}" for what, seconds in parts if seconds]
+    of_it = f" ({' and '.join(said)})" if said else ""
     terminal.say(
-        f"\n{found.runs} runs{beside}{trials}: about {duration(found.seconds)} on this machine in"
-        f" {processes}, {byte_size(found.memory)} of memory beyond the program"
+        f"\n{found.runs} runs{beside}{trials}: about {duration(found.seconds)}{of_it} on this"
+        f" machine in {processes}, {byte_size(found.memory)} of memory beyond the program"
         f" itself, {byte_size(found.disk)} of disk ({byte_size(found.free_disk)} are free)",
         style="bold",
     )
     terminal.say(
-        "Measured just now, a few steps of each arm; audits, samples and the report come on top."
-        " Trials that fall behind are given up, which saves time.",
+        "Measured just now: a few steps of each arm and of its probes, and its audits as a whole."
+        " Samples, counting, existing runs and the report come on top. Trials that fall"
+        " behind are given up, which saves time.",
         style="dim",
     )
     terminal.result(dataclasses.asdict(found))

@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from inklings.auditing.audit import before_training
+from inklings.auditing.findings import Finding
 from inklings.cli.forecast import show_forecast
 from inklings.cli.terminal import Terminal
 from inklings.config import DataConfig, RunConfig, TrainingConfig
 from inklings.errors import RunError
 from inklings.events import Event
 from inklings.lab.comparison.compare import compare
-from inklings.lab.comparison.forecast import forecast
+from inklings.lab.comparison.forecast import ComparisonForecast, audit_times, forecast
 from inklings.lab.comparison.settings import Method
 from inklings.runs.arms import Arm, parse_arm
+from inklings.text.store import TokenStore
+from inklings.training.plan import RunPlan, plan_run
 
 MLP = "mlp:n_embd=4,n_hidden=16,context_length=3"
 WIDE = "mlp:n_embd=4,n_hidden=64,context_length=3"
@@ -74,6 +80,65 @@ def test_what_is_done_is_not_counted_again_and_another_comparison_is_refused(
     ]
     with pytest.raises(RunError, match="another comparison"):
         forecast(others, out=out, seeds=[0], workers=1)
+
+
+def test_audits_and_probes_are_among_what_a_comparison_takes(
+    arms: list[Arm], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that only they move: steps of training are said to take nothing measured."""
+    now, asked = 0.0, list[tuple[str, bool]]()
+    failure = Finding(check="causality", status="fail", summary="it looks ahead")
+
+    def pass_time(subject: Any, only: list[str]) -> SimpleNamespace:
+        nonlocal now
+        now += 8.0 if only == before_training() else 3.0
+        asked.append((subject.label, subject.is_trained))
+        return SimpleNamespace(findings=(failure,))
+
+    def one_second_a_step(config: RunConfig, *, store: TokenStore) -> RunPlan:
+        plan = plan_run(config, store=store)
+        return replace(plan, seconds=float(plan.steps))
+
+    place = "inklings.lab.comparison.forecast"
+    monkeypatch.setattr(f"{place}.plan_run", one_second_a_step)
+    monkeypatch.setattr(f"{place}.probe_seconds", lambda config: 0.0)
+    told: list[Event] = []
+
+    def forecast_with(workers: int) -> ComparisonForecast:
+        return forecast(
+            arms,
+            out=tmp_path / "out",
+            seeds=[0, 1],
+            method=Method(probes=True),
+            workers=workers,
+            on_event=told.append,
+        )
+
+    bare, bare_side_by_side = forecast_with(1), forecast_with(5)
+    monkeypatch.setattr(f"{place}.probe_seconds", lambda config: 5.0)
+    monkeypatch.setattr(f"{place}.audit_times", audit_times)
+    monkeypatch.setattr(f"{place}.audit", pass_time)
+    monkeypatch.setattr(f"{place}.perf_counter", lambda: now)
+    told.clear()
+    found = forecast_with(1)
+
+    labels = [MLP, WIDE, "ngram:order=2"]
+    assert asked == [(label, trained) for label in labels for trained in (False, True)]
+    assert [(arm.audits, arm.probes) for arm in found.arms] == [(11.0, 5.0)] * 2
+    both = zip(found.arms, bare.arms, strict=True)
+    assert [arm.seconds - then.seconds for arm, then in both] == pytest.approx([16.0, 16.0])
+    assert (found.audits, found.probes) == (33.0, 10.0), "what counts is audited too"
+    assert found.seconds - bare.seconds == pytest.approx(43.0)
+    # audits before training are carried out one after the other, before all else
+    assert forecast_with(5).seconds - bare_side_by_side.seconds == pytest.approx(24.0)
+    failed = [event["text"] for event in told if event["event"] == "note"]
+    assert failed[:3] == [
+        f"{label} fails causality and will not be ranked: it looks ahead" for label in labels
+    ]
+
+    said = io.StringIO()
+    show_forecast(found, Terminal(json=False, console=Console(file=said, width=200)))
+    assert "(33.0 s audits and 10.0 s probes)" in said.getvalue()
 
 
 def test_text_that_stands_in_training_is_told_once_for_all_runs(

@@ -6,6 +6,8 @@ guessing gives.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from inklings.config import RunConfig, TrainingConfig
 from inklings.lab.probes import probe as probes
-from inklings.lab.probes.probe import probe
+from inklings.lab.probes.probe import probe, probe_seconds
 from inklings.lab.probes.tasks import (
     BOUNDARY,
     SEPARATOR,
@@ -24,6 +26,8 @@ from inklings.lab.probes.tasks import (
     TaskBatches,
     as_batch,
 )
+from inklings.training.objectives.base import Step
+from inklings.training.objectives.likelihood import LikelihoodObjective
 
 SMALL_GPT = RunConfig(
     architecture="gpt", model={"n_layer": 2, "n_embd": 32, "n_head": 2, "context_length": 40}
@@ -209,3 +213,29 @@ def test_a_probe_that_diverges_ends_and_says_after_how_many_steps(
     for result in probe(config):
         assert result.steps < 40
         assert 0 <= result.accuracy <= 1
+
+
+def test_the_time_of_probes_is_that_of_their_steps_and_their_scoring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, step = 0.0, LikelihoodObjective.step
+
+    def two_seconds(*arguments: Any, **options: Any) -> Step:
+        nonlocal now
+        now += 2.0
+        return step(*arguments, **options)
+
+    def seven_seconds(*arguments: Any, **options: Any) -> float:
+        nonlocal now
+        now += 7.0
+        return 0.0
+
+    monkeypatch.setattr(LikelihoodObjective, "step", two_seconds)
+    monkeypatch.setattr(probes, "score", seven_seconds)
+    monkeypatch.setattr(probes, "perf_counter", lambda: now)
+    forecast = probe_seconds(SHORT_MLP)
+    assert now < forecast / 10, "a few steps are made"
+    now = 0.0
+    probe(SHORT_MLP)
+    assert forecast == pytest.approx(now)
+    assert probe_seconds(RunConfig(architecture="ngram")) == 0

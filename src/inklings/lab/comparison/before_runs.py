@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inklings.auditing.audit import audit, before_training
+from inklings.auditing.audit import audit, before_training, dishonest
+from inklings.auditing.findings import Finding
 from inklings.auditing.subjects import of_architecture
 from inklings.config import RunConfig, scaled_rates
 from inklings.errors import InklingsError
@@ -62,31 +63,54 @@ def audited(
         report: called with every event.
     """
     arms: list[ArmResult] = []
-    waiting = [
-        c.plan.label
-        for c in contestants
-        if c.config and c.plan.label in share.begun and not (c.smaller_of or c.plan.copy)
-    ]
+    waiting = audits_ahead(comparison, contestants, share)
     for arm, contestant in zip(comparison.arms, contestants, strict=True):
         if (
             contestant.smaller_of or contestant.plan.copy
         ):  # the same architecture: what is found of the one holds for the other
             first = contestant.smaller_of or _original(contestants, arm)
             arm = replace(arm, audit=next(done.audit for done in arms if done.label == first))
-        elif contestant.config is not None and arm.label in share.begun and not arm.audit:
+        elif contestant.config is not None and arm.label in waiting:
             place = waiting.index(arm.label) + 1
             report(stage(f"auditing {arm.label}, {place} of {len(waiting)}"))
             subject = of_architecture(arm.label, contestant.config, contestant.store)
             arm = replace(arm, audit=list(audit(subject, only=before_training()).findings))
-            for finding in arm.dishonest:
-                report(
-                    note(
-                        f"{arm.label} fails {finding.check} and will not be ranked:"
-                        f" {finding.summary}"
-                    )
-                )
+            tell_failures(arm.label, arm.audit, report)
         arms.append(arm)
     return replace(comparison, arms=arms)
+
+
+def tell_failures(label: str, findings: Sequence[Finding], report: OnEvent) -> None:
+    """Say for which findings an arm will not be ranked.
+
+    Args:
+        label: the arm.
+        findings: of its audit.
+        report: called with a note for each.
+    """
+    for finding in dishonest(findings):
+        text = f"{label} fails {finding.check} and will not be ranked: {finding.summary}"
+        report(note(text))
+
+
+def audits_ahead(
+    comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share
+) -> list[str]:
+    """Return the labels of the share's arms that are still to be audited before their runs.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        share: what of it is done here.
+    """
+    done = {arm.label for arm in comparison.arms if arm.audit}
+    return [
+        c.plan.label
+        for c in contestants
+        if c.config is not None
+        and c.plan.label in share.begun
+        and not (c.smaller_of or c.plan.copy or c.plan.label in done)
+    ]
 
 
 def searched(
@@ -144,7 +168,7 @@ def probed(
         do_all: does the probes.
     """
     for task, found in do_all(
-        _probes(comparison, contestants, share, out), TaskHandler(_probe, _probe_died)
+        probes_ahead(comparison, contestants, share, out), TaskHandler(_probe, _probe_died)
     ):
         comparison = replace(
             comparison,
@@ -181,7 +205,7 @@ def work_ahead(
     ]
     items += [
         {"run": task.name, "arm": task.name, "stage": "probe", "weight": 1.0, "trials": len(TASKS)}
-        for task in _probes(comparison, contestants, share, out)
+        for task in probes_ahead(comparison, contestants, share, out)
     ]
     done = finished(comparison, share.runs)
     for job in share.runs:
@@ -215,10 +239,17 @@ def _searches(
     ]
 
 
-def _probes(
+def probes_ahead(
     comparison: Comparison, contestants: Sequence[ResolvedArm], share: Share, out: Path
 ) -> list[Preliminary]:
-    """Return the share's probes that are not done, at the rates found so far."""
+    """Return the share's probes that are not done, at the rates found so far.
+
+    Args:
+        comparison: the comparison so far.
+        contestants: its arms, settled.
+        share: what of it is done here.
+        out: its folder.
+    """
     arms = {arm.label: arm for arm in comparison.arms}
     return [
         replace(task, config=with_rate(task.config, arms[task.arm].search))

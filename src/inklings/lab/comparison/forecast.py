@@ -1,26 +1,37 @@
 """What a comparison would take: runs, time on this machine, memory and disk. Nothing is trained.
 
-A step of every arm is timed, on one thread, as its runs compute.
+A step of every arm is timed, on one thread, as its runs compute; so are steps of its probes. What
+the audits of an arm take hangs on no one figure, so they are carried out.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
+from inklings.auditing.audit import after_training, audit, before_training
+from inklings.auditing.subjects import NoiseSubject, of_architecture
 from inklings.config import DataConfig
 from inklings.events import OnEvent, silent, stage
 from inklings.lab.comparison.arms import ResolvedArm
-from inklings.lab.comparison.before_runs import work_ahead
+from inklings.lab.comparison.before_runs import (
+    audits_ahead,
+    probes_ahead,
+    tell_failures,
+    work_ahead,
+)
 from inklings.lab.comparison.request import settle_request
-from inklings.lab.comparison.resume import begin, plan_before
+from inklings.lab.comparison.resume import begin, finished, plan_before
 from inklings.lab.comparison.runs import planned_runs, workers_for
 from inklings.lab.comparison.settings import Method
+from inklings.lab.probes.probe import probe_seconds
 from inklings.lab.shards.shard import WHOLE
 from inklings.optimizers import OPTIMIZERS
 from inklings.runs.arms import Arm
+from inklings.text.documents import SplitName
 from inklings.text.store import TokenStore
 from inklings.training.objectives.validation import FORWARD, scored_targets
 from inklings.training.plan import RunPlan, plan_run
@@ -47,7 +58,11 @@ class ArmForecast:
     disk: int
     """Bytes of the weights and checkpoints of its runs."""
     seconds: float
-    """Of all its runs and trials, evaluations included."""
+    """Of its audits, its probes, and all its runs and trials, evaluations included."""
+    audits: float
+    """Seconds of its audits, before training and of its first run."""
+    probes: float
+    """Seconds of its probes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +77,12 @@ class ComparisonForecast:
     workers: int
     """Processes side by side."""
     seconds: float
-    """From the first search to the last run; audits, samples and the report come on top."""
+    """From the first audit to the last run; samples, counting, existing runs and the report come
+    on top.
+    """
+    audits: float
+    """Seconds of all audits, those of counted arms among them."""
+    probes: float
     memory: int
     """Bytes of as many of the largest runs as there are processes."""
     disk: int
@@ -111,19 +131,38 @@ def forecast(
     )
     comparison = begin(out, asked.plan, asked.contestants, asked.store, asked.split, None)
     jobs = planned_runs(out, asked, comparison)
-    items = work_ahead(comparison, asked.contestants, WHOLE.share(jobs), out)
+    share = WHOLE.share(jobs)
+    items = work_ahead(comparison, asked.contestants, share, out)
+    unaudited = audits_ahead(comparison, asked.contestants, share)
+    done = finished(comparison, jobs)
+    begin_here = {job.arm for job in jobs if job.first and (job.arm, job.seed) not in done}
+    probes = {task.arm: task for task in probes_ahead(comparison, asked.contestants, share, out)}
     count = workers_for(workers, jobs)
     found: list[ArmForecast] = []
-    times: list[float] = []
+    in_front, times, audits = 0.0, list[float](), 0.0
     for contestant in asked.contestants:
         label = contestant.plan.label
+        if contestant.config is None:
+            continue
+        before, after = audit_times(
+            contestant,
+            asked.split,
+            before=label in unaudited,
+            after=label in begin_here,
+            on_event=on_event,
+        )
+        # those before training are done one after the other, in one process
+        in_front, audits = in_front + before, audits + before + after
         theirs = [item for item in items if item["arm"] == label]
-        if contestant.config is None or contestant.kind != "trained" or not theirs:
+        if contestant.kind != "trained" or not theirs:
+            times.append(after)
             continue
         on_event(stage(f"timing {label}"))
         plan = plan_run(contestant.config, store=contestant.store)
+        probing = probe_seconds(probes[label].config) if label in probes else 0.0
         once = _training(plan) + _scoring(plan, contestant.store)
-        times += [once * item["weight"] for item in theirs]
+        trained = [once * item["weight"] for item in theirs]
+        times += [*trained, after, probing]
         runs = sum(item["stage"] == "run" for item in theirs)
         found.append(
             ArmForecast(
@@ -135,7 +174,9 @@ def forecast(
                 trials=sum(item["trials"] for item in theirs if item["stage"] != "run"),
                 memory=plan.memory,
                 disk=runs * _disk(contestant, plan),
-                seconds=sum(once * item["weight"] for item in theirs),
+                seconds=before + after + probing + sum(trained),
+                audits=before + after,
+                probes=probing,
             )
         )
     return ComparisonForecast(
@@ -143,11 +184,53 @@ def forecast(
         runs=sum(item["stage"] == "run" for item in items),
         trials=sum(arm.trials for arm in found),
         workers=count,
-        seconds=max([*times, sum(times) / count], default=0.0),
+        seconds=in_front + max([*times, sum(times) / count], default=0.0),
+        audits=audits,
+        probes=sum(arm.probes for arm in found),
         memory=count * max((arm.memory or 0 for arm in found), default=0),
         disk=sum(arm.disk for arm in found),
         free_disk=shutil.disk_usage(_nearest(out)).free,
     )
+
+
+def audit_times(
+    contestant: ResolvedArm,
+    split: SplitName,
+    *,
+    before: bool,
+    after: bool,
+    on_event: OnEvent,
+) -> tuple[float, float]:
+    """Audit an arm as a comparison does, and return the seconds before and after training.
+
+    What it fails before training is told as a comparison tells it.
+
+    Args:
+        contestant: the arm.
+        split: what runs are scored on.
+        before: whether it is to be audited before training.
+        after: whether a run of it is; random weights stand for the trained ones.
+        on_event: called with every event.
+    """
+    assert contestant.config is not None, "it is not an existing run"
+    if not (before or after):
+        return 0.0, 0.0
+    label = contestant.plan.label
+    on_event(stage(f"timing the audits of {label}"))
+    subject = of_architecture(label, contestant.config, contestant.store, split=split)
+    began = perf_counter()
+    if before:
+        findings = audit(subject, only=before_training()).findings
+        tell_failures(label, findings, on_event)
+    between = perf_counter()
+    if after:
+        trained = (
+            replace(subject, trained=subject.model)
+            if isinstance(subject, NoiseSubject)
+            else replace(subject, trained=subject.scrambled)
+        )
+        audit(trained, only=after_training())
+    return between - began, perf_counter() - between
 
 
 def _scoring(plan: RunPlan, store: TokenStore) -> float:

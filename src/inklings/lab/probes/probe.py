@@ -5,7 +5,9 @@ They help to explain a verdict.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from inklings.models.objectives import has_likelihood, objective_of, predictor
 from inklings.models.registry import build
 from inklings.seeds import seed_all
 from inklings.training.loop import seed_step
+from inklings.training.objectives.base import Step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.schedules import rate_at
 
@@ -29,6 +32,8 @@ TEST_ROWS = 512
 """Fresh rows that are scored: 2,048 answers or more."""
 EVERY = 25
 """Steps between two events."""
+TIMED = range(EVERY, STEPS, 2 * EVERY)
+"""Steps that are timed for a forecast."""
 RUNTIME = Runtime(device="cpu", precision="float32", threads=1)
 """The runtime of all probes: the same everywhere, so that a seed's result is."""
 
@@ -74,6 +79,36 @@ def probe(config: RunConfig, *, seed: int = 0, on_event: OnEvent = silent) -> li
         return results
 
 
+def probe_seconds(config: RunConfig) -> float:
+    """Return about how many seconds the probes of an arm take here; 0 where it has none.
+
+    A few steps of each task are made, spread over its training, whose rows grow; its scoring is
+    done once.
+
+    Args:
+        config: the arm, as for `probe`.
+
+    Raises:
+        InputError: as `probe`.
+    """
+    seconds = 0.0
+    with threads_of(RUNTIME), torch.random.fork_rng(devices=[]):
+        for task in TASKS:
+            model = _fresh(config, task, 0)
+            if model is None:
+                return 0.0
+            make = _stepper(model, task, config, 0)
+            make(0)  # the first one is slower
+            began = perf_counter()
+            for step in TIMED:
+                make(step)
+            seconds += (perf_counter() - began) / len(TIMED) * STEPS
+            began = perf_counter()
+            score(model, task, seed=0)
+            seconds += perf_counter() - began
+    return seconds
+
+
 @torch.inference_mode()
 def score(model: SequenceModel, task: ProbeTask, *, seed: int) -> float:
     """Return the share of decided tokens that the model predicts.
@@ -115,21 +150,9 @@ def _train(
     on_event: OnEvent,
 ) -> int:
     """Return all steps, or those until the loss is no number; how many were made."""
-    training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
-    objective = LikelihoodObjective(
-        model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME
-    )
+    make = _stepper(model, task, config, seed)
     for step in range(STEPS):
-        seed_step(seed, step)
-        rate = rate_at(
-            step,
-            STEPS,
-            schedule=training.schedule,
-            warmup=training.warmup,
-            decay_from=training.decay_from,
-            final_rate=training.final_rate,
-        )
-        made = objective.step(step, rate, measure=False)
+        made = make(step)
         if not made.moved:
             return step
         if (step + 1) % EVERY == 0:
@@ -143,3 +166,27 @@ def _train(
                 }
             )
     return STEPS
+
+
+def _stepper(
+    model: SequenceModel, task: ProbeTask, config: RunConfig, seed: int
+) -> Callable[[int], Step]:
+    """Return what makes a step of the training, given its number."""
+    training = replace(config.training, batch_size=BATCH_SIZE, accumulate=1, order="windows")
+    objective = LikelihoodObjective(
+        model, TaskBatches(task, BATCH_SIZE, STEPS, seed), training, RUNTIME
+    )
+
+    def make(step: int) -> Step:
+        seed_step(seed, step)
+        rate = rate_at(
+            step,
+            STEPS,
+            schedule=training.schedule,
+            warmup=training.warmup,
+            decay_from=training.decay_from,
+            final_rate=training.final_rate,
+        )
+        return objective.step(step, rate, measure=False)
+
+    return make
