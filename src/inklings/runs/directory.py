@@ -42,6 +42,7 @@ from inklings.runs.metrics import read_metrics
 from inklings.runs.tensors.checked_files import refuse_pickle
 from inklings.runs.tensors.parts import leading_file
 from inklings.runs.user_code import keep_copies, with_own_code
+from inklings.text.documents import Layout
 from inklings.text.tokenizers import Tokenizer
 from inklings.values import from_file
 
@@ -70,6 +71,8 @@ class RunManifest:
     """Hash of the tokenizer."""
     data: str
     """Hash of the tokens of all splits."""
+    layout: Layout | None = None
+    """What that of its text came to; None without a text, and of runs before it was recorded."""
     code: list[dict[str, Any]] = field(default_factory=list)
     """The user's own files of code: where each was, its hash, and a signature."""
     initial: str | None = None

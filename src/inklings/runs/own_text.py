@@ -15,6 +15,7 @@ from inklings.durable import sha256
 from inklings.errors import InputError, RunError
 from inklings.events import OnEvent, silent
 from inklings.runs.directory import RunDirectory
+from inklings.text.documents import Layout
 from inklings.text.store import TokenSplit, TokenStore, prepare
 
 LOOKED_AT = 1_000
@@ -109,6 +110,25 @@ def training_text(run: RunDirectory) -> TokenStore | None:
         return None
 
 
+def layout_of(run: RunDirectory, own: TokenStore | None) -> Layout | None:
+    """Return whether a document of the text that a run was trained on is a line.
+
+    Args:
+        run: the run; one from before the layout was recorded may only say that it was guessed.
+        own: what it was trained on, where that is at hand.
+
+    Returns:
+        The layout; None where nothing tells.
+    """
+    if run.record.layout is not None:
+        return run.record.layout
+    if own is not None:
+        layout: Layout = own.manifest["source"]["layout"]
+        return layout
+    asked = run.config.data.layout
+    return None if asked == "auto" else asked
+
+
 def like_own(run: RunDirectory, source: str, own: TokenStore | None) -> DataConfig:
     """Return the settings by which another text is read as the run's own was.
 
@@ -118,16 +138,16 @@ def like_own(run: RunDirectory, source: str, own: TokenStore | None) -> DataConf
     Args:
         run: the run.
         source: the other text.
-        own: what the run was trained on, where it is at hand; without it the other text is guessed
-            from itself.
+        own: what the run was trained on, where it is at hand; without it another text than one of
+            lines is guessed from itself.
     """
     data = with_source(run.config.data, source)
     cut = (data.document_separator, data.document_opening)
-    if own is None or data.layout != "auto" or cut != (None, None):
+    layout = layout_of(run, own)
+    if layout is None or data.layout != "auto" or cut != (None, None):
         return data
-    layout = own.manifest["source"]["layout"]
     # records of one line each are like lines: a plain text is then guessed from itself
-    if layout == "lines" or _span_lines(own):
+    if layout == "lines" or (own is not None and _span_lines(own)):
         return replace(data, layout=layout)
     return data
 

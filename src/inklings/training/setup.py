@@ -167,6 +167,7 @@ def set_up(
         seconds_per_step=seconds,
         tokenizer=settled.store.tokenizer.hash,
         data=data_hash(settled.store),
+        layout=settled.store.manifest["source"]["layout"],
         initial=None if initial is None else str(initial),
         new_tokens=settled.new_tokens,
     )

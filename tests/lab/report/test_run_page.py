@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from inklings.cli.main import main
+from inklings.durable import read_checked_json, write_checked_json
 from inklings.lab.report import page
 from inklings.lab.report.chart import Figure
 from inklings.lab.report.export import SUFFIXES
@@ -23,7 +25,8 @@ from inklings.lab.report.of_runs.run_chart import evaluation_rows, step_rows
 from inklings.lab.report.of_runs.run_page import headline, write_run_report
 from inklings.lab.report.of_runs.run_section import RunsShown, make_run_sections
 from inklings.lab.report.of_runs.run_view import labels_of, read_runs
-from inklings.runs.directory import RunDirectory
+from inklings.lab.report.sections.settings import SettingTables
+from inklings.runs.directory import CONFIG, RunDirectory
 from tests.commands import GAN, TINY, words
 
 GPT = "gpt:n_layer=1,n_head=2,n_embd=16,context_length=16"
@@ -224,3 +227,22 @@ def test_the_verb_refuses_what_does_not_belong(
     for call, says in refused:
         assert call() == 2
         assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_settings_show_the_layout_that_the_text_has(folder: Path, tmp_path: Path) -> None:
+    def settings(*names: str) -> SettingTables:
+        sections = make_run_sections(shown(tmp_path, *names))
+        (content,) = [section.content for section in sections if section.name == "settings"]
+        assert isinstance(content, SettingTables)
+        return content
+
+    for name in ("one", "two"):
+        shutil.copytree(folder / name, tmp_path / name)
+    assert settings("one").shared["data.layout"] == "lines", "and not that it was left open"
+    content = read_checked_json(tmp_path / "two" / CONFIG)
+    write_checked_json(tmp_path / "two" / CONFIG, {**content, "layout": "documents"})
+    apart = settings("one", "two").own
+    assert [apart[name]["data.layout"] for name in ("one", "two")] == ["lines", "documents"]
+    del content["layout"]
+    write_checked_json(tmp_path / "two" / CONFIG, content)
+    assert settings("two").shared["data.layout"] == "auto", "of a run from before"

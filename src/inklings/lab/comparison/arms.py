@@ -26,7 +26,7 @@ from inklings.models.registry import load_class
 from inklings.models.sizes import TOLERANCE, non_embedding_count, size_to
 from inklings.runs.arms import Arm
 from inklings.runs.directory import RunDirectory
-from inklings.runs.own_text import is_own, kept_store, known_documents, same_text
+from inklings.runs.own_text import is_own, kept_store, known_documents, layout_of, same_text
 from inklings.text.store import TokenStore, prepare
 from inklings.training.branch import Branch, can_branch, plan_branches
 from inklings.training.setup import fresh_model, set_up
@@ -247,14 +247,19 @@ def _settle_run(run: Path, label: str, terms: Terms, on_event: OnEvent) -> Resol
                 " the others. Leave it out."
             )
     theirs = replace(directory.config.data, tokenizer=data.tokenizer, unknown=data.unknown)
+    # one may say `auto` where the other names what that came to
+    layout, now = layout_of(directory, kept), terms.store.manifest["source"]["layout"]
+    if layout == now:
+        theirs = replace(theirs, layout=data.layout)
     if not directory.record.data:
         notes.append("what it learned from is not known here: it may have seen the held-out text")
     elif theirs != data:
         notes.append(_met(directory, kept, store))
     elif not is_own(directory, store):
+        cut = f" (its layout was {layout}, and is {now} now)" if layout not in (None, now) else ""
         raise RunError(
-            f"the text {data.source} is not what it was when {run} began: what is held out now may"
-            " be what it learned from. Bring the text back, compare on another one (--data), or"
+            f"the text {data.source} is not what it was when {run} began{cut}: what is held out now"
+            " may be what it learned from. Bring the text back, compare on another one (--data), or"
             " train the run anew."
         )
     model: Architecture | None = None
