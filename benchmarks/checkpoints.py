@@ -32,6 +32,7 @@ from inklings.models.contract import SequenceModel
 from inklings.models.registry import build
 from inklings.runs.checkpoints import (
     WEIGHTS,
+    HeldCheckpoint,
     TrainerState,
     checkpoint_files,
     checkpoint_path,
@@ -101,9 +102,10 @@ def measure(world: World, asked: argparse.Namespace) -> None:
             file.read_bytes()
 
     def resumed() -> None:
-        latest_sound_checkpoint(run)
-        read_model(checkpoint_path(run, STEP) / WEIGHTS, model, architecture="gpt")
-        read_objective(checkpoint_path(run, STEP))
+        held = HeldCheckpoint()
+        latest_sound_checkpoint(run, held.read)
+        read_model(checkpoint_path(run, STEP) / WEIGHTS, model, architecture="gpt", held=held)
+        read_objective(checkpoint_path(run, STEP), held=held)
 
     rivals: dict[str, Callable[[], None]] = {
         "plain": plain,

@@ -14,6 +14,7 @@ import dataclasses
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,23 +30,24 @@ from inklings.durable import (
 )
 from inklings.errors import RunError
 from inklings.models.contract import Architecture
-from inklings.runs.tensors.checked_files import check_tensors, shared_names, write_tensors
+from inklings.runs.tensors.checked_files import check_tensors, write_tensors
 from inklings.runs.tensors.parts import (
     SavedTensors,
     check_saved,
     open_tensors,
+    read_ahead,
     saved_files,
     write_index,
     write_part,
     write_whole,
 )
+from inklings.runs.tensors.ties import saved_ties, shared_names, untied
 from inklings.values import from_file
 from inklings.world import ALONE, World
 
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 PROGRESS = "progress.json"
-_TIE = "tied:"
 
 Stopped = Literal["budget", "patience"]
 
@@ -128,7 +130,7 @@ def write_checkpoint(
     """
     path = checkpoint_path(run, progress.step)
     about = {"architecture": architecture, "step": str(progress.step)}
-    weights, ties = _untied(weights)
+    weights, ties = untied(weights)
     files = ((WEIGHTS, weights, {**about, **ties}), (OPTIMIZER, tensors, {"step": about["step"]}))
     with contextlib.ExitStack() as stack:
 
@@ -227,15 +229,45 @@ def check_checkpoint(path: Path) -> list[str]:
     return [*problems, *check_saved(path / WEIGHTS), *check_saved(path / OPTIMIZER)]
 
 
-def latest_sound_checkpoint(run: Path) -> tuple[int, list[str]]:
+class HeldCheckpoint:
+    """A checkpoint that was read and checked in one go, held until its tensors are asked for.
+
+    Empty until then, and after: who finds nothing here reads the files.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, SavedTensors] = {}
+
+    def read(self, path: Path) -> list[str]:
+        """Read every byte of a checkpoint once; return what is wrong, as `check_checkpoint`."""
+        try:
+            read_progress(path)
+            self._held = {name: read_ahead(path / name) for name in (WEIGHTS, OPTIMIZER)}
+        except RunError as error:
+            return check_checkpoint(path) or [str(error)]
+        return []
+
+    def opened(self, path: Path) -> AbstractContextManager[SavedTensors]:
+        """Hand over the tensors of a file, or open it."""
+        held = self._held.pop(path.name, None)
+        return open_tensors(path) if held is None else contextlib.nullcontext(held)
+
+
+def latest_sound_checkpoint(
+    run: Path, check: Callable[[Path], list[str]] = check_checkpoint
+) -> tuple[int, list[str]]:
     """Return the last step whose checkpoint is whole, and what is wrong with later ones.
+
+    Args:
+        run: the run directory.
+        check: returns what is wrong with a checkpoint.
 
     Raises:
         RunError: there is none.
     """
     problems: list[str] = []
     for step in reversed(checkpoint_steps(run)):
-        found = check_checkpoint(checkpoint_path(run, step))
+        found = check(checkpoint_path(run, step))
         if not found:
             return step, problems
         problems += found
@@ -259,18 +291,13 @@ def write_model(path: Path, model: Architecture, *, architecture: str, step: int
         architecture: the name of its architecture.
         step: the step that the weights are of.
     """
-    weights, ties = _untied(model.state_dict())
+    weights, ties = untied(model.state_dict())
     write_tensors(path, weights, {"architecture": architecture, "step": str(step), **ties})
 
 
-def _untied(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return weights with tied ones once, and the facts that say who shares them."""
-    ties = shared_names(state)
-    weights = {name: tensor for name, tensor in state.items() if name not in ties}
-    return weights, {_TIE + name: first for name, first in ties.items()}
-
-
-def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
+def read_model(
+    path: Path, model: Architecture, *, architecture: str, held: HeldCheckpoint | None = None
+) -> int:
     """Load weights that `write_model` wrote, or a checkpoint has; return the step they are of.
 
     Of weights that are cut up among processes, each reads its own part.
@@ -279,20 +306,19 @@ def read_model(path: Path, model: Architecture, *, architecture: str) -> int:
         path: the file; its parts may lie in its place.
         model: changed in place.
         architecture: the name that the file must give.
+        held: of the checkpoint, where it was read already.
 
     Raises:
         RunError: the file is damaged, a pickle, from a newer format, or of another architecture.
     """
-    with open_tensors(path) as saved:
+    with (held or HeldCheckpoint()).opened(path) as saved:
         metadata = saved.metadata
         if metadata.get("architecture") != architecture:
             raise RunError(
                 f"{path} holds weights of {metadata.get('architecture')!r}; the run's architecture"
                 f" is {architecture!r}."
             )
-        ties = {
-            key.removeprefix(_TIE): first for key, first in metadata.items() if key.startswith(_TIE)
-        }
+        ties = saved_ties(metadata)
         own = model.state_dict(keep_vars=True)
         own_ties = shared_names(own)
         if own_ties != ties:
@@ -331,7 +357,9 @@ def _step_of(path: Path, metadata: Mapping[str, str]) -> int:
 
 
 def read_objective(
-    path: Path, cut_as: Callable[[str], Tensor | None] = lambda name: None
+    path: Path,
+    cut_as: Callable[[str], Tensor | None] = lambda name: None,
+    held: HeldCheckpoint | None = None,
 ) -> dict[str, Tensor]:
     """Return the state of the objective in a checkpoint; empty at step 0.
 
@@ -339,11 +367,12 @@ def read_objective(
         path: the checkpoint.
         cut_as: gives the weight that a tensor of this name is cut up as among processes, if it has
             the shape of one: of such a tensor this process reads its own part.
+        held: of the checkpoint, where it was read already.
 
     Raises:
         RunError: it is damaged.
     """
-    with open_tensors(path / OPTIMIZER) as saved:
+    with (held or HeldCheckpoint()).opened(path / OPTIMIZER) as saved:
         return {name: _read_as(saved, name, cut_as(name)) for name in saved.facts}
 
 

@@ -17,7 +17,7 @@ from inklings.errors import ConfigError, DiskError, RunError, TokenizerError
 from inklings.events import EndEvent, OnEvent, StartEvent, note, silent, stage
 from inklings.models.contract import Architecture, parameter_count
 from inklings.runs import checkpoints
-from inklings.runs.checkpoints import TrainerState
+from inklings.runs.checkpoints import HeldCheckpoint, TrainerState
 from inklings.runs.directory import CONFIG, METRICS, RunDirectory, RunManifest, refuse_existing
 from inklings.runs.interruption import Interruption
 from inklings.runs.lock import locked
@@ -95,6 +95,7 @@ def train(
                     setup.store,
                     setup.model,
                     progress,
+                    held=HeldCheckpoint(),
                     notes=setup.notes,
                     on_event=on_event,
                     world=world,
@@ -139,9 +140,13 @@ def resume(
     directory = RunDirectory.open(run)
     check_alike(world, code_facts(directory.config))
     with _held(run, world), resumable(run), memory_errors(directory.config):
+        # what process 0 checks it also uses; of weights that are cut up it uses a part alone, and
+        # all of them may not fit into its memory
+        held = HeldCheckpoint()
+        check = checkpoints.check_checkpoint if world.sharded else held.read
 
         def last_sound() -> tuple[int, list[str]]:
-            step, problems = checkpoints.latest_sound_checkpoint(run)
+            step, problems = checkpoints.latest_sound_checkpoint(run, check)
             progress = checkpoints.read_progress(checkpoints.checkpoint_path(run, step))
             _tidy(directory, progress)
             if budget is not None:
@@ -165,7 +170,7 @@ def resume(
         model = directory.build_model(trust_code=trust_code)
         check_shares(world, model, directory.config.training)
         if not world.sharded:  # else each reads its part, when they are cut up
-            _read_weights(directory, model, step)
+            _read_weights(directory, model, step, held)
         choose_runtime(directory.config.training)  # the run's device must be there
         notes = tuple(f"{problem} The run goes on from step {step}." for problem in problems)
         lost = lost_events(run / METRICS, length=progress.metrics_length)
@@ -181,6 +186,7 @@ def resume(
             store,
             model.to(directory.runtime.device),
             progress,
+            held=held,
             notes=notes,
             on_event=on_event,
             world=world,
@@ -285,6 +291,7 @@ def _go_on(
     model: Architecture,
     progress: TrainerState,
     *,
+    held: HeldCheckpoint,
     notes: tuple[str, ...],
     on_event: OnEvent,
     world: World,
@@ -293,9 +300,9 @@ def _go_on(
     run, record, runtime = directory.path, directory.record, directory.runtime
     objective = make_objective(model, store.split("train"), record.config, runtime, world)
     if world.sharded:
-        _read_weights(directory, model, progress.step)
+        _read_weights(directory, model, progress.step, held)
     path = checkpoints.checkpoint_path(run, progress.step)
-    objective.load(checkpoints.read_objective(path, objective.cut_as))
+    objective.load(checkpoints.read_objective(path, objective.cut_as, held))
     with (
         Interruption() as interruption,
         # of several processes one writes; what the others would write goes nowhere
@@ -348,9 +355,11 @@ def _go_on(
     return result
 
 
-def _read_weights(directory: RunDirectory, model: Architecture, step: int) -> None:
+def _read_weights(
+    directory: RunDirectory, model: Architecture, step: int, held: HeldCheckpoint
+) -> None:
     path = checkpoints.checkpoint_path(directory.path, step) / checkpoints.WEIGHTS
-    checkpoints.read_model(path, model, architecture=directory.config.architecture)
+    checkpoints.read_model(path, model, architecture=directory.config.architecture, held=held)
 
 
 def _tidy(directory: RunDirectory, progress: TrainerState) -> None:

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from inklings.durable import read_checked_json, write_checked_json
 from inklings.errors import RunError
+from inklings.runs.tensors import checked_files
 from inklings.runs.tensors.checked_files import (
     check_tensors,
+    open_tensor_file,
     refuse_pickle,
-    shared_names,
     write_tensors,
 )
+from inklings.runs.tensors.ties import shared_names
 from tests.saved_tensors import read_tensors
 
 TENSORS = {
@@ -101,6 +103,21 @@ def test_a_file_cut_short_is_damaged(tmp_path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(RunError, match="damaged"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 2**22])
+def test_all_tensors_are_read_in_one_go(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the blocks lie over the tensors."""
+    monkeypatch.setattr(checked_files, "BLOCK", block)
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, TENSORS, {})
+    with open_tensor_file(path) as file:
+        found = file.read_all()
+        assert list(found) == list(file.facts) and found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
 
 
 def test_damage_is_named_by_its_block(tmp_path: Path) -> None:

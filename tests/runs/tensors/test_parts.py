@@ -22,6 +22,7 @@ from inklings.runs.tensors.checked_files import TensorFile, write_tensors
 from inklings.runs.tensors.parts import (
     check_saved,
     open_tensors,
+    read_ahead,
     saved_files,
     saved_sizes,
     write_index,
@@ -93,6 +94,15 @@ def test_parts_are_read_as_one_file_would_be(parts: Path, tmp_path: Path) -> Non
         for name, tensor in tensors.items():
             assert torch.equal(saved.read(name, None), tensor)
             assert saved.read(name, None).dtype == tensor.dtype
+    for source in (parts, one):
+        ahead = read_ahead(source)
+        assert (ahead.metadata, ahead.facts) == (METADATA, saved.facts)
+        assert list(ahead.facts) == list(saved.facts)
+        for name, tensor in tensors.items():
+            found = ahead.read(name, None)
+            assert torch.equal(found, tensor) and found.dtype == tensor.dtype
+            with pytest.raises(KeyError):  # nobody holds it any longer
+                ahead.read(name, None)
     assert sorted(saved_sizes(parts)) == sorted(saved_sizes(one))
     assert check_saved(parts) == [] and len(saved_files(parts)) == 4
     for source in (parts, one):
@@ -143,6 +153,8 @@ def test_any_flipped_bit_of_any_part_is_found(
     content[place] ^= 1 << data.draw(st.integers(0, 7))
     file.write_bytes(bytes(content))
     assert check_saved(copy) == [f"{file} is damaged: in blocks 0 of 4 MiB."]
+    with pytest.raises(RunError, match="is damaged: in blocks 0 of 4 MiB"):
+        read_ahead(copy)
 
 
 def lacking_a_part(copy: Path) -> str:
@@ -170,6 +182,18 @@ def with_rows_left_out(copy: Path) -> str:
     return "the rows of a4 do not follow each other"
 
 
+def with_the_rows_of_a_part_twice(copy: Path) -> str:
+    """By somebody who made the hash fit."""
+    index = copy.parent / "model.safetensors.index.json"
+    content = read_checked_json(index)
+    tensor = content["tensors"]["a0"]
+    part, begin, end = tensor["pieces"][-1]
+    tensor["pieces"].append([part, end, end + end - begin])
+    tensor["shape"][0] += end - begin
+    write_checked_json(index, {k: v for k, v in content.items() if k != "format_version"})
+    return "the rows of a0 do not follow each other"
+
+
 def with_two_parts_exchanged(copy: Path) -> str:
     one, two = (copy.parent / f"model-0000{n}-of-00003.safetensors" for n in (1, 2))
     shutil.copy(one, two)
@@ -183,6 +207,7 @@ def with_two_parts_exchanged(copy: Path) -> str:
         lacking_the_index,
         with_an_edited_index,
         with_rows_left_out,
+        with_the_rows_of_a_part_twice,
         with_two_parts_exchanged,
     ],
 )
@@ -196,4 +221,7 @@ def test_what_is_wrong_with_parts_is_said(
     with pytest.raises(RunError) as refused, open_tensors(copy) as saved:
         for name in saved.facts:
             saved.read(name, None)
+    assert str(refused.value) == problem
+    with pytest.raises(RunError) as refused:
+        read_ahead(copy)
     assert str(refused.value) == problem

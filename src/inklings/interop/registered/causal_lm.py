@@ -16,7 +16,7 @@ from inklings.interop.registered.columns import first_columns
 from inklings.interop.registered.inklings_config import InklingsConfig, built, settings_of
 from inklings.interop.registered.state_cache import StateCache
 from inklings.models.contract import Output, SequenceModel
-from inklings.runs.tensors.checked_files import shared_names
+from inklings.runs.tensors.ties import shared_names
 from inklings.seeds import drawn_from
 
 PREFIX = "model"

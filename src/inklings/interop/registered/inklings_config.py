@@ -11,7 +11,7 @@ from inklings.config import RunConfig
 from inklings.errors import ArchitectureError
 from inklings.models.contract import Architecture, SequenceModel, chosen_fields
 from inklings.models.registry import available, load_class
-from inklings.runs.tensors.checked_files import shared_names
+from inklings.runs.tensors.ties import shared_names
 from inklings.runs.user_code import named_code
 from inklings.values import from_mapping
 

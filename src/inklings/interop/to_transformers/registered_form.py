@@ -12,7 +12,7 @@ from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 from inklings.models.registry import load_class
-from inklings.runs.tensors.checked_files import shared_names
+from inklings.runs.tensors.ties import shared_names
 from inklings.runs.user_code import named_code
 
 CLASSES = "inklings.interop.transformers"

@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from inklings.cut_tensors import own_part
 from inklings.durable import (
     BLOCK,
     canonical,
@@ -232,17 +232,42 @@ class TensorFile:
         """Of every tensor, in the order of the file."""
         self._last: tuple[int, bytes] = (-1, b"")
 
-    def check(self) -> None:
-        """Read every byte.
+    def check(self, use: Callable[[bytes], object] = lambda block: None) -> None:
+        """Read every byte, once; give `use` each block, which is not checked yet then.
 
         Raises:
             RunError: one is not as it was written.
         """
-        found = _hashed(map(self._data, range(len(self._hashes))), lambda block: None)
+        found = _hashed(map(self._data, range(len(self._hashes))), use)
         pairs = enumerate(zip(found, self._hashes, strict=True))
         bad = [str(number) for number, (one, other) in pairs if one != other]
         if bad:
             raise self._damaged(bad)
+
+    def read_all(self) -> dict[str, Tensor]:
+        """Return all tensors, in the order of the file; every byte is read and checked once.
+
+        Raises:
+            RunError: one is not as it was written.
+        """
+        found = {
+            name: torch.empty(facts.shape, dtype=_DTYPES[facts.dtype])
+            for name, facts in self.facts.items()
+        }
+        rooms = deque(room for room in map(_bytes_of, found.values()) if len(room))
+
+        def fill(block: bytes) -> None:
+            rest = memoryview(block)
+            while rest and rooms:
+                room = rooms.popleft()
+                size = min(len(room), len(rest))
+                room[:size] = rest[:size]
+                rest = rest[size:]
+                if size < len(room):
+                    rooms.appendleft(room[size:])
+
+        self.check(fill)
+        return found
 
     def read(self, name: str, rows: slice | None = None) -> Tensor:
         """Return a tensor, or some of its rows; only the blocks that hold them are read.
@@ -380,20 +405,3 @@ def _plausible_header(path: Path, beginning: bytes) -> bool:
     A small header may happen to begin with 0x80.
     """
     return len(beginning) == 8 and struct.unpack("<Q", beginning)[0] <= path.stat().st_size - 8
-
-
-def shared_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return names of tied tensors, each with the first name of the same memory."""
-    first: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
-    ties: dict[str, str] = {}
-    for name, tensor in state.items():
-        if tensor.numel() == 0:
-            continue
-        own = own_part(tensor)  # of a weight that is cut up this process may hold nothing
-        place = own.data_ptr() if own.numel() else id(tensor)
-        key = (place, tensor.shape, tensor.stride())
-        if key in first:
-            ties[name] = first[key]
-        else:
-            first[key] = name
-    return ties

@@ -159,6 +159,31 @@ def open_tensors(path: Path) -> Iterator[SavedTensors]:
         yield SavedTensors(index.metadata, _facts(index), read)
 
 
+def read_ahead(path: Path) -> SavedTensors:
+    """Read all tensors that are in a file, or in parts beside it; every byte is checked.
+
+    They are held in memory until they are asked for: each can be read once.
+
+    Raises:
+        RunError: as `open_tensors`.
+    """
+    if not _is_in_parts(path):
+        with open_tensor_file(path) as file:
+            held = file.read_all()
+            return SavedTensors(file.metadata, file.facts, lambda name, rows: held.pop(name))
+    index = _read_index(path)
+    parts = []
+    for part in range(len(index.parts)):
+        with _opened_part(path, index, part) as file:
+            parts.append(file.read_all())
+
+    def read(name: str, rows: slice | None) -> Tensor:
+        pieces = [parts[part].pop(name) for part, _, _ in index.tensors[name].pieces]
+        return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
+
+    return SavedTensors(index.metadata, _facts(index), read)
+
+
 def check_saved(path: Path) -> list[str]:
     """Read every byte of tensors in a file or in parts, and return what is wrong."""
     if not _is_in_parts(path):
@@ -250,11 +275,11 @@ def _read_index(path: Path) -> PartIndex:
             raise ConfigError("its metadata are not text.")
         for name, entry in content["tensors"].items():
             cut = from_mapping(CutTensor, entry, where=name)
-            end = 0
+            end, before = 0, -1
             for part, begin, stop in cut.pieces:
-                if begin != end or stop < begin or not 0 <= part < len(index.parts):
+                if begin != end or stop < begin or not before < part < len(index.parts):
                     raise ConfigError(f"the rows of {name} do not follow each other.")
-                end = stop
+                end, before = stop, part
             facts = TensorFacts(cut.dtype, cut.shape)
             if not cut.pieces or end != facts.rows or facts.row < 0:
                 raise ConfigError(f"some rows of {name} are in no part.")
