@@ -172,6 +172,22 @@ def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(
     assert "Traceback" not in said
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
+def test_tokens_of_a_chat_template_that_a_model_lacks_are_named_at_the_start(
+    tmp_path: Path,
+) -> None:
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message.content }}<|im_start|>{% endfor %}"
+    )
+    (tmp_path / "template.jinja").write_text(template)
+    with serving("--chat-template", str(tmp_path / "template.jinja")) as command:
+        said = " ".join(command.said().split())
+        command.stop()
+        command.rest()
+    told = "the chat template names <|im_start|>, which reference reads as text"
+    assert said.count(told) == said.count("<|im_start|>") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
     with serving("--max-new-tokens", str(10**9), "--workers", "2") as command:

@@ -67,6 +67,29 @@ def test_an_imported_run_is_the_model_and_its_tokenizer(tmp_path: Path, in_parts
     assert run.check() == []
 
 
+@pytest.mark.parametrize("place", ["alone", "with the tokenizer", "several"])
+def test_tokens_of_its_chat_template_that_are_read_as_text_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    source, _ = folder(tmp_path / "theirs", in_parts=False)
+    assert import_model(str(source), tmp_path / "without").spelled == ()
+    template = "{{ messages[0].content }}<|im_end|>"
+    if place == "alone":
+        (source / "chat_template.jinja").write_text(template)
+    else:
+        given = (
+            template
+            if place == "with the tokenizer"
+            else [{"name": "default", "template": template}]
+        )
+        settings = json.dumps({"chat_template": given})
+        (source / "tokenizer_config.json").write_text(settings)
+    capsys.readouterr()
+    assert main(["import", str(source), "--run", str(tmp_path / "run")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "its chat template names <|im_end|>, which the run reads as text" in said
+
+
 def test_a_memory_is_attached_to_imported_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,13 @@ def main(arguments: Sequence[str]) -> int:
         f" {model.config.vocab_size:,} tokens, a window of {model.config.context_length:,}"
     )
     terminal.say(f"compared: {made}")
+    if made.spelled:
+        terminal.say(
+            f"its chat template names {', '.join(made.spelled)}, which the run reads as text: the"
+            " vocabulary lacks them, or has them as special tokens, whose names in a prompt are"
+            " text. It will not chat as it was tuned to.",
+            style="yellow",
+        )
     terminal.say(
         f"next: inklings generate {flags.run}    inklings evaluate {flags.run} --data my.txt"
     )
@@ -67,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             "parameters": parameter_count(model),
             "vocab_size": model.config.vocab_size,
             "difference": made.difference,
+            "spelled": list(made.spelled),
         }
     )
     return 0

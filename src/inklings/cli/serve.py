@@ -189,7 +189,7 @@ def name_runs(given: Sequence[str]) -> dict[str, RunDirectory]:
 def _show(event: ServerEvent, terminal: Terminal) -> None:
     """Tell people and, once requests are taken, the machine."""
     from inklings.serving.process.current_weights import format_progress
-    from inklings.serving.process.server import Listening, Loading, Stopping
+    from inklings.serving.process.server import Listening, Loading, Spelled, Stopping
 
     if isinstance(event, Loading):
         terminal.say(f"loading {', '.join(event.names)}", style="dim")
@@ -199,6 +199,13 @@ def _show(event: ServerEvent, terminal: Terminal) -> None:
                 " only by a new start.",
                 style="yellow",
             )
+    elif isinstance(event, Spelled):
+        terminal.say(
+            f"the chat template names {', '.join(event.names)}, which {event.model} reads as text:"
+            " its vocabulary lacks them, or has them as special tokens, whose names in a prompt are"
+            " text.",
+            style="yellow",
+        )
     elif isinstance(event, Listening):
         rows = [
             (

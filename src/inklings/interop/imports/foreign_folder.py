@@ -13,12 +13,14 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from inklings.durable import read_errors, read_json
+from inklings.durable import read_bytes, read_errors, read_json
 from inklings.errors import RunError
 from inklings.runs.tensors.checked_files import refuse_pickle
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
+"""Where a chat template may stand: by itself, or in the settings of the tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,22 @@ def open_folder(path: Path) -> ModelFolder:
     if not isinstance(settings, dict):
         raise RunError(f"{path / CONFIG} is not a model's configuration.")
     return ModelFolder(path, settings)
+
+
+def read_template(folder: Path) -> str:
+    """Return the chat template of a folder, all of them where it has several; empty without one.
+
+    Raises:
+        RunError: a file that may hold it cannot be read.
+    """
+    alone, settings = (folder / name for name in TEMPLATES)
+    if alone.is_file():
+        return read_bytes(alone).decode(errors="replace")
+    found = read_json(settings) if settings.is_file() else {}
+    given = found.get("chat_template") if isinstance(found, dict) else None
+    if isinstance(given, list):
+        given = "\n".join(str(one.get("template")) for one in given if isinstance(one, dict))
+    return given if isinstance(given, str) else ""
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

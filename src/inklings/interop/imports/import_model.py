@@ -23,8 +23,14 @@ from inklings.errors import (
     import_extra,
     is_installed,
 )
+from inklings.generation.special_names import spelled_names
 from inklings.interop.any_causal_model import load_any_causal
-from inklings.interop.imports.foreign_folder import ModelFolder, open_folder
+from inklings.interop.imports.foreign_folder import (
+    TEMPLATES,
+    ModelFolder,
+    open_folder,
+    read_template,
+)
 from inklings.interop.imports.kind import KINDS, ImportKind
 from inklings.models.contract import SequenceModel, chosen_fields
 from inklings.runs import checkpoints
@@ -35,7 +41,14 @@ from inklings.training.objectives.likelihood import LikelihoodObjective
 
 AS_IT_IS = "as-it-is"
 """The kind that takes any causal model."""
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt")
+FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    *TEMPLATES,
+)
 """Files of a model that are fetched from the hub: never a pickle."""
 TOKENS = 128
 """Tokens of one text that both models read before there is a run."""
@@ -55,6 +68,8 @@ class Imported:
     """The size of the largest logit."""
     tokens: int
     """How many random tokens both read."""
+    spelled: tuple[str, ...] = ()
+    """Special tokens that its chat template names and that the run reads as text."""
 
     def __str__(self) -> str:
         if self.difference is None:
@@ -103,8 +118,9 @@ def import_model(
         )
     model = record.load(folder, tokenizer.vocab_size, tokenizer.boundary)
     compared = _compared(model, folder)
+    spelled = tuple(spelled_names(read_template(folder.path), tokenizer))
     made = _make_run(run, record, model, tokenizer, source=source, data=data)
-    return Imported(run=made, kind=record.name, **compared)
+    return Imported(run=made, kind=record.name, spelled=spelled, **compared)
 
 
 def import_ours_or_as_it_is(source: str, run: Path, *, data: DataConfig | None = None) -> Imported:

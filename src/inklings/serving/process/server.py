@@ -16,6 +16,7 @@ from typing import TypeAlias
 import uvicorn
 
 from inklings.generation.engine.request import Card
+from inklings.generation.special_names import spelled_names
 from inklings.runs.directory import RunDirectory
 from inklings.runs.interruption import SIGNALS, is_ignored_hangup
 from inklings.runs.lock import is_locked
@@ -34,6 +35,14 @@ class Loading:
     names: list[str]
     training: list[str]
     """Those whose runs are being trained: their newest checkpoints of now are served."""
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """The chat template names special tokens that a model reads as text."""
+
+    model: str
+    names: list[str]
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Stopped:
     """The server has ended, and nothing is left behind."""
 
 
-ServerEvent: TypeAlias = Loading | Listening | Stopping | Stopped
+ServerEvent: TypeAlias = Loading | Spelled | Listening | Stopping | Stopped
 
 
 def serve(
@@ -172,6 +181,11 @@ class _Stoppable:
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         app = make_app(self.models, self.config, template=self.template)
+        given = "" if self.template is None else self.template.source
+        for model in self.models:
+            names = spelled_names(given, model.tokenizer)
+            if names and model.card.predicts:
+                self.on_event(Spelled(model.card.name, names))
         url = url_of(self.config.host, sockets[0].getsockname()[1])
         self.server = _Uvicorn(
             HttpConfig(app, self.config),
