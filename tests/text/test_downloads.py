@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,44 +19,7 @@ from inklings.text.sources.downloads import download
 from inklings.text.sources.grammar import open_source
 from inklings.text.sources.well_known import CORPORA, Corpus, RemoteFile, fortune_lines, obtain
 from inklings.text.splits import plan_splits
-
-
-@dataclass
-class Host:
-    """A web server on this machine: what it holds, and what it was asked for."""
-
-    url: str
-    files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    breaks_off: bool = False
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made.asked.append(self.path)
-            body = made.files.get(self.path)
-            if body is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: len(body) // 2] if made.breaks_off else body)
-
-        def log_message(self, *_: object) -> None:
-            """Be silent."""
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    made = Host(f"http://127.0.0.1:{server.server_port}")
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+from tests.text.conftest import Host
 
 
 def sha(data: bytes) -> str:
