@@ -17,8 +17,9 @@ HEAVY := $(VENV)/.installed-heavy
 SITE := $(VENV)/.installed-site
 # what builds and checks the packages of a release
 RELEASE := $(VENV)/.installed-release
-# one process a core; each test process computes with one thread
-WORKERS ?= auto
+# One process more than there are cores, since some tests wait for processes of their own; each
+# computes with one thread.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # an environment whose torch has CUDA, and flags of scripts/gpu.py
 GPU := .venv-gpu
 GPU_FLAGS ?=
@@ -91,7 +92,7 @@ browser: $(INSTALLED) ## check a report and the server's page in a real browser 
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get install -y --no-install-recommends chromium; \
 	  else echo "Chromium is not installed. On Debian, as root: apt-get install chromium"; exit 1; fi
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/lab/report/test_browser.py tests/serving/page/test_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/lab/report/test_browser.py tests/serving/page
 
 check: $(INSTALLED) ## lint, format, types, import layering
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ Checked shapes, poisoned memory, a private cache, one thread.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from hypothesis import HealthCheck, settings
 
 from tests import shape_checks
 
+# What is collected is there to the end: to look through it for garbage, time and again while it
+# grows, takes a quarter of collecting.
+gc.disable()
 shape_checks.install()
 
 # What starts the tests in the background may ignore a closed terminal and Ctrl-C, and its children
@@ -55,6 +59,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):  # keywords hold names of folders too
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, and only in what tests make."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -144,6 +144,7 @@ def test_compilation_that_fails_is_an_error_where_it_was_asked_for() -> None:
     assert choose_runtime(training, lambda runtime: Measured(1.0, 2.0)).compile
 
 
+@pytest.mark.slow
 def test_no_gpu_is_woken_that_was_not_asked_for() -> None:
     code = """
 import torch

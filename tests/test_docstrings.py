@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -33,12 +34,20 @@ def definitions(
             yield from definitions(node.body, f"{name}{node.name}.", node)
 
 
-PUBLIC = [
-    (f"{name_of(path)}: {name}", node, owner)
-    for path in MODULES
-    for name, node, owner in definitions(tree_of(path).body)
-]
-CLASSES = {node.name: node for _, node, _ in PUBLIC if isinstance(node, ast.ClassDef)}
+@functools.cache
+def public() -> list[tuple[str, Documented, ast.ClassDef | None]]:
+    """All that is public, with the names of its modules."""
+    return [
+        (f"{name_of(path)}: {name}", node, owner)
+        for path in MODULES
+        for name, node, owner in definitions(tree_of(path).body)
+    ]
+
+
+@functools.cache
+def classes() -> dict[str, ast.ClassDef]:
+    """The public classes by their names."""
+    return {node.name: node for _, node, _ in public() if isinstance(node, ast.ClassDef)}
 
 
 def decorators(node: Documented) -> set[str]:
@@ -59,7 +68,7 @@ def parameters(function: Function) -> list[str]:
 def is_inherited(name: str, owner: ast.ClassDef | None) -> bool:
     """Whether a base class of ours has the method, and so says what its arguments are."""
     bases = [] if owner is None else owner.bases
-    ours = [CLASSES.get(re.split(r"[\[.]", ast.unparse(base))[0]) for base in bases]
+    ours = [classes().get(re.split(r"[\[.]", ast.unparse(base))[0]) for base in bases]
     return any(
         any(isinstance(node, Function) and node.name == name for node in base.body)
         or is_inherited(name, base)
@@ -78,7 +87,7 @@ def test_what_is_public_says_what_it_is() -> None:
     modules = [(name_of(path), tree_of(path)) for path in MODULES if tree_of(path).body]
     silent = [
         name
-        for name, node in (*modules, *((name, node) for name, node, _ in PUBLIC))
+        for name, node in (*modules, *((name, node) for name, node, _ in public()))
         if len((ast.get_docstring(node) or "").split()) < FEWEST_WORDS
         and not (isinstance(node, Documented) and decorators(node) & {"setter", "overload"})
     ]
@@ -89,7 +98,7 @@ def test_functions_of_three_parameters_or_more_explain_each() -> None:
     """A method that a base class explains need not do it again."""
     wanting = [
         f"{name}({', '.join(missing)})"
-        for name, node, owner in PUBLIC
+        for name, node, owner in public()
         if isinstance(node, Function)
         and len(parameters(node)) > FEW_PARAMETERS
         and not is_inherited(node.name, owner)
@@ -102,7 +111,7 @@ def test_functions_of_three_parameters_or_more_explain_each() -> None:
 def test_what_a_function_does_begins_with_a_verb() -> None:
     nouns = [
         f"{name}: {said[0]}"
-        for name, node, _ in PUBLIC
+        for name, node, _ in public()
         if isinstance(node, Function)
         and not decorators(node) & {"property", "cached_property", "setter", "overload"}
         and (said := (ast.get_docstring(node) or "").splitlines())

@@ -112,6 +112,7 @@ def test_a_command_of_the_ledger_runs_to_its_end(
     execute(name)
 
 
+@pytest.mark.slow
 def test_the_claims_that_once_compared_one_arm_run(
     execute: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

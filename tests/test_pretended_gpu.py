@@ -20,6 +20,7 @@ def passes(*words: str, device: str | None = None) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+@pytest.mark.slow
 def test_a_gpt_trains_and_writes_on_it() -> None:
     passes(str(HERE / "on_pretended_gpu.py"), "-k", "refuses or gpt")
 

@@ -159,7 +159,9 @@ def maker(
 @pytest.mark.parametrize(
     "architecture",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("varda", "wavegpt", "gpt2") else [])
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name in ("varda", "wavegpt", "gpt2", "gpt") else []
+        )
         for name in FIELDS
     ],
 )
@@ -179,6 +181,7 @@ def test_any_honest_model_passes(
     )
 
 
+@pytest.mark.slow
 def test_wide_memories_are_not_made_chaotic() -> None:
     # with as much noise in each weight as narrow ones bear, rounding grows from token to token
     # until it looks like a bug

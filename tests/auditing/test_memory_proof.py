@@ -197,10 +197,11 @@ def test_a_gain_that_survives_permutation_is_not_the_memorys() -> None:
     assert "The gain is not the memory's" in finding.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        pytest.param("Foresees", "which stands at", marks=pytest.mark.slow),
+        ("Foresees", "which stands at"),
         ("ForeseesAndLies", "which does not stand at"),
     ],
 )

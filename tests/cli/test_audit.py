@@ -128,6 +128,7 @@ def test_a_text_lets_all_that_needs_one_apply(ask: Ask) -> None:
     assert found["novelty"] == "not applicable"
 
 
+@pytest.mark.slow
 def test_a_run_is_audited_with_its_own_weights_and_text(ask: Ask) -> None:
     ask(
         "train",

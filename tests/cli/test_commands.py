@@ -305,6 +305,7 @@ def test_code_from_another_machine_is_run_only_on_request(
     assert ask("resume", "own", "--budget", "3-steps", "--trust-code")["steps"] == 3
 
 
+@pytest.mark.slow
 def test_a_comparison_takes_text_and_budget_from_its_files_unless_told(ask: Ask) -> None:
     Path("other.txt").write_text("\n".join(f"quite another line {number}" for number in range(200)))
     settings = '[data]\nsource = "other.txt"\n[training]\nbudget = "2-steps"\n'

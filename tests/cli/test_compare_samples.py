@@ -10,6 +10,7 @@ import pytest
 from inklings.cli.main import main
 
 
+@pytest.mark.slow
 def test_the_verdict_by_samples_is_printed_and_in_the_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

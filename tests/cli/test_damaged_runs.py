@@ -64,6 +64,13 @@ SAID = (
 )
 """What a message about a file has one of."""
 QUICK = ("generate", "memory", "resume", "doctor", "runs")
+OF_EACH_KIND = (
+    "config.json",
+    "metrics.jsonl",
+    "checkpoints/step_2/model.safetensors",
+    "memory/store/manifest.json",
+)
+"""Four files in whose place JSON that nobody meant is tried by the fast tests."""
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +208,10 @@ HEADERS = [
 @pytest.mark.parametrize(
     "kind",
     [
-        "link to itself",
         "nothing",
         *(
             pytest.param(kind, marks=pytest.mark.slow)
-            for kind in ("folder", "link to nothing", "pipe")
+            for kind in ("folder", "link to itself", "link to nothing", "pipe")
         ),
     ],
 )
@@ -219,7 +225,12 @@ def test_something_else_in_a_file_s_place_is_said(
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in FILES if name.endswith((".json", ".jsonl", ".safetensors"))]
+    "name",
+    [
+        pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.slow)
+        for name in FILES
+        if name.endswith((".json", ".jsonl", ".safetensors"))
+    ],
 )
 def test_json_that_nobody_meant_is_said(
     name: str, ask: Callable[..., dict[str, tuple[int, str]]]
@@ -378,6 +389,7 @@ def test_settings_of_a_model_far_larger_than_its_weights_end_at_once(
 # --- what may be lost -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_its_metrics(whole: Path, tmp_path: Path) -> None:
     harms: list[Callable[[Path], object]] = [
         Path.unlink,
@@ -448,6 +460,7 @@ def test_a_path_that_cannot_be_is_said(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_memory_is_not_passed_over_in_silence(whole: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     (run / "memory" / "store" / "manifest.json").unlink()

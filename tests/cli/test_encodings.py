@@ -36,7 +36,8 @@ def made(folder: Path, *arguments: str, encoding: str) -> tuple[bytes, bytes]:
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", pytest.param("ascii", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_no_encoding_of_the_output_ends_a_command(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "w\u00f6rter\u2192.txt").write_text(TEXT, encoding="utf-8")
     source = "w\u00f6rter\u2192.txt"

@@ -40,6 +40,7 @@ def run(ask: Ask) -> str:
     return "run"
 
 
+@pytest.mark.slow
 def test_both_reports_of_a_run_with_a_likelihood(
     run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

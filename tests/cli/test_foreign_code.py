@@ -169,7 +169,13 @@ def fields_of(architecture: str) -> list[str]:
     return [*model_fields(load_class(architecture).Config), "no_such_field"]
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "file"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=() if name in ("gpt", "varda", "file") else pytest.mark.slow)
+        for name in (*ARCHITECTURES, "file")
+    ],
+)
 def test_no_field_of_a_model_can_name_code_that_is_run(
     architecture: str, foreign: Callable[..., Path], trap: Trap
 ) -> None:

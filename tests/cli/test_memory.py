@@ -333,6 +333,7 @@ def test_what_an_addition_says_is_for_people(run: str, capsys: pytest.CaptureFix
     assert "1 document is there already, or comes twice; it was left" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_generated_text_says_where_it_comes_from(
     ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_run_with_a_memory_is_put_to_the_proof(
     assert "95% interval" in out
 
 
+@pytest.mark.slow
 def test_a_memory_that_holds_the_answer_is_exit_code_3(repeating: Ask) -> None:
     train(repeating, f"{BAD}:Foresees", "run")
     document = repeating("audit", "run", "--memory", "--targets", "60", code=3)

@@ -130,6 +130,7 @@ def events(response: HTTPResponse) -> list[str]:
 # --- a life ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -198,6 +199,7 @@ def test_a_server_that_is_killed_leaves_no_process_behind() -> None:
         assert command.rest() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a process group")
 def test_a_terminal_s_ctrl_c_while_models_are_loaded_ends_all_in_silence() -> None:
     arguments = [

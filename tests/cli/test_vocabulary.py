@@ -114,6 +114,7 @@ def test_a_vocabulary_in_a_file_is_not_lost_to_another(
     assert Tokenizer.load(Path("vocabulary.json")).hash == kept.hash
 
 
+@pytest.mark.slow
 def test_a_comparison_says_that_its_vocabulary_changed(
     ask: Ask, command: Command, kept: Tokenizer
 ) -> None:

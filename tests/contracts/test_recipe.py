@@ -44,6 +44,7 @@ def test_it_keeps_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
                         continue
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_added")
 def test_the_verbs_know_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -249,6 +249,7 @@ def test_measures_with_unknown_ends_come_back() -> None:
     assert Measures.from_mapping(measures.to_mapping()) == measures
 
 
+@pytest.mark.slow
 def test_everything_repeats(
     ground: ReferenceSet, calibration: Calibration, store: TokenStore
 ) -> None:

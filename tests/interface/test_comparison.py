@@ -35,6 +35,7 @@ def compared(run: Run, text: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
 
 
+@pytest.mark.slow
 def test_arms_are_names_runs_or_settings(compared: ComparisonFolder, run: Run) -> None:
     assert [arm.label for arm in compared.arms] == [ARM, NGRAM, run.path.name, "mlp"]
     assert {label: len(runs) for label, runs in compared.runs.items()} == {

@@ -152,6 +152,7 @@ def test_a_run_shows_its_curve_and_three_samples(run: Run) -> None:
     assert len(html) < 30_000
 
 
+@pytest.mark.slow
 def test_an_audit_shows_every_finding(run: Run) -> None:
     made = run.audit()
     assert all(finding.check in repr(made) for finding in made.findings)

@@ -66,6 +66,7 @@ TWINS = {
     ),
 }
 """ARM, tokenizer, and the class that it becomes; the window of one is shorter than its texts."""
+QUICK = ("gpt2", "nanochat", "mistral", "qwen3", "qwen3, tied")
 NEW = 50
 
 
@@ -93,7 +94,10 @@ class Twins:
     theirs: Any
 
 
-@pytest.fixture(scope="module", params=list(TWINS))
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in TWINS],
+)
 def twins(
     request: pytest.FixtureRequest, text: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Twins:

@@ -163,13 +163,23 @@ def test_rounding_does_not_decide_who_is_the_last_of_them(
     torch.testing.assert_close(moved, read(exact, values), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
-    "habits",
+    ("reader", "habits"),
     [
-        {"write": "learned", "segment": 1},
-        {"write": "learned", "eviction": "lowest_score"},
-        {"write": "surprisal"},
+        ("mixture", {"write": "surprisal"}),
+        ("attention", {"write": "learned", "eviction": "lowest_score"}),
+        *(
+            pytest.param(reader, habits, marks=pytest.mark.slow)
+            for reader, habits in (
+                ("mixture", {"write": "learned", "segment": 1}),
+                ("mixture", {"write": "learned", "eviction": "lowest_score"}),
+                ("attention", {"write": "learned", "segment": 1}),
+                ("attention", {"write": "surprisal"}),
+                ("concat", {"write": "learned", "segment": 1}),
+                ("concat", {"write": "learned", "eviction": "lowest_score"}),
+                ("concat", {"write": "surprisal"}),
+            )
+        ),
     ],
     ids=str,
 )

@@ -24,6 +24,7 @@ SMALL = RunConfig(
 )
 
 
+@pytest.mark.slow
 def test_new_metrics_are_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from tests.recipes.pages import add
 COMPARISON = Path(__file__).parents[1] / "fixtures" / "formats" / "comparison"
 
 
+@pytest.mark.slow
 def test_a_new_figure_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert add("report-figure.md", monkeypatch) == ["throughput"]
     out = tmp_path / "comparison"

@@ -103,7 +103,7 @@ def content(run: Path) -> tuple[bytes, bytes, bytes, list[tuple[int, float]]]:
 
 @pytest.mark.parametrize(
     ("stride", "first"),
-    [(11, 1), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(2, 12))],
+    [(60, 20), *(pytest.param(11, first, marks=pytest.mark.slow) for first in range(1, 12))],
 )
 def test_killed_at_any_write_it_goes_on_to_the_same_bits(
     stride: int, first: int, config_of: Callable[..., RunConfig], store: TokenStore, tmp_path: Path
@@ -119,7 +119,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(
     )
     assert made.returncode == 0, made.stderr
     lines = [line.split() for line in made.stdout.splitlines()]
-    assert len(lines) > 8, "too few moments were tried"
+    assert len(lines) > 200 // stride, "too few moments were tried"
     assert [killed for _, killed, _, _ in lines] == ["True"] * (len(lines) - 1) + ["False"]
     whole = content(tmp_path / "whole")
     for path, _, stopped, steps in lines:
@@ -134,7 +134,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(
     [
         (signal.SIGKILL, 37),
         pytest.param(signal.SIGTERM, 23, marks=pytest.mark.slow),
-        (signal.SIGINT, 49),
+        pytest.param(signal.SIGINT, 49, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_from_outside_loses_no_more_than_it_may(

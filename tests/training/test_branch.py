@@ -98,7 +98,7 @@ def test_a_branch_and_the_trunk_have_one_schedule_until_they_part(
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "recurrent", "gpt"])
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_a_branch_is_the_run_that_its_settings_describe(
     architecture: str, optimizer: str, config_of: MakeConfig, store: TokenStore, tmp_path: Path
 ) -> None:
@@ -143,7 +143,9 @@ def test_a_budget_too_small_for_a_point_leaves_it_out(config_of: MakeConfig) -> 
     assert plan_branches(config_of(budget="1-steps"), 1, 4) == []
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize(
+    "stop_at", [1, 4, *(pytest.param(at, marks=pytest.mark.slow) for at in (0, 2, 3, 5, 6))]
+)
 def test_an_interruption_anywhere_changes_nothing(
     stop_at: int, config_of: MakeConfig, store: TokenStore, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ OWN = f"{Path(__file__).with_name('learned_beginning.py')}:LearnedBeginning"
     ("architecture", "training", "size"),
     [
         ("gpt", {}, 2),
-        (OWN, {}, 2),
+        pytest.param(OWN, {}, 2, marks=SLOW),
         pytest.param("gpt", {"accumulate": 2}, 2, marks=SLOW),
         pytest.param("gpt", {}, 3, marks=SLOW),
         pytest.param("mlp", {}, 4, marks=SLOW),

@@ -72,7 +72,8 @@ def test_exactly_guessing_is_doubtful_unless_nothing_more_can_be_known(
     assert doubt_of(even, loss=unigram_loss(even), first=None, likelihood=True) is None
 
 
-@pytest.mark.parametrize("rate", ["1e9", pytest.param("1e4", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", ["1e9", "1e4"])
 def test_a_run_that_ends_in_finite_nonsense_says_so_wherever_it_is_shown(
     rate: str,
     ask: Ask,  # noqa: F811

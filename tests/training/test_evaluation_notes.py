@@ -41,6 +41,7 @@ def test_it_is_told_and_what_it_names_helps(tmp_path: Path) -> None:
     assert not told(tmp_path, "fewer", budget="100-steps", evaluations=int(fewer[1]))
 
 
+@pytest.mark.slow
 def test_where_one_evaluation_is_too_long_a_smaller_part_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,5 +58,6 @@ def test_where_one_evaluation_is_too_long_a_smaller_part_is_named(
     assert "--data.split" not in said
 
 
+@pytest.mark.slow
 def test_a_run_that_is_mostly_training_is_told_nothing(tmp_path: Path) -> None:
     assert not told(tmp_path, "long", budget="800-steps", evaluations=2)

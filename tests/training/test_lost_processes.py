@@ -108,7 +108,7 @@ def moments(
     [
         pytest.param(0, 10, False, marks=pytest.mark.slow),
         pytest.param(1, 10, False, marks=pytest.mark.slow),
-        (0, 2, True),
+        pytest.param(0, 2, True, marks=pytest.mark.slow),
         (1, 3, True),
         pytest.param(0, 20, True, marks=pytest.mark.slow),
         pytest.param(1, 20, True, marks=pytest.mark.slow),

@@ -91,7 +91,7 @@ def sent_bytes() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a process knows what it sent")
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
 def test_what_is_sent_is_what_real_processes_send(
     config_of: ConfigOf, store: TokenStore, sharded: bool, optimizer: str, accumulate: int

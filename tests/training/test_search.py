@@ -133,6 +133,7 @@ except OutOfMemoryError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 def test_a_step_that_really_does_not_fit(text: Path, tmp_path: Path) -> None:
     made = subprocess.run(

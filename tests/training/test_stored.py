@@ -57,6 +57,7 @@ def stored(run: RunDirectory) -> list[StoredText]:
     return stored_by_training(run, model_of(run))
 
 
+@pytest.mark.slow
 def test_all_that_the_rows_held_is_kept_with_the_text_it_is_of(run: RunDirectory) -> None:
     model, texts = model_of(run), stored(run)
     assert isinstance(model, Storing)

@@ -129,7 +129,14 @@ def test_a_memory_around_a_run_of_own_code_asks_for_trust_before_it_runs_any(
         )
 
 
-@pytest.mark.parametrize("index_type", ["exact", "flat", "ivf", "ivfpq", "hnsw"])
+@pytest.mark.parametrize(
+    "index_type",
+    [
+        "exact",
+        "hnsw",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("flat", "ivf", "ivfpq")),
+    ],
+)
 def test_a_checkpoint_after_an_interruption_is_the_same_to_the_bit(
     index_type: str,
     config_of: ConfigOf,

@@ -203,8 +203,17 @@ def check_sees(world: World, path: Path) -> None:
         )
 
 
-def code_facts(config: RunConfig) -> dict[str, str]:
-    """Return what processes have to have in common before anything is read: settings and code."""
+def check_same_code(world: World, config: RunConfig) -> None:
+    """Make sure that settings and code are the same in every process, before anything is read.
+
+    Raises:
+        WorldError: a process has something else.
+    """
+    if world.size > 1:
+        check_alike(world, _code_facts(config))
+
+
+def _code_facts(config: RunConfig) -> dict[str, str]:
     ours = hashlib.sha256()
     root = Path(inklings.__file__).parent
     for path in sorted(root.rglob("*.py")):

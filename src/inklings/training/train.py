@@ -27,7 +27,7 @@ from inklings.text.store import TokenStore
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
-from inklings.training.joining import check_alike, check_sees, check_shares, code_facts
+from inklings.training.joining import check_same_code, check_sees, check_shares
 from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import Setup, set_up
@@ -71,7 +71,7 @@ def train(
     on_event = on_event if world.leads else silent
     if world.leads:
         refuse_existing(run)
-    check_alike(world, code_facts(config))
+    check_same_code(world, config)
     with memory_errors(config):
         setup = set_up(
             config,
@@ -138,7 +138,7 @@ def resume(
         RunDirectory.open(run)  # what is wrong with it, process 0 says
     check_sees(world, run / CONFIG)
     directory = RunDirectory.open(run)
-    check_alike(world, code_facts(directory.config))
+    check_same_code(world, directory.config)
     with _held(run, world), resumable(run), memory_errors(directory.config):
         # what process 0 checks it also uses; of weights that are cut up it uses a part alone, and
         # all of them may not fit into its memory

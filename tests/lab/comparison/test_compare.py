@@ -460,6 +460,7 @@ LEAKY_ARM = (
 )
 
 
+@pytest.mark.slow
 def test_who_fails_its_audit_is_shown_but_not_ranked(base: RunConfig, tmp_path: Path) -> None:
     log = Log()
     with whole_comparisons():

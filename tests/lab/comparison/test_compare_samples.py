@@ -90,6 +90,7 @@ def finished(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return found, out
 
 
+@pytest.mark.slow
 def test_every_run_is_measured_by_all_metrics_on_one_scale(
     finished: tuple[Comparison, Path],
 ) -> None:
@@ -164,6 +165,7 @@ def test_the_verdict_by_samples_is_over_all_arms_and_seeds(
     assert "Gameable here:" in text and "by replay" in text and "collapse alarm" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_audit")
 def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
     finished: tuple[Comparison, Path],
@@ -246,6 +248,7 @@ def test_samples_are_added_without_new_training_and_are_not_there_unless_asked_f
     assert [d.finding for d in more.sample_differences] == ["no claim"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_audit")
 def test_only_arms_without_likelihood(base: RunConfig, tmp_path: Path) -> None:
     found = compare(arms(base, GAN, f"{GAN},n_mapping=1"), out=tmp_path, seeds=[0], workers=1)
@@ -259,6 +262,7 @@ def test_only_arms_without_likelihood(base: RunConfig, tmp_path: Path) -> None:
     assert "Quality against diversity" in page and 'id="curves"' not in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_audit")
 def test_windows_of_one_arm_are_windows_of_all(base: RunConfig, tmp_path: Path) -> None:
     windows = GAN.replace("=12", "=4") + ",reads=windows"

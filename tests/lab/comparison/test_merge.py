@@ -69,6 +69,7 @@ def undivided(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(2, 1, 0)])
 def test_parts_together_are_the_whole(
     order: tuple[int, ...], parts: list[Path], undivided: Path, tmp_path: Path

@@ -166,6 +166,7 @@ def test_a_schedule_of_its_own_is_scored_at_the_end_only_and_says_so(
     assert any("end of its budget only" in note for note in found.arms[1].notes)
 
 
+@pytest.mark.slow
 def test_counting_stands_beside_and_is_not_ranked(base: RunConfig, tmp_path: Path) -> None:
     beside = Method(floor=True)
     found = compare(

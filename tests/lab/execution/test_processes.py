@@ -105,6 +105,7 @@ def test_two_workers_do_what_one_does_and_a_process_that_dies_takes_only_its_job
     assert 1 <= len(steps) <= 5, "steps are thinned, the first one comes"
 
 
+@pytest.mark.slow
 def test_sigterm_stops_the_workers_in_good_order(doers: Any) -> None:
     running: list[str] = []
 

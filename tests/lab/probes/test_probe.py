@@ -215,6 +215,7 @@ def test_a_probe_that_diverges_ends_and_says_after_how_many_steps(
         assert 0 <= result.accuracy <= 1
 
 
+@pytest.mark.slow
 def test_the_time_of_probes_is_that_of_their_steps_and_their_scoring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -38,7 +38,7 @@ MARKS = """(figure) => figure.querySelectorAll(
   + ".chart svg .mark-rect path"
 ).length"""
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from inklings.auditing.memory.proof import ProofArm
 from inklings.lab.comparison.comparison_file import read_comparison
 from inklings.lab.comparison.records import read_record, write_record
@@ -44,6 +46,7 @@ def test_a_record_from_before_there_were_proofs_is_read(
     assert read_record(path.parent).memory is None
 
 
+@pytest.mark.slow
 def test_the_page_has_the_sentence_the_table_and_the_figure(
     tmp_path: Path, write_fake_comparison: FakeComparison
 ) -> None:

@@ -708,6 +708,7 @@ def test_every_chart_is_one_of_vega_lite(full: Path, folder: Path) -> None:
         chart.to_dict(validate=True)
 
 
+@pytest.mark.slow
 def test_a_legend_of_long_names_ends_where_the_picture_does(full: Path) -> None:
     results = read_results(full)
     fields = "n_layer=2,n_head=4,n_embd=64,context_length=64"

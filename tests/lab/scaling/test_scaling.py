@@ -175,6 +175,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(seeds: int) -> Non
     assert np.median(widths) < 0.06, "an interval that says nothing covers everything"
 
 
+@pytest.mark.slow
 def test_the_probability_of_a_lead_is_one_where_it_is_plain_and_a_coin_where_there_is_none() -> (
     None
 ):

@@ -477,6 +477,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(
     assert "s3cr3t" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure_and_asks_no_host(
     whole: tuple[Path, Sweep], tmp_path: Path
 ) -> None:

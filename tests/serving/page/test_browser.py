@@ -49,7 +49,7 @@ CONTRAST = """(element) => {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }"""
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 def share_of(token: Any) -> float:

@@ -16,7 +16,7 @@ from tests.browser import DESK, PHONE, needs_chromium
 from ..conftest import serving
 from .conftest import View, open_page
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 KEY = "a-long-secret"
 

@@ -10,7 +10,7 @@ from tests.browser import DESK, FAINT, PHONE, needs_chromium
 
 from .conftest import View, open_page
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 SMALL_PHONE = 640
 """Pixels of height that a small phone leaves to a page."""

@@ -18,6 +18,7 @@ ENDLESS = GenerationRequest(
 )
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_its_jobs_and_another_takes_its_place() -> None:
     async def test() -> None:
         (served,) = await start({"reference": open_run("builtin:reference")}, ServeConfig())
