@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HELD_BY = {
-    "transformers": "interop/test_to_transformers.py interop/test_registered.py",
-    "llama.cpp": "interop/test_llama_cpp.py",
+    "transformers": "interop/test_to_transformers.py interop/test_registered_exports.py",
+    "llama.cpp": "interop/test_to_gguf.py interop/test_llama_cpp.py",
     "ONNX Runtime, browsers": "interop/test_to_onnx.py interop/test_browser_page.py",
     "models of Hugging Face": "interop/test_import_model.py interop/test_foreign_models.py",
     "lm-evaluation-harness": "interop/test_harness_answers.py serving/test_harness_itself.py",
-    "OpenAI's clients": "serving/test_other_clients.py",
+    "OpenAI's clients": "serving/api/test_openai_client.py serving/test_other_clients.py",
     "TensorBoard, Trackio, MLflow, W&B": "interop/test_trackers.py",
     "torchrun": "cli/test_torchrun.py",
     "Ray, Optuna, FAISS, PostgreSQL": "lab/execution lab/sweep memory",

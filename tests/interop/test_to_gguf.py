@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from inklings.cli.export import ExportFlags
+from inklings.config import load_run_config
 from inklings.errors import (
     ArchitectureError,
     ConfigError,
@@ -29,9 +30,11 @@ from inklings.interop.exports.target import TARGETS, Target
 from inklings.interop.to_gguf import as_llama_cpp, gguf_file
 from inklings.interop.to_gguf.gguf_forms import FORMS, GgufForm
 from inklings.interop.to_gguf.gguf_vocabulary import Vocabulary, vocabulary_of, why_absent
+from inklings.models.contract import chosen_fields
 from inklings.runs.directory import RunDirectory
 from inklings.text.tokenizers import Tokenizer
 from inklings.text.vocabularies import make_tokenizer, read_tokenizer
+from tests.built import build_sequence_model
 from tests.commands import Command
 from tests.interop.scrambled import hard_lines, scrambled
 
@@ -179,6 +182,14 @@ def test_tokenizers_that_it_would_read_otherwise_are_refused(tmp_path: Path) -> 
     )
     backend.save(str(path))
     assert "other rules" in str(why_absent(read_tokenizer(path)))
+
+
+@pytest.mark.parametrize("target", ["gguf", "transformers"])
+def test_the_run_file_of_the_portable_form_has_it(target: str) -> None:
+    config = load_run_config(Path(__file__).parents[2] / "configs" / "portable.toml")
+    model = build_sequence_model("gpt", config.model, vocab_size=300)
+    config = replace(config, model=chosen_fields(model.config))
+    assert TARGETS[target].form_of(config).name == "qwen3"
 
 
 @pytest.mark.parametrize(
