@@ -35,8 +35,8 @@ def bytes_and(*, tokens: list[str], special: list[str]) -> Tokenizer:
         ([], [], ["<|im_start|>", "<|im_end|>"]),
         (["<|im_end|>"], [], ["<|im_start|>"]),
         (["<|im_start|>", "<|im_end|>"], [], []),
-        # the name of a special token in a text is text: nobody who writes a prompt can end it
-        (["<|im_start|>"], ["<|im_end|>"], ["<|im_end|>"]),
+        (["<|im_start|>"], ["<|im_end|>"], []),
+        ([], ["<|im_end|>"], ["<|im_start|>"]),
     ],
 )
 def test_a_name_that_is_no_token_of_its_own_is_named_once(
@@ -44,10 +44,8 @@ def test_a_name_that_is_no_token_of_its_own_is_named_once(
 ) -> None:
     tokenizer = bytes_and(tokens=tokens, special=special)
     assert spelled_names(CHATML, tokenizer) == spelled
-    read = [
-        tokenizer.decode([token]) for token in tokenizer.encode("<|im_start|><|im_end|>").tolist()
-    ]
-    assert [name for name in ("<|im_start|>", "<|im_end|>") if name not in read] == spelled
+    # the name of a special token in a text is text: nobody who writes a message can end it
+    assert len(tokenizer.encode("".join(special))) == len("".join(special))
 
 
 @pytest.mark.parametrize(

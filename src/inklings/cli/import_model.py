@@ -58,9 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     terminal.say(f"compared: {made}")
     if made.spelled:
         terminal.say(
-            f"its chat template names {', '.join(made.spelled)}, which the run reads as text: the"
-            " vocabulary lacks them, or has them as special tokens, whose names in a prompt are"
-            " text. It will not chat as it was tuned to.",
+            f"its chat template names {', '.join(made.spelled)}, which the run reads as text,"
+            " since the vocabulary lacks them. It will not chat as it was tuned to.",
             style="yellow",
         )
     terminal.say(

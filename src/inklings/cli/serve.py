@@ -201,9 +201,8 @@ def _show(event: ServerEvent, terminal: Terminal) -> None:
             )
     elif isinstance(event, Spelled):
         terminal.say(
-            f"the chat template names {', '.join(event.names)}, which {event.model} reads as text:"
-            " its vocabulary lacks them, or has them as special tokens, whose names in a prompt are"
-            " text.",
+            f"the chat template names {', '.join(event.names)}, which {event.model} reads as text,"
+            " since its vocabulary lacks them.",
             style="yellow",
         )
     elif isinstance(event, Listening):

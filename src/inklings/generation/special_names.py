@@ -1,4 +1,4 @@
-"""Names of special tokens in a chat template that a tokenizer does not read as tokens.
+"""Special tokens, and those of a chat template that a tokenizer does not have.
 
 A model that was tuned to chat knows `<|im_start|>` as one token. Spelled in letters it is a text
 that the model has hardly met.
@@ -20,10 +20,19 @@ _NAME = re.compile(
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 
-def spelled_names(template: str, tokenizer: Tokenizer) -> list[str]:
-    """Return the special tokens that a chat template names and that are read as other text.
+def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the special tokens of a vocabulary by their names.
 
-    The vocabulary lacks them, or has them as special tokens, whose names in a text are text.
+    `Tokenizer.encode` reads such a name as the text that it is.
+    """
+    added = tokenizer.backend.get_added_tokens_decoder()
+    return {token.content: number for number, token in added.items() if token.special}
+
+
+def spelled_names(template: str, tokenizer: Tokenizer) -> list[str]:
+    """Return the special tokens that a chat template names and that the vocabulary lacks.
+
+    They are read as the text that they are.
 
     Args:
         template: the source, in Jinja.
@@ -34,6 +43,8 @@ def spelled_names(template: str, tokenizer: Tokenizer) -> list[str]:
 
 
 def _is_token(name: str, tokenizer: Tokenizer) -> bool:
+    if name in special_tokens(tokenizer):  # read as such where the template writes it
+        return True
     try:
         tokens = tokenizer.encode(name).tolist()
     except TokenizerError:

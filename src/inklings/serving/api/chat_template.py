@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,8 @@ from inklings.errors import ConfigError, InputError
 
 LONGEST = 4_000_000
 """Most characters that a template may make of one conversation."""
+_NEVER_TEXT = [chr(number) for number in range(0xFDD0, 0xFDF0)]
+"""Code points that Unicode keeps for programs' own use."""
 HELLO = {"role": "user", "content": "Hello"}
 """The message that a template is tried with."""
 
@@ -114,6 +117,49 @@ class ChatTemplate:
                 raise
             raise InputError(f"the chat template refuses this conversation: {error}.") from None
         return "".join(pieces)
+
+    def pieces(
+        self, messages: Sequence[Mapping[str, Any]], names: Collection[str]
+    ) -> list[tuple[str, bool]]:
+        """Write the prompt, cut at the names that the template itself wrote.
+
+        Who writes a message cannot end it: a name in its text is text.
+
+        Args:
+            messages: the conversation.
+            names: of special tokens.
+
+        Returns:
+            The pieces in their order, none of them empty, and of each whether it is such a name.
+
+        Raises:
+            InputError: as `render`.
+        """
+        if not names:
+            return [(text, False) for text in [self.render(messages)] if text]
+        ordered = sorted(names, key=len, reverse=True)  # the longest that fits is meant
+        pattern = re.compile("|".join(map(re.escape, ordered)))
+        said = "".join(text for message in messages for text in message.values())
+        mark = next((sign for sign in _NEVER_TEXT if sign not in said), None)
+        if mark is None:
+            raise InputError("the conversation holds code points that are no characters.")
+        hidden = {name: f"{mark}{number}{mark}" for number, name in enumerate(ordered)}
+        text = self.render(
+            [
+                {key: pattern.sub(lambda name: hidden[name[0]], text) for key, text in each.items()}
+                for each in messages
+            ]
+        )
+        shown = re.compile(f"{mark}(\\d+){mark}")
+
+        def plain(part: str) -> tuple[str, bool]:
+            return shown.sub(lambda found: ordered[int(found[1])], part), False
+
+        pieces, end = [], 0
+        for name in pattern.finditer(text):
+            pieces += [plain(text[end : name.start()]), (name[0], True)]
+            end = name.end()
+        return [piece for piece in (*pieces, plain(text[end:])) if piece[0]]
 
     @functools.cached_property
     def _template(self) -> jinja2.Template:

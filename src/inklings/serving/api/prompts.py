@@ -15,6 +15,7 @@ from fastapi import Request
 
 from inklings.errors import TokenizerError, nearest, unknown_name
 from inklings.generation.engine.request import Delta, GenerationRequest
+from inklings.generation.special_names import special_tokens
 from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.errors import ApiError, refused, too_late
 from inklings.serving.api.prometheus import ServerMetrics
@@ -22,6 +23,7 @@ from inklings.serving.api.request_fields import EMPTY, Body, InsideBody, Texts
 from inklings.serving.process.process_pool import Served
 from inklings.serving.process.response_stream import Ticket, joined
 from inklings.serving.settings import ServeConfig
+from inklings.text.tokenizers import Tokenizer
 
 Unlike = Mapping[str, tuple[tuple[Any, ...], str]]
 """Names of fields for features that are absent here, the values of each (beside empty ones) that
@@ -119,6 +121,51 @@ async def read_prompts(
     return _encode(served, several, config, param)
 
 
+async def read_conversation(
+    served: Served, pieces: Sequence[tuple[str, bool]], config: ServeConfig, param: str
+) -> Prompt:
+    """Return the prompt that a chat template wrote. Errors as `read_prompts`.
+
+    Args:
+        served: the model that reads it.
+        pieces: of the prompt, as `ChatTemplate.pieces` cuts it.
+        config: of the limits.
+        param: the name of the field that the conversation came in.
+    """
+    tokens = await tokens_of_pieces(served.tokenizer, pieces, param)
+    return _prompt("".join(text for text, _ in pieces), tokens, served, config, param)
+
+
+async def tokens_of_pieces(
+    tokenizer: Tokenizer, pieces: Sequence[tuple[str, bool]], param: str
+) -> list[int]:
+    """Return the tokens of a prompt in pieces: a special token for its name, others for text.
+
+    Args:
+        tokenizer: of the model.
+        pieces: of the prompt, as `ChatTemplate.pieces` cuts it.
+        param: the name of the field that it came in.
+
+    Raises:
+        ApiError: it holds what the vocabulary lacks.
+    """
+    numbers = special_tokens(tokenizer)
+
+    def encoded() -> list[int]:
+        return [
+            token
+            for text, special in pieces
+            for token in ([numbers[text]] if special else tokenizer.encode(text).tolist())
+        ]
+
+    try:
+        if sum(len(text) for text, _ in pieces) > QUICKLY:
+            return await asyncio.to_thread(encoded)
+        return encoded()
+    except TokenizerError as error:
+        raise refused(str(error), param) from None
+
+
 def _encode(
     served: Served, several: Sequence[str | Sequence[int]], config: ServeConfig, param: str
 ) -> list[Prompt]:
@@ -130,15 +177,21 @@ def _encode(
             text = given if isinstance(given, str) else tokenizer.decode(tokens)
         except TokenizerError as error:
             raise refused(str(error), param) from None
-        if len(tokens) > config.max_prompt_tokens:
-            raise refused(
-                f"{param} has {len(tokens):,} tokens; this server reads"
-                f" {config.max_prompt_tokens:,} at most. Shorten it.",
-                param,
-                code="context_length_exceeded",
-            )
-        found.append(Prompt(text, (tokenizer.boundary, *tokens)))
+        found.append(_prompt(text, tokens, served, config, param))
     return found
+
+
+def _prompt(
+    text: str, tokens: Sequence[int], served: Served, config: ServeConfig, param: str
+) -> Prompt:
+    if len(tokens) > config.max_prompt_tokens:
+        raise refused(
+            f"{param} has {len(tokens):,} tokens; this server reads"
+            f" {config.max_prompt_tokens:,} at most. Shorten it.",
+            param,
+            code="context_length_exceeded",
+        )
+    return Prompt(text, (served.tokenizer.boundary, *tokens))
 
 
 def check_inside(served: Served, body: InsideBody) -> None:

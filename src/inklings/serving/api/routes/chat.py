@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from inklings.errors import InputError
 from inklings.generation.engine.request import Delta, GenerationRequest, Token
+from inklings.generation.special_names import special_tokens
 from inklings.serving.api.answers import Chat
 from inklings.serving.api.descriptions import ASKING, STREAMED
 from inklings.serving.api.errors import ApiError, json_response, refused
@@ -24,7 +25,7 @@ from inklings.serving.api.prompts import (
     check_predicts,
     check_unused,
     progress_of,
-    read_prompts,
+    read_conversation,
     whole_of,
 )
 from inklings.serving.api.requests import ChatBody, Message
@@ -159,7 +160,7 @@ def _check(serving: Serving, body: ChatBody) -> int:
 async def prompts_of(
     serving: Serving, served: Served, messages: Sequence[Message], param: str
 ) -> list[Prompt]:
-    """Return the one prompt of a conversation. Errors as `text_of` and `read_prompts`.
+    """Return the one prompt of a conversation. Errors as `pieces_of`, `read_conversation`.
 
     Args:
         serving: models, limits and measures.
@@ -167,9 +168,9 @@ async def prompts_of(
         messages: the conversation.
         param: the field that it came in.
     """
-    text = text_of(serving, messages)
+    pieces = pieces_of(serving, served, messages)
     try:
-        return await read_prompts(served, text, serving.config, param, most=1)
+        return [await read_conversation(served, pieces, serving.config, param)]
     except ApiError as error:
         if error.code is not None:
             raise
@@ -180,8 +181,15 @@ async def prompts_of(
         raise refused(f"{error.detail} {about}", param) from None
 
 
-def text_of(serving: Serving, messages: Sequence[Message]) -> str:
-    """Return what the chat template makes of a conversation.
+def pieces_of(
+    serving: Serving, served: Served, messages: Sequence[Message]
+) -> list[tuple[str, bool]]:
+    """Return what the chat template makes of a conversation, as `ChatTemplate.pieces`.
+
+    Args:
+        serving: has the template.
+        served: the model whose special tokens are meant.
+        messages: the conversation.
 
     Raises:
         ApiError: a message holds what is no text, or the template refuses it.
@@ -193,7 +201,9 @@ def text_of(serving: Serving, messages: Sequence[Message]) -> str:
             said = f"{place!r} is missing; only a message of the assistant may have none."
             raise refused(said, place, code="missing_parameter")
     try:
-        return serving.template.render([_plain(message) for message in messages])
+        return serving.template.pieces(
+            [_plain(message) for message in messages], special_tokens(served.tokenizer)
+        )
     except InputError as error:
         raise refused(str(error), "messages") from None
 

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from inklings.errors import TokenizerError
 from inklings.serving.api.descriptions import ASKING, GUARDED, errors
 from inklings.serving.api.errors import json_response, refused
-from inklings.serving.api.prompts import QUICKLY, Serving
+from inklings.serving.api.prompts import QUICKLY, Serving, tokens_of_pieces
 from inklings.serving.api.request_fields import MOST_MESSAGES, Body, Token
 from inklings.serving.api.requests import Message
-from inklings.serving.api.routes.chat import text_of
+from inklings.serving.api.routes.chat import pieces_of
 from inklings.serving.api.sse import in_time
 from inklings.serving.api.strict_json import StrictRoute
 from inklings.serving.api.token_texts import TokenTexts
@@ -111,10 +111,11 @@ def token_routes(serving: Serving) -> APIRouter:
         if (body.prompt is None) == (not body.messages):
             raise refused("either `prompt` or `messages` is tokenized; give one of them.", "prompt")
         param = "messages" if body.prompt is None else "prompt"
-        text = body.prompt
-        if text is None:
-            text = text_of(serving, body.messages or [])
-        work = _tokens_of(served.tokenizer, text, param)
+        if body.prompt is None:
+            pieces = pieces_of(serving, served, body.messages or [])
+            work = tokens_of_pieces(served.tokenizer, pieces, param)
+        else:
+            work = _tokens_of(served.tokenizer, body.prompt, param)
         tokens = await in_time(request, work, seconds=config.timeout)
         texts = TokenTexts(served.tokenizer)
         return json_response(
