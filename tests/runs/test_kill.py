@@ -119,7 +119,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_bits(
     )
     assert made.returncode == 0, made.stderr
     lines = [line.split() for line in made.stdout.splitlines()]
-    assert len(lines) > 200 // stride, "too few moments were tried"
+    assert len(lines) * stride > 100, "too few moments were tried"
     assert [killed for _, killed, _, _ in lines] == ["True"] * (len(lines) - 1) + ["False"]
     whole = content(tmp_path / "whole")
     for path, _, stopped, steps in lines:
