@@ -177,12 +177,14 @@ def test_more_arms_join_a_comparison(ask: Ask) -> None:
     assert len(made["arms"]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["comparison", "sweep"])
 def test_a_report_is_written_of_what_is_there(ask: Ask, folder: str) -> None:
     report = Path(ask("report", copied(folder))["report"])
     assert "<html" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_sweep_is_complete_and_goes_on(ask: Ask) -> None:
     copied("sweep")
     known = KNOWN["sweep"]

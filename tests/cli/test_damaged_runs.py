@@ -355,6 +355,7 @@ def test_a_forged_header_of_tensors_is_damage(
 HUGE = (10**7, 10**12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture",
     [

@@ -21,7 +21,7 @@ SHOWN = [
     pytest.param(
         subject,
         marks=[pytest.mark.slow]
-        if subject.architecture in (*NAMES[:index], "varda", "wavegpt", "wavenet", "gpt2")
+        if subject.architecture in (*NAMES[:index], "varda", "wavegpt", "wavenet", "gpt2", "gpt")
         else [],
         id=str(subject),
     )

@@ -31,6 +31,7 @@ def _added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(ARCHITECTURES, name, target)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_added")
 def test_it_keeps_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in SUBJECTS.splitlines():

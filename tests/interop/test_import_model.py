@@ -90,6 +90,7 @@ def test_tokens_of_its_chat_template_that_are_read_as_text_are_named(
     assert "its chat template names <|im_end|>, which the run reads as text" in said
 
 
+@pytest.mark.slow
 def test_a_memory_is_attached_to_imported_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

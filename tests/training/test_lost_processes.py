@@ -103,16 +103,10 @@ def moments(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("killed", "count", "sharded"),
-    [
-        pytest.param(0, 10, False, marks=pytest.mark.slow),
-        pytest.param(1, 10, False, marks=pytest.mark.slow),
-        pytest.param(0, 2, True, marks=pytest.mark.slow),
-        (1, 3, True),
-        pytest.param(0, 20, True, marks=pytest.mark.slow),
-        pytest.param(1, 20, True, marks=pytest.mark.slow),
-    ],
+    [(0, 10, False), (1, 10, False), (0, 20, True), (1, 20, True)],
 )
 def test_a_run_goes_on_whichever_process_was_killed_at_any_moment(
     killed: int, count: int, sharded: bool, config_of: ConfigOf, store: TokenStore, tmp_path: Path

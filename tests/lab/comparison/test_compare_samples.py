@@ -204,6 +204,7 @@ def test_an_interrupted_comparison_keeps_its_scale_and_ends_the_same(
         compare(contest, out=out, seeds=SEEDS, method=Method(samples=20), workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_audit")
 def test_samples_are_added_without_new_training_and_are_not_there_unless_asked_for(
     base: RunConfig, tmp_path: Path

@@ -131,6 +131,7 @@ def test_what_is_missing_is_said(parts: list[Path], tmp_path: Path) -> None:
     assert merge([copy, parts[1]], tmp_path / "third").status == "interrupted"
 
 
+@pytest.mark.slow
 def test_other_comparisons_are_refused(parts: list[Path], base: RunConfig, tmp_path: Path) -> None:
     other = make(base, tmp_path / "other", [MLP, "ngram:order=2"], [0], points=1)
     with pytest.raises(RunError, match=r"points of the budget \(2 and 1\)"):

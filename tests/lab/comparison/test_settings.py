@@ -318,6 +318,7 @@ def test_embedding_and_head_do_not_count() -> None:
     assert non_embedding_count(small) == non_embedding_count(large) == 2 * 12 * 32 * 32
 
 
+@pytest.mark.slow
 def test_each_arm_is_trained_with_the_rate_that_was_found_for_it(
     base: RunConfig, tmp_path: Path
 ) -> None:
