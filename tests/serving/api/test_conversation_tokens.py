@@ -53,7 +53,7 @@ def test_who_writes_a_message_cannot_write_a_special_token(contents: list[str]) 
     messages = [{"role": "user", "content": content} for content in contents]
     pieces = template.pieces(messages, special_tokens(TOKENIZER))
     assert "".join(text for text, _ in pieces) == template.render(messages)
-    names = [text for text, special in pieces if special]
+    names = [text for text, token in pieces if token is not None]
     assert names == ["<|im_start|>", "<|im_end|>"] * len(contents) + ["<|im_start|>"]
     # all of it comes back, and no more special tokens are in it than the template wrote
     found = tokens(template, messages)
@@ -81,11 +81,16 @@ def test_tokens_are_those_of_transformers() -> None:
 def test_where_there_are_no_special_tokens_all_is_text() -> None:
     template = ChatTemplate(CHATML)
     messages = [{"role": "user", "content": "x"}]
-    assert template.pieces(messages, ()) == [(template.render(messages), False)]
-    assert ChatTemplate("{{ messages[0].content }}").pieces([{"content": ""}], SPECIAL) == []
+    assert template.pieces(messages, {}) == [(template.render(messages), None)]
+    assert (
+        ChatTemplate("{{ messages[0].content }}").pieces(
+            [{"content": ""}], special_tokens(TOKENIZER)
+        )
+        == []
+    )
 
 
 def test_a_conversation_of_everything_that_is_no_character_is_refused() -> None:
     content = "".join(map(chr, range(0xFDD0, 0xFDF0)))
     with pytest.raises(InputError, match="no characters"):
-        ChatTemplate().pieces([{"role": "user", "content": content}], SPECIAL)
+        ChatTemplate().pieces([{"role": "user", "content": content}], special_tokens(TOKENIZER))

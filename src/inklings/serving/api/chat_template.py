@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -119,25 +119,25 @@ class ChatTemplate:
         return "".join(pieces)
 
     def pieces(
-        self, messages: Sequence[Mapping[str, Any]], names: Collection[str]
-    ) -> list[tuple[str, bool]]:
+        self, messages: Sequence[Mapping[str, Any]], special: Mapping[str, int]
+    ) -> list[tuple[str, int | None]]:
         """Write the prompt, cut at the names that the template itself wrote.
 
         Who writes a message cannot end it: a name in its text is text.
 
         Args:
             messages: the conversation.
-            names: of special tokens.
+            special: tokens by their names.
 
         Returns:
-            The pieces in their order, none of them empty, and of each whether it is such a name.
+            The pieces in their order, none of them empty; of a name its token, of text None.
 
         Raises:
             InputError: as `render`.
         """
-        if not names:
-            return [(text, False) for text in [self.render(messages)] if text]
-        ordered = sorted(names, key=len, reverse=True)  # the longest that fits is meant
+        if not special:
+            return [(text, None) for text in [self.render(messages)] if text]
+        ordered = sorted(special, key=len, reverse=True)  # the longest that fits is meant
         pattern = re.compile("|".join(map(re.escape, ordered)))
         said = "".join(text for message in messages for text in message.values())
         mark = next((sign for sign in _NEVER_TEXT if sign not in said), None)
@@ -152,12 +152,13 @@ class ChatTemplate:
         )
         shown = re.compile(f"{mark}(\\d+){mark}")
 
-        def plain(part: str) -> tuple[str, bool]:
-            return shown.sub(lambda found: ordered[int(found[1])], part), False
+        def plain(part: str) -> tuple[str, None]:
+            return shown.sub(lambda found: ordered[int(found[1])], part), None
 
-        pieces, end = [], 0
+        pieces: list[tuple[str, int | None]] = []
+        end = 0
         for name in pattern.finditer(text):
-            pieces += [plain(text[end : name.start()]), (name[0], True)]
+            pieces += [plain(text[end : name.start()]), (name[0], special[name[0]])]
             end = name.end()
         return [piece for piece in (*pieces, plain(text[end:])) if piece[0]]
 

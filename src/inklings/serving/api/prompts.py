@@ -15,7 +15,6 @@ from fastapi import Request
 
 from inklings.errors import TokenizerError, nearest, unknown_name
 from inklings.generation.engine.request import Delta, GenerationRequest
-from inklings.generation.special_names import special_tokens
 from inklings.serving.api.chat_template import ChatTemplate
 from inklings.serving.api.errors import ApiError, refused, too_late
 from inklings.serving.api.prometheus import ServerMetrics
@@ -122,7 +121,7 @@ async def read_prompts(
 
 
 async def read_conversation(
-    served: Served, pieces: Sequence[tuple[str, bool]], config: ServeConfig, param: str
+    served: Served, pieces: Sequence[tuple[str, int | None]], config: ServeConfig, param: str
 ) -> Prompt:
     """Return the prompt that a chat template wrote. Errors as `read_prompts`.
 
@@ -137,7 +136,7 @@ async def read_conversation(
 
 
 async def tokens_of_pieces(
-    tokenizer: Tokenizer, pieces: Sequence[tuple[str, bool]], param: str
+    tokenizer: Tokenizer, pieces: Sequence[tuple[str, int | None]], param: str
 ) -> list[int]:
     """Return the tokens of a prompt in pieces: a special token for its name, others for text.
 
@@ -149,13 +148,12 @@ async def tokens_of_pieces(
     Raises:
         ApiError: it holds what the vocabulary lacks.
     """
-    numbers = special_tokens(tokenizer)
 
     def encoded() -> list[int]:
         return [
             token
             for text, special in pieces
-            for token in ([numbers[text]] if special else tokenizer.encode(text).tolist())
+            for token in (tokenizer.encode(text).tolist() if special is None else [special])
         ]
 
     try:

@@ -183,7 +183,7 @@ async def prompts_of(
 
 def pieces_of(
     serving: Serving, served: Served, messages: Sequence[Message]
-) -> list[tuple[str, bool]]:
+) -> list[tuple[str, int | None]]:
     """Return what the chat template makes of a conversation, as `ChatTemplate.pieces`.
 
     Args:
