@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -34,6 +34,12 @@ from inklings.errors import InklingsError, InterruptedWorkError, LostProcessErro
 T = TypeVar("T")
 Asked = Callable[[], bool]
 """Says whether this process was asked to stop."""
+
+
+def never() -> bool:
+    """Say that nobody asks this process to stop: where nobody listens for that."""
+    return False
+
 
 PATIENCE = 300.0
 """Seconds that a process waits for the others in one exchange before it gives them up."""
@@ -59,11 +65,21 @@ class World:
     """Whether weights, gradients and the optimiser's state are cut up among the processes."""
     store: Store | None = None
     """Where processes leave word for each other outside of exchanges; None in a world of one."""
+    asked: Asked = never
+    """Whether this process was asked to stop (`heeding`); only `heed` and `in_step` look."""
 
     @property
     def leads(self) -> bool:
         """Whether this is the process that prints and writes."""
         return self.rank == 0
+
+    def heeding(self, asked: Asked) -> World:
+        """Return the same world, whose work is given up once one of the processes is asked to stop.
+
+        Args:
+            asked: says whether this one was.
+        """
+        return replace(self, asked=asked)
 
     def rows(self, count: int) -> slice:
         """Return which of `count` rows are this process's; they divide evenly."""
@@ -236,9 +252,7 @@ class World:
         return with_common_weights(module) if self.sharded else contextlib.nullcontext()
 
     @contextlib.contextmanager
-    def in_step(
-        self, module: nn.Module, idle: Callable[[], object], asked: Asked
-    ) -> Iterator[None]:
+    def in_step(self, module: nn.Module, idle: Callable[[], object]) -> Iterator[None]:
         """Let processes make unequal numbers of passes within the block, and nothing else together.
 
         Before each pass they tell each other who was asked to stop, so all stop before the same
@@ -248,38 +262,33 @@ class World:
         Args:
             module: what is called.
             idle: makes a pass through it, of which nothing is used.
-            asked: whether this process was asked to stop.
 
         Raises:
             InterruptedWorkError: one of the processes was asked to stop.
         """
-
-        def ask(*given: object) -> None:
-            self._ask_for_a_pass(True, asked)
-
-        hook = module.register_forward_pre_hook(ask)
+        hook = module.register_forward_pre_hook(lambda *given: self.heed())
         try:
             yield
         finally:
             hook.remove()
-        while self._ask_for_a_pass(False, asked):
+        while self._ask_for_a_pass(False):
             if self.sharded:
                 idle()
 
-    def _ask_for_a_pass(self, wanted: bool, asked: Asked) -> bool:
+    def _ask_for_a_pass(self, wanted: bool) -> bool:
         """Tell the others whether this process makes another pass; return whether any does."""
-        wanted_by_one, asked_of_one = self.most(wanted, asked())
+        wanted_by_one, asked_of_one = self.most(wanted, self.asked())
         if asked_of_one:
             raise InterruptedWorkError("interrupted; what was begun here begins anew.")
         return wanted_by_one > 0
 
-    def heed(self, asked: Asked) -> None:
+    def heed(self) -> None:
         """Stop here where one of the processes was asked to; all make this call.
 
         Raises:
             InterruptedWorkError: one was.
         """
-        self._ask_for_a_pass(True, asked)
+        self._ask_for_a_pass(True)
 
     def say_failure(self, reason: str) -> None:
         """Leave word of why this process ends, for the one that prints."""
@@ -339,11 +348,6 @@ class World:
 
 ALONE = World()
 """A single process."""
-
-
-def never() -> bool:
-    """Say that nobody asks this process to stop: where nobody listens for that."""
-    return False
 
 
 def format_failure(error: BaseException) -> str:

@@ -31,6 +31,19 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_at_once_means_outside_of_what_saves_first(number: signal.Signals) -> None:
+    with Interruption() as outer:
+        with pytest.raises(KeyboardInterrupt), Interruption(at_once=True):
+            signal.raise_signal(number)
+            pytest.fail("it went on")
+        assert outer.asked
+    with Interruption(at_once=True) as around:
+        with Interruption() as saves_first:
+            signal.raise_signal(number)
+        assert saves_first.asked and around.asked
+
+
 def test_of_blocks_within_one_another_each_learns_of_it() -> None:
     with Interruption() as first:
         pass

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from inklings.models.contract import SequenceModel
-from inklings.world import Asked, World
+from inklings.world import World
 
 
 @contextlib.contextmanager
@@ -36,17 +36,16 @@ def inference(modules: Iterable[nn.Module]) -> Iterator[None]:
             module.training = True
 
 
-def in_step(model: SequenceModel, world: World, asked: Asked) -> AbstractContextManager[None]:
+def in_step(model: SequenceModel, world: World) -> AbstractContextManager[None]:
     """Let processes read unequally much with a model that they hold together (`World.in_step`).
 
     Args:
         model: what they read with.
         world: the processes.
-        asked: whether this process was asked to stop.
     """
 
     def idle() -> None:
         with inference(model.modules()):
             model(torch.full((1, 1), model.config.boundary_token, device=model.device))
 
-    return world.in_step(model, idle, asked)
+    return world.in_step(model, idle)

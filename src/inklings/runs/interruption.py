@@ -25,16 +25,22 @@ class Interruption:
     Signals can be handled in the main thread alone; elsewhere nothing is changed. The handlers from
     before are restored after the block. Of nested blocks, each learns of the signal, and one that
     begins after it too. A SIGHUP that is ignored (`nohup`) stays ignored.
+
+    Args:
+        at_once: the first signal interrupts too, as long as no other block is within this one: for
+            work that saves nothing on its way, around training that does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
         self.asked = False
+        self._at_once = at_once
         self._before: dict[signal.Signals, Any] = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        at_once = self._at_once or (self.asked and number == signal.SIGINT)
         self._ask()
+        if at_once:
+            raise KeyboardInterrupt
 
     def _ask(self) -> None:
         self.asked = True

@@ -67,7 +67,7 @@ class Loop:
         world: World = ALONE,
     ) -> None:
         self._run = run
-        self._world = world
+        self._world = world.heeding(lambda: interruption.asked)
         self._record = record
         self._store = store
         self._model = model
@@ -76,13 +76,11 @@ class Loop:
         self._training = record.config.training
         self._log = log
         self._on_event = on_event
-        self._interruption = interruption
         self._validation = objective_type(self._model).validation(
             self._model,
             self._store,
             seed=self._training.seed,
-            world=world,
-            asked=lambda: interruption.asked,
+            world=self._world,
         )
         self._kind = objective_of(self._model)
         self._line_every = -(-record.steps // LINES)
@@ -158,7 +156,7 @@ class Loop:
     def _orders(self) -> tuple[bool, bool]:
         """Return whether to stop, and whether a checkpoint is late: if it is so in any process."""
         late = self._seconds - self._saved_at >= CHECKPOINT_SECONDS
-        asked, late = map(bool, self._world.most(self._interruption.asked, late))
+        asked, late = map(bool, self._world.most(self._world.asked(), late))
         return asked, late and self._step != self._saved_step
 
     def _rate(self, step: int) -> float:

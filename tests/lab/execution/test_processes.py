@@ -164,6 +164,33 @@ def test_in_turn_an_interruption_ends_the_work(stop: str) -> None:
     assert found == ["a"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["training", "scoring", "keeping"])
+def test_in_turn_a_signal_lets_training_save_gives_scoring_up_and_spares_what_keeps_results(
+    where: str, number: signal.Signals
+) -> None:
+    said: list[str] = []
+
+    def do(job: ArmRun, on_event: OnEvent) -> RunResult | None:
+        with Interruption() as training:
+            if where == "training":
+                signal.raise_signal(number)
+            said.append(f"{job.arm} saved")
+        if training.asked:
+            return None
+        if where == "scoring":
+            signal.raise_signal(number)
+        said.append(f"{job.arm} scored")
+        return RunResult(seed=0, status="done", run=job.arm)
+
+    jobs = [make("a"), make("b")]
+    for job, _ in do_jobs(jobs, TaskHandler(do, failed), workers=1, on_event=lambda event: None):
+        if where == "keeping":
+            signal.raise_signal(number)
+        said.append(f"{job.arm} kept")
+    assert said == ["a saved", *(["a scored", "a kept"] if where == "keeping" else [])]
+
+
 def test_a_deliberate_error_becomes_a_failed_result_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from inklings.evaluation.statistics import Interval, bootstrap_ratio
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
 from inklings.text.store import TokenSplit
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 FORMAT_VERSION = 1
 
@@ -141,7 +141,6 @@ def evaluate(
     batch_size: int = 64,
     lossless: bool = True,
     world: World = ALONE,
-    asked: Asked = never,
 ) -> LikelihoodResult:
     """Score a whole split, without gradients and in evaluation mode.
 
@@ -153,8 +152,8 @@ def evaluate(
         batch_size: rows at a time; fewer where their logits would not fit into `LOGITS`.
         lossless: whether the tokens hold every byte of the split (`TokenStore.lossless`); if not,
             there are no bits per byte.
-        world: the processes that share the work; all get the same figures.
-        asked: whether this process was asked to stop, looked at before each pass.
+        world: the processes that share the work, and look before each pass whether they were asked
+            to stop; all get the same figures.
 
     Raises:
         ArchitectureError: the architecture has no likelihood.
@@ -176,7 +175,7 @@ def evaluate(
     n_buckets = int(targets_of.max()).bit_length()
     bucket_nats, bucket_targets = np.zeros(n_buckets), np.zeros(n_buckets, dtype=np.int64)
     sums = MetricSums(config.vocab_size)
-    for scored in shared_score(model, split, lanes, batch_size, world, asked):
+    for scored in shared_score(model, split, lanes, batch_size, world):
         places = scored.index - split.offsets[scored.document]
         right = (scored.rank == 0).astype(np.int64)
         for tally in (documents, blocks):

@@ -21,7 +21,7 @@ from inklings.evaluation.likelihood.windows import LANE_OF_WARM_UPS, Lanes, cut_
 from inklings.generation.inference import in_step, inference
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenSplit
-from inklings.world import Asked, World
+from inklings.world import World
 
 LOGITS = 2**25
 """Most logits that are computed at a time (128 MiB in float32; scoring them takes about twice as
@@ -125,7 +125,6 @@ def shared_score(
     lanes: Lanes,
     batch_size: int,
     world: World,
-    asked: Asked,
 ) -> Iterator[Scored]:
     """Yield what `score` does, with the lanes shared out among processes.
 
@@ -137,18 +136,17 @@ def shared_score(
         split: the tokens.
         lanes: the longest first.
         batch_size: most lanes at a time.
-        world: the processes.
-        asked: whether this process was asked to stop, looked at before each pass.
+        world: the processes, which look before each pass whether they were asked to stop.
 
     Raises:
-        InterruptedWorkError: one of the processes was.
+        InterruptedWorkError: one of the processes was asked to stop.
     """
     if world.size == 1:
-        with in_step(model, world, asked):
+        with in_step(model, world):
             yield from score(model, split, lanes, batch_size)
         return
     mine = lanes.select(np.arange(world.rank, len(lanes), world.size))
-    with in_step(model, world, asked):
+    with in_step(model, world):
         parts = [vars(scored) for scored in score(model, split, mine, batch_size)]
     arrays = {
         field.name: np.concatenate(

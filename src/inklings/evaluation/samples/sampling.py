@@ -23,7 +23,7 @@ from inklings.models.from_noise import SampleModel
 from inklings.models.objectives import makes_texts, predictor
 from inklings.text.store import TokenSplit
 from inklings.text.tokenizers import Tokenizer
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 TEXTS = 64
 """Long texts, written side by side, that windows are cut from."""
@@ -99,7 +99,6 @@ def draw_as_trained(
     *,
     seed: int = 0,
     world: World = ALONE,
-    asked: Asked = never,
 ) -> SampleSet:
     """Draw texts in the form and of the length that a model without likelihood was made for.
 
@@ -108,16 +107,16 @@ def draw_as_trained(
         tokenizer: its own.
         n: how many texts.
         seed: of the noise.
-        world: the processes that make a share of the texts each; all get all of them.
-        asked: whether this process was asked to stop, looked at before each batch of texts.
+        world: the processes that make a share of the texts each, and look before each batch whether
+            they were asked to stop; all get all texts.
 
     Raises:
-        InterruptedWorkError: one of the processes was.
+        InterruptedWorkError: one of the processes was asked to stop.
     """
     length, cut = model.config.context_length - 1, model.windows is None
     if model.windows is not None:
         length = model.windows
-    return _out_of_noise(model, tokenizer, n, length, seed, cut=cut, world=world, asked=asked)
+    return _out_of_noise(model, tokenizer, n, length, seed, cut=cut, world=world)
 
 
 def real_as_trained(
@@ -147,7 +146,6 @@ def _out_of_noise(
     *,
     cut: bool,
     world: World = ALONE,
-    asked: Asked = never,
 ) -> SampleSet:
     """Make texts with a model without a likelihood.
 
@@ -166,7 +164,7 @@ def _out_of_noise(
     parts = []
     with inference(tuple(model.modules())):
         for begin in range(0, n, ROWS):
-            world.heed(asked)
+            world.heed()
             made = _made(model, min(ROWS, n - begin), most, generator, world)
             parts.append(made.cpu().numpy())
     drawn = np.concatenate(parts)

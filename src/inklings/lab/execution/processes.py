@@ -80,7 +80,8 @@ def do_jobs(
     """Do all tasks and yield each with its result as it ends.
 
     After an interruption, those that ended are yielded. Ctrl-C and SIGTERM let every run finish its
-    step and save; a second Ctrl-C stops at once. With one worker all is done in this process.
+    step and save, and give up what else it does (scoring, an audit), which is done anew the next
+    time; a second Ctrl-C stops training at once too. With one worker all is done in this process.
 
     Args:
         jobs: the tasks.
@@ -109,7 +110,8 @@ def _in_turn(
             if interruption.asked:  # it came before this one, perhaps while another ended
                 return
             try:
-                result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
+                with Interruption(at_once=True):  # training, within, saves first; scoring is lost
+                    result = work.do(job, lambda event, job=job: on_event(named(job, event)))  # type: ignore[misc]  # mypy cannot infer the lambda
             except KeyboardInterrupt:
                 return
             if result is None:

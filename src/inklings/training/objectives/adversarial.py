@@ -31,7 +31,7 @@ from inklings.training.objectives.penalties import between, gradient_penalty, sl
 from inklings.training.objectives.real_texts import notes_on_real_texts, real_texts
 from inklings.training.objectives.sample_validation import SampleValidation
 from inklings.training.optimizers.optimizers import tensors_below
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 BETAS = (0.0, 0.9)
 """Betas of both Adams (Gulrajani et al. 2017): momentum would point where the opponent was."""
@@ -117,10 +117,9 @@ class AdversarialObjective(Objective[SampleModel]):
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> SampleValidation:
         """Measure bits of divergence from held-out texts."""
-        return SampleValidation(model, store, seed=seed, world=world, asked=asked)
+        return SampleValidation(model, store, seed=seed, world=world)
 
     @classmethod
     def settle(cls, model: SampleModel, training: TrainingConfig) -> TrainingConfig:

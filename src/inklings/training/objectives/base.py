@@ -21,7 +21,7 @@ from inklings.device import Runtime
 from inklings.models.contract import Architecture
 from inklings.models.objectives import objective_of
 from inklings.text.store import TokenSplit, TokenStore
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 Trained = TypeVar("Trained", bound=Architecture)
 
@@ -102,7 +102,6 @@ class Objective(ABC, Generic[Trained]):
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> Validation:
         """Make what measures a model while it learns.
 
@@ -110,9 +109,9 @@ class Objective(ABC, Generic[Trained]):
             model: the model that learns.
             store: the text.
             seed: of the samples that are drawn.
-            world: the processes that share the work; all get the same figures.
-            asked: whether this process was asked to stop: to be looked at about once a batch, by
-                `World.in_step` or `World.heed`, which then raise an `InterruptedWorkError`.
+            world: the processes that share the work; all get the same figures. To be asked about
+                once a batch, by `World.in_step` or `World.heed`, whether they are to stop: these
+                then raise an `InterruptedWorkError`.
         """
 
     @classmethod

@@ -14,7 +14,7 @@ from inklings.training.budgets.unit import StepCost
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.likelihood import LikelihoodObjective
 from inklings.training.objectives.validation import LikelihoodValidation
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 
 class CountingObjective(Objective[SequenceModel]):
@@ -56,10 +56,9 @@ class CountingObjective(Objective[SequenceModel]):
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> LikelihoodValidation:
         """Measure nats per token."""
-        return LikelihoodValidation(model, store, seed=seed, world=world, asked=asked)
+        return LikelihoodValidation(model, store, seed=seed, world=world)
 
     @classmethod
     def not_shared(cls, model: SequenceModel, training: TrainingConfig, world: World) -> str | None:

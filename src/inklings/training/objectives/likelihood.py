@@ -24,7 +24,7 @@ from inklings.training.ignored import ignored_settings
 from inklings.training.objectives.base import Objective, Step
 from inklings.training.objectives.validation import LikelihoodValidation
 from inklings.training.optimizers.optimizers import Optimizers, tensors_below
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 
 @runtime_checkable
@@ -133,10 +133,9 @@ class LikelihoodObjective(Objective[SequenceModel]):
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> LikelihoodValidation:
         """Measure nats per token."""
-        return LikelihoodValidation(model, store, seed=seed, world=world, asked=asked)
+        return LikelihoodValidation(model, store, seed=seed, world=world)
 
     @classmethod
     def settle(cls, model: SequenceModel, training: TrainingConfig) -> TrainingConfig:

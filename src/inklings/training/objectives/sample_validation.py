@@ -15,7 +15,7 @@ from inklings.generation.from_noise import write
 from inklings.models.from_noise import SampleModel
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 SAMPLES = 1000
 """Most texts drawn at an evaluation; fewer where fewer are held out."""
@@ -34,9 +34,8 @@ class SampleValidation:
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> None:
-        self._world, self._asked = world, asked
+        self._world = world
         self._model, self._tokenizer, self._seed = model, store.tokenizer, seed
         self._held_out = real_as_trained(model, store.split("validation"))
         self._real = real_as_trained(model, store.split("train"), most_tokens=REAL_TOKENS)
@@ -50,7 +49,6 @@ class SampleValidation:
             n,
             seed=self._seed,
             world=self._world,
-            asked=self._asked,
         )
         divergences = [js_divergence(made, self._held_out, order).estimate for order in ORDERS]
         figures = {
@@ -63,5 +61,5 @@ class SampleValidation:
 
     def texts(self, samples: int, seed: int) -> list[str]:
         """Write texts from the same noise at every evaluation."""
-        self._world.heed(self._asked)
+        self._world.heed()
         return [made.text for made in write(self._model, self._tokenizer, samples, seed=seed)]

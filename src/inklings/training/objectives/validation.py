@@ -12,7 +12,7 @@ from inklings.generation.sampling import SamplingConfig
 from inklings.models.contract import SequenceModel
 from inklings.text.store import TokenStore
 from inklings.training.objectives.base import Scores
-from inklings.world import ALONE, Asked, World, never
+from inklings.world import ALONE, World
 
 TRAIN_TARGETS = 20_000
 """Most targets of the training split that are scored beside the validation split: enough to see the
@@ -39,9 +39,8 @@ class LikelihoodValidation:
         *,
         seed: int,
         world: World = ALONE,
-        asked: Asked = never,
     ) -> None:
-        self._world, self._asked = world, asked
+        self._world = world
         self._model, self._tokenizer = model, store.tokenizer
         self._split, self._lossless = store.split("validation"), store.lossless("validation")
         self._train_part = store.split("train").sample(
@@ -51,7 +50,7 @@ class LikelihoodValidation:
     def score(self) -> Scores:
         """Score both in float32, whatever the precision of training is."""
         found, known = (
-            evaluate(self._model, split, lossless=lossless, world=self._world, asked=self._asked)
+            evaluate(self._model, split, lossless=lossless, world=self._world)
             for split, lossless in ((self._split, self._lossless), (self._train_part, False))
         )
         figures = {name: value for name, value in found.metrics.items() if name != "loss"} | {
@@ -67,7 +66,7 @@ class LikelihoodValidation:
         share = -(-samples // self._world.size)
         first = min(self._world.rank * share, samples)
         count = min(share, samples - first)
-        with in_step(self._model, self._world, self._asked):
+        with in_step(self._model, self._world):
             made = (
                 generate(
                     self._model,
