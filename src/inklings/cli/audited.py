@@ -18,7 +18,7 @@ from inklings.cli.terminal import Terminal, open_terminal
 from inklings.config import DataConfig, RunConfig
 from inklings.errors import ConfigError
 from inklings.interop.any_causal_model import load_any_causal
-from inklings.models.adapters.hugging_face import PREFIX
+from inklings.models.adapters.hugging_face import PREFIX, format_unread
 from inklings.runs.arms import Arm, parse_arm
 from inklings.runs.own_text import own_store
 from inklings.text.documents import SplitName
@@ -95,8 +95,13 @@ def subject_of(asked: Asked) -> Auditable:
 
 def _of_hugging_face(asked: Asked) -> Auditable:
     loaded = load_any_causal(
-        asked.name.removeprefix(PREFIX), untrained=asked.untrained, trust_code=asked.trust_code
+        asked.name.removeprefix(PREFIX),
+        untrained=asked.untrained,
+        or_drawn=True,
+        trust_code=asked.trust_code,
     )
+    if (unread := format_unread(loaded.unread)) is not None:
+        asked.terminal.say(f"{asked.name}: {unread}", style="yellow")
     store = None
     if asked.parsed.says_text:
         tokenizer = own_tokenizer(loaded)

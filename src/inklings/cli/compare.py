@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from inklings.lab.report.sections.samples import load_section, plain_table
 from inklings.lab.report.table import render_table, sample_texts
 from inklings.lab.shards.division import missing_shards, read_shards
 from inklings.lab.shards.shard import WHOLE, Shard, parse_shard
+from inklings.models.adapters.hugging_face import format_unread
 from inklings.runs.arms import Arm, parse_arm, parse_named_arm
 
 T = TypeVar("T")
@@ -350,7 +352,9 @@ def imported(text: str, out: Path, data: DataConfig) -> Arm:
     source = text.removeprefix(HUB)
     run = out / "imports" / folder_name(source)
     if not run.exists():
-        import_ours_or_as_it_is(source, run, data=data)
+        made = import_ours_or_as_it_is(source, run, data=data)
+        if (unread := format_unread(made.unread)) is not None:
+            warnings.warn(f"{text}: {unread}.", stacklevel=2)
     return Arm(label=text, run=run)
 
 

@@ -30,7 +30,7 @@ from inklings.evaluation.samples.reference_set import make_reference_set
 from inklings.evaluation.samples.sample_report import save_report
 from inklings.events import OnEvent
 from inklings.interop.imports.import_model import import_ours_or_as_it_is
-from inklings.models.adapters.hugging_face import PREFIX
+from inklings.models.adapters.hugging_face import PREFIX, format_unread
 from inklings.models.adapters.rereading import format_windows
 from inklings.models.objectives import makes_texts, predicts_tokens, refuse_silent
 from inklings.runs.directory import RunDirectory
@@ -100,6 +100,8 @@ def main(arguments: Sequence[str]) -> int:
     with TemporaryDirectory() as folder:  # a run for as long as it takes
         made = import_ours_or_as_it_is(flags.run.removeprefix(PREFIX), Path(folder) / "run")
         terminal.say(f"{flags.run}: {made}")
+        if (unread := format_unread(made.unread)) is not None:
+            terminal.say(f"{flags.run}: {unread}", style="yellow")
         return _evaluate(flags, made.run, terminal)
 
 

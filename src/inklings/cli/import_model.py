@@ -14,6 +14,7 @@ from inklings.config import DataConfig
 from inklings.errors import ConfigError
 from inklings.interop.imports.import_model import import_model
 from inklings.interop.imports.kind import KINDS
+from inklings.models.adapters.hugging_face import format_unread
 from inklings.models.contract import parameter_count
 
 
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         f" {model.config.vocab_size:,} tokens, a window of {model.config.context_length:,}"
     )
     terminal.say(f"compared: {made}")
+    if (unread := format_unread(made.unread)) is not None:
+        terminal.say(unread, style="yellow")
     if made.spelled:
         terminal.say(
             f"its chat template names {', '.join(made.spelled)}, which the run reads as text,"
@@ -74,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
             "vocab_size": model.config.vocab_size,
             "difference": made.difference,
             "spelled": list(made.spelled),
+            "unread": list(made.unread),
         }
     )
     return 0

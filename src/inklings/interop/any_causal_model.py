@@ -9,19 +9,23 @@ from inklings.errors import ConfigError, MissingExtraError
 from inklings.models.adapters.hugging_face import LoadedModel, load_hugging_face
 
 
-def load_any_causal(name: str, *, untrained: bool = False, trust_code: bool = False) -> LoadedModel:
+def load_any_causal(
+    name: str, *, untrained: bool = False, or_drawn: bool = False, trust_code: bool = False
+) -> LoadedModel:
     """Load a model as `load_hugging_face` does, after making exported runs known to the library.
 
     Args:
-        name: a folder, or OWNER/NAME on the hub; a folder may hold a configuration alone.
+        name: a folder, or OWNER/NAME on the hub.
         untrained: whether weights are drawn though there are some.
+        or_drawn: whether weights are drawn where a folder holds a configuration and none at all.
         trust_code: whether Python code that comes with the model may be executed.
 
     Raises:
         MissingExtraError: `transformers` is not installed.
         ArchitectureError: there is no such model, or it cannot be loaded.
+        RunError: weights are wanted, and some are missing, of another shape, or in a pickle.
     """
     # without the library the next line says so; an older version of it opens others
     with contextlib.suppress(ConfigError, MissingExtraError):
         importlib.import_module("inklings.interop.transformers")
-    return load_hugging_face(name, untrained=untrained, trust_code=trust_code)
+    return load_hugging_face(name, untrained=untrained, or_drawn=or_drawn, trust_code=trust_code)

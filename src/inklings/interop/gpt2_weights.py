@@ -23,7 +23,8 @@ from torch import Tensor
 
 from inklings.durable import new_directory, write_bytes
 from inklings.errors import ForeignFormError, RunError
-from inklings.interop.imports.foreign_folder import CONFIG, WEIGHTS, open_folder, read_weights
+from inklings.interop.imports.foreign_folder import CONFIG, open_folder, read_weights
+from inklings.models.adapters.weight_files import WEIGHTS, weights_of
 from inklings.models.gpt2.model import GPT2, GPT2Config
 
 PREFIX = "transformer."
@@ -84,7 +85,7 @@ def load_gpt2(
         theirs = _their_name(name)
         if theirs not in tensors:
             raise RunError(
-                f"{directory / WEIGHTS} has no tensor {theirs}: its weights are not those of a"
+                f"{weights_of(directory)} has no tensor {theirs}: its weights are not those of a"
                 f" GPT-2 of {config.n_layer} layers."
             )
         tensor = tensors[theirs].float()
@@ -95,8 +96,8 @@ def load_gpt2(
         if tensor.shape != expected.shape:
             there, here = tuple(tensors[theirs].shape), tuple(expected.shape)
             raise RunError(
-                f"{directory / WEIGHTS}: {theirs} is of shape {there}, which does not fit {name} of"
-                f" shape {here} in {CONFIG}."
+                f"{weights_of(directory)}: {theirs} is of shape {there}, which does not fit"
+                f" {name} of shape {here} in {CONFIG}."
             )
         loaded[name] = tensor.clone(memory_format=torch.contiguous_format)
     model.load_state_dict(loaded, assign=True)
@@ -215,7 +216,7 @@ def _read_config(
 
 def _read_weights(directory: Path) -> dict[str, Tensor]:
     """Return all tensors, without the prefix of their names."""
-    path, tensors = directory / WEIGHTS, read_weights(directory)
+    path, tensors = weights_of(directory), read_weights(directory)
     head = tensors.pop("lm_head.weight", None)
     tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     if (

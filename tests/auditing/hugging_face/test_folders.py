@@ -44,7 +44,7 @@ def test_a_folder_has_weights_and_a_tokenizer(folder: Path) -> None:
 
 def test_a_configuration_alone_is_audited_at_random_weights(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    loaded = load_hugging_face(str(tmp_path))
+    loaded = load_hugging_face(str(tmp_path), or_drawn=True)
     assert not loaded.is_trained
     assert loaded.tokenizer is None
 
@@ -67,4 +67,4 @@ def test_what_is_no_model_is_told(tmp_path: Path) -> None:
         load_hugging_face("./nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "toaster"}')
     with pytest.raises(ArchitectureError, match="toaster"):
-        load_hugging_face(str(tmp_path))
+        load_hugging_face(str(tmp_path), or_drawn=True)

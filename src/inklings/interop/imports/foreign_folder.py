@@ -1,24 +1,26 @@
 """A folder that `transformers` wrote: `config.json`, `model.safetensors`, a tokenizer.
 
-Pickled weights (`pytorch_model.bin`) are never opened.
+Weights may be in several parts. Pickled ones (`pytorch_model.bin`) are never opened.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from inklings.durable import read_bytes, read_errors, read_json
 from inklings.errors import RunError
+from inklings.models.adapters.weight_files import INDEX, read_index, weights_of
 from inklings.runs.tensors.checked_files import refuse_pickle
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 """Where a chat template may stand: by itself, or in the settings of the tokenizer."""
 
@@ -69,25 +71,39 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """Return all tensors of a folder by their names.
 
     Raises:
-        RunError: they are missing, damaged, in several parts, or a pickle.
+        RunError: they are missing, damaged, a pickle, or not all numbers.
     """
-    path = folder / WEIGHTS
-    if not path.is_file():
-        others = sorted(
-            p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
-        )
-        if others:
+    source, tensors = weights_of(folder), dict[str, Tensor]()
+    if source.name != INDEX:
+        tensors = _read_part(source)
+    else:
+        places = read_index(source)
+        for part in sorted(set(places.values())):
+            tensors |= _read_part(folder / part)
+        if lost := sorted(places.keys() - tensors.keys()):
             raise RunError(
-                f"{folder} has its weights only as a pickle ({', '.join(others)}), which is"
-                " never opened: it can run any code. Where you trust it, load it with transformers"
-                f" and call save_pretrained, which writes {WEIGHTS}."
+                f"{folder / places[lost[0]]} has no tensor {lost[0]}, which"
+                f" {source.name} says it holds."
             )
-        parts = (
-            f" Weights in several parts ({WEIGHTS}.index.json) cannot be read."
-            if (folder / f"{WEIGHTS}.index.json").exists()
-            else ""
-        )
-        raise RunError(f"{path} is missing.{parts}")
+    refuse_no_numbers(tensors, source)
+    return tensors
+
+
+def refuse_no_numbers(tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Make sure that weights are finite numbers.
+
+    Raises:
+        RunError: one holds NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise RunError(
+                f"{source} is of no use: {name} holds what is no finite number (NaN or infinity)."
+                " Nothing was imported."
+            )
+
+
+def _read_part(path: Path) -> dict[str, Tensor]:
     with read_errors(path), path.open("rb") as file:
         refuse_pickle(path, file.read(8))
     try:

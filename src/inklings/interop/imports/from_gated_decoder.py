@@ -22,6 +22,7 @@ from inklings.interop.imports.rotary_decoder import (
     FolderWeights,
     Sizes,
     finished,
+    has_own_head,
     query_key_value,
     rotary_base,
     settings_here,
@@ -47,7 +48,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int, *, make: str) -> 
     demands.refuse()
     weights = FolderWeights(folder)
     scale = math.sqrt(EPSILON / float(folder.settings.get("rms_norm_eps", 1e-6)))
-    tensors = _outer(weights, sizes, scale)
+    tensors = _outer(demands, weights, sizes, scale)
     gains: dict[str, Tensor] = {}
     for layer in range(sizes.n_layer):
         tensors |= _layer(weights, sizes, layer, scale=scale, normed=make == "qwen3")
@@ -88,11 +89,20 @@ def _window(demands: Demands, sizes: Sizes, make: str) -> int:
     return longest
 
 
-def _outer(weights: FolderWeights, sizes: Sizes, scale: float) -> dict[str, Tensor]:
-    """Return embedding and head; no head where it is the embedding."""
+def _outer(
+    demands: Demands, weights: FolderWeights, sizes: Sizes, scale: float
+) -> dict[str, Tensor]:
+    """Return embedding and head; no head where it is the embedding.
+
+    Args:
+        demands: of the configuration.
+        weights: of the folder.
+        sizes: of the model.
+        scale: of what is added to the stream.
+    """
     rows = weights.take("embed_tokens.weight", sizes.vocab_size, sizes.n_embd)
     gain = weights.take("norm.weight", sizes.n_embd)
-    separate = "lm_head.weight" in weights
+    separate = has_own_head(demands, weights)
     head = weights.take("lm_head.weight", *rows.shape) if separate else rows
     found = {"embedding.weight": rows * scale}
     if separate or scale != 1 or bool((gain != 1).any()):

@@ -11,6 +11,7 @@ from inklings.interop.imports.rotary_decoder import (
     Demands,
     FolderWeights,
     finished,
+    has_own_head,
     query_key_value,
     rotary_base,
     settings_here,
@@ -33,7 +34,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     base = rotary_base(demands, sizes, window=window)
     demands.refuse()
     weights, width = FolderWeights(folder), sizes.n_embd
-    tied = "lm_head.weight" not in weights
+    tied = not has_own_head(demands, weights)
     rows = weights.take("embed_tokens.weight", sizes.vocab_size, width)
     head = rows if tied else weights.take("lm_head.weight", *rows.shape)
     tensors = {"embedding.weight": rows[:vocab_size], "head.weight": head[:vocab_size]}

@@ -32,6 +32,7 @@ from inklings.interop.imports.foreign_folder import (
     read_template,
 )
 from inklings.interop.imports.kind import KINDS, ImportKind
+from inklings.models.adapters.weight_files import INDEX
 from inklings.models.contract import SequenceModel, chosen_fields
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
@@ -44,6 +45,8 @@ AS_IT_IS = "as-it-is"
 FILES = (
     "config.json",
     "model.safetensors",
+    "model-*-of-*.safetensors",
+    INDEX,
     "tokenizer.json",
     "vocab.json",
     "merges.txt",
@@ -70,6 +73,8 @@ class Imported:
     """How many random tokens both read."""
     spelled: tuple[str, ...] = ()
     """Special tokens that its chat template names and that the run reads as text."""
+    unread: tuple[str, ...] = ()
+    """Tensors of the folder that the model has no place for, such as another head."""
 
     def __str__(self) -> str:
         if self.difference is None:
@@ -92,9 +97,9 @@ def import_model(
     `transformers` computes, or none.
 
     Args:
-        source: a folder with `config.json`, `model.safetensors` and `tokenizer.json` (or
-            `vocab.json` and `merges.txt`), or OWNER/NAME of a model on the Hugging Face hub, or one
-            of its older names without an owner (`gpt2`).
+        source: a folder with `config.json`, `model.safetensors` (or its parts) and `tokenizer.json`
+            (or `vocab.json` and `merges.txt`), or OWNER/NAME of a model on the Hugging Face hub, or
+            one of its older names without an owner (`gpt2`).
         run: where the run is to be; nothing may be there.
         kind: one of `KINDS`; None is what config.json says.
         data: the text that it is evaluated on where none is named.
@@ -169,7 +174,8 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
         found: dict[str, Any] = {"difference": None, "largest": largest, "tokens": size}
         if not is_installed("transformers"):
             return found
-        there: Any = load_any_causal(str(folder.path)).inner
+        loaded = load_any_causal(str(folder.path))
+        there: Any = loaded.inner
         theirs = there(input_ids=tokens).logits[..., : model.config.vocab_size]
     difference = float((ours - theirs).abs().max())
     if not difference <= TOLERANCE * (1 + largest):  # NaN too
@@ -178,7 +184,7 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
             f" {difference:.1e} where the largest is {largest:.1f}. As it is the model can be"
             f" scored: inklings import {AS_IT_IS} {folder.path} --run RUN."
         )
-    return {**found, "difference": difference}
+    return {**found, "difference": difference, "unread": loaded.unread}
 
 
 def _make_run(

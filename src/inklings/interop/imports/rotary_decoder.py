@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from inklings.errors import ForeignFormError, RunError
-from inklings.interop.imports.foreign_folder import CONFIG, WEIGHTS, ModelFolder, read_weights
+from inklings.interop.imports.foreign_folder import CONFIG, ModelFolder, read_weights
 from inklings.interop.to_transformers.rotary_model import neighbours
 from inklings.layers.rotary import Rotary
+from inklings.models.adapters.weight_files import weights_of
 from inklings.models.gpt import GPT, GPTConfig
 
 NEAR = 1e-6
@@ -135,7 +136,7 @@ class FolderWeights:
     """The tensors of a folder, each taken once."""
 
     def __init__(self, folder: ModelFolder) -> None:
-        self.path = folder.path / WEIGHTS
+        self.path = weights_of(folder.path)
         self._left = {
             name.removeprefix("model."): tensor.float()
             for name, tensor in read_weights(folder.path).items()
@@ -177,6 +178,11 @@ class FolderWeights:
     def left(self) -> list[str]:
         """The names of those that nobody took."""
         return sorted(self._left)
+
+
+def has_own_head(demands: Demands, weights: FolderWeights) -> bool:
+    """Return whether the head is no copy of the embedding; it has to be there then."""
+    return "lm_head.weight" in weights or not demands.folder.settings.get("tie_word_embeddings")
 
 
 def query_key_value(weights: FolderWeights, sizes: Sizes, prefix: str, *, first: int) -> Tensor:

@@ -12,7 +12,7 @@ import copy
 import inspect
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, import_extra
+from inklings.errors import ArchitectureError, RunError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
+from inklings.models.adapters.weight_files import (
+    INDEX,
+    WEIGHTS,
+    has_weights,
+    read_index,
+    weights_of,
+)
 from inklings.models.contract import ModelConfig
 from inklings.seeds import drawn_from
 
@@ -31,7 +38,8 @@ LONGEST = 1024
 """Tokens of a window where a model has no limit, or a higher one."""
 _LIMITS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 """What configurations call the number of their positions."""
-_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
+NAMED = 4
+"""Of many tensors so many are named."""
 
 
 class HuggingFaceModel(RereadingModel):
@@ -87,26 +95,32 @@ class LoadedModel:
     inner: nn.Module
     """In float32, in evaluation mode."""
     is_trained: bool
-    """Whether its weights were there; else they are drawn."""
+    """Whether its weights were there, all of them; else all are drawn."""
     tokenizer: Any | None
     """A tokenizer of `transformers`, if there is one."""
+    unread: tuple[str, ...] = ()
+    """Tensors beside its weights that the model has no place for, such as another head."""
 
 
 def load_hugging_face(
-    name: str, *, untrained: bool = False, trust_code: bool = False
+    name: str, *, untrained: bool = False, or_drawn: bool = False, trust_code: bool = False
 ) -> LoadedModel:
     """Load a causal model of `transformers` and its tokenizer.
 
     Args:
-        name: a folder, or OWNER/NAME on the hub; a folder may hold a configuration alone.
+        name: a folder, or OWNER/NAME on the hub.
         untrained: whether weights are drawn though there are some.
+        or_drawn: whether weights are drawn where a folder holds a configuration and none at all.
         trust_code: whether Python code that comes with the model may be executed.
 
     Raises:
         MissingExtraError: `transformers` is not installed.
         ArchitectureError: there is no such model, or it cannot be loaded.
+        RunError: weights are wanted, and some are missing, of another shape, or in a pickle.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # the hub would be asked to convert a pickle, and somebody's proposal be taken for the model
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     what = f"a model of `transformers` ({name})"
     transformers = import_extra("transformers", what, "transformers")
     folder = Path(name)
@@ -115,29 +129,102 @@ def load_hugging_face(
             f"there is no folder {name}. Give one that transformers wrote, or OWNER/NAME of a model"
             " on the hub."
         )
-    weights = not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in _WEIGHTS)
-    trained = weights and not untrained
+    bare = or_drawn and folder.is_dir() and not has_weights(folder)
+    trained = not bare and not untrained
     auto = transformers.AutoModelForCausalLM
     how: dict[str, Any] = {"trust_remote_code": trust_code}
+    unread: tuple[str, ...] = ()
     try:
         with warnings.catch_warnings(), quiet(transformers), drawn_from(0):
             warnings.simplefilter("ignore")  # of the library's own future
+            config = transformers.AutoConfig.from_pretrained(name, **how)
             if trained:
-                inner = auto.from_pretrained(name, dtype=torch.float32, **how)
+                _refuse_unsafe(transformers, name, config)
+                inner, unread = _with_weights(auto, name, how)
             else:
-                config = transformers.AutoConfig.from_pretrained(name, **how)
                 inner = auto.from_config(config, dtype=torch.float32, **how)
             tokenizer = _tokenizer(transformers, name, how)
+    except RunError:
+        raise
     except Exception as error:  # the library raises whatever comes up in a user's files
         if not folder.is_dir() and isinstance(error, OSError):
             raise ArchitectureError(_not_at_hand(name, error)) from error
         raise ArchitectureError(
             f"{PREFIX}{name} cannot be loaded as a causal model: {type(error).__name__}: {error}"
         ) from error
-    return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer)
+    return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer, unread=unread)
+
+
+def _refuse_unsafe(transformers: Any, name: str, config: Any) -> None:
+    """Make sure that nothing but safetensors is opened: a file may ask for something else."""
+    if (other := getattr(config, "transformers_weights", None)) is not None:
+        raise RunError(
+            f"{PREFIX}{name}: its config.json names the file of its weights (transformers_weights"
+            f" is {other!r}). Only {WEIGHTS} and its parts are read; rename the file."
+        )
+    if Path(name).is_dir():
+        weights_of(Path(name))
+    index = transformers.utils.cached_file(
+        name,
+        INDEX,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if index is not None:
+        read_index(Path(index))
+
+
+def _with_weights(auto: Any, name: str, how: dict[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    """Return a model with all of its weights, and the tensors that it has no place for.
+
+    The library draws what a file lacks; a head that is tied to the embedding is not lacking.
+    """
+    inner, report = auto.from_pretrained(
+        name,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told below, by name
+        **how,
+    )
+    if differing := sorted(report["mismatched_keys"]):
+        first, there, here = differing[0]
+        raise RunError(
+            f"{PREFIX}{name} has weights of other shapes than its config.json says: {first} is"
+            f" {tuple(there)}, where the model has {tuple(here)}{_and_more(differing)}."
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise RunError(
+            f"{PREFIX}{name} lacks {len(missing):,} of its model's weights:"
+            f" {', '.join(missing[:NAMED])}{_and_more(missing[NAMED - 1 :])}. They would be drawn at"
+            " random, and what the model says would be partly noise. Save the whole model with"
+            " save_pretrained, of the class that config.json describes."
+        )
+    return inner, tuple(sorted(report["unexpected_keys"]))
+
+
+def _and_more(found: Sequence[object]) -> str:
+    return f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+
+
+def format_unread(unread: Sequence[str]) -> str | None:
+    """Say which tensors a model has no place for; None where it reads them all."""
+    if not unread:
+        return None
+    several = "tensors" if len(unread) > 1 else "tensor"
+    return (
+        f"the weights have {len(unread):,} {several} that this model does not read:"
+        f" {', '.join(unread[:NAMED])}{_and_more(unread[NAMED - 1 :])}"
+    )
 
 
 def _not_at_hand(name: str, error: OSError) -> str:
+    if "use_safetensors" in str(error):  # what the library says where there is another file alone
+        return (
+            f"{PREFIX}{name} has no {WEIGHTS} on the hub. A pickle (pytorch_model.bin) is never"
+            " opened: it can run any code. Where you trust it, load it with transformers and call"
+            f" save_pretrained, which writes {WEIGHTS}, and give {PREFIX}FOLDER."
+        )
     return (
         f"{PREFIX}{name} is not on this machine, and the hub did not give it:"
         f" {str(error).splitlines()[0]} There is no folder of that name either. To do without a"
