@@ -50,6 +50,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     shape_checks.tests_of(str(item.path))
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """See that a test leaves gradients on: others would fail without them."""
+    import torch
+
+    left = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert left, f"{item.nodeid} has turned gradients off for all that comes after it"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave slow tests out unless `-m` says otherwise; the longest of the others comes first."""
     items.sort(key=lambda item: not item.nodeid.endswith("run[README.md]"))

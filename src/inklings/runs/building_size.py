@@ -87,8 +87,10 @@ class _Bounded(TorchFunctionMode):
         given = kwargs or {}
         # without memory first, where that is possible: a size is seen before it is paid for
         made = func(*args, **({**given, "device": "meta"} if func in MAKERS else given))
+        if not isinstance(made, Tensor):
+            return made  # such as `no_grad`, which must neither begin half nor fail to end
         self._calls -= 1
-        if self._calls < 0 or (isinstance(made, Tensor) and made.numel() > self._elements):
+        if self._calls < 0 or made.numel() > self._elements:
             raise RunError(
                 f"{self._config} is damaged or does not belong to this run: the model that it "
                 "describes is far larger than the weights beside it."
