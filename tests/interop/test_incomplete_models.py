@@ -172,7 +172,7 @@ def test_no_pickle_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     reconfigured(source, transformers_weights="adapter_model.bin")
     (source / "pytorch_model.bin").rename(source / "adapter_model.bin")
     (source / WEIGHTS).write_bytes(b"")
-    with pytest.raises(RunError, match="transformers_weights is 'adapter_model.bin'"):
+    with pytest.raises(RunError, match=r"transformers_weights is 'adapter_model\.bin'"):
         load_hugging_face(str(source))
 
 

@@ -196,8 +196,8 @@ def _with_weights(auto: Any, name: str, how: dict[str, Any]) -> tuple[Any, tuple
     if missing := sorted(report["missing_keys"]):
         raise RunError(
             f"{PREFIX}{name} lacks {len(missing):,} of its model's weights:"
-            f" {', '.join(missing[:NAMED])}{_and_more(missing[NAMED - 1 :])}. They would be drawn at"
-            " random, and what the model says would be partly noise. Save the whole model with"
+            f" {', '.join(missing[:NAMED])}{_and_more(missing[NAMED - 1 :])}. They would be drawn"
+            " at random, and what the model says would be partly noise. Save the whole model with"
             " save_pretrained, of the class that config.json describes."
         )
     return inner, tuple(sorted(report["unexpected_keys"]))
