@@ -140,7 +140,7 @@ def spoken(request: pytest.FixtureRequest) -> tuple[Tokenizer, Vocabulary]:
     known = LETTERS.replace("▁", "") if request.param == "char+bytes" else LETTERS
     learned = known + hard_lines(64)
     tokenizer = make_tokenizer(request.param, lambda: iter([(learned, True)]), unknown="error")
-    return tokenizer, vocabulary_of(tokenizer)
+    return tokenizer, vocabulary_of(tokenizer, tokenizer.boundary)
 
 
 @given(text=st.text(st.sampled_from(LETTERS), max_size=30))
@@ -160,7 +160,7 @@ def test_characters_that_a_vocabulary_lacks_are_dropped_whole() -> None:
     learned = make_tokenizer("char", lambda: iter([(LETTERS, True)]), unknown="error")
     # they begin with the bytes that others begin with
     assert "é" not in LETTERS and "☺" not in LETTERS
-    vocabulary = vocabulary_of(learned)
+    vocabulary = vocabulary_of(learned, learned.boundary)
     assert as_llama_cpp.encode(vocabulary, "aéb☺") == as_llama_cpp.encode(vocabulary, "ab")
 
 
@@ -176,7 +176,8 @@ def test_tokenizers_that_it_would_read_otherwise_are_refused(tmp_path: Path) -> 
     backend.save(str(path))
     theirs = read_tokenizer(path)
     assert theirs.kind == "file" and why_absent(theirs) is None
-    assert vocabulary_of(theirs) == vocabulary_of(learned("bpe:290"))
+    ours = learned("bpe:290")
+    assert vocabulary_of(theirs, theirs.boundary) == vocabulary_of(ours, ours.boundary)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -232,8 +233,8 @@ def test_a_file_that_differs_does_not_appear(
         with pytest.raises(InklingsError, match="nothing was exported"):
             export_run(run, tmp_path / "out.gguf", to="gguf")
 
-    def swapped(tokenizer: Tokenizer) -> Vocabulary:
-        vocabulary = vocabulary_of(tokenizer)
+    def swapped(tokenizer: Tokenizer, opening: int) -> Vocabulary:
+        vocabulary = vocabulary_of(tokenizer, opening)
         first, second, third, *rest = vocabulary.tokens
         return replace(vocabulary, tokens=[first, third, second, *rest])
 

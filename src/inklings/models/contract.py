@@ -61,6 +61,11 @@ class ModelConfig:
         known = 0 <= self.boundary_token < self.vocab_size
         require(self, "boundary_token", known, "a token of the vocabulary")
 
+    @property
+    def opening(self) -> int:
+        """The token that weights learned to read where a document opens: here the boundary."""
+        return self.boundary_token
+
 
 require = check
 """Raise a `ConfigError` unless a field of a configuration holds what it must."""
@@ -400,11 +405,8 @@ def model_fields(config_type: type[ModelConfig]) -> dict[str, dataclasses.Field[
 
     All of the configuration but what the tokenizer decides.
     """
-    return {
-        f.name: f
-        for f in dataclasses.fields(config_type)
-        if f.name not in ("vocab_size", "boundary_token")
-    }
+    decided = ("vocab_size", "boundary_token")
+    return {f.name: f for f in dataclasses.fields(config_type) if f.name not in decided}
 
 
 def chosen_fields(config: ModelConfig) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from inklings.layers.norm import rms_norm
 from inklings.layers.rotary import Rotary, StandardRotary, rotate
 from inklings.layers.squared_relu import squared_relu
 from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
+from inklings.models.opening import opened
 
 EMBEDDING_STD = 0.02
 """The embedding is normed when it is read, so its size only sets how far a step of the optimiser
@@ -81,9 +82,20 @@ class GPTConfig(ModelConfig):
     dropout: float = 0.0
     """Rate at which numbers leaving the embedding and each residual branch are dropped in training.
     """
+    opening_token: int | None = None
+    """The token that is read where a document opens, in weights that learned another there than the
+    one that ends it (`models/opening.py`). None is the boundary.
+    """
+
+    @property
+    def opening(self) -> int:
+        """The token that is read where a document opens."""
+        return self.boundary_token if self.opening_token is None else self.opening_token
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = 0 <= self.opening < self.vocab_size
+        require(self, "opening_token", known, "a token of the vocabulary, or not given")
         require(self, "n_layer", self.n_layer >= 1, "at least 1")
         require(self, "n_head", self.n_head >= 1, "at least 1")
         require(self, "n_embd", self.n_embd >= 1, "at least 1")
@@ -308,7 +320,7 @@ class GPT(SequenceModel):
         starts: Bool[Tensor, "B T"] | None = None,
     ) -> Output:
         """Return the logits for the token after each position, streamed from the layers' caches."""
-        read = self.embedding(tokens)
+        read = self.embedding(opened(tokens, self.config, state, starts))
         x = self.dropout(rms_norm(read) if self.config.norm_embedding else read)
         hidden, carried = self.stack(x, None if state is None else state.tensors, starts)
         return Output(

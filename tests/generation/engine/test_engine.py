@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,25 @@ def test_the_prompts_of_a_scored_text_and_of_an_embedding_may_hold_boundaries(
     np.testing.assert_allclose(answers[3].embedding, hidden[0], atol=1e-5)
     assert {answer.ending for answer in answers.values()} == {"length"}
     assert {answer.count for answer in answers.values()} == {0}
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_boundaries_in_a_conversation_do_not_hide_what_stands_before_them(
+    gpt: SequenceModel, tokenizer: Tokenizer, cache: bool
+) -> None:
+    first, second = (tokenizer.encode(text).tolist() for text in ("ab", "c"))
+    prompt = (tokenizer.boundary, *first, tokenizer.boundary, *second)
+    one = GenerationRequest(number=1, client="a", prompt=prompt, alternatives=0, max_new_tokens=3)
+    two = replace(one, number=2, one_document=True)
+    answers = run(Engine(gpt, tokenizer, use_cache=cache), one, two)
+    with inference(gpt.modules()):
+        whole = gpt(torch.tensor([prompt])).logits[0].log_softmax(-1)
+        starts = torch.tensor([prompt]) == tokenizer.boundary
+        cut = gpt(torch.tensor([prompt]), starts=starts).logits[0].log_softmax(-1)
+    assert float((whole[-1] - cut[-1]).abs().max()) > 0.01
+    for number, expected in ((1, cut), (2, whole)):
+        drawn = answers[number].tokens[0]
+        assert drawn.logprob == pytest.approx(float(expected[-1, drawn.token]), abs=1e-4)
 
 
 def test_branches_are_scaled_for_those_who_ask_and_for_nobody_else(tokenizer: Tokenizer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tokenizers
@@ -13,7 +15,8 @@ from tokenizers import decoders, models, pre_tokenizers
 from inklings.errors import InputError
 from inklings.generation.special_names import special_tokens
 from inklings.serving.api.chat_template import ChatTemplate
-from inklings.serving.api.prompts import tokens_of_pieces
+from inklings.serving.api.prompts import read_conversation, tokens_of_pieces
+from inklings.serving.settings import ServeConfig
 from inklings.text.token_bytes import byte_names
 from inklings.text.tokenizers import Tokenizer
 
@@ -76,6 +79,16 @@ def test_tokens_are_those_of_transformers() -> None:
         messages, add_generation_prompt=True, tokenize=True, return_dict=False
     )
     assert tokens(ChatTemplate(CHATML), messages) == wanted
+
+
+def test_a_conversation_is_one_document_though_its_messages_end_as_documents_do() -> None:
+    template = ChatTemplate("{% for message in messages %}{{ message.content }}<end>{% endfor %}")
+    messages = [{"role": "user", "content": text} for text in ("a", "b")]
+    pieces = template.pieces(messages, special_tokens(TOKENIZER))
+    served: Any = SimpleNamespace(tokenizer=TOKENIZER)
+    prompt = asyncio.run(read_conversation(served, pieces, ServeConfig(), "messages"))
+    assert [token for token in prompt.tokens if token > 255] == [256, 256, 256]
+    assert prompt.one_document
 
 
 def test_where_there_are_no_special_tokens_all_is_text() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,13 +49,16 @@ def of_hugging_face(
         store: the text, in tokens of the model.
         split: the held-out text.
     """
-    boundary = boundary_of(loaded)
+    boundary, opening = boundary_of(loaded), opening_of(loaded)
     inner = loaded.inner
 
-    def fresh() -> HuggingFaceModel:
-        return HuggingFaceModel(fresh_weights(inner), boundary_token=boundary)
+    def made(inner: nn.Module) -> HuggingFaceModel:
+        return HuggingFaceModel(inner, boundary_token=boundary, opening_token=opening)
 
-    trained = HuggingFaceModel(inner, boundary_token=boundary) if loaded.is_trained else None
+    def fresh() -> HuggingFaceModel:
+        return made(fresh_weights(inner))
+
+    trained = made(inner) if loaded.is_trained else None
     return HuggingFaceSubject(
         label=label,
         fresh=seeded(fresh),
@@ -68,14 +72,23 @@ def of_hugging_face(
 
 
 def boundary_of(loaded: LoadedModel) -> int:
-    """Return the token that stands between documents, or 0 where none is named."""
+    """Return the token that ends a document, or 0 where none is named."""
+    return next(_named(loaded, "eos_token_id", "bos_token_id"), 0)
+
+
+def opening_of(loaded: LoadedModel) -> int | None:
+    """Return the token that a document opens with, where one is named; else the boundary does."""
+    return next(_named(loaded, "bos_token_id"), None)
+
+
+def _named(loaded: LoadedModel, *names: str) -> Iterator[int]:
+    """Yield the tokens that the tokenizer and the configuration call so, if they are some."""
     settings = settings_of(loaded.inner)
-    for name in ("eos_token_id", "bos_token_id"):
+    for name in names:
         for holder in (loaded.tokenizer, settings):
             token = getattr(holder, name, None)
             if isinstance(token, int) and 0 <= token < settings.vocab_size:
-                return token
-    return 0
+                yield token
 
 
 def own_tokenizer(loaded: LoadedModel) -> Tokenizer | None:

@@ -208,6 +208,8 @@ class Group:
         # nothing lies before the first of a text that it could cut off
         if opening := [row for row, work in enumerate(works) if not work.read]:
             starts[opening, 0] = False
+        if whole := [row for row, work in enumerate(works) if work.job.one_document]:
+            starts[whole] = False
         return starts.to(self._model.device) if bool(starts.any()) else None
 
     def _begin_writing(self, work: RequestRow, state: State | None, coming: int = 0) -> None:

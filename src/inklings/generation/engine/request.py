@@ -27,6 +27,10 @@ class GenerationRequest:
     """The client that asks: clients take turns."""
     prompt: tuple[int, ...]
     """The tokens, the boundary first."""
+    one_document: bool = False
+    """Whether a boundary after the first is a token like others, as a chat template writes one
+    between messages; else it opens a new document.
+    """
     max_new_tokens: int = 0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     row: int = 0

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inklings.interop.exports.target import Reader
 from inklings.models.contract import SequenceModel
+from inklings.models.opening import opened
 from inklings.text.store import TokenSplit
 
 TOKENS = 8192
@@ -92,7 +93,7 @@ def compare_logits(
     differences, sizes, losses, same, count = [], [], [], 0, 0
     for row in _rows(split, row_length):
         with torch.no_grad():
-            one, other = model(row).logits, reader.logits(row)
+            one, other = model(row).logits, reader.logits(opened(row, model.config))
         differences.append(float((one - other).abs().max()))
         sizes.append(float(one.abs().max()))
         losses.append([len(row[0]) - 1, _nats(one, row), _nats(other, row)])

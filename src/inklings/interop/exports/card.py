@@ -48,7 +48,7 @@ def format_card(
         *_section("Training", _training(run)),
         *_section("How good it is", _figures(made, run)),
         *_section("What it was compared with", verdict_lines(run.path)),
-        *_section("What is other here than in the run", _others(made, run)),
+        *_section("What is other here than in the run", _others(made, run, model)),
         "## Commands\n",
         "```sh\n" + "\n".join(_commands(made, run)) + "\n```\n",
     ]
@@ -109,7 +109,7 @@ def _figures(made: Export, run: RunDirectory) -> list[str]:
     return lines
 
 
-def _others(made: Export, run: RunDirectory) -> list[str]:
+def _others(made: Export, run: RunDirectory, model: SequenceModel) -> list[str]:
     lines = list(made.notes)
     if made.without_tokenizer is not None:
         return [
@@ -117,11 +117,16 @@ def _others(made: Export, run: RunDirectory) -> list[str]:
             f"There is no tokenizer here: {made.without_tokenizer}. The tokenizer of the run turns"
             " text into the tokens that this model reads.",
         ]
-    lines.append(
-        "The tokenizer puts the boundary in front of every text, as it stood in front of every"
-        " document that the model learned from; the same token ends a text."
-    )
     tokenizer = run.tokenizer()
+    first, last = (
+        tokenizer.backend.id_to_token(token)
+        for token in (model.config.opening, model.config.boundary_token)
+    )
+    ends = "the same token" if first == last else f"`{last}`"
+    lines.append(
+        f"The tokenizer puts `{first}` in front of every text, as it stood in front of every"
+        f" document that the model learned from; {ends} ends a text."
+    )
     if tokenizer.kind == "char" and tokenizer.unknown == "error":
         lines.append(
             "The run refuses characters that its vocabulary lacks; here they are dropped without a"

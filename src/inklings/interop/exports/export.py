@@ -108,7 +108,8 @@ def export_run(
                 f" {form.class_name} otherwise than the run: {agreement}."
             )
         lines = lines_of(tokenizer, split) if absent is None else []
-        if absent is None and (absent := difference(tokenizer, reader, lines, to)):
+        opening = model.config.opening
+        if absent is None and (absent := difference(tokenizer, reader, lines, to, opening=opening)):
             if target.needs_tokenizer:
                 raise InklingsError(f"nothing was exported: {absent}.")
             target.write(leaving, False)

@@ -40,7 +40,7 @@ class Reader:
 
     logits: Callable[[Int[Tensor, "1 T"]], Float[Tensor, "1 T V"]]
     encode: Callable[[str], list[int]] | None
-    """The tokens of a text, the boundary in front; None where no tokenizer was written."""
+    """The tokens of a text, the one that opens it in front; None where no tokenizer was written."""
     decode: Callable[[list[int]], str] | None
     """The text of tokens, without the boundary."""
 

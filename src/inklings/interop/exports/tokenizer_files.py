@@ -1,7 +1,8 @@
-"""The tokenizer of a run in files that others open: its own rules, and the boundary in front.
+"""The tokenizer of a run in files that others open: its own rules, and the opening token in front.
 
-Every document opens with the boundary, so a model has never read a text without it: encoding there
-puts it in front, as models with a BOS token have it.
+Every document opens with the boundary (or what a model reads in its place, `models/opening.py`), so
+a model has never read a text without it: encoding there puts it in front, as models with a BOS
+token have it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from inklings.text.tokenizers import Tokenizer
 FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
-def write_tokenizer(tokenizer: Tokenizer | None, folder: Path, *, longest: int) -> None:
+def write_tokenizer(
+    tokenizer: Tokenizer | None, folder: Path, *, opening: int, longest: int
+) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`.
 
     Args:
         tokenizer: of the run; None where there is to be none, which takes the files away.
         folder: where to.
+        opening: the token that the model reads where a document opens.
         longest: tokens that the model reads at most.
     """
     if tokenizer is None:
@@ -32,15 +36,15 @@ def write_tokenizer(tokenizer: Tokenizer | None, folder: Path, *, longest: int) 
             (folder / name).unlink(missing_ok=True)
         return
     backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
-    boundary = backend.id_to_token(tokenizer.boundary)
+    first, boundary = (backend.id_to_token(token) for token in (opening, tokenizer.boundary))
     backend.post_processor = processors.TemplateProcessing(
-        single=[boundary, "$A"],
-        pair=[boundary, "$A", boundary, "$B:1"],
-        special_tokens=[(boundary, tokenizer.boundary)],
+        single=[first, "$A"],
+        pair=[first, "$A", first, "$B:1"],
+        special_tokens=[(first, opening)],
     )
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": boundary,
+        "bos_token": first,
         "eos_token": boundary,
         "pad_token": boundary,
         "padding_side": "left",

@@ -14,22 +14,25 @@ _MOST_TOKENS = 2**16
 """Tokens of held-out text that these lines are taken from."""
 
 
-def difference(tokenizer: Tokenizer, reader: Reader, lines: list[str], there: str) -> str | None:
+def difference(
+    tokenizer: Tokenizer, reader: Reader, lines: list[str], there: str, *, opening: int
+) -> str | None:
     """Return how an exported tokenizer reads or writes a line otherwise; None if it never does.
 
     Args:
         tokenizer: of the run.
+        opening: the token that its model reads where a text opens.
         reader: what reads the exported one.
         lines: text whose characters the vocabulary has.
         there: the name of the target.
     """
     assert reader.encode is not None and reader.decode is not None
     for line in lines:
-        expected = [tokenizer.boundary, *tokenizer.encode(line).tolist()]
+        expected = [opening, *tokenizer.encode(line).tolist()]
         found = reader.encode(line)
         if found != expected:
             return f"{there} reads {line[:40]!r} as other tokens than the run does"
-        if reader.decode(found) != tokenizer.decode(expected):
+        if reader.decode(found) != tokenizer.decode(expected[1:]):
             return f"{there} writes {line[:40]!r} otherwise than the run does"
     return None
 

@@ -25,6 +25,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     config = CausalModelConfig(
         vocab_size=vocab_size,
         boundary_token=boundary,
+        opening_token=folder.opening(vocab_size),
         context_length=HuggingFaceModel(inner).config.context_length,
         settings=json.dumps(folder.settings, sort_keys=True),
     )

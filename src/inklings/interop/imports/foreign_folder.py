@@ -34,9 +34,25 @@ class ModelFolder:
 
     @property
     def boundary(self) -> int | None:
-        """The token that ends a text, where the configuration names one."""
+        """The token that ends a text, where the configuration names one; of several the first."""
         named = self.settings.get("eos_token_id")
-        return named if isinstance(named, int) else None
+        return _token(named[0] if isinstance(named, list) and named else named)
+
+    def opening(self, vocab_size: int) -> int | None:
+        """Return the token that opens a text, where the configuration names one.
+
+        None says that the boundary does. So lm-evaluation-harness begins a text, too.
+
+        Args:
+            vocab_size: how many tokens the tokenizer has; others do not count.
+        """
+        named = _token(self.settings.get("bos_token_id"))
+        return None if named is None or named >= vocab_size or named == self.boundary else named
+
+
+def _token(named: object) -> int | None:
+    """Return what a configuration names, if it can be a token."""
+    return named if isinstance(named, int) and not isinstance(named, bool) and named >= 0 else None
 
 
 def open_folder(path: Path) -> ModelFolder:

@@ -57,7 +57,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int, *, make: str) -> 
     told = any(bool((gain != 1).any()) for gain in gains.values())
     norm: Literal["plain", "gains", "none"] = "gains" if told else "plain"
     config = GPTConfig(
-        **settings_here(sizes, vocab_size, boundary),
+        **settings_here(folder, sizes, vocab_size, boundary),
         context_length=window,
         feed_forward="swiglu",
         qk_norm=norm if make == "qwen3" else "none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inklings.errors import ForeignFormError
 from inklings.interop.gpt2_weights import load_gpt2
 from inklings.interop.imports.foreign_folder import ModelFolder
 from inklings.interop.imports.kind import ImportKind
@@ -9,6 +10,12 @@ from inklings.models.contract import SequenceModel
 
 
 def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
+    opening = folder.opening(vocab_size)
+    if opening is not None:
+        raise ForeignFormError(
+            f"{folder.path} opens a text with token {opening} and ends it with {boundary}; only"
+            " plain GPT-2 can be loaded, where both are one."
+        )
     return load_gpt2(folder.path, vocab_size=vocab_size, boundary_token=boundary)
 
 

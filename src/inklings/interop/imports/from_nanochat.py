@@ -55,7 +55,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
             ),
         }
     config = GPTConfig(
-        **settings_here(sizes, vocab_size, boundary),
+        **settings_here(folder, sizes, vocab_size, boundary),
         context_length=window,
         feed_forward="relu2",
         tied_head=tied,

@@ -34,6 +34,7 @@ from inklings.interop.imports.foreign_folder import (
 from inklings.interop.imports.kind import KINDS, ImportKind
 from inklings.models.adapters.weight_files import INDEX
 from inklings.models.contract import SequenceModel, chosen_fields
+from inklings.models.opening import opened
 from inklings.runs import checkpoints
 from inklings.runs.directory import RunDirectory, RunManifest, refuse_existing
 from inklings.text.tokenizers import Tokenizer
@@ -71,6 +72,8 @@ class Imported:
     """The size of the largest logit."""
     tokens: int
     """How many random tokens both read."""
+    boundaries: tuple[str, str]
+    """The tokens that documents open with and end with."""
     spelled: tuple[str, ...] = ()
     """Special tokens that its chat template names and that the run reads as text."""
     unread: tuple[str, ...] = ()
@@ -82,9 +85,12 @@ class Imported:
                 "not compared with transformers, which is not installed (pip install"
                 " 'inklings[transformers]')"
             )
+        first, last = self.boundaries
+        ends = "" if first == last else f". Documents open with {first} and end with {last}"
         return (
             f"logits differ from those of transformers by {self.difference:.1e} at most (their"
             f" size: up to {self.largest:.1f}) on {self.tokens} random tokens"
+            f"{ends}"
         )
 
 
@@ -125,7 +131,13 @@ def import_model(
     compared = _compared(model, folder)
     spelled = tuple(spelled_names(read_template(folder.path), tokenizer))
     made = _make_run(run, record, model, tokenizer, source=source, data=data)
-    return Imported(run=made, kind=record.name, spelled=spelled, **compared)
+    names = tuple(
+        str(tokenizer.backend.id_to_token(token))
+        for token in (model.config.opening, tokenizer.boundary)
+    )
+    return Imported(
+        run=made, kind=record.name, boundaries=(names[0], names[1]), spelled=spelled, **compared
+    )
 
 
 def import_ours_or_as_it_is(source: str, run: Path, *, data: DataConfig | None = None) -> Imported:
@@ -176,7 +188,9 @@ def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
             return found
         loaded = load_any_causal(str(folder.path))
         there: Any = loaded.inner
-        theirs = there(input_ids=tokens).logits[..., : model.config.vocab_size]
+        theirs = there(input_ids=opened(tokens, model.config)).logits[
+            ..., : model.config.vocab_size
+        ]
     difference = float((ours - theirs).abs().max())
     if not difference <= TOLERANCE * (1 + largest):  # NaN too
         raise InklingsError(

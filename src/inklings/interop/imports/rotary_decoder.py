@@ -224,10 +224,13 @@ def finished(
     return model.eval()
 
 
-def settings_here(sizes: Sizes, vocab_size: int, boundary: int) -> dict[str, Any]:
-    """Return the sizes as `gpt` has them.
+def settings_here(
+    folder: ModelFolder, sizes: Sizes, vocab_size: int, boundary: int
+) -> dict[str, Any]:
+    """Return sizes and tokens as `gpt` has them.
 
     Args:
+        folder: of the model.
         sizes: of the model there.
         vocab_size: how many tokens the tokenizer has.
         boundary: the boundary among them.
@@ -235,6 +238,7 @@ def settings_here(sizes: Sizes, vocab_size: int, boundary: int) -> dict[str, Any
     return {
         "vocab_size": vocab_size,
         "boundary_token": boundary,
+        "opening_token": folder.opening(vocab_size),
         "n_layer": sizes.n_layer,
         "n_head": sizes.n_head,
         "n_embd": sizes.n_embd,

@@ -62,6 +62,7 @@ def settings_of(model: SequenceModel, architecture: str | None = None) -> dict[s
     settings: dict[str, Any] = {
         "architecture": architecture or _name_of(type(model)),
         "fields": chosen_fields(config),
+        "bos_token_id": config.opening,
         "vocab_size": config.vocab_size,
         "boundary_token": config.boundary_token,
         "tie_word_embeddings": bool(shared_names(model.state_dict())),

@@ -15,9 +15,9 @@ from inklings.text.token_bytes import byte_names, fallback_names
 
 
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Return the tokens of a text, the boundary in front."""
+    """Return the tokens of a text, the one that opens it in front."""
     read = _by_merges if vocabulary.model == "gpt2" else _by_characters
-    return [vocabulary.boundary, *read(vocabulary, text)]
+    return [vocabulary.opening, *read(vocabulary, text)]
 
 
 def decode(vocabulary: Vocabulary, tokens: list[int]) -> str:

@@ -74,7 +74,7 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
         value = settings[name]
         add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
         add(f"{form.name}.{key}", value)
-    _add_vocabulary(writer, vocabulary_of(leaving.tokenizer))
+    _add_vocabulary(writer, vocabulary_of(leaving.tokenizer, leaving.model.config.opening))
     for name, tensor in tensors.items():
         kind = of_matrices if _is_matrix(name, tensor) else "F32"
         stored = gguf.GGMLQuantizationType[kind]
@@ -134,7 +134,7 @@ def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
     else:
         writer.add_token_scores([0.0] * len(vocabulary.tokens))
     writer.add_add_space_prefix(False)
-    writer.add_bos_token_id(vocabulary.boundary)
+    writer.add_bos_token_id(vocabulary.opening)
     writer.add_eos_token_id(vocabulary.boundary)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)

@@ -31,7 +31,10 @@ class Vocabulary:
     types: list[int]
     merges: list[str]
     """Of byte pairs, the first to be carried out first; two parts with a blank between."""
+    opening: int
+    """The token that a text opens with."""
     boundary: int
+    """The token that a text ends with."""
 
 
 def why_absent(tokenizer: Tokenizer) -> str | None:
@@ -53,10 +56,14 @@ def why_absent(tokenizer: Tokenizer) -> str | None:
     return None
 
 
-def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
+def vocabulary_of(tokenizer: Tokenizer, opening: int) -> Vocabulary:
     """Return the vocabulary that reads texts as a tokenizer does.
 
     `why_absent` says of which there is none.
+
+    Args:
+        tokenizer: of the run.
+        opening: the token that its model reads where a text opens.
     """
     names: dict[int, str] = {
         token: name for name, token in tokenizer.backend.get_vocab(with_added_tokens=True).items()
@@ -84,13 +91,14 @@ def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
         rules: dict[str, Any] = json.loads(tokenizer.backend.to_str())
         merges = [" ".join(pair) for pair in rules["model"]["merges"]]
     boundary = tokens[tokenizer.boundary]
-    types[tokenizer.boundary] = CONTROL
+    types[tokenizer.boundary] = types[opening] = CONTROL
     return Vocabulary(
         model="llama" if tokenizer.kind == "char+bytes" else "gpt2",
         tokens=tokens,
         types=types,
         # there must be one: this one never happens, since none makes what stands before the blank
         merges=merges or [f"{boundary[:-1]} {boundary[-1]}"],
+        opening=opening,
         boundary=tokenizer.boundary,
     )
 

@@ -48,7 +48,7 @@ def _model(form: GgufForm, file: Any, vocabulary: Vocabulary) -> Any:
     settings = kind.config_class(
         **said,
         vocab_size=len(vocabulary.tokens),
-        bos_token_id=vocabulary.boundary,
+        bos_token_id=vocabulary.opening,
         eos_token_id=vocabulary.boundary,
         tie_word_embeddings="output.weight" not in weights,
     )
@@ -73,7 +73,8 @@ def _vocabulary(file: Any) -> Vocabulary:
         tokens=said("tokens"),
         types=said("token_type"),
         merges=said("merges") if model == "gpt2" else [],
-        boundary=said("bos_token_id"),
+        opening=said("bos_token_id"),
+        boundary=said("eos_token_id"),
     )
 
 

@@ -74,9 +74,8 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     folder, model = leaving.path, leaving.model
     if not (folder / GRAPH_FILE).exists():  # a second call is about the tokenizer alone
         write_graph(model, folder)
-    write_tokenizer(
-        leaving.tokenizer if with_tokenizer else None, folder, longest=leaving.form.reach(model)
-    )
+    tokenizer, opening = leaving.tokenizer if with_tokenizer else None, model.config.opening
+    write_tokenizer(tokenizer, folder, opening=opening, longest=leaving.form.reach(model))
 
 
 def write_graph(model: SequenceModel, folder: Path) -> None:
@@ -174,7 +173,7 @@ def use(form: Form, name: str, with_tokenizer: bool) -> str:
         folder=name,
         imports=", tokenizers",
         begin='tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
-        'tokens = tokenizer.encode("").ids  # the boundary, which every document begins with',
+        'tokens = tokenizer.encode("").ids  # the token that every document begins with',
         end="print(tokenizer.decode(written))",
     )
 

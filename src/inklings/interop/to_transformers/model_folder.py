@@ -65,8 +65,8 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     """Write configuration, weights, and the tokenizer if it is to come along."""
     folder, model, form = leaving.path, leaving.model, leaving.form
     assert isinstance(form, TransformersForm)
-    boundary = model.config.boundary_token
-    ends = {"bos_token_id": boundary, "eos_token_id": boundary}
+    boundary, opening = model.config.boundary_token, model.config.opening
+    ends = {"bos_token_id": opening, "eos_token_id": boundary}
     settings = {
         "architectures": [form.class_name],
         "dtype": leaving.precision,
@@ -83,9 +83,8 @@ def write(leaving: Leaving, with_tokenizer: bool) -> None:
     for name, text in (form.code(leaving) if form.code else {}).items():
         write_bytes(folder / name, text.encode())
     write_bytes(folder / "model.safetensors", data)
-    write_tokenizer(
-        leaving.tokenizer if with_tokenizer else None, folder, longest=form.reach(model)
-    )
+    tokenizer = leaving.tokenizer if with_tokenizer else None
+    write_tokenizer(tokenizer, folder, opening=opening, longest=form.reach(model))
 
 
 def read(leaving: Leaving) -> Reader:

@@ -14,12 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inklings.errors import ArchitectureError, import_extra
-from inklings.models.adapters.hugging_face import HuggingFaceModel, quiet
-from inklings.models.contract import ModelConfig
+from inklings.models.adapters.hugging_face import ForeignConfig, HuggingFaceModel, quiet
 
 
 @dataclass(frozen=True, kw_only=True)
-class CausalModelConfig(ModelConfig):
+class CausalModelConfig(ForeignConfig):
     """What the model is made from."""
 
     settings: str = "{}"
@@ -49,7 +48,9 @@ class CausalModel(HuggingFaceModel):
                 f"transformers {transformers.__version__} cannot build a causal model of the type"
                 f" {settings.get('model_type')!r}: {type(error).__name__}: {error}"
             ) from error
-        super().__init__(inner, boundary_token=config.boundary_token)
+        super().__init__(
+            inner, boundary_token=config.boundary_token, opening_token=config.opening_token
+        )
         self.config = config
 
     def read(

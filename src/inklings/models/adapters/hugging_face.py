@@ -30,7 +30,8 @@ from inklings.models.adapters.weight_files import (
     read_index,
     weights_of,
 )
-from inklings.models.contract import ModelConfig
+from inklings.models.contract import ModelConfig, require
+from inklings.models.opening import opened
 from inklings.seeds import drawn_from
 
 PREFIX = "hf:"
@@ -42,15 +43,39 @@ NAMED = 4
 """Of many tensors so many are named."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForeignConfig(ModelConfig):
+    """What is known of a model of others."""
+
+    opening_token: int | None = None
+    """The token that is read where a document opens (`models/opening.py`). None is the boundary."""
+
+    @property
+    def opening(self) -> int:
+        """The token that is read where a document opens."""
+        return self.boundary_token if self.opening_token is None else self.opening_token
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = 0 <= self.opening < self.vocab_size
+        require(self, "opening_token", known, "a token of the vocabulary, or not given")
+
+
 class HuggingFaceModel(RereadingModel):
     """A causal model of `transformers`."""
 
-    def __init__(self, inner: nn.Module, *, boundary_token: int = 0) -> None:
+    Config = ForeignConfig
+    config: ForeignConfig
+
+    def __init__(
+        self, inner: nn.Module, *, boundary_token: int = 0, opening_token: int | None = None
+    ) -> None:
         settings = settings_of(inner)
         limits = [int(getattr(settings, name)) for name in _LIMITS if hasattr(settings, name)]
-        config = ModelConfig(
+        config = ForeignConfig(
             vocab_size=int(settings.vocab_size),
             boundary_token=boundary_token,
+            opening_token=opening_token,
             context_length=min([LONGEST, *(limit for limit in limits if limit > 0)]),
         )
         super().__init__(config)
@@ -62,7 +87,7 @@ class HuggingFaceModel(RereadingModel):
         """Return the logits of one plain pass, and the last hidden states."""
         asked = {"use_cache": False, "output_hidden_states": True}
         output = self.inner(
-            input_ids=tokens,
+            input_ids=opened(tokens, self.config),  # a window is of one document
             **{name: value for name, value in asked.items() if takes(self.inner, name)},
         )
         hidden = getattr(output, "hidden_states", None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -84,6 +84,8 @@ class Prompt:
     text: str
     tokens: tuple[int, ...]
     """The tokens, the boundary first."""
+    one_document: bool = False
+    """As in `GenerationRequest`."""
 
     @property
     def count(self) -> int:
@@ -132,7 +134,8 @@ async def read_conversation(
         param: the name of the field that the conversation came in.
     """
     tokens = await tokens_of_pieces(served.tokenizer, pieces, param)
-    return _prompt("".join(text for text, _ in pieces), tokens, served, config, param)
+    made = _prompt("".join(text for text, _ in pieces), tokens, served, config, param)
+    return replace(made, one_document=True)
 
 
 async def tokens_of_pieces(

@@ -130,6 +130,7 @@ def jobs_of(
             number=0,
             client=client_of(request),
             prompt=prompt.tokens,
+            one_document=prompt.one_document,
             max_new_tokens=tokens,
             sampling=sampling,
             row=row,
