@@ -11,7 +11,7 @@ import re
 from inklings.errors import TokenizerError
 from inklings.text.tokenizers import Tokenizer
 
-_NAME = re.compile(
+NAME = re.compile(
     r"<[|\uff5c][^<>\s]{1,60}[|\uff5c]>"  # <|im_start|>, and DeepSeek's wide bars
     r"|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>"  # Llama 2, Gemma
     r"|\[/?[A-Z_]{3,30}\]"  # Mistral's [INST]
@@ -38,7 +38,7 @@ def spelled_names(template: str, tokenizer: Tokenizer) -> list[str]:
         template: the source, in Jinja.
         tokenizer: of the model that reads what it makes.
     """
-    names = dict.fromkeys(_NAME.findall(_COMMENT.sub("", template)))
+    names = dict.fromkeys(NAME.findall(_COMMENT.sub("", template)))
     return [name for name in names if not _is_token(name, tokenizer)]
 
 

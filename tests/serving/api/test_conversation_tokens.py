@@ -91,6 +91,27 @@ def test_a_conversation_is_one_document_though_its_messages_end_as_documents_do(
     assert prompt.one_document
 
 
+@pytest.mark.parametrize(
+    ("behind", "stop"),
+    [
+        ("<|im_end|>\n", ("<|im_end|>",)),
+        ("\n<|eot_id|>", ("<|eot_id|>",)),
+        ("\n", ()),
+        ("!<|im_end|>", ()),
+        ("{{ raise_exception('no answer') }}", ()),
+    ],
+)
+def test_an_answer_ends_where_the_template_ends_one(behind: str, stop: tuple[str, ...]) -> None:
+    source = (
+        "{% for message in messages %}<|im_start|>{{ message.content }}"
+        f"{{% if message.role == 'assistant' %}}{behind}{{% endif %}}{{% endfor %}}"
+        "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+    )
+    assert ChatTemplate(source).stop == stop
+    assert ChatTemplate(source + "{% set stop = ['.'] %}").stop == (".",)
+    assert ChatTemplate(source + "{% set stop = [] %}").stop == ()
+
+
 def test_where_there_are_no_special_tokens_all_is_text() -> None:
     template = ChatTemplate(CHATML)
     messages = [{"role": "user", "content": "x"}]

@@ -13,6 +13,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from inklings.errors import ConfigError, InputError
+from inklings.generation.special_names import NAME
 
 LONGEST = 4_000_000
 """Most characters that a template may make of one conversation."""
@@ -20,6 +21,7 @@ _NEVER_TEXT = [chr(number) for number in range(0xFDD0, 0xFDF0)]
 """Code points that Unicode keeps for programs' own use."""
 HELLO = {"role": "user", "content": "Hello"}
 """The message that a template is tried with."""
+_ANSWER = "Hello to you"
 
 PLAIN = """\
 {%- set stop = ["\\nUser:", "\\nSystem:"] -%}
@@ -39,8 +41,9 @@ class ChatTemplate:
 
     Each has `role`, `content` and perhaps `name`.
 
-    It may set `stop`, a list of strings that end the answer. It runs in Jinja's sandbox, so it
-    reads nothing but the messages. The templates of Hugging Face's tokenizers work:
+    It may set `stop`, a list of strings that end the answer; where it sets none, the special token
+    that it writes behind an answer does. It runs in Jinja's sandbox, so it reads nothing but the
+    messages. The templates of Hugging Face's tokenizers work:
     `add_generation_prompt` is true, and the names of special tokens are empty.
 
     Raises:
@@ -87,12 +90,27 @@ class ChatTemplate:
     @functools.cached_property
     def stop(self) -> tuple[str, ...]:
         """Strings that end an answer."""
-        found = getattr(self._template.make_module({"messages": [HELLO], **_GIVEN}), "stop", ())
+        module = self._template.make_module({"messages": [HELLO], **_GIVEN})
+        found = getattr(module, "stop", None)
+        if found is None:
+            return self._behind_an_answer()
         if isinstance(found, str) or not isinstance(found, Sequence):
             raise ConfigError(
                 "the chat template sets `stop` to something else than a list of strings."
             )
         return tuple(found)
+
+    def _behind_an_answer(self) -> tuple[str, ...]:
+        """Return the name of the special token that ends an answer, if there is one."""
+        said = [HELLO, {"role": "assistant", "content": _ANSWER}]
+        try:
+            text = self._template.render(
+                messages=said, **{**_GIVEN, "add_generation_prompt": False}
+            )
+        except (jinja2.TemplateError, InputError, TypeError, ValueError, LookupError):
+            return ()  # it takes no conversation that ends so
+        name = NAME.match(text.rpartition(_ANSWER)[2].lstrip())
+        return () if name is None else (name[0],)
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Write the prompt for a conversation.
