@@ -13,6 +13,7 @@ import inklings
 from inklings.errors import ForeignFormError, InklingsError, RunError
 from inklings.interop.imports import rotary_decoder
 from inklings.interop.imports.import_model import AS_IT_IS, import_model, import_ours_or_as_it_is
+from inklings.models.adapters.causal_model import CausalModel
 from inklings.runs.directory import RunDirectory
 from tests.built import as_sequence_model
 from tests.commands import Command
@@ -162,6 +163,28 @@ def test_an_import_that_computes_something_else_leaves_nothing(
     with pytest.raises(InklingsError, match=r"nothing was imported.*as-it-is"):
         import_model(str(source), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_taken_as_it_is_is_not_sent_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = foreign(tmp_path / "source", "phi")
+    settings = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**settings, "model_type": "t5"}))
+    for verb in (import_model, import_ours_or_as_it_is):
+        with pytest.raises(InklingsError, match="no causal model of the type 't5'") as caught:
+            verb(str(source), tmp_path / "run")
+        assert "import as-it-is" not in str(caught.value) and len(str(caught.value)) < 500
+    (source / "config.json").write_text(json.dumps(settings))
+    for found, words in ((1.0, "not the same each time"), (float("nan"), "no finite numbers")):
+        monkeypatch.setattr(
+            CausalModel,
+            "read",
+            lambda self, tokens, found=found: (tokens[..., None] * found * torch.ones(257),) * 2,
+        )
+        with pytest.raises(InklingsError, match=words) as caught:
+            import_model(str(source), tmp_path / "run", kind=AS_IT_IS)
+        assert "import as-it-is" not in str(caught.value)
 
 
 def test_wrong_input_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

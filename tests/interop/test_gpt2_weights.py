@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from inklings.errors import RunError
+from inklings.errors import ForeignFormError, RunError
 from inklings.interop.gpt2_weights import load_gpt2, save_gpt2
 from inklings.models.gpt2.model import GPT2, GPT2Config
 
@@ -207,6 +207,29 @@ def test_what_is_not_plain_gpt2_is_refused(
     save_gpt2(ours(), tmp_path / "gpt2")
     with pytest.raises(RunError, match=message):
         load_gpt2(changed(tmp_path / "gpt2", tmp_path / "other", dict, **settings))
+
+
+@pytest.mark.parametrize(
+    ("more", "settings", "message"),
+    [
+        ({"score.weight": (2, 16)}, {}, r"no place for: score\.weight\. "),
+        ({}, {"n_layer": 1}, r"of 1 layers has no place for: h\.1\.attn\.c_attn\.bias and 11 more"),
+        ({"transformer.h.0.crossattention.c_attn.weight": (16, 32)}, {}, "h.0.crossattention"),
+    ],
+    ids=["another head", "fewer layers", "another branch"],
+)
+def test_weights_that_gpt2_has_no_place_for_are_refused(
+    tmp_path: Path, more: dict[str, tuple[int, ...]], settings: dict[str, Any], message: str
+) -> None:
+    save_gpt2(ours(), tmp_path / "gpt2")
+    other = changed(
+        tmp_path / "gpt2",
+        tmp_path / "other",
+        lambda tensors: tensors | {name: torch.randn(shape) for name, shape in more.items()},
+        **settings,
+    )
+    with pytest.raises(ForeignFormError, match=message):
+        load_gpt2(other)
 
 
 def test_an_untied_head_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 
-from inklings.errors import ConfigError, MissingExtraError
-from inklings.models.adapters.hugging_face import LoadedModel, load_hugging_face
+from inklings.errors import ConfigError, MissingExtraError, is_installed
+from inklings.models.adapters.hugging_face import LoadedModel, load_hugging_face, no_causal
 
 
 def load_any_causal(
@@ -25,7 +25,27 @@ def load_any_causal(
         ArchitectureError: there is no such model, or it cannot be loaded.
         RunError: weights are wanted, and some are missing, of another shape, or in a pickle.
     """
-    # without the library the next line says so; an older version of it opens others
+    _make_exports_known()
+    return load_hugging_face(name, untrained=untrained, or_drawn=or_drawn, trust_code=trust_code)
+
+
+def why_not_causal(model_type: str) -> str | None:
+    """Say why models of a type cannot be scored as they are; None where they can, or who knows.
+
+    Args:
+        model_type: of a configuration.
+    """
+    if not is_installed("transformers"):
+        return None
+    _make_exports_known()
+    transformers = importlib.import_module("transformers")
+    if model_type not in transformers.CONFIG_MAPPING:
+        return None
+    config = transformers.CONFIG_MAPPING[model_type]
+    return None if config in transformers.MODEL_FOR_CAUSAL_LM_MAPPING else no_causal(model_type)
+
+
+def _make_exports_known() -> None:
+    # whoever goes on without the library says so; an older version of it opens others
     with contextlib.suppress(ConfigError, MissingExtraError):
         importlib.import_module("inklings.interop.transformers")
-    return load_hugging_face(name, untrained=untrained, or_drawn=or_drawn, trust_code=trust_code)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ from torch import Tensor
 
 from inklings.durable import new_directory, write_bytes
 from inklings.errors import ForeignFormError, RunError
-from inklings.interop.imports.foreign_folder import CONFIG, open_folder, read_weights
+from inklings.interop.imports.foreign_folder import (
+    CONFIG,
+    ModelFolder,
+    open_folder,
+    read_weights,
+)
 from inklings.models.adapters.weight_files import WEIGHTS, weights_of
 from inklings.models.gpt2.model import GPT2, GPT2Config
 
@@ -41,6 +46,9 @@ NAMES = {
     "blocks.#.feed_forward.project": "h.#.mlp.c_proj",
 }
 """Modules of `GPT2` and their names there; # stands for the number of a layer."""
+
+NO_WEIGHTS = (".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq")
+"""Ends of the names of masks and tables, which older files hold and which say nothing."""
 
 REQUIRED: dict[str, Any] = {
     "model_type": "gpt2",
@@ -75,19 +83,13 @@ def load_gpt2(
         ForeignFormError: the model is not a plain GPT-2.
         ConfigError: a size is out of range.
     """
-    given = open_folder(directory).settings
-    config = _read_config(directory, given, vocab_size, boundary_token)
-    tensors = _read_weights(directory)
+    config = _read_config(open_folder(directory), vocab_size, boundary_token)
+    tensors = _read_weights(directory, config)
     with torch.device("meta"):
         model = GPT2(config)
     loaded = {}
     for name, expected in model.state_dict().items():
         theirs = _their_name(name)
-        if theirs not in tensors:
-            raise RunError(
-                f"{weights_of(directory)} has no tensor {theirs}: its weights are not those of a"
-                f" GPT-2 of {config.n_layer} layers."
-            )
         tensor = tensors[theirs].float()
         if _transposed(name):
             tensor = tensor.T
@@ -166,38 +168,38 @@ def _transposed(name: str) -> bool:
 
 
 def _read_config(
-    directory: Path, given: Mapping[str, Any], vocab_size: int | None, boundary_token: int | None
+    folder: ModelFolder, vocab_size: int | None, boundary_token: int | None
 ) -> GPT2Config:
-    path = directory / CONFIG
+    path, given = folder.path / CONFIG, folder.settings
     for name, required in REQUIRED.items():
         if given.get(name, required) != required:
             raise ForeignFormError(
                 f"{path}: {name} is {given[name]!r}; only plain GPT-2 can be loaded, where it is"
                 f" {required!r}."
             )
-    for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
-        if not isinstance(given.get(name), int):
-            raise RunError(
-                f"{path}: {name} is {given.get(name)!r}, where a GPT-2 has a whole number."
-            )
-    if given.get("n_inner") not in (None, 4 * given["n_embd"]):
+    sizes = {name: folder.number(name) for name in ("n_embd", "n_layer", "n_head")}
+    if given.get("n_inner") not in (None, 4 * sizes["n_embd"]):
         raise ForeignFormError(
             f"{path}: n_inner is {given['n_inner']!r}; only plain GPT-2 can be loaded, where it is"
             " 4 * n_embd."
         )
-    size = given["vocab_size"] if vocab_size is None else vocab_size
-    if size > given["vocab_size"]:
+    there = folder.number("vocab_size")
+    size = there if vocab_size is None else vocab_size
+    if size > there:
         raise RunError(
-            f"{path} has {given['vocab_size']} tokens, but {size} are asked for: the tokenizer does"
+            f"{path} has {there} tokens, but {size} are asked for: the tokenizer does"
             " not belong to these weights."
         )
-    boundary = given.get("eos_token_id") if boundary_token is None else boundary_token
-    if not isinstance(boundary, int) or not 0 <= boundary < size:
+    boundary = folder.boundary if boundary_token is None else boundary_token
+    if boundary is None or not 0 <= boundary < size:
         raise RunError(
             f"{path} names no end-of-text token among its {size} tokens (eos_token_id is"
-            f" {boundary!r}); give boundary_token."
+            f" {given.get('eos_token_id')!r}); give boundary_token."
         )
-    rates = {name: given.get(name, 0.1) for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")}
+    rates = {
+        name: folder.real(name, 0.1, zero=True)
+        for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop")
+    }
     if len(set(rates.values())) > 1:
         warnings.warn(
             f"{path} has several rates of dropout, {rates}; resid_pdrop is taken for all of them.",
@@ -206,19 +208,21 @@ def _read_config(
     return GPT2Config(
         vocab_size=size,
         boundary_token=boundary,
-        context_length=given["n_positions"],
-        n_layer=given["n_layer"],
-        n_head=given["n_head"],
-        n_embd=given["n_embd"],
+        context_length=folder.number("n_positions"),
+        **sizes,
         dropout=rates["resid_pdrop"],
     )
 
 
-def _read_weights(directory: Path) -> dict[str, Tensor]:
-    """Return all tensors, without the prefix of their names."""
+def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
+    """Return exactly the tensors that a model has, without the prefix of their names."""
     path, tensors = weights_of(directory), read_weights(directory)
     head = tensors.pop("lm_head.weight", None)
-    tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    tensors = {
+        name.removeprefix(PREFIX): tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(NO_WEIGHTS)
+    }
     if (
         head is not None
         and "wte.weight" in tensors
@@ -228,4 +232,27 @@ def _read_weights(directory: Path) -> dict[str, Tensor]:
             f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot"
             " be loaded."
         )
+    for name in _their_names(
+        config.n_layer
+    ):  # not all at once: a configuration may say that there are millions
+        if name not in tensors:
+            raise RunError(
+                f"{path} has no tensor {name}: its weights are not those of a GPT-2 of"
+                f" {config.n_layer} layers."
+            )
+    left = sorted(tensors.keys() - set(_their_names(config.n_layer)))
+    if left:
+        several = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        raise ForeignFormError(
+            f"{path} has weights that a GPT-2 of {config.n_layer} layers has no place for:"
+            f" {left[0]}{several}. Nothing was imported."
+        )
     return tensors
+
+
+def _their_names(n_layer: int) -> Iterator[str]:
+    """Give the names of all tensors there, without the prefix."""
+    for module in NAMES.values():
+        kinds = ("weight",) if module in ("wte", "wpe") else ("weight", "bias")
+        for layer in range(n_layer if "#" in module else 1):
+            yield from (f"{module.replace('#', str(layer))}.{kind}" for kind in kinds)

@@ -348,7 +348,7 @@ def read_tokenizer(
             f"{path} is not a tokenizer.json of the `tokenizers` library: {error}"
         ) from None
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    if boundary is None or backend.id_to_token(boundary) is None:
+    if boundary not in vocabulary.values():
         end = next((name for name in _NAMES_OF_THE_END if name in vocabulary), BOUNDARY)
         boundary = with_special(backend, end).token_to_id(end)
     assert boundary is not None

@@ -9,10 +9,15 @@ import torch
 from inklings.auditing.probes import moved, other_tokens, random_tokens
 from inklings.errors import RunError
 from inklings.interop.any_causal_model import load_any_causal
-from inklings.interop.imports.foreign_folder import ModelFolder, refuse_no_numbers
+from inklings.interop.imports.foreign_folder import LOGITS, ModelFolder, refuse_no_numbers
 from inklings.interop.imports.kind import ImportKind
 from inklings.models.adapters.causal_model import CausalModel, CausalModelConfig
-from inklings.models.adapters.hugging_face import PREFIX, HuggingFaceModel, settings_of
+from inklings.models.adapters.hugging_face import (
+    PREFIX,
+    HuggingFaceModel,
+    foreign_errors,
+    settings_of,
+)
 from inklings.models.contract import SequenceModel
 
 TOKENS = 64
@@ -22,16 +27,17 @@ TOKENS = 64
 def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     inner = load_any_causal(str(folder.path)).inner
     refuse_no_numbers(dict(inner.named_parameters()), folder.path)
-    config = CausalModelConfig(
-        vocab_size=vocab_size,
-        boundary_token=boundary,
-        opening_token=folder.opening(vocab_size),
-        context_length=HuggingFaceModel(inner).config.context_length,
-        settings=json.dumps(folder.settings, sort_keys=True),
-    )
-    model = CausalModel(config)
-    model.inner.load_state_dict(inner.state_dict())
-    _refuse_foresight(model.eval(), folder)
+    with foreign_errors(f"{folder.path} cannot be used as a causal model"):
+        config = CausalModelConfig(
+            vocab_size=vocab_size,
+            boundary_token=boundary,
+            opening_token=folder.opening(vocab_size),
+            context_length=HuggingFaceModel(inner).config.context_length,
+            settings=json.dumps(folder.settings, sort_keys=True),
+        )
+        model = CausalModel(config)
+        model.inner.load_state_dict(inner.state_dict())
+        _refuse_foresight(model.eval(), folder)
     return model
 
 
@@ -45,6 +51,7 @@ def _refuse_foresight(model: CausalModel, folder: ModelFolder) -> None:
     tokens = random_tokens(model, 1, length)
     with torch.no_grad():
         expected = model(tokens).logits
+    refuse_no_numbers({LOGITS: expected}, folder.path)
     for kept in sorted({1, length // 2, length - 1} - {0, length}):
         changed = torch.cat([tokens[:, :kept], other_tokens(model, tokens[:, kept:])], dim=1)
         with torch.no_grad():

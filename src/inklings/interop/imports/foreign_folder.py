@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import safetensors.torch
 import torch
@@ -23,6 +23,13 @@ from inklings.runs.tensors.checked_files import refuse_pickle
 CONFIG = "config.json"
 TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 """Where a chat template may stand: by itself, or in the settings of the tokenizer."""
+
+LOGITS = "its logits"
+"""What a model computes, in messages."""
+MOST = 100_000_000
+"""No model has more of anything, and sizes of tensors that are two of them stay countable."""
+HUGE = 1e30
+"""What is larger is no setting, and its square no number of float32 any more."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +56,87 @@ class ModelFolder:
         named = _token(self.settings.get("bos_token_id"))
         return None if named is None or named >= vocab_size or named == self.boundary else named
 
+    def number(self, name: str, absent: int | None = None, *, least: int = 1) -> int:
+        """Return a whole number of the configuration.
+
+        Args:
+            name: of the setting.
+            absent: its value where it is left out or null; None where it must be there.
+            least: the smallest that is allowed.
+
+        Raises:
+            RunError: it is something else, or missing.
+        """
+        given = self.settings.get(name)
+        given = absent if given is None else given
+        if type(given) is not int or not least <= given <= MOST:
+            raise self._wrong(name, given, f"a whole number from {least} to {MOST:,}")
+        return given
+
+    def real(self, name: str, absent: float, *, zero: bool = False) -> float:
+        """Return a positive finite number of the configuration.
+
+        Args:
+            name: of the setting; `a.b` is b in the object a.
+            absent: its value where it is left out.
+            zero: whether it may be 0.
+
+        Raises:
+            RunError: it is something else.
+        """
+        outer, _, inner = name.rpartition(".")
+        given = (self.section(outer) if outer else self.settings).get(inner, absent)
+        if not is_real(given) or given < 0 or (given == 0 and not zero):
+            raise self._wrong(name, given, "a positive number")
+        return float(given)
+
+    def truth(self, name: str) -> bool:
+        """Return whether something is switched on; it is off where it is left out or null.
+
+        Raises:
+            RunError: it is neither true nor false.
+        """
+        given = self.settings.get(name)
+        if given is not None and not isinstance(given, bool):
+            raise self._wrong(name, given, "true or false")
+        return bool(given)
+
+    def names(self, name: str) -> list[str]:
+        """Return a list of words of the configuration; it is empty where it is left out or null.
+
+        Raises:
+            RunError: it is something else.
+        """
+        given = self.settings.get(name)
+        given = [] if given is None else given
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            raise self._wrong(name, given, "a list of words")
+        return given
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return an object of the configuration; it is empty where it is left out or null.
+
+        Raises:
+            RunError: it is something else.
+        """
+        given = self.settings.get(name)
+        given = {} if given is None else given
+        if not isinstance(given, dict):
+            raise self._wrong(name, given, "an object")
+        return given
+
+    def _wrong(self, name: str, given: object, wanted: str) -> RunError:
+        return RunError(f"{self.path / CONFIG}: {name} is {given!r}, where a model has {wanted}.")
+
 
 def _token(named: object) -> int | None:
     """Return what a configuration names, if it can be a token."""
     return named if isinstance(named, int) and not isinstance(named, bool) and named >= 0 else None
+
+
+def is_real(given: object) -> TypeGuard[float]:
+    """Return whether something that JSON gave is a number that a model can compute with."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < HUGE
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -106,15 +190,15 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def refuse_no_numbers(tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Make sure that weights are finite numbers.
+    """Make sure that weights, or what they compute, are finite numbers.
 
     Raises:
-        RunError: one holds NaN or infinity.
+        RunError: some are NaN or infinite.
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise RunError(
-                f"{source} is of no use: {name} holds what is no finite number (NaN or infinity)."
+                f"{source} is of no use: of {name} some are no finite numbers (NaN or infinity)."
                 " Nothing was imported."
             )
 

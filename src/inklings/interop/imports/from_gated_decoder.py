@@ -33,6 +33,8 @@ from inklings.layers.norm import EPSILON
 from inklings.models.contract import SequenceModel
 from inklings.models.gpt import GPTConfig
 
+SLIDING, FULL = "sliding_attention", "full_attention"
+"""What a configuration calls layers with a window, and layers that see all."""
 QWEN3_HEAD = 128
 """Channels of a head of Qwen3 where its configuration does not say."""
 
@@ -47,7 +49,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int, *, make: str) -> 
     base = rotary_base(demands, sizes, window=window)
     demands.refuse()
     weights = FolderWeights(folder)
-    scale = math.sqrt(EPSILON / float(folder.settings.get("rms_norm_eps", 1e-6)))
+    scale = math.sqrt(EPSILON / folder.real("rms_norm_eps", 1e-6))
     tensors = _outer(demands, weights, sizes, scale)
     gains: dict[str, Tensor] = {}
     for layer in range(sizes.n_layer):
@@ -72,20 +74,22 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int, *, make: str) -> 
 
 def _window(demands: Demands, sizes: Sizes, make: str) -> int:
     """Return how many tokens each layer looks back."""
-    settings, longest = demands.folder.settings, demands.number("max_position_embeddings", 2048)
-    slides = settings.get("sliding_window") is not None and make != "llama"
-    kinds = ["sliding_attention" if slides else "full_attention"] * sizes.n_layer
+    folder, longest = demands.folder, demands.folder.number("max_position_embeddings", 2048)
+    slides = folder.settings.get("sliding_window") is not None and make != "llama"
+    first = 0
     if make == "qwen3":
-        slides = slides and bool(settings.get("use_sliding_window", False))
-        first = settings.get("max_window_layers", 28) if slides else sizes.n_layer
-        kinds = settings.get("layer_types") or [
-            "sliding_attention" if layer >= first else "full_attention"
-            for layer in range(sizes.n_layer)
-        ]
-    if len(set(kinds)) > 1:
+        slides = folder.truth("use_sliding_window") and slides
+        first = folder.number("max_window_layers", 28, least=0)
+    there = {FULL: not slides or first > 0, SLIDING: slides and first < sizes.n_layer}
+    kinds = {kind for kind, some in there.items() if some}
+    if make == "qwen3":
+        kinds = set(folder.names("layer_types")) or kinds
+    if len(kinds) > 1:
         demands.missing.append("some layers have a window and some see all")
-    if set(kinds) == {"sliding_attention"}:
-        return demands.number("sliding_window")
+    elif kinds not in ({SLIDING}, {FULL}):
+        demands.missing.append(f"its layers are of the kind {', '.join(kinds)}")
+    if kinds == {SLIDING}:
+        return folder.number("sliding_window")
     return longest
 
 

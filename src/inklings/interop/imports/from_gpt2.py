@@ -11,7 +11,7 @@ from inklings.models.contract import SequenceModel
 
 def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     opening = folder.opening(vocab_size)
-    if opening is not None:
+    if opening not in (None, boundary):
         raise ForeignFormError(
             f"{folder.path} opens a text with token {opening} and ends it with {boundary}; only"
             " plain GPT-2 can be loaded, where both are one."

@@ -30,7 +30,7 @@ def _load(folder: ModelFolder, vocab_size: int, boundary: int) -> SequenceModel:
     if (cap := folder.settings.get("final_logit_softcapping", 15.0)) is not None:
         demands.missing.append(f"logits are capped (final_logit_softcapping is {cap!r})")
     sizes = sizes_of(demands)
-    window = demands.number("max_position_embeddings", 2048)
+    window = folder.number("max_position_embeddings", 2048)
     base = rotary_base(demands, sizes, window=window)
     demands.refuse()
     weights, width = FolderWeights(folder), sizes.n_embd

@@ -24,14 +24,18 @@ from inklings.errors import (
     is_installed,
 )
 from inklings.generation.special_names import spelled_names
-from inklings.interop.any_causal_model import load_any_causal
+from inklings.interop.any_causal_model import load_any_causal, why_not_causal
 from inklings.interop.imports.foreign_folder import (
+    CONFIG,
+    LOGITS,
     TEMPLATES,
     ModelFolder,
     open_folder,
     read_template,
+    refuse_no_numbers,
 )
 from inklings.interop.imports.kind import KINDS, ImportKind
+from inklings.models.adapters.hugging_face import foreign_errors
 from inklings.models.adapters.weight_files import INDEX
 from inklings.models.contract import SequenceModel, chosen_fields
 from inklings.models.opening import opened
@@ -122,13 +126,13 @@ def import_model(
     folder = open_folder(Path(source) if Path(source).is_dir() else _fetched(source))
     record = _kind(folder, kind)
     tokenizer = _tokenizer(folder)
-    if tokenizer.vocab_size > folder.settings.get("vocab_size", tokenizer.vocab_size):
+    if tokenizer.vocab_size > (size := folder.number("vocab_size", tokenizer.vocab_size)):
         raise RunError(
-            f"{folder.path / 'config.json'} has {folder.settings['vocab_size']} tokens, but the"
-            f" tokenizer has {tokenizer.vocab_size}: it does not belong to these weights."
+            f"{folder.path / 'config.json'} has {size} tokens, but the tokenizer has"
+            f" {tokenizer.vocab_size}: it does not belong to these weights."
         )
     model = record.load(folder, tokenizer.vocab_size, tokenizer.boundary)
-    compared = _compared(model, folder)
+    compared = _compared(model, folder, record)
     spelled = tuple(spelled_names(read_template(folder.path), tokenizer))
     made = _make_run(run, record, model, tokenizer, source=source, data=data)
     names = tuple(
@@ -157,6 +161,12 @@ def import_ours_or_as_it_is(source: str, run: Path, *, data: DataConfig | None =
 def _kind(folder: ModelFolder, name: str | None) -> ImportKind:
     """Return the kind that was asked for, or the one that the configuration names."""
     found = folder.settings.get("model_type")
+    if not isinstance(found, str):
+        said = "names no model_type" if found is None else f"says model_type is {found!r}"
+        raise RunError(
+            f"{folder.path / CONFIG} {said}, so nothing tells of which make the model is. Take the"
+            " file that was written beside the weights."
+        )
     if name is not None:
         kind = KINDS[name]
         if name not in (found, AS_IT_IS):
@@ -167,36 +177,45 @@ def _kind(folder: ModelFolder, name: str | None) -> ImportKind:
         return kind
     if found not in KINDS.places or found == AS_IT_IS:
         ours = ", ".join(one for one in KINDS.places if one != AS_IT_IS)
+        way = why_not_causal(found) or (
+            f"As it is any causal model can be scored: inklings import {AS_IT_IS} {folder.path}"
+            f" --run RUN, or the arm hf:{folder.path}."
+        )
         raise ForeignFormError(
-            f"{folder.path} is a {found!r}; {ours} can become models of ours. As it is any causal"
-            f" model can be scored: inklings import {AS_IT_IS} {folder.path} --run RUN, or the arm"
-            f" hf:{folder.path}."
+            f"{folder.path} is a {found!r}; {ours} can become models of ours. {way}"
         )
     return KINDS[found]
 
 
-def _compared(model: SequenceModel, folder: ModelFolder) -> dict[str, Any]:
+def _compared(model: SequenceModel, folder: ModelFolder, kind: ImportKind) -> dict[str, Any]:
     """Let both models read the same random tokens, within one window."""
     size = min(model.config.context_length, TOKENS)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(model.config.vocab_size, (1, size), generator=generator)
     with torch.no_grad():
         ours = model(tokens).logits
+        refuse_no_numbers({LOGITS: ours}, folder.path)
         largest = float(ours.abs().max())
         found: dict[str, Any] = {"difference": None, "largest": largest, "tokens": size}
         if not is_installed("transformers"):
             return found
         loaded = load_any_causal(str(folder.path))
         there: Any = loaded.inner
-        theirs = there(input_ids=opened(tokens, model.config)).logits[
-            ..., : model.config.vocab_size
-        ]
+        with foreign_errors(f"transformers cannot compute what {folder.path} says"):
+            theirs = there(input_ids=opened(tokens, model.config)).logits[
+                ..., : model.config.vocab_size
+            ]
     difference = float((ours - theirs).abs().max())
     if not difference <= TOLERANCE * (1 + largest):  # NaN too
+        way = (
+            "It is the same model, read twice: its logits are not the same each time."
+            if kind.name == AS_IT_IS
+            else f"As it is the model can be scored: inklings import {AS_IT_IS} {folder.path}"
+            " --run RUN."
+        )
         raise InklingsError(
             f"nothing was imported: from {folder.path} transformers computes other logits, by up to"
-            f" {difference:.1e} where the largest is {largest:.1f}. As it is the model can be"
-            f" scored: inklings import {AS_IT_IS} {folder.path} --run RUN."
+            f" {difference:.1e} where the largest is {largest:.1f}. {way}"
         )
     return {**found, "difference": difference, "unread": loaded.unread}
 

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 from inklings.errors import ForeignFormError, RunError
-from inklings.interop.imports.foreign_folder import CONFIG, ModelFolder, read_weights
+from inklings.interop.imports.foreign_folder import (
+    CONFIG,
+    ModelFolder,
+    is_real,
+    read_weights,
+)
 from inklings.interop.to_transformers.rotary_model import neighbours
 from inklings.layers.rotary import Rotary
 from inklings.models.adapters.weight_files import weights_of
@@ -36,21 +41,6 @@ class Demands:
         given = self.folder.settings.get(name, allowed[0])
         if given not in allowed:
             self.missing.append(f"{name} is {given!r}, here it is {allowed[0]!r}")
-
-    def number(self, name: str, absent: int | None = None) -> int:
-        """Return a whole number of the configuration.
-
-        Raises:
-            RunError: there is none.
-        """
-        given = self.folder.settings.get(name)
-        given = absent if given is None else given
-        if not isinstance(given, int) or given < 1:
-            raise RunError(
-                f"{self.folder.path / CONFIG}: {name} is {given!r}, where a model has a whole"
-                " number."
-            )
-        return given
 
     def refuse(self) -> None:
         """Raise a `ForeignFormError` that names all that is missing, if anything is."""
@@ -83,16 +73,17 @@ def sizes_of(demands: Demands, *, head_size: int | None = None) -> Sizes:
         demands: of the configuration.
         head_size: that of an absent setting; None is the width over the heads.
     """
-    n_embd, n_head = demands.number("hidden_size"), demands.number("num_attention_heads")
+    folder = demands.folder
+    n_embd, n_head = folder.number("hidden_size"), folder.number("num_attention_heads")
     found = Sizes(
-        n_layer=demands.number("num_hidden_layers"),
+        n_layer=folder.number("num_hidden_layers"),
         n_head=n_head,
-        n_shared=demands.number("num_key_value_heads", n_head),
+        n_shared=folder.number("num_key_value_heads", n_head),
         n_embd=n_embd,
-        n_hidden=demands.number("intermediate_size"),
-        vocab_size=demands.number("vocab_size"),
+        n_hidden=folder.number("intermediate_size"),
+        vocab_size=folder.number("vocab_size"),
     )
-    size = demands.number("head_dim", head_size or max(1, n_embd // n_head))
+    size = folder.number("head_dim", head_size or max(1, n_embd // n_head))
     if size * n_head != n_embd:
         demands.missing.append(
             f"{n_head} heads of {size} channels are not as wide as the model ({n_embd})"
@@ -112,19 +103,20 @@ def rotary_base(demands: Demands, sizes: Sizes, *, window: int) -> float | None:
         sizes: of the model.
         window: how many tokens it looks back.
     """
-    settings = demands.folder.settings
-    said = settings.get("rope_parameters") or {
-        **(settings.get("rope_scaling") or {}),
-        "rope_theta": settings.get("rope_theta", 10_000.0),
-    }
-    base, kind = float(said.get("rope_theta", 10_000.0)), said.get("rope_type", said.get("type"))
+    folder = demands.folder
+    newer = folder.section("rope_parameters")
+    said = newer or folder.section("rope_scaling")
+    base = folder.real("rope_parameters.rope_theta" if newer else "rope_theta", 10_000.0)
+    kind, pairs = said.get("rope_type", said.get("type")), sizes.n_embd // sizes.n_head // 2
     if kind in (None, "default") and said.get("partial_rotary_factor", 1.0) == 1.0:
         return base
-    here = Rotary(sizes.n_embd // sizes.n_head, window).frequencies
     factors = said.get("long_factor")
     plain = said.get("attention_factor") == 1.0 and factors == said.get("short_factor")
-    if kind == "longrope" and plain and isinstance(factors, list) and len(factors) == len(here):
-        standard = base ** (-torch.arange(len(here), dtype=torch.float64) / len(here))
+    if not isinstance(factors, list) or not all(map(is_real, factors)):
+        factors = []
+    if kind == "longrope" and plain and len(factors) == pairs:
+        here = Rotary(2 * pairs, window).frequencies
+        standard = base ** (-torch.arange(pairs, dtype=torch.float64) / pairs)
         there = standard / torch.tensor(factors, dtype=torch.float64)
         if bool(((there / here - 1).abs() < NEAR).all()):
             return None
@@ -182,7 +174,7 @@ class FolderWeights:
 
 def has_own_head(demands: Demands, weights: FolderWeights) -> bool:
     """Return whether the head is no copy of the embedding; it has to be there then."""
-    return "lm_head.weight" in weights or not demands.folder.settings.get("tie_word_embeddings")
+    return "lm_head.weight" in weights or not demands.folder.truth("tie_word_embeddings")
 
 
 def query_key_value(weights: FolderWeights, sizes: Sizes, prefix: str, *, first: int) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from inklings.errors import ArchitectureError, RunError, import_extra
+from inklings.errors import ArchitectureError, InklingsError, RunError, import_extra
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.adapters.weight_files import (
     INDEX,
@@ -71,12 +71,14 @@ class HuggingFaceModel(RereadingModel):
         self, inner: nn.Module, *, boundary_token: int = 0, opening_token: int | None = None
     ) -> None:
         settings = settings_of(inner)
-        limits = [int(getattr(settings, name)) for name in _LIMITS if hasattr(settings, name)]
+        limits = [getattr(settings, name, None) for name in _LIMITS]
         config = ForeignConfig(
             vocab_size=int(settings.vocab_size),
             boundary_token=boundary_token,
             opening_token=opening_token,
-            context_length=min([LONGEST, *(limit for limit in limits if limit > 0)]),
+            context_length=min(
+                [LONGEST, *(limit for limit in limits if isinstance(limit, int) and limit > 0)]
+            ),
         )
         super().__init__(config)
         self.inner = inner
@@ -159,24 +161,28 @@ def load_hugging_face(
     auto = transformers.AutoModelForCausalLM
     how: dict[str, Any] = {"trust_remote_code": trust_code}
     unread: tuple[str, ...] = ()
-    try:
-        with warnings.catch_warnings(), quiet(transformers), drawn_from(0):
-            warnings.simplefilter("ignore")  # of the library's own future
+    with (
+        foreign_errors(f"{PREFIX}{name} cannot be loaded as a causal model"),
+        warnings.catch_warnings(),
+        quiet(transformers),
+        drawn_from(0),
+    ):
+        warnings.simplefilter("ignore")  # of the library's own future
+        try:
             config = transformers.AutoConfig.from_pretrained(name, **how)
+            foreign = getattr(config, "auto_map", None) is not None
+            if not foreign and type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+                raise ArchitectureError(f"{PREFIX}{name}: {no_causal(config.model_type)}")
             if trained:
                 _refuse_unsafe(transformers, name, config)
                 inner, unread = _with_weights(auto, name, how)
             else:
                 inner = auto.from_config(config, dtype=torch.float32, **how)
-            tokenizer = _tokenizer(transformers, name, how)
-    except RunError:
-        raise
-    except Exception as error:  # the library raises whatever comes up in a user's files
-        if not folder.is_dir() and isinstance(error, OSError):
+        except OSError as error:
+            if folder.is_dir():
+                raise
             raise ArchitectureError(_not_at_hand(name, error)) from error
-        raise ArchitectureError(
-            f"{PREFIX}{name} cannot be loaded as a causal model: {type(error).__name__}: {error}"
-        ) from error
+        tokenizer = _tokenizer(transformers, name, how)
     return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer, unread=unread)
 
 
@@ -228,6 +234,15 @@ def _with_weights(auto: Any, name: str, how: dict[str, Any]) -> tuple[Any, tuple
     return inner, tuple(sorted(report["unexpected_keys"]))
 
 
+def no_causal(model_type: str) -> str:
+    """Say that a type of models cannot be scored, and what can."""
+    return (
+        f"transformers has no causal model of the type {model_type!r}: none that predicts a token"
+        " from those before it, which is what is scored here. Whatever gives such probabilities"
+        " can be audited as a scorer: inklings audit FILE.py:NAME."
+    )
+
+
 def _and_more(found: Sequence[object]) -> str:
     return f" and {len(found) - 1:,} more" if len(found) > 1 else ""
 
@@ -241,6 +256,20 @@ def format_unread(unread: Sequence[str]) -> str | None:
         f"the weights have {len(unread):,} {several} that this model does not read:"
         f" {', '.join(unread[:NAMED])}{_and_more(unread[NAMED - 1 :])}"
     )
+
+
+@contextlib.contextmanager
+def foreign_errors(what: str) -> Iterator[None]:
+    """Turn all that others' code raises within the block into an `ArchitectureError`.
+
+    It raises whatever comes up in a user's files; `what` says what cannot be done.
+    """
+    try:
+        yield
+    except InklingsError:
+        raise
+    except Exception as error:
+        raise ArchitectureError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _not_at_hand(name: str, error: OSError) -> str:
