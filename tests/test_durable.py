@@ -132,3 +132,12 @@ def test_block_hashes_find_the_block_that_changed(
     file.write_bytes(bytes(content))
     after = durable.block_hashes(file)
     assert [number for number in range(4) if before[number] != after[number]] == [2]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "file"
+    with (
+        pytest.raises(DiskError, match=r"there is no folder .*nowhere\. Make it or choose"),
+        durable.disk_errors(path),
+    ):
+        path.write_bytes(b"")

@@ -54,6 +54,11 @@ def disk_error(error: OSError, path: Path) -> DiskError:
             f"cannot write {path}: a file is in the way of a folder.",
             "Move it or choose another place",
         )
+    if error.errno == errno.ENOENT and not path.parent.exists():
+        return DiskError(
+            f"cannot write {path}: there is no folder {path.parent}.",
+            "Make it or choose another place",
+        )
     about = "" if error.filename in (None, str(path)) else f" ({error.filename})"
     return DiskError(
         f"could not write {path}: {error.strerror}{about}.", "See what is wrong with the disk"

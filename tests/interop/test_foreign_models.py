@@ -10,7 +10,14 @@ import pytest
 import torch
 
 import inklings
-from inklings.errors import ForeignFormError, InklingsError, RunError
+from inklings.errors import (
+    ArchitectureError,
+    ConfigError,
+    ForeignFormError,
+    InklingsError,
+    RunError,
+)
+from inklings.interop.exports.export import export_run
 from inklings.interop.imports import rotary_decoder
 from inklings.interop.imports.import_model import AS_IT_IS, import_model, import_ours_or_as_it_is
 from inklings.models.adapters.causal_model import CausalModel
@@ -185,6 +192,23 @@ def test_what_cannot_be_taken_as_it_is_is_not_sent_there(
         with pytest.raises(InklingsError, match=words) as caught:
             import_model(str(source), tmp_path / "run", kind=AS_IT_IS)
         assert "import as-it-is" not in str(caught.value)
+
+
+def test_an_export_of_what_is_as_it_came_says_where_it_is_already(tmp_path: Path) -> None:
+    source = foreign(tmp_path / "source", "phi")
+    run = import_model(str(source), tmp_path / "run", kind=AS_IT_IS).run
+    for target, words in (
+        ("transformers", f"as it came, and {source} is that model already"),
+        ("onnx", "it looks up which windows to read again, which the host works out"),
+        ("gguf", "no architecture with its layers"),
+    ):
+        with pytest.raises(ArchitectureError) as caught:
+            export_run(run, tmp_path / "out", to=target)
+        assert words in str(caught.value) and "looks nothing up on the host" not in str(
+            caught.value
+        )
+        with pytest.raises(ConfigError, match=r"cannot be stored as 'int4'\. Allowed: float32"):
+            export_run(run, tmp_path / "out", to=target, precision="int4")
 
 
 def test_wrong_input_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

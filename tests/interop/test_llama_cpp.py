@@ -53,6 +53,12 @@ RUNS = {
     "gpt2, byte pairs": (f"gpt2:n_layer=2,n_head=2,n_embd=32,context_length={WINDOW}", "bpe:400"),
     "qwen3, characters": (f"{PORTABLE},n_head=3,n_embd=96", "char"),
     "qwen3, characters and bytes": (f"{PORTABLE},n_head=2,n_embd=16,tied_head=true", "char+bytes"),
+    "llama, byte pairs": (f"{PORTABLE},n_head=2,n_embd=32,qk_norm=none", "bpe:400"),
+    "llama, bytes, as others have it": (
+        f"{PORTABLE.replace('10000', '500')},n_head=1,n_embd=32,qk_norm=none,"
+        "norm_embedding=false,tied_head=true",
+        "byte",
+    ),
     "qwen3, bytes, of another base": (
         f"{PORTABLE.replace('10000', '500')},n_head=1,n_embd=32,qk_norm=gains",
         "byte",

@@ -45,6 +45,12 @@ PORTABLE = "gpt:feed_forward=swiglu,rotary_base=10000,context_length=24,n_layer=
 RUNS = {
     "gpt2": ("gpt2:n_layer=2,n_head=2,n_embd=32,context_length=24", "bpe:280"),
     "qwen3": (f"{PORTABLE},n_head=3,n_embd=96", "char"),
+    "llama": (f"{PORTABLE},n_head=2,n_embd=16,qk_norm=none", "byte"),
+    "llama, tied, of another base": (
+        f"{PORTABLE.replace('10000', '500')},n_head=1,n_embd=16,qk_norm=none,"
+        "norm_embedding=false,tied_head=true",
+        "bpe:280",
+    ),
     "qwen3, tied": (f"{PORTABLE},n_head=2,n_embd=16,tied_head=true", "char+bytes"),
 }
 LETTERS = "aäb \nßc▁🙂"
@@ -203,6 +209,13 @@ def test_the_run_file_of_the_portable_form_has_it(target: str) -> None:
             ArchitectureError,
             "rotary_base=10000",
         ),
+        ("gpt:n_layer=1,n_head=2,n_embd=16", "char", ArchitectureError, "feed_forward=relu2"),
+        (
+            "gpt:n_layer=1,n_head=2,n_embd=16,feed_forward=swiglu,qk_norm=none",
+            "char",
+            ArchitectureError,
+            "that is it with no rotary_base. What can",
+        ),
         ("mlp", "char", ArchitectureError, "no architecture with its layers"),
         (f"{PORTABLE},n_head=2,n_embd=16", "word:30", TokenizerError, "no model without its"),
     ],
@@ -225,7 +238,7 @@ def test_a_file_that_differs_does_not_appear(
     def off(model: Any) -> dict[str, Any]:
         return {name: tensor + 0.1 for name, tensor in form.twin.tensors(model).items()}
 
-    def other(_: Target, config: Any) -> Form:
+    def other(_: Target, config: Any, **__: Any) -> Form:
         return replace(form, twin=replace(form.twin, tensors=off))
 
     with monkeypatch.context() as changed:

@@ -264,7 +264,7 @@ def test_a_model_that_differs_is_not_exported(
     def off(model: Any) -> dict[str, Tensor]:
         return {name: tensor + change for name, tensor in form.tensors(model).items()}
 
-    def other(_: Target, config: Any) -> Form:
+    def other(_: Target, config: Any, **__: Any) -> Form:
         return replace(form, tensors=off)
 
     monkeypatch.setattr(Target, "form_of", other)

@@ -9,7 +9,7 @@ from pathlib import Path
 import inklings
 from inklings.config import with_source
 from inklings.durable import disk_errors, new_directory, new_files, write_bytes, write_json
-from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError, unknown_name
+from inklings.errors import ConfigError, InklingsError, RunError, TokenizerError
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.events import OnEvent, silent
 from inklings.interop.exports.agreement import compare_logits
@@ -69,7 +69,7 @@ def export_run(
     target = TARGETS[to]
     precision = _checked_precision(target, precision)
     config = run.usable_config(trust_code=trust_code)
-    form = target.form_of(config)
+    form = target.form_of(config, initial=run.record.initial)
     _refuse_occupied(path, target)
     versions = {"inklings": inklings.__version__, **target.prepare(form)}
     tokenizer = run.tokenizer()
@@ -147,7 +147,8 @@ def _checked_precision(target: Target, asked: str | None) -> str:
         return next(iter(target.precisions))
     if asked not in target.precisions:
         raise ConfigError(
-            unknown_name(f"type of weights for {target.name}", asked, target.precisions)
+            f"weights for {target.name} cannot be stored as {asked!r}. Allowed:"
+            f" {', '.join(target.precisions)}."
         )
     return asked
 

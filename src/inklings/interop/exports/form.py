@@ -31,6 +31,10 @@ class Form:
     """How many tokens of one text it reads as the run does."""
     notes: Callable[[Any], tuple[str, ...]]
     """Sentences that say in what the exported model is other than the run."""
+    in_the_way: Callable[[RunConfig], tuple[str, ...] | None] = lambda config: None
+    """The settings that keep it from taking a run, as `name=value`; None of another architecture,
+    and where settings do not decide.
+    """
     loading: str = "No code of Inklings is needed to load it."
     """What loading it takes, in a sentence."""
 
@@ -52,24 +56,47 @@ def no_notes(model: SequenceModel) -> tuple[str, ...]:
     return ()
 
 
-def only(architecture: str, **fields: object) -> dict[str, Any]:
-    """Return `arm` and `takes` of a form for one architecture, with these of its fields alone.
+@dataclass(frozen=True)
+class AnyNumber:
+    """Stands for every value of a field but None."""
 
-    A field with a tuple may have any of its values. What a run of an earlier version does not name
-    has its default.
+    example: float
+    """The one that a form's `arm` names."""
+
+    def __contains__(self, value: object) -> bool:
+        """Return whether something is given."""
+        return value is not None
+
+
+def only(architecture: str, **fields: object) -> dict[str, Any]:
+    """Return what a form says of the runs that it takes: one architecture, these fields alone.
+
+    That is `arm`, `takes` and `in_the_way`. A field with a tuple may have any of its values. What a
+    run of an earlier version does not name has its default.
     """
-    allowed = {
-        name: value if isinstance(value, tuple) else (value,) for name, value in fields.items()
+    allowed: dict[str, tuple[object, ...] | AnyNumber] = {
+        name: value if isinstance(value, tuple | AnyNumber) else (value,)
+        for name, value in fields.items()
     }
 
-    def takes(config: RunConfig) -> bool:
+    def in_the_way(config: RunConfig) -> tuple[str, ...] | None:
         if config.architecture != architecture:
-            return False
+            return None
         defaults = load_class(architecture).Config
-        return all(
-            config.model.get(name, getattr(defaults, name)) in values
-            for name, values in allowed.items()
+        given = {name: config.model.get(name, getattr(defaults, name)) for name in allowed}
+        return tuple(
+            f"no {name}" if value is None else f"{name}={value}"
+            for name, value in given.items()
+            if value not in allowed[name]
         )
 
-    said = {name: values[0] for name, values in allowed.items() if len(values) == 1}
-    return {"arm": written_out(architecture, said), "takes": takes}
+    said = {
+        name: values.example if isinstance(values, AnyNumber) else values[0]
+        for name, values in allowed.items()
+        if isinstance(values, AnyNumber) or len(values) == 1
+    }
+    return {
+        "arm": written_out(architecture, said),
+        "takes": lambda config: in_the_way(config) == (),
+        "in_the_way": in_the_way,
+    }

@@ -57,8 +57,10 @@ class Target:
     """What that is, in words: "a model of transformers"."""
     forms: Registry[Form]
     """Every form that it knows; the first that takes a run is the one."""
-    why_not: Callable[[RunConfig], str]
-    """Why it does not take a run with these settings: the middle of a sentence."""
+    why_not: Callable[[RunConfig, str | None], str]
+    """Why it does not take a run with these settings, whose weights began as those of the second:
+    the middle of a sentence.
+    """
     precisions: Mapping[str, float | None]
     """What weights can be stored as, and how far logits may then be off, as a share of one plus the
     largest; None where that is stated and not bounded. The first is the default.
@@ -80,8 +82,12 @@ class Target:
     next: Callable[[Form, Path], str]
     """A command that goes on from there."""
 
-    def form_of(self, config: RunConfig) -> Form:
+    def form_of(self, config: RunConfig, *, initial: str | None = None) -> Form:
         """Return the form in which a run with these settings is exported.
+
+        Args:
+            config: the settings.
+            initial: what the run's weights began as, if it is known.
 
         Raises:
             ArchitectureError: there is none; the message names what can be exported.
@@ -89,9 +95,10 @@ class Target:
         for form in self.forms:
             if form.takes(config):
                 return form
+        reason = self.why_not(config, initial)
         can = ", ".join(f"{form.arm} (as {form.class_name})" for form in self.forms)
         raise ArchitectureError(
-            f"{config.architecture} cannot be exported to {self.name}: {self.why_not(config)}."
+            f"{config.architecture} cannot be exported to {self.name}: {reason}."
             f" What can be exported: {can}."
         )
 

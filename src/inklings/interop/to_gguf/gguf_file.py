@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from inklings.auditing.probes import TOLERANCE
+from inklings.config import RunConfig
 from inklings.errors import ArchitectureError, import_extra
 from inklings.interop.exports.form import Form
 from inklings.interop.exports.target import Leaving, Target
 from inklings.interop.to_gguf.gguf_forms import FORMS, GgufForm, names_in_file
 from inklings.interop.to_gguf.gguf_vocabulary import Vocabulary, vocabulary_of, why_absent
 from inklings.interop.to_gguf.reading_back import read
+from inklings.interop.to_transformers.rotary_model import neighbours
 
 BLOCK = 32
 """Numbers of a row that share a scale where weights have eight bits."""
@@ -93,6 +95,8 @@ def _tensors(form: GgufForm, model: Any) -> dict[str, np.ndarray[Any, np.dtype[n
         name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
         assert name is not None, theirs
         laid = tensor.T if theirs.endswith(form.turned) else tensor
+        if theirs.endswith(form.paired):
+            laid = neighbours(laid, model.config.n_head)
         found[name] = laid.detach().to("cpu", torch.float32).contiguous().numpy()
     return found
 
@@ -140,6 +144,16 @@ def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
     writer.add_add_eos_token(False)
 
 
+def why_not(config: RunConfig, initial: str | None) -> str:
+    """Return why no form takes a run with these settings; where it came from says nothing."""
+    del initial
+    ways = [way for form in FORMS if (way := form.in_the_way(config)) is not None]
+    if not ways:
+        return "llama.cpp has no architecture with its layers"
+    nearest = min(ways, key=lambda way: len(way))
+    return f"llama.cpp has no architecture that is it with {' and '.join(nearest)}"
+
+
 def next_command(form: Form, path: Path) -> str:
     """Return the command that serves the file."""
     del form  # all are served alike
@@ -151,7 +165,7 @@ GGUF = Target(
     path="FILE",
     becomes="a file for llama.cpp",
     forms=FORMS,
-    why_not=lambda config: "llama.cpp has no architecture with its layers",
+    why_not=why_not,
     precisions={"float32": TOLERANCE, "float16": 20 * TOLERANCE, "q8_0": None},
     prepare=prepare,
     why_no_tokenizer=why_absent,

@@ -26,6 +26,10 @@ class GgufForm(Form):
     """What the twin's matrices end with that are stored (inputs, outputs); in a file rows are
     outputs.
     """
+    paired: tuple[str, ...] = ()
+    """What the twin's matrices end with whose channels that turn together are neighbours in a file;
+    in the twin they stand half a head apart.
+    """
 
 
 FORMS: Registry[Form] = Registry(
@@ -33,6 +37,7 @@ FORMS: Registry[Form] = Registry(
     {
         "gpt2": "inklings.interop.to_gguf.gguf_gpt2:GPT2_FILE",
         "qwen3": "inklings.interop.to_gguf.gguf_qwen3:QWEN3_FILE",
+        "llama": "inklings.interop.to_gguf.gguf_llama:LLAMA_FILE",
     },
 )
 """Every form by its name; the first that takes a run is the one."""

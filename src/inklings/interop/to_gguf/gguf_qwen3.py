@@ -6,40 +6,43 @@ window have no place in the file.
 
 from __future__ import annotations
 
-from inklings.config import RunConfig
-from inklings.interop.exports.form import one_window
+from inklings.interop.exports.form import AnyNumber, one_window, only
 from inklings.interop.to_gguf.gguf_forms import GgufForm
 from inklings.interop.to_transformers.qwen3 import QWEN3
 from inklings.interop.to_transformers.rotary_model import dropout_notes, sees_all
 from inklings.models.gpt import GPT
 
+KEYS = {
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "block_count": "num_hidden_layers",
+    "feed_forward_length": "intermediate_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "attention.key_length": "head_dim",
+    "attention.value_length": "head_dim",
+    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "rope.freq_base": "rope_theta",
+}
+"""Settings of Qwen3, and of Llama, by their keys in a file."""
 
-def _takes(config: RunConfig) -> bool:
-    return QWEN3.takes(config) and config.model.get("rotary_base") is not None
 
-
-def _notes(model: GPT) -> tuple[str, ...]:
+def rotary_file_notes(model: GPT) -> tuple[str, ...]:
+    """Say in what a model is other in llama.cpp."""
     return (sees_all(model), *dropout_notes(model, "llama.cpp"))
 
 
 QWEN3_FILE = GgufForm(
     name="qwen3",
     class_name="qwen3",
-    arm=f"{QWEN3.arm},rotary_base=10000",
-    takes=_takes,
+    **only(
+        "gpt",
+        feed_forward="swiglu",
+        qk_norm=("plain", "gains"),
+        rotary_base=AnyNumber(10_000),
+    ),
     reach=one_window,
-    notes=_notes,
+    notes=rotary_file_notes,
     twin=QWEN3,
-    keys={
-        "context_length": "max_position_embeddings",
-        "embedding_length": "hidden_size",
-        "block_count": "num_hidden_layers",
-        "feed_forward_length": "intermediate_size",
-        "attention.head_count": "num_attention_heads",
-        "attention.head_count_kv": "num_key_value_heads",
-        "attention.key_length": "head_dim",
-        "attention.value_length": "head_dim",
-        "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-        "rope.freq_base": "rope_theta",
-    },
+    keys=KEYS,
 )

@@ -12,6 +12,7 @@ from inklings.interop.exports.target import Leaving, Reader
 from inklings.interop.to_gguf import as_llama_cpp
 from inklings.interop.to_gguf.gguf_forms import GgufForm, names_in_file
 from inklings.interop.to_gguf.gguf_vocabulary import Vocabulary
+from inklings.interop.to_transformers.rotary_model import halves
 
 
 def read(leaving: Leaving) -> Reader:
@@ -58,6 +59,8 @@ def _model(form: GgufForm, file: Any, vocabulary: Vocabulary) -> Any:
         name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
         assert name is not None, theirs
         tensor = weights.pop(name)
+        if theirs.endswith(form.paired):
+            tensor = halves(tensor, said["num_attention_heads"])
         parameter.data = tensor.T if theirs.endswith(form.turned) else tensor
     assert not weights, "the class has no place for these"
     return model

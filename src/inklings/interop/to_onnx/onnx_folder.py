@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inklings.auditing.probes import TOLERANCE
+from inklings.config import RunConfig
 from inklings.durable import write_bytes, write_json
 from inklings.errors import ArchitectureError, import_extra
 from inklings.interop.exports.form import Form
@@ -21,6 +22,7 @@ from inklings.interop.exports.tokenizer_files import FILES, why_absent, write_to
 from inklings.interop.to_onnx.graph_forms import FORMS
 from inklings.interop.to_onnx.step_graph import AFTER, LOGITS, TOKENS, stream_graph
 from inklings.models.contract import SequenceModel
+from inklings.models.registry import load_class
 
 GRAPH_FILE, STREAM_FILE = "model.onnx", "stream.json"
 LONGEST_PIECE = 64
@@ -178,6 +180,15 @@ def use(form: Form, name: str, with_tokenizer: bool) -> str:
     )
 
 
+def why_not(config: RunConfig, initial: str | None) -> str:
+    """Return why no graph holds a run with these settings; where it came from says nothing."""
+    del initial
+    kind = load_class(config.architecture)
+    if issubclass(kind, SequenceModel) and kind.untraceable is not None:
+        return f"it looks up {kind.untraceable}, and a graph looks nothing up there"
+    return "a graph holds a model that predicts token by token, and looks nothing up on the host"
+
+
 def next_command(form: Form, path: Path) -> str:
     """Return the reading of the card, which has the code that writes with it."""
     del form  # all are used alike
@@ -189,9 +200,7 @@ ONNX = Target(
     path="DIR",
     becomes="a model of onnxruntime",
     forms=FORMS,
-    why_not=lambda config: (
-        "a graph holds a model that predicts token by token, and looks nothing up on the host"
-    ),
+    why_not=why_not,
     precisions={"float32": TOLERANCE},
     prepare=prepare,
     why_no_tokenizer=why_absent,

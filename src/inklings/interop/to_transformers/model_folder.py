@@ -20,7 +20,7 @@ from inklings.interop.exports.target import Leaving, Reader, Target
 from inklings.interop.exports.tokenizer_files import why_absent, write_tokenizer
 from inklings.interop.to_transformers.forms import FORMS, TransformersForm
 from inklings.models.objectives import objective_of
-from inklings.models.registry import load_class
+from inklings.models.registry import ADAPTERS, load_class
 from inklings.runs.user_code import named_code
 
 USE = """\
@@ -130,8 +130,11 @@ def next_command(form: Form, path: Path) -> str:
     return f"inklings audit hf:{path} --trust-code" if form.code else f"inklings audit hf:{path}"
 
 
-def why_not(config: RunConfig) -> str:
-    """Return why no form takes a run with these settings."""
+def why_not(config: RunConfig, initial: str | None) -> str:
+    """Return why no form takes a run with these settings, whose weights began as `initial`."""
+    if config.architecture in ADAPTERS:
+        source = initial or "what it was imported from"
+        return f"it is a model of transformers as it came, and {source} is that model already"
     inner = [name for name in named_code(config) if name != config.architecture]
     if inner:
         return (

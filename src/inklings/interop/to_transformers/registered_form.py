@@ -11,7 +11,7 @@ from inklings.interop.exports.form import any_length, no_notes
 from inklings.interop.to_transformers.forms import TransformersForm
 from inklings.models.contract import SequenceModel
 from inklings.models.objectives import has_likelihood
-from inklings.models.registry import load_class
+from inklings.models.registry import available, load_class
 from inklings.runs.tensors.ties import shared_names
 from inklings.runs.user_code import named_code
 
@@ -36,7 +36,10 @@ def _settings(model: SequenceModel) -> dict[str, Any]:
 
 
 def _takes(config: RunConfig) -> bool:
-    return not named_code(config) and has_likelihood(load_class(config.architecture))
+    # what has no name cannot be found by a process that opens the folder
+    if named_code(config) or config.architecture not in available():
+        return False
+    return has_likelihood(load_class(config.architecture))
 
 
 REGISTERED = TransformersForm(

@@ -269,7 +269,8 @@ def foreign_errors(what: str) -> Iterator[None]:
     except InklingsError:
         raise
     except Exception as error:
-        raise ArchitectureError(f"{what}: {type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())
+        raise ArchitectureError(f"{what}: {type(error).__name__}: {said}") from error
 
 
 def _not_at_hand(name: str, error: OSError) -> str:
