@@ -263,6 +263,21 @@ def test_parts_are_fetched_and_no_pickle() -> None:
     assert not any(map(fetched, ("pytorch_model.bin", "model.pt", "model.fp16.safetensors")))
 
 
+@pytest.mark.parametrize(
+    ("make", "prefix", "name"),
+    [("llama", "model.", "norm.weight"), ("gpt2", "transformer.", "ln_f.bias")],
+)
+def test_of_two_tensors_of_one_name_none_is_dropped(
+    make: str, prefix: str, name: str, tmp_path: Path
+) -> None:
+    source = changed(
+        foreign(tmp_path / "source", make),
+        lambda tensors: tensors.update({name: tensors[prefix + name] + 1}),
+    )
+    with pytest.raises(RunError, match=f"two tensors {name}, one of them as {prefix}{name}"):
+        import_model(str(source), tmp_path / "run")
+
+
 def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     def spoil(tensors: dict[str, torch.Tensor]) -> None:
         tensors["model.layers.1.mlp.down_proj.weight"][0, 0] = float("nan")

@@ -28,6 +28,7 @@ from inklings.interop.imports.foreign_folder import (
     ModelFolder,
     open_folder,
     read_weights,
+    without_prefix,
 )
 from inklings.models.adapters.weight_files import WEIGHTS, weights_of
 from inklings.models.gpt2.model import GPT2, GPT2Config
@@ -218,11 +219,8 @@ def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
     """Return exactly the tensors that a model has, without the prefix of their names."""
     path, tensors = weights_of(directory), read_weights(directory)
     head = tensors.pop("lm_head.weight", None)
-    tensors = {
-        name.removeprefix(PREFIX): tensor
-        for name, tensor in tensors.items()
-        if not name.endswith(NO_WEIGHTS)
-    }
+    weights = {name: tensor for name, tensor in tensors.items() if not name.endswith(NO_WEIGHTS)}
+    tensors = without_prefix(weights, PREFIX, path)
     if (
         head is not None
         and "wte.weight" in tensors

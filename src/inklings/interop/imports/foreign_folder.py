@@ -189,6 +189,26 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str, source: Path) -> dict[str, Tensor]:
+    """Return tensors by their names without a prefix that only some files have.
+
+    Args:
+        tensors: by their names in the file.
+        prefix: what some names begin with.
+        source: the file, for the message.
+
+    Raises:
+        RunError: two would have one name.
+    """
+    named: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = name.removeprefix(prefix)
+        if plain in named:
+            raise RunError(f"{source} has two tensors {plain}, one of them as {prefix}{plain}.")
+        named[plain] = tensor
+    return named
+
+
 def refuse_no_numbers(tensors: Mapping[str, Tensor], source: Path) -> None:
     """Make sure that weights, or what they compute, are finite numbers.
 

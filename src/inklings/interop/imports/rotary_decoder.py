@@ -19,6 +19,7 @@ from inklings.interop.imports.foreign_folder import (
     ModelFolder,
     is_real,
     read_weights,
+    without_prefix,
 )
 from inklings.interop.to_transformers.rotary_model import neighbours
 from inklings.layers.rotary import Rotary
@@ -129,11 +130,12 @@ class FolderWeights:
 
     def __init__(self, folder: ModelFolder) -> None:
         self.path = weights_of(folder.path)
-        self._left = {
-            name.removeprefix("model."): tensor.float()
+        kept = {
+            name: tensor.float()
             for name, tensor in read_weights(folder.path).items()
             if not name.endswith("rotary_emb.inv_freq")
         }
+        self._left = without_prefix(kept, "model.", self.path)
 
     def __contains__(self, name: str) -> bool:
         return name in self._left

@@ -27,7 +27,10 @@ def weights_of(folder: Path) -> Path:
             return folder / name
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
     if not pickles:
-        raise RunError(f"{folder / WEIGHTS} is missing.")
+        raise RunError(
+            f"{folder / WEIGHTS} is missing, and so is {INDEX}. A pickle (pytorch_model.bin) is"
+            " never opened in their place."
+        )
     raise RunError(
         f"{folder} has its weights only as a pickle ({', '.join(pickles)}), which is never opened:"
         " it can run any code. Where you trust it, load it with transformers and call"
