@@ -1,9 +1,12 @@
 """Training tokens a second: processes of one thread under torchrun, over one of as many threads.
 
     python benchmarks/processes.py [--processes 2] [--steps 6] [--rounds 5] [--size 6x384]
+                                   [--in-parts]
 
 Both train `gpt` in float32 with the same batch, in turn. Only steps count, without the first: no
-start, no evaluation. The losses of both are compared as well.
+start, no evaluation. The losses of both are compared as well. With `--in-parts` the one process
+takes the batch in as many parts as there are processes, so that both add up in the same order; it
+has one thread then, as each of them has.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", default="6x384")
+    parser.add_argument("--in-parts", action="store_true")
     parser.add_argument("--data", default="builtin:python-docs")
     asked = parser.parse_args()
     layers, width = asked.size.split("x")
@@ -51,26 +55,29 @@ def main() -> None:
         *("--training.samples", "0", "--training.precision", "float32"),
         *("--training.compile", "off", "--no-report"),
     ]
+    alone = 1 if asked.in_parts else asked.processes
+    parts = asked.processes if asked.in_parts else 1
     several = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     several += ["--nproc-per-node", str(asked.processes)]
     ratios, worst = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         for number in range(asked.rounds):
             found = []
-            for name, start, threads in (
-                ("one", [sys.executable], asked.processes),
-                ("several", several, 1),
+            for name, start, threads, accumulate in (
+                ("one", [sys.executable], alone, parts),
+                ("several", several, 1, 1),
             ):
                 run = Path(folder) / f"{name}-{number}"
                 command = [*start, "-m", "inklings", "train", "gpt", "--out", str(run), *settings]
                 command += ["--training.threads", str(threads)]
+                command += ["--training.accumulate", str(accumulate)]
                 found.append(rate(command, run, threads))
             (one, losses), (many, others) = found
             ratios.append(many / one)
             worst = max(abs(a - b) for a, b in zip(losses, others, strict=True))
             print(
                 f"round {number + 1}: {many:.0f} tokens/s by {asked.processes} processes of one"
-                f" thread, {one:.0f} by one of {asked.processes}: {many / one:.2f} times",
+                f" thread, {one:.0f} by one of {alone}: {many / one:.2f} times",
                 flush=True,
             )
     print(

@@ -124,7 +124,7 @@ def test_torchrun_starts_again_and_the_run_goes_on(text: Path, tmp_path: Path) -
         *command, more=("--max-restarts", "2"), program=(str(tmp_path / "mortal.py"),)
     )
     assert code == 0 and said.count("done after 20 steps") == 1, said
-    assert said.count("ended without a word") == 1, "process 0 says so, where it was not the one"
+    assert said.count("ended without a word") == 2, "process 0 says so, and where it was it another"
     code, said = torchrun(*command)
     assert code == 0 and said.count("done after 20 steps") == 1, "a run that is done stays so"
     code, said = torchrun(*command, "--training.seed", "3")
@@ -149,6 +149,45 @@ def test_what_is_wrong_is_said_once(words: list[str], saying: str, tmp_path: Pat
     assert code != 0
     assert said.count(saying) == 1, said
     assert "/inklings/" not in said, "no traceback of ours"
+    assert not (tmp_path / "run").exists()
+
+
+DISSENTER = """
+import os, sys
+from inklings.cli.main import run
+
+if os.environ["RANK"] == "1":
+    sys.argv[1:] = sys.argv[1].split()
+    os.environ.update(dict(word.split("=") for word in os.environ["ONE_HAS"].split()))
+else:
+    del sys.argv[1]
+run()
+"""
+"""Inklings, whose process 1 was started by another command, or somewhere else."""
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("more", "has", "saying"),
+    [
+        ("--strategy fsdp", "", "differ in the strategy (fsdp and ddp)"),
+        ("--training.seed 5", "", "differ in the setting training.seed (5 and 0)"),
+        ("--model.n-layer 2", "", "process 1"),
+        ("--nonsense 9", "", "its command line is refused: inklings train"),
+        ("", "INKLINGS_CACHE=/proc/nowhere", "/proc/nowhere"),
+        ("--from {tmp}/nothing", "", "there is no run"),
+    ],
+)
+def test_what_is_wrong_with_one_process_alone_is_said(
+    more: str, has: str, saying: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dissenter.py").write_text(DISSENTER, encoding="utf-8")
+    monkeypatch.setenv("ONE_HAS", has)
+    command = [str(word) for word in line(text, tmp_path / "run", "--budget", "20-steps")]
+    other = " ".join([*command, more.replace("{tmp}", str(tmp_path))])
+    code, said = torchrun(other, *command, program=(str(tmp_path / "dissenter.py"),))
+    assert code != 0
+    assert saying in said and "interrupted" not in said, said
     assert not (tmp_path / "run").exists()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, TCPStore
 
 import inklings.world as shared_world
 from inklings.cli import resume as resume_verb
@@ -22,9 +23,15 @@ from inklings.errors import LostProcessError, OutOfMemoryError, WorldError
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
 from inklings.training import joining, loop
-from inklings.training.joining import began_with, check_sees, ending_together, joined
+from inklings.training.joining import (
+    began_with,
+    check_same_code,
+    check_sees,
+    ending_together,
+    joined,
+)
 from inklings.training.train import resume, train
-from inklings.world import World
+from inklings.world import ALONE, World
 from tests.worlds import in_world, left_of_world
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
@@ -210,6 +217,77 @@ def test_what_another_tells_is_printed(
         monkeypatch.setattr(resume_verb, "main", lose)
         assert main(["resume", "runs/mine"]) == 1
         assert ("one did not answer." in capfd.readouterr().err) == told_here
+
+
+def test_the_end_that_torchrun_sends_then_does_not_hide_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def tells(world: World) -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        return True
+
+    def interrupt(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(World, "tells_of_lost", tells)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with pytest.raises(LostProcessError) as ended, ending_together(ALONE):
+            raise RuntimeError("gloo: Connection closed by peer")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.told_here
+
+
+def test_who_is_interrupted_because_another_failed_says_that() -> None:
+    store = HashStore()
+    here, there = (World(rank, 2, store=store) for rank in (0, 1))
+    with pytest.raises(KeyboardInterrupt), ending_together(here):
+        raise KeyboardInterrupt
+    there.say_failure("the disk is full.")
+    with (
+        pytest.raises(LostProcessError, match="process 1 of 2 ended: the disk is full"),
+        ending_together(here),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_what_is_wrong_before_processes_have_met_is_told_by_process_0(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's
+    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(kept.port), "WORLD_SIZE": "2"}
+    for name, value in {**given, "TORCHELASTIC_USE_AGENT_STORE": "True"}.items():
+        monkeypatch.setenv(name, value)
+
+    def interrupted(rest: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resume_verb, "main", interrupted)
+    monkeypatch.setenv("RANK", "0")
+    assert main(["resume", "runs/mine"]) == 1
+    assert "interrupted" in capfd.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert main(["evaluate", "runs/mine"]) == 2
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("RANK", "0")
+    assert main(["resume", "runs/mine"]) == 1
+    said = capfd.readouterr().err
+    assert "process 1 of 2 ended: torchrun started 2 processes" in said
+    assert "interrupted" not in said
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # nothing of the last time is read
+    assert main(["resume", "runs/mine"]) == 1
+    assert "interrupted" in capfd.readouterr().err
+
+
+def test_a_setting_that_differs_is_named(config_of: ConfigOf) -> None:
+    def work(world: World) -> str:
+        with pytest.raises(WorldError) as refused:
+            check_same_code(world, config_of("mlp", seed=5 if world.rank else 0))
+        return str(refused.value)
+
+    for said in in_world(2, work):
+        assert "differ in the setting training.seed (5 and 0)" in said
 
 
 def test_a_folder_that_not_all_see_is_told(tmp_path: Path) -> None:

@@ -182,7 +182,13 @@ def test_every_accelerator_is_found_by_its_name(name: str) -> None:
     assert parse_machine(str(Machine(ACCELERATORS[name], 3))) == Machine(ACCELERATORS[name], 3)
 
 
-@pytest.mark.parametrize("given", ["8xH10", "0xH100", "-1xH100", "x", "", "8x", "H100x8"])
+@pytest.mark.parametrize("given", ["0xH100", "-1xH100", "100000xH100"])
+def test_a_number_of_cards_that_cannot_be_is_refused_as_that(given: str) -> None:
+    with pytest.raises(ConfigError, match=f"--on {given}: a machine has 1 to 99,999"):
+        parse_machine(given)
+
+
+@pytest.mark.parametrize("given", ["8xH10", "x", "", "8x", "H100x8"])
 def test_an_unknown_machine_is_refused_with_what_is_known(given: str) -> None:
     with pytest.raises(ConfigError, match=r"unknown accelerator .* Allowed: A100, A100-40, B200"):
         parse_machine(given)

@@ -67,6 +67,29 @@ def loud(error: InklingsError) -> AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
+def leave_word(reason: str) -> None:
+    """Leave word of why this process ends, for the one that talks to people."""
+    if speaks():
+        return
+    from inklings.training.joining import before_meeting
+
+    world = before_meeting()
+    if world is not None:
+        world.say_failure(reason)
+
+
+def failure_of_another() -> str | None:
+    """Return why another process ended, if one left word: torchrun then interrupts all."""
+    if processes() == 1 or not speaks():
+        return None
+    from inklings.training.joining import before_meeting
+
+    world = before_meeting()
+    if world is None:
+        return None
+    return next((str(world.ended(rank, reason)) for rank, reason in world.failures()), None)
+
+
 def check_verb(verb: str, arguments: list[str]) -> None:
     """Refuse what several processes would each do by themselves.
 

@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -22,9 +23,15 @@ from types import FrameType
 from typing import TextIO
 
 from inklings.cli.flags_of_others import refuse_flags_of_others
-from inklings.cli.launched import check_verb, loud, one_voice
+from inklings.cli.launched import (
+    check_verb,
+    failure_of_another,
+    leave_word,
+    loud,
+    one_voice,
+)
 from inklings.durable import OUT_OF_REACH, disk_error
-from inklings.errors import InklingsError, unknown_name
+from inklings.errors import InklingsError, LostProcessError, unknown_name
 from inklings.showing import without_control
 
 VERBS = {
@@ -107,14 +114,17 @@ def _main(verb: str, rest: list[str]) -> int:
         sys.stdout.flush()
         return code
     except InklingsError as error:
+        if not isinstance(error, LostProcessError):
+            leave_word(str(error))
         with loud(error):
             return _fail(str(error), error.exit_code, as_json="--json" in rest)
+    except SystemExit as end:
+        if end.code:  # of the parser, which has printed why
+            leave_word(f"its command line is refused: inklings {shlex.join([verb, *rest])}")
+        raise
     except KeyboardInterrupt:
-        return _fail(
-            f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}",
-            1,
-            as_json="--json" in rest,
-        )
+        interrupted = f"interrupted; what was finished is kept. {AFTER.get(verb, BEGIN)}"
+        return _fail(failure_of_another() or interrupted, 1, as_json="--json" in rest)
     except BrokenPipeError:
         _drop_output()  # the reader (`| head`) has gone: nothing to tell
         return 0

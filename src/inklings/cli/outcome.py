@@ -66,10 +66,11 @@ def report_result(
             else "done"
         )
         found = result.best_validation_loss
+        earlier = " in all" if result.seconds > seconds else ""  # those of a run that was resumed
         best = "" if found is None else f", best validation loss {found:.4f} {result.unit}"
         terminal.say(
             f"{why} after {result.steps:,} steps and {result.tokens:,} tokens in"
-            f" {duration(seconds)} ({duration(result.seconds)} of training steps){best}",
+            f" {duration(seconds)} ({duration(result.seconds)} of training steps{earlier}){best}",
             style="bold",
         )
         if result.doubt is not None:

@@ -23,15 +23,17 @@ from torch.distributed.rendezvous import rendezvous
 import inklings
 from inklings.config import RunConfig, TrainingConfig
 from inklings.device import bfloat16_is_fast
-from inklings.durable import canonical, sha256
 from inklings.errors import LostProcessError, WorldError
 from inklings.models.contract import Architecture
 from inklings.runs.directory import CONFIG, RunDirectory
+from inklings.runs.interruption import Interruption
 from inklings.runs.user_code import named_code
 from inklings.text.side_thread import aside
 from inklings.training.objectives.base import objective_type
-from inklings.world import ALONE, PATIENCE, World, format_failure
+from inklings.world import ALONE, GRACE, PATIENCE, World, format_failure
 
+SHOWN = 40
+"""Most characters that are shown of what differs."""
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells every process that it starts."""
 
@@ -53,6 +55,7 @@ def joined(*, sharded: bool = False) -> Iterator[World]:
         return
     world = _join(size, sharded=sharded)
     with ending_together(world):
+        check_alike(world, {"the strategy": "fsdp" if sharded else "ddp"})
         yield world
         world.wait()
     dist.destroy_process_group()
@@ -67,13 +70,33 @@ def ending_together(world: World) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
-        lost = _lost(world, error)
-        if lost is not None:
-            lost.told_here = world.tells_of_lost()
-            raise lost from error
-        world.say_failure(format_failure(error))
+    except KeyboardInterrupt:
+        for rank, reason in world.failures():  # torchrun ends all once one has failed
+            raise world.ended(rank, reason) from None
         raise
+    except Exception as error:
+        with Interruption():  # the same
+            lost = _lost(world, error)
+            if lost is not None:
+                lost.told_here = world.tells_of_lost()
+                raise lost from error
+            world.say_failure(format_failure(error))
+        raise
+
+
+def before_meeting() -> World | None:
+    """Return the processes that torchrun started as those that leave word, before they have met.
+
+    None where there is no store of torchrun's.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    try:
+        store = _store(timedelta(seconds=GRACE))
+    except (dist.DistError, RuntimeError):  # torchrun has gone
+        return None
+    words = PrefixStore("words", store)
+    return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), store=words)
 
 
 def _join(size: int, *, sharded: bool) -> World:
@@ -113,14 +136,20 @@ def _join(size: int, *, sharded: bool) -> World:
 def _meet(backend: str, rank: int, size: int) -> Store:
     """Make the group of processes, for which all have to be there; return where they leave word."""
     patience = timedelta(seconds=PATIENCE)
+    store = _store(patience)
+    dist.init_process_group(
+        backend, store=PrefixStore("group", store), rank=rank, world_size=size, timeout=patience
+    )
+    return store
+
+
+def _store(patience: timedelta) -> Store:
+    """Return the store that torchrun keeps, or that the process 0 makes where there is none."""
     store: Store
     store, _, _ = next(iter(rendezvous("env://", timeout=patience)))
     # torchrun keeps its store when it starts all again: nothing of the last time may be read
     store = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     store.set_timeout(patience)
-    dist.init_process_group(
-        backend, store=PrefixStore("group", store), rank=rank, world_size=size, timeout=patience
-    )
     return store
 
 
@@ -172,12 +201,16 @@ def check_alike(world: World, facts: Mapping[str, str]) -> None:
         return
     everybody = world.gathered({**facts, "": socket.gethostname()})
     for rank, theirs in enumerate(everybody):
-        other = [name for name in facts if theirs[name] != everybody[0][name]]
+        first = everybody[0]
+        other = [
+            name for name in {**first, **theirs} if name and theirs.get(name) != first.get(name)
+        ]
         if other:
+            one, two = (str(facts.get(other[0]))[:SHOWN] for facts in (theirs, first))
             raise WorldError(
-                f"process {rank} on {theirs['']} and process 0 on {everybody[0]['']} differ in"
-                f" {other[0]} ({theirs[other[0]][:12]} and {everybody[0][other[0]][:12]}). All"
-                " processes of a run need the same versions, files and settings."
+                f"process {rank} on {theirs['']} and process 0 on {first['']} differ in {other[0]}"
+                f" ({one} and {two}). All processes of a run need the same versions, files and"
+                " settings."
             )
 
 
@@ -226,14 +259,16 @@ def _code_facts(config: RunConfig) -> dict[str, str]:
         "the version of torch": torch.__version__,
         "the code of Inklings": ours.hexdigest(),
         "the code of the architecture": theirs.hexdigest(),
-        "the settings": sha256(canonical(_plain(config))),
         "whether bfloat16 is fast": str(bfloat16_is_fast("cpu")),
         "the number of GPUs": str(torch.cuda.device_count()),
+        "the architecture": config.architecture,
+        **{f"the setting model.{name}": repr(value) for name, value in config.model.items()},
+        **{f"the setting data.{name}": repr(value) for name, value in vars(config.data).items()},
+        **{
+            f"the setting training.{name}": repr(value)
+            for name, value in vars(config.training).items()
+        },
     }
-
-
-def _plain(config: RunConfig) -> str:
-    return repr((config.architecture, sorted(config.model.items()), config.data, config.training))
 
 
 def as_given(config: RunConfig) -> RunConfig:
@@ -269,8 +304,8 @@ def check_shares(world: World, model: Architecture, training: TrainingConfig) ->
     reason = objective_type(model).not_shared(model, training, world)
     if reason is not None:
         raise WorldError(
-            f"{type(model).__name__} cannot be trained by {world.size} processes: {reason}. Train"
-            " it in one, without torchrun."
+            f"{type(model).__name__} cannot be trained by {world.size} processes so: {reason}. One"
+            " process can."
         )
     rows, parts = training.batch_size, training.accumulate
     if rows % (world.size * parts):

@@ -79,17 +79,23 @@ class Machine:
         return f"{self.count} x {self.accelerator.name}"
 
 
+MOST = 99_999
+"""Most accelerators of one machine."""
+
+
 def parse_machine(text: str) -> Machine:
     """Read `H100`, `8xH100` or `8 x H100`, in any case.
 
     Raises:
         ConfigError: no such accelerator is known, or the number is none.
     """
-    given = re.fullmatch(r"\s*(?:(\d{1,5})\s*[xX*]\s*)?(\S.*?)\s*", text)
+    given = re.fullmatch(r"\s*(?:(-?\d{1,9})\s*[xX*]\s*)?(\S.*?)\s*", text)
     names = {name.lower(): name for name in ACCELERATORS}
     name = None if given is None else names.get(re.sub(r"[\s_]", "", given[2]).lower())
     count = 1 if given is None or given[1] is None else int(given[1])
-    if name is None or count < 1:
-        wrong = text if given is None or count < 1 else given[2]
+    if name is None:
+        wrong = text if given is None else given[2]
         raise ConfigError(f"{unknown_name('accelerator', wrong, ACCELERATORS)} Several: 8xH100.")
+    if not 1 <= count <= MOST:
+        raise ConfigError(f"--on {text}: a machine has 1 to {MOST:,} accelerators, as in 8xH100.")
     return Machine(ACCELERATORS[name], count)
