@@ -252,6 +252,13 @@ def test_who_is_interrupted_because_another_failed_says_that() -> None:
         raise KeyboardInterrupt
 
 
+def test_what_process_0_says_of_itself_nobody_else_says() -> None:
+    store = HashStore()
+    here, there = (World(rank, 2, store=store) for rank in (0, 1))
+    here.say_failure("the run is there already.")
+    assert not there.tells_of_lost()
+
+
 def test_what_is_wrong_before_processes_have_met_is_told_by_process_0(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,11 +71,12 @@ def leave_word(reason: str) -> None:
     """Leave word of why this process ends, for the one that talks to people."""
     if speaks():
         return
-    from inklings.training.joining import before_meeting
+    with contextlib.suppress(KeyboardInterrupt):  # torchrun's: process 0 ended too, and said why
+        from inklings.training.joining import before_meeting
 
-    world = before_meeting()
-    if world is not None:
-        world.say_failure(reason)
+        world = before_meeting()
+        if world is not None:
+            world.say_failure(reason)
 
 
 def failure_of_another() -> str | None:
