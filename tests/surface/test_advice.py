@@ -49,7 +49,10 @@ OTHERS = {
     "README.md": {"find-links"},
     "docs/ledger.md": {"threads", "size", "only"},
     "CHANGELOG.md": HARNESS,
-    "docs/how-to/cluster.md": {"nproc-per-node", "array", "max-restarts", "nnodes"},
+    "docs/how-to/cluster.md": {
+        *("nproc-per-node", "max-restarts", "nnodes", "standalone", "master-port"),
+        "array",
+    },
     "docs/how-to/docker.md": {"volume", "user"},
     "docs/how-to/export.md": {"local-dir"},
     "docs/how-to/gpu.md": {"only"},

@@ -184,7 +184,7 @@ def test_every_accelerator_is_found_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("given", ["0xH100", "-1xH100", "100000xH100"])
 def test_a_number_of_cards_that_cannot_be_is_refused_as_that(given: str) -> None:
-    with pytest.raises(ConfigError, match=f"--on {given}: a machine has 1 to 99,999"):
+    with pytest.raises(ConfigError, match=f"'{given}': a machine has 1 to 99,999"):
         parse_machine(given)
 
 

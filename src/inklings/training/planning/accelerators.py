@@ -97,5 +97,5 @@ def parse_machine(text: str) -> Machine:
         wrong = text if given is None else given[2]
         raise ConfigError(f"{unknown_name('accelerator', wrong, ACCELERATORS)} Several: 8xH100.")
     if not 1 <= count <= MOST:
-        raise ConfigError(f"--on {text}: a machine has 1 to {MOST:,} accelerators, as in 8xH100.")
+        raise ConfigError(f"{text!r}: a machine has 1 to {MOST:,} accelerators, as in 8xH100.")
     return Machine(ACCELERATORS[name], count)
