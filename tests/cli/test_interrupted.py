@@ -235,6 +235,18 @@ def test_before_the_first_step_nothing_is_left(
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
+def test_the_exit_code_is_ours_wherever_the_interruption_came(tmp_path: Path) -> None:
+    program = (
+        "import sys; from inklings.cli import main, models; sys.argv = ['inklings', 'models'];"
+        " models.main = lambda rest: exec('raise KeyboardInterrupt'); main.run()"
+    )
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "program"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 1 and b"interrupted" in ended.stderr, ended.stderr
+
+
 @pytest.mark.slow
 def test_under_nohup_a_closed_terminal_does_not_end_it(words: Path, tmp_path: Path) -> None:
     training = [*TRAINING[:-1], "20-steps"]

@@ -183,6 +183,9 @@ def run() -> None:
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
     code = main(sys.argv[1:])
+    # Python would end by SIGINT where Ctrl-C came while text was executed, as dataclasses do,
+    # although it was answered; it forgets that when it executes another
+    exec("")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # all is said; while Python ends, it could only print a traceback
