@@ -230,9 +230,8 @@ def _read_weights(directory: Path, config: GPT2Config) -> dict[str, Tensor]:
             f"{path}: the head is not tied to the embedding, as it is in GPT-2; such weights cannot"
             " be loaded."
         )
-    for name in _their_names(
-        config.n_layer
-    ):  # not all at once: a configuration may say that there are millions
+    # one after the other: a configuration may say that there are millions
+    for name in _their_names(config.n_layer):
         if name not in tensors:
             raise RunError(
                 f"{path} has no tensor {name}: its weights are not those of a GPT-2 of"

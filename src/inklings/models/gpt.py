@@ -33,8 +33,8 @@ from inklings.layers.dropout import Dropout
 from inklings.layers.norm import rms_norm
 from inklings.layers.rotary import Rotary, StandardRotary, rotate
 from inklings.layers.squared_relu import squared_relu
-from inklings.models.contract import ModelConfig, Output, SequenceModel, State, Traits, require
-from inklings.models.opening import opened
+from inklings.models.contract import Output, SequenceModel, State, Traits, require
+from inklings.models.opening import OpeningConfig, opened
 
 EMBEDDING_STD = 0.02
 """The embedding is normed when it is read, so its size only sets how far a step of the optimiser
@@ -47,7 +47,7 @@ first gradient passes the head.
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPTConfig(ModelConfig):
+class GPTConfig(OpeningConfig):
     """Sizes and choices of `GPT`."""
 
     sizes: ClassVar[tuple[str, ...]] = ("n_embd", "n_layer", "n_head")
@@ -82,20 +82,9 @@ class GPTConfig(ModelConfig):
     dropout: float = 0.0
     """Rate at which numbers leaving the embedding and each residual branch are dropped in training.
     """
-    opening_token: int | None = None
-    """The token that is read where a document opens, in weights that learned another there than the
-    one that ends it (`models/opening.py`). None is the boundary.
-    """
-
-    @property
-    def opening(self) -> int:
-        """The token that is read where a document opens."""
-        return self.boundary_token if self.opening_token is None else self.opening_token
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = 0 <= self.opening < self.vocab_size
-        require(self, "opening_token", known, "a token of the vocabulary, or not given")
         require(self, "n_layer", self.n_layer >= 1, "at least 1")
         require(self, "n_head", self.n_head >= 1, "at least 1")
         require(self, "n_embd", self.n_embd >= 1, "at least 1")

@@ -8,11 +8,33 @@ know of two.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from inklings.models.contract import ModelConfig, State
+from inklings.models.contract import ModelConfig, State, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpeningConfig(ModelConfig):
+    """Settings of models whose weights may come from elsewhere."""
+
+    opening_token: int | None = None
+    """The token that is read where a document opens, in weights that learned another there than the
+    one that ends it (`models/opening.py`). None is the boundary.
+    """
+
+    @property
+    def opening(self) -> int:
+        """The token that is read where a document opens."""
+        return self.boundary_token if self.opening_token is None else self.opening_token
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = 0 <= self.opening < self.vocab_size
+        require(self, "opening_token", known, "a token of the vocabulary, or not given")
 
 
 def opened(

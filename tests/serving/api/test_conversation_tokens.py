@@ -99,6 +99,8 @@ def test_a_conversation_is_one_document_though_its_messages_end_as_documents_do(
         ("\n", ()),
         ("!<|im_end|>", ()),
         ("{{ raise_exception('no answer') }}", ()),
+        ("{{ 1 // 0 }}", ()),
+        ("{% for i in range(99999) %}{% for j in range(99) %}a{% endfor %}{% endfor %}", ()),
     ],
 )
 def test_an_answer_ends_where_the_template_ends_one(behind: str, stop: tuple[str, ...]) -> None:

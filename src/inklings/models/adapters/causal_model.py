@@ -14,11 +14,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from inklings.errors import ArchitectureError, import_extra
-from inklings.models.adapters.hugging_face import ForeignConfig, HuggingFaceModel, quiet
+from inklings.models.adapters.hugging_face import HuggingFaceModel, quiet
+from inklings.models.opening import OpeningConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class CausalModelConfig(ForeignConfig):
+class CausalModelConfig(OpeningConfig):
     """What the model is made from."""
 
     settings: str = "{}"

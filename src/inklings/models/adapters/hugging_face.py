@@ -30,8 +30,7 @@ from inklings.models.adapters.weight_files import (
     read_index,
     weights_of,
 )
-from inklings.models.contract import ModelConfig, require
-from inklings.models.opening import opened
+from inklings.models.opening import OpeningConfig, opened
 from inklings.seeds import drawn_from
 
 PREFIX = "hf:"
@@ -43,36 +42,18 @@ NAMED = 4
 """Of many tensors so many are named."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForeignConfig(ModelConfig):
-    """What is known of a model of others."""
-
-    opening_token: int | None = None
-    """The token that is read where a document opens (`models/opening.py`). None is the boundary."""
-
-    @property
-    def opening(self) -> int:
-        """The token that is read where a document opens."""
-        return self.boundary_token if self.opening_token is None else self.opening_token
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        known = 0 <= self.opening < self.vocab_size
-        require(self, "opening_token", known, "a token of the vocabulary, or not given")
-
-
 class HuggingFaceModel(RereadingModel):
     """A causal model of `transformers`."""
 
-    Config = ForeignConfig
-    config: ForeignConfig
+    Config = OpeningConfig
+    config: OpeningConfig
 
     def __init__(
         self, inner: nn.Module, *, boundary_token: int = 0, opening_token: int | None = None
     ) -> None:
         settings = settings_of(inner)
         limits = [getattr(settings, name, None) for name in _LIMITS]
-        config = ForeignConfig(
+        config = OpeningConfig(
             vocab_size=int(settings.vocab_size),
             boundary_token=boundary_token,
             opening_token=opening_token,

@@ -104,16 +104,18 @@ class ChatTemplate:
         """Return the name of the special token that ends an answer, if there is one."""
         said = [HELLO, {"role": "assistant", "content": _ANSWER}]
         try:
-            text = self._template.render(
-                messages=said, **{**_GIVEN, "add_generation_prompt": False}
-            )
-        except (jinja2.TemplateError, InputError, TypeError, ValueError, LookupError):
+            text = self.render(said, to_answer=False)
+        except InputError:
             return ()  # it takes no conversation that ends so
         name = NAME.match(text.rpartition(_ANSWER)[2].lstrip())
         return () if name is None else (name[0],)
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], *, to_answer: bool = True) -> str:
         """Write the prompt for a conversation.
+
+        Args:
+            messages: the conversation.
+            to_answer: whether it ends where an answer begins.
 
         Raises:
             InputError: the template refuses it, fails at it, or makes too long a text of it.
@@ -121,7 +123,11 @@ class ChatTemplate:
         pieces, length = [], 0
         try:
             for piece in self._template.generate(
-                messages=[dict(message) for message in messages], **_GIVEN
+                {
+                    **_GIVEN,
+                    "messages": [dict(message) for message in messages],
+                    "add_generation_prompt": to_answer,
+                }
             ):
                 length += len(piece)
                 if length > LONGEST:
