@@ -25,7 +25,6 @@ from inklings.text.store import TokenStore, prepare
 from inklings.training import joining, loop
 from inklings.training.joining import (
     began_with,
-    check_same_code,
     check_sees,
     ending_together,
     joined,
@@ -285,16 +284,6 @@ def test_what_is_wrong_before_processes_have_met_is_told_by_process_0(
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")  # nothing of the last time is read
     assert main(["resume", "runs/mine"]) == 1
     assert "interrupted" in capfd.readouterr().err
-
-
-def test_a_setting_that_differs_is_named(config_of: ConfigOf) -> None:
-    def work(world: World) -> str:
-        with pytest.raises(WorldError) as refused:
-            check_same_code(world, config_of("mlp", seed=5 if world.rank else 0))
-        return str(refused.value)
-
-    for said in in_world(2, work):
-        assert "differ in the setting training.seed (5 and 0)" in said
 
 
 def test_a_folder_that_not_all_see_is_told(tmp_path: Path) -> None:

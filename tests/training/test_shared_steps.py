@@ -252,7 +252,8 @@ def test_processes_that_differ_are_told_apart(
         return str(refused.value)
 
     first, second = in_world(2, work)
-    assert first == second and "process 1 on" in first and "differ in the settings" in first
+    assert first == second and "process 1 on" in first
+    assert "differ in the setting training.seed (1 and 0)" in first
     assert not (tmp_path / "run").exists()
 
 
