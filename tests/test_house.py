@@ -31,6 +31,7 @@ ORDER = [
     "seeds",
     "device",
     "cut_tensors",
+    "words",
     "world",
     "events",
     "showing",

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch.distributed as dist
-from torch._C._distributed_c10d import FileStore, PrefixStore
+from torch._C._distributed_c10d import FileStore
 
+from inklings.words import words_within
 from inklings.world import World
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def _live(
         dist.init_process_group(
             "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=patience)
         )
-        found = work(World(rank, size, rank, sharded, PrefixStore("words", store)))
+        found = work(World(rank, size, rank, sharded, words_within(store, rank, size)))
         (folder / f"said-{rank}").write_bytes(pickle.dumps(found))
     except BaseException:
         (folder / f"failed-{rank}").write_text(traceback.format_exc(), encoding="utf-8")

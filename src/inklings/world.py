@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,11 +24,12 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Num
 from torch import Tensor, nn
-from torch._C._distributed_c10d import GradBucket, Store
+from torch._C._distributed_c10d import GradBucket
 from torch.nn.parallel import DistributedDataParallel
 
 from inklings.cut_tensors import cut_up, with_common_weights
-from inklings.errors import InklingsError, InterruptedWorkError, LostProcessError
+from inklings.errors import InterruptedWorkError
+from inklings.words import LOOK, NOBODY, Words, format_failure
 
 T = TypeVar("T")
 Asked = Callable[[], bool]
@@ -43,12 +43,6 @@ def never() -> bool:
 
 PATIENCE = 300.0
 """Seconds that a process waits for the others in one exchange before it gives them up."""
-GRACE = 2.0
-"""Seconds that process 0 has to notice that another is lost, before one of the rest says so."""
-LOOK = 1.0
-"""Seconds between two looks while another process does what may take hours (preparing a text): a
-signal is heeded in between.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +57,8 @@ class World:
     """Number of this process among those of its host."""
     sharded: bool = False
     """Whether weights, gradients and the optimiser's state are cut up among the processes."""
-    store: Store | None = None
-    """Where processes leave word for each other outside of exchanges; None in a world of one."""
+    words: Words = NOBODY
+    """What the processes leave for each other outside of exchanges."""
     asked: Asked = never
     """Whether this process was asked to stop (`heeding`); only `heed` and `in_step` look."""
 
@@ -83,7 +77,7 @@ class World:
 
     def rows(self, count: int) -> slice:
         """Return which of `count` rows are this process's; they divide evenly."""
-        assert count % self.size == 0, "checked before the run began (`training/joining.py`)"
+        assert count % self.size == 0, "checked before the run began (`training/agreeing.py`)"
         share = count // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
@@ -189,7 +183,7 @@ class World:
         outcomes = self.gathered(outcome)
         for rank, (failure, _) in enumerate(outcomes):
             if failure is not None and error is None:
-                raise self.ended(rank, f"{failure} All end; the same command goes on.")
+                raise self.words.ended(rank, f"{failure} All end; the same command goes on.")
         doing.result()  # which raises what failed here
         return [given for _, given in outcomes]  # type: ignore[misc]  # none failed
 
@@ -200,14 +194,15 @@ class World:
     def first(self, make: Callable[[], T]) -> T:
         """Return what `make` does, done by one process of each host before the others.
 
-        The others find what it left on the disk. They wait for as long as it takes.
+        The others find what it left on the disk. They wait for as long as it takes. A world has one
+        such work: whoever comes to a second finds the word left of the first.
         """
         if self.size > 1 and self.local_rank > 0:
-            self._wait_for(f"made/{self.rank - self.local_rank}")
+            self.words.wait_for("made", self.rank - self.local_rank)
         made = make()
-        if self.size > 1 and self.local_rank == 0:
-            self._leave(f"made/{self.rank}", "")
-        self._wait_for_all("ready")
+        if self.size > 1:
+            self.words.reach("made")
+            self.words.meet("ready")
         return made
 
     def spread(self, module: nn.Module, units: Sequence[nn.Module] = ()) -> nn.Module:
@@ -290,71 +285,9 @@ class World:
         """
         self._ask_for_a_pass(True)
 
-    def say_failure(self, reason: str) -> None:
-        """Leave word of why this process ends, for the one that prints."""
-        if self.store is not None:
-            with contextlib.suppress(RuntimeError):  # nobody is there to read it
-                self.store.set(f"failed/{self.rank}", json.dumps(reason))
-
-    def failures(self) -> Iterator[tuple[int, str]]:
-        """Yield the ranks of processes that said why they ended, and what they said."""
-        for rank in range(self.size):
-            key = f"failed/{rank}"
-            with contextlib.suppress(RuntimeError):
-                if self.store is not None and rank != self.rank and self.store.check([key]):
-                    yield rank, json.loads(self.store.get(key))
-
-    def ended(self, rank: int, reason: str) -> LostProcessError:
-        """Return the error that tells why another process ended."""
-        return LostProcessError(f"process {rank} of {self.size} ended: {reason}")
-
-    def tells_of_lost(self) -> bool:
-        """Return whether this process tells people that another is lost; all that noticed ask.
-
-        It is process 0; where that does not ask within `GRACE` seconds, the first of the others.
-        """
-        if self.store is None:
-            return self.leads
-        try:
-            if self.leads:
-                self._leave("told", "")
-                return True
-            if self.store.check(["failed/0"]):  # which tells it by itself
-                return False
-            with contextlib.suppress(RuntimeError):  # it does not come
-                self.store.wait(["told"], timedelta(seconds=GRACE))
-                return False
-            return self.store.add("told by another", 1) == 1
-        except RuntimeError:  # what they met by is gone: each is alone
-            return True
-
-    def _leave(self, key: str, value: str) -> None:
-        assert self.store is not None
-        self.store.set(key, value)
-
-    def _wait_for_all(self, key: str) -> None:
-        if self.size > 1:
-            self._leave(f"{key}/{self.rank}", "")
-            for rank in range(self.size):
-                self._wait_for(f"{key}/{rank}")
-
-    def _wait_for(self, key: str) -> None:
-        assert self.store is not None
-        while True:
-            try:
-                self.store.wait([key], timedelta(seconds=LOOK))
-                return
-            except dist.DistStoreError:  # not yet
-                continue
-
 
 ALONE = World()
 """A single process."""
-
-
-def format_failure(error: BaseException) -> str:
-    """Say why a process ends."""
-    return str(error) if isinstance(error, InklingsError) else f"{type(error).__name__}: {error}"
 
 
 def _device(module: nn.Module) -> torch.device:

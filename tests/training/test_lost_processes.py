@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore, TCPStore
 
-import inklings.world as shared_world
+import inklings.words
 from inklings.cli import resume as resume_verb
 from inklings.cli.main import main
 from inklings.config import RunConfig
@@ -23,13 +23,10 @@ from inklings.errors import LostProcessError, OutOfMemoryError, WorldError
 from inklings.runs.directory import RunDirectory
 from inklings.text.store import TokenStore, prepare
 from inklings.training import joining, loop
-from inklings.training.joining import (
-    began_with,
-    check_sees,
-    ending_together,
-    joined,
-)
+from inklings.training.agreeing import began_with, check_sees
+from inklings.training.joining import ending_together, joined
 from inklings.training.train import resume, train
+from inklings.words import Words
 from inklings.world import ALONE, World
 from tests.worlds import in_world, left_of_world
 
@@ -184,7 +181,7 @@ def test_another_tells_where_process_0_is_the_one_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(joining, "PATIENCE", 1.0)
-    monkeypatch.setattr(shared_world, "GRACE", 0.5)
+    monkeypatch.setattr(inklings.words, "GRACE", 0.5)
 
     def told(lost: int) -> list[bool | None]:
         def work(world: World) -> bool:
@@ -221,14 +218,14 @@ def test_what_another_tells_is_printed(
 def test_the_end_that_torchrun_sends_then_does_not_hide_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def tells(world: World) -> bool:
+    def tells(words: Words) -> bool:
         signal.raise_signal(signal.SIGTERM)
         return True
 
     def interrupt(*given: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(World, "tells_of_lost", tells)
+    monkeypatch.setattr(Words, "tells_of_lost", tells)
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         with pytest.raises(LostProcessError) as ended, ending_together(ALONE):
@@ -240,10 +237,10 @@ def test_the_end_that_torchrun_sends_then_does_not_hide_why(
 
 def test_who_is_interrupted_because_another_failed_says_that() -> None:
     store = HashStore()
-    here, there = (World(rank, 2, store=store) for rank in (0, 1))
+    here, there = (World(rank, 2, words=Words(rank, 2, store)) for rank in (0, 1))
     with pytest.raises(KeyboardInterrupt), ending_together(here):
         raise KeyboardInterrupt
-    there.say_failure("the disk is full.")
+    there.words.say_failure("the disk is full.")
     with (
         pytest.raises(LostProcessError, match="process 1 of 2 ended: the disk is full"),
         ending_together(here),
@@ -253,7 +250,7 @@ def test_who_is_interrupted_because_another_failed_says_that() -> None:
 
 def test_what_process_0_says_of_itself_nobody_else_says() -> None:
     store = HashStore()
-    here, there = (World(rank, 2, store=store) for rank in (0, 1))
+    here, there = (Words(rank, 2, store) for rank in (0, 1))
     here.say_failure("the run is there already.")
     assert not there.tells_of_lost()
 

@@ -72,23 +72,21 @@ def leave_word(reason: str) -> None:
     if speaks():
         return
     with contextlib.suppress(KeyboardInterrupt):  # torchrun's: process 0 ended too, and said why
-        from inklings.training.joining import before_meeting
+        from inklings.words import words_before_meeting
 
-        world = before_meeting()
-        if world is not None:
-            world.say_failure(reason)
+        words = words_before_meeting()
+        if words is not None:
+            words.say_failure(reason)
 
 
 def failure_of_another() -> str | None:
     """Return why another process ended, if one left word: torchrun then interrupts all."""
     if processes() == 1 or not speaks():
         return None
-    from inklings.training.joining import before_meeting
+    from inklings.words import words_before_meeting
 
-    world = before_meeting()
-    if world is None:
-        return None
-    return next((str(world.ended(rank, reason)) for rank, reason in world.failures()), None)
+    words = words_before_meeting()
+    return None if words is None else next(map(str, words.failures()), None)
 
 
 def check_verb(verb: str, arguments: list[str]) -> None:

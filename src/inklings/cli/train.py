@@ -31,10 +31,11 @@ from inklings.errors import ConfigError, InterruptedWorkError
 from inklings.interop.trackers.tracking import tracked
 from inklings.runs.directory import CONFIG
 from inklings.runs.free_folder import free_folder
+from inklings.training.agreeing import began_with
 from inklings.training.find_batch_size import find_batch_size
 from inklings.training.find_lr import find_lr
 from inklings.training.inheritance import beginning_of
-from inklings.training.joining import began_with, joined
+from inklings.training.joining import joined
 from inklings.training.planning.accelerators import parse_machine
 from inklings.training.train import resume, train
 from inklings.world import World

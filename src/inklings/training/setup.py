@@ -26,6 +26,7 @@ from inklings.runs.directory import RunDirectory, RunManifest
 from inklings.runs.own_text import data_hash
 from inklings.seeds import drawn_from, seed_all
 from inklings.text.store import TokenStore, prepare
+from inklings.training.agreeing import as_given, check_alike, check_shares
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import StepCost
 from inklings.training.inheritance import (
@@ -34,7 +35,6 @@ from inklings.training.inheritance import (
     inherited_tokenizer,
     take_weights,
 )
-from inklings.training.joining import as_given, check_alike, check_shares
 from inklings.training.objectives.base import Step, make_objective, objective_type
 from inklings.training.settled import Settled
 from inklings.training.text_notes import (

@@ -24,10 +24,10 @@ from inklings.runs.lock import locked
 from inklings.runs.metrics import MetricsLog, lost_events
 from inklings.runs.own_text import data_hash, own_store
 from inklings.text.store import TokenStore
+from inklings.training.agreeing import check_same_code, check_sees, check_shares
 from inklings.training.budgets.budget import parse_budget
 from inklings.training.budgets.unit import UNITS, StepCost
 from inklings.training.find_batch_size import memory_errors
-from inklings.training.joining import check_same_code, check_sees, check_shares
 from inklings.training.loop import Loop
 from inklings.training.objectives.base import make_objective
 from inklings.training.setup import Setup, set_up

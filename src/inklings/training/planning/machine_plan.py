@@ -13,8 +13,8 @@ import torch
 
 from inklings.device import Precision, Runtime
 from inklings.models.objectives import objective_of, predictor, predicts_tokens
+from inklings.training.agreeing import check_shares
 from inklings.training.find_batch_size import activation_bytes
-from inklings.training.joining import check_shares
 from inklings.training.objectives.base import objective_type
 from inklings.training.optimizers.muon import Muon
 from inklings.training.optimizers.optimizers import Optimizers
