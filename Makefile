@@ -26,35 +26,41 @@ GPU_FLAGS ?=
 # where the replay of the ledger keeps what it makes
 LEDGER ?= ledger
 
-# Bytecode is kept, whatever the environment says: tests start many processes of the package.
+# Bytecode is kept, whatever the environment says: tests start many processes of the package. It is
+# made of what is imported, when it is: that is a small part of what pip would compile.
 export PYTHONDONTWRITEBYTECODE :=
+export PIP_NO_COMPILE := 1
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 .PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger gpu notebooks site surface release format reference clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(BASE): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	touch $(BASE)
 
-$(INSTALLED): $(BASE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
-	touch $(INSTALLED)
+# What has more holds what has less, so one call of pip does.
+$(BASE): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) .
+	touch $@
 
-$(HEAVY): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,heavy]'
-	touch $(HEAVY)
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[all,dev]'
+	touch $(BASE) $@
 
-$(SITE): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,site]'
-	touch $(SITE)
+$(HEAVY): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[all,dev,heavy]'
+	touch $(BASE) $(INSTALLED) $@
 
-$(RELEASE): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,release]'
-	touch $(RELEASE)
+$(SITE): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[all,dev,site]'
+	touch $(BASE) $(INSTALLED) $@
+
+$(RELEASE): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[all,dev,release]'
+	touch $(BASE) $(INSTALLED) $@
 
 install: $(INSTALLED) ## make the virtual environment
 

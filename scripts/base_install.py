@@ -1,6 +1,4 @@
-"""Installs the package's wheel.
-
-And nothing else, into an empty environment, and runs README's first commands there.
+"""Installs the wheel, and nothing else, into an empty environment; runs README's commands there.
 
     python scripts/base_install.py
 

@@ -14,10 +14,11 @@ import torch
 
 import inklings
 from inklings.cli import templates
-from inklings.errors import ArchitectureError, RunError
+from inklings.errors import ArchitectureError, DownloadError, RunError
 from inklings.interop.any_causal_model import load_any_causal
 from inklings.interop.exports.export import export_run
 from inklings.interop.exports.target import TARGETS
+from inklings.interop.imports.import_model import import_model
 from inklings.models.contract import SequenceModel
 from inklings.models.registry import ARCHITECTURES
 from inklings.runs import user_code
@@ -163,3 +164,17 @@ def test_own_code_goes_along_and_is_run_where_that_is_said(
 def test_what_is_not_on_this_machine_says_what_to_do_without_a_network() -> None:
     with pytest.raises(ArchitectureError, match=r"hf download nobody/nothing.*copy the folder"):
         load_any_causal("nobody/nothing")
+
+
+def test_the_hub_is_quoted_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("Name or service not known\nPlease set a parameter of this function.")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(DownloadError) as refused:
+        import_model("nobody/nothing", tmp_path / "run")
+    said = str(refused.value)
+    assert "Name or service not known. To do without a network, run `hf download nobody/" in said
+    assert "\n" not in said and "parameter" not in said

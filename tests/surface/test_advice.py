@@ -40,7 +40,7 @@ THEIRS = {
     "cli/pytest_plugin.py": PYTEST,
     "interop/lm_eval.py": HARNESS,
     "lab/execution/ray_cluster.py": {"head"},
-    "models/adapters/hugging_face.py": {"local-dir"},
+    "models/adapters/hub_models.py": {"local-dir"},
     "text/formats/decoding.py": {"long"},
     "training/joining.py": {"master-port", "standalone"},
 }

@@ -35,6 +35,7 @@ from inklings.interop.imports.foreign_folder import (
     refuse_no_numbers,
 )
 from inklings.interop.imports.kind import KINDS, ImportKind
+from inklings.models.adapters.hub_models import not_at_hand
 from inklings.models.adapters.hugging_face import foreign_errors
 from inklings.models.adapters.weight_files import INDEX
 from inklings.models.contract import SequenceModel, chosen_fields
@@ -308,6 +309,4 @@ def _fetched(name: str) -> Path:
     except (
         Exception
     ) as error:  # the library raises those of several HTTP clients, without a common root
-        raise DownloadError(
-            f"there is no folder {name}, and the hub did not give such a model: {error}"
-        ) from error
+        raise DownloadError(not_at_hand(name, error)) from error

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from inklings.errors import ArchitectureError, InklingsError, RunError, import_extra
+from inklings.models.adapters.hub_models import not_at_hand
 from inklings.models.adapters.rereading import RereadingModel
 from inklings.models.adapters.weight_files import (
     INDEX,
@@ -162,7 +163,7 @@ def load_hugging_face(
         except OSError as error:
             if folder.is_dir():
                 raise
-            raise ArchitectureError(_not_at_hand(name, error)) from error
+            raise ArchitectureError(not_at_hand(name, error)) from error
         tokenizer = _tokenizer(transformers, name, how)
     return LoadedModel(inner=inner.eval(), is_trained=trained, tokenizer=tokenizer, unread=unread)
 
@@ -252,21 +253,6 @@ def foreign_errors(what: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())
         raise ArchitectureError(f"{what}: {type(error).__name__}: {said}") from error
-
-
-def _not_at_hand(name: str, error: OSError) -> str:
-    if "use_safetensors" in str(error):  # what the library says where there is another file alone
-        return (
-            f"{PREFIX}{name} has no {WEIGHTS} on the hub. A pickle (pytorch_model.bin) is never"
-            " opened: it can run any code. Where you trust it, load it with transformers and call"
-            f" save_pretrained, which writes {WEIGHTS}, and give {PREFIX}FOLDER."
-        )
-    return (
-        f"{PREFIX}{name} is not on this machine, and the hub did not give it:"
-        f" {str(error).splitlines()[0]} There is no folder of that name either. To do without a"
-        f" network, run `hf download {name} --local-dir FOLDER` where there is one, copy the folder"
-        f" here and give {PREFIX}FOLDER; what was loaded once is found again without."
-    )
 
 
 def _tokenizer(transformers: Any, name: str, how: dict[str, Any]) -> Any | None:
