@@ -29,8 +29,7 @@ LEDGER ?= ledger
 # Bytecode is kept, whatever the environment says: tests start many processes of the package. It is
 # made of what is imported, when it is: that is a small part of what pip would compile.
 export PYTHONDONTWRITEBYTECODE :=
-export PIP_NO_COMPILE := 1
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
 
 .PHONY: help install demo test coverage test-base test-all test-node browser check bench ledger gpu notebooks site surface release format reference clean
 

@@ -67,6 +67,7 @@ def install(folder: Path) -> Path:
         "pip",
         "--quiet",
         "install",
+        "--no-compile",
         "--constraint",
         str(ROOT / "constraints.txt"),
     ]
