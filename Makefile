@@ -40,7 +40,8 @@ $(BIN)/python:
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 
-# What has more holds what has less, so one call of pip does.
+# What has more holds what has less, so one call of pip does. With --jobs in a new checkout, make the
+# largest of these first, as .ci/run does: two calls would write into one environment.
 $(BASE): pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) .
 	touch $@

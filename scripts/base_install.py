@@ -1,4 +1,4 @@
-"""Installs the wheel, and nothing else, into an empty environment; runs README's commands there.
+"""Installs the wheel alone into an empty environment, and runs README's first commands there.
 
     python scripts/base_install.py
 
