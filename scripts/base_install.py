@@ -3,7 +3,8 @@
     python scripts/base_install.py
 
 Flags that README leaves out keep their defaults, so that what a newcomer runs first needs no extra;
-only the budgets are smaller. Needs nothing but Python: it is run with the one that `make` finds.
+only budgets and numbers of seeds are smaller. Needs nothing but Python: it is run with the one that
+`make` finds.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BUDGET = (re.compile(r"--budget \S+"), "--budget 16-steps")
-"""What every budget becomes: two steps for the first of the four points at which a comparison
-scores.
+SMALLER = {r"--budget \S+": "--budget 16-steps", r"--seeds \S+": "--seeds 2"}
+"""What flags become: 16 steps are two for the first of the four points at which a comparison
+scores, and two seeds are the fewest of which it judges.
 """
 
 PAGES = ("docs/tutorial.md", "docs/reference/architectures.md")
@@ -31,15 +32,12 @@ PAGES = ("docs/tutorial.md", "docs/reference/architectures.md")
 def commands() -> list[str]:
     """The lines after a `$ ` in README's console blocks, up to the first comparison.
 
-    With small budgets.
+    With small budgets, and few seeds.
     """
     blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    lines = [
-        BUDGET[0].sub(BUDGET[1], line[2:])
-        for block in blocks
-        for line in block.splitlines()
-        if line.startswith("$ ")
-    ]
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    for given, smaller in SMALLER.items():
+        lines = [re.sub(given, smaller, line) for line in lines]
     last = next(number for number, line in enumerate(lines) if line.startswith("inklings compare "))
     return lines[: last + 1]
 

@@ -257,6 +257,13 @@ def test_help_lists_and_texts_load_no_torch() -> None:
     assert "torch" not in loaded_by(f"from inklings.cli.main import main; {calls}")
 
 
+def test_opening_a_run_loads_no_compiler() -> None:
+    """A size that torch tells by a decomposition loads it, which takes as long as all the rest."""
+    begin = ["generate", "builtin:reference", "--max-new-tokens", "1"]
+    found = loaded_by(f"from inklings.cli.main import main; main({begin!r})")
+    assert "torch" in found and not {"torch._dynamo", "sympy"} & set(found)
+
+
 def test_public_names_are_all_there() -> None:
     for name in inklings.__all__:
         assert getattr(inklings, name) is not None

@@ -14,10 +14,27 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 RUN_FILES = sorted(
     path for path in CONFIGS.rglob("*.toml") if path.parent.name != "ledger"
 )  # those are claims: tests/test_ledger.py
+ARCHITECTURE_OF = {path: load_run_config(path).architecture for path in RUN_FILES}
 SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_hidden": 8}
 
 
-@pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def quick(path: Path) -> bool:
+    """Whether it is the first of its architecture."""
+    kind = ARCHITECTURE_OF[path]
+    return kind not in [ARCHITECTURE_OF[one] for one in RUN_FILES[: RUN_FILES.index(path)]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            marks=() if quick(path) else pytest.mark.slow,
+            id=path.relative_to(CONFIGS).as_posix(),
+        )
+        for path in RUN_FILES
+    ],
+)
 def test_a_run_file_runs(path: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(
@@ -51,6 +68,6 @@ def test_a_run_file_runs(path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+@pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: path.relative_to(CONFIGS).as_posix())
 def test_a_run_file_says_what_it_is(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")

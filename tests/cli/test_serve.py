@@ -173,6 +173,7 @@ def test_a_server_finishes_what_it_is_at_and_tells_nobody_the_key(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM")
 def test_tokens_of_a_chat_template_that_a_model_lacks_are_named_at_the_start(
     tmp_path: Path,

@@ -15,11 +15,23 @@ from tests.contracts.subjects import Subject, prepared, random_tokens
 from tests.contracts.test_contracts import SUBJECTS
 from tests.models.in_pieces import in_pieces
 
+TRACEABLE = [
+    subject for subject in SUBJECTS if load_class(subject.architecture).untraceable is None
+]
+
 
 @pytest.mark.parametrize(
     "subject",
-    [subject for subject in SUBJECTS if load_class(subject.architecture).untraceable is None],
-    ids=str,
+    [
+        # the first of each architecture is quick
+        pytest.param(
+            subject,
+            marks=pytest.mark.slow if subject.architecture in known else (),
+            id=str(subject),
+        )
+        for number, subject in enumerate(TRACEABLE)
+        for known in [{before.architecture for before in TRACEABLE[:number]}]
+    ],
 )
 def test_nothing_is_read_from_the_device(subject: Subject) -> None:
     model = subject.build().to("meta")
@@ -37,11 +49,7 @@ def test_nothing_is_read_from_the_device(subject: Subject) -> None:
             state = model(tokens[:, :length], state, starts=marks).state
 
 
-@pytest.mark.parametrize(
-    "subject",
-    [subject for subject in SUBJECTS if load_class(subject.architecture).untraceable is None],
-    ids=str,
-)
+@pytest.mark.parametrize("subject", TRACEABLE, ids=str)
 @torch.no_grad()
 def test_a_stream_that_a_compiler_follows_gives_the_logits_of_one_pass(subject: Subject) -> None:
     model = prepared(subject)

@@ -71,7 +71,7 @@ def test_a_document_opens_with_the_token_that_it_was_learned_with(
     assert written.tokens == wanted[:stop]
 
 
-@pytest.mark.parametrize("to", ["transformers", "onnx"])
+@pytest.mark.parametrize("to", ["transformers", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_it_leaves_with_both_tokens(to: str, tmp_path: Path) -> None:
     if to == "onnx":
         pytest.importorskip("onnxruntime")

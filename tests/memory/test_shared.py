@@ -167,7 +167,15 @@ def test_a_server_that_dies_in_the_middle_leaves_memory_and_table_as_they_were(
 
 
 @pytest.mark.parametrize(
-    "call", ["add", "search", "update", "remove", "clear", "vectors", "evict", "forget", "compact"]
+    "call",
+    [
+        "add",
+        "search",
+        *(
+            pytest.param(call, marks=pytest.mark.slow)
+            for call in ("update", "remove", "clear", "vectors", "evict", "forget", "compact")
+        ),
+    ],
 )
 def test_a_server_that_is_away_is_one_error_and_changes_nothing(
     server: Server, table: str, call: str

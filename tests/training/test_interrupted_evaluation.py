@@ -94,9 +94,17 @@ def evaluations(run: Path) -> Counter[int]:
     return Counter(event["step"] for event in events if event["event"] == "evaluation")
 
 
-@pytest.mark.parametrize("architecture", ["gpt", "recurrent"])
-@pytest.mark.parametrize("evaluation", [0, 2])
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+MOMENTS = [
+    pytest.param(architecture, evaluation, share, marks=() if quick else pytest.mark.slow)
+    for architecture in ("gpt", "recurrent")
+    for evaluation in (0, 2)
+    for share in (0.0, 0.5, 0.99)
+    for quick in [(architecture, evaluation, share) in (("recurrent", 0, 0.0), ("gpt", 2, 0.99))]
+]
+"""In which evaluation, and how far in it."""
+
+
+@pytest.mark.parametrize(("architecture", "evaluation", "share"), MOMENTS)
 def test_it_is_given_up_at_once_and_made_anew(
     architecture: str,
     evaluation: int,
@@ -174,7 +182,7 @@ def test_of_texts_made_of_noise_the_batch_is_the_last(
 
 
 @pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("share", [0.3, 0.95])
+@pytest.mark.parametrize("share", [0.3, pytest.param(0.95, marks=pytest.mark.slow)])
 def test_all_processes_give_it_up_at_the_same_batch(
     sharded: bool,
     share: float,

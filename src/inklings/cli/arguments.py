@@ -83,8 +83,11 @@ def _flowing_help(
     fields = []
     for field in spec.fields:
         kind: Any = field.type
-        if not dataclasses.is_dataclass(kind):
-            kind = Annotated[kind, tyro.conf.arg(help_behavior_hint=_default)]
+        if dataclasses.is_dataclass(kind):
+            # what its type says of itself; tyro would read the source for more with each command
+            fields.append(replace(field, helptext=None))
+            continue
+        kind = Annotated[kind, tyro.conf.arg(help_behavior_hint=_default)]
         fields.append(replace(field, type=kind, helptext=partial(_flowing, field.helptext)))
     return replace(spec, fields=tuple(fields))
 

@@ -7,7 +7,8 @@ say what is too large, before memory or hours are spent on it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,35 @@ TIMES = 8
 """
 ELEMENTS = 1 << 26
 """Elements that may be allocated beyond that."""
-MAKERS = (
-    torch.empty,
-    torch.zeros,
-    torch.ones,
-    torch.full,
-    torch.rand,
-    torch.randn,
-    torch.randint,
-    torch.arange,
-    torch.linspace,
-    torch.eye,
-)
-"""Functions of torch that allocate a tensor of a given size."""
 CALLS = 500
 """Most calls of torch for each tensor on disk, and that many more."""
+
+
+def _of_shape(*size: Any, **named: Any) -> int:
+    """Elements of a tensor whose sizes come first, one by one or as one sequence."""
+    sizes = named.get("size", size[0] if size and isinstance(size[0], Sequence) else size)
+    return math.prod(sizes)
+
+
+def _of_range(*numbers: float, **named: Any) -> int:
+    names = ("end",) if len(numbers) == 1 and "end" not in named else ("start", "end", "step")
+    given = {"start": 0, "step": 1, **named, **dict(zip(names, numbers, strict=False))}
+    return math.ceil((float(given["end"]) - float(given["start"])) / float(given["step"]))
+
+
+MAKERS: dict[Callable[..., Any], Callable[..., int]] = {
+    torch.empty: _of_shape,
+    torch.zeros: _of_shape,
+    torch.ones: _of_shape,
+    torch.rand: _of_shape,
+    torch.randn: _of_shape,
+    torch.full: lambda size, *rest, **named: math.prod(size),
+    torch.randint: lambda *given, **named: math.prod(named.get("size", given[-1])),
+    torch.arange: _of_range,
+    torch.linspace: lambda start, end, steps, **named: int(steps),
+    torch.eye: lambda n, m=None, **named: n * (n if m is None else m),
+}
+"""Functions of torch that allocate a tensor of a given size, and the size that it will have."""
 
 
 @contextlib.contextmanager
@@ -85,14 +100,18 @@ class _Bounded(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         given = kwargs or {}
-        # without memory first, where that is possible: a size is seen before it is paid for
-        made = func(*args, **({**given, "device": "meta"} if func in MAKERS else given))
-        if not isinstance(made, Tensor):
-            return made  # such as `no_grad`, which must neither begin half nor fail to end
+        if func in MAKERS:  # a size is seen before it is paid for
+            self._count(MAKERS[func](*args, **given))
+            return func(*args, **given)
+        made = func(*args, **given)
+        if isinstance(made, Tensor):  # not `no_grad`, which must neither begin half nor fail to end
+            self._count(made.numel())
+        return made
+
+    def _count(self, elements: int) -> None:
         self._calls -= 1
-        if self._calls < 0 or made.numel() > self._elements:
+        if self._calls < 0 or elements > self._elements:
             raise RunError(
                 f"{self._config} is damaged or does not belong to this run: the model that it "
                 "describes is far larger than the weights beside it."
             )
-        return func(*args, **given) if func in MAKERS else made
