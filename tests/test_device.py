@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from inklings import device
 from inklings.config import TrainingConfig
@@ -16,6 +18,7 @@ from inklings.device import (
     choose_runtime,
     environment,
     memory_bytes,
+    one_thread,
     threads_of,
     usable_cores,
 )
@@ -161,6 +164,21 @@ def test_threads_are_those_of_the_runtime_within_the_block_only() -> None:
     with threads_of(Runtime(threads=2)):
         assert torch.get_num_threads() == 2
     assert torch.get_num_threads() == before
+
+
+def test_one_thread_is_one_in_products_of_numpy_and_scipy_too() -> None:
+    """As those of scipy have a library of their own, which is loaded here."""
+    from scipy import linalg
+
+    linalg.cholesky(np.eye(3))
+    with threadpool_limits(2, user_api="blas"), threads_of(Runtime(threads=2)):
+        with one_thread():
+            assert blas_threads() == {1} and torch.get_num_threads() == 1
+        assert blas_threads() == {2} and torch.get_num_threads() == 2
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_autocast_is_for_bfloat16_only() -> None:

@@ -282,6 +282,19 @@ def threads_of(runtime: Runtime) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread within the block, for products of numpy and scipy too.
+
+    Many small operations take several times as long on two, and many times as long where other
+    processes compute; and of one thread, the last digits are the same on any number of cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threads_of(Runtime(threads=1)), threadpool_limits(1, user_api="blas"):
+        yield
+
+
 def environment() -> dict[str, Any]:
     """Return versions and hardware, as plain values."""
     packages = ("inklings", "torch", "numpy", "tokenizers", "safetensors")

@@ -8,13 +8,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from inklings.config import DataConfig
+from inklings.device import Runtime, threads_of
 from inklings.errors import ConfigError, RunError, SourceError, TokenizerError
 from inklings.evaluation.likelihood.evaluate import evaluate
 from inklings.evaluation.samples.baselines import cheaters, floor, ladder
@@ -288,6 +293,23 @@ def test_the_classifier_sees_what_differs_and_nothing_else(ground: ReferenceSet)
     assert classifier_accuracy(cut, held_out).estimate > 0.9
     with pytest.raises(SourceError, match="1 samples and"):
         classifier_accuracy(training.select(np.arange(1)), held_out)
+
+
+def test_figures_are_computed_on_one_thread_however_many_there_are(
+    ground: ReferenceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their last digits depend on it, and where others compute too, ten times the time does."""
+    real, seen = optimize.minimize, set[int]()
+
+    def noted(*given: Any, **named: Any) -> Any:
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        seen.update((torch.get_num_threads(), *blas))
+        return real(*given, **named)
+
+    monkeypatch.setattr(optimize, "minimize", noted)
+    with threads_of(Runtime(threads=2)), threadpool_limits(2, user_api="blas"):
+        measure(floor(ground), ground)
+    assert seen == {1}
 
 
 def test_windows_have_a_report_of_their_own(store: TokenStore) -> None:

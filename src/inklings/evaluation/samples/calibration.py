@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from inklings.device import one_thread
 from inklings.evaluation.samples.baselines import UNIFORM, cheaters, floor, ladder
 from inklings.evaluation.samples.diversity import share_novel
 from inklings.evaluation.samples.metric import METRICS
@@ -110,6 +111,7 @@ class Calibration:
         )
 
 
+@one_thread()
 def calibrate(ground: ReferenceSet) -> Calibration:
     """Measure real text, the ladder and the cheaters."""
     real = measure(floor(ground), ground)

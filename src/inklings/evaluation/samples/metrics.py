@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from inklings.device import one_thread
 from inklings.errors import ConfigError, TokenizerError
 from inklings.evaluation.samples.bleu import bleu, self_bleu
 from inklings.evaluation.samples.collapse import collapse
@@ -126,6 +127,7 @@ def measure(samples: SampleSet, ground: ReferenceSet) -> Measures:
             f" {reference.vocab_size} (boundary {reference.boundary}); encode the text with the"
             " tokenizer that is stored with the model's run."
         )
-    values = {name: METRICS[name].measure(samples, ground) for name in METRICS.places}
-    learned = None if ground.learned is None else share_copied(samples, ground.learned)
+    with one_thread():
+        values = {name: METRICS[name].measure(samples, ground) for name in METRICS.places}
+        learned = None if ground.learned is None else share_copied(samples, ground.learned)
     return Measures(values, collapse(samples, ground.training, ground.tokenizer), learned)
