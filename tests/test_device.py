@@ -173,11 +173,12 @@ def test_one_thread_is_one_in_products_of_numpy_and_scipy_too() -> None:
     linalg.cholesky(np.eye(3))
     with threadpool_limits(2, user_api="blas"), threads_of(Runtime(threads=2)):
         with one_thread():
-            assert blas_threads() == {1} and torch.get_num_threads() == 1
-        assert blas_threads() == {2} and torch.get_num_threads() == 2
+            assert blas_threads() <= {1} and torch.get_num_threads() == 1
+        assert blas_threads() <= {2} and torch.get_num_threads() == 2
 
 
 def blas_threads() -> set[int]:
+    """The threads of each library that can be told them: not of Apple's."""
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 

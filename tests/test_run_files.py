@@ -14,14 +14,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 RUN_FILES = sorted(
     path for path in CONFIGS.rglob("*.toml") if path.parent.name != "ledger"
 )  # those are claims: tests/test_ledger.py
-ARCHITECTURE_OF = {path: load_run_config(path).architecture for path in RUN_FILES}
+FIRST = {load_run_config(path).architecture: path for path in reversed(RUN_FILES)}
+"""The first run file of each architecture, which is tried where time is short."""
 SMALL = {"n_layer": 1, "n_head": 2, "n_embd": 8, "n_hidden": 8}
-
-
-def quick(path: Path) -> bool:
-    """Whether it is the first of its architecture."""
-    kind = ARCHITECTURE_OF[path]
-    return kind not in [ARCHITECTURE_OF[one] for one in RUN_FILES[: RUN_FILES.index(path)]]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +24,7 @@ def quick(path: Path) -> bool:
     [
         pytest.param(
             path,
-            marks=() if quick(path) else pytest.mark.slow,
+            marks=() if path in FIRST.values() else pytest.mark.slow,
             id=path.relative_to(CONFIGS).as_posix(),
         )
         for path in RUN_FILES

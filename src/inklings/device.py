@@ -286,8 +286,8 @@ def threads_of(runtime: Runtime) -> Iterator[None]:
 def one_thread() -> Iterator[None]:
     """Use one thread within the block, for products of numpy and scipy too.
 
-    Many small operations take several times as long on two, and many times as long where other
-    processes compute; and of one thread, the last digits are the same on any number of cores.
+    Many small operations may take several times as long on two, and many times as long where other
+    processes compute.
     """
     from threadpoolctl import threadpool_limits
 

@@ -298,7 +298,7 @@ def test_the_classifier_sees_what_differs_and_nothing_else(ground: ReferenceSet)
 def test_figures_are_computed_on_one_thread_however_many_there_are(
     ground: ReferenceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their last digits depend on it, and where others compute too, ten times the time does."""
+    """They take several times as long on two, and ten times as long where others compute too."""
     real, seen = optimize.minimize, set[int]()
 
     def noted(*given: Any, **named: Any) -> Any:

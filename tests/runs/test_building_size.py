@@ -25,16 +25,20 @@ CALLS: list[tuple[Callable[..., Tensor], tuple[Any, ...], dict[str, Any]]] = [
     (torch.randint, (9, (3, 2)), {}),
     (torch.randint, (1, 9, (3, 2)), {}),
     (torch.randint, (9,), {"size": (3,)}),
+    (torch.randint, (), {"high": 9, "size": (3,)}),
     (torch.arange, (7,), {}),
     (torch.arange, (), {"end": 7}),
     (torch.arange, (2, 7), {"dtype": torch.float64}),
     (torch.arange, (2,), {"end": 7, "step": 2}),
+    (torch.arange, (), {"start": 2, "end": 7}),
     (torch.arange, (0.5, -3, -0.75), {}),
     (torch.arange, (torch.tensor(5),), {}),
     (torch.linspace, (0, 1, 5), {}),
     (torch.linspace, (0, 1), {"steps": 5}),
+    (torch.linspace, (), {"start": 0, "end": 1, "steps": 5}),
     (torch.eye, (3,), {}),
     (torch.eye, (3, 4), {}),
+    (torch.eye, (), {"n": 3, "m": 4}),
 ]
 
 

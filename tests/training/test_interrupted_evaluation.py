@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,12 @@ def evaluations(run: Path) -> Counter[int]:
     return Counter(event["step"] for event in events if event["event"] == "evaluation")
 
 
+QUICK = (("recurrent", 0, 0.0), ("gpt", 2, 0.99))
 MOMENTS = [
-    pytest.param(architecture, evaluation, share, marks=() if quick else pytest.mark.slow)
-    for architecture in ("gpt", "recurrent")
-    for evaluation in (0, 2)
-    for share in (0.0, 0.5, 0.99)
-    for quick in [(architecture, evaluation, share) in (("recurrent", 0, 0.0), ("gpt", 2, 0.99))]
+    pytest.param(*moment, marks=() if moment in QUICK else pytest.mark.slow)
+    for moment in product(("gpt", "recurrent"), (0, 2), (0.0, 0.5, 0.99))
 ]
-"""In which evaluation, and how far in it."""
+"""Of which architecture, in which evaluation, and how far in it."""
 
 
 @pytest.mark.parametrize(("architecture", "evaluation", "share"), MOMENTS)

@@ -47,7 +47,9 @@ MAKERS: dict[Callable[..., Any], Callable[..., int]] = {
     torch.rand: _of_shape,
     torch.randn: _of_shape,
     torch.full: lambda size, *rest, **named: math.prod(size),
-    torch.randint: lambda *given, **named: math.prod(named.get("size", given[-1])),
+    torch.randint: lambda *given, **named: math.prod(
+        named["size"] if "size" in named else given[-1]
+    ),
     torch.arange: _of_range,
     torch.linspace: lambda start, end, steps, **named: int(steps),
     torch.eye: lambda n, m=None, **named: n * (n if m is None else m),

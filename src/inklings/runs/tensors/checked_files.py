@@ -126,28 +126,20 @@ def write_read_tensors(
             "data_offsets": [end, end + size],
         }
         end += size
-    count = -(-end // BLOCK)
-    _, place = _header_of(layout, metadata, ["0" * 64] * count)
+    _, place = _header_of(layout, metadata, ["0" * 64] * -(-end // BLOCK))
     with new_file(path) as file:
         file.write(place)  # whose hashes are known at the end, and take as much room then
         blocks = _blocks(_bytes_of(read(name)) for name in names)
-        found, header = _header_of(layout, metadata, _hashed(blocks, file.write, count=count))
+        found, header = _header_of(layout, metadata, _hashed(blocks, file.write))
         file.seek(0)
         file.write(header)
     return found
 
 
 def _hashed(
-    blocks: Iterable[bytes | bytearray | memoryview], use: Callable[[Any], object], *, count: int
+    blocks: Iterable[bytes | bytearray | memoryview], use: Callable[[Any], object]
 ) -> list[str]:
-    """Hash so many blocks in threads beside this one, which uses each meanwhile.
-
-    Few are held at once. For one block alone, threads take longer to start than they save.
-    """
-    if count == 1:
-        (block,) = blocks
-        use(block)
-        return [sha256(block)]
+    """Hash blocks in threads beside this one, which uses each meanwhile; few are held at once."""
     hashes: list[Future[str]] = []
     with ThreadPoolExecutor(HASHING) as beside:
         for block in blocks:
@@ -246,8 +238,7 @@ class TensorFile:
         Raises:
             RunError: one is not as it was written.
         """
-        count = len(self._hashes)
-        found = _hashed(map(self._data, range(count)), use, count=count)
+        found = _hashed(map(self._data, range(len(self._hashes))), use)
         pairs = enumerate(zip(found, self._hashes, strict=True))
         bad = [str(number) for number, (one, other) in pairs if one != other]
         if bad:
